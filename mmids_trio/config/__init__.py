@@ -1,0 +1,1 @@
+"""The configuration language: text in, definitions or problems out. No I/O."""

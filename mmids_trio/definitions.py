@@ -1,0 +1,67 @@
+"""What an operator asked for, as plain data: workflows, steps, reactors, settings.
+
+Definitions come out of the configuration parser and the HTTP API and go, unchanged, to the planner;
+they never hold anything that runs.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from attrs import field, frozen
+
+from mmids_trio.errors import Place
+
+ParameterValue = str | None
+"""A parameter's value as written; `None` for a flag."""
+
+
+@frozen
+class StepDefinition:
+    """One step of a workflow: its type and its parameters, in the order written.
+
+    `place` and `parameter_places` (where each parameter stands) are for messages only and take no
+    part in comparisons.
+    """
+
+    step_type: str
+    parameters: Mapping[str, ParameterValue] = field(factory=dict)
+    place: Place | None = field(default=None, eq=False, repr=False)
+    parameter_places: Mapping[str, Place] = field(factory=dict, eq=False, repr=False)
+
+
+@frozen
+class WorkflowDefinition:
+    """A named linear sequence of steps. `routed_by_reactor` marks it as routable for forwarders."""
+
+    name: str
+    steps: tuple[StepDefinition, ...] = ()
+    routed_by_reactor: bool = False
+    place: Place | None = field(default=None, eq=False, repr=False)
+
+
+@frozen
+class ReactorDefinition:
+    """A named external lookup. `update_interval` is in seconds, 0 for none."""
+
+    name: str
+    executor: str
+    update_interval: int = 0
+    parameters: Mapping[str, ParameterValue] = field(factory=dict)
+    place: Place | None = field(default=None, eq=False, repr=False)
+
+
+def step_ids(steps: tuple[StepDefinition, ...]) -> tuple[str, ...]:
+    """The identity of each step: decimal strings, one per step, unique within the sequence.
+
+    Derived from type, parameters (whatever their order) and the occurrence number among equal steps
+    alone, so it is the same after a restart and on another machine.  Steps must carry canonical
+    spellings (see `mmids_trio.steps.registry`).
+    """
+    seen: dict[bytes, int] = {}
+    ids = []
+    for step in steps:
+        identity = repr((step.step_type, sorted(step.parameters.items(), key=lambda item: item[0]))).encode()
+        occurrence = seen[identity] = seen.get(identity, 0) + 1
+        digest = blake2b(identity + b"#%d" % occurrence, digest_size=8).digest()
+        ids.append(str(int.from_bytes(digest, "big")))
+    return tuple(ids)

@@ -1,0 +1,60 @@
+"""The exceptions of the whole package, one small family per boundary.
+
+They live in the lowest layer so that every layer can raise and catch them by name.  Each says what
+was expected, what came, and what is available; nothing in a message is secret.
+"""
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+
+class MmidsError(Exception):
+    """Base of every error that this package raises on purpose; `str()` is fit for an operator."""
+
+
+@frozen
+class Place:
+    """Where something stands in a text: 1-based `line` and `column`, and the whole `source` line."""
+
+    file: str
+    line: int
+    column: int
+    source: str
+
+    def pointer(self) -> str:
+        """The source line with a caret under the column (tabs kept, so that the caret lines up)."""
+        margin = "".join("\t" if character == "\t" else " " for character in self.source[: self.column - 1])
+        return f"    {self.source}\n    {margin}^"
+
+
+@frozen
+class Problem:
+    """One thing wrong with a configuration, and where."""
+
+    place: Place
+    message: str
+
+    def __str__(self) -> str:
+        place = self.place
+        return f"{place.file}:{place.line}:{place.column}: {self.message}\n{place.pointer()}"
+
+
+class ConfigurationError(MmidsError):
+    """A configuration that cannot be used; carries every problem that was found, in order of place."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.place.line, problem.place.column)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class StepError(MmidsError):
+    """A step that cannot start or go on; the message becomes the step's `Error: <why>`."""
+
+
+class RegistrationConflict(StepError):
+    """What a step wants to register is taken; the message names the workflow that has it."""
+
+
+class ProtocolError(MmidsError):
+    """A peer broke its protocol or a limit; its connection is closed, nothing else is affected."""

@@ -1,0 +1,1 @@
+"""The HTTP API: Quart-Trio application, JSON shapes, and Hypercorn inside a nursery."""

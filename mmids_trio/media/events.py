@@ -1,0 +1,68 @@
+"""The four events that travel through a workflow; every one names its stream.
+
+A media packet carries the FLV tag body exactly as it came from its source (one `bytes`, never copied
+again), so RTMP, FLV pipes and HTTP-FLV all forward without re-encoding and a codec that nobody has
+heard of passes through.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import NewType
+
+from attrs import frozen
+
+StreamId = NewType("StreamId", str)
+"""Identifies one stream, from its start to its end, across all steps and workflows of a server."""
+
+
+class MediaKind(Enum):
+    """What a packet is, by the type of RTMP message or FLV tag that carried it."""
+
+    AUDIO = "audio"
+    VIDEO = "video"
+    OTHER = "other"
+
+
+@frozen
+class StreamStarted:
+    """Prepare: media of this stream follows. `stream_name` is what people know it by."""
+
+    stream_id: StreamId
+    stream_name: str
+
+
+@frozen
+class StreamMetadata:
+    """New `onMetaData` of a stream, replacing what was known. Values are AMF0 values as Python objects."""
+
+    stream_id: StreamId
+    values: Mapping[str, object]
+
+
+@frozen
+class MediaPacket:
+    """One frame or one sequence header.
+
+    `timestamp` is the decoding time in milliseconds on the stream's own clock, 0 to 2**32 - 1 (it wraps,
+    RTMP 1.0 §5.3.1.2); `composition_offset` is added to it for the presentation time (milliseconds, signed).
+    `codec` is a FourCC-like name (`avc1`, `mp4a`, ...), `None` where it is not known.  `data` is the FLV tag body.
+    """
+
+    stream_id: StreamId
+    kind: MediaKind
+    timestamp: int
+    data: bytes
+    codec: str | None = None
+    is_key_frame: bool = False
+    is_sequence_header: bool = False
+    composition_offset: int = 0
+
+
+@frozen
+class StreamEnded:
+    """The source is gone; nothing more comes under this id."""
+
+    stream_id: StreamId
+
+
+MediaEvent = StreamStarted | StreamMetadata | MediaPacket | StreamEnded

@@ -1,0 +1,101 @@
+"""The contract between a step and the workflow that runs it; all that is needed to write a step.
+
+    class DropAudio:
+        flow = Flow.PASSES_ON
+
+        async def run(self, inbox, outbox, *, task_status):
+            task_status.started()
+            while True:
+                events = await inbox.receive()
+                await outbox.send([event for event in events if not is_audio(event)])
+
+A step owns whatever it needs (children, clients, sockets) inside `run`, in nurseries of its own, and has
+let go of all of it when `run` ends.  It ends only when it is cancelled, or with a `StepError`.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol
+
+import trio
+
+from mmids_trio.media.events import MediaEvent, StreamId
+
+
+class Flow(Enum):
+    """What a step does with the streams that reach it; the runtime rewires by it."""
+
+    PRODUCES = "produces"
+    """Emits streams of its own. Nothing is delivered to its inbox."""
+
+    PASSES_ON = "passes on"
+    """Emits the very events that it receives, in their order, and none before it received one."""
+
+    REPLACES = "replaces"
+    """Emits, for each stream that it receives, a stream of the same id and name with media of its own."""
+
+
+class Inbox(Protocol):
+    """Where a step reads; joined to the step before it by a bounded memory channel."""
+
+    async def receive(self) -> Sequence[MediaEvent]:
+        """Wait for media events and return all that are there, oldest first (never empty).
+
+        For each stream the sequence is legal: started, then metadata and packets, then ended.
+        """
+
+
+class Outbox(Protocol):
+    """Where a step writes. Several tasks of one step may use it at once."""
+
+    async def send(self, events: Sequence[MediaEvent]) -> None:
+        """Hand `events` to the next step; waits while that step's inbox is full (back-pressure).
+
+        They arrive all or, when the wait is cancelled, none of them.
+        """
+
+    def end_stream(self, stream_id: StreamId) -> None:
+        """Send `StreamEnded` at once, without waiting; for sources that go away. Unknown streams are ignored."""
+
+
+class Step(Protocol):
+    """One running step."""
+
+    @property
+    def flow(self) -> Flow:
+        """How the step treats streams; constant."""
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run until cancelled; `task_status.started()` means ready. Raises `StepError` with the reason if it cannot go on."""
+
+
+class Reservation(Protocol):
+    """An exclusive thing that a starting step has reserved (an RTMP application and key, a file).
+
+    The runtime commits it in the swap, after the steps that the change removes have given up the claim.
+    """
+
+    def commit(self) -> None:
+        """Turn the reservation into the claim. Synchronous; never fails."""
+
+
+class StepContext(Protocol):
+    """What the workflow tells a step about its place in the world."""
+
+    @property
+    def workflow(self) -> str:
+        """Name of the workflow."""
+
+    @property
+    def step_id(self) -> str:
+        """Identity of the step within its workflow."""
+
+    def is_leaving(self, workflow: str, step_id: str) -> bool:
+        """Whether that step gives way to the running change, so that what it claims may be reserved."""
+
+    def reserve(self, reservation: Reservation) -> None:
+        """Have `reservation` committed in the swap. Call before `task_status.started()`."""
+
+
+StepFactory = Callable[[StepContext], Step]
+"""Builds a step, checked and ready to run, from the parameters it closes over."""
