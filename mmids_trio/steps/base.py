@@ -14,25 +14,12 @@ let go of all of it when `run` ends.  It ends only when it is cancelled, or with
 """
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import Protocol
 
 import trio
 
 from mmids_trio.media.events import MediaEvent, StreamId
-
-
-class Flow(Enum):
-    """What a step does with the streams that reach it; the runtime rewires by it."""
-
-    PRODUCES = "produces"
-    """Emits streams of its own. Nothing is delivered to its inbox."""
-
-    PASSES_ON = "passes on"
-    """Emits the very events that it receives, in their order, and none before it received one."""
-
-    REPLACES = "replaces"
-    """Emits, for each stream that it receives, a stream of the same id and name with media of its own."""
+from mmids_trio.media.flow import Flow
 
 
 class Inbox(Protocol):

@@ -1,0 +1,118 @@
+"""One step at work: its task, its scope, its inbox and outlet, and what has become of it."""
+
+from collections.abc import Callable
+
+import structlog
+import trio
+from attrs import define, field
+
+from mmids_trio.definitions import StepDefinition
+from mmids_trio.errors import MmidsError
+from mmids_trio.media.flow import Flow
+from mmids_trio.steps.base import Reservation, StepFactory
+from mmids_trio.workflow.links import Inbox, Outlet
+from mmids_trio.workflow.rewiring import Node
+from mmids_trio.workflow.status import StepStatus
+
+log = structlog.get_logger()
+
+
+@define(eq=False)
+class Cell:
+    """One step of one workflow, from its creation to its end. Also the step's `StepContext`."""
+
+    workflow: str
+    step_id: str
+    definition: StepDefinition
+    is_leaving: Callable[[str, str], bool]
+    """See `steps.base.StepContext.is_leaving`."""
+    on_failure: Callable[["Cell"], None]
+    """Called, synchronously, when the step fails after it was ready."""
+
+    inbox: Inbox = field(factory=Inbox, init=False)
+    outlet: Outlet = field(factory=Outlet, init=False)
+    ended: trio.Event = field(factory=trio.Event, init=False)
+    status: str = field(default="Created", init=False)
+    error: str | None = field(default=None, init=False)
+    flow: Flow = field(default=Flow.PASSES_ON, init=False)
+    _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _ready: bool = field(default=False, init=False)
+    _reservations: list[Reservation] = field(factory=list, init=False)
+
+    def reserve(self, reservation: Reservation) -> None:
+        """See `steps.base.StepContext.reserve`."""
+        self._reservations.append(reservation)
+
+    async def start(self, nursery: trio.Nursery, build: StepFactory) -> None:
+        """Run the step in `nursery`; returns when it is ready, or when it has failed and `error` says why."""
+        try:
+            await nursery.start(self._run, build)
+        except RuntimeError:
+            # What trio says of a child that ended before it was ready. The reason stands in `error`.
+            if self.error is None:
+                raise
+        if self.error is None:
+            # Not when the child calls `started()`: trio lets that call return even if `start` was cancelled.
+            self._ready = True
+            self.status = "Active"
+
+    async def _run(self, build: StepFactory, *, task_status: trio.TaskStatus[None]) -> None:
+        """The wall around a step: nothing but cancellation gets past it."""
+        structlog.contextvars.bind_contextvars(workflow=self.workflow, step_id=self.step_id)
+        try:
+            with self._scope:
+                step = build(self)
+                self.flow = step.flow
+                await step.run(self.inbox, self.outlet, task_status=task_status)
+                self._fail("the step ended by itself")
+        except* MmidsError as group:
+            self._fail(str(_first(group)))
+        except* Exception as group:
+            log.exception("step crashed", step_type=self.definition.step_type)
+            first = _first(group)
+            self._fail(f"{type(first).__name__}: {first}")
+        finally:
+            self._end()
+
+    def _fail(self, message: str) -> None:
+        if self.error is not None or self._scope.cancel_called:
+            return
+        self.error = message
+        self.status = f"Error: {message}"
+        log.error("step failed", step_type=self.definition.step_type, reason=message)
+        if self._ready:
+            self.on_failure(self)
+
+    def _end(self) -> None:
+        if self.error is None:
+            self.status = "Shut Down"
+        self.outlet.detach()
+        self.ended.set()
+
+    def commit(self) -> None:
+        """Turn what the step has reserved into claims; part of the swap."""
+        reservations, self._reservations = self._reservations, []
+        for reservation in reservations:
+            reservation.commit()
+
+    def cancel(self) -> None:
+        """Begin the step's end: cut its output, cancel its scope. `ended` tells when nothing of it is left."""
+        self.outlet.detach()
+        self._scope.cancel()
+
+    def node(self, *, is_new: bool, settled: bool) -> Node:
+        """The step as the rewiring sees it."""
+        return Node(self.step_id, self.flow, self.outlet.ledger, is_new=is_new, settled=settled)
+
+    def describe(self) -> StepStatus:
+        """The step as the outside sees it."""
+        definition = self.definition
+        return StepStatus(self.step_id, definition.step_type, dict(definition.parameters), self.status)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first plain exception of a group, however deep."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,108 @@
+"""All workflows of a server by name: the one place that starts and stops them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+import trio
+
+from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.plan import make_plan, view
+from mmids_trio.workflow.runtime import StepFactories, Workflow
+from mmids_trio.workflow.status import PlanView, WorkflowStatus
+
+log = structlog.get_logger()
+
+
+class Steps(StepFactories, Protocol):
+    """What the manager needs to know about the kinds of steps there are."""
+
+    def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
+        """The definition in canonical spellings; raises `ConfigurationError` with every problem."""
+
+
+class WorkflowManager:
+    """Starts, changes and stops workflows; each runs in a nursery of its own inside the manager's."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._nursery: trio.Nursery
+        self._workflows: dict[str, Workflow] = {}
+        self._ending: dict[str, list[Workflow]] = {}
+        """Workflows that are not listed any more but have not quite ended; their successors wait for them."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the workflows until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    def names(self) -> Sequence[str]:
+        """Names of all workflows, in the order in which they were started."""
+        return list(self._workflows)
+
+    def status(self, name: str) -> WorkflowStatus | None:
+        """What is known of one workflow; `None` where there is none."""
+        workflow = self._workflows.get(name)
+        return None if workflow is None else workflow.status()
+
+    def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
+        """See `Steps.validate`."""
+        return self._steps.validate(definition)
+
+    def plan(self, definition: WorkflowDefinition) -> PlanView:
+        """What `apply` would do; pure."""
+        workflow = self._workflows.get(definition.name)
+        if workflow is not None:
+            return workflow.plan(definition)
+        return view(make_plan((), definition), definition.name, created=True, types={})
+
+    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> Change:
+        """Start or update the workflow of that name with a validated definition.
+
+        Returns at once; the change belongs to the workflow's task and goes on whoever waits for it.
+        """
+        workflow = self._workflows.get(definition.name) or self._create(definition.name)
+        return workflow.submit(definition, rollback=rollback)
+
+    def _create(self, name: str) -> Workflow:
+        workflow = self._workflows[name] = Workflow(name, self._steps, self._retire)
+        self._nursery.start_soon(self._run, workflow, [ending.ended for ending in self._ending.get(name, ())])
+        return workflow
+
+    async def _run(self, workflow: Workflow, after: Sequence[trio.Event]) -> None:
+        """The wall around a workflow: a fault of ours in one must not end the others."""
+        try:
+            await workflow.run(after)
+        except* Exception:
+            log.exception("workflow crashed", workflow=workflow.name)
+        finally:
+            self._forget(workflow)
+
+    async def stop(self, name: str) -> None:
+        """Stop a workflow and wait until nothing of it is left; no error where none runs.
+
+        Cancelling the wait does not stop the stopping.
+        """
+        workflow = self._workflows.get(name)
+        if workflow is not None:
+            self._retire(workflow)
+            workflow.cancel()
+        for ending in list(self._ending.get(name, ())):
+            await ending.ended.wait()
+
+    def _retire(self, workflow: Workflow) -> None:
+        """Unlist a workflow that is about to end."""
+        if self._workflows.get(workflow.name) is workflow:
+            del self._workflows[workflow.name]
+            self._ending.setdefault(workflow.name, []).append(workflow)
+
+    def _forget(self, workflow: Workflow) -> None:
+        if self._workflows.get(workflow.name) is workflow:
+            del self._workflows[workflow.name]
+        ending = self._ending.get(workflow.name, [])
+        if workflow in ending:
+            ending.remove(workflow)
+        if not ending:
+            self._ending.pop(workflow.name, None)

@@ -1,0 +1,147 @@
+"""What each step must be told when the links between steps change: a pure function on the links' ledgers.
+
+The caller has the sequence before and after and, per step, the ledger of what has left it.  Steps outside the
+changed segment are not touched at all.  Inside it (and at the first step behind it) the streams that reach a step
+before and after are compared:
+
+- a stream that newly reaches it is announced (started, metadata, sequence headers);
+- one that no longer does ends for it;
+- one whose media now come from another feed (a step that replaces media went in or out) is *spliced*.
+
+A step that passes on and holds nothing would pass these on a moment later to a step behind it that has just been
+told by itself; so the events are noted as its *echoes*, which its outlet swallows.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from attrs import Factory, define, frozen
+
+from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
+from mmids_trio.media.flow import Flow
+from mmids_trio.workflow.plan import Segment
+from mmids_trio.workflow.replay import LatestTimestamps, Ledger, StreamMemory, merge_latest
+
+Feed = tuple[str, int]
+"""Where a stream's media come from: the step that made (or spliced) them, and how often it was spliced there."""
+
+
+@define
+class Node:
+    """One step, as far as rewiring is concerned. `out` is updated in place.
+
+    `is_new`: it was not in the sequence before; `settled`: nothing is in flight inside it.
+    """
+
+    step_id: str
+    flow: Flow
+    out: Ledger
+    is_new: bool = False
+    settled: bool = True
+
+    @property
+    def is_transparent(self) -> bool:
+        """What reaches it can be taken for having left it."""
+        return self.flow is Flow.PASSES_ON and self.settled
+
+
+@frozen
+class Delivery:
+    """What to put into a step's inbox, and which of these events its outlet shall swallow as echoes."""
+
+    step_id: str
+    events: tuple[MediaEvent, ...]
+    echoes: tuple[MediaEvent, ...]
+
+
+@define
+class _Before:
+    """How things stood for one step: the streams that reached it with their timelines and feeds."""
+
+    timelines: Mapping[StreamId, LatestTimestamps] = Factory(dict)
+    feeds: Mapping[StreamId, Feed] = Factory(dict)
+
+
+def rewire(before: Sequence[Node], after: Sequence[Node], segment: Segment) -> list[Delivery]:
+    """Decide what every step of the changed segment, and the first one behind it, must be told.
+
+    `before` and `after` share the nodes of kept steps.  Updates the ledgers to what holds after the swap.
+    """
+    old_state = {node.step_id: _state(before, index) for index, node in enumerate(before) if index >= segment.prefix}
+    walk = _Walk(after, old_state)
+    end = len(after) - segment.suffix
+    for index in range(segment.prefix, min(end + 1, len(after))):
+        walk.visit(index, in_segment=index < end)
+    return walk.deliveries
+
+
+def _state(sequence: Sequence[Node], index: int) -> _Before:
+    """What reached the step at `index` while `sequence` was wired."""
+    if index == 0 or sequence[index].flow is Flow.PRODUCES:
+        return _Before()
+    timelines = sequence[index - 1].out.snapshot()
+    return _Before(timelines, {stream_id: feed(sequence, index - 1, stream_id) for stream_id in timelines})
+
+
+def feed(sequence: Sequence[Node], index: int, stream_id: StreamId) -> Feed:
+    """Where the media of a stream that leaves the step at `index` come from."""
+    while True:
+        node = sequence[index]
+        memory = node.out.streams.get(stream_id)
+        spliced = 0 if memory is None else memory.splices
+        if spliced or node.flow is not Flow.PASSES_ON or index == 0:
+            return (node.step_id, spliced)
+        index -= 1
+
+
+@define
+class _Walk:
+    """One pass over the new sequence, from the front."""
+
+    after: Sequence[Node]
+    old_state: Mapping[str, _Before]
+    deliveries: list[Delivery] = Factory(list)
+    _respliced: set[StreamId] = Factory(set)
+
+    def visit(self, index: int, *, in_segment: bool) -> None:
+        node = self.after[index]
+        if node.flow is not Flow.PASSES_ON:
+            # Whatever was spliced in front of it stays in front of it.
+            respliced, self._respliced = self._respliced, set()
+        else:
+            respliced = self._respliced
+        if node.flow is Flow.PRODUCES:
+            return
+        source = self.after[index - 1].out if index else Ledger()
+        echoed, followed = self._compare(index, node, source, respliced)
+        transparent = in_segment and node.is_transparent
+        if echoed or followed:
+            echoes = tuple(echoed) if transparent else ()
+            self.deliveries.append(Delivery(node.step_id, (*echoed, *followed), echoes))
+        if transparent:
+            node.out.adopt(source.streams)
+        elif in_segment and node.is_new and node.flow is Flow.REPLACES:
+            node.out.expect(source.streams)
+
+    def _compare(
+        self, index: int, node: Node, source: Ledger, respliced: set[StreamId]
+    ) -> tuple[list[MediaEvent], list[MediaEvent]]:
+        """What the step is told about streams that come and go, and about those that go on from another feed."""
+        old = self.old_state.get(node.step_id, _Before())
+        echoed: list[MediaEvent] = [
+            StreamEnded(stream_id) for stream_id in old.timelines if stream_id not in source.streams
+        ]
+        followed: list[MediaEvent] = []
+        for stream_id, memory in source.streams.items():
+            if stream_id not in old.timelines:
+                echoed += memory.replay()
+            elif stream_id not in respliced and old.feeds[stream_id] != feed(self.after, index - 1, stream_id):
+                followed += self._splice(stream_id, source, memory)
+                if node.flow is Flow.PASSES_ON:
+                    respliced.add(stream_id)
+        return echoed, followed
+
+    def _splice(self, stream_id: StreamId, source: Ledger, memory: StreamMemory) -> list[MediaEvent]:
+        """Join a new feed to the timeline of everybody behind this point; returns the new feed's headers."""
+        timelines = (state.timelines.get(stream_id, {}) for state in self.old_state.values())
+        source.splice(stream_id, merge_latest(timelines))
+        return memory.decoding_events()

@@ -1,0 +1,71 @@
+"""What the outside may know of a workflow and of a change to it, as plain data."""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Literal
+
+from attrs import frozen
+
+from mmids_trio.definitions import ParameterValue
+
+StepAction = Literal["keep", "start", "stop"]
+
+
+@frozen
+class StepStatus:
+    """One step; `status` is `Created`, `Active`, `Error: <why>` or `Shut Down`."""
+
+    step_id: str
+    step_type: str
+    parameters: Mapping[str, ParameterValue]
+    status: str
+
+
+@frozen
+class WorkflowStatus:
+    """`status` is `Running` or `Step id <id> failed: <why>`.
+
+    While an update waits for new steps, `active_steps` is what carries media now and `pending_steps` the
+    whole wanted sequence; else `pending_steps` is empty.
+    """
+
+    status: str
+    active_steps: tuple[StepStatus, ...]
+    pending_steps: tuple[StepStatus, ...]
+
+
+@frozen
+class PlannedStep:
+    """What a change does to one step."""
+
+    step_id: str
+    step_type: str
+    action: StepAction
+
+
+@frozen
+class PlanView:
+    """What a change does: the wanted steps in their order, then those that it stops."""
+
+    workflow: str
+    created: bool
+    changed: bool
+    steps: tuple[PlannedStep, ...]
+
+
+class OutcomeKind(Enum):
+    """How a change ended."""
+
+    APPLIED = "applied"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled back"
+    SUPERSEDED = "superseded"
+    STOPPED = "stopped"
+
+
+@frozen
+class Outcome:
+    """How a change ended, with a sentence for its caller."""
+
+    kind: OutcomeKind
+    message: str
