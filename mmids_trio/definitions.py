@@ -60,7 +60,8 @@ def step_ids(steps: tuple[StepDefinition, ...]) -> tuple[str, ...]:
     seen: dict[bytes, int] = {}
     ids = []
     for step in steps:
-        identity = repr((step.step_type, sorted(step.parameters.items(), key=lambda item: item[0]))).encode()
+        # `ascii`, not `repr`: what counts as printable differs between versions of Python.
+        identity = ascii((step.step_type, sorted(step.parameters.items(), key=lambda item: item[0]))).encode()
         occurrence = seen[identity] = seen.get(identity, 0) + 1
         digest = blake2b(identity + b"#%d" % occurrence, digest_size=8).digest()
         ids.append(str(int.from_bytes(digest, "big")))

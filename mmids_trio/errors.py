@@ -4,7 +4,7 @@ They live in the lowest layer so that every layer can raise and catch them by na
 was expected, what came, and what is available; nothing in a message is secret.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
@@ -58,3 +58,12 @@ class RegistrationConflict(StepError):
 
 class ProtocolError(MmidsError):
     """A peer broke its protocol or a limit; its connection is closed, nothing else is affected."""
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The plain exceptions of a group, however deep; of any other exception, itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

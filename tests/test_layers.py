@@ -25,6 +25,7 @@ PLACES: Mapping[str, str] = {
     "ffmpeg.arguments": "B",
     "reactors.executor": "B",
     "rtmp.protocol": "B",
+    "rtmp.addresses": "B",
     "rtmp.registrations": "B",
     "steps.parameters": "B",
     "workflow.plan": "B",

@@ -53,7 +53,10 @@ class Step(Protocol):
         """How the step treats streams; constant."""
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
-        """Run until cancelled; `task_status.started()` means ready. Raises `StepError` with the reason if it cannot go on."""
+        """Run until cancelled; `task_status.started()` means ready.
+
+        Raises `StepError` with the reason when it cannot start or go on.
+        """
 
 
 class Reservation(Protocol):

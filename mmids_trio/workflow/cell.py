@@ -1,13 +1,14 @@
 """One step at work: its task, its scope, its inbox and outlet, and what has become of it."""
 
 from collections.abc import Callable
+from math import inf
 
 import structlog
 import trio
 from attrs import define, field
 
 from mmids_trio.definitions import StepDefinition
-from mmids_trio.errors import MmidsError
+from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Reservation, StepFactory
 from mmids_trio.workflow.links import Inbox, Outlet
@@ -43,10 +44,10 @@ class Cell:
         """See `steps.base.StepContext.reserve`."""
         self._reservations.append(reservation)
 
-    async def start(self, nursery: trio.Nursery, build: StepFactory) -> None:
+    async def start(self, nursery: trio.Nursery, factory: Callable[[StepDefinition], StepFactory]) -> None:
         """Run the step in `nursery`; returns when it is ready, or when it has failed and `error` says why."""
         try:
-            await nursery.start(self._run, build)
+            await nursery.start(self._run, factory)
         except RuntimeError:
             # What trio says of a child that ended before it was ready. The reason stands in `error`.
             if self.error is None:
@@ -56,27 +57,29 @@ class Cell:
             self._ready = True
             self.status = "Active"
 
-    async def _run(self, build: StepFactory, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _run(
+        self, factory: Callable[[StepDefinition], StepFactory], *, task_status: trio.TaskStatus[None]
+    ) -> None:
         """The wall around a step: nothing but cancellation gets past it."""
         structlog.contextvars.bind_contextvars(workflow=self.workflow, step_id=self.step_id)
         try:
             with self._scope:
-                step = build(self)
+                step = factory(self.definition)(self)
                 self.flow = step.flow
                 await step.run(self.inbox, self.outlet, task_status=task_status)
                 self._fail("the step ended by itself")
         except* MmidsError as group:
-            self._fail(str(_first(group)))
+            self._fail(str(next(leaves(group))))
         except* Exception as group:
             log.exception("step crashed", step_type=self.definition.step_type)
-            first = _first(group)
+            first = next(leaves(group))
             self._fail(f"{type(first).__name__}: {first}")
         finally:
             self._end()
 
     def _fail(self, message: str) -> None:
-        if self.error is not None or self._scope.cancel_called:
-            return
+        if self.error is not None or self._scope.cancel_called or _is_cancelled():
+            return  # what goes wrong while it is being cancelled is no failure
         self.error = message
         self.status = f"Error: {message}"
         log.error("step failed", step_type=self.definition.step_type, reason=message)
@@ -100,9 +103,14 @@ class Cell:
         self.outlet.detach()
         self._scope.cancel()
 
-    def node(self, *, is_new: bool, settled: bool) -> Node:
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is in flight inside the step, as far as that matters."""
+        return self.flow is not Flow.PASSES_ON or self.inbox.is_at_rest
+
+    def node(self, *, is_new: bool) -> Node:
         """The step as the rewiring sees it."""
-        return Node(self.step_id, self.flow, self.outlet.ledger, is_new=is_new, settled=settled)
+        return Node(self.step_id, self.flow, self.outlet.ledger, is_new=is_new, settled=is_new or self.is_settled)
 
     def describe(self) -> StepStatus:
         """The step as the outside sees it."""
@@ -110,9 +118,6 @@ class Cell:
         return StepStatus(self.step_id, definition.step_type, dict(definition.parameters), self.status)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first plain exception of a group, however deep."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _is_cancelled() -> bool:
+    """Whether a scope around the calling task's place is cancelled."""
+    return trio.current_effective_deadline() == -inf

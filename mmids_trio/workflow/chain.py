@@ -29,7 +29,6 @@ class Chain:
     def __init__(self) -> None:
         self.cells: list[Cell] = []
         self._gated: list[Cell] = []
-        self._settled: set[str] = set()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -49,7 +48,6 @@ class Chain:
         running = self.running
         segment = changed_segment(_ids(running), _ids(wanted))
         touched = running[segment.prefix : len(running) - segment.suffix]
-        self._settled = set()
         if not touched:
             return
         with trio.move_on_after(SETTLE_SECONDS) as scope:
@@ -58,18 +56,14 @@ class Chain:
             for cell in touched:
                 if cell.flow is Flow.PASSES_ON:
                     await cell.inbox.wait_rest()
-                    self._settled.add(cell.step_id)
                 self._close_gate(cell)
         if scope.cancelled_caught:
-            busy = [cell.step_id for cell in touched if not self._is_settled(cell)]
+            busy = [cell.step_id for cell in touched if not cell.is_settled]
             log.warning("steps did not come to rest before a change", steps=busy, seconds=SETTLE_SECONDS)
 
     def _close_gate(self, cell: Cell) -> None:
         cell.outlet.close_gate()
         self._gated.append(cell)
-
-    def _is_settled(self, cell: Cell) -> bool:
-        return cell.flow is not Flow.PASSES_ON or cell.step_id in self._settled
 
     def release(self) -> None:
         """Let media flow again after a settled change was given up (or carried out)."""
@@ -91,10 +85,7 @@ class Chain:
         return removed
 
     def _rewire(self, before: Sequence[Cell]) -> None:
-        nodes = {
-            cell: cell.node(is_new=cell not in before, settled=cell not in before or self._is_settled(cell))
-            for cell in (*before, *self.cells)
-        }
+        nodes = {cell: cell.node(is_new=cell not in before) for cell in (*before, *self.cells)}
         segment = changed_segment(_ids(before), self.ids)
         deliveries = rewire([nodes[cell] for cell in before], [nodes[cell] for cell in self.cells], segment)
         told = {delivery.step_id: delivery for delivery in deliveries}
@@ -107,7 +98,7 @@ class Chain:
     def _count_losses(self, cell: Cell) -> None:
         lost = cell.inbox.discard()
         if lost and cell.flow is not Flow.REPLACES:
-            log.warning("media lost with a step that did not come to rest", step=cell.step_id, events=lost)
+            log.warning("media lost with a step that did not come to rest", step=cell.step_id, at_most=lost)
 
 
 def _ids(cells: Sequence[Cell]) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ class Inbox:
         self._sender, self._receiver = trio.open_memory_channel[Sequence[MediaEvent]](capacity + 1)
         self._carried: list[MediaEvent] = []
         self._pending = 0
+        self._untaken = 0
+        self._in_hand = 0
         self._waiting = False
         self._room = trio.lowlevel.ParkingLot()
         self._rest = trio.lowlevel.ParkingLot()
@@ -37,15 +39,17 @@ class Inbox:
     async def receive(self) -> Sequence[MediaEvent]:
         """See `steps.base.Inbox`. Cancelling it loses nothing."""
         while True:
+            batch: Sequence[MediaEvent] = ()
             if self._carried:
                 await trio.lowlevel.checkpoint()
-                return self._take(())
-            batch = await self._wait_for_batch()
+            else:
+                batch = await self._wait_for_batch()
             if events := self._take(batch):
                 return events
 
     async def _wait_for_batch(self) -> Sequence[MediaEvent]:
         self._waiting = True
+        self._in_hand = 0
         if self.is_at_rest:
             self._rest.unpark_all()
         try:
@@ -57,6 +61,7 @@ class Inbox:
         """Everything that is there, oldest first: `batch` (already received), what is carried, the channel."""
         later = self._drain()
         self._pending = 0
+        self._in_hand, self._untaken = self._untaken, 0
         self._room.unpark_all()
         if not self._carried and not later:
             return batch
@@ -85,6 +90,7 @@ class Inbox:
     def put(self, events: Sequence[MediaEvent]) -> None:
         """Deliver a batch; only when it is not full."""
         self._pending += 1
+        self._untaken += len(events)
         self._sender.send_nowait(events)
 
     def carry(self, events: Sequence[MediaEvent]) -> None:
@@ -92,13 +98,16 @@ class Inbox:
         self._carried += self._drain()
         self._carried += events
         self._pending += 1
+        self._untaken += len(events)
         if self._waiting:
             self._sender.send_nowait(())
 
     def discard(self) -> int:
-        """Drop what the step has not taken; returns how many events that were."""
-        lost = len(self._carried) + len(self._drain())
-        self._carried = []
+        """Drop what the step has not taken. Returns how many events that were, and those that the step may still have
+        been working on: all that it took last, if it has not come back for more."""
+        lost = self._untaken + self._in_hand
+        self._drain()
+        self._carried, self._untaken, self._in_hand = [], 0, 0
         return lost
 
     async def wait_room(self) -> None:
@@ -153,10 +162,12 @@ class Outlet:
         return self.ledger.admit(events)
 
     def _is_echo(self, event: MediaEvent) -> bool:
-        if self._echoes and event is self._echoes[0]:
-            self._echoes.popleft()
-            return True
-        return False
+        """Whether `event` is awaited as an echo. Those before it will not come: the step has dropped them."""
+        if not any(event is echo for echo in self._echoes):
+            return False
+        while self._echoes.popleft() is not event:
+            pass
+        return True
 
     def end_stream(self, stream_id: StreamId) -> None:
         """See `steps.base.Outbox`."""

@@ -92,6 +92,12 @@ class WorkflowManager:
         for ending in list(self._ending.get(name, ())):
             await ending.ended.wait()
 
+    async def stop_all(self) -> None:
+        """Stop every workflow, side by side."""
+        async with trio.open_nursery() as nursery:
+            for name in {*self._workflows, *self._ending}:
+                nursery.start_soon(self.stop, name)
+
     def _retire(self, workflow: Workflow) -> None:
         """Unlist a workflow that is about to end."""
         if self._workflows.get(workflow.name) is workflow:

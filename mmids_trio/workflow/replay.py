@@ -6,7 +6,7 @@ The ledger is also the guard of the link: it lets through only what makes a lega
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define, evolve, field
 
 from mmids_trio.media.events import (
     MediaEvent,
@@ -30,27 +30,41 @@ LatestTimestamps = dict[MediaKind, int]
 class Splice:
     """Joins a new feed of a stream to the timeline of the feed that it replaces.
 
-    Frames wait for the first key frame (the first audio frame, where no video is about); from there on
-    timestamps are shifted just so far that they do not go backwards within a kind.
+    Frames wait for the first key frame (the first audio frame, where no video is about; video always waits for
+    a key frame); from there on timestamps are shifted just so far that they do not go backwards within a kind.
     """
 
     last: LatestTimestamps
     shift: int | None = None
     _first_audio: int | None = None
+    _has_key_frame: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._has_key_frame = self.shift is not None
 
     def admit(self, packet: MediaPacket) -> MediaPacket | None:
         """The packet as later steps shall see it, or `None` where it must not pass yet."""
-        if self.shift is None and not packet.is_sequence_header:
-            if not self._may_start(packet):
-                return None
+        if packet.is_sequence_header:
+            return self.restated(packet) if self.shift is None else self._placed(packet)
+        if not self._may_pass(packet):
+            return None
+        if self.shift is None:
             self.shift = self._shift_for(packet.timestamp)
         return self._placed(packet)
 
-    def _may_start(self, packet: MediaPacket) -> bool:
+    def restated(self, header: MediaPacket) -> MediaPacket:
+        """A sequence header of the new feed, at the place in the old timeline where its frames are to follow."""
+        if not self.last:
+            return header
+        return evolve(header, timestamp=self.last.get(header.kind, _newest(self.last)))
+
+    def _may_pass(self, packet: MediaPacket) -> bool:
         if packet.kind is MediaKind.VIDEO:
-            return packet.is_key_frame
-        if packet.kind is not MediaKind.AUDIO:
-            return False
+            self._has_key_frame = self._has_key_frame or packet.is_key_frame
+            return self._has_key_frame
+        return self.shift is not None or (packet.kind is MediaKind.AUDIO and self._audio_may_start(packet))
+
+    def _audio_may_start(self, packet: MediaPacket) -> bool:
         if MediaKind.VIDEO not in self.last:
             return True
         if self._first_audio is None:
@@ -82,7 +96,6 @@ class StreamMemory:
     headers: dict[MediaKind, MediaPacket] = Factory(dict)
     last: LatestTimestamps = Factory(dict)
     splice: Splice | None = None
-    splices: int = 0
 
     def decoding_events(self) -> list[MediaEvent]:
         """Latest metadata and sequence headers."""
@@ -128,11 +141,19 @@ class Ledger:
             memory.metadata = event
         return event
 
-    def splice(self, stream_id: StreamId, last: LatestTimestamps) -> None:
-        """From now on join what comes of this stream to a timeline that stands at `last`."""
+    def splice(self, stream_id: StreamId, last: LatestTimestamps) -> list[MediaEvent]:
+        """From now on join what comes of this stream to a timeline that stands at `last`.
+
+        Returns the metadata and the sequence headers with which the new feed begins.
+        """
         memory = self.streams[stream_id]
-        memory.splice = Splice(dict(last))
-        memory.splices += 1
+        splice = memory.splice = Splice(dict(last))
+        metadata: list[MediaEvent] = [] if memory.metadata is None else [memory.metadata]
+        return [*metadata, *(splice.restated(header) for header in memory.headers.values())]
+
+    def shift(self, stream_id: StreamId, by: int, last: LatestTimestamps) -> None:
+        """From now on move the timestamps of this stream by `by` milliseconds, on a timeline that stands at `last`."""
+        self.streams[stream_id].splice = Splice(dict(last), by) if by else None
 
     def adopt(self, arriving: Mapping[StreamId, StreamMemory]) -> None:
         """Make the streams those of `arriving`, as if all of them had already passed this link."""

@@ -6,7 +6,9 @@ before and after are compared:
 
 - a stream that newly reaches it is announced (started, metadata, sequence headers);
 - one that no longer does ends for it;
-- one whose media now come from another feed (a step that replaces media went in or out) is *spliced*.
+- one whose media now come from another step (one that replaces media went in or out) is *spliced*;
+- one whose media come from the same step over other links goes on without a gap, and where an earlier splice
+  stays behind on a link that the step has left, its shift moves to the new link.
 
 A step that passes on and holds nothing would pass these on a moment later to a step behind it that has just been
 told by itself; so the events are noted as its *echoes*, which its outlet swallows.
@@ -18,11 +20,20 @@ from attrs import Factory, define, frozen
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.media.flow import Flow
+from mmids_trio.media.timeline import MODULUS
 from mmids_trio.workflow.plan import Segment
 from mmids_trio.workflow.replay import LatestTimestamps, Ledger, StreamMemory, merge_latest
 
-Feed = tuple[str, int]
-"""Where a stream's media come from: the step that made (or spliced) them, and how often it was spliced there."""
+
+@frozen
+class Feed:
+    """Where a stream's media come from, and how the splices on the way have moved their timestamps.
+
+    `origin` is the step that made the media; `shift`, in milliseconds, is `None` while a splice waits for a key frame.
+    """
+
+    origin: str
+    shift: int | None
 
 
 @define
@@ -83,14 +94,24 @@ def _state(sequence: Sequence[Node], index: int) -> _Before:
 
 
 def feed(sequence: Sequence[Node], index: int, stream_id: StreamId) -> Feed:
-    """Where the media of a stream that leaves the step at `index` come from."""
+    """The feed of a stream that leaves the step at `index`."""
+    shift: int | None = 0
     while True:
         node = sequence[index]
         memory = node.out.streams.get(stream_id)
-        spliced = 0 if memory is None else memory.splices
-        if spliced or node.flow is not Flow.PASSES_ON or index == 0:
-            return (node.step_id, spliced)
+        shift = _total(shift, _own_shift(memory))
+        if node.flow is not Flow.PASSES_ON or index == 0:
+            return Feed(node.step_id, shift)
         index -= 1
+
+
+def _own_shift(memory: StreamMemory | None) -> int | None:
+    """What a link itself adds to timestamps."""
+    return 0 if memory is None or memory.splice is None else memory.splice.shift
+
+
+def _total(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else (left + right) % MODULUS
 
 
 @define
@@ -119,6 +140,8 @@ class _Walk:
             self.deliveries.append(Delivery(node.step_id, (*echoed, *followed), echoes))
         if transparent:
             node.out.adopt(source.streams)
+            for stream_id in self._respliced:
+                node.out.streams[stream_id].splice = None  # the splice in front of it has taken its place
         elif in_segment and node.is_new and node.flow is Flow.REPLACES:
             node.out.expect(source.streams)
 
@@ -134,14 +157,35 @@ class _Walk:
         for stream_id, memory in source.streams.items():
             if stream_id not in old.timelines:
                 echoed += memory.replay()
-            elif stream_id not in respliced and old.feeds[stream_id] != feed(self.after, index - 1, stream_id):
-                followed += self._splice(stream_id, source, memory)
-                if node.flow is Flow.PASSES_ON:
-                    respliced.add(stream_id)
+            elif stream_id not in respliced:
+                followed += self._go_on(index, stream_id, old, respliced)
+            if stream_id in old.timelines:
+                memory.last = dict(old.timelines[stream_id])
         return echoed, followed
 
-    def _splice(self, stream_id: StreamId, source: Ledger, memory: StreamMemory) -> list[MediaEvent]:
-        """Join a new feed to the timeline of everybody behind this point; returns the new feed's headers."""
+    def _go_on(self, index: int, stream_id: StreamId, old: _Before, respliced: set[StreamId]) -> Sequence[MediaEvent]:
+        """Join what reaches the step now to what reached it before; returns a new feed's metadata and headers."""
+        source = self.after[index - 1]
+        was, now = old.feeds[stream_id], feed(self.after, index - 1, stream_id)
+        if was.origin != now.origin:
+            if self.after[index].flow is Flow.PASSES_ON:
+                respliced.add(stream_id)
+            return self._splice(stream_id, source.out)
+        if was.shift != now.shift:
+            in_front = self._shift_in_front(index - 1, stream_id)
+            if was.shift is None or in_front is None:
+                self._splice(stream_id, source.out)  # its headers are known to the step
+            else:
+                source.out.shift(stream_id, (was.shift - in_front) % MODULUS, old.timelines[stream_id])
+        return ()
+
+    def _shift_in_front(self, index: int, stream_id: StreamId) -> int | None:
+        """How the timestamps have been moved that reach the step at `index`, as far as it passes them on."""
+        if self.after[index].flow is not Flow.PASSES_ON or index == 0:
+            return 0
+        return feed(self.after, index - 1, stream_id).shift
+
+    def _splice(self, stream_id: StreamId, source: Ledger) -> list[MediaEvent]:
+        """Join a new feed to the timeline of everybody behind this point."""
         timelines = (state.timelines.get(stream_id, {}) for state in self.old_state.values())
-        source.splice(stream_id, merge_latest(timelines))
-        return memory.decoding_events()
+        return source.splice(stream_id, merge_latest(timelines))

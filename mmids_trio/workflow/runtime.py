@@ -47,12 +47,15 @@ class Workflow:
         self._definition: WorkflowDefinition | None = None
         """What carries media (or has failed) now; `None` before the first swap."""
         self._failed: Cell | None = None
+        self._is_breaking = False
+        """Whether a step that carries media has failed and the others are not shut down yet."""
         self._next: Change | None = None
         self._current: Change | None = None
         self._wanted: list[Cell] = []
         """All steps of the change that is being carried out, until its swap."""
         self._leaving: frozenset[str] = frozenset()
         self._attempt: trio.CancelScope | None = None
+        self._settling: trio.CancelScope | None = None
 
     # What others ask of it: synchronous, from any task.
 
@@ -93,7 +96,7 @@ class Workflow:
         change = self._next or (self._current if self._wanted else None)
         if change is None:
             return ()
-        known = {cell.step_id: cell for cell in (*self._chain.cells, *self._wanted)}
+        known = {cell.step_id: cell for cell in (*self._chain.running, *self._wanted)}
         return tuple(
             known[step.step_id].describe() if step.step_id in known else _describe_unborn(step)
             for step in self._plan(change.definition).wanted
@@ -123,7 +126,7 @@ class Workflow:
 
     async def _carry_out_changes(self) -> None:
         while True:
-            if self._has_active_failure():
+            if self._is_breaking:
                 await self._break_down()
             elif self._next is not None:
                 self._current, self._next = self._next, None
@@ -144,7 +147,7 @@ class Workflow:
         try:
             await self._start(fresh)
             if self._may_swap(fresh):
-                await self._chain.settle(self._wanted)
+                await self._settle()
             if self._may_swap(fresh):
                 await self._swap(change)
                 return True
@@ -168,14 +171,11 @@ class Workflow:
 
     def _on_step_failure(self, cell: Cell) -> None:
         if self._failed is None and cell in self._chain.cells:
-            self._failed = cell
-        if self._attempt is not None:
-            self._attempt.cancel()
+            self._failed, self._is_breaking = cell, True
+        for scope in (self._attempt, self._settling):
+            if scope is not None:
+                scope.cancel()
         self._stir.unpark_all()
-
-    def _has_active_failure(self) -> bool:
-        """Whether a step that carries media has failed and its workflow is not shut down yet."""
-        return self._failed is not None and any(not cell.ended.is_set() for cell in self._chain.cells)
 
     async def _start(self, fresh: Sequence[Cell]) -> None:
         """Start all new steps side by side; ends early when one fails or the change is superseded."""
@@ -188,13 +188,18 @@ class Workflow:
         self._attempt = None
 
     async def _start_one(self, cell: Cell, others: trio.CancelScope) -> None:
-        await cell.start(self._nursery, self._steps.factory(cell.definition))
+        await cell.start(self._nursery, self._steps.factory)
         if cell.error is not None:
             others.cancel()
 
+    async def _settle(self) -> None:
+        """Bring what the change touches to rest; ends early when a step fails."""
+        with trio.CancelScope() as self._settling:
+            await self._chain.settle(self._wanted)
+        self._settling = None
+
     def _may_swap(self, fresh: Sequence[Cell]) -> bool:
-        ready = all(cell.status == "Active" for cell in fresh)
-        return ready and not self._has_active_failure()
+        return not self._is_breaking and all(cell.status == "Active" for cell in fresh)
 
     async def _swap(self, change: Change) -> None:
         """The swap itself runs without a checkpoint; then what was taken out is awaited."""
@@ -203,7 +208,15 @@ class Workflow:
         self._wanted, self._leaving = [], frozenset()
         log.info("workflow changed", steps=len(self._chain.cells), stopped=len(removed))
         await _stop(removed)
-        change.finish(OutcomeKind.APPLIED, "running")
+        if self._is_breaking:
+            self._finish_broken(change)
+        else:
+            change.finish(OutcomeKind.APPLIED, "running")
+
+    def _finish_broken(self, change: Change) -> None:
+        """A step that carries media has failed in the middle of the change: there is nothing to go back to."""
+        assert self._failed is not None
+        change.finish(OutcomeKind.FAILED, ("not rolled back: " if change.rollback else "") + _reason(self._failed))
 
     async def _give_up(self, change: Change, fresh: Sequence[Cell]) -> bool:
         """The change cannot be carried out: leave no trace of it, or put the workflow in error."""
@@ -213,10 +226,10 @@ class Workflow:
             await self._fail(change, failed)
             return True
         await _stop(fresh)
-        if failed is not None:
+        if self._is_breaking:
+            self._finish_broken(change)
+        elif failed is not None:
             change.finish(OutcomeKind.ROLLED_BACK, f"rolled back: {_reason(failed)}")
-        elif self._failed is not None and self._has_active_failure():
-            change.finish(OutcomeKind.FAILED, f"not rolled back: {_reason(self._failed)}")
         else:
             self._supersede(change)
         return not self._abandon_creation()
@@ -233,6 +246,7 @@ class Workflow:
         """A step failed while it carried media: shut down the others."""
         log.error("workflow failed", reason=self._failed and self._failed.error)
         await _stop(self._chain.cells)
+        self._is_breaking = False
 
     def _abandon_creation(self) -> bool:
         """Whether a creation that failed leaves nothing, and nobody asks for more."""

@@ -1,0 +1,127 @@
+"""The program `python -m mmids_trio`: command line, signals, exit status."""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import click
+import structlog
+import trio
+
+from mmids_trio import __version__, logs
+from mmids_trio.app import Server
+from mmids_trio.cli.configuration_file import Configuration, load
+from mmids_trio.cli.welcome import addresses, welcome
+from mmids_trio.config.settings import Settings
+from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.errors import ConfigurationError, MmidsError, leaves
+from mmids_trio.workflow.change import Change
+
+log = structlog.get_logger()
+
+DEFAULT_CONFIGURATION = "mmids.config"
+
+WELCOME_SECONDS = 5.0
+"""How long the welcome waits for the workflows to come up, so that it names the ports that are really open."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIGURATION,
+    show_default=True,
+    help="Configuration file.",
+)
+@click.version_option(__version__, prog_name="mmids_trio", message="%(prog)s %(version)s")
+@click.pass_context
+def main(context: click.Context, config: Path) -> None:
+    """Live-video workflow server: run the workflows of a configuration file until a signal comes.
+
+    SIGINT or SIGTERM stops the server in good order within 5 seconds; a second one at once. The environment
+    variable mmids_log sets the log level: error, warn, info (default) or debug.
+    """
+    if context.invoked_subcommand is None:
+        sys.exit(_complain_or_run(config))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Check a configuration FILE and print every problem; exit status 0 if it may run, else 1."""
+    try:
+        configuration = load(file, Server(Settings()).steps)
+    except ConfigurationError as error:
+        click.echo(error, err=True)
+        click.echo(f"{file}: {_count(len(error.problems), 'error')}", err=True)
+        sys.exit(1)
+    except MmidsError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    for warning in configuration.document.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    document = configuration.document
+    click.echo(
+        f"{file}: fine, {_count(len(document.workflows), 'workflow')}, {_count(len(document.reactors), 'reactor')}"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _complain_or_run(config: Path) -> int:
+    """Run a server; the exit status. What an operator can mend is one message, never a traceback."""
+    status = 0
+    try:
+        level = logs.level_from(os.environ)
+        configuration = load(config, Server(Settings()).steps)
+        with logs.configure(level=level, directory=Path(configuration.settings.log_path), console=sys.stderr):
+            trio.run(_run, configuration)
+    except* MmidsError as group:
+        status = 1
+        for error in leaves(group):
+            click.echo(f"error: {error}", err=True)
+    return status
+
+
+async def _run(configuration: Configuration) -> None:
+    for warning in configuration.document.warnings:
+        log.warning("configuration", problem=str(warning))
+    server = Server(configuration.settings)
+    workflows = configuration.document.workflows
+    async with trio.open_nursery() as nursery:
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            nursery.start_soon(_stop_on_signals, signals, server, nursery.cancel_scope)
+            async with trio.open_nursery() as running:
+                changes = await running.start(server.run, workflows)
+                running.start_soon(_say_welcome, server, workflows, changes)
+            nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signals(signals: AsyncIterator[int], server: Server, everything: trio.CancelScope) -> None:
+    async for number in signals:
+        name = signal.Signals(number).name
+        if server.is_stopping:
+            log.warning("stopping at once", signal=name)
+            everything.cancel()
+        else:
+            log.info("stopping", signal=name)
+            server.stop()
+
+
+async def _say_welcome(server: Server, workflows: Sequence[WorkflowDefinition], changes: Sequence[Change]) -> None:
+    with trio.move_on_after(WELCOME_SECONDS):
+        for change in changes:
+            await change.wait()
+    if not server.is_stopping:
+        lines = list(addresses(workflows, server.settings.rtmp_host or "127.0.0.1", server.rtmp.bound_port))
+        click.echo(welcome(lines, server.api_url))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m mmids_trio")

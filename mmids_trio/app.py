@@ -1,0 +1,102 @@
+"""The whole server, put together; what is made here and handed on is all the wiring that there is."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+import trio
+from attrs import define, field
+
+from mmids_trio import __version__
+from mmids_trio.config.settings import Settings
+from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.http_api.app import create_app
+from mmids_trio.http_api.listening import bind, port_of
+from mmids_trio.http_api.server import serve
+from mmids_trio.rtmp.server import RtmpServer
+from mmids_trio.rtmp.transport import Network, SocketNetwork
+from mmids_trio.steps.catalog import built_in_steps
+from mmids_trio.steps.registry import StepRegistry, StepType
+from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.manager import WorkflowManager
+
+log = structlog.get_logger()
+
+STOP_SECONDS = 4.5
+"""What an orderly stop may take before everything left is cancelled; operators are promised 5 s."""
+
+
+@define(eq=False)
+class Server:
+    """One mmids_trio server. `network` is where RTMP ports are opened; `more_steps` are step types of one's own.
+
+    Making one has no side effects; `run` does everything, in the caller's nursery.
+    """
+
+    settings: Settings
+    network: Network = field(factory=SocketNetwork)
+    more_steps: Sequence[StepType] = ()
+    rtmp: RtmpServer = field(init=False)
+    steps: StepRegistry = field(init=False)
+    workflows: WorkflowManager = field(init=False)
+    api_port: int | None = field(default=None, init=False)
+    """The port that the HTTP API is really open on."""
+    _stop: trio.Event = field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.rtmp = RtmpServer(
+            self.network, host=self.settings.rtmp_host, publisher_timeout=self.settings.publisher_timeout
+        )
+        self.steps = built_in_steps(self.rtmp, *self.more_steps)
+        self.workflows = WorkflowManager(self.steps)
+
+    @property
+    def api_url(self) -> str | None:
+        """Where the HTTP API answers, once it runs; `None` without one."""
+        if self.api_port is None:
+            return None
+        host = self.settings.http_api_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Begin an orderly stop: `run` returns within `STOP_SECONDS`, with nothing left behind."""
+        self._stop.set()
+
+    async def run(
+        self,
+        definitions: Sequence[WorkflowDefinition] = (),
+        *,
+        task_status: trio.TaskStatus[list[Change]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Run validated `definitions` until `stop`, or until cancelled.
+
+        Ready when ports of the API are open and the workflows are accepted; the value is their changes.
+        Raises `http_api.listening.CannotListen` before anything runs.
+        """
+        listeners = await self._bind_api()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.rtmp.run)
+            await nursery.start(self.workflows.run)
+            if listeners:
+                app = create_app(self.workflows, token=self.settings.http_api_token, version=__version__)
+                await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
+            changes = [self.workflows.apply(definition) for definition in definitions]
+            log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
+            task_status.started(changes)
+            await self._stop.wait()
+            nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
+            await self.workflows.stop_all()
+            nursery.cancel_scope.cancel()
+        log.info("server stopped")
+
+    async def _bind_api(self) -> list[trio.SocketListener]:
+        if self.settings.http_api_port is None:
+            return []
+        listeners = await bind(self.settings.http_api_host, self.settings.http_api_port)
+        self.api_port = port_of(listeners)
+        return listeners

@@ -1,0 +1,65 @@
+"""Reading a configuration file, with everything that is wrong with it found at once."""
+
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from mmids_trio.config.parser import Document, decode, parse
+from mmids_trio.config.settings import Settings
+from mmids_trio.errors import ConfigurationError, MmidsError
+from mmids_trio.steps.registry import StepRegistry
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""Largest configuration file: ten times what 10,000 workflows need."""
+
+
+class UnreadableFile(MmidsError):
+    """The configuration file cannot be read; the message says which and why."""
+
+
+@frozen
+class Configuration:
+    """A configuration that may run: valid, with the steps in canonical spellings and paths made absolute."""
+
+    document: Document
+    settings: Settings
+
+
+def load(path: Path, steps: StepRegistry) -> Configuration:
+    """Read and check a configuration file.
+
+    Raises `UnreadableFile`, or `ConfigurationError` with every problem of syntax and steps.
+    """
+    document = parse(decode(_read(path), str(path)), str(path))
+    problems = [problem for workflow in document.workflows for problem in steps.problems(workflow)]
+    if document.problems or problems:
+        raise ConfigurationError([*document.problems, *problems])
+    workflows = tuple(steps.validate(workflow) for workflow in document.workflows)
+    return Configuration(evolve(document, workflows=workflows), _resolved(document.settings, path.parent))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        hint = "; --config FILE names another one" if isinstance(error, FileNotFoundError) else ""
+        raise UnreadableFile(f"cannot read the configuration file {path}: {error.strerror}{hint}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise UnreadableFile(f"the configuration file {path} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+    return data
+
+
+def _resolved(settings: Settings, directory: Path) -> Settings:
+    """Relative paths are relative to the configuration file."""
+
+    def absolute(path: str | None) -> str | None:
+        return None if path is None else str((directory / path).resolve())
+
+    return evolve(
+        settings,
+        ffmpeg_path=absolute(settings.ffmpeg_path),
+        tls_cert_path=absolute(settings.tls_cert_path),
+        tls_key_path=absolute(settings.tls_key_path),
+        log_path=str((directory / settings.log_path).resolve()),
+    )

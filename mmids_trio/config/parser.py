@@ -1,0 +1,97 @@
+"""The configuration language's front door: text in, definitions and every problem out.
+
+`parse` never raises for what a text holds; it reports it, beside whatever could be understood, so that a
+caller can add problems of meaning (unknown step types) to the same report.
+"""
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from mmids_trio.config.encoding import decode
+from mmids_trio.config.nodes import NodeBase, ReactorNode, WorkflowNode
+from mmids_trio.config.reader import Reader
+from mmids_trio.config.report import Report
+from mmids_trio.config.scanner import Line
+from mmids_trio.config.settings import Settings
+from mmids_trio.config.settings_node import SettingsNode
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.errors import ConfigurationError, Problem
+
+__all__ = ["Document", "decode", "parse", "parse_workflow", "parse_workflows"]
+
+
+@frozen
+class Document:
+    """What a text says. It may run only if `problems` is empty; `warnings` say what of it is ignored.
+
+    With problems, it is what could be understood: a step with an argument that could not be is left out; a
+    node whose name could not be has the name `""`; two workflows of one name are both here; of a parameter
+    or setting given twice the first counts.
+    """
+
+    settings: Settings
+    reactors: tuple[ReactorDefinition, ...]
+    workflows: tuple[WorkflowDefinition, ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def parse(text: str, file: str) -> Document:
+    """Read a whole configuration, which messages call `file`. Never raises for what the text holds."""
+    reader = _read(text, file)
+    nodes, report = reader.nodes, reader.report
+    settings = [node for node in nodes if isinstance(node, SettingsNode)]
+    if settings:
+        settings[0].check_together()
+    return Document(
+        settings[0].settings() if settings else Settings(),
+        tuple(node.definition() for node in nodes if isinstance(node, ReactorNode)),
+        tuple(node.definition() for node in nodes if isinstance(node, WorkflowNode)),
+        report.errors.in_order(),
+        report.warnings.in_order(),
+    )
+
+
+def parse_workflow(text: str, file: str) -> WorkflowDefinition:
+    """Read a text that is one workflow node and nothing else; raises `ConfigurationError` for any other."""
+    reader = _read(text, file)
+    workflows = _workflow_nodes(reader, "expected one workflow node and nothing else")
+    if not reader.nodes and not reader.report.errors.problems:
+        first_line = Line(1, text.partition("\n")[0].removesuffix("\r"))
+        reader.report.error(first_line, 1, "expected a workflow node; found none")
+    for node in workflows[1:]:
+        _reject(node, "expected one workflow node; found another")
+    _raise_problems(reader)
+    return workflows[0].definition()
+
+
+def parse_workflows(text: str, file: str) -> tuple[WorkflowDefinition, ...]:
+    """Read a text of workflow nodes alone, possibly none; raises `ConfigurationError` for any other."""
+    reader = _read(text, file)
+    workflows = _workflow_nodes(reader, "expected workflow nodes only")
+    _raise_problems(reader)
+    return tuple(node.definition() for node in workflows)
+
+
+def _read(text: str, file: str) -> Reader:
+    reader = Reader(Report(file))
+    reader.read(text)
+    return reader
+
+
+def _workflow_nodes(reader: Reader, expected: str) -> Sequence[WorkflowNode]:
+    """The nodes that are workflows; the others are reported."""
+    for node in reader.nodes:
+        if not isinstance(node, WorkflowNode):
+            _reject(node, f"{expected}; found a {node.kind} node")
+    return [node for node in reader.nodes if isinstance(node, WorkflowNode)]
+
+
+def _reject(node: NodeBase, message: str) -> None:
+    node.report.error(node.header, node.header.tokens[0].column, message)
+
+
+def _raise_problems(reader: Reader) -> None:
+    if reader.report.errors.problems:
+        raise ConfigurationError(reader.report.errors.problems)

@@ -1,0 +1,172 @@
+"""Which line belongs to which node, and how to go on after a mistake: the stack of open nodes.
+
+Apart from the nodes, which know what lines mean, and from the scanner, which knows them one at a time.  The
+guesses made here decide how many errors follow from one mistake; each aims at none.
+"""
+
+from attrs import Factory, define
+
+from mmids_trio.config.nodes import NodeBase, ReactorNode, WorkflowNode
+from mmids_trio.config.report import Report
+from mmids_trio.config.scanner import Line, scan
+from mmids_trio.config.settings_node import SettingsNode
+from mmids_trio.config.suggestions import did_you_mean, shown
+
+NODE_KINDS: dict[str, type[NodeBase]] = {kind.kind: kind for kind in (SettingsNode, ReactorNode, WorkflowNode)}
+
+ANY_NODE = "settings, reactor or workflow"
+
+
+@define
+class _Block:
+    """A node that has begun. `node` is `None` for one whose lines mean nothing to us."""
+
+    header: Line
+    node: NodeBase | None
+    lacks_brace: bool = False
+
+    @property
+    def indent(self) -> int:
+        return _indent(self.header)
+
+    def __str__(self) -> str:
+        if self.node is None:
+            return "the block"
+        return f"{self.node.kind} {shown(self.node.name)}" if self.node.name else self.node.kind
+
+
+@define
+class Reader:
+    """Reads a text, line by line, into `nodes` (in the order of the text) and a report."""
+
+    report: Report
+    nodes: list[NodeBase] = Factory(list)
+    _open: list[_Block] = Factory(list)
+    _first_lines: dict[tuple[str, str], int] = Factory(dict)
+    _is_astray: bool = False
+    """Whether a line outside of any node has been reported, so that the lines after it need not be."""
+
+    def read(self, text: str) -> None:
+        """Read the whole of `text`."""
+        last = None
+        for last in scan(text):
+            self._read_line(last)
+        if last and self._open:
+            self._miss_brace(self._open[-1], last, last.end, "")
+
+    def _read_line(self, line: Line) -> None:
+        if line.fault:
+            self.report.error(line, *line.fault)
+        if line.tokens or line.opens:
+            kind = _node_kind(line)
+            if self._belongs_inside(line, kind):
+                self._read_child(line)
+            elif not line.tokens and self._open and self._open[-1].lacks_brace:
+                self._open[-1].lacks_brace = False
+            elif kind is None:
+                self._begin_unknown(line)
+            else:
+                self._begin(line, kind)
+        if line.closes:
+            self._close(line)
+
+    def _belongs_inside(self, line: Line, kind: type[NodeBase] | None) -> bool:
+        if line.opens or not self._open:
+            return False
+        # An unclosed quote swallows the brace behind it.
+        return not (kind and line.fault and line.source.rstrip().endswith("{"))
+
+    def _read_child(self, line: Line) -> None:
+        node = self._open[-1].node
+        if node and not line.fault:
+            node.read_child(line)
+
+    def _begin(self, line: Line, kind: type[NodeBase]) -> None:
+        self._is_astray = False
+        if self._open:
+            self._leave_for(line, kind)
+        node = kind(self.report, line)
+        node.read_header()
+        lacks_brace = not line.opens
+        if lacks_brace and not line.fault:
+            self.report.error(line, line.end, "expected '{' at the end of the line")
+        self._check_unique(node)
+        self.nodes.append(node)
+        self._open.append(_Block(line, node, lacks_brace))
+
+    def _leave_for(self, line: Line, kind: type[NodeBase]) -> None:
+        """A node begins while another is open: if it is indented it is meant to be inside, else a `}` is missing."""
+        around = self._open[-1]
+        if _indent(line) > around.indent:
+            self.report.error(line, line.tokens[0].column, f"a {kind.kind} node inside {around}; expected it outside")
+            return
+        self._miss_brace(around, line, line.tokens[0].column, f" before this {kind.kind} node")
+        while self._open and _indent(line) <= self._open[-1].indent:
+            self._open.pop()
+
+    def _miss_brace(self, block: _Block, line: Line, column: int, where: str) -> None:
+        if not block.lacks_brace:
+            message = f"expected '}}' to close {block}, opened on line {block.header.number},{where}"
+            self.report.error(line, column, message.rstrip(","))
+
+    def _begin_unknown(self, line: Line) -> None:
+        """Something that is no node stands where only a node can, or has a block of its own inside a node."""
+        if not line.opens:
+            if not self._is_astray and not line.fault:
+                self._report_unknown(line)
+            self._is_astray = True
+            return
+        if not self._open:
+            if line.tokens or not self._is_astray:
+                self._report_unknown(line)
+            self._is_astray = False
+        elif not line.fault:
+            self.report.error(
+                line, line.opens, f"unexpected '{{' inside {self._open[-1]}; expected the end of the line"
+            )
+        self._open.append(_Block(line, None))
+
+    def _report_unknown(self, line: Line) -> None:
+        if not line.tokens:
+            self.report.error(line, line.opens, f"expected a node name ({ANY_NODE}) before '{{'")
+            return
+        head = line.tokens[0]
+        if head.quote is not None or "=" in head.text:
+            self.report.error(line, head.column, f"expected a node name: {ANY_NODE}")
+            return
+        suggestion = did_you_mean(head.text, NODE_KINDS)
+        if line.opens or suggestion:
+            message = f"unknown node {shown(head.text)}{suggestion or f'; expected {ANY_NODE}'}"
+        else:
+            message = f"expected a node ({ANY_NODE}), found {shown(head.text)} outside of any"
+        self.report.error(line, head.column, message)
+
+    def _check_unique(self, node: NodeBase) -> None:
+        line, name = node.header, node.name
+        if not name and not isinstance(node, SettingsNode):
+            return
+        first = self._first_lines.setdefault((node.kind, name), line.number)
+        if first == line.number:
+            return
+        if name:
+            message = f"duplicate {node.kind} name {shown(name)} (first on line {first})"
+            self.report.error(line, line.tokens[1].column, message)
+        else:
+            self.report.error(line, line.tokens[0].column, f"a second settings node (first on line {first})")
+
+    def _close(self, line: Line) -> None:
+        if self._open:
+            self._open.pop()
+        elif not self._is_astray:
+            self.report.error(line, line.closes, "unexpected '}'; no node is open here")
+        self._is_astray = False
+
+
+def _indent(line: Line) -> int:
+    return line.tokens[0].column if line.tokens else line.opens
+
+
+def _node_kind(line: Line) -> type[NodeBase] | None:
+    """The kind of node that the line's first word names, if any."""
+    head = line.tokens[0] if line.tokens else None
+    return NODE_KINDS.get(head.text.lower()) if head and head.quote is None else None

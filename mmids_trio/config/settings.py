@@ -1,0 +1,108 @@
+"""Every setting of the `settings` node: its type, its default and how its value is read.
+
+A new setting is one line of `Settings`; the parser works through the table that is made from it.
+"""
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+
+from attrs import field, fields, frozen
+
+Reader = Callable[[str], str | int]
+"""Turns a value as written into the setting's; raises `ValueError` with what was expected.
+
+It never repeats the value, which may be secret and is shown with the line where it is not."""
+
+LARGEST_PORT = 65_535
+LONGEST_TIMEOUT = 86_400
+"""Seconds in a day; a publisher that may be silent for longer is as good as never timed out."""
+
+LONGEST_NUMBER = 15
+"""Digits of a whole number: far more than any bound asks for, few enough to convert at once."""
+
+
+def whole_number(lowest: int, highest: int, unit: str = "") -> Reader:
+    """Reads a decimal number between the two, both included."""
+
+    def read(value: str) -> int:
+        is_number = value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER
+        if not is_number or not lowest <= int(value) <= highest:
+            raise ValueError(f"expected a whole number{unit} from {lowest} to {highest}")
+        return int(value)
+
+    return read
+
+
+def anything(value: str) -> str:
+    """Reads any text, even an empty one."""
+    return value
+
+
+def filled(value: str) -> str:
+    """Reads a text that is not empty."""
+    if not value:
+        raise ValueError("expected a value that is not empty, or none at all")
+    return value
+
+
+def bearer_token(value: str) -> str:
+    """Reads what can stand in an `Authorization` header (RFC 9110 §5.5, §11.4: visible ASCII, no spaces)."""
+    if not value or not all("!" <= character <= "~" for character in value):
+        raise ValueError("expected a token of visible ASCII characters without spaces")
+    return value
+
+
+def _as(read: Reader, *other_spellings: str) -> dict[str, object]:
+    return {"read": read, "other_spellings": other_spellings}
+
+
+_port = whole_number(0, LARGEST_PORT)
+
+
+@frozen
+class Settings:
+    """The settings of a server, as written: relative paths are the caller's to resolve.
+
+    Ports: 0 means any free one. `http_api_port` of `None`: no HTTP API. `publisher_timeout`: seconds.
+    """
+
+    ffmpeg_path: str | None = field(default=None, metadata=_as(filled))
+    http_api_port: int | None = field(default=None, metadata=_as(_port, "http_port"))
+    rtmp_host: str | None = field(default=None, metadata=_as(filled))
+    http_api_host: str = field(default="127.0.0.1", metadata=_as(filled))
+    http_api_token: str | None = field(default=None, repr=False, metadata=_as(bearer_token))
+    tls_cert_path: str | None = field(default=None, metadata=_as(filled))
+    tls_cert_password: str | None = field(default=None, repr=False, metadata=_as(anything))
+    tls_key_path: str | None = field(default=None, metadata=_as(filled))
+    log_path: str = field(default="logs", metadata=_as(filled))
+    publisher_timeout: int = field(default=30, metadata=_as(whole_number(1, LONGEST_TIMEOUT, " of seconds")))
+
+
+@frozen
+class Setting:
+    """One spelling of a setting: the field of `Settings` that it fills, and how."""
+
+    field: str
+    read: Reader
+
+
+def _known_settings() -> Mapping[str, Setting]:
+    return {
+        spelling: Setting(attribute.name, attribute.metadata["read"])
+        for attribute in fields(Settings)
+        for spelling in (attribute.name, *attribute.metadata["other_spellings"])
+    }
+
+
+KNOWN_SETTINGS = _known_settings()
+"""Every accepted spelling."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is `localhost` or an address in 127.0.0.0/8 or ::1, which no other machine reaches."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,47 @@
+"""From definitions back to text that the parser reads as equal definitions.
+
+Apart from the parser because it serves other callers: those that show or keep a workflow which came from
+elsewhere.
+"""
+
+import re
+
+from mmids_trio.config.scanner import is_plain, is_quotable
+from mmids_trio.config.suggestions import shown
+from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefinition
+
+_TO_ESCAPE = re.compile(r'"|\\(?=["\\]|\Z)')
+"""Quotes, and the backslashes that would otherwise read as an escape."""
+
+
+def write_workflow(definition: WorkflowDefinition) -> str:
+    """The workflow node of `definition`, with a final line end.
+
+    Raises `ValueError` for what the language cannot express: names that are not plain words, values with a
+    line feed, a NUL or half a surrogate pair. Nothing that the parser has read is of that kind.
+    """
+    flag = " routed_by_reactor" if definition.routed_by_reactor else ""
+    steps = "".join(f"    {_step(step)}\n" for step in definition.steps)
+    return f"workflow {_name(definition.name)}{flag} {{\n{steps}}}\n"
+
+
+def _step(step: StepDefinition) -> str:
+    return " ".join([_name(step.step_type), *(_argument(*item) for item in step.parameters.items())])
+
+
+def _argument(name: str, value: ParameterValue) -> str:
+    return _name(name) if value is None else f"{_name(name)}={_value(value)}"
+
+
+def _name(name: str) -> str:
+    if not name or name.startswith("#") or "=" in name or not is_plain(name):
+        raise ValueError(f"expected a name that is a plain word, found {shown(name)}")
+    return name
+
+
+def _value(value: str) -> str:
+    if value and is_plain(value):
+        return value
+    if not is_quotable(value):
+        raise ValueError(f"expected a value without line feeds and NUL characters, found {shown(value)}")
+    return '"' + _TO_ESCAPE.sub(r"\\\g<0>", value) + '"'

@@ -1,0 +1,233 @@
+"""One client of the API: its socket, Hypercorn's protocols between bytes and requests, and every bound.
+
+Takes the place of Hypercorn 0.18's own `hypercorn.trio.tcp_server.TCPServer`, which sends under a shield
+without a deadline (a client that stops reading holds up a graceful stop and even a cancellation), keeps the
+socket of a client that has gone until the keep-alive time is over, and lets a client that it answered early
+wait for ever in a full queue.  Here nothing is shielded, every send has a deadline, and one task, the
+reader, decides how long a connection lives: when it ends, everything of the connection is cancelled.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import chain
+from math import inf
+
+import h11
+import structlog
+import trio
+from attrs import define, field
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.typing import (
+    AppWrapper,
+    ASGIReceiveEvent,
+    ASGISendEvent,
+    ConnectionState,
+    LifespanState,
+    Scope,
+    WorkerContext,
+)
+from hypercorn.utils import parse_socket_addr
+
+from mmids_trio.http_api.tracing import REQUEST_ID_HEADER, new_request_id
+
+SEND_TIMEOUT_SECONDS = 10.0
+"""How long one piece of a response may take; a reader slower than 64 KiB in 10 s is stuck."""
+
+SEND_PIECE_BYTES = 64 * 1024
+"""A response is sent in pieces of this size, so that a slow client is not taken for a stuck one."""
+
+KEEP_ALIVE_SECONDS = 30.0
+"""How long a connection may be without a complete request head: idle, or sending one too slowly."""
+
+LINGER_SECONDS = 1.0
+"""How long a closing connection still reads: closing with unread data would reset it, and the client might
+lose the answer (a 413 that comes while it sends its body). About ten round trips across the world."""
+
+MAX_RECEIVE_BYTES = 64 * 1024
+"""Read at once; also the most that a request head can exceed Hypercorn's limit by."""
+
+_log = structlog.get_logger(__name__)
+
+
+@define(eq=False)
+class Connection:
+    """One accepted connection: `run` serves it, `finish` asks it to end after the current request."""
+
+    _app: AppWrapper
+    _config: Config
+    _context: WorkerContext
+    _stream: trio.SocketStream
+    _reading: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _send_lock: trio.Lock = field(factory=trio.Lock, init=False)
+    _is_idle: bool = field(default=True, init=False)
+    _is_closing: bool = field(default=False, init=False)
+    _protocol: ProtocolWrapper = field(init=False)
+
+    async def run(self) -> None:
+        """Serve until either side ends it. Raises nothing of its own; the socket is closed on return."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._protocol = self._create_protocol(_RequestTasks(nursery))
+                await self._protocol.initiate()
+                self._set_idle(True)
+                await self._read()
+                nursery.cancel_scope.cancel()
+        except* OSError:
+            pass  # the client went away between accept and its first byte
+        except* Exception as errors:
+            _log.debug("http_connection_failed", error=repr(errors.exceptions[0]))
+        finally:
+            self._stream.socket.close()
+
+    def finish(self) -> None:
+        """End now if no request is being served, else after it. Set the context's `terminated` before."""
+        if self._is_idle:
+            self._reading.cancel()
+
+    def _create_protocol(self, tasks: TaskGroup) -> ProtocolWrapper:
+        sock = self._stream.socket
+        parts = (
+            self._app,
+            self._config,
+            self._context,
+            tasks,
+            ConnectionState(LifespanState()),
+            False,
+            parse_socket_addr(sock.family, sock.getpeername()),
+            parse_socket_addr(sock.family, sock.getsockname()),
+            self._handle_protocol_event,
+        )
+        wrapper = ProtocolWrapper(*parts)
+        wrapper.protocol = _Http1(*parts)
+        return wrapper
+
+    async def _read(self) -> None:
+        with self._reading:
+            while data := await self._receive():
+                if not self._is_closing:
+                    await self._hand_over(data)
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(MAX_RECEIVE_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+
+    async def _hand_over(self, data: bytes) -> None:
+        """Hypercorn raises `KeyError` and worse on HTTP/2 frames out of place: that ends the connection."""
+        try:
+            await self._protocol.handle(RawData(data))
+        except Exception as error:
+            _log.debug("http_protocol_failed", error=repr(error))
+            self._close_gently()
+        self._notice_idle_http2()
+
+    def _notice_idle_http2(self) -> None:
+        """Hypercorn says that HTTP/2 is idle when a request ends, but not before the first or after a reset."""
+        protocol = self._protocol.protocol
+        if isinstance(protocol, H2Protocol) and protocol.idle and not self._is_idle:
+            self._set_idle(True)
+
+    async def _handle_protocol_event(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            await self._send(event.data)
+        elif isinstance(event, Closed):
+            self._close_gently()
+        elif isinstance(event, Updated):
+            self._set_idle(event.idle)
+
+    def _set_idle(self, is_idle: bool) -> None:
+        self._is_idle = is_idle
+        if self._is_closing:
+            return
+        self._reading.deadline = trio.current_time() + KEEP_ALIVE_SECONDS if is_idle else inf
+        if self._context.terminated.is_set():
+            self.finish()
+
+    async def _send(self, data: bytes) -> None:
+        pieces = (data[start : start + SEND_PIECE_BYTES] for start in range(0, len(data), SEND_PIECE_BYTES))
+        try:
+            async with self._send_lock:
+                for piece in pieces:
+                    with trio.fail_after(SEND_TIMEOUT_SECONDS):
+                        await self._stream.send_all(piece)
+        except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
+            self._reading.cancel()
+
+    def _close_gently(self) -> None:
+        """End the answer and read on for a while. Synchronous, as Quart cancels whoever sends the last of it."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._reading.deadline = trio.current_time() + LINGER_SECONDS
+            with suppress(OSError):
+                self._stream.socket.shutdown(trio.socket.SHUT_WR)
+
+
+class _RequestTasks(TaskGroup):
+    """The tasks of one connection: Hypercorn's task group with a queue that ends with the application."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        super().__init__()
+        self._requests = self._nursery = nursery
+
+    async def spawn_app(
+        self,
+        app: AppWrapper,
+        config: Config,
+        scope: Scope,
+        send: Callable[[ASGISendEvent | None], Awaitable[None]],
+    ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
+        """Run the application for one request; returns how to give it events, a no-op once it has ended."""
+        to_app, events = trio.open_memory_channel[ASGIReceiveEvent](config.max_app_queue_size)
+
+        async def put(event: ASGIReceiveEvent) -> None:
+            with suppress(trio.BrokenResourceError):
+                await to_app.send(event)
+
+        self._requests.start_soon(_run_application, app, scope, events, send)
+        return put
+
+
+async def _run_application(
+    app: AppWrapper,
+    scope: Scope,
+    events: trio.MemoryReceiveChannel[ASGIReceiveEvent],
+    send: Callable[[ASGISendEvent | None], Awaitable[None]],
+) -> None:
+    try:
+        with events:
+            await app(scope, events.receive, send, trio.to_thread.run_sync, trio.from_thread.run)
+    except Exception:
+        _log.exception("http_application_failed")
+    await send(None)
+
+
+class _Http1(H11Protocol):
+    """HTTP/1.1 with a request id also on answers to what was no request, and without WebSockets."""
+
+    async def _send_error_response(self, status_code: int) -> None:
+        own = [
+            (b"content-length", b"0"),
+            (b"connection", b"close"),
+            (REQUEST_ID_HEADER.encode(), new_request_id().encode()),
+        ]
+        headers = list(chain(own, self.config.response_headers("h11")))
+        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
+        await self._send_h11_event(h11.EndOfMessage())
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        """An `Upgrade` may be ignored (RFC 9110 §7.8); the API has nothing to upgrade to."""
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        await super()._create_stream(
+            h11.Request(
+                method=request.method,
+                target=request.target,
+                headers=headers,
+                http_version=request.http_version,
+            )
+        )

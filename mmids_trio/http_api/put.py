@@ -1,0 +1,83 @@
+"""What a PUT asks for beside its body: its query parameters and its content type, checked.
+
+Pure functions, apart from the handlers: everything that a client can get wrong here has a message that
+says what was expected, and a misspelt option is never silently ignored.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from attrs import frozen
+
+MAX_WAIT_SECONDS = 300
+"""Longest `wait`: proxies and clients rarely hold a request longer than five minutes."""
+
+WORKFLOW_CONTENT_TYPES = ("application/vnd.mmids.workflow", "text/plain", "application/x-www-form-urlencoded")
+"""The type of the language, plain text, and what curl sends unasked with `--data`."""
+
+OPTION_NAMES = ("wait", "on_error", "dry_run")
+
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{0,9})?|\.[0-9]{1,9}", re.ASCII)
+
+
+class BadRequest(Exception):
+    """The request cannot be served as it is; `str()` is the answer's message (400)."""
+
+
+@frozen
+class PutOptions:
+    """The query of a PUT. `wait` is in seconds, `None` to answer at once."""
+
+    wait: float | None = None
+    rollback: bool = False
+    dry_run: bool = False
+
+
+def parse_options(query: Mapping[str, Sequence[str]]) -> PutOptions:
+    """Read the query parameters, each with all its values; raises `BadRequest`."""
+    values = {name: _only_value(name, given) for name, given in query.items()}
+    options = PutOptions(
+        wait=_seconds(values["wait"]) if "wait" in values else None,
+        rollback="on_error" in values and _is_rollback(values["on_error"]),
+        dry_run="dry_run" in values and _flag("dry_run", values["dry_run"]),
+    )
+    if options.rollback and options.wait is None:
+        raise BadRequest("on_error=rollback needs wait=<seconds>, which tells you how the update ended")
+    return options
+
+
+def check_content_type(value: str | None) -> None:
+    """Accept a `Content-Type` (its parameters are ignored: the body is UTF-8) or its absence."""
+    media_type = (value or "").partition(";")[0].strip().lower()
+    if media_type and media_type not in WORKFLOW_CONTENT_TYPES:
+        expected = ", ".join(WORKFLOW_CONTENT_TYPES)
+        raise BadRequest(f"unexpected Content-Type {media_type!r}; expected one of {expected}, or none")
+
+
+def _only_value(name: str, values: Sequence[str]) -> str:
+    if name not in OPTION_NAMES:
+        close = get_close_matches(name, OPTION_NAMES, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(OPTION_NAMES)}"
+        raise BadRequest(f"unknown query parameter {name!r}; {hint}")
+    if len(values) != 1:
+        raise BadRequest(f"query parameter {name!r} was given {len(values)} times; expected once")
+    return values[0]
+
+
+def _seconds(value: str) -> float:
+    if _SECONDS.fullmatch(value) is None or float(value) > MAX_WAIT_SECONDS:
+        raise BadRequest(f"wait={value!r}; expected a number of seconds from 0 to {MAX_WAIT_SECONDS}")
+    return float(value)
+
+
+def _is_rollback(value: str) -> bool:
+    if value != "rollback":
+        raise BadRequest(f"on_error={value!r}; the only known value is 'rollback'")
+    return True
+
+
+def _flag(name: str, value: str) -> bool:
+    if value not in ("true", "false"):
+        raise BadRequest(f"{name}={value!r}; expected 'true' or 'false'")
+    return value == "true"

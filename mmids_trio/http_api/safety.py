@@ -1,0 +1,109 @@
+"""Who may use the API: pure checks on a request's headers, made before anything else is looked at.
+
+A server on loopback is within reach of every web page that the operator's browser shows.  So requests
+that a foreign page caused are refused (`Origin`, Fetch Metadata), and so are those under a foreign name
+that resolves to loopback (DNS rebinding).  A bearer token takes the place of the check of the name.
+"""
+
+import hmac
+import re
+from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address
+from typing import Protocol
+
+from attrs import frozen
+
+LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@/?#\s]+)(?::(?P<port>[0-9]{1,5})?)?")
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)")
+
+
+class HeaderValues(Protocol):
+    """The one thing asked of a request's headers."""
+
+    def getlist(self, key: str) -> list[str]:
+        """All values of a header, in order, decoded as Latin-1."""
+
+
+@frozen
+class Refusal:
+    """Why a request is not served: 401 or 403, and a sentence."""
+
+    status: int
+    message: str
+
+
+def refusal(headers: HeaderValues, *, token: str | None, needs_token: bool = True) -> Refusal | None:
+    """Check a request, `None` if it may pass. `needs_token` is false for the health check alone."""
+    hosts = headers.getlist("Host")
+    if any(not is_own_origin(origin, hosts) for origin in headers.getlist("Origin")):
+        return Refusal(403, "refused: the Origin of this request is not the API's own")
+    if any(site.strip().lower() == "cross-site" for site in headers.getlist("Sec-Fetch-Site")):
+        return Refusal(403, "refused: the request was caused by another web site (Sec-Fetch-Site: cross-site)")
+    if token is None:
+        return None if _is_loopback_only(hosts) else _foreign_host(hosts)
+    if needs_token and not _bears(headers.getlist("Authorization"), token):
+        return Refusal(401, "refused: a valid 'Authorization: Bearer <http_api_token>' header is needed")
+    return None
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a `Host` header (name or address, port optional) names this machine's loopback."""
+    match = _AUTHORITY.fullmatch(host.strip())
+    if match is None:
+        return False
+    name = match["host"].lower()
+    return name in LOOPBACK_NAMES or _is_loopback_address(name)
+
+
+def is_own_origin(origin: str, hosts: Sequence[str]) -> bool:
+    """Whether an `Origin` is the very scheme-host-port that the request was sent to.
+
+    The scheme may be https too: a proxy in front may speak TLS for the API.
+    """
+    match = _ORIGIN.fullmatch(origin.strip().lower())
+    if match is None or len(hosts) != 1:
+        return False
+    default_port = DEFAULT_PORTS[match["scheme"]]
+    theirs = _host_and_port(match["authority"], default_port)
+    return theirs is not None and theirs == _host_and_port(hosts[0].strip().lower(), default_port)
+
+
+def _host_and_port(authority: str, default_port: str) -> tuple[str, str] | None:
+    match = _AUTHORITY.fullmatch(authority)
+    return None if match is None else (match["host"], match["port"] or default_port)
+
+
+def _is_loopback_address(name: str) -> bool:
+    bracketed = name.startswith("[")
+    try:
+        address = ip_address(name[1:-1] if bracketed else name)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback
+
+
+def _is_loopback_only(hosts: Sequence[str]) -> bool:
+    return len(hosts) == 1 and is_loopback_host(hosts[0])
+
+
+def _foreign_host(hosts: Sequence[str]) -> Refusal:
+    came = repr(hosts[0]) if hosts else "none"
+    return Refusal(
+        403,
+        "refused: without an http_api_token the API answers only to loopback names and addresses"
+        f" (localhost, 127.0.0.1, [::1]); the Host header was {came}",
+    )
+
+
+def _bears(authorizations: Sequence[str], token: str) -> bool:
+    """Compares in constant time; header values are Latin-1, as they came from the wire."""
+    if len(authorizations) != 1:
+        return False
+    scheme, _, credentials = authorizations[0].partition(" ")
+    came = credentials.strip().encode("latin-1", "replace")
+    return hmac.compare_digest(came, token.encode()) and scheme.lower() == "bearer"

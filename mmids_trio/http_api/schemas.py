@@ -1,0 +1,48 @@
+"""The JSON of the HTTP API: pure functions from what the server knows to what a client reads.
+
+Apart from the handlers because field names and their order are a contract, and the handlers are not.
+"""
+
+from collections.abc import Iterable
+
+from mmids_trio.workflow.status import PlanView, StepStatus, WorkflowStatus
+
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+
+def names_json(names: Iterable[str]) -> Json:
+    """Body of `GET /workflows`."""
+    return [{"name": name} for name in names]
+
+
+def workflow_json(workflow: WorkflowStatus) -> Json:
+    """Body of `GET /workflows/<name>`. A flag parameter's value is null."""
+    return {
+        "status": workflow.status,
+        "active_steps": [_step_json(step) for step in workflow.active_steps],
+        "pending_steps": [_step_json(step) for step in workflow.pending_steps],
+    }
+
+
+def plan_json(plan: PlanView) -> Json:
+    """Body of a successful `PUT /workflows`."""
+    return {
+        "workflow": plan.workflow,
+        "created": plan.created,
+        "changed": plan.changed,
+        "steps": [{"step_id": step.step_id, "step_type": step.step_type, "action": step.action} for step in plan.steps],
+    }
+
+
+def error_json(message: str) -> Json:
+    """Body of every refusal."""
+    return {"error": message}
+
+
+def _step_json(step: StepStatus) -> Json:
+    return {
+        "step_id": step.step_id,
+        "step_type": step.step_type,
+        "parameters": dict(step.parameters),
+        "status": step.status,
+    }

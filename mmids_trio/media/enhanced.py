@@ -1,0 +1,111 @@
+"""The headers of Enhanced RTMP v1 and v2, for video and audio alike, read as far as a forwarder needs.
+
+They stand apart from the legacy headers because they nest: extensions before the packet type, tracks
+behind it.  Reading is best effort and never raises: bytes that are missing leave defaults.
+"""
+
+from typing import Final, NamedTuple
+
+_SEQUENCE_START, _CODED_FRAMES, _CODED_FRAMES_X, _TS_SEQUENCE_START = 0, 1, 3, 5
+_AUDIO_MULTITRACK = 5
+_VIDEO_MULTITRACK = 6
+_MOD_EX = 7
+_RESERVED = 15  # stands in for a packet type that is not there
+_MOST_EXTENSIONS = 16  # one is defined; bounds what a body made of nothing else costs
+_LONG_SIZE = 256  # a size byte of 255, plus one: the size follows in 16 bits
+_ONE_TRACK = 0
+_FOUR_CC = 4  # bytes
+
+_SIZE_24 = 3  # bytes of a composition offset and of a track's size
+
+_WITH_OFFSET: Final = frozenset(("avc1", "hvc1", "vvc1"))
+_CODECS: Final = {
+    name.encode(): name
+    for name in (
+        *("vp08", "vp09", "av01", "avc1", "hvc1", "vvc1"),
+        *("ac-3", "ec-3", "Opus", ".mp3", "fLaC", "mp4a"),
+    )
+}
+
+
+class EnhancedHeader(NamedTuple):
+    """What was found. `track` is that of the (first) track in the packet, 0 where there is but one."""
+
+    codec: str | None = None
+    is_sequence_header: bool = False
+    is_coded: bool = False
+    """Whether the packet holds frames, not configuration or an end mark."""
+    composition_offset: int = 0
+    track: int = 0
+
+
+def parse_enhanced_video(data: bytes) -> EnhancedHeader:
+    """The header of a video tag body that is known to be enhanced (Enhanced RTMP v2, ExVideoTagHeader)."""
+    packet_type, codec, track, position = _read_start(data, _VIDEO_MULTITRACK)
+    if codec is None:
+        return EnhancedHeader()
+    has_offset = packet_type == _CODED_FRAMES and codec in _WITH_OFFSET
+    return EnhancedHeader(
+        codec,
+        packet_type in (_SEQUENCE_START, _TS_SEQUENCE_START),
+        packet_type in (_CODED_FRAMES, _CODED_FRAMES_X),
+        signed_24(data[position : position + _SIZE_24]) if has_offset else 0,
+        track,
+    )
+
+
+def parse_enhanced_audio(data: bytes) -> EnhancedHeader:
+    """The header of an audio tag body that is known to be enhanced (Enhanced RTMP v2, ExAudioTagHeader)."""
+    packet_type, codec, track, _ = _read_start(data, _AUDIO_MULTITRACK)
+    if codec is None:
+        return EnhancedHeader()
+    return EnhancedHeader(codec, packet_type == _SEQUENCE_START, packet_type == _CODED_FRAMES, 0, track)
+
+
+def _read_start(data: bytes, multitrack: int) -> tuple[int, str | None, int, int]:
+    """Packet type, codec and track of what comes first in the body, and the position where that begins.
+
+    `multitrack` is the packet type that says that tracks follow; audio and video number it differently.
+    """
+    packet_type, position = data[0] & 0x0F, 1
+    if packet_type == _MOD_EX:
+        packet_type, position = _skip_extensions(data)
+    if packet_type != multitrack:
+        return packet_type, _codec(data[position : position + _FOUR_CC]), 0, position + _FOUR_CC
+    kinds = data[position] if position < len(data) else 0
+    codec = _codec(data[position + 1 : position + 1 + _FOUR_CC])
+    position += 1 + _FOUR_CC
+    track = data[position] if position < len(data) else 0
+    position += 1 if kinds >> 4 == _ONE_TRACK else 1 + _SIZE_24  # of several tracks, each says its size
+    return kinds & 0x0F, codec, track, position
+
+
+def _skip_extensions(data: bytes) -> tuple[int, int]:
+    """The packet type behind the ModEx prefixes, and the position after it."""
+    packet_type, position = _MOD_EX, 1
+    for _ in range(_MOST_EXTENSIONS):
+        size = data[position] + 1 if position < len(data) else 1
+        position += 1
+        if size == _LONG_SIZE:
+            size = int.from_bytes(data[position : position + 2], "big") + 1
+            position += 2
+        position += size
+        packet_type = data[position] & 0x0F if position < len(data) else _RESERVED
+        position += 1
+        if packet_type != _MOD_EX:
+            break
+    return packet_type, position
+
+
+def _codec(four_cc: bytes) -> str | None:
+    """The name for a FourCC, also for one that nobody has heard of; `None` if it cannot be one."""
+    known = _CODECS.get(four_cc)
+    if known is not None:
+        return known
+    name = four_cc.decode("latin-1")
+    return name if len(name) == _FOUR_CC and name.isascii() and name.isprintable() else None
+
+
+def signed_24(data: bytes) -> int:
+    """A signed 24-bit number, 0 where bytes are missing."""
+    return int.from_bytes(data, "big", signed=True) if len(data) == _SIZE_24 else 0

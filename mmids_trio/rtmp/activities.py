@@ -1,0 +1,183 @@
+"""What one RTMP client does: the streams that it publishes, the one that it plays, and what it still waits for.
+
+Apart from the session, which reads bytes and keeps time, because this half knows steps and no sockets.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import structlog
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.media.events import MediaEvent
+from mmids_trio.rtmp.admission import Directory, admit
+from mmids_trio.rtmp.broadcast import Channel
+from mmids_trio.rtmp.endpoints import Client, Endpoint, Publication, PublishHandler, Refused, WatchHandler
+from mmids_trio.rtmp.ingest import media_events
+from mmids_trio.rtmp.protocol import events as said
+from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
+from mmids_trio.rtmp.protocol.server_connection import ServerConnection
+from mmids_trio.rtmp.registrations import Role
+from mmids_trio.rtmp.watcher import Watcher
+
+log = structlog.get_logger()
+
+MediaByStream = dict[int, list[MediaEvent]]
+"""What one read brought, by the message stream that it came on."""
+
+
+@frozen
+class Playing:
+    """What a connection watches: its message stream, and the channel that feeds it."""
+
+    stream: int
+    channel: Channel
+
+
+@define(eq=False)
+class Activities:
+    """Everything that one client does. `on_refusal` is told, after the answer was queued, that it may not."""
+
+    client: Client
+    port: int
+    peer_host: str
+    directory: Directory
+    connection: ServerConnection
+    output: Watcher
+    on_refusal: Callable[[str], None]
+    playing: Playing | None = field(default=None, init=False)
+    _publications: dict[int, Publication] = field(factory=dict, init=False)
+    _approvals: dict[int, trio.CancelScope] = field(factory=dict, init=False)
+    _endpoints: set[Endpoint] = field(factory=set, init=False)
+
+    @property
+    def is_publishing(self) -> bool:
+        """Whether media is expected from the client."""
+        return bool(self._publications)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client neither publishes, nor plays, nor waits for an approval."""
+        return not (self._publications or self._approvals or self.playing)
+
+    # Media.
+
+    async def take(self, events: list[said.Event], nursery: trio.Nursery) -> None:
+        """Act on what the client said; media of one read goes on as one batch. Approvals run in `nursery`."""
+        media: MediaByStream = {}
+        for event in events:
+            if isinstance(event, (said.MediaReceived, said.MetadataReceived, said.DataReceived)):
+                if publication := self._publications.get(event.stream):
+                    media.setdefault(event.stream, []).extend(media_events(publication.stream_id, event))
+            else:
+                await self._hand_on(media)
+                self._act(event, nursery)
+        await self._hand_on(media)
+
+    async def _hand_on(self, media: MediaByStream) -> None:
+        for stream, events in media.items():
+            await self._publications[stream].send(events)
+        media.clear()
+
+    def _act(self, event: said.Event, nursery: trio.Nursery) -> None:
+        match event:
+            case said.ConnectRefused(description=description):
+                self.on_refusal(description)
+            case said.PublishRequested(request=publish):
+                nursery.start_soon(self._approve_publish, publish)
+            case said.PlayRequested(request=play):
+                nursery.start_soon(self._approve_play, play)
+            case said.PublishEnded(stream=stream) | said.PlayEnded(stream=stream):
+                self._stop(stream)
+            case said.PlayPaused(paused=True):
+                self.output.pause()
+            case said.PlayPaused():
+                self.output.resume()
+            case said.AudioWanted(wanted=wanted):
+                self.output.receive_audio(wanted)
+            case said.VideoWanted(wanted=wanted):
+                self.output.receive_video(wanted)
+
+    # Ends.
+
+    def let_go(self) -> None:
+        """The client is gone: end what it published, stop what it played."""
+        for stream in list(self._publications):
+            self._stop(stream)
+        if self.playing is not None:
+            self._stop(self.playing.stream)
+
+    def detach(self) -> None:
+        """Tell the endpoints that nothing of the client is left."""
+        for endpoint in self._endpoints:
+            endpoint.detach(self.client)
+
+    def _stop(self, stream: int) -> None:
+        if approval := self._approvals.get(stream):
+            approval.cancel()
+        if publication := self._publications.pop(stream, None):
+            publication.end()
+            log.info("publisher left")
+        if self.playing is not None and self.playing.stream == stream:
+            self.playing.channel.discard(self.output)
+            self.playing = None
+            log.info("watcher left")
+
+    # Approvals.
+
+    async def _approve_publish(self, request: PublishRequest) -> None:
+        with self._approval(request):
+            endpoint = await self._admitted(Role.PUBLISH, request)
+            publication = await cast(PublishHandler, endpoint.handler).publish(request.key)
+            if not self.connection.accept_publish(request):
+                publication.end()
+                return
+            self._publications[request.stream] = publication
+            log.info("publisher joined", app=request.app, stream=request.key)
+
+    async def _approve_play(self, request: PlayRequest) -> None:
+        with self._approval(request):
+            endpoint = await self._admitted(Role.WATCH, request)
+            if self.playing is not None:
+                raise Refused("NetStream.Play.Failed", "a connection can play one stream at a time")
+            channel = cast(WatchHandler, endpoint.handler).channel(request.key)
+            if not self.connection.accept_play(request):
+                return
+            self.playing = Playing(request.stream, channel)
+            self._reply()  # what announces the media goes out before them
+            channel.add(self.output, request.stream)
+            log.info("watcher joined", app=request.app, stream=request.key)
+
+    async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:
+        endpoint = await admit(self.directory, role, self.port, request, self.peer_host)
+        self._endpoints.add(endpoint)
+        endpoint.attach(self.client)
+        return endpoint
+
+    @contextmanager
+    def _approval(self, request: PublishRequest | PlayRequest) -> Iterator[None]:
+        """Runs until the request is answered or withdrawn; a `Refused` inside becomes the answer."""
+        scope = self._approvals[request.stream] = trio.CancelScope()
+        try:
+            with scope:
+                yield
+        except Refused as refusal:
+            self._refuse(request, refusal)
+        finally:
+            if self._approvals.get(request.stream) is scope:
+                del self._approvals[request.stream]
+        self._reply()
+
+    def _refuse(self, request: PublishRequest | PlayRequest, refusal: Refused) -> None:
+        if isinstance(request, PublishRequest):
+            self.connection.refuse_publish(request, refusal.code, str(refusal))
+        else:
+            self.connection.refuse_play(request, refusal.code, str(refusal))
+        self._reply()
+        self.on_refusal(str(refusal))
+
+    def _reply(self) -> None:
+        if data := self.connection.data_to_send():
+            self.output.write(data)

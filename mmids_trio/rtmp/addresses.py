@@ -1,0 +1,43 @@
+"""Who may connect by IP address: allowed or denied networks. Pure."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from attrs import frozen
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+
+@frozen
+class AddressRules:
+    """Either only `allowed` networks may connect, or all but `denied` ones; both empty: everybody."""
+
+    allowed: tuple[Network, ...] = ()
+    denied: tuple[Network, ...] = ()
+
+    def permit(self, host: str) -> bool:
+        """Whether a peer at `host` may connect. An IPv4 address mapped into IPv6 counts as IPv4."""
+        try:
+            address = ip_address(host.partition("%")[0])
+        except ValueError:
+            return not self.allowed and not self.denied
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        if self.allowed:
+            return _within(mapped or address, self.allowed)
+        return not _within(mapped or address, self.denied)
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Read comma-separated IPv4/IPv6 addresses or CIDR networks; raises `ValueError` that names the bad one."""
+    networks = []
+    for part in text.split(","):
+        try:
+            networks.append(ip_network(part.strip(), strict=False))
+        except ValueError:
+            raise ValueError(f"{part.strip()!r} is not an IPv4 or IPv6 address or CIDR network") from None
+    return tuple(networks)
+
+
+def _within(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)

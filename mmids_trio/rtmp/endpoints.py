@@ -1,0 +1,108 @@
+"""What RTMP sessions and the steps that serve them want of each other, as narrow Protocols."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import trio
+from attrs import define, field
+
+from mmids_trio.errors import MmidsError
+from mmids_trio.media.events import MediaEvent, StreamId
+from mmids_trio.rtmp.broadcast import Channel
+
+DISMISS_SECONDS = 2.0
+"""How long the clients of a step that ends may take to leave; each one's goodbye is bounded more tightly."""
+
+
+class Refused(MmidsError):
+    """A client may not do what it asked for; `code` is the RTMP status code for it."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+
+
+class Publication(Protocol):
+    """One publisher's stream, on its way into a workflow."""
+
+    @property
+    def stream_id(self) -> StreamId:
+        """What the stream is called in media events."""
+
+    async def send(self, events: Sequence[MediaEvent]) -> None:
+        """Hand on media; waits while the workflow is busy (back-pressure)."""
+
+    def end(self) -> None:
+        """The publisher is gone. Synchronous; repeating it does nothing."""
+
+
+class PublishHandler(Protocol):
+    """A step that takes publishers."""
+
+    async def publish(self, key: str) -> Publication:
+        """Start the stream of an accepted publisher; raises `Refused`."""
+
+
+class WatchHandler(Protocol):
+    """A step that serves watchers."""
+
+    def channel(self, key: str) -> Channel:
+        """Where a watcher of `key` gets its media; it may wait there for a stream to begin."""
+
+
+class Commitment(Protocol):
+    """Something reserved, which the workflow commits in its swap."""
+
+    def commit(self) -> None:
+        """Turn the reservation into the claim. Synchronous; never fails."""
+
+
+class Claimant(Protocol):
+    """The step that registers, as far as the server needs to know it."""
+
+    @property
+    def workflow(self) -> str:
+        """Name of its workflow."""
+
+    @property
+    def step_id(self) -> str:
+        """Its identity within the workflow."""
+
+    def is_leaving(self, workflow: str, step_id: str) -> bool:
+        """Whether that step gives way to the change that starts this one."""
+
+    def reserve(self, reservation: Commitment) -> None:
+        """Have `reservation` committed in the swap of the change that starts this step."""
+
+
+class Client(Protocol):
+    """A connected session, as its endpoint sees it."""
+
+    def dismiss(self) -> None:
+        """Say goodbye and disconnect. Synchronous; the session leaves its endpoints when it is gone."""
+
+
+@define(eq=False)
+class Endpoint:
+    """One step's registration at work: who serves it, and which sessions use it."""
+
+    handler: PublishHandler | WatchHandler
+    _clients: set[Client] = field(factory=set, init=False)
+    _left: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+
+    def attach(self, client: Client) -> None:
+        """A session begins to use the endpoint."""
+        self._clients.add(client)
+
+    def detach(self, client: Client) -> None:
+        """A session has let go of it, with all that it had."""
+        self._clients.discard(client)
+        self._left.unpark_all()
+
+    async def dismiss_all(self) -> None:
+        """Disconnect every client and wait, for `DISMISS_SECONDS` at most, until all are gone."""
+        for client in list(self._clients):
+            client.dismiss()
+        with trio.move_on_after(DISMISS_SECONDS, shield=True):
+            while self._clients:
+                await self._left.park()

@@ -1,0 +1,89 @@
+"""What a player must know of a stream before its first frame: metadata and sequence headers.
+
+Apart from the channel because when they change, and what stands in for missing metadata, is a subject of
+its own.
+"""
+
+from collections.abc import Mapping
+
+from attrs import Factory, define
+
+from mmids_trio.media.events import MediaKind, MediaPacket
+from mmids_trio.rtmp.rendering import Rendering, minimal_metadata
+from mmids_trio.rtmp.stream_log import Entry
+from mmids_trio.rtmp.timeline import ChannelTimeline
+
+MAX_HEADERS = 32
+"""Sequence headers kept of one stream: 16 video and 16 audio tracks, more than any encoder offers."""
+
+_TrackKey = tuple[MediaKind, bytes]
+
+_MULTITRACK = {MediaKind.VIDEO: (0x8F, 0x86), MediaKind.AUDIO: (0xFF, 0x95)}
+"""Mask and value of the first byte of a multitrack packet (Enhanced RTMP v2, packet types 6 and 5)."""
+
+_TRACK = slice(2, 7)
+"""Where a multitrack packet with one track has FourCC and track id."""
+
+
+@define(eq=False)
+class Prologue:
+    """Collects metadata and sequence headers of one stream, and renders them as of now."""
+
+    rendering: Rendering
+    timeline: ChannelTimeline
+    _values: Mapping[str, object] | None = None
+    _headers: dict[_TrackKey, MediaPacket] = Factory(dict)
+    _samples: dict[MediaKind, MediaPacket] = Factory(dict)
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether the source has sent metadata of its own."""
+        return self._values is not None
+
+    def set_metadata(self, values: Mapping[str, object]) -> bool:
+        """Remember metadata; whether that changes anything."""
+        changed = values != self._values
+        self._values = values
+        return changed
+
+    def set_header(self, packet: MediaPacket) -> bool:
+        """Remember a sequence header in place of its track's last one; whether that changes anything."""
+        key = _track_key(packet)
+        known = self._headers.get(key)
+        if known is None and len(self._headers) >= MAX_HEADERS:
+            return False
+        self._headers[key] = packet
+        return known is None or known.data != packet.data
+
+    def note_track(self, packet: MediaPacket) -> bool:
+        """Remember which codec a kind of media has; whether metadata made up from that changes."""
+        known = self._samples.get(packet.kind)
+        if known is not None and not packet.is_sequence_header:
+            return False
+        if packet.kind is MediaKind.OTHER:
+            return False
+        before = minimal_metadata(self._samples)
+        self._samples[packet.kind] = packet
+        return not self.has_metadata and minimal_metadata(self._samples) != before
+
+    def metadata_entry(self) -> Entry:
+        """The source's metadata, or what can be said without."""
+        values = minimal_metadata(self._samples) if self._values is None else self._values
+        timestamp = self.timeline.newest
+        return Entry(self.rendering.metadata(values, timestamp), MediaKind.OTHER, timestamp)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Metadata, then video headers, then audio headers, with timestamps that follow the last frames."""
+        headers = sorted(self._headers.values(), key=lambda header: header.kind is MediaKind.AUDIO)
+        return (self.metadata_entry(), *(self._header_entry(header) for header in headers))
+
+    def _header_entry(self, header: MediaPacket) -> Entry:
+        timestamp = self.timeline.now(header)
+        return Entry(self.rendering.packet(header, timestamp), header.kind, timestamp)
+
+
+def _track_key(packet: MediaPacket) -> _TrackKey:
+    mask_and_value = _MULTITRACK.get(packet.kind)
+    if mask_and_value is not None and packet.data[0] & mask_and_value[0] == mask_and_value[1]:
+        return packet.kind, packet.data[_TRACK]
+    return packet.kind, b""

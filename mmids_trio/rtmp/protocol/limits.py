@@ -1,0 +1,47 @@
+"""What one RTMP peer may make us hold or do, as numbers.
+
+They stand apart from the code that enforces them, so that an operator's question "why was it cut
+off?" has one page to read.  Whatever exceeds one of them is a `ProtocolError` on that connection.
+"""
+
+MAX_MESSAGE = 0xFFFFFF
+"""Bytes of one message of any type not named below: all that the 24-bit length field can say (16 MiB
+less one, RTMP 1.0 §5.3.1.2). A 4K key frame needs more than the 1 MiB that nginx-rtmp allows."""
+
+MAX_COMMAND = 64 * 1024
+"""Bytes of one command message (types 17 and 20). Commands seen in the wild stay below 2 KiB."""
+
+MAX_DATA = 1024 * 1024
+"""Bytes of one data message (types 15 and 18): metadata, cue points. nginx-rtmp's limit for any message."""
+
+MAX_CONTROL = 16
+"""Bytes of one protocol or user control message (types 1 to 6). The longest defined one that a server
+gets is SetBufferLength with 10 (RTMP 1.0 §5.4, §7.1.7)."""
+
+MAX_CHUNK_SIZE = 0xFFFFFF
+"""Bytes of one chunk's payload. Larger announcements mean the same, since no message is longer
+(RTMP 1.0 §5.4.1)."""
+
+DEFAULT_CHUNK_SIZE = 128
+"""Bytes of one chunk's payload until the sender announces otherwise (RTMP 1.0 §5.4.1)."""
+
+MAX_CHUNK_STREAMS = 64
+"""Chunk streams known at once on one connection. Encoders use up to 8; each costs half a kilobyte."""
+
+MAX_BYTES_BEFORE_CONNECT = 64 * 1024
+"""Bytes after the handshake within which `connect` must be complete: one command at its limit."""
+
+MAX_BUFFERED = 32 * 1024 * 1024
+"""Bytes of unfinished messages on one connection: a largest message under way, and as much again for
+what interleaves with it. Without it, every chunk stream could hold a largest message."""
+
+MAX_AMF_DEPTH = 16
+"""Objects and arrays within each other in one AMF0 value. `onMetaData` with a key frame index has 3."""
+
+MAX_AMF_ITEMS = 32 * 1024
+"""Values in one AMF0 body, those within objects and arrays and behind references included: the key frame
+index of a nine-hour recording fits, and decoding the worst case stays within tens of milliseconds."""
+
+MAX_AMF_EXPANSION = MAX_DATA
+"""Bytes that the references in one AMF0 body may stand for when they are written out: no more than a
+body without references could say."""

@@ -1,0 +1,233 @@
+"""The server's end of one RTMP connection as a state machine: bytes in, events out, bytes out.
+
+    connection = ServerConnection(os.urandom)
+    for event in connection.receive(data):
+        ...                                     # may call connection.accept_publish(request) and the like
+    stream.send_all(connection.data_to_send())
+
+It knows no socket and no clock.  What clients pipeline is answered in order; a publish or a play waits
+for its owner's answer as long as the owner likes, while everything else goes on being answered.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+
+from mmids_trio.errors import ProtocolError
+from mmids_trio.rtmp.protocol import control, limits
+from mmids_trio.rtmp.protocol import message_types as types
+from mmids_trio.rtmp.protocol import server_replies as replies
+from mmids_trio.rtmp.protocol.acknowledgements import ReceivedBytes
+from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol.commands import Command, parse_command, status_message
+from mmids_trio.rtmp.protocol.events import (
+    Connected,
+    ConnectRefused,
+    Event,
+    PongReceived,
+)
+from mmids_trio.rtmp.protocol.handshake import ServerHandshake
+from mmids_trio.rtmp.protocol.media_intake import MediaIntake
+from mmids_trio.rtmp.protocol.message import Message
+from mmids_trio.rtmp.protocol.message_streams import MessageStreams
+from mmids_trio.rtmp.protocol.outgoing import Outgoing
+from mmids_trio.rtmp.protocol.rendering import OUTGOING_CHUNK_SIZE
+from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, PublishRequest, connect_request
+from mmids_trio.rtmp.protocol.stream_commands import StreamCommands
+
+
+class Phase(Enum):
+    """How far a connection has come."""
+
+    HANDSHAKE = "in its handshake"
+    CONNECT_AWAITED = "waiting for connect"
+    CONNECTED = "connected"
+    REFUSED = "refused"
+
+
+class Progress(Enum):
+    """What moves a connection from phase to phase."""
+
+    SHAKEN_HANDS = "the end of the handshake"
+    ACCEPT = "an accepted connect"
+    REFUSE = "a refused connect"
+
+
+PHASES = {
+    (Phase.HANDSHAKE, Progress.SHAKEN_HANDS): Phase.CONNECT_AWAITED,
+    (Phase.CONNECT_AWAITED, Progress.ACCEPT): Phase.CONNECTED,
+    (Phase.CONNECT_AWAITED, Progress.REFUSE): Phase.REFUSED,
+}
+
+MEDIA_TYPES = frozenset({types.AUDIO, types.VIDEO, types.DATA_AMF0, types.DATA_AMF3, types.AGGREGATE})
+"""The types of messages that only publishers send."""
+
+ConnectRefusal = Callable[[ConnectRequest], str | None]
+"""Says why a `connect` is to be refused, `None` to accept it."""
+
+
+def accept_every_connect(_request: ConnectRequest) -> str | None:
+    """The refusal that never refuses."""
+    return None
+
+
+class ServerConnection:
+    """One client. `random(n)` returns `n` random bytes for the handshake.
+
+    `connect` is answered at once, because clients send createStream and play along with it: `refusal` is
+    asked, and its description, if any, goes into `NetConnection.Connect.Rejected`.
+    """
+
+    def __init__(self, random: Callable[[int], bytes], refusal: ConnectRefusal = accept_every_connect) -> None:
+        self._phase = Phase.HANDSHAKE
+        self._handshake = ServerHandshake(random)
+        self._refusal = refusal
+        self._reader = ChunkReader()
+        self._received = ReceivedBytes()
+        self._bytes_before_connect = 0
+        self._outgoing = Outgoing()
+        self._streams = MessageStreams()
+        self._commands: StreamCommands | None = None
+        self._media = MediaIntake(self._streams)
+
+    @property
+    def phase(self) -> Phase:
+        """How far the connection has come."""
+        return self._phase
+
+    @property
+    def ignored_media(self) -> int:
+        """Media and data messages that belonged to no publishing stream, so far."""
+        return self._media.ignored
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take bytes from the client and say what they mean, in order; then `data_to_send` has the answers.
+
+        Raises `ProtocolError` when the client breaks the protocol or a limit: the connection is beyond
+        repair.  After a refused `connect` everything is ignored.
+        """
+        if self._received.is_due_after(len(data)) and self._phase is Phase.CONNECTED:
+            self._outgoing.send(control.acknowledgement(self._received.total))
+        if self._phase is Phase.HANDSHAKE:
+            data = self._shake_hands(data)
+        if self._phase is Phase.CONNECT_AWAITED:
+            self._bytes_before_connect += len(data)
+        events: list[Event] = []
+        self._media.take_due(events)
+        if data and self._phase is not Phase.REFUSED:
+            for message in self._reader.receive(data):
+                self._take(message, events)
+        if self._phase is Phase.CONNECT_AWAITED and self._bytes_before_connect > limits.MAX_BYTES_BEFORE_CONNECT:
+            raise ProtocolError(
+                f"connect was expected within {limits.MAX_BYTES_BEFORE_CONNECT} bytes after the handshake"
+            )
+        return events
+
+    def receive_end(self) -> list[Event]:
+        """The client's bytes are at their end: says which publishes and plays ended with them."""
+        events: list[Event] = []
+        self._media.take_due(events)
+        if self._commands is not None:
+            for stream in self._streams:
+                events += self._commands.end(stream)
+        return events
+
+    def data_to_send(self) -> bytes:
+        """Everything that is to be sent now, which counts as sent by this call."""
+        return self._outgoing.take()
+
+    def accept_publish(self, request: PublishRequest) -> bool:
+        """Let the client send its media. False when it withdrew `request` meanwhile; nothing is sent then.
+
+        Media that it sent without waiting comes with the next `receive`.
+        """
+        if self._commands is None or not self._commands.accept_publish(request):
+            return False
+        stream = self._streams.find(request.stream)
+        if stream is not None:
+            self._media.release(stream)
+        return True
+
+    def refuse_publish(
+        self,
+        request: PublishRequest,
+        code: str = "NetStream.Publish.BadName",
+        description: str = "Publishing is not possible under this name.",
+    ) -> bool:
+        """Refuse with `onStatus`, level error; clients show the description. False when it was withdrawn."""
+        return self._commands is not None and self._commands.refuse(request, code, description)
+
+    def accept_play(self, request: PlayRequest) -> bool:
+        """Begin playback: metadata and media may follow. False when the client withdrew `request`."""
+        return self._commands is not None and self._commands.accept_play(request)
+
+    def refuse_play(
+        self,
+        request: PlayRequest,
+        code: str = "NetStream.Play.StreamNotFound",
+        description: str = "There is nothing to play under this name.",
+    ) -> bool:
+        """Refuse with `onStatus`, level error. False when the client withdrew `request` meanwhile."""
+        return self._commands is not None and self._commands.refuse(request, code, description)
+
+    def send_status(self, stream: int, level: str, code: str, description: str) -> None:
+        """Queue any other `onStatus` for message stream `stream`."""
+        self._outgoing.send(status_message(stream, level, code, description))
+
+    def ping(self, timestamp: int) -> None:
+        """Queue a PingRequest; the answer is `PongReceived(timestamp)`. Milliseconds, modulo 2**32."""
+        self._outgoing.send(control.user_control(control.PING_REQUEST, timestamp))
+
+    def _move(self, step: Progress) -> None:
+        target = PHASES.get((self._phase, step))
+        if target is None:
+            raise ProtocolError(f"{step.value} was not expected on a connection that is {self._phase.value}")
+        self._phase = target
+
+    def _shake_hands(self, data: bytes) -> bytes:
+        self._outgoing.send_raw(self._handshake.receive(data))
+        if not self._handshake.done:
+            return b""
+        self._move(Progress.SHAKEN_HANDS)
+        return self._handshake.trailing
+
+    def _take(self, message: Message, events: list[Event]) -> None:
+        type_id = message.type_id
+        if type_id in MEDIA_TYPES:
+            self._media.take(message, events)
+        elif type_id in (types.COMMAND_AMF0, types.COMMAND_AMF3):
+            if self._phase is not Phase.REFUSED:
+                events.extend(self._take_command(parse_command(message)))
+        elif type_id == types.USER_CONTROL:
+            self._take_user_control(message, events)
+        elif type_id == types.WINDOW_ACKNOWLEDGEMENT_SIZE:
+            self._received.announce_window(control.parse_number(message))
+
+    def _take_command(self, command: Command) -> list[Event]:
+        if command.name == "connect":
+            return [self._take_connect(command)]
+        if self._commands is None:
+            raise ProtocolError(f"connect was expected, {command.name[:64]!r} came")
+        return self._commands.handle(command)
+
+    def _take_connect(self, command: Command) -> Event:
+        request = connect_request(command)
+        refusal = self._refusal(request)
+        self._move(Progress.ACCEPT if refusal is None else Progress.REFUSE)
+        if refusal is not None:
+            self._outgoing.send(replies.connect_refused(command, refusal))
+            return ConnectRefused(request, refusal)
+        self._outgoing.send(
+            control.window_acknowledgement_size(replies.WINDOW_SIZE),
+            control.set_peer_bandwidth(replies.WINDOW_SIZE),
+        )
+        self._outgoing.announce_chunk_size(OUTGOING_CHUNK_SIZE)
+        self._outgoing.send(replies.connect_accepted(command, request.capabilities))
+        self._commands = StreamCommands(request, self._streams, self._outgoing)
+        return Connected(request)
+
+    def _take_user_control(self, message: Message, events: list[Event]) -> None:
+        event = control.parse_user_control(message)
+        if event.event == control.PING_REQUEST:
+            self._outgoing.send(control.user_control(control.PING_RESPONSE, event.value))
+        elif event.event == control.PING_RESPONSE:
+            events.append(PongReceived(event.value))

@@ -1,0 +1,176 @@
+"""Who owns which RTMP application and stream key: claims, their conflicts, and how they move over in a change.
+
+For publishers, and separately for watchers, (port, application, key) is exclusive; the wildcard conflicts with every
+key of its application.  A change to a workflow may *reserve* what a step that gives way to it still claims; the old
+holder keeps serving until the reservation is committed.  Pure: no sockets, no tasks.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Generic, TypeVar
+
+from attrs import define, field, frozen
+
+from mmids_trio.errors import RegistrationConflict
+from mmids_trio.rtmp.addresses import AddressRules
+
+ANY_KEY = "*"
+"""The stream key that stands for all of an application's."""
+
+
+Endpoint = TypeVar("Endpoint")
+"""Whatever serves the clients of a claim; nothing in here looks into it."""
+
+
+class Role(Enum):
+    """What a registration is for."""
+
+    PUBLISH = "publishers"
+    WATCH = "watchers"
+
+
+@frozen
+class Owner:
+    """The step that registers."""
+
+    workflow: str
+    step_id: str
+
+
+@frozen
+class Registration:
+    """What a step wants to serve. `key` is exact or `ANY_KEY`; `tls` makes it RTMPS, for the whole port."""
+
+    role: Role
+    port: int
+    app: str
+    key: str
+    tls: bool = False
+    rules: AddressRules = field(factory=AddressRules)
+
+    def __str__(self) -> str:
+        return f"port {self.port}, application '{self.app}', stream key '{self.key}' for {self.role.value}"
+
+    def covers(self, key: str) -> bool:
+        """Whether a client that asks for `key` is meant."""
+        return self.key in (ANY_KEY, key)
+
+    def overlaps(self, other: "Registration") -> bool:
+        """Whether both cannot stand together (given the same role, port and application)."""
+        return self.key == other.key or ANY_KEY in (self.key, other.key)
+
+
+@define(eq=False)
+class Claim(Generic[Endpoint]):
+    """One granted registration. It serves once it is `committed`; until then its clients wait."""
+
+    registration: Registration
+    owner: Owner
+    endpoint: Endpoint
+    committed: bool = field(default=False, init=False)
+    on_settled: list[Callable[[], None]] = field(factory=list, init=False)
+    """Called once, when the claim is committed or released: what waits for it looks again."""
+
+
+_Key = TypeVar("_Key")
+_Place = tuple[Role, int, str]
+_Claims = dict[Claim[Endpoint], None]
+"""A set in order of insertion."""
+
+
+class Registrations(Generic[Endpoint]):
+    """All claims of a server."""
+
+    def __init__(self) -> None:
+        self._claims: dict[_Place, _Claims[Endpoint]] = {}
+        self._ports: dict[int, _Claims[Endpoint]] = {}
+
+    def reserve(
+        self,
+        registration: Registration,
+        owner: Owner,
+        endpoint: Endpoint,
+        is_leaving: Callable[[str, str], bool] = lambda _workflow, _step_id: False,
+    ) -> Claim[Endpoint]:
+        """Grant a registration, to be committed later.
+
+        Raises `RegistrationConflict` where somebody else has it, unless the holder `is_leaving` (a step that the
+        running change will stop) and does not merely hold a reservation itself.
+        """
+        neighbour = next(iter(self._ports.get(registration.port, ())), None)  # all of a port agree on TLS
+        if neighbour is not None and neighbour.registration.tls != registration.tls:
+            raise RegistrationConflict(_mixed_port(registration, neighbour))
+        place = _place(registration)
+        for claim in self._claims.get(place, ()):
+            if registration.overlaps(claim.registration) and not _gives_way(claim, is_leaving):
+                raise RegistrationConflict(
+                    f"{registration} is taken by workflow '{claim.owner.workflow}' (step id {claim.owner.step_id}"
+                    f", stream key '{claim.registration.key}')"
+                )
+        granted = Claim(registration, owner, endpoint)
+        self._claims.setdefault(place, {})[granted] = None
+        self._ports.setdefault(registration.port, {})[granted] = None
+        return granted
+
+    def commit(self, claim: Claim[Endpoint]) -> None:
+        """Make a reservation the claim: whoever held what it overlaps has lost it."""
+        for other in list(self._claims.get(_place(claim.registration), ())):
+            if other is not claim and other.committed and claim.registration.overlaps(other.registration):
+                self.release(other)
+        claim.committed = True
+        _settle(claim)
+
+    def release(self, claim: Claim[Endpoint]) -> None:
+        """Give a claim or a reservation up. Repeating it does nothing."""
+        place = _place(claim.registration)
+        if claim not in self._claims.get(place, ()):
+            return
+        _remove(self._claims, place, claim)
+        _remove(self._ports, claim.registration.port, claim)
+        _settle(claim)
+
+    def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
+        """Who serves a client that asks for this: a committed claim, else a reservation to wait for, else nobody."""
+        found = None
+        for claim in self._claims.get((role, port, app), ()):
+            if claim.registration.covers(key):
+                if claim.committed:
+                    return claim
+                found = claim
+        return found
+
+    def has_application(self, port: int, app: str) -> bool:
+        """Whether anybody registered anything for this application."""
+        return any((role, port, app) in self._claims for role in Role)
+
+    def uses_port(self, port: int) -> bool:
+        """Whether any claim or reservation needs the port open."""
+        return port in self._ports
+
+
+def _place(registration: Registration) -> _Place:
+    return (registration.role, registration.port, registration.app)
+
+
+def _gives_way(claim: Claim[Endpoint], is_leaving: Callable[[str, str], bool]) -> bool:
+    return claim.committed and is_leaving(claim.owner.workflow, claim.owner.step_id)
+
+
+def _remove(index: dict[_Key, _Claims[Endpoint]], key: _Key, claim: Claim[Endpoint]) -> None:
+    del index[key][claim]
+    if not index[key]:
+        del index[key]
+
+
+def _settle(claim: Claim[Endpoint]) -> None:
+    waiting, claim.on_settled = claim.on_settled, []
+    for look_again in waiting:
+        look_again()
+
+
+def _mixed_port(wanted: Registration, claim: Claim[Endpoint]) -> str:
+    has, wants = ("RTMPS", "RTMP") if claim.registration.tls else ("RTMP", "RTMPS")
+    return (
+        f"port {wanted.port} is used for {has} by workflow '{claim.owner.workflow}' (step id {claim.owner.step_id}), "
+        f"so it cannot serve {wants} as well"
+    )

@@ -1,0 +1,144 @@
+"""The RTMP server: ports that are open while anybody has registered something on them, and their connections."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+from attrs import define, field
+
+from mmids_trio.errors import StepError
+from mmids_trio.rtmp.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
+from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
+from mmids_trio.rtmp.session import Session
+from mmids_trio.rtmp.transport import Listener, Network, Transport
+
+log = structlog.get_logger()
+
+CLOSE_SECONDS = 2.0
+"""How long the end of a port is awaited: its connections are cancelled, and a goodbye takes a second at most."""
+
+
+@define(eq=False)
+class _Port:
+    """An open port."""
+
+    number: int
+    listener: Listener
+    scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    ended: trio.Event = field(factory=trio.Event, init=False)
+
+
+@define
+class _Commitment:
+    """See `endpoints.Commitment`."""
+
+    registrations: Registrations[Endpoint]
+    claim: Claim[Endpoint]
+
+    def commit(self) -> None:
+        self.registrations.commit(self.claim)
+
+
+class RtmpServer:
+    """Opens a port with the first registration on it and closes it with the last.
+
+    `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.
+    """
+
+    def __init__(self, network: Network, *, host: str | None = None, publisher_timeout: float = 30.0) -> None:
+        self._network = network
+        self._host = host
+        self._publisher_timeout = publisher_timeout
+        self._registrations: Registrations[Endpoint] = Registrations()
+        self._ports: dict[int, _Port] = {}
+        self._nursery: trio.Nursery
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the ports and connections until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    def bound_port(self, number: int) -> int | None:
+        """The port that is really open for registrations on `number` (another one where that is 0), if any is."""
+        port = self._ports.get(number)
+        return None if port is None else port.listener.port
+
+    @asynccontextmanager
+    async def serve(
+        self, registration: Registration, claimant: Claimant, handler: PublishHandler | WatchHandler
+    ) -> AsyncIterator[None]:
+        """Serve clients as long as the block runs; from the step's commitment on, which the workflow makes in its swap.
+
+        When it ends, its clients are disconnected and gone, and the port is free if nobody else uses it.
+        Raises `StepError` where the registration is taken or the port cannot be opened.
+        """
+        endpoint = Endpoint(handler)
+        owner = Owner(claimant.workflow, claimant.step_id)
+        claim = self._registrations.reserve(registration, owner, endpoint, claimant.is_leaving)
+        try:
+            self._open(registration)
+            claimant.reserve(_Commitment(self._registrations, claim))
+            yield
+        finally:
+            self._registrations.release(claim)
+            await endpoint.dismiss_all()
+            await self._close_if_unused(registration.port)
+
+    # The directory of the sessions.
+
+    def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
+        """See `admission.Directory`."""
+        return self._registrations.find(role, port, app, key)
+
+    def has_application(self, port: int, app: str) -> bool:
+        """See `admission.Directory`."""
+        return self._registrations.has_application(port, app)
+
+    # Ports.
+
+    def _open(self, registration: Registration) -> None:
+        if registration.tls:
+            raise StepError("RTMPS is not available in this version of mmids_trio yet; leave out 'rtmps'")
+        number = registration.port
+        if number in self._ports:
+            return
+        try:
+            listener = self._network.listen(self._host, number)
+        except OSError as error:
+            raise StepError(f"port {number} cannot be opened: {error.strerror or error}") from error
+        port = self._ports[number] = _Port(number, listener)
+        log.info("port opened", port=listener.port)
+        self._nursery.start_soon(self._accept, port)
+
+    async def _accept(self, port: _Port) -> None:
+        structlog.contextvars.clear_contextvars()  # of the step that happened to open the port
+        try:
+            with port.scope:
+                async with trio.open_nursery() as nursery:
+                    while True:
+                        transport = await port.listener.accept()
+                        nursery.start_soon(self._serve_client, transport, port.number)
+        finally:
+            port.listener.close()
+            port.ended.set()
+
+    async def _serve_client(self, transport: Transport, port: int) -> None:
+        """The wall around a connection: a fault of ours in one must not end the others."""
+        structlog.contextvars.bind_contextvars(connection=f"{transport.peer_host}:{transport.peer_port}")
+        try:
+            await Session(transport, port, self, self._publisher_timeout).run()
+        except* Exception:
+            log.exception("connection crashed")
+
+    async def _close_if_unused(self, number: int) -> None:
+        port = self._ports.get(number)
+        if port is None or self._registrations.uses_port(number):
+            return
+        del self._ports[number]
+        port.listener.close()
+        port.scope.cancel()
+        log.info("port closed", port=port.listener.port)
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            await port.ended.wait()

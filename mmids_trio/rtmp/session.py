@@ -1,0 +1,176 @@
+"""One RTMP client's connection: reads its bytes, answers them, keeps time, and says goodbye.
+
+Everything that is sent goes through one `Watcher` (which sends in the background what the socket does not take), so
+that answers, approvals and media of different tasks never meet in the middle of a message.
+"""
+
+import math
+import os
+
+import structlog
+import trio
+from attrs import define, field
+
+from mmids_trio.errors import ProtocolError
+from mmids_trio.rtmp.activities import Activities
+from mmids_trio.rtmp.admission import Directory
+from mmids_trio.rtmp.protocol.rendering import play_stop
+from mmids_trio.rtmp.protocol.requests import ConnectRequest
+from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
+from mmids_trio.rtmp.transport import Transport
+from mmids_trio.rtmp.watcher import Watcher
+
+log = structlog.get_logger()
+
+READ_SIZE = 64 * 1024
+"""Bytes per read: more than a frame at usual bitrates; larger ones make the allocator map memory each time."""
+
+HANDSHAKE_SECONDS = 10.0
+"""From the connection to the end of the handshake."""
+
+IDLE_SECONDS = 30.0
+"""How long a connection may neither publish, play nor wait for an approval."""
+
+PING_SECONDS = 30.0
+"""Silence after which a watcher is pinged; nginx-rtmp does so after 60, and some routers forget after that."""
+
+GOODBYE_SECONDS = 1.0
+"""What the last bytes to a client may take, and how long a refused one may read them before the close."""
+
+
+@define(eq=False)
+class Session:
+    """One connection, from its acceptance to its end; `run` owns the transport.
+
+    `publisher_timeout`: seconds of silence after which a publisher is disconnected.
+    """
+
+    transport: Transport
+    port: int
+    directory: Directory
+    publisher_timeout: float
+    _connection: ServerConnection = field(init=False)
+    _output: Watcher = field(init=False)
+    _activities: Activities = field(init=False)
+    _life: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _idle_since: float = field(factory=trio.current_time, init=False)
+    _lingers: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._connection = ServerConnection(os.urandom, self._refusal_of_connect)
+        self._output = Watcher(self.transport)
+        self._activities = Activities(
+            client=self,
+            port=self.port,
+            peer_host=self.transport.peer_host,
+            directory=self.directory,
+            connection=self._connection,
+            output=self._output,
+            on_refusal=self._part,
+        )
+
+    async def run(self) -> None:
+        """Serve the client until it leaves, breaks the protocol, is silent for too long or is dismissed."""
+        try:
+            with self._life:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._send)
+                    await self._read(nursery)
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._activities.let_go()
+            try:
+                await self._say_goodbye()
+            finally:
+                self.transport.close()
+                self._activities.detach()
+
+    def dismiss(self) -> None:
+        """Disconnect the client because what it uses ends. Synchronous."""
+        playing = self._activities.playing
+        if playing is not None:
+            playing.channel.discard(self._output)
+            self._output.write(play_stop(playing.stream))
+        self._end("what it used has ended")
+
+    def _part(self, reason: str) -> None:
+        """Disconnect a refused client, once it had time to read why: a close may overtake the answer."""
+        self._lingers = True
+        self._reply()
+        self._end(f"refused: {reason}")
+
+    def _end(self, reason: str) -> None:
+        if not self._life.cancel_called:
+            log.info("connection closes", reason=reason)
+            self._life.cancel()
+
+    # Sending.
+
+    async def _send(self) -> None:
+        end = await self._output.run()
+        self._end(end.value)
+
+    def _reply(self) -> None:
+        if data := self._connection.data_to_send():
+            self._output.write(data)
+
+    async def _say_goodbye(self) -> None:
+        with trio.move_on_after(GOODBYE_SECONDS, shield=True):
+            await self._output.flush()
+            try:
+                while self._lingers and await self.transport.receive_some(READ_SIZE):
+                    pass
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+
+    # Receiving.
+
+    async def _read(self, nursery: trio.Nursery) -> None:
+        try:
+            while True:
+                with trio.CancelScope() as patience:
+                    await self._read_until_end(patience, nursery)
+                    return
+                if (reason := self._outlast_silence()) is not None:
+                    self._end(reason)
+                    return
+        except ProtocolError as error:
+            self._end(f"protocol error: {error}")
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._end(f"connection lost: {error}")
+
+    async def _read_until_end(self, patience: trio.CancelScope, nursery: trio.Nursery) -> None:
+        while True:
+            patience.deadline = self._deadline()
+            data = await self.transport.receive_some(READ_SIZE)
+            patience.deadline = math.inf  # what follows may wait for the workflow, which is not silence
+            if not data:
+                return
+            await self._activities.take(self._connection.receive(data), nursery)
+            self._reply()
+
+    def _deadline(self) -> float:
+        """Until when the next bytes have to come."""
+        if self._connection.phase is Phase.HANDSHAKE:
+            return self._idle_since + HANDSHAKE_SECONDS
+        if self._activities.is_idle:
+            return self._idle_since + IDLE_SECONDS
+        self._idle_since = trio.current_time()
+        return self._idle_since + (self.publisher_timeout if self._activities.is_publishing else PING_SECONDS)
+
+    def _outlast_silence(self) -> str | None:
+        """Why the connection ends with the silence; `None` where it does not."""
+        if self._activities.is_publishing:
+            return f"the publisher was silent for {self.publisher_timeout:.0f} seconds"
+        if self._connection.phase is Phase.HANDSHAKE:
+            return f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds"
+        if self._activities.is_idle:
+            return f"it neither published nor played for {IDLE_SECONDS:.0f} seconds"
+        self._connection.ping(int(trio.current_time() * 1000))
+        self._reply()
+        return None
+
+    def _refusal_of_connect(self, request: ConnectRequest) -> str | None:
+        if self.directory.has_application(self.port, request.app):
+            return None
+        return f"Application '{request.app}' is not served on port {self.port}."

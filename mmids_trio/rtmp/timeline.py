@@ -1,0 +1,73 @@
+"""Timestamps of a channel: they never go backwards within a kind, however many streams follow each other.
+
+Pure arithmetic, apart from the channel because it is the part of it that is easy to get wrong.
+"""
+
+from attrs import Factory, define
+
+from mmids_trio.media.events import MediaKind, MediaPacket
+from mmids_trio.media.timeline import is_after, latest, shifted
+
+RESTART_MS = 1_000
+"""A stream that goes back further than this has restarted its clock. Less is disorder between frames."""
+
+SEAM_MS = 1
+"""Between the last frame of one stream and the first of the next; more than 0, since many muxers refuse equals."""
+
+
+@define
+class ChannelTimeline:
+    """Places packets of successive streams on one clock (milliseconds, modulo 2**32)."""
+
+    offset: int = 0
+    _offset_known: bool = True
+    _last: dict[MediaKind, int] = Factory(dict)
+
+    def stream_started(self) -> None:
+        """What comes from now on is another stream with a clock of its own."""
+        self.offset = 0
+        self._offset_known = not self._last
+
+    def place(self, packet: MediaPacket) -> int:
+        """The timestamp to send `packet` with.
+
+        A sequence header never moves the clock: encoders give it any timestamp.
+        """
+        last = self._last.get(packet.kind)
+        if packet.is_sequence_header:
+            return self._place_header(packet, last)
+        if not self._offset_known:
+            self._offset_known = True
+            self._shift_past_the_latest(packet.timestamp)
+        timestamp = shifted(packet.timestamp, self.offset)
+        if last is not None and is_after(last, timestamp):
+            if is_after(shifted(last, -RESTART_MS), timestamp):
+                self._shift_past_the_latest(packet.timestamp)
+                timestamp = shifted(packet.timestamp, self.offset)
+            else:
+                timestamp = last
+        self._last[packet.kind] = timestamp
+        return timestamp
+
+    def now(self, header: MediaPacket) -> int:
+        """The timestamp for repeating a sequence header: that of the last frame of its kind."""
+        last = self._last.get(header.kind)
+        return shifted(header.timestamp, self.offset) if last is None else last
+
+    @property
+    def newest(self) -> int:
+        """The latest timestamp of any kind, 0 before the first."""
+        newest, *others = self._last.values() or (0,)
+        for other in others:
+            newest = latest(newest, other)
+        return newest
+
+    def _place_header(self, packet: MediaPacket, last: int | None) -> int:
+        timestamp = shifted(packet.timestamp, self.offset)
+        if last is not None and (not self._offset_known or is_after(last, timestamp)):
+            return last
+        return timestamp
+
+    def _shift_past_the_latest(self, timestamp: int) -> None:
+        if not is_after(shifted(timestamp, self.offset), self.newest):
+            self.offset = shifted(self.newest, SEAM_MS - timestamp)

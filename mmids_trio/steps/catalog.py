@@ -1,0 +1,15 @@
+"""All kinds of steps that come with mmids_trio, bound to the server that they work on."""
+
+from mmids_trio.steps.ffmpeg_parameters import ffmpeg_steps
+from mmids_trio.steps.registry import StepRegistry, StepType
+from mmids_trio.steps.rtmp_parameters import RtmpPorts
+from mmids_trio.steps.rtmp_receive import rtmp_receive
+from mmids_trio.steps.rtmp_watch import rtmp_watch
+from mmids_trio.steps.workflow_forwarder import workflow_forwarder
+
+
+def built_in_steps(rtmp: RtmpPorts, *more: StepType) -> StepRegistry:
+    """The registry of a server, with the steps of one's own added."""
+    return StepRegistry(
+        [rtmp_receive(rtmp), rtmp_watch(rtmp), *ffmpeg_steps(), workflow_forwarder(), *more],
+    )

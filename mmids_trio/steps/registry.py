@@ -1,0 +1,78 @@
+"""The kinds of steps there are: by name, with their parameters, their checks and how to build one."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from attrs import evolve, frozen
+
+from mmids_trio.config.suggestions import did_you_mean
+from mmids_trio.definitions import StepDefinition, WorkflowDefinition
+from mmids_trio.errors import ConfigurationError, Place, Problem, StepError
+from mmids_trio.steps.base import Step, StepContext, StepFactory
+from mmids_trio.steps.parameters import Parameter, Values, canonical, check
+
+Build = Callable[[Values, StepContext], Step]
+"""Makes a step from its checked parameters; raises `StepError` where that cannot work on this server."""
+
+
+def no_conflicts(_values: Values) -> Iterable[str]:
+    """The check of a kind of step whose parameters do not depend on each other."""
+    return ()
+
+
+@frozen
+class StepType:
+    """A kind of step. `conflicts` says what is wrong with parameters that are fine one by one."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    build: Build
+    aliases: tuple[str, ...] = ()
+    conflicts: Callable[[Values], Iterable[str]] = no_conflicts
+
+
+class StepRegistry:
+    """All kinds of steps of a server."""
+
+    def __init__(self, types: Sequence[StepType]) -> None:
+        self._types = {spelling: kind for kind in types for spelling in (kind.name, *kind.aliases)}
+
+    def problems(self, definition: WorkflowDefinition) -> list[Problem]:
+        """Everything that is wrong with the steps of a workflow, in their order."""
+        return [problem for step in definition.steps for problem in self._check(step)]
+
+    def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
+        """The definition in canonical spellings; raises `ConfigurationError` with every problem."""
+        problems = self.problems(definition)
+        if problems:
+            raise ConfigurationError(problems)
+        return evolve(definition, steps=tuple(self._canonical(step) for step in definition.steps))
+
+    def factory(self, definition: StepDefinition) -> StepFactory:
+        """What builds a step from a definition that was validated before."""
+        kind = self._types[definition.step_type]
+        values, _ = check(definition, kind.parameters)
+        return lambda context: kind.build(values, context)
+
+    def _canonical(self, step: StepDefinition) -> StepDefinition:
+        kind = self._types[step.step_type]
+        return canonical(step, kind.name, kind.parameters)
+
+    def _check(self, step: StepDefinition) -> list[Problem]:
+        place = step.place or Place("<definition>", 1, 1, step.step_type)
+        kind = self._types.get(step.step_type)
+        if kind is None:
+            known = did_you_mean(step.step_type, self._types) or f"; expected one of {', '.join(self._types)}"
+            return [Problem(place, f"unknown step type '{step.step_type}'{known}")]
+        values, problems = check(step, kind.parameters)
+        if not problems:
+            problems = [Problem(place, f"{step.step_type}: {conflict}") for conflict in kind.conflicts(values)]
+        return problems
+
+
+def not_available(name: str) -> Build:
+    """The build of a kind of step that this version knows but cannot run yet."""
+
+    def build(_values: Values, _context: StepContext) -> Step:
+        raise StepError(f"{name} steps cannot run in this version of mmids_trio yet")
+
+    return build

@@ -1,0 +1,138 @@
+"""Which stream the watchers of a key get: the channels of one `rtmp_watch` step, and the streams that feed them."""
+
+from collections.abc import Sequence
+
+import structlog
+from attrs import define, field
+
+from mmids_trio.media.events import (
+    MediaEvent,
+    MediaKind,
+    MediaPacket,
+    StreamEnded,
+    StreamId,
+    StreamMetadata,
+    StreamStarted,
+)
+from mmids_trio.rtmp.broadcast import Channel
+from mmids_trio.rtmp.registrations import ANY_KEY
+
+log = structlog.get_logger()
+
+
+FIRST_PURGE = 64
+"""Keys at which unused ones are looked for the first time; a watcher may ask for any key there is."""
+
+
+@define(eq=False)
+class _Stage:
+    """One key: its channel, and the streams that want to be on it, the served one first."""
+
+    key: str
+    channel: Channel = field(factory=Channel)
+    feeds: list["_Feed"] = field(factory=list)
+
+    @property
+    def is_used(self) -> bool:
+        return bool(self.feeds or self.channel.watchers)
+
+
+@define(eq=False)
+class _Feed:
+    """One live stream, the stage that it wants, and what the stage's channel must be told when it turns to it."""
+
+    stage: _Stage
+    name: str
+    metadata: StreamMetadata | None = None
+    headers: dict[MediaKind, MediaPacket] = field(factory=dict)
+
+    @property
+    def is_served(self) -> bool:
+        return self.stage.feeds[0] is self
+
+    def show(self) -> None:
+        """Put the stream on its stage, with all that is known of it."""
+        channel = self.stage.channel
+        channel.stream_started()
+        if self.metadata is not None:
+            channel.metadata(self.metadata.values)
+        for header in self.headers.values():
+            channel.packet(header)
+
+
+@define(eq=False)
+class Audience:
+    """See `rtmp.endpoints.WatchHandler`. `key` is exact, and gets the first stream that comes, or `ANY_KEY`."""
+
+    key: str
+    _feeds: dict[StreamId, _Feed] = field(factory=dict, init=False)
+    _stages: dict[str, _Stage] = field(factory=dict, init=False)
+    _purge_at: int = field(default=FIRST_PURGE, init=False)
+
+    def channel(self, key: str) -> Channel:
+        """Where a watcher of `key` gets its media; it may wait there for a stream to begin."""
+        return self._stage(key).channel
+
+    def feed(self, events: Sequence[MediaEvent]) -> list[Channel]:
+        """Hand events to the channels; returns those that now have something to send."""
+        touched: dict[Channel, None] = {}
+        for event in events:
+            channel = self._feed_one(event)
+            if channel is not None:
+                touched[channel] = None
+        return list(touched)
+
+    def _feed_one(self, event: MediaEvent) -> Channel | None:
+        if isinstance(event, StreamStarted):
+            return self._start(event)
+        feed = self._feeds.get(event.stream_id)
+        if feed is None:
+            return None
+        channel = feed.stage.channel
+        if isinstance(event, MediaPacket):
+            if event.is_sequence_header:
+                feed.headers[event.kind] = event
+            if not feed.is_served:
+                return None
+            channel.packet(event)
+        elif isinstance(event, StreamMetadata):
+            feed.metadata = event
+            if not feed.is_served:
+                return None
+            channel.metadata(event.values)
+        else:
+            self._end(event, feed)
+        return channel
+
+    def _start(self, event: StreamStarted) -> Channel | None:
+        stage = self._stage(event.stream_name if self.key == ANY_KEY else self.key)
+        feed = self._feeds[event.stream_id] = _Feed(stage, event.stream_name)
+        stage.feeds.append(feed)
+        if not feed.is_served:
+            log.warning("stream waits, its stream key is taken", stream=feed.name, served=stage.feeds[0].name)
+            return None
+        feed.show()
+        return stage.channel
+
+    def _end(self, event: StreamEnded, feed: _Feed) -> None:
+        stage = feed.stage
+        was_served = feed.is_served
+        stage.feeds.remove(feed)
+        del self._feeds[event.stream_id]
+        if was_served:
+            stage.channel.stream_ended()
+            if stage.feeds:
+                stage.feeds[0].show()
+
+    def _stage(self, key: str) -> _Stage:
+        stage = self._stages.get(key)
+        if stage is None:
+            self._purge()
+            stage = self._stages[key] = _Stage(key)
+        return stage
+
+    def _purge(self) -> None:
+        """Forget keys that nobody publishes or watches any more, now and then."""
+        if len(self._stages) >= self._purge_at:
+            self._stages = {key: stage for key, stage in self._stages.items() if stage.is_used}
+            self._purge_at = max(FIRST_PURGE, 2 * len(self._stages))

@@ -1,0 +1,57 @@
+"""What `rtmp_receive` and `rtmp_watch` have in common: their parameters, and the registration these amount to."""
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, cast
+
+from mmids_trio.errors import StepError
+from mmids_trio.rtmp.addresses import AddressRules, Network, parse_networks
+from mmids_trio.rtmp.endpoints import Claimant, PublishHandler, WatchHandler
+from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.steps.parameters import Parameter, Values, flag, port_number, text
+
+RTMP_PORT = 1935
+RTMPS_PORT = 443
+
+RTMP_PARAMETERS = (
+    Parameter("rtmp_app", text, required=True),
+    Parameter("stream_key", text, required=True),
+    Parameter("port", port_number),
+    flag("rtmps"),
+    Parameter("allow_ips", parse_networks),
+    Parameter("deny_ips", parse_networks),
+    Parameter("reactor", text),
+)
+
+
+class RtmpPorts(Protocol):
+    """The RTMP server, as far as its steps need it."""
+
+    def serve(
+        self, registration: Registration, claimant: Claimant, handler: PublishHandler | WatchHandler
+    ) -> AbstractAsyncContextManager[None]:
+        """See `RtmpServer.serve`."""
+
+
+def address_conflicts(values: Values) -> Iterable[str]:
+    """`allow_ips` and `deny_ips` exclude each other."""
+    if values["allow_ips"] and values["deny_ips"]:
+        yield "expected 'allow_ips' or 'deny_ips', not both"
+
+
+def registration(role: Role, values: Values) -> Registration:
+    """What the step wants to serve; raises `StepError` where this version cannot."""
+    if values["reactor"]:
+        raise StepError("reactors are not available in this version of mmids_trio yet; leave out 'reactor'")
+    tls = bool(values["rtmps"])
+    port = values["port"]
+    return Registration(
+        role,
+        port=(RTMPS_PORT if tls else RTMP_PORT) if port is None else cast(int, port),
+        app=cast(str, values["rtmp_app"]).strip("/"),
+        key=cast(str, values["stream_key"]),
+        tls=tls,
+        rules=AddressRules(
+            cast(tuple[Network, ...], values["allow_ips"] or ()), cast(tuple[Network, ...], values["deny_ips"] or ())
+        ),
+    )

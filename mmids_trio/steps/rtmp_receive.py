@@ -1,0 +1,91 @@
+"""`rtmp_receive`: take in what RTMP publishers send. Each publisher is a stream named by its stream key."""
+
+from collections.abc import Sequence
+
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
+from mmids_trio.media.flow import Flow
+from mmids_trio.rtmp.endpoints import Publication, Refused
+from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
+from mmids_trio.steps.parameters import Values
+from mmids_trio.steps.registry import StepType
+from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, address_conflicts, registration
+
+
+@define(eq=False)
+class Publishers:
+    """The live publishers of one step; see `rtmp.endpoints.PublishHandler`.
+
+    Stream ids are `<workflow>/<step id>/<number>`, so the same events in the same order have the same ids.
+    """
+
+    prefix: str
+    outbox: Outbox
+    _live: set[str] = field(factory=set, init=False)
+    _count: int = field(default=0, init=False)
+
+    async def publish(self, key: str) -> Publication:
+        """Start the stream of a publisher of `key`; refuses a second one while the first is live."""
+        if key in self._live:
+            raise Refused("NetStream.Publish.BadName", f"stream key '{key}' is being published already")
+        self._live.add(key)
+        self._count += 1
+        publication = _Publication(StreamId(f"{self.prefix}/{self._count}"), key, self)
+        try:
+            await self.outbox.send([StreamStarted(publication.stream_id, key)])
+        except BaseException:
+            publication.end()
+            raise
+        return publication
+
+    def ended(self, publication: "_Publication") -> None:
+        """Free the key, and let later steps know."""
+        self._live.discard(publication.key)
+        self.outbox.end_stream(publication.stream_id)
+
+
+@define(eq=False)
+class _Publication:
+    """See `rtmp.endpoints.Publication`."""
+
+    stream_id: StreamId
+    key: str
+    publishers: Publishers
+    _has_ended: bool = field(default=False, init=False)
+
+    async def send(self, events: Sequence[MediaEvent]) -> None:
+        await self.publishers.outbox.send(events)
+
+    def end(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self.publishers.ended(self)
+
+
+@frozen
+class RtmpReceive:
+    """See the module."""
+
+    registration: Registration
+    server: RtmpPorts
+    context: StepContext
+    flow: Flow = field(default=Flow.PRODUCES, init=False)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Ready when the port is open and the registration reserved."""
+        publishers = Publishers(f"{self.context.workflow}/{self.context.step_id}", outbox)
+        async with self.server.serve(self.registration, self.context, publishers):
+            task_status.started()
+            await trio.sleep_forever()
+
+
+def rtmp_receive(server: RtmpPorts) -> StepType:
+    """The kind of step, on a server."""
+
+    def build(values: Values, context: StepContext) -> Step:
+        return RtmpReceive(registration(Role.PUBLISH, values), server, context)
+
+    return StepType("rtmp_receive", RTMP_PARAMETERS, build, conflicts=address_conflicts)

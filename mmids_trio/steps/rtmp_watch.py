@@ -1,0 +1,42 @@
+"""`rtmp_watch`: serve RTMP players what passes by, and pass it on."""
+
+import trio
+from attrs import field, frozen
+
+from mmids_trio.media.flow import Flow
+from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
+from mmids_trio.steps.parameters import Values
+from mmids_trio.steps.registry import StepType
+from mmids_trio.steps.rtmp_audience import Audience
+from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, address_conflicts, registration
+
+
+@frozen
+class RtmpWatch:
+    """See the module."""
+
+    registration: Registration
+    server: RtmpPorts
+    context: StepContext
+    flow: Flow = field(default=Flow.PASSES_ON, init=False)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Ready when the port is open and the registration reserved."""
+        audience = Audience(self.registration.key)
+        async with self.server.serve(self.registration, self.context, audience):
+            task_status.started()
+            while True:
+                events = await inbox.receive()
+                for channel in audience.feed(events):
+                    await channel.send_pass()
+                await outbox.send(events)
+
+
+def rtmp_watch(server: RtmpPorts) -> StepType:
+    """The kind of step, on a server."""
+
+    def build(values: Values, context: StepContext) -> Step:
+        return RtmpWatch(registration(Role.WATCH, values), server, context)
+
+    return StepType("rtmp_watch", RTMP_PARAMETERS, build, conflicts=address_conflicts)

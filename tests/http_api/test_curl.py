@@ -1,0 +1,49 @@
+"""The API driven by curl as an operator would: its default content type, HTTP/1.1 and HTTP/2 in clear text."""
+
+import shutil
+import subprocess
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+WORKFLOW = "workflow w {\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
+]
+
+
+async def curl(*arguments: str) -> str:
+    """Body and status of one call, as `<body>|<status>`."""
+    command = ["curl", "--silent", "--noproxy", "*", "--max-time", "20", "--write-out", "|%{http_code}", *arguments]
+    run = partial(trio.run_process, command, capture_stdout=True, capture_stderr=True, check=False)
+    result: subprocess.CompletedProcess[bytes] = await run()
+    return result.stdout.decode()
+
+
+@pytest.mark.parametrize("protocol", ["--http1.1", "--http2-prior-knowledge", "--http2"])
+async def test_curl_starts_shows_and_stops_a_workflow(
+    served: Any, workflows: Any, tmp_path: Path, protocol: str
+) -> None:
+    file = tmp_path / "w.mmids"
+    file.write_text(WORKFLOW)
+    url = f"http://127.0.0.1:{served.port}"
+    assert await curl(protocol, url + "/") == "Mmids version 1.2.3|200"
+    put = await curl(protocol, "-X", "PUT", "--data-binary", f"@{file}", url + "/workflows")
+    assert put.startswith('{"workflow": "w"')
+    assert put.endswith("|200")
+    assert await curl(protocol, url + "/workflows") == '[{"name": "w"}]\n|200'
+    assert await curl(protocol, "-X", "DELETE", url + "/workflows/w") == "|200"
+    assert await curl(protocol, url + "/workflows/w") == "Workflow not found|404"
+
+
+@pytest.mark.parametrize("protocol", ["--http1.1", "--http2-prior-knowledge"])
+async def test_curl_gets_the_413_of_a_large_upload(served: Any, tmp_path: Path, protocol: str) -> None:
+    file = tmp_path / "large.mmids"
+    file.write_bytes(bytes(8_000_000))
+    put = await curl(protocol, "--upload-file", str(file), f"http://127.0.0.1:{served.port}/workflows")
+    assert put.endswith("|413")
