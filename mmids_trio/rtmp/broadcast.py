@@ -202,7 +202,7 @@ class Channel:
         size = self.pace.sends_per_slice
         for place in range(0, len(watchers), size):
             if self.pace.spend(self._send_to(watchers[place : place + size])):
-                pass
+                await trio.lowlevel.checkpoint()
         self._release()
 
     def _send_to(self, watchers: tuple[Watcher, ...]) -> int:

@@ -46,17 +46,15 @@ async def cancel_everywhere(
     Returns how many times it was cancelled.
     """
     for number in itertools.count(1):
-        async with trio.open_nursery() as nursery:
-            canceller = _Canceller(nursery.cancel_scope, number)
-            trio.lowlevel.add_instrument(canceller)
-            try:
-                nursery.start_soon(canceller.run, async_fn)
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                while nursery.child_tasks:
-                    await _next_step()
-            finally:
-                trio.lowlevel.remove_instrument(canceller)
+        canceller = _Canceller(trio.CancelScope(), number)
+        trio.lowlevel.add_instrument(canceller)
+        try:
+            with canceller.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(canceller.run, async_fn)
+        finally:
+            trio.lowlevel.remove_instrument(canceller)
         check()
         if canceller.countdown:
-            return number - 1
-    raise AssertionError("unreachable")
+            break
+    return number - 1
