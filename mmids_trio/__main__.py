@@ -1,5 +1,6 @@
 """The program `python -m mmids_trio`: command line, signals, exit status."""
 
+import gc
 import os
 import signal
 import sys
@@ -25,6 +26,10 @@ DEFAULT_CONFIGURATION = "mmids.config"
 
 WELCOME_SECONDS = 5.0
 """How long the welcome waits for the workflows to come up, so that it names the ports that are really open."""
+
+GC_THRESHOLDS = (20_000, 20, 50)
+"""Python's defaults (700, 10, 10) made 10,000 workflows of 3 steps start in 10.7 s instead of 3.9 s: almost
+everything that a server makes at its start lives until its end, and is looked at again and again."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -77,6 +82,7 @@ def _count(number: int, what: str) -> str:
 def _complain_or_run(config: Path) -> int:
     """Run a server; the exit status. What an operator can mend is one message, never a traceback."""
     status = 0
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         level = logs.level_from(os.environ)
         configuration = load(config, Server(Settings()).steps)

@@ -13,6 +13,9 @@ TRY_IT = (
 )
 """A publisher that needs no file."""
 
+MAX_LINES = 20
+"""Addresses that are printed; who runs more workflows asks the API."""
+
 ANY = "KEY"
 """What stands for any stream key in an address."""
 
@@ -44,7 +47,9 @@ def addresses(
 
 def welcome(lines: Sequence[Address], api: str | None) -> str:
     """The text to print."""
-    text = [f"  {line.verb:<8} {line.url:<42} workflow {line.workflow}" for line in lines]
+    text = [f"  {line.verb:<8} {line.url:<42} workflow {line.workflow}" for line in lines[:MAX_LINES]]
+    if len(lines) > MAX_LINES:
+        text.append(f"  ... and {len(lines) - MAX_LINES} more addresses")
     if api is not None:
         text.append(f"  HTTP API {api}")
     publish = next((line.url for line in lines if line.verb == "publish"), None)

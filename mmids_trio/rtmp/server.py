@@ -137,8 +137,8 @@ class RtmpServer:
         if port is None or self._registrations.uses_port(number):
             return
         del self._ports[number]
+        port.scope.cancel()  # first, so that the accepting task hears of this and not of a socket closed under it
         port.listener.close()
-        port.scope.cancel()
         log.info("port closed", port=port.listener.port)
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
             await port.ended.wait()
