@@ -83,6 +83,7 @@ class Channel:
             self._departed.add(watcher.counters)
             self._departed.disconnects += watcher.end in (WatcherEnd.STALLED, WatcherEnd.TOO_SLOW)
             watcher.detach()
+            self.caught_up()
 
     @property
     def watchers(self) -> tuple[Watcher, ...]:
@@ -110,6 +111,11 @@ class Channel:
     def prologue(self) -> tuple[Entry, ...]:
         """See `Source`."""
         return self._prologue.entries() if self._is_open else ()
+
+    def caught_up(self) -> None:
+        """See `Source`. Between two streams no pass comes to forget what nobody needs any more."""
+        if not self._is_live:
+            self._release()
 
     # What feeds it.
 

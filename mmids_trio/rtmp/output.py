@@ -50,6 +50,11 @@ class Output:
         await trio.lowlevel.checkpoint()
         return self.end
 
+    async def flush(self) -> None:
+        """Send what was written, once `run` runs no more; returns when it is out or cannot be sent."""
+        while self.blocked and self.end is None:
+            await self._drain()
+
     def write(self, data: bytes) -> None:
         """Send whole messages of the connection itself, between two messages of the media. Never waits."""
         if self.end is not None:

@@ -44,16 +44,16 @@ class StreamLog:
 
     max_ms: int = MAX_LOG_MS
     max_bytes: int = MAX_LOG_BYTES
-    first_index: int = 0
-    end_index: int = 0
-    size: int = 0
+    first_index: int = field(default=0, init=False)
+    end_index: int = field(default=0, init=False)
+    size: int = field(default=0, init=False)
     """Bytes held, overhead included."""
-    has_video: bool = False
+    has_video: bool = field(default=False, init=False)
     """Whether the current stream has shown a video frame, also one that was not worth appending."""
-    _entries: list[Entry] = field(factory=list)
-    _key_frames: list[int] = field(factory=list)
-    _stream_start: int = 0
-    _live: bool = False
+    _entries: list[Entry] = field(factory=list, init=False)
+    _key_frames: list[int] = field(factory=list, init=False)
+    _stream_start: int = field(default=0, init=False)
+    _live: bool = field(default=False, init=False)
 
     def begin_stream(self) -> None:
         """What is appended from now on belongs to a new stream."""

@@ -38,11 +38,12 @@ class ChannelTimeline:
             return self._place_header(packet, last)
         if not self._offset_known:
             self._offset_known = True
-            self._shift_past_the_latest(packet.timestamp)
+            if not is_after(packet.timestamp, self.newest):
+                self._continue_after(self.newest, packet)
         timestamp = shifted(packet.timestamp, self.offset)
         if last is not None and is_after(last, timestamp):
             if is_after(shifted(last, -RESTART_MS), timestamp):
-                self._shift_past_the_latest(packet.timestamp)
+                self._continue_after(last, packet)
                 timestamp = shifted(packet.timestamp, self.offset)
             else:
                 timestamp = last
@@ -68,6 +69,5 @@ class ChannelTimeline:
             return last
         return timestamp
 
-    def _shift_past_the_latest(self, timestamp: int) -> None:
-        if not is_after(shifted(timestamp, self.offset), self.newest):
-            self.offset = shifted(self.newest, SEAM_MS - timestamp)
+    def _continue_after(self, timestamp: int, packet: MediaPacket) -> None:
+        self.offset = shifted(timestamp, SEAM_MS - packet.timestamp)

@@ -191,8 +191,9 @@ class Watcher(Output):
         return sent == min(len(data), MAX_SEND)
 
     def _reached_head(self) -> None:
-        if self._media is Media.FOLLOWING:
+        if self._source is not None and self._media is Media.FOLLOWING:
             self._jumps = 0
+            self._source.caught_up()
 
     def _keep_rest(self, sent: int) -> None:
         """Of the entries from the position on, the socket took `sent` bytes only: find where it stopped.

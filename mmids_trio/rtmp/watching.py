@@ -63,6 +63,9 @@ class Source(Protocol):
     def prologue(self) -> tuple[Entry, ...]:
         """Metadata and sequence headers as of now; empty when there is no stream."""
 
+    def caught_up(self) -> None:
+        """A watcher has got everything there is."""
+
 
 @define
 class WatcherCounters:

@@ -4,6 +4,7 @@ Each direction of a connection holds a bounded number of bytes, like a kernel's 
 that never reads makes the other side block exactly as a real one does.
 """
 
+import contextlib
 import errno
 import itertools
 
@@ -152,12 +153,10 @@ class MemoryListener:
     def close(self) -> None:
         """See `Listener`. Connections that nobody accepted are reset."""
         self._network.forget(self)
-        while True:
-            try:
-                self._arriving.receive_nowait().reset()
-            except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-                break
         self._waiting.close()
+        with contextlib.suppress(trio.EndOfChannel, trio.ClosedResourceError):
+            while True:
+                self._arriving.receive_nowait().reset()
         self._arriving.close()
 
     async def deliver(self, transport: MemoryTransport) -> None:

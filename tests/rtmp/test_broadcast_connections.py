@@ -13,7 +13,6 @@ from mmids_trio.rtmp.watching import MAX_QUEUED_REPLIES, WATCHER_STALL_SECONDS, 
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.players import Player, feed, watch
 
-
 PACKETS = generate_stream(seconds=3, key_frame_bytes=70_000)
 
 

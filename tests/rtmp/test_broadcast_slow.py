@@ -5,7 +5,7 @@ import trio.testing
 
 from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.rtmp.stream_log import StreamLog
-from mmids_trio.rtmp.watching import WATCHER_STALL_SECONDS, WatcherEnd
+from mmids_trio.rtmp.watching import MAX_SEND, MAX_SENDS_PER_TURN, WATCHER_STALL_SECONDS, WatcherEnd
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.players import Player, feed, watch
 
@@ -159,6 +159,43 @@ async def test_without_a_key_frame_in_the_log_a_newcomer_waits_for_the_next(nurs
     await feed(channel, packets[1100:], late)
     assert late.summary()[:4] == ["metadata", "header:video@20000", "header:audio@19992", "key:video@20000"]
     assert late.report(packets).is_flawless_from_join
+
+
+async def test_without_key_frames_in_time_jumps_count_as_well(nursery: trio.Nursery) -> None:
+    channel = live_channel(StreamLog(max_ms=2000))
+    player = watch(channel, nursery, buffer_size=1000)
+    for packet in generate_stream(seconds=60, gop=150, audio=False):
+        await feed(channel, [packet])
+        if packet.timestamp % 3000 == 0:
+            player.read()
+            await trio.testing.wait_all_tasks_blocked()
+    assert player.outcome is WatcherEnd.TOO_SLOW
+
+
+async def test_more_than_the_log_holds_in_one_go_is_a_skip_even_for_the_quick(nursery: trio.Nursery) -> None:
+    channel = live_channel(StreamLog(max_ms=2000))
+    players = [watch(channel, nursery) for _ in range(3)]
+    packets = generate_stream(seconds=10)
+    await feed(channel, packets[:20], *players)
+    for packet in packets[20:]:
+        channel.packet(packet)
+    await channel.send_pass()
+    for player in players:
+        await player.read_all()
+        report = player.report(packets)
+        assert report.undecodable == report.repeated == report.backwards == ()
+        assert report.unknown == 0
+        assert player.watcher.counters.skipped_packets == len(report.gaps) > 100
+        assert player.media()[-1][2] == packets[-1].data
+
+
+async def test_a_newcomer_with_a_good_connection_gets_its_backlog_in_turns() -> None:
+    channel = live_channel()
+    await feed(channel, generate_stream(seconds=1, key_frame_bytes=4_000_000))
+    player = Player.connected(buffer_size=10_000_000)
+    channel.add(player.watcher)  # its own task does not run yet
+    sent = len(player.far_end.receive_nowait(10_000_000))
+    assert 0 < sent <= MAX_SEND * MAX_SENDS_PER_TURN
 
 
 async def test_a_message_larger_than_a_send_arrives_whole(nursery: trio.Nursery) -> None:

@@ -103,6 +103,16 @@ async def test_a_slow_watcher_gets_the_rest_of_an_ended_stream_before_its_end(nu
     await slow.read_all()
     assert slow.report(packets).missed == ()
     assert slow.summary()[-1] == "end"
+    assert channel.log.size == 0
+
+
+async def test_an_ended_stream_is_forgotten_when_the_last_who_needed_it_leaves(nursery: trio.Nursery) -> None:
+    channel = Channel()
+    slow = watch(channel, nursery, buffer_size=500)
+    await play(channel, generate_stream(seconds=3))
+    assert channel.log.size > 0
+    channel.discard(slow.watcher)
+    assert channel.log.size == 0
 
 
 async def test_a_slow_watcher_misses_nothing_over_the_seam_of_two_streams(nursery: trio.Nursery) -> None:

@@ -146,7 +146,11 @@ async def test_a_watcher_that_resumes_in_the_same_group_of_pictures_waits_for_th
     await feed(channel, packets[:105], player)
     player.watcher.pause()
     player.watcher.resume()
+    got = len(player.messages)
     await feed(channel, packets[105:], player)
+    names = [name.partition("@")[0] for name in player.summary()[got:]]
+    assert names[:4] == ["metadata", "header:video", "header:audio", "key:video"]
+    assert player.watcher.counters.skipped_packets == 0
     report = player.report(packets)
     assert report.undecodable == report.repeated == report.backwards == ()
     assert packets[max(report.missed) + 1].is_key_frame
@@ -181,3 +185,32 @@ async def test_a_pause_over_the_end_of_a_stream_resumes_in_the_next(nursery: tri
     assert player.report(packets).is_flawless_from_join is False  # what came before the pause is unknown to it
     assert player.report(packets).undecodable == player.report(packets).backwards == ()
     assert player.media()[-1][2] == packets[-1].data
+
+
+async def test_wishes_go_along_to_another_channel(nursery: trio.Nursery) -> None:
+    first, second = live_channel(), live_channel()
+    player = watch(first, nursery)
+    packets, others = generate_stream(seconds=4), generate_stream(seconds=2, seed=2)
+    player.watcher.receive_audio(False)
+    await feed(first, packets[:200], player)
+    player.watcher.receive_video(False)
+    player.watcher.receive_video(True)
+    await feed(first, packets[200:], player)
+    first.discard(player.watcher)
+    player.messages.clear()
+    second.add(player.watcher)
+    await feed(second, others, player)
+    assert {others[place].kind for place in player.report(others).missed} == {MediaKind.AUDIO}
+    assert player.report(others).undecodable == ()
+
+
+async def test_each_channel_counts_what_it_has_sent_itself(nursery: trio.Nursery) -> None:
+    first, second = live_channel(), live_channel()
+    player = watch(first, nursery)
+    await feed(first, generate_stream(seconds=1), player)
+    first.discard(player.watcher)
+    sent = len(player.received)
+    second.add(player.watcher)
+    await feed(second, generate_stream(seconds=1), player)
+    assert first.counters().bytes_sent == sent
+    assert second.counters().bytes_sent == len(player.received) - sent
