@@ -49,9 +49,11 @@ class Cell:
         try:
             await nursery.start(self._run, factory)
         except RuntimeError:
-            # What trio says of a child that ended before it was ready. The reason stands in `error`.
-            if self.error is None:
+            # What trio says of a child that ended before it was ready. The reason stands in `error`, unless the
+            # start was cancelled and the step has swallowed that.
+            if self.error is None and not _is_cancelled():
                 raise
+            return
         if self.error is None:
             # Not when the child calls `started()`: trio lets that call return even if `start` was cancelled.
             self._ready = True

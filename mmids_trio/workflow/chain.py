@@ -7,6 +7,7 @@ and the swap rewires in one synchronous function.
 """
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import structlog
 import trio
@@ -89,7 +90,7 @@ class Chain:
         segment = changed_segment(_ids(before), self.ids)
         deliveries = rewire([nodes[cell] for cell in before], [nodes[cell] for cell in self.cells], segment)
         told = {delivery.step_id: delivery for delivery in deliveries}
-        for cell, following in zip(self.cells, [*self.cells[1:], None], strict=True):
+        for cell, following in zip_longest(self.cells, self.cells[1:]):
             delivery = told.get(cell.step_id)
             cell.outlet.connect(_inbox_of(following), echoes=delivery.echoes if delivery else ())
             if delivery:

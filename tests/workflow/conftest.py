@@ -1,0 +1,27 @@
+"""A manager on a bench of toy steps, running for the length of a test."""
+
+from collections.abc import Iterator
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from mmids_trio.testing.bench import Bench
+from mmids_trio.testing.stage import Stage
+from mmids_trio.workflow.manager import WorkflowManager
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[EventDict]]:
+    """What was logged."""
+    with capture_logs() as entries:
+        yield entries
+
+
+@pytest.fixture
+async def stage(nursery: trio.Nursery) -> Stage:
+    bench = Bench()
+    manager = WorkflowManager(bench)
+    await nursery.start(manager.run)
+    return Stage(bench, manager)

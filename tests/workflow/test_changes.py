@@ -1,0 +1,231 @@
+"""Changes to a workflow from their acceptance to their outcome: what starts, what stops, what everybody is told."""
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from mmids_trio.errors import StepError
+from mmids_trio.testing.bench import Bench, definition
+from mmids_trio.testing.stage import Stage
+from mmids_trio.workflow.status import Outcome, OutcomeKind
+
+SOURCE, A, B, C = "source:s", "recorder:a", "recorder:b", "recorder:c"
+
+
+async def test_a_workflow_starts_with_all_its_steps(stage: Stage) -> None:
+    outcome = await stage.apply(SOURCE, A)
+    assert outcome == Outcome(OutcomeKind.APPLIED, "running")
+    assert (stage.status, stage.active, stage.pending) == ("Running", ["s Active", "a Active"], [])
+
+
+async def test_a_workflow_without_steps_runs(stage: Stage) -> None:
+    await stage.run()
+    assert stage.status == "Running"
+    await stage.run(A)
+    await stage.run()
+    assert (stage.active, stage.bench.running) == ([], [])
+
+
+async def test_while_new_steps_get_ready_the_old_ones_carry_on(stage: Stage) -> None:
+    change = stage.submit(SOURCE, A)
+    assert (stage.status, stage.active, stage.pending) == ("Running", [], ["s Created", "a Created"])
+    await change.wait()
+    change = stage.submit(SOURCE, "recorder:b waits", C)
+    await wait_all_tasks_blocked()
+    assert (stage.status, stage.active) == ("Running", ["s Active", "a Active"])
+    assert stage.pending == ["s Active", "b Created", "c Active"]
+    stage.bench["b"].let_ready()
+    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (stage.active, stage.pending) == (["s Active", "b Active", "c Active"], [])
+    assert stage.bench.running == ["b", "c", "s"]
+
+
+async def test_an_equal_definition_changes_nothing_at_all(stage: Stage) -> None:
+    await stage.run(SOURCE, A)
+    built = list(stage.bench.built)
+    change = stage.manager.apply(definition("w", SOURCE, A, routed=True))
+    assert not change.plan.changed
+    assert await change.wait() == Outcome(OutcomeKind.APPLIED, "nothing to change")
+    assert stage.bench.built == built
+
+
+async def test_a_removed_step_has_ended_before_the_change_is_done(stage: Stage) -> None:
+    await stage.run(SOURCE, "recorder:a lingers")
+    change = stage.submit(SOURCE)
+    await wait_all_tasks_blocked()
+    assert stage.active == ["s Active"]
+    assert stage.bench.running == ["a", "s"]
+    with trio.move_on_after(0):
+        await change.wait()
+        pytest.fail("done before the removed step has ended")
+    stage.bench["a"].let_go()
+    await change.wait()
+    assert stage.bench.running == ["s"]
+
+
+@pytest.mark.parametrize(("habit", "reason"), [("refuses", "b refuses"), ("returns", "the step ended by itself")])
+async def test_a_new_step_that_fails_puts_the_workflow_in_error(stage: Stage, habit: str, reason: str) -> None:
+    await stage.run(SOURCE, A)
+    outcome = await stage.apply(SOURCE, f"recorder:b {habit}", "recorder:c waits")
+    step_id = stage.bench["b"].context.step_id
+    assert outcome == Outcome(OutcomeKind.FAILED, f"Step id {step_id} failed: {reason}")
+    assert stage.status == f"Step id b failed: {reason}"
+    assert stage.active == ["s Shut Down", f"b Error: {reason}", "c Shut Down"]
+    assert stage.bench.running == []
+
+
+async def test_with_rollback_a_new_step_that_fails_leaves_the_old_definition_as_it_was(stage: Stage) -> None:
+    await stage.run(SOURCE, A)
+    outcome = await stage.apply(SOURCE, C, "recorder:b refuses", rollback=True)
+    step_id = stage.bench["b"].context.step_id
+    assert outcome == Outcome(OutcomeKind.ROLLED_BACK, f"rolled back: Step id {step_id} failed: b refuses")
+    assert (stage.status, stage.active, stage.pending) == ("Running", ["s Active", "a Active"], [])
+    assert stage.bench.running == ["a", "s"]
+
+
+async def test_a_creation_that_is_rolled_back_leaves_nothing(stage: Stage) -> None:
+    outcome = await stage.apply(A, "recorder:b refuses", rollback=True)
+    assert outcome.kind is OutcomeKind.ROLLED_BACK
+    assert (stage.status, stage.bench.running) == ("gone", [])
+    assert not stage.manager.names()
+    await stage.run(A)
+
+
+async def test_a_failed_workflow_starts_afresh(stage: Stage) -> None:
+    await stage.run(SOURCE, A)
+    stage.bench["a"].fail(StepError("enough"))
+    await wait_all_tasks_blocked()
+    assert (stage.status, stage.active) == ("Step id a failed: enough", ["s Shut Down", "a Error: enough"])
+    first = stage.bench["s"]
+    change = stage.submit(SOURCE, A)
+    assert stage.pending == ["s Created", "a Created"]
+    assert [step.action for step in change.plan.steps] == ["start", "start"]
+    await change.wait()
+    assert (stage.status, stage.active) == ("Running", ["s Active", "a Active"])
+    assert stage.bench["s"] is not first
+
+
+async def test_a_rollback_of_a_failed_workflow_leaves_it_failed(stage: Stage) -> None:
+    await stage.run(A)
+    stage.bench["a"].fail(StepError("enough"))
+    await wait_all_tasks_blocked()
+    assert (await stage.apply("recorder:b refuses", rollback=True)).kind is OutcomeKind.ROLLED_BACK
+    assert (stage.status, stage.active) == ("Step id a failed: enough", ["a Error: enough"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (StepError("cable cut"), "cable cut"),
+        (ValueError("surprise"), "ValueError: surprise"),
+        (ExceptionGroup("", [ExceptionGroup("", [StepError("deep down")])]), "deep down"),
+        (ExceptionGroup("", [KeyError("k"), StepError("second")]), "second"),
+        (None, "the step ended by itself"),
+    ],
+)
+async def test_a_step_that_fails_later_shuts_the_workflow_down(
+    stage: Stage, fault: Exception | None, reason: str
+) -> None:
+    await stage.run(SOURCE, A, B)
+    stage.bench["a"].fail(fault)
+    await wait_all_tasks_blocked()
+    assert stage.status == f"Step id a failed: {reason}"
+    assert stage.active == ["s Shut Down", f"a Error: {reason}", "b Shut Down"]
+    assert stage.bench.running == []
+
+
+async def test_a_factory_that_raises_fails_the_step_only(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stage.run(SOURCE)
+
+    def broken(*_: object) -> None:
+        raise ValueError("gone since validation")
+
+    monkeypatch.setattr(Bench, "factory", broken)
+    outcome = await stage.apply(SOURCE, A, rollback=True)
+    assert outcome.kind is OutcomeKind.ROLLED_BACK
+    assert outcome.message.endswith("ValueError: gone since validation")
+    assert stage.active == ["s Active"]
+
+
+@pytest.mark.parametrize("kept", [[SOURCE, A], [A]])
+async def test_a_step_that_fails_while_another_starts_cannot_be_rolled_back(stage: Stage, kept: list[str]) -> None:
+    await stage.run(*kept)
+    change = stage.submit(*kept, "recorder:b waits", C, rollback=True)
+    await wait_all_tasks_blocked()
+    stage.bench["a"].fail(StepError("enough"))
+    outcome = await change.wait()
+    assert outcome.kind is OutcomeKind.FAILED
+    assert outcome.message.startswith("not rolled back: ")
+    await wait_all_tasks_blocked()
+    assert (stage.status, stage.bench.running) == ("Step id a failed: enough", [])
+
+
+@pytest.mark.parametrize("kept", [["stuck:b"], [SOURCE, "stuck:b"]])
+async def test_a_step_that_fails_while_others_come_to_rest_takes_no_part_in_the_swap(
+    stage: Stage, kept: list[str]
+) -> None:
+    await stage.run(*kept)
+    change = stage.submit(*kept[:-1], A, kept[-1], C)
+    await wait_all_tasks_blocked()
+    await change.wait()
+    change = stage.submit(*kept, A)  # moves a, so that the stuck step has to come to rest
+    stage.bench["b"].fail(StepError("enough"))
+    assert (await change.wait()).kind is OutcomeKind.FAILED
+    await wait_all_tasks_blocked()
+    assert (stage.status, stage.bench.running) == ("Step id b failed: enough", [])
+
+
+async def test_a_step_that_fails_while_old_ones_stop_fails_the_change(stage: Stage) -> None:
+    await stage.run(SOURCE, "recorder:a lingers")
+    change = stage.submit(SOURCE, B, rollback=True)
+    await wait_all_tasks_blocked()
+    stage.bench["b"].fail(StepError("the port did not become free"))
+    await wait_all_tasks_blocked()
+    stage.bench["a"].let_go()
+    outcome = await change.wait()
+    assert outcome.kind is OutcomeKind.FAILED
+    assert outcome.message.startswith("not rolled back: ")
+    await wait_all_tasks_blocked()
+    assert stage.active == ["s Shut Down", "b Error: the port did not become free"]
+
+
+async def test_what_a_given_up_step_raises_while_it_is_cancelled_is_no_failure(stage: Stage) -> None:
+    await stage.run(SOURCE)
+    first = stage.submit(SOURCE, "recorder:a waits spoils")
+    await wait_all_tasks_blocked()
+    second = stage.submit(SOURCE, B)
+    assert (await first.wait()).kind is OutcomeKind.SUPERSEDED
+    assert (await second.wait()).kind is OutcomeKind.APPLIED
+    assert len([step for step in stage.bench.built if step.label == "s"]) == 1
+
+
+async def test_reservations_are_committed_in_the_swap_and_only_then(stage: Stage) -> None:
+    change = stage.submit("recorder:a waits", "recorder:b reserves")
+    await wait_all_tasks_blocked()
+    reservation = stage.bench["b"].reservation
+    assert reservation.commits == 0
+    stage.bench["a"].let_ready()
+    await change.wait()
+    assert reservation.commits == 1
+    await stage.run("recorder:b reserves")
+    assert reservation.commits == 1
+
+
+@pytest.mark.parametrize("rollback", [False, True])
+async def test_reservations_of_a_given_up_change_are_never_committed(stage: Stage, rollback: bool) -> None:
+    await stage.apply("recorder:a refuses", "recorder:b reserves", rollback=rollback)
+    await stage.run(C)
+    assert stage.bench["b"].reservation.commits == 0
+
+
+async def test_a_starting_step_knows_who_gives_way_to_it(stage: Stage) -> None:
+    await stage.run(SOURCE, A)
+    change = stage.submit(SOURCE, "recorder:b waits")
+    await wait_all_tasks_blocked()
+    context, leaving = stage.bench["b"].context, stage.bench["a"].context.step_id
+    assert context.is_leaving("w", leaving)
+    assert not context.is_leaving("v", leaving)
+    assert not context.is_leaving("w", stage.bench["s"].context.step_id)
+    stage.bench["b"].let_ready()
+    await change.wait()
+    assert not context.is_leaving("w", leaving)
