@@ -19,6 +19,7 @@ LONGEST_FILE = 350  # lines; beyond it, look for the seam
 
 PLACES: Mapping[str, str] = {
     "errors": "A",
+    "__version__": "A",
     "definitions": "A",
     "media": "A",
     "config": "B",
@@ -27,6 +28,7 @@ PLACES: Mapping[str, str] = {
     "rtmp.protocol": "B",
     "rtmp.addresses": "B",
     "rtmp.registrations": "B",
+    "rtmp.timeline": "B",
     "steps.parameters": "B",
     "workflow.plan": "B",
     "workflow.replay": "B",
@@ -40,9 +42,9 @@ PLACES: Mapping[str, str] = {
     "workflow": "E",
     "cli": "F",
     "http_api": "F",
-    "testing": "F",
     "__main__": "G",
     "app": "G",
+    "testing": "G",
     "logs": "L",
 }
 """Modules and folders by layer; of several entries that hold a module, the longest counts."""

@@ -16,6 +16,9 @@ from mmids_trio.rtmp.timeline import ChannelTimeline
 MAX_HEADERS = 32
 """Sequence headers kept of one stream: 16 video and 16 audio tracks, more than any encoder offers."""
 
+METADATA_TIMESTAMP = 0
+"""FFmpeg takes `onMetaData` at any later time for subtitles, and then waits for more of them."""
+
 _TrackKey = tuple[MediaKind, bytes]
 
 _MULTITRACK = {MediaKind.VIDEO: (0x8F, 0x86), MediaKind.AUDIO: (0xFF, 0x95)}
@@ -69,8 +72,7 @@ class Prologue:
     def metadata_entry(self) -> Entry:
         """The source's metadata, or what can be said without."""
         values = minimal_metadata(self._samples) if self._values is None else self._values
-        timestamp = self.timeline.newest
-        return Entry(self.rendering.metadata(values, timestamp), MediaKind.OTHER, timestamp)
+        return Entry(self.rendering.metadata(values, METADATA_TIMESTAMP), MediaKind.OTHER, self.timeline.newest)
 
     def entries(self) -> tuple[Entry, ...]:
         """Metadata, then video headers, then audio headers, with timestamps that follow the last frames."""

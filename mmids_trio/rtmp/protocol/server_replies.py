@@ -15,7 +15,7 @@ from mmids_trio.rtmp.protocol.commands import (
 )
 from mmids_trio.rtmp.protocol.control import STREAM_BEGIN, user_control
 from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.requests import EnhancedCapabilities
+from mmids_trio.rtmp.protocol.requests import EnhancedCapabilities, PlayRequest
 
 WINDOW_SIZE = 2_500_000
 """Bytes between acknowledgements that we ask for; we never stop sending for want of one."""
@@ -28,6 +28,9 @@ SERVER_CAPABILITIES = 31.0
 
 CAN_FORWARD = 4.0
 """Enhanced RTMP v2, FourCcInfoMask.CanForward: we pass every codec on and decode none."""
+
+FFMPEG_FLASH_VERSION = "LNX 9,0,124,2"
+"""What every FFmpeg says that it is (libavformat's RTMP_CLIENT_VER)."""
 
 SUPPORTED_CAPS_EX = 2 | 4 | 8
 """Enhanced RTMP v2, CapsExMask: multitrack, ModEx, nanosecond offsets; all pass through as they came."""
@@ -70,20 +73,21 @@ def publish_accepted(stream: int, key: str) -> list[Message]:
     ]
 
 
-def play_accepted(stream: int, key: str, reset: bool) -> list[Message]:
+def play_accepted(request: PlayRequest) -> list[Message]:
     """What makes a player expect media; metadata and sequence headers follow it.
 
-    Flash-derived players want `NetStream.Data.Start` before data, and the sample access to draw pictures.
+    Flash-derived players want `NetStream.Data.Start` before data, and the sample access to draw pictures.  FFmpeg
+    takes the former for a data track, and lists it among the stream's.
     """
+    stream, key = request.stream, request.key
     messages = [user_control(STREAM_BEGIN, stream)]
-    if reset:
+    if request.reset:
         messages.append(status_message(stream, "status", "NetStream.Play.Reset", f"Resetting {key}."))
-    return [
-        *messages,
-        status_message(stream, "status", "NetStream.Play.Start", f"Started playing {key}."),
-        data_message(stream, 0, "|RtmpSampleAccess", True, True),
-        data_message(stream, 0, "onStatus", {"code": "NetStream.Data.Start"}),
-    ]
+    messages.append(status_message(stream, "status", "NetStream.Play.Start", f"Started playing {key}."))
+    messages.append(data_message(stream, 0, "|RtmpSampleAccess", True, True))
+    if request.connect.flash_version != FFMPEG_FLASH_VERSION:
+        messages.append(data_message(stream, 0, "onStatus", {"code": "NetStream.Data.Start"}))
+    return messages
 
 
 def publish_ended(stream: int, key: str) -> Message:

@@ -185,7 +185,7 @@ class StreamCommands:
         """See `ServerConnection.accept_play`."""
         accepted = self.answer(request, Trigger.ACCEPT)
         if accepted:
-            self._outgoing.send(*replies.play_accepted(request.stream, request.key, request.reset))
+            self._outgoing.send(*replies.play_accepted(request))
         return accepted
 
     def refuse(self, request: PublishRequest | PlayRequest, code: str, description: str) -> bool:

@@ -1,0 +1,66 @@
+"""The step of the page on writing steps runs, in its own test and in a server."""
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from mmids_trio.app import Server
+from mmids_trio.config.parser import parse_workflow
+from mmids_trio.config.settings import Settings
+from mmids_trio.workflow.status import OutcomeKind
+
+PAGE = (Path(__file__).parents[2] / "docs" / "writing-steps.md").read_text("utf-8")
+LONGEST_STEP = 20
+
+
+def blocks() -> list[str]:
+    """The Python of the page, in order."""
+    return re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def page() -> ModuleType:
+    """All Python of the page as one module."""
+    module = ModuleType("writing_steps")
+    exec(compile("\n".join(blocks()), "writing-steps.md", "exec"), module.__dict__)
+    return module
+
+
+def test_a_step_takes_no_more_than_20_lines() -> None:
+    [step] = re.findall(r"^@frozen\n.*\Z", blocks()[0], re.DOTALL | re.MULTILINE)
+    assert len(step.splitlines()) <= LONGEST_STEP
+
+
+async def test_the_test_of_the_page_passes(page: ModuleType, autojump_clock: MockClock) -> None:
+    test = cast(Callable[[MockClock], Awaitable[None]], page.test_silence_is_noticed_and_media_passes)
+    await test(autojump_clock)
+
+
+async def test_a_server_runs_the_step(page: ModuleType, autojump_clock: MockClock) -> None:
+    server = Server(Settings(), more_steps=[page.silence_alarm()])
+    wanted = server.steps.validate(parse_workflow("workflow quiet {\n    silence_alarm seconds=7\n}\n", "page"))
+    with capture_logs() as lines:
+        async with trio.open_nursery() as nursery:
+            [change] = await nursery.start(server.run, [wanted])
+            assert (await change.wait()).kind is OutcomeKind.APPLIED
+            await trio.sleep(8)
+            server.stop()
+    assert [line["seconds"] for line in lines if line["event"] == "silence"] == [7]
+
+
+async def test_the_program_of_the_page_runs_a_file(page: ModuleType, tmp_path: Path) -> None:
+    file = tmp_path / "my.mmids"
+    file.write_text("workflow quiet {\n    silence_alarm\n}\n")
+    with capture_logs() as lines:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(page.serve, file)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert "workflow changed" in [line["event"] for line in lines]
