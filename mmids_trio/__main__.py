@@ -126,7 +126,17 @@ async def _say_welcome(server: Server, workflows: Sequence[WorkflowDefinition], 
             await change.wait()
     if not server.is_stopping:
         lines = list(addresses(workflows, server.settings.rtmp_host or "127.0.0.1", server.rtmp.bound_port))
-        click.echo(welcome(lines, server.api_url))
+        _tell(welcome(lines, server.api_url))
+
+
+def _tell(text: str) -> None:
+    """Print on stdout; the server goes on where nobody reads it any more (`... | head -1`)."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        log.warning("the welcome cannot be printed", reason=error.strerror)
+        with open(os.devnull, "wb") as nothing:  # what is left in the buffer goes there when the program ends
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -79,20 +79,29 @@ class Server:
         Raises `http_api.listening.CannotListen` before anything runs.
         """
         listeners = await self._bind_api()
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self.rtmp.run)
-            await nursery.start(self.workflows.run)
-            if listeners:
-                app = create_app(self.workflows, token=self.settings.http_api_token, version=__version__)
-                await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
-            changes = [self.workflows.apply(definition) for definition in definitions]
-            log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
-            task_status.started(changes)
-            await self._stop.wait()
-            nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
-            await self.workflows.stop_all()
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._start(nursery, listeners)
+                changes = [self.workflows.apply(definition) for definition in definitions]
+                log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
+                task_status.started(changes)
+                await self._stop.wait()
+                nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
+                await self.workflows.stop_all()
+                nursery.cancel_scope.cancel()
+        finally:
+            for listener in listeners:  # they are the API's, which may have been cancelled before it ran
+                listener.socket.close()
         log.info("server stopped")
+
+    async def _start(self, nursery: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
+        await nursery.start(self.rtmp.run)
+        await nursery.start(self.workflows.run)
+        if listeners:
+            app = create_app(self.workflows, token=self.settings.http_api_token, version=__version__)
+            await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
+        # What was started may have ended with a cancellation since, which is then ours as well.
+        await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _bind_api(self) -> list[trio.SocketListener]:
         if self.settings.http_api_port is None:

@@ -3,9 +3,8 @@
 Apart from the session, which reads bytes and keeps time, because this half knows steps and no sockets.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import cast
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
 
 import structlog
 import trio
@@ -24,6 +23,8 @@ from mmids_trio.rtmp.watcher import Watcher
 
 log = structlog.get_logger()
 
+Request = TypeVar("Request", PublishRequest, PlayRequest)
+
 MediaByStream = dict[int, list[MediaEvent]]
 """What one read brought, by the message stream that it came on."""
 
@@ -38,7 +39,10 @@ class Playing:
 
 @define(eq=False)
 class Activities:
-    """Everything that one client does. `on_refusal` is told, after the answer was queued, that it may not."""
+    """Everything that one client does.
+
+    `on_refusal` is told, after the answer was queued, that it may not; `on_change`, that it does something else.
+    """
 
     client: Client
     port: int
@@ -47,10 +51,16 @@ class Activities:
     connection: ServerConnection
     output: Watcher
     on_refusal: Callable[[str], None]
+    on_change: Callable[[], None]
     playing: Playing | None = field(default=None, init=False)
+    changed_at: float = field(factory=trio.current_time, init=False)
+    """When it began or ended something last."""
     _publications: dict[int, Publication] = field(factory=dict, init=False)
     _approvals: dict[int, trio.CancelScope] = field(factory=dict, init=False)
-    _endpoints: set[Endpoint] = field(factory=set, init=False)
+    _endpoints: dict[int, Endpoint] = field(factory=dict, init=False)
+    """Who serves each message stream."""
+    _keys: dict[int, str] = field(factory=dict, init=False)
+    """The stream key that is published or played on each message stream."""
 
     @property
     def is_publishing(self) -> bool:
@@ -86,11 +96,12 @@ class Activities:
             case said.ConnectRefused(description=description):
                 self.on_refusal(description)
             case said.PublishRequested(request=publish):
-                nursery.start_soon(self._approve_publish, publish)
+                self._consider(publish, self._approve_publish, nursery)
             case said.PlayRequested(request=play):
-                nursery.start_soon(self._approve_play, play)
+                self._consider(play, self._approve_play, nursery)
             case said.PublishEnded(stream=stream) | said.PlayEnded(stream=stream):
                 self._stop(stream)
+                self._leave(stream)
             case said.PlayPaused(paused=True):
                 self.output.pause()
             case said.PlayPaused():
@@ -111,7 +122,7 @@ class Activities:
 
     def detach(self) -> None:
         """Tell the endpoints that nothing of the client is left."""
-        for endpoint in self._endpoints:
+        for endpoint in set(self._endpoints.values()):
             endpoint.detach(self.client)
 
     def _stop(self, stream: int) -> None:
@@ -119,64 +130,85 @@ class Activities:
             approval.cancel()
         if publication := self._publications.pop(stream, None):
             publication.end()
-            log.info("publisher left")
+            log.info("publisher left", stream=self._keys.get(stream))
         if self.playing is not None and self.playing.stream == stream:
             self.playing.channel.discard(self.output)
             self.playing = None
-            log.info("watcher left")
+            log.info("watcher left", stream=self._keys.get(stream))
+        self._changed()
+
+    def _leave(self, stream: int) -> None:
+        """Have no more to do with the endpoint that served `stream`: its end is not this client's any more."""
+        endpoint = self._endpoints.pop(stream, None)
+        if endpoint is not None and endpoint not in self._endpoints.values():
+            endpoint.detach(self.client)
+
+    def _changed(self) -> None:
+        self.changed_at = trio.current_time()
+        self.on_change()
 
     # Approvals.
 
-    async def _approve_publish(self, request: PublishRequest) -> None:
-        with self._approval(request):
-            endpoint = await self._admitted(Role.PUBLISH, request)
-            publication = await cast(PublishHandler, endpoint.handler).publish(request.key)
-            if not self.connection.accept_publish(request):
-                publication.end()
-                return
-            self._publications[request.stream] = publication
-            log.info("publisher joined", app=request.app, stream=request.key)
-
-    async def _approve_play(self, request: PlayRequest) -> None:
-        with self._approval(request):
-            endpoint = await self._admitted(Role.WATCH, request)
-            if self.playing is not None:
-                raise Refused("NetStream.Play.Failed", "a connection can play one stream at a time")
-            channel = cast(WatchHandler, endpoint.handler).channel(request.key)
-            if not self.connection.accept_play(request):
-                return
-            self.playing = Playing(request.stream, channel)
-            self._reply()  # what announces the media goes out before them
-            channel.add(self.output, request.stream)
-            log.info("watcher joined", app=request.app, stream=request.key)
-
-    async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:
-        endpoint = await admit(self.directory, role, self.port, request, self.peer_host)
-        self._endpoints.add(endpoint)
-        endpoint.attach(self.client)
-        return endpoint
-
-    @contextmanager
-    def _approval(self, request: PublishRequest | PlayRequest) -> Iterator[None]:
-        """Runs until the request is answered or withdrawn; a `Refused` inside becomes the answer."""
+    def _consider(self, request: Request, approve: Callable[[Request], Awaitable[None]], nursery: trio.Nursery) -> None:
+        """Begin to look at a request. Synchronous, so that what the client says next can withdraw it."""
         scope = self._approvals[request.stream] = trio.CancelScope()
+        self._changed()
+        nursery.start_soon(self._answer, request, approve, scope)
+
+    async def _answer(
+        self, request: Request, approve: Callable[[Request], Awaitable[None]], scope: trio.CancelScope
+    ) -> None:
+        """Runs until the request is answered or withdrawn; a `Refused` becomes the answer."""
         try:
             with scope:
-                yield
+                await trio.lowlevel.checkpoint_if_cancelled()
+                await approve(request)
         except Refused as refusal:
             self._refuse(request, refusal)
         finally:
             if self._approvals.get(request.stream) is scope:
                 del self._approvals[request.stream]
+            self._changed()
         self._reply()
 
+    async def _approve_publish(self, request: PublishRequest) -> None:
+        endpoint = await self._admitted(Role.PUBLISH, request)
+        publication = await cast(PublishHandler, endpoint.handler).publish(request.key)
+        if not self.connection.accept_publish(request):
+            publication.end()
+            return
+        self._publications[request.stream] = publication
+        self._keys[request.stream] = request.key
+        log.info("publisher joined", app=request.app, stream=request.key)
+
+    async def _approve_play(self, request: PlayRequest) -> None:
+        endpoint = await self._admitted(Role.WATCH, request)
+        if self.playing is not None:
+            raise Refused("NetStream.Play.Failed", "a connection can play one stream at a time")
+        channel = cast(WatchHandler, endpoint.handler).channel(request.key)
+        if not self.connection.accept_play(request):
+            return
+        self.playing = Playing(request.stream, channel)
+        self._reply()  # what announces the media goes out before them
+        channel.add(self.output, request.stream)
+        self._keys[request.stream] = request.key
+        log.info("watcher joined", app=request.app, stream=request.key)
+
+    async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:
+        endpoint = await admit(self.directory, role, self.port, request, self.peer_host)
+        self._leave(request.stream)
+        self._endpoints[request.stream] = endpoint
+        endpoint.attach(self.client)
+        return endpoint
+
     def _refuse(self, request: PublishRequest | PlayRequest, refusal: Refused) -> None:
+        """Say so and part, unless the client has withdrawn the request meanwhile."""
         if isinstance(request, PublishRequest):
-            self.connection.refuse_publish(request, refusal.code, str(refusal))
+            said_so = self.connection.refuse_publish(request, refusal.code, str(refusal))
         else:
-            self.connection.refuse_play(request, refusal.code, str(refusal))
-        self._reply()
-        self.on_refusal(str(refusal))
+            said_so = self.connection.refuse_play(request, refusal.code, str(refusal))
+        if said_so:
+            self.on_refusal(str(refusal))
 
     def _reply(self) -> None:
         if data := self.connection.data_to_send():

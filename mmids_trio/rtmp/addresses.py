@@ -8,6 +8,9 @@ from attrs import frozen
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
+MAPPED_PREFIX = 96
+"""Bits before the IPv4 address in an IPv6 address that it is mapped into (RFC 4291 §2.5.5.2)."""
+
 
 @frozen
 class AddressRules:
@@ -29,14 +32,24 @@ class AddressRules:
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Read comma-separated IPv4/IPv6 addresses or CIDR networks; raises `ValueError` that names the bad one."""
+    """Read comma-separated IPv4/IPv6 addresses or CIDR networks; raises `ValueError` that names the bad one.
+
+    IPv4 networks mapped into IPv6 are returned as IPv4, as peers are compared.
+    """
     networks = []
     for part in text.split(","):
         try:
-            networks.append(ip_network(part.strip(), strict=False))
+            networks.append(_unmapped(ip_network(part.strip(), strict=False)))
         except ValueError:
             raise ValueError(f"{part.strip()!r} is not an IPv4 or IPv6 address or CIDR network") from None
     return tuple(networks)
+
+
+def _unmapped(network: Network) -> Network:
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < MAPPED_PREFIX:
+        return network
+    return IPv4Network((mapped, network.prefixlen - MAPPED_PREFIX))
 
 
 def _within(address: Address, networks: Sequence[Network]) -> bool:

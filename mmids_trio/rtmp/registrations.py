@@ -143,6 +143,11 @@ class Registrations(Generic[Endpoint]):
         """Whether anybody registered anything for this application."""
         return any((role, port, app) in self._claims for role in Role)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody holds a claim or a reservation."""
+        return not self._claims
+
     def uses_port(self, port: int) -> bool:
         """Whether any claim or reservation needs the port open."""
         return port in self._ports

@@ -10,7 +10,7 @@ from attrs import define, field
 from mmids_trio.errors import StepError
 from mmids_trio.rtmp.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
 from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
-from mmids_trio.rtmp.session import Session
+from mmids_trio.rtmp.session import Session, name_of
 from mmids_trio.rtmp.transport import Listener, Network, Transport
 
 log = structlog.get_logger()
@@ -52,18 +52,27 @@ class RtmpServer:
         self._publisher_timeout = publisher_timeout
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
-        self._nursery: trio.Nursery
+        self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the ports and connections until cancelled."""
-        async with trio.open_nursery() as self._nursery:
-            task_status.started()
-            await trio.sleep_forever()
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
 
     def bound_port(self, number: int) -> int | None:
         """The port that is really open for registrations on `number` (another one where that is 0), if any is."""
         port = self._ports.get(number)
         return None if port is None else port.listener.port
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is registered and no port is open."""
+        return self._registrations.is_empty and not self._ports
 
     @asynccontextmanager
     async def serve(
@@ -104,6 +113,8 @@ class RtmpServer:
         number = registration.port
         if number in self._ports:
             return
+        if self._nursery is None:
+            raise StepError("the RTMP server does not run (any more)")
         try:
             listener = self._network.listen(self._host, number)
         except OSError as error:
@@ -126,7 +137,7 @@ class RtmpServer:
 
     async def _serve_client(self, transport: Transport, port: int) -> None:
         """The wall around a connection: a fault of ours in one must not end the others."""
-        structlog.contextvars.bind_contextvars(connection=f"{transport.peer_host}:{transport.peer_port}")
+        structlog.contextvars.bind_contextvars(connection=name_of(transport))
         try:
             await Session(transport, port, self, self._publisher_timeout).run()
         except* Exception:

@@ -4,7 +4,6 @@ Everything that is sent goes through one `Watcher` (which sends in the backgroun
 that answers, approvals and media of different tasks never meet in the middle of a message.
 """
 
-import math
 import os
 
 import structlog
@@ -38,6 +37,12 @@ GOODBYE_SECONDS = 1.0
 """What the last bytes to a client may take, and how long a refused one may read them before the close."""
 
 
+def name_of(transport: Transport) -> str:
+    """What a connection is called in the log."""
+    host = f"[{transport.peer_host}]" if ":" in transport.peer_host else transport.peer_host
+    return f"{host}:{transport.peer_port}"
+
+
 @define(eq=False)
 class Session:
     """One connection, from its acceptance to its end; `run` owns the transport.
@@ -53,7 +58,10 @@ class Session:
     _output: Watcher = field(init=False)
     _activities: Activities = field(init=False)
     _life: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    _idle_since: float = field(factory=trio.current_time, init=False)
+    _patience: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """Around the wait for the next bytes; what the client does decides how long that may take."""
+    _quiet_since: float = field(factory=trio.current_time, init=False)
+    """When the wait for the next bytes began, or the last ping went out."""
     _lingers: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -67,6 +75,7 @@ class Session:
             connection=self._connection,
             output=self._output,
             on_refusal=self._part,
+            on_change=self._adjust_patience,
         )
 
     async def run(self) -> None:
@@ -101,7 +110,8 @@ class Session:
 
     def _end(self, reason: str) -> None:
         if not self._life.cancel_called:
-            log.info("connection closes", reason=reason)
+            # Named here as well, since the task that dismisses a client is not the client's own.
+            log.info("connection closes", connection=name_of(self.transport), reason=reason)
             self._life.cancel()
 
     # Sending.
@@ -126,47 +136,53 @@ class Session:
     # Receiving.
 
     async def _read(self, nursery: trio.Nursery) -> None:
+        """Until the client leaves or has to."""
         try:
-            while True:
-                with trio.CancelScope() as patience:
-                    await self._read_until_end(patience, nursery)
-                    return
-                if (reason := self._outlast_silence()) is not None:
-                    self._end(reason)
-                    return
+            while data := await self._receive():
+                await self._activities.take(self._connection.receive(data), nursery)
+                self._reply()
         except ProtocolError as error:
             self._end(f"protocol error: {error}")
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._end(f"connection lost: {error}")
 
-    async def _read_until_end(self, patience: trio.CancelScope, nursery: trio.Nursery) -> None:
+    async def _receive(self) -> bytes:
+        """The next bytes; `b""` when no more will come or silence has lasted too long.
+
+        Only waiting here counts as silence of the client: not the time before, in which its media waited for the
+        workflow.  Bytes that came in time count however late we get to read them, when the machine stood still, say.
+        """
+        self._quiet_since = trio.current_time()
         while True:
-            patience.deadline = self._deadline()
-            data = await self.transport.receive_some(READ_SIZE)
-            patience.deadline = math.inf  # what follows may wait for the workflow, which is not silence
-            if not data:
-                return
-            await self._activities.take(self._connection.receive(data), nursery)
-            self._reply()
+            with trio.CancelScope(deadline=self._deadline()) as self._patience:
+                return await self.transport.receive_some(READ_SIZE)
+            if (reason := self._outlast_silence()) is not None:
+                self._end(reason)
+                return b""
+
+    def _adjust_patience(self) -> None:
+        self._patience.deadline = self._deadline()
 
     def _deadline(self) -> float:
         """Until when the next bytes have to come."""
+        activities = self._activities
         if self._connection.phase is Phase.HANDSHAKE:
-            return self._idle_since + HANDSHAKE_SECONDS
-        if self._activities.is_idle:
-            return self._idle_since + IDLE_SECONDS
-        self._idle_since = trio.current_time()
-        return self._idle_since + (self.publisher_timeout if self._activities.is_publishing else PING_SECONDS)
+            return activities.changed_at + HANDSHAKE_SECONDS
+        if activities.is_idle:
+            return activities.changed_at + IDLE_SECONDS
+        patience = self.publisher_timeout if activities.is_publishing else PING_SECONDS
+        return max(self._quiet_since, activities.changed_at) + patience
 
     def _outlast_silence(self) -> str | None:
         """Why the connection ends with the silence; `None` where it does not."""
-        if self._activities.is_publishing:
-            return f"the publisher was silent for {self.publisher_timeout:.0f} seconds"
         if self._connection.phase is Phase.HANDSHAKE:
             return f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds"
         if self._activities.is_idle:
             return f"it neither published nor played for {IDLE_SECONDS:.0f} seconds"
-        self._connection.ping(int(trio.current_time() * 1000))
+        if self._activities.is_publishing:
+            return f"the publisher was silent for {self.publisher_timeout:.0f} seconds"
+        self._quiet_since = trio.current_time()
+        self._connection.ping(int(self._quiet_since * 1000))
         self._reply()
         return None
 

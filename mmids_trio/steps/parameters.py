@@ -14,6 +14,9 @@ from mmids_trio.errors import Place, Problem
 
 MAX_PORT = 65535
 
+LONGEST_NUMBER = 15
+"""Digits of a whole number: far more than any bound asks for, few enough to convert at once."""
+
 Values = Mapping[str, object]
 """Parameter name to converted value; parameters that were not given have their default."""
 
@@ -53,7 +56,8 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     """A decimal number within bounds, both included."""
 
     def convert(value: str) -> int:
-        if not (value.isascii() and value.isdigit()) or not low <= int(value) <= high:
+        is_number = value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER
+        if not is_number or not low <= int(value) <= high:
             raise ValueError(f"expected a whole number from {low} to {high}")
         return int(value)
 
@@ -109,7 +113,8 @@ def check(definition: StepDefinition, parameters: Sequence[Parameter]) -> tuple[
                 values[parameter.name] = _convert(parameter, value)
             except ValueError as error:
                 values[parameter.name] = None
-                complain(f"bad value for '{name}': {error}", name)
+                given = "" if value is None else f" '{value}'"
+                complain(f"bad value{given} for '{name}': {error}", name)
     for parameter in parameters:
         if parameter.name not in values:
             values[parameter.name] = parameter.default
@@ -125,10 +130,7 @@ def _convert(parameter: Parameter, value: ParameterValue) -> object:
         return True
     if value is None:
         raise ValueError(f"expected a value ({parameter.name}=...)")
-    try:
-        return parameter.convert(value)
-    except ValueError as error:
-        raise ValueError(f"{error}, got '{value}'") from None
+    return parameter.convert(value)
 
 
 def _accepted(parameters: Iterable[Parameter]) -> str:

@@ -22,8 +22,8 @@ from mmids_trio.steps.base import Inbox, Outbox, StepContext, StepFactory
 SLOWNESS = 0.01
 """Seconds that a slow step holds each batch."""
 
-REPLACERS_DELAY = 3_600_000
-"""Milliseconds by which the clock of a replacer's media is behind that of its source."""
+REPLACERS_OFFSET = 3_600_000
+"""Milliseconds by which the clock of a replacer's media is behind that of its source (ahead of it, by habit)."""
 
 FLOWS: Mapping[str, Flow] = {
     "source": Flow.PRODUCES,
@@ -61,7 +61,8 @@ class ToyStep:
     """One step of the bench. Habits that it knows:
 
     `waits` (for `let_ready` before it is ready), `refuses` (fails instead of getting ready), `returns` (instead of
-    getting ready), `lingers` (at its end, until `let_go`), `reserves`, `spoils` (raises when it is cancelled).
+    getting ready), `lingers` (at its end, until `let_go`), `reserves`, `spoils` (raises when it is cancelled),
+    `ahead` (of a replacer).
     """
 
     context: StepContext
@@ -127,8 +128,9 @@ class ToyStep:
     def _replaced(self, event: MediaEvent) -> MediaEvent:
         """The same thing in the replacer's own media, on its own clock."""
         if isinstance(event, MediaPacket):
-            timestamp = shifted(event.timestamp, -REPLACERS_DELAY)
-            return evolve(event, data=f"{self.label} ".encode() + event.data, timestamp=timestamp)
+            by = REPLACERS_OFFSET if "ahead" in self.habits else -REPLACERS_OFFSET
+            data = f"{self.label} ".encode() + event.data
+            return evolve(event, data=data, timestamp=shifted(event.timestamp, by))
         if isinstance(event, StreamMetadata):
             return StreamMetadata(event.stream_id, {**event.values, "encoder": self.label})
         return event
