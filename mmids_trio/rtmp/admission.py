@@ -15,6 +15,15 @@ UNKNOWN = {Role.PUBLISH: "NetStream.Publish.BadName", Role.WATCH: "NetStream.Pla
 DENIED = {Role.PUBLISH: "NetStream.Publish.Denied", Role.WATCH: "NetStream.Play.Failed"}
 
 
+MAX_NAME_SHOWN = 100
+"""Characters of a client's application or key in answers and log lines; a command may hold 64 kB of them."""
+
+
+def shown(name: str) -> str:
+    """A name that a client made up, as messages quote it."""
+    return f"'{name}'" if len(name) <= MAX_NAME_SHOWN else f"'{name[:MAX_NAME_SHOWN]}…'"
+
+
 class Directory(Protocol):
     """Who serves what, as far as a session needs it."""
 
@@ -36,18 +45,22 @@ async def admit(
         while True:
             claim = directory.find(role, port, request.app, request.key)
             if claim is None:
-                what = f"application '{request.app}' has no stream key '{request.key}' for {role.value}"
+                what = f"application {shown(request.app)} has no stream key {shown(request.key)} for {role.value}"
                 raise Refused(UNKNOWN[role], what)
             if not claim.registration.rules.permit(peer_host):
                 raise Refused(DENIED[role], f"{peer_host} is not allowed here")
             if claim.committed:
                 return claim.endpoint
             await _settled(claim)
-    raise Refused(DENIED[role], f"'{request.key}' was not ready within {ADMISSION_SECONDS:.0f} seconds")
+    raise Refused(DENIED[role], f"{shown(request.key)} was not ready within {ADMISSION_SECONDS:.0f} seconds")
 
 
 async def _settled(claim: Claim[Endpoint]) -> None:
     """Wait until a reservation has become the claim, or was given up."""
     settled = trio.Event()
     claim.on_settled.append(settled.set)
-    await settled.wait()
+    try:
+        await settled.wait()
+    finally:
+        if settled.set in claim.on_settled:  # the client has lost patience: it may ask again and again
+            claim.on_settled.remove(settled.set)

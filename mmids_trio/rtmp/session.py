@@ -12,7 +12,7 @@ from attrs import define, field
 
 from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.activities import Activities
-from mmids_trio.rtmp.admission import Directory
+from mmids_trio.rtmp.admission import Directory, shown
 from mmids_trio.rtmp.protocol.rendering import play_stop
 from mmids_trio.rtmp.protocol.requests import ConnectRequest
 from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
@@ -189,4 +189,4 @@ class Session:
     def _refusal_of_connect(self, request: ConnectRequest) -> str | None:
         if self.directory.has_application(self.port, request.app):
             return None
-        return f"Application '{request.app}' is not served on port {self.port}."
+        return f"Application {shown(request.app)} is not served on port {self.port}."

@@ -7,6 +7,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
+from mmids_trio.rtmp.admission import shown
 from mmids_trio.rtmp.endpoints import Publication, Refused
 from mmids_trio.rtmp.registrations import Registration, Role
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
@@ -30,7 +31,7 @@ class Publishers:
     async def publish(self, key: str) -> Publication:
         """Start the stream of a publisher of `key`; refuses a second one while the first is live."""
         if key in self._live:
-            raise Refused("NetStream.Publish.BadName", f"stream key '{key}' is being published already")
+            raise Refused("NetStream.Publish.BadName", f"stream key {shown(key)} is being published already")
         self._live.add(key)
         self._count += 1
         publication = _Publication(StreamId(f"{self.prefix}/{self._count}"), key, self)

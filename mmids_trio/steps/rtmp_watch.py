@@ -11,6 +11,10 @@ from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, address_conflicts, registration
 
+EVENTS_PER_PASS = 128
+"""Events between two passes over the watchers. A burst after a standstill may hold more than a channel keeps (ten
+seconds), so it is sent piece by piece; ten seconds of 15 frames a second without audio are 150 packets."""
+
 
 @frozen
 class RtmpWatch:
@@ -28,8 +32,9 @@ class RtmpWatch:
             task_status.started()
             while True:
                 events = await inbox.receive()
-                for channel in audience.feed(events):
-                    await channel.send_pass()
+                for start in range(0, len(events), EVENTS_PER_PASS):
+                    for channel in audience.feed(events[start : start + EVENTS_PER_PASS]):
+                        await channel.send_pass()
                 await outbox.send(events)
 
 

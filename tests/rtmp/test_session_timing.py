@@ -1,0 +1,184 @@
+"""How long a connection may be silent, in each of its phases; in virtual time, to the second."""
+
+from collections.abc import Callable
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from mmids_trio.rtmp.transport import Transport
+from mmids_trio.testing.clients import RtmpClient
+from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.rtmp import PLAIN_HANDSHAKE
+
+Closings = Callable[[], list[str]]
+
+LIVE = """
+workflow w {
+    rtmp_receive rtmp_app=live stream_key=*
+    record
+    rtmp_watch rtmp_app=live stream_key=*
+}
+"""
+
+
+def live(settings: str = "", recorder: Recorder | None = None) -> Harness:
+    text = f"settings {{\n{settings}\n}}\n{LIVE}" if settings else LIVE
+    return Harness(text, [(recorder or Recorder()).step_type()])
+
+
+async def drip(transport: Transport) -> None:
+    for place in range(len(PLAIN_HANDSHAKE)):
+        await transport.send_all(PLAIN_HANDSHAKE[place : place + 1])
+        await trio.sleep(0.5)
+
+
+async def seconds_until_closed(transport: Transport) -> float:
+    began = trio.current_time()
+    while await transport.receive_some(1000):
+        pass
+    return round(trio.current_time() - began, 3)
+
+
+async def seconds_until_client_is_closed(client: RtmpClient) -> float:
+    began = trio.current_time()
+    await client.read_until_closed()
+    return round(trio.current_time() - began, 3)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x03", PLAIN_HANDSHAKE[:1537], PLAIN_HANDSHAKE[:-1]])
+async def test_a_handshake_may_take_ten_seconds(sent: bytes, autojump_clock: MockClock, closings: Closings) -> None:
+    async with live() as h:
+        transport = await h.open()
+        await transport.send_all(sent)
+        assert await seconds_until_closed(transport) == 10
+    assert closings() == ["no handshake within 10 seconds"]
+
+
+async def test_a_handshake_that_drips_in_is_not_waited_for_any_longer(
+    autojump_clock: MockClock, closings: Closings
+) -> None:
+    async with live() as h:
+        transport = await h.open()
+        began = trio.current_time()
+        with pytest.raises(trio.BrokenResourceError):
+            await drip(transport)
+        assert trio.current_time() - began == pytest.approx(10, abs=0.6)
+    assert closings() == ["no handshake within 10 seconds"]
+
+
+async def test_a_client_that_never_connects_is_idle_for_thirty_seconds(
+    autojump_clock: MockClock, closings: Closings
+) -> None:
+    async with live() as h:
+        transport = await h.open()
+        await transport.send_all(PLAIN_HANDSHAKE)
+        assert await seconds_until_closed(transport) == 30
+    assert closings() == ["it neither published nor played for 30 seconds"]
+
+
+async def test_a_client_that_chats_but_does_nothing_is_idle(autojump_clock: MockClock, closings: Closings) -> None:
+    async with live() as h:
+        client = await h.connect()
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.read_until_closed)
+            while not client.is_disconnected:
+                client.connection.ping(1)
+                client.transport.send_nowait(client.connection.data_to_send())
+                await trio.sleep(0.9)
+        assert trio.current_time() - began == pytest.approx(30, abs=1)
+    assert closings() == ["it neither published nor played for 30 seconds"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "timeout"), [("", 30), ("publisher_timeout 5", 5), ("publisher_timeout 300", 300)]
+)
+async def test_a_publisher_that_falls_silent_is_disconnected(
+    settings: str, timeout: int, autojump_clock: MockClock, closings: Closings
+) -> None:
+    async with live(settings) as h:
+        client = await h.publish("key")
+        await trio.sleep(timeout - 1)
+        await client.send(generate_stream(seconds=1))
+        assert await seconds_until_client_is_closed(client) == timeout
+        await h.publish("key")  # the key is free again
+    assert closings() == [f"the publisher was silent for {timeout} seconds", "what it used has ended"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "timeout"), [("publisher_timeout 5", 5), ("", 30), ("publisher_timeout 300", 300)]
+)
+async def test_the_silence_of_a_publisher_counts_from_the_permission_to_publish(
+    settings: str, timeout: int, autojump_clock: MockClock
+) -> None:
+    async with live(settings) as h:
+        client = await h.connect()
+        await trio.sleep(25)
+        await client.publish("key")
+        assert await seconds_until_client_is_closed(client) == timeout
+
+
+async def test_a_client_that_stopped_publishing_may_be_idle_again(autojump_clock: MockClock) -> None:
+    async with live() as h:
+        client = await h.publish("key", generate_stream(seconds=1))
+        await trio.sleep(20)
+        await client.unpublish()
+        assert await seconds_until_client_is_closed(client) == 30
+
+
+async def test_a_publisher_that_has_to_wait_for_its_workflow_is_not_silent(
+    autojump_clock: MockClock, closings: Closings
+) -> None:
+    recorder = Recorder()
+    packets = generate_stream(seconds=60, frame_bytes=8_000)
+    async with live(recorder=recorder) as h:
+        client = await h.publish("key")
+        recorder.hold()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.send, packets)
+            await trio.sleep(100)
+            assert nursery.child_tasks, "the socket has taken everything"
+            recorder.release()
+        await wait_all_tasks_blocked()
+        assert [packet.data for packet in recorder.packets] == [packet.data for packet in packets]
+        assert closings() == []
+
+
+async def test_a_watcher_that_waits_for_a_stream_is_pinged_and_not_idle(
+    autojump_clock: MockClock, closings: Closings
+) -> None:
+    async with live() as h:
+        client = await h.watch("key")
+        with trio.move_on_after(3600):
+            await client.read_until_closed()
+        assert not client.is_disconnected
+        assert closings() == []
+
+
+async def test_a_silent_watcher_is_pinged_every_thirty_seconds(autojump_clock: MockClock) -> None:
+    async with live() as h:
+        client = await h.watch("key")
+        began, heard = trio.current_time(), []
+        with trio.move_on_after(100):
+            while True:
+                await client.read_some()
+                heard.append(round(trio.current_time() - began))
+    assert [second for second in heard if second] == [30, 60, 90]
+
+
+async def test_bytes_that_came_in_time_count_although_the_machine_stood_still_after(
+    autojump_clock: MockClock, closings: Closings
+) -> None:
+    recorder = Recorder()
+    packets = generate_stream(seconds=2)
+    async with live(recorder=recorder) as h:
+        client = await h.publish("key")
+        client.connection.send_media(9, packets[0].timestamp, packets[0].data)
+        client.transport.send_nowait(client.connection.data_to_send())
+        autojump_clock.jump(31)
+        await client.send(packets[1:])
+        await wait_all_tasks_blocked()
+        assert len(recorder.packets) == len(packets)
+        assert closings() == []

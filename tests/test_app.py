@@ -1,0 +1,221 @@
+"""The whole server in memory: it starts, stops in good order within its bound, and can be ended at once."""
+
+import errno
+import socket
+from collections.abc import Iterator, Sequence
+
+import httpx2
+import pytest
+import trio
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from mmids_trio.app import STOP_SECONDS, Server
+from mmids_trio.config.parser import parse
+from mmids_trio.config.settings import Settings
+from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.http_api.listening import CannotListen
+from mmids_trio.media.flow import Flow
+from mmids_trio.steps.base import Inbox, Outbox
+from mmids_trio.steps.registry import StepType
+from mmids_trio.testing.cancellation import cancel_everywhere
+from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.workflow.status import OutcomeKind
+
+LIVE = """
+workflow live {
+    rtmp_receive rtmp_app=live stream_key=*
+    rtmp_watch rtmp_app=live stream_key=*
+}
+"""
+
+BUSY = "\n".join(LIVE.replace("=live", f"=a{number}").replace(" live", f" w{number}") for number in range(20))
+
+LARGE = generate_stream(seconds=30, frame_bytes=8_000)
+
+
+@pytest.fixture
+def logs() -> Iterator[list[EventDict]]:
+    with capture_logs() as entries:
+        yield entries
+
+
+def definitions(server: Server, text: str) -> Sequence[WorkflowDefinition]:
+    return [server.workflows.validate(workflow) for workflow in parse(text, "test").workflows]
+
+
+def faults(logs: list[EventDict]) -> list[EventDict]:
+    return [entry for entry in logs if entry["log_level"] in ("error", "critical")]
+
+
+def is_closed(port: int | None) -> bool:
+    """Whether nobody listens on the port of an API, if it ever had one."""
+    with socket.socket() as probe:
+        return port is None or probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+
+class NeverReady:
+    """A step that waits for what never comes."""
+
+    flow = Flow.PASSES_ON
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        await trio.sleep_forever()
+
+
+async def test_an_empty_server_stops_at_once(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
+    async with Harness() as h:
+        assert h.server.api_url is None
+    assert trio.current_time() == began
+    h.assert_quiet()
+
+
+async def test_a_server_that_was_stopped_before_it_ran_ends_at_once(autojump_clock: MockClock) -> None:
+    server = Server(Settings(), network=MemoryNetwork())
+    server.stop()
+    await server.run(definitions(server, LIVE))
+    assert server.rtmp.is_quiet
+    assert server.is_stopping
+
+
+async def test_an_orderly_stop_says_goodbye_to_every_client(autojump_clock: MockClock, logs: list[EventDict]) -> None:
+    began = trio.current_time()
+    async with Harness(BUSY) as h:
+        publishers = [await h.publish("key", generate_stream(seconds=1), app=f"a{n}") for n in range(20)]
+        watchers = [await h.watch("key", app=f"a{n}") for n in range(20)]
+        h.server.stop()
+        for watcher in watchers:
+            await watcher.read_until_closed()
+            assert watcher.statuses[-1] == "NetStream.Play.Stop"
+        for publisher in publishers:
+            await publisher.read_until_closed()
+    assert trio.current_time() == began
+    h.assert_quiet()
+    assert faults(logs) == []
+
+
+async def test_watchers_that_do_not_read_delay_a_stop_by_a_second(autojump_clock: MockClock) -> None:
+    async with Harness(BUSY) as h:
+        for number in range(20):
+            await h.watch("key", app=f"a{number}")
+            await h.publish("key", LARGE, app=f"a{number}")
+        await wait_all_tasks_blocked()
+        began = trio.current_time()
+    assert trio.current_time() - began == pytest.approx(1)
+    h.assert_quiet()
+
+
+async def test_a_workflow_that_still_waits_for_a_step_does_not_hold_up_a_stop(
+    autojump_clock: MockClock, logs: list[EventDict]
+) -> None:
+    step = StepType("never", (), lambda _values, _context: NeverReady())
+    server = Server(Settings(), network=MemoryNetwork(), more_steps=[step])
+    text = "workflow w {\n rtmp_receive rtmp_app=live stream_key=*\n never\n}\n"
+    async with trio.open_nursery() as nursery:
+        [change] = await nursery.start(server.run, definitions(server, text))
+        await trio.sleep(100)
+        began = trio.current_time()
+        server.stop()
+        assert (await change.wait()).kind is OutcomeKind.STOPPED
+    assert trio.current_time() == began
+    assert server.rtmp.is_quiet
+    assert faults(logs) == []
+
+
+async def test_a_cancelled_server_ends_at_once(autojump_clock: MockClock, logs: list[EventDict]) -> None:
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        h = Harness(BUSY)
+        async with h:
+            for number in range(20):
+                await h.publish("key", generate_stream(seconds=1), app=f"a{number}")
+                await h.watch("key", app=f"a{number}")
+            nursery.cancel_scope.cancel()
+    assert trio.current_time() == began
+    h.assert_quiet()
+    assert faults(logs) == []
+
+
+async def test_a_workflow_that_fails_does_not_keep_the_others_from_running(autojump_clock: MockClock) -> None:
+    server = Server(Settings(), network=MemoryNetwork())
+    text = "workflow broken {\n ffmpeg_hls path=/x\n}\n" + LIVE
+    async with trio.open_nursery() as nursery:
+        changes = await nursery.start(server.run, definitions(server, text))
+        assert [(await change.wait()).kind for change in changes] == [OutcomeKind.FAILED, OutcomeKind.APPLIED]
+        assert server.workflows.names() == ["broken", "live"]
+        server.stop()
+
+
+async def test_an_api_port_in_use_is_an_error_before_anything_runs(logs: list[EventDict]) -> None:
+    network = MemoryNetwork()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = Server(Settings(http_api_port=port), network=network)
+        with pytest.raises(CannotListen, match=f"127.0.0.1 port {port}: the port is in use"):
+            await server.run(definitions(server, LIVE))
+    assert network.open_ports == frozenset()
+    assert logs == []
+
+
+async def test_the_api_answers_while_the_server_runs() -> None:
+    server = Server(Settings(http_api_port=0), network=MemoryNetwork())
+    async with trio.open_nursery() as nursery:
+        [change] = await nursery.start(server.run, definitions(server, LIVE))
+        await change.wait()
+        assert server.api_url is not None
+        async with httpx2.AsyncClient(base_url=server.api_url, trust_env=False) as client:
+            assert (await client.get("/workflows")).json() == [{"name": "live"}]
+            assert (await client.delete("/workflows/live")).status_code == 200
+            assert server.rtmp.is_quiet
+            server.stop()
+    assert is_closed(server.api_port)
+
+
+async def test_a_server_with_an_api_leaves_no_socket_wherever_it_is_cancelled(logs: list[EventDict]) -> None:
+    servers: list[Server] = []
+
+    async def run() -> None:
+        server = Server(Settings(http_api_port=0), network=MemoryNetwork())
+        servers.append(server)
+        async with trio.open_nursery() as nursery:
+            [change] = await nursery.start(server.run, definitions(server, LIVE))
+            await change.wait()
+            server.stop()
+
+    def check() -> None:
+        server = servers[-1]
+        assert server.rtmp.is_quiet
+        assert is_closed(server.api_port)
+        assert faults(logs) == []
+
+    assert await cancel_everywhere(run, check) > 5
+
+
+def test_a_server_that_never_runs_has_no_side_effects() -> None:
+    assert Server(Settings(http_api_port=1, rtmp_host="nowhere.invalid")).rtmp.is_quiet
+
+
+def test_the_api_url_has_brackets_around_an_ipv6_address() -> None:
+    server = Server(Settings(http_api_host="::1", http_api_port=9011))
+    server.api_port = 9011
+    assert server.api_url == "http://[::1]:9011"
+    assert STOP_SECONDS < 5
+
+
+async def test_a_harness_notices_what_is_left(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        with pytest.raises(AssertionError, match="registered"):
+            h.assert_quiet()
+        await h.stop("live")
+        h.assert_quiet()
+
+
+async def test_a_harness_fails_where_a_workflow_does_not_come_up(autojump_clock: MockClock) -> None:
+    h = Harness("workflow w {\n ffmpeg_hls path=/x\n}\n")
+    with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
+        await h.__aenter__()
+    h.assert_quiet()
