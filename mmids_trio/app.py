@@ -25,6 +25,9 @@ log = structlog.get_logger()
 STOP_SECONDS = 4.5
 """What an orderly stop may take before everything left is cancelled; operators are promised 5 s."""
 
+ORDER_SECONDS = 1.0
+"""How long a workflow at the start of the server is waited for before the next one is started beside it."""
+
 
 @define(eq=False)
 class Server:
@@ -75,14 +78,14 @@ class Server:
     ) -> None:
         """Run validated `definitions` until `stop`, or until cancelled.
 
-        Ready when ports of the API are open and the workflows are accepted; the value is their changes.
+        Ready when the API answers and the workflows have been started; the value is their changes.
         Raises `http_api.listening.CannotListen` before anything runs.
         """
         listeners = await self._bind_api()
         try:
             async with trio.open_nursery() as nursery:
                 await self._start(nursery, listeners)
-                changes = [self.workflows.apply(definition) for definition in definitions]
+                changes = await self._apply(definitions)
                 log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
                 task_status.started(changes)
                 await self._stop.wait()
@@ -102,6 +105,18 @@ class Server:
             await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _apply(self, definitions: Sequence[WorkflowDefinition]) -> list[Change]:
+        """One after another, so that of two workflows that want the same thing always the first one has it."""
+        changes: list[Change] = []
+        for definition in definitions:
+            if self.is_stopping:
+                break
+            change = self.workflows.apply(definition)
+            changes.append(change)
+            with trio.move_on_after(ORDER_SECONDS):
+                await change.wait()
+        return changes
 
     async def _bind_api(self) -> list[trio.SocketListener]:
         if self.settings.http_api_port is None:

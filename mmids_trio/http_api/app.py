@@ -169,7 +169,7 @@ def _add_error_handlers(app: QuartTrio) -> None:
 
     @app.errorhandler(Exception)
     async def unexpected(error: Exception) -> Response:
-        _log.error("http_request_failed", exc_info=error)
+        _log.error("http request failed", exc_info=error)
         return _error(500, "internal error; the server's log has it under this answer's x-request-id")
 
 

@@ -80,7 +80,7 @@ class Connection:
         except* OSError:
             pass  # the client went away between accept and its first byte
         except* Exception as errors:
-            _log.debug("http_connection_failed", error=repr(errors.exceptions[0]))
+            _log.debug("http connection failed", error=repr(errors.exceptions[0]))
         finally:
             self._stream.socket.close()
 
@@ -123,7 +123,7 @@ class Connection:
         try:
             await self._protocol.handle(RawData(data))
         except Exception as error:
-            _log.debug("http_protocol_failed", error=repr(error))
+            _log.debug("http protocol failed", error=repr(error))
             self._close_gently()
         self._notice_idle_http2()
 
@@ -203,7 +203,7 @@ async def _run_application(
         with events:
             await app(scope, events.receive, send, trio.to_thread.run_sync, trio.from_thread.run)
     except Exception:
-        _log.exception("http_application_failed")
+        _log.exception("http application failed")
     await send(None)
 
 

@@ -84,7 +84,7 @@ class _Server:
         """Serve one accepted connection, or close it where there are too many."""
         if len(self._connections) >= MAX_CONNECTIONS or self._context.terminated.is_set():
             stream.socket.close()
-            _log.debug("http_connection_refused", open=len(self._connections), limit=MAX_CONNECTIONS)
+            _log.debug("http connection refused", open=len(self._connections), limit=MAX_CONNECTIONS)
             return
         connection = Connection(self._app, self._config, self._context, stream)
         self._connections.add(connection)

@@ -86,7 +86,7 @@ def _log_access(scope: Any, status: int | None, seconds: float) -> None:
     log = _log.debug if scope["method"] in _QUIET_METHODS else _log.info
     client = scope.get("client")
     log(
-        "http_request",
+        "http request",
         method=scope["method"],
         path=scope["path"][:MAX_LOGGED_PATH],
         status="client hung up" if status is None else status,

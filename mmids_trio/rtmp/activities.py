@@ -21,7 +21,7 @@ from mmids_trio.rtmp.protocol.server_connection import ServerConnection
 from mmids_trio.rtmp.registrations import Role
 from mmids_trio.rtmp.watcher import Watcher
 
-log = structlog.get_logger()
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 Request = TypeVar("Request", PublishRequest, PlayRequest)
 
@@ -59,8 +59,8 @@ class Activities:
     _approvals: dict[int, trio.CancelScope] = field(factory=dict, init=False)
     _endpoints: dict[int, Endpoint] = field(factory=dict, init=False)
     """Who serves each message stream."""
-    _keys: dict[int, str] = field(factory=dict, init=False)
-    """The stream key that is published or played on each message stream."""
+    _logs: dict[int, structlog.typing.FilteringBoundLogger] = field(factory=dict, init=False)
+    """Says, for each message stream, what lines about it are about."""
 
     @property
     def is_publishing(self) -> bool:
@@ -130,11 +130,11 @@ class Activities:
             approval.cancel()
         if publication := self._publications.pop(stream, None):
             publication.end()
-            log.info("publisher left", stream=self._keys.get(stream))
+            self._logs[stream].info("publisher left")
         if self.playing is not None and self.playing.stream == stream:
             self.playing.channel.discard(self.output)
             self.playing = None
-            log.info("watcher left", stream=self._keys.get(stream))
+            self._logs[stream].info("watcher left")
         self._changed()
 
     def _leave(self, stream: int) -> None:
@@ -178,8 +178,7 @@ class Activities:
             publication.end()
             return
         self._publications[request.stream] = publication
-        self._keys[request.stream] = request.key
-        log.info("publisher joined", app=request.app, stream=request.key)
+        self._logs[request.stream].info("publisher joined", app=request.app)
 
     async def _approve_play(self, request: PlayRequest) -> None:
         endpoint = await self._admitted(Role.WATCH, request)
@@ -191,13 +190,14 @@ class Activities:
         self.playing = Playing(request.stream, channel)
         self._reply()  # what announces the media goes out before them
         channel.add(self.output, request.stream)
-        self._keys[request.stream] = request.key
-        log.info("watcher joined", app=request.app, stream=request.key)
+        self._logs[request.stream].info("watcher joined", app=request.app)
 
     async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:
         endpoint = await admit(self.directory, role, self.port, request, self.peer_host)
         self._leave(request.stream)
         self._endpoints[request.stream] = endpoint
+        owner = endpoint.owner
+        self._logs[request.stream] = log.bind(workflow=owner.workflow, step_id=owner.step_id, stream=request.key)
         endpoint.attach(self.client)
         return endpoint
 

@@ -13,7 +13,7 @@ ADMISSION_SECONDS = 60.0
 
 UNKNOWN = {Role.PUBLISH: "NetStream.Publish.BadName", Role.WATCH: "NetStream.Play.StreamNotFound"}
 DENIED = {Role.PUBLISH: "NetStream.Publish.Denied", Role.WATCH: "NetStream.Play.Failed"}
-
+"""Status codes for who asks for what nobody has, and for who may not have it."""
 
 MAX_NAME_SHOWN = 100
 """Characters of a client's application or key in answers and log lines; a command may hold 64 kB of them."""

@@ -9,6 +9,7 @@ from attrs import define, field
 from mmids_trio.errors import MmidsError
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.rtmp.broadcast import Channel
+from mmids_trio.rtmp.registrations import Owner
 
 DISMISS_SECONDS = 2.0
 """How long the clients of a step that ends may take to leave; each one's goodbye is bounded more tightly."""
@@ -86,6 +87,7 @@ class Client(Protocol):
 class Endpoint:
     """One step's registration at work: who serves it, and which sessions use it."""
 
+    owner: Owner
     handler: PublishHandler | WatchHandler
     _clients: set[Client] = field(factory=set, init=False)
     _left: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)

@@ -35,6 +35,8 @@ class Output:
     _queue: list[bytes | memoryview] = field(factory=list, init=False)
     _queued_replies: int = field(default=0, init=False)
     _wakeup: trio.Event | None = field(default=None, init=False)
+    _wait_scope: trio.CancelScope | None = field(default=None, init=False)
+    """Around the wait for a socket that is full."""
 
     def __attrs_post_init__(self) -> None:
         self.send = self.transport.send_nowait
@@ -89,6 +91,8 @@ class Output:
             self.end = end
             self.blocked = False
             self._queue.clear()
+            if self._wait_scope is not None:
+                self._wait_scope.cancel()
             self._wake()
             self._changed()
 
@@ -123,7 +127,7 @@ class Output:
         """Send until nothing is due, or the socket takes nothing for too long."""
         deadline = trio.current_time() + WATCHER_STALL_SECONDS
         while self.blocked:
-            with trio.move_on_at(deadline):
+            with trio.move_on_at(deadline) as self._wait_scope:
                 try:
                     await self.transport.wait_writable()
                 except (trio.BrokenResourceError, trio.ClosedResourceError):

@@ -9,23 +9,13 @@ from collections.abc import Mapping
 from attrs import Factory, define
 
 from mmids_trio.media.events import MediaKind, MediaPacket
+from mmids_trio.media.tracks import TrackKey, remember_header
 from mmids_trio.rtmp.rendering import Rendering, minimal_metadata
 from mmids_trio.rtmp.stream_log import Entry
 from mmids_trio.rtmp.timeline import ChannelTimeline
 
-MAX_HEADERS = 32
-"""Sequence headers kept of one stream: 16 video and 16 audio tracks, more than any encoder offers."""
-
 METADATA_TIMESTAMP = 0
 """FFmpeg takes `onMetaData` at any later time for subtitles, and then waits for more of them."""
-
-_TrackKey = tuple[MediaKind, bytes]
-
-_MULTITRACK = {MediaKind.VIDEO: (0x8F, 0x86), MediaKind.AUDIO: (0xFF, 0x95)}
-"""Mask and value of the first byte of a multitrack packet (Enhanced RTMP v2, packet types 6 and 5)."""
-
-_TRACK = slice(2, 7)
-"""Where a multitrack packet with one track has FourCC and track id."""
 
 
 @define(eq=False)
@@ -35,7 +25,7 @@ class Prologue:
     rendering: Rendering
     timeline: ChannelTimeline
     _values: Mapping[str, object] | None = None
-    _headers: dict[_TrackKey, MediaPacket] = Factory(dict)
+    _headers: dict[TrackKey, MediaPacket] = Factory(dict)
     _samples: dict[MediaKind, MediaPacket] = Factory(dict)
 
     @property
@@ -51,11 +41,7 @@ class Prologue:
 
     def set_header(self, packet: MediaPacket) -> bool:
         """Remember a sequence header in place of its track's last one; whether that changes anything."""
-        key = _track_key(packet)
-        known = self._headers.get(key)
-        if known is None and len(self._headers) >= MAX_HEADERS:
-            return False
-        self._headers[key] = packet
+        known = remember_header(self._headers, packet)
         return known is None or known.data != packet.data
 
     def note_track(self, packet: MediaPacket) -> bool:
@@ -82,10 +68,3 @@ class Prologue:
     def _header_entry(self, header: MediaPacket) -> Entry:
         timestamp = self.timeline.now(header)
         return Entry(self.rendering.packet(header, timestamp), header.kind, timestamp)
-
-
-def _track_key(packet: MediaPacket) -> _TrackKey:
-    mask_and_value = _MULTITRACK.get(packet.kind)
-    if mask_and_value is not None and packet.data[0] & mask_and_value[0] == mask_and_value[1]:
-        return packet.kind, packet.data[_TRACK]
-    return packet.kind, b""

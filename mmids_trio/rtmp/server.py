@@ -83,8 +83,8 @@ class RtmpServer:
         When it ends, its clients are disconnected and gone, and the port is free if nobody else uses it.
         Raises `StepError` where the registration is taken or the port cannot be opened.
         """
-        endpoint = Endpoint(handler)
         owner = Owner(claimant.workflow, claimant.step_id)
+        endpoint = Endpoint(owner, handler)
         claim = self._registrations.reserve(registration, owner, endpoint, claimant.is_leaving)
         try:
             self._open(registration)

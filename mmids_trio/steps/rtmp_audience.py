@@ -7,18 +7,17 @@ from attrs import define, field
 
 from mmids_trio.media.events import (
     MediaEvent,
-    MediaKind,
     MediaPacket,
     StreamEnded,
     StreamId,
     StreamMetadata,
     StreamStarted,
 )
-from mmids_trio.rtmp.broadcast import Channel
+from mmids_trio.media.tracks import TrackKey, remember_header
+from mmids_trio.rtmp.broadcast import Channel, Pace
 from mmids_trio.rtmp.registrations import ANY_KEY
 
 log = structlog.get_logger()
-
 
 FIRST_PURGE = 64
 """Keys at which unused ones are looked for the first time; a watcher may ask for any key there is."""
@@ -29,7 +28,7 @@ class _Stage:
     """One key: its channel, and the streams that want to be on it, the served one first."""
 
     key: str
-    channel: Channel = field(factory=Channel)
+    channel: Channel
     feeds: list["_Feed"] = field(factory=list)
 
     @property
@@ -44,7 +43,7 @@ class _Feed:
     stage: _Stage
     name: str
     metadata: StreamMetadata | None = None
-    headers: dict[MediaKind, MediaPacket] = field(factory=dict)
+    headers: dict[TrackKey, MediaPacket] = field(factory=dict)
 
     @property
     def is_served(self) -> bool:
@@ -65,6 +64,8 @@ class Audience:
     """See `rtmp.endpoints.WatchHandler`. `key` is exact, and gets the first stream that comes, or `ANY_KEY`."""
 
     key: str
+    _pace: Pace = field(factory=Pace, init=False)
+    """One for all channels, as one task passes over them."""
     _feeds: dict[StreamId, _Feed] = field(factory=dict, init=False)
     _stages: dict[str, _Stage] = field(factory=dict, init=False)
     _purge_at: int = field(default=FIRST_PURGE, init=False)
@@ -91,7 +92,7 @@ class Audience:
         channel = feed.stage.channel
         if isinstance(event, MediaPacket):
             if event.is_sequence_header:
-                feed.headers[event.kind] = event
+                remember_header(feed.headers, event)
             if not feed.is_served:
                 return None
             channel.packet(event)
@@ -128,7 +129,7 @@ class Audience:
         stage = self._stages.get(key)
         if stage is None:
             self._purge()
-            stage = self._stages[key] = _Stage(key)
+            stage = self._stages[key] = _Stage(key, Channel(pace=self._pace))
         return stage
 
     def _purge(self) -> None:

@@ -37,6 +37,7 @@ class Cell:
     error: str | None = field(default=None, init=False)
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _begun: bool = field(default=False, init=False)
     _ready: bool = field(default=False, init=False)
     _reservations: list[Reservation] = field(factory=list, init=False)
 
@@ -46,6 +47,7 @@ class Cell:
 
     async def start(self, nursery: trio.Nursery, factory: Callable[[StepDefinition], StepFactory]) -> None:
         """Run the step in `nursery`; returns when it is ready, or when it has failed and `error` says why."""
+        self._begun = True
         try:
             await nursery.start(self._run, factory)
         except RuntimeError:
@@ -104,6 +106,8 @@ class Cell:
         """Begin the step's end: cut its output, cancel its scope. `ended` tells when nothing of it is left."""
         self.outlet.detach()
         self._scope.cancel()
+        if not self._begun:
+            self._end()
 
     @property
     def is_settled(self) -> bool:

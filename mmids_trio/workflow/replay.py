@@ -18,6 +18,7 @@ from mmids_trio.media.events import (
     StreamStarted,
 )
 from mmids_trio.media.timeline import is_after, latest, shifted
+from mmids_trio.media.tracks import TrackKey, remember_header
 
 KEY_FRAME_PATIENCE_MS = 10_000
 """How much audio a splice lets go by while it waits for a key frame; the longest usual group of pictures."""
@@ -93,7 +94,7 @@ class StreamMemory:
 
     started: StreamStarted
     metadata: StreamMetadata | None = None
-    headers: dict[MediaKind, MediaPacket] = Factory(dict)
+    headers: dict[TrackKey, MediaPacket] = Factory(dict)
     last: LatestTimestamps = Factory(dict)
     splice: Splice | None = None
 
@@ -174,7 +175,7 @@ class Ledger:
 
 def _admit_packet(memory: StreamMemory, packet: MediaPacket) -> MediaPacket | None:
     if packet.is_sequence_header:
-        memory.headers[packet.kind] = packet
+        remember_header(memory.headers, packet)
     if memory.splice is not None:
         spliced = memory.splice.admit(packet)
         if spliced is None:

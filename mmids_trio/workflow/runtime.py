@@ -178,19 +178,18 @@ class Workflow:
         self._stir.unpark_all()
 
     async def _start(self, fresh: Sequence[Cell]) -> None:
-        """Start all new steps side by side; ends early when one fails or the change is superseded."""
+        """Start the new steps; ends early when one fails or the change is superseded.
+
+        One after another: which of two that want the same thing gets it is decided by their order, not by chance.
+        """
         with trio.CancelScope() as self._attempt:
             if self._next is not None:
                 self._attempt.cancel()
-            async with trio.open_nursery() as starters:
-                for cell in fresh:
-                    starters.start_soon(self._start_one, cell, starters.cancel_scope)
+            for cell in fresh:
+                await cell.start(self._nursery, self._steps.factory)
+                if cell.error is not None:
+                    break
         self._attempt = None
-
-    async def _start_one(self, cell: Cell, others: trio.CancelScope) -> None:
-        await cell.start(self._nursery, self._steps.factory)
-        if cell.error is not None:
-            others.cancel()
 
     async def _settle(self) -> None:
         """Bring what the change touches to rest; ends early when a step fails."""

@@ -122,7 +122,7 @@ async def test_each_request_has_one_access_line_with_its_id(client: httpx2.Async
     lines = [
         (line["log_level"], line["request_id"], line["method"], line["path"], line["status"])
         for line in logs.entries
-        if line["event"] == "http_request"
+        if line["event"] == "http request"
     ]
     assert lines == [
         ("debug", "one", "GET", "/workflows", 200),
@@ -137,6 +137,6 @@ async def test_a_failure_inside_is_a_500_that_tells_nothing_and_a_log_line(
     response = await client.get("/workflows", headers={"X-Request-Id": "three"})
     assert response.status_code == 500
     assert "secret" not in response.text
-    (line,) = [line for line in logs.entries if line["event"] == "http_request_failed"]
+    (line,) = [line for line in logs.entries if line["event"] == "http request failed"]
     assert line["request_id"] == "three"
     assert line["exc_info"] is workflows.failure

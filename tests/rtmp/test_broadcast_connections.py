@@ -11,7 +11,7 @@ from mmids_trio.rtmp.protocol.control import acknowledgement
 from mmids_trio.rtmp.protocol.rendering import render
 from mmids_trio.rtmp.watching import MAX_QUEUED_REPLIES, WATCHER_STALL_SECONDS, WatcherEnd
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.players import Player, feed, watch
+from tests.support.players import Player, feed, watch
 
 PACKETS = generate_stream(seconds=3, key_frame_bytes=70_000)
 

@@ -7,7 +7,7 @@ from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.rtmp.protocol import amf0
 from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.players import feed, watch
+from tests.support.players import feed, watch
 
 METADATA = {"width": 640.0, "videocodecid": 7.0, "audiocodecid": 10.0}
 

@@ -7,7 +7,7 @@ from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.rtmp.stream_log import StreamLog
 from mmids_trio.rtmp.watching import MAX_SEND, MAX_SENDS_PER_TURN, WATCHER_STALL_SECONDS, WatcherEnd
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.players import Player, feed, watch
+from tests.support.players import Player, feed, watch
 
 
 def live_channel(log: StreamLog | None = None) -> Channel:

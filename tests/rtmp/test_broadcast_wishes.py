@@ -5,7 +5,7 @@ import trio
 from mmids_trio.media.events import MediaKind
 from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.players import Player, feed, watch
+from tests.support.players import Player, feed, watch
 
 
 def live_channel() -> Channel:

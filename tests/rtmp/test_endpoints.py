@@ -6,6 +6,9 @@ from trio.testing import MockClock
 
 from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.rtmp.endpoints import DISMISS_SECONDS, Endpoint
+from mmids_trio.rtmp.registrations import Owner
+
+OWNER = Owner("w", "1")
 
 
 class Handler:
@@ -33,12 +36,12 @@ class Guest:
 
 async def test_without_clients_there_is_nothing_to_wait_for(autojump_clock: MockClock) -> None:
     began = trio.current_time()
-    await Endpoint(Handler()).dismiss_all()
+    await Endpoint(OWNER, Handler()).dismiss_all()
     assert trio.current_time() == began
 
 
 async def test_all_clients_are_told_at_once_and_waited_for(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    endpoint = Endpoint(Handler())
+    endpoint = Endpoint(OWNER, Handler())
     guests = [Guest(endpoint, nursery, seconds) for seconds in (0.5, 1, 0)]
     for guest in guests:
         endpoint.attach(guest)
@@ -50,7 +53,7 @@ async def test_all_clients_are_told_at_once_and_waited_for(autojump_clock: MockC
 
 
 async def test_who_has_left_is_not_told(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    endpoint = Endpoint(Handler())
+    endpoint = Endpoint(OWNER, Handler())
     guest = Guest(endpoint, nursery)
     endpoint.attach(guest)
     endpoint.detach(guest)
@@ -61,7 +64,7 @@ async def test_who_has_left_is_not_told(autojump_clock: MockClock, nursery: trio
 async def test_a_client_that_does_not_leave_is_not_waited_for_for_ever(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    endpoint = Endpoint(Handler())
+    endpoint = Endpoint(OWNER, Handler())
     endpoint.attach(Guest(endpoint, nursery, 1000))
     began = trio.current_time()
     await endpoint.dismiss_all()
@@ -70,7 +73,7 @@ async def test_a_client_that_does_not_leave_is_not_waited_for_for_ever(
 
 
 async def test_a_cancelled_end_still_waits_for_its_clients(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    endpoint = Endpoint(Handler())
+    endpoint = Endpoint(OWNER, Handler())
     endpoint.attach(Guest(endpoint, nursery, 1))
     began = trio.current_time()
     with trio.CancelScope() as scope:

@@ -3,7 +3,8 @@
 import pytest
 
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
-from mmids_trio.rtmp.prologue import MAX_HEADERS, Prologue
+from mmids_trio.media.tracks import MAX_TRACKS
+from mmids_trio.rtmp.prologue import Prologue
 from mmids_trio.rtmp.protocol import amf0
 from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
 from mmids_trio.rtmp.protocol.message import Message
@@ -118,4 +119,4 @@ def test_every_track_of_a_multitrack_stream_has_a_sequence_header_of_its_own() -
 
 def test_made_up_tracks_do_not_fill_the_memory() -> None:
     headers = [packet(VIDEO, b"\x96\x00hvc1" + bytes([track])) for track in range(256)]
-    assert len(a_prologue(*headers).entries()) == MAX_HEADERS + 1
+    assert len(a_prologue(*headers).entries()) == MAX_TRACKS + 1

@@ -12,7 +12,7 @@ from mmids_trio.rtmp.transport import Transport
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryTransport
-from mmids_trio.testing.rtmp import PLAIN_HANDSHAKE, command, connect, message
+from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
 
 Closings = Callable[[], list[str]]
 

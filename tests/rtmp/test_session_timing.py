@@ -10,7 +10,7 @@ from mmids_trio.rtmp.transport import Transport
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.rtmp import PLAIN_HANDSHAKE
+from tests.support.rtmp import PLAIN_HANDSHAKE
 
 Closings = Callable[[], list[str]]
 

@@ -11,7 +11,7 @@ from mmids_trio.rtmp.protocol.client_events import StreamBegan, StreamEnded
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.rtmp import PLAIN_HANDSHAKE, command, connect
+from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect
 
 Closings = Callable[[], list[str]]
 

@@ -9,7 +9,7 @@ from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, Stream
 from mmids_trio.rtmp.stream_log import MAX_LOG_BYTES
 from mmids_trio.steps.rtmp_audience import FIRST_PURGE, Audience
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.players import Player, watch
+from tests.support.players import Player, watch
 
 
 def stream(stream_id: str, name: str, seconds: float = 1) -> list[MediaEvent]:

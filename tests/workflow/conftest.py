@@ -7,9 +7,9 @@ import trio
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from mmids_trio.testing.bench import Bench
-from mmids_trio.testing.stage import Stage
 from mmids_trio.workflow.manager import WorkflowManager
+from tests.support.bench import Bench
+from tests.support.stage import Stage
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,12 @@ import trio
 from attrs import Factory, define
 from trio.testing import MockClock
 
-from mmids_trio.testing.bench import SLOWNESS, Bench, definition
 from mmids_trio.testing.cancellation import cancel_everywhere
-from mmids_trio.testing.footage import Footage
 from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.runtime import Workflow
+from tests.support.bench import SLOWNESS, Bench, definition
+from tests.support.footage import Footage
 
 
 async def test_every_await_is_met_once_and_the_last_run_is_whole() -> None:

@@ -5,9 +5,9 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.errors import StepError
-from mmids_trio.testing.bench import Bench, definition
-from mmids_trio.testing.stage import Stage
 from mmids_trio.workflow.status import Outcome, OutcomeKind
+from tests.support.bench import Bench, definition
+from tests.support.stage import Stage
 
 SOURCE, A, B, C = "source:s", "recorder:a", "recorder:b", "recorder:c"
 
@@ -30,13 +30,13 @@ async def test_while_new_steps_get_ready_the_old_ones_carry_on(stage: Stage) -> 
     change = stage.submit(SOURCE, A)
     assert (stage.status, stage.active, stage.pending) == ("Running", [], ["s Created", "a Created"])
     await change.wait()
-    change = stage.submit(SOURCE, "recorder:b waits", C)
+    change = stage.submit(SOURCE, C, "recorder:b waits")
     await wait_all_tasks_blocked()
     assert (stage.status, stage.active) == ("Running", ["s Active", "a Active"])
-    assert stage.pending == ["s Active", "b Created", "c Active"]
+    assert stage.pending == ["s Active", "c Active", "b Created"]
     stage.bench["b"].let_ready()
     assert (await change.wait()).kind is OutcomeKind.APPLIED
-    assert (stage.active, stage.pending) == (["s Active", "b Active", "c Active"], [])
+    assert (stage.active, stage.pending) == (["s Active", "c Active", "b Active"], [])
     assert stage.bench.running == ["b", "c", "s"]
 
 
@@ -200,22 +200,33 @@ async def test_what_a_given_up_step_raises_while_it_is_cancelled_is_no_failure(s
 
 
 async def test_reservations_are_committed_in_the_swap_and_only_then(stage: Stage) -> None:
-    change = stage.submit("recorder:a waits", "recorder:b reserves")
+    change = stage.submit("recorder:a reserves", "recorder:b waits")
     await wait_all_tasks_blocked()
-    reservation = stage.bench["b"].reservation
+    reservation = stage.bench["a"].reservation
     assert reservation.commits == 0
-    stage.bench["a"].let_ready()
+    stage.bench["b"].let_ready()
     await change.wait()
     assert reservation.commits == 1
-    await stage.run("recorder:b reserves")
+    await stage.run("recorder:a reserves")
     assert reservation.commits == 1
 
 
 @pytest.mark.parametrize("rollback", [False, True])
 async def test_reservations_of_a_given_up_change_are_never_committed(stage: Stage, rollback: bool) -> None:
-    await stage.apply("recorder:a refuses", "recorder:b reserves", rollback=rollback)
+    await stage.apply("recorder:a reserves", "recorder:b refuses", rollback=rollback)
     await stage.run(C)
-    assert stage.bench["b"].reservation.commits == 0
+    assert stage.bench["a"].reservation.commits == 0
+
+
+async def test_new_steps_start_in_their_order_so_that_conflicts_end_the_same_way_each_time(stage: Stage) -> None:
+    change = stage.submit("recorder:a waits", "recorder:b waits")
+    await wait_all_tasks_blocked()
+    assert stage.bench.running == ["a"]
+    stage.bench["a"].let_ready()
+    await wait_all_tasks_blocked()
+    assert stage.bench.running == ["a", "b"]
+    stage.bench["b"].let_ready()
+    assert (await change.wait()).kind is OutcomeKind.APPLIED
 
 
 async def test_a_starting_step_knows_who_gives_way_to_it(stage: Stage) -> None:

@@ -8,10 +8,10 @@ from attrs import Factory, define
 from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, StreamId
-from mmids_trio.testing.bench import is_frame
 from mmids_trio.testing.cancellation import cancel_everywhere
-from mmids_trio.testing.footage import Footage
 from mmids_trio.workflow.links import INBOX_BATCHES, Inbox, Outlet
+from tests.support.bench import is_frame
+from tests.support.footage import Footage
 
 
 @define

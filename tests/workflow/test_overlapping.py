@@ -4,9 +4,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.testing.stage import Stage
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import OutcomeKind
+from tests.support.stage import Stage
 
 SOURCE, A, B, C = "source:s", "recorder:a", "recorder:b", "recorder:c"
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.definitions import step_ids
-from mmids_trio.testing.bench import definition
 from mmids_trio.workflow.plan import Plan, changed_segment, make_plan, view
+from tests.support.bench import definition
 
 A, B, C = "recorder:a", "recorder:b", "recorder:c"
 

@@ -19,10 +19,10 @@ from trio.testing import MockClock
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId
 from mmids_trio.media.timeline import is_after
-from mmids_trio.testing.bench import Bench, ToyStep, is_frame
-from mmids_trio.testing.footage import Footage, legality
-from mmids_trio.testing.stage import Stage
 from mmids_trio.workflow.manager import WorkflowManager
+from tests.support.bench import Bench, ToyStep, is_frame
+from tests.support.footage import Footage, legality
+from tests.support.stage import Stage
 
 GOP, BURST = 5, 12
 """Video frames from key frame to key frame, and those that one line of a script sends."""

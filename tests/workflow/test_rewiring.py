@@ -6,11 +6,11 @@ from attrs import define, evolve, field
 
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.testing.bench import FLOWS, is_frame
-from mmids_trio.testing.footage import Footage, legality
 from mmids_trio.workflow.plan import changed_segment
 from mmids_trio.workflow.replay import Ledger
 from mmids_trio.workflow.rewiring import Node, rewire
+from tests.support.bench import FLOWS, is_frame
+from tests.support.footage import Footage, legality
 
 KINDS: Mapping[str, Flow] = {"s": FLOWS["source"], "p": FLOWS["recorder"], "t": FLOWS["replacer"]}
 

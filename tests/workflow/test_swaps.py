@@ -8,11 +8,11 @@ from structlog.typing import EventDict
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
-from mmids_trio.testing.bench import SLOWNESS
-from mmids_trio.testing.footage import Footage, legality
-from mmids_trio.testing.stage import Stage
 from mmids_trio.workflow.chain import SETTLE_SECONDS
 from mmids_trio.workflow.links import INBOX_BATCHES
+from tests.support.bench import SLOWNESS
+from tests.support.footage import Footage, legality
+from tests.support.stage import Stage
 
 SOURCE, A, B, C = "source:s", "recorder:a", "recorder:b", "recorder:c"
 

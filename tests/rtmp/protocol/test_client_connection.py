@@ -33,7 +33,7 @@ from mmids_trio.rtmp.protocol.events import (
 )
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
-from mmids_trio.testing.rtmp import PLAIN_HANDSHAKE, command, message, zeros
+from tests.support.rtmp import PLAIN_HANDSHAKE, command, message, zeros
 
 Split = Callable[[bytes], list[bytes]]
 AUDIO, VIDEO = 8, 9

@@ -26,7 +26,7 @@ from mmids_trio.rtmp.protocol.requests import (
     publish_request,
 )
 from mmids_trio.rtmp.protocol.server_replies import connect_accepted
-from mmids_trio.testing.rtmp import describe
+from tests.support.rtmp import describe
 
 
 def connect(properties: object) -> ConnectRequest:

@@ -17,7 +17,7 @@ from mmids_trio.rtmp.protocol.events import (
 )
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
 from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
-from mmids_trio.testing.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, message, zeros
+from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, message, zeros
 
 CREATE = command("createStream", 2, None)
 PUBLISH = command("publish", 0, None, "key", "live", stream=1)

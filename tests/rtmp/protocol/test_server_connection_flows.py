@@ -5,7 +5,7 @@ from attrs import define
 
 from mmids_trio.rtmp.protocol.events import Connected, Event, PlayEnded, PlayRequested, PublishEnded, PublishRequested
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
-from mmids_trio.testing.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, message
+from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, message
 
 CONNECT_ANSWER = [
     "WindowAcknowledgementSize 2500000",

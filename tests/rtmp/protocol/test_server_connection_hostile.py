@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.protocol.events import PlayRequested, PublishRequested
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
-from mmids_trio.testing.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, message, zeros
+from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, message, zeros
 
 SESSIONS = [path.read_bytes() for path in sorted((Path(__file__).parent / "sessions").glob("*.bin"))]
 MEBIBYTE = 1024 * 1024

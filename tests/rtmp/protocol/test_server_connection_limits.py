@@ -8,7 +8,7 @@ from mmids_trio.rtmp.protocol.acknowledgements import ReceivedBytes
 from mmids_trio.rtmp.protocol.events import PongReceived
 from mmids_trio.rtmp.protocol.limits import MAX_BYTES_BEFORE_CONNECT
 from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
-from mmids_trio.testing.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, describe, message, zeros
+from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, describe, message, zeros
 
 VIDEO_OF_1000 = message(9, bytes(1000), stream=1)
 

@@ -14,7 +14,7 @@ from mmids_trio.rtmp.protocol.events import (
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.message_streams import MAX_EARLY_MEDIA
 from mmids_trio.rtmp.protocol.requests import PublishRequest
-from mmids_trio.testing.rtmp import ScriptedClient, command, message
+from tests.support.rtmp import ScriptedClient, command, message
 
 AUDIO, VIDEO, AGGREGATE, DATA_AMF3, DATA = 8, 9, 22, 15, 18
 

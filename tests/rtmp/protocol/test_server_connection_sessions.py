@@ -18,7 +18,7 @@ from mmids_trio.rtmp.protocol.events import (
 )
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
-from mmids_trio.testing.rtmp import zeros
+from tests.support.rtmp import zeros
 
 SESSIONS = Path(__file__).parent / "sessions"
 SIZES = [1, 13, 1024, 4096]

@@ -12,7 +12,7 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from mmids_trio.testing.processes import HANG_SECONDS, Child, start
+from tests.support.processes import HANG_SECONDS, Child, start
 
 _STATUS = re.compile(r"\n(\d{3})$")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 from attrs import define, frozen
 
-from mmids_trio.testing.processes import Child, start
+from tests.support.processes import Child, start
 
 GOP_FRAMES = 30
 """From key frame to key frame: one second."""

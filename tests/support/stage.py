@@ -2,10 +2,10 @@
 
 from attrs import define
 
-from mmids_trio.testing.bench import Bench, definition
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.status import Outcome, OutcomeKind
+from tests.support.bench import Bench, definition
 
 
 @define

@@ -1,0 +1,12 @@
+"""What holds for all tests: real processes come last, and Hypothesis does not judge by the clock."""
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with real processes come last, in their order: what is wrong in a unit shows in its own tests first."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)

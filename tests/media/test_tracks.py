@@ -1,0 +1,43 @@
+"""One sequence header a track: plain packets have one track a kind, multitrack packets name theirs."""
+
+import pytest
+
+from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
+from mmids_trio.media.tracks import MAX_TRACKS, TrackKey, remember_header, track_of
+
+VIDEO, AUDIO = MediaKind.VIDEO, MediaKind.AUDIO
+
+
+def header(kind: MediaKind, data: bytes) -> MediaPacket:
+    return MediaPacket(StreamId("x"), kind, 0, data, is_sequence_header=True)
+
+
+@pytest.mark.parametrize(
+    ("packet", "track"),
+    [
+        (header(VIDEO, b"\x17\x00\x00\x00\x00"), (VIDEO, b"")),
+        (header(AUDIO, b"\xaf\x00"), (AUDIO, b"")),
+        (header(VIDEO, b""), (VIDEO, b"")),
+        (header(VIDEO, b"\x96\x00avc1\x02rest"), (VIDEO, b"avc1\x02")),
+        (header(AUDIO, b"\x95\x00mp4a\x03rest"), (AUDIO, b"mp4a\x03")),
+    ],
+)
+def test_a_track_is_a_kind_and_what_a_multitrack_packet_says(packet: MediaPacket, track: TrackKey) -> None:
+    assert track_of(packet) == track
+
+
+def test_a_header_takes_the_place_of_its_tracks_last_one_only() -> None:
+    headers: dict[TrackKey, MediaPacket] = {}
+    first, second = header(VIDEO, b"\x96\x00avc1\x00a"), header(VIDEO, b"\x96\x00avc1\x01b")
+    assert remember_header(headers, first) is None
+    assert remember_header(headers, second) is None
+    changed = header(VIDEO, b"\x96\x00avc1\x00c")
+    assert remember_header(headers, changed) is first
+    assert list(headers.values()) == [changed, second]
+
+
+def test_more_tracks_than_any_encoder_has_are_not_remembered() -> None:
+    headers: dict[TrackKey, MediaPacket] = {}
+    for number in range(MAX_TRACKS + 5):
+        remember_header(headers, header(VIDEO, b"\x96\x00avc1" + bytes([number])))
+    assert len(headers) == MAX_TRACKS
