@@ -1,5 +1,6 @@
 """The whole server, put together; what is made here and handed on is all the wiring that there is."""
 
+import resource
 from collections.abc import Sequence
 from functools import partial
 
@@ -25,6 +26,9 @@ log = structlog.get_logger()
 STOP_SECONDS = 4.5
 """What an orderly stop may take before everything left is cancelled; operators are promised 5 s."""
 
+RESERVED_FILES = 100
+"""Descriptors that RTMP clients leave to the API, to logs and to child processes."""
+
 ORDER_SECONDS = 1.0
 """How long a workflow at the start of the server is waited for before the next one is started beside it."""
 
@@ -48,7 +52,10 @@ class Server:
 
     def __attrs_post_init__(self) -> None:
         self.rtmp = RtmpServer(
-            self.network, host=self.settings.rtmp_host, publisher_timeout=self.settings.publisher_timeout
+            self.network,
+            host=self.settings.rtmp_host,
+            publisher_timeout=self.settings.publisher_timeout,
+            max_connections=_connections_that_leave_files(),
         )
         self.steps = built_in_steps(self.rtmp, *self.more_steps)
         self.workflows = WorkflowManager(self.steps)
@@ -124,3 +131,9 @@ class Server:
         listeners = await bind(self.settings.http_api_host, self.settings.http_api_port)
         self.api_port = port_of(listeners)
         return listeners
+
+
+def _connections_that_leave_files() -> int:
+    """RTMP connections that the process may have: the descriptors it is allowed, without `RESERVED_FILES` (or half)."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(allowed - RESERVED_FILES, allowed // 2)

@@ -78,6 +78,7 @@ def configure(*, level: int, directory: Path | None, console: TextIO) -> Iterato
         for handler in handlers:
             undo.callback(handler.close)
         _attach(handlers, level, undo)
+        _quieten_accept_loops(undo)
         _point_structlog_at_logging(shared, level, undo)
         yield
 
@@ -159,6 +160,13 @@ def _file_handler(directory: Path, shared: list[Processor]) -> logging.Handler:
         ) from error
     handler.setFormatter(_formatter(shared, structlog.processors.JSONRenderer()))
     return handler
+
+
+def _quieten_accept_loops(undo: ExitStack) -> None:
+    """trio writes a traceback ten times a second where there are no descriptors left; the RTMP ports say so once."""
+    accepting = logging.getLogger("trio.serve_listeners")
+    undo.callback(accepting.setLevel, accepting.level)
+    accepting.setLevel(logging.CRITICAL)
 
 
 def _attach(handlers: list[logging.Handler], level: int, undo: ExitStack) -> None:

@@ -23,6 +23,7 @@ from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.status import OutcomeKind
 
 LIVE = """
@@ -219,3 +220,11 @@ async def test_a_harness_fails_where_a_workflow_does_not_come_up(autojump_clock:
     with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
         await h.__aenter__()
     h.assert_quiet()
+
+
+async def test_a_server_that_is_being_stopped_takes_no_changes(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        await h.server.workflows.stop_all()
+        with pytest.raises(Stopping):
+            h.apply("workflow late {\n rtmp_receive rtmp_app=late stream_key=*\n}\n")
+        assert h.server.workflows.names() == []

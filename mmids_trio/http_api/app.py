@@ -27,6 +27,7 @@ from mmids_trio.http_api.put import BadRequest, PutOptions, check_content_type, 
 from mmids_trio.http_api.safety import refusal
 from mmids_trio.http_api.schemas import Json, error_json, names_json, plan_json, workflow_json
 from mmids_trio.http_api.tracing import Tracing
+from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -159,6 +160,10 @@ def _add_error_handlers(app: QuartTrio) -> None:
     @app.errorhandler(MmidsError)
     async def bad_request(error: Exception) -> Response:
         return _error(400, str(error))
+
+    @app.errorhandler(Stopping)
+    async def stopping(error: Stopping) -> Response:
+        return _error(503, str(error))
 
     @app.errorhandler(HTTPException)
     async def http_error(error: HTTPException) -> Response:

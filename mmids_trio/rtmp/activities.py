@@ -74,17 +74,28 @@ class Activities:
 
     # Media.
 
-    async def take(self, events: list[said.Event], nursery: trio.Nursery) -> None:
-        """Act on what the client said; media of one read goes on as one batch. Approvals run in `nursery`."""
+    @property
+    def log(self) -> structlog.typing.FilteringBoundLogger:
+        """For lines about the client: they name the step that served it last, if one did."""
+        return next(reversed(self._logs.values()), log)
+
+    async def take(self, events: list[said.Event], nursery: trio.Nursery) -> bool:
+        """Act on what the client said; media of one read goes on as one batch. Approvals run in `nursery`.
+
+        Returns whether there was any media.
+        """
         media: MediaByStream = {}
+        has_media = False
         for event in events:
             if isinstance(event, (said.MediaReceived, said.MetadataReceived, said.DataReceived)):
                 if publication := self._publications.get(event.stream):
+                    has_media = True
                     media.setdefault(event.stream, []).extend(media_events(publication.stream_id, event))
             else:
                 await self._hand_on(media)
                 self._act(event, nursery)
         await self._hand_on(media)
+        return has_media
 
     async def _hand_on(self, media: MediaByStream) -> None:
         for stream, events in media.items():
@@ -194,6 +205,7 @@ class Activities:
 
     async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:
         endpoint = await admit(self.directory, role, self.port, request, self.peer_host)
+        await trio.lowlevel.checkpoint_if_cancelled()  # withdrawn: what follows would undo its successor's work
         self._leave(request.stream)
         self._endpoints[request.stream] = endpoint
         owner = endpoint.owner
@@ -208,6 +220,7 @@ class Activities:
         else:
             said_so = self.connection.refuse_play(request, refusal.code, str(refusal))
         if said_so:
+            self._leave(request.stream)  # a step that ends need not wait for who only reads why it may not
             self.on_refusal(str(refusal))
 
     def _reply(self) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 
 import structlog
 import trio
 from attrs import define, field
 
 from mmids_trio.errors import StepError
+from mmids_trio.rtmp.crowd import Crowd
 from mmids_trio.rtmp.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
 from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.rtmp.session import Session, name_of
@@ -43,13 +45,22 @@ class _Commitment:
 class RtmpServer:
     """Opens a port with the first registration on it and closes it with the last.
 
-    `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.
+    `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
+    together; more are closed at once, so that there are files left for everything else.
     """
 
-    def __init__(self, network: Network, *, host: str | None = None, publisher_timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        host: str | None = None,
+        publisher_timeout: float = 30.0,
+        max_connections: float = inf,
+    ) -> None:
         self._network = network
         self._host = host
         self._publisher_timeout = publisher_timeout
+        self._crowd = Crowd(max_connections)
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
@@ -130,7 +141,10 @@ class RtmpServer:
                 async with trio.open_nursery() as nursery:
                     while True:
                         transport = await port.listener.accept()
-                        nursery.start_soon(self._serve_client, transport, port.number)
+                        if self._crowd.enter():
+                            nursery.start_soon(self._serve_client, transport, port.number)
+                        else:
+                            transport.close()
         finally:
             port.listener.close()
             port.ended.set()
@@ -142,6 +156,8 @@ class RtmpServer:
             await Session(transport, port, self, self._publisher_timeout).run()
         except* Exception:
             log.exception("connection crashed")
+        finally:
+            self._crowd.leave()
 
     async def _close_if_unused(self, number: int) -> None:
         port = self._ports.get(number)

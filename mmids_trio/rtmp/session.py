@@ -33,6 +33,9 @@ IDLE_SECONDS = 30.0
 PING_SECONDS = 30.0
 """Silence after which a watcher is pinged; nginx-rtmp does so after 60, and some routers forget after that."""
 
+MAX_UNANSWERED_PINGS = 2
+"""Pings without any answer after which a watcher that gets no media is given up; nginx-rtmp waits for 30 s as well."""
+
 GOODBYE_SECONDS = 1.0
 """What the last bytes to a client may take, and how long a refused one may read them before the close."""
 
@@ -61,7 +64,9 @@ class Session:
     _patience: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     """Around the wait for the next bytes; what the client does decides how long that may take."""
     _quiet_since: float = field(factory=trio.current_time, init=False)
-    """When the wait for the next bytes began, or the last ping went out."""
+    """When the wait for the next bytes (of media, from a publisher) began, or the last ping went out."""
+    _unanswered_pings: int = field(default=0, init=False)
+    _sent_at_ping: int = field(default=0, init=False)
     _lingers: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -93,6 +98,7 @@ class Session:
             finally:
                 self.transport.close()
                 self._activities.detach()
+                self._connection.forget()  # not when the garbage of this circle of objects is collected some day
 
     def dismiss(self) -> None:
         """Disconnect the client because what it uses ends. Synchronous."""
@@ -111,7 +117,7 @@ class Session:
     def _end(self, reason: str) -> None:
         if not self._life.cancel_called:
             # Named here as well, since the task that dismisses a client is not the client's own.
-            log.info("connection closes", connection=name_of(self.transport), reason=reason)
+            self._activities.log.info("connection closes", connection=name_of(self.transport), reason=reason)
             self._life.cancel()
 
     # Sending.
@@ -139,8 +145,11 @@ class Session:
         """Until the client leaves or has to."""
         try:
             while data := await self._receive():
-                await self._activities.take(self._connection.receive(data), nursery)
+                self._unanswered_pings = 0
+                has_media = await self._activities.take(self._connection.receive(data), nursery)
                 self._reply()
+                if has_media or self._connection.is_within_message or not self._activities.is_publishing:
+                    self._quiet_since = trio.current_time()
         except ProtocolError as error:
             self._end(f"protocol error: {error}")
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -152,7 +161,6 @@ class Session:
         Only waiting here counts as silence of the client: not the time before, in which its media waited for the
         workflow.  Bytes that came in time count however late we get to read them, when the machine stood still, say.
         """
-        self._quiet_since = trio.current_time()
         while True:
             with trio.CancelScope(deadline=self._deadline()) as self._patience:
                 return await self.transport.receive_some(READ_SIZE)
@@ -181,9 +189,18 @@ class Session:
             return f"it neither published nor played for {IDLE_SECONDS:.0f} seconds"
         if self._activities.is_publishing:
             return f"the publisher was silent for {self.publisher_timeout:.0f} seconds"
+        return self._ping()
+
+    def _ping(self) -> str | None:
+        """Ask a watcher whether it is there; why the connection ends where it has not answered for too long."""
+        takes_media = self._output.counters.bytes_sent > self._sent_at_ping
+        if self._unanswered_pings >= MAX_UNANSWERED_PINGS and not takes_media:
+            return f"no answer to {MAX_UNANSWERED_PINGS} pings"
+        self._unanswered_pings += 1
         self._quiet_since = trio.current_time()
         self._connection.ping(int(self._quiet_since * 1000))
         self._reply()
+        self._sent_at_ping = self._output.counters.bytes_sent
         return None
 
     def _refusal_of_connect(self, request: ConnectRequest) -> str | None:

@@ -12,7 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import structlog
 import trio
+
+log = structlog.get_logger()
 
 ACCEPT_BACKLOG = 1024
 """Connections that may wait for `accept`: a thousand players come back at once after a restart."""
@@ -157,6 +160,7 @@ class SocketListener:
     def __init__(self, sockets: Sequence[socket.socket]) -> None:
         self._sockets = list(sockets)
         self.port: int = self._sockets[0].getsockname()[1]
+        self._is_starved = False
 
     async def accept(self) -> SocketTransport:
         """See `Listener`. Outlives peers that vanish in between, and times without a free file descriptor."""
@@ -167,8 +171,12 @@ class SocketListener:
             except OSError as error:
                 if error.errno not in CAPACITY_ERRNOS:
                     raise
+                if not self._is_starved:
+                    log.warning("connections cannot be accepted for now", port=self.port, reason=error.strerror)
+                self._is_starved = True
                 await trio.sleep(ACCEPT_RETRY_SECONDS)
                 continue
+            self._is_starved = False
             if transport is not None:
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return transport

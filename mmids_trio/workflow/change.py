@@ -4,7 +4,12 @@ import trio
 from attrs import define, field
 
 from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.errors import MmidsError
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
+
+
+class Stopping(MmidsError):
+    """The server is being stopped and takes no changes any more."""
 
 
 @define(eq=False)

@@ -7,7 +7,7 @@ import structlog
 import trio
 
 from mmids_trio.definitions import WorkflowDefinition
-from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.change import Change, Stopping
 from mmids_trio.workflow.plan import make_plan, view
 from mmids_trio.workflow.runtime import StepFactories, Workflow
 from mmids_trio.workflow.status import PlanView, WorkflowStatus
@@ -29,6 +29,7 @@ class WorkflowManager:
         self._steps = steps
         self._nursery: trio.Nursery
         self._workflows: dict[str, Workflow] = {}
+        self._is_stopping = False
         self._ending: dict[str, list[Workflow]] = {}
         """Workflows that are not listed any more but have not quite ended; their successors wait for them."""
 
@@ -61,8 +62,11 @@ class WorkflowManager:
     def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> Change:
         """Start or update the workflow of that name with a validated definition.
 
-        Returns at once; the change belongs to the workflow's task and goes on whoever waits for it.
+        Returns at once; the change belongs to the workflow's task and goes on whoever waits for it.  Raises `Stopping`
+        after `stop_all`.
         """
+        if self._is_stopping:
+            raise Stopping("the server is being stopped")
         workflow = self._workflows.get(definition.name) or self._create(definition.name)
         return workflow.submit(definition, rollback=rollback)
 
@@ -93,7 +97,8 @@ class WorkflowManager:
             await ending.ended.wait()
 
     async def stop_all(self) -> None:
-        """Stop every workflow, side by side."""
+        """Stop every workflow, side by side, and start none any more."""
+        self._is_stopping = True
         async with trio.open_nursery() as nursery:
             for name in {*self._workflows, *self._ending}:
                 nursery.start_soon(self.stop, name)

@@ -92,6 +92,45 @@ async def test_a_client_that_chats_but_does_nothing_is_idle(autojump_clock: Mock
     assert closings() == ["it neither published nor played for 30 seconds"]
 
 
+async def test_a_publisher_that_sends_anything_but_media_is_silent(
+    autojump_clock: MockClock, closings: Closings
+) -> None:
+    async with live() as h:
+        client = await h.publish("key", generate_stream(seconds=1))
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.read_until_closed)
+            while not client.is_disconnected:
+                client.connection.ping(1)
+                client.transport.send_nowait(client.connection.data_to_send())
+                await trio.sleep(0.9)
+        assert trio.current_time() - began == pytest.approx(30, abs=1)
+    assert closings() == ["the publisher was silent for 30 seconds"]
+
+
+async def test_a_watcher_without_media_that_answers_no_ping_is_given_up(
+    autojump_clock: MockClock, closings: Closings
+) -> None:
+    async with live() as h:
+        await h.watch("key")
+        await trio.sleep(89)
+        assert closings() == []
+        await trio.sleep(2)
+        assert closings() == ["no answer to 2 pings"]
+
+
+async def test_a_watcher_that_takes_media_need_not_answer_pings(autojump_clock: MockClock, closings: Closings) -> None:
+    async with live() as h:
+        publisher = await h.publish("key")
+        watcher = await h.watch("key")
+        for second in range(300):
+            await publisher.send(generate_stream(seconds=1, start_timestamp=second * 1000))
+            with trio.move_on_after(1):
+                while await watcher.transport.receive_some(100_000):  # takes everything and says nothing
+                    pass
+        assert closings() == []
+
+
 @pytest.mark.parametrize(
     ("settings", "timeout"), [("", 30), ("publisher_timeout 5", 5), ("publisher_timeout 300", 300)]
 )

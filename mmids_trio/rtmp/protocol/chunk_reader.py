@@ -33,12 +33,14 @@ _LONGEST_RUN = 256  # chunks looked at in one go; bounds what is in vain when me
 class ChunkReader:
     """The receiving direction of one connection, from the first byte after the handshake.
 
-    Holds received bytes only, never what a header merely announces, and at most `MAX_BUFFERED` of them.
+    Holds received bytes only, never what a header merely announces, and at most `max_buffered` of them.
     """
 
     def __init__(self) -> None:
         self.chunk_size = DEFAULT_CHUNK_SIZE
         """Largest chunk payload in bytes, as the peer announced it last."""
+        self.max_buffered = MAX_BUFFERED
+        """Largest number of bytes of unfinished messages that is held."""
         self.dropped_messages = 0
         """Unfinished messages that the peer gave up by beginning another one on their chunk stream."""
         self._buffer = bytearray()
@@ -59,9 +61,14 @@ class ChunkReader:
         while (end := self._read_chunk(offset, messages)) > offset:
             offset = end
         del buffer[:offset]
-        if self._unfinished + len(buffer) > MAX_BUFFERED:
-            raise ProtocolError(f"more than {MAX_BUFFERED} bytes of unfinished messages")
+        if self.unfinished > self.max_buffered:
+            raise ProtocolError(f"more than {self.max_buffered} bytes of unfinished messages")
         return messages
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes that are held of messages that are not complete."""
+        return self._unfinished + len(self._buffer)
 
     def _read_chunk(self, offset: int, messages: list[Message]) -> int:
         """Read the chunk at `offset` and those that directly continue it.

@@ -35,6 +35,9 @@ MAX_BUFFERED = 32 * 1024 * 1024
 """Bytes of unfinished messages on one connection: a largest message under way, and as much again for
 what interleaves with it. Without it, every chunk stream could hold a largest message."""
 
+MAX_BUFFERED_BEFORE_PUBLISH = 2 * MAX_DATA
+"""The same for a client that was not let in as a publisher (yet): commands, and the beginning of impatient media."""
+
 MAX_AMF_DEPTH = 16
 """Objects and arrays within each other in one AMF0 value. `onMetaData` with a key frame index has 3."""
 

@@ -82,6 +82,7 @@ class ServerConnection:
         self._handshake = ServerHandshake(random)
         self._refusal = refusal
         self._reader = ChunkReader()
+        self._reader.max_buffered = limits.MAX_BUFFERED_BEFORE_PUBLISH
         self._received = ReceivedBytes()
         self._bytes_before_connect = 0
         self._outgoing = Outgoing()
@@ -145,7 +146,18 @@ class ServerConnection:
         stream = self._streams.find(request.stream)
         if stream is not None:
             self._media.release(stream)
+        self._reader.max_buffered = limits.MAX_BUFFERED
         return True
+
+    @property
+    def is_within_message(self) -> bool:
+        """Whether a message of the client is under way."""
+        return self._reader.unfinished > 0
+
+    def forget(self) -> None:
+        """Let go of all that is held for the client, who is gone; the connection is of no use any more."""
+        self._reader = ChunkReader()
+        self._outgoing.take()
 
     def refuse_publish(
         self,

@@ -130,3 +130,14 @@ def test_bytes_are_held_once_even_with_the_smallest_chunks(reference_writer: Cal
     finally:
         tracemalloc.stop()
     assert 49_000 < held < 150_000
+
+
+def test_a_limit_can_be_raised_for_who_is_trusted_with_more() -> None:
+    reader = ChunkReader()
+    reader.max_buffered = 1000
+    begun = bytes([4, 0, 0, 0, 0, 255, 255, 9, 1, 0, 0, 0]) + bytes(128)
+    reader.receive(begun)
+    assert reader.unfinished == 128
+    rest = (b"\xc4" + bytes(128)) * 10
+    with pytest.raises(ProtocolError, match="more than 1000 bytes"):
+        reader.receive(rest)
