@@ -12,7 +12,7 @@ from attrs import Factory, define, field
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.rtmp.prologue import Prologue
 from mmids_trio.rtmp.rendering import MESSAGE_STREAM, Rendering, RtmpRendering
-from mmids_trio.rtmp.stream_log import Entry, StreamLog
+from mmids_trio.rtmp.stream_log import Entry, StampedPreface, StreamLog
 from mmids_trio.rtmp.timeline import ChannelTimeline
 from mmids_trio.rtmp.watcher import Watcher
 from mmids_trio.rtmp.watching import MAX_SEND, JoinPoint, WatcherCounters, WatcherEnd
@@ -39,9 +39,13 @@ class Pace:
 
 @define
 class ChannelCounters(WatcherCounters):
-    """Sums over all watchers that a channel has had; `disconnects`: those given up because they were too slow."""
+    """Sums over all watchers that a channel has had; `disconnects`: those given up because they were too slow.
+
+    `refused_headers`: sequence headers of its streams that were too large to keep for newcomers.
+    """
 
     disconnects: int = 0
+    refused_headers: int = 0
 
 
 @define(eq=False)
@@ -92,7 +96,8 @@ class Channel:
 
     def counters(self) -> ChannelCounters:
         """Sums over all watchers, those who have left included."""
-        total = ChannelCounters(disconnects=self._departed.disconnects)
+        refused = self._departed.refused_headers + self._prologue.refused_headers
+        total = ChannelCounters(disconnects=self._departed.disconnects, refused_headers=refused)
         total.add(self._departed)
         for watcher in self._watchers:
             total.add(watcher.counters)
@@ -106,11 +111,11 @@ class Channel:
         if position is None:
             return None
         entry = self.log.entry(position)
-        return JoinPoint(position, entry.prologue if entry.is_key_frame else self._prologue.entries())
+        return JoinPoint(position, entry.preface if entry.is_key_frame else self._prologue.preface())
 
-    def prologue(self) -> tuple[Entry, ...]:
+    def preface(self) -> StampedPreface | None:
         """See `Source`."""
-        return self._prologue.entries() if self._is_open else ()
+        return self._prologue.preface() if self._is_open else None
 
     def caught_up(self) -> None:
         """See `Source`. Between two streams no pass comes to forget what nobody needs any more."""
@@ -125,6 +130,7 @@ class Channel:
             self.stream_ended()
         self._is_live, self._is_open, self._has_key_frame = True, False, False
         self._timeline.stream_started()
+        self._departed.refused_headers += self._prologue.refused_headers
         self._prologue = Prologue(self.rendering, self._timeline)
         self.log.begin_stream()
 
@@ -178,8 +184,8 @@ class Channel:
         if packet.kind is not MediaKind.VIDEO or not packet.is_key_frame:
             self.log.append(Entry(data, packet.kind, timestamp))
             return
-        entries = self._prologue.entries()
-        self.log.append(Entry(data, packet.kind, timestamp, True, entries, self._headers_since))
+        preface = self._prologue.preface()
+        self.log.append(Entry(data, packet.kind, timestamp, True, preface, self._headers_since))
         for watcher in self._watchers:
             watcher.key_frame_arrived(self.log.end_index - 1)
 
@@ -191,9 +197,9 @@ class Channel:
     def _open(self, timestamp: int) -> None:
         """Announce the stream with what is known of it."""
         self._is_open = True
-        self._headers_since = self.log.end_index
         self.log.append(Entry(self.rendering.stream_begin(), None, timestamp))
-        for entry in self._prologue.entries():
+        for entry in self._prologue.preface().entries():
+            self._headers_since = self.log.end_index
             self.log.append(entry)
 
     # The pass.

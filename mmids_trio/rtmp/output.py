@@ -4,6 +4,7 @@ Apart from the watcher, which adds a position in a log, because what is bounded 
 connection: replies that nobody reads, and a socket that takes nothing.
 """
 
+from collections import deque
 from collections.abc import Callable
 
 import trio
@@ -32,7 +33,7 @@ class Output:
     end: WatcherEnd | None = field(default=None, init=False)
     """Set once the connection has to be closed; nothing is sent from then on."""
     counters: WatcherCounters = field(factory=WatcherCounters, init=False)
-    _queue: list[bytes | memoryview] = field(factory=list, init=False)
+    _queue: deque[bytes | memoryview] = field(factory=deque, init=False)
     _queued_replies: int = field(default=0, init=False)
     _wakeup: trio.Event | None = field(default=None, init=False)
     _wait_scope: trio.CancelScope | None = field(default=None, init=False)
@@ -158,7 +159,7 @@ class Output:
         data = self._queue[0]
         sent = self._send_some(data)
         if sent == len(data):
-            del self._queue[0]
+            self._queue.popleft()
         elif sent:
             self._queue[0] = memoryview(data)[sent:]
         if not self._queue:

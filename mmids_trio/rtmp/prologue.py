@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from attrs import Factory, define
 
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.media.tracks import TrackKey, remember_header
+from mmids_trio.media.tracks import TrackKey, remember_header, track_of
 from mmids_trio.rtmp.rendering import Rendering, minimal_metadata
-from mmids_trio.rtmp.stream_log import Entry
+from mmids_trio.rtmp.stream_log import Entry, Preface, StampedPreface
 from mmids_trio.rtmp.timeline import ChannelTimeline
 
 METADATA_TIMESTAMP = 0
@@ -20,13 +20,17 @@ METADATA_TIMESTAMP = 0
 
 @define(eq=False)
 class Prologue:
-    """Collects metadata and sequence headers of one stream, and renders them as of now."""
+    """Collects metadata and sequence headers of one stream, and makes one preface of them until they change."""
 
     rendering: Rendering
     timeline: ChannelTimeline
+    refused_headers: int = 0
+    """Sequence headers beyond the limits of `media.tracks`, which newcomers do not get."""
     _values: Mapping[str, object] | None = None
     _headers: dict[TrackKey, MediaPacket] = Factory(dict)
-    _samples: dict[MediaKind, MediaPacket] = Factory(dict)
+    _tracks: dict[MediaKind, dict[str, object]] = Factory(dict)
+    """What made-up metadata says of each kind; not the packets that show it, which may be large."""
+    _preface: Preface | None = None
 
     @property
     def has_metadata(self) -> bool:
@@ -37,34 +41,49 @@ class Prologue:
         """Remember metadata; whether that changes anything."""
         changed = values != self._values
         self._values = values
-        return changed
+        return self._note(changed)
 
     def set_header(self, packet: MediaPacket) -> bool:
         """Remember a sequence header in place of its track's last one; whether that changes anything."""
-        known = remember_header(self._headers, packet)
-        return known is None or known.data != packet.data
+        known = self._headers.get(track_of(packet))
+        if not remember_header(self._headers, packet):
+            self.refused_headers += 1
+            return self._note(known is not None)
+        return self._note(known is None or known.data != packet.data)
 
     def note_track(self, packet: MediaPacket) -> bool:
         """Remember which codec a kind of media has; whether metadata made up from that changes."""
-        known = self._samples.get(packet.kind)
+        known = self._tracks.get(packet.kind)
         if known is not None and not packet.is_sequence_header:
             return False
         if packet.kind is MediaKind.OTHER:
             return False
-        before = minimal_metadata(self._samples)
-        self._samples[packet.kind] = packet
-        return not self.has_metadata and minimal_metadata(self._samples) != before
+        track = self._tracks[packet.kind] = minimal_metadata({packet.kind: packet})
+        return self._note(not self.has_metadata and track != known)
 
     def metadata_entry(self) -> Entry:
         """The source's metadata, or what can be said without."""
-        values = minimal_metadata(self._samples) if self._values is None else self._values
-        return Entry(self.rendering.metadata(values, METADATA_TIMESTAMP), MediaKind.OTHER, self.timeline.newest)
+        return Entry(self._shared().metadata, MediaKind.OTHER, self.timeline.newest)
 
-    def entries(self) -> tuple[Entry, ...]:
+    def preface(self) -> StampedPreface:
         """Metadata, then video headers, then audio headers, with timestamps that follow the last frames."""
-        headers = sorted(self._headers.values(), key=lambda header: header.kind is MediaKind.AUDIO)
-        return (self.metadata_entry(), *(self._header_entry(header) for header in headers))
+        shared = self._shared()
+        return StampedPreface(shared, self.timeline.newest, tuple(map(self.timeline.now, shared.headers)))
 
-    def _header_entry(self, header: MediaPacket) -> Entry:
-        timestamp = self.timeline.now(header)
-        return Entry(self.rendering.packet(header, timestamp), header.kind, timestamp)
+    def _note(self, changed: bool) -> bool:
+        if changed:
+            self._preface = None
+        return changed
+
+    def _shared(self) -> Preface:
+        if self._preface is None:
+            headers = sorted(self._headers.values(), key=lambda header: header.kind is MediaKind.AUDIO)
+            metadata = self.rendering.metadata(self._metadata(), METADATA_TIMESTAMP)
+            self._preface = Preface(metadata, tuple(headers), self.rendering.packet)
+        return self._preface
+
+    def _metadata(self) -> Mapping[str, object]:
+        if self._values is not None:
+            return self._values
+        nothing: dict[str, object] = {}
+        return self._tracks.get(MediaKind.VIDEO, nothing) | self._tracks.get(MediaKind.AUDIO, nothing)

@@ -5,7 +5,7 @@ key of its application.  A change to a workflow may *reserve* what a step that g
 holder keeps serving until the reservation is committed.  Pure: no sockets, no tasks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.errors import RegistrationConflict
 from mmids_trio.rtmp.addresses import AddressRules
+from mmids_trio.rtmp.protocol.requests import normalise_app
 
 ANY_KEY = "*"
 """The stream key that stands for all of an application's."""
@@ -37,27 +38,27 @@ class Owner:
     step_id: str
 
 
+def _bare(app: str) -> str:
+    bare, _query = normalise_app(app)
+    return bare
+
+
 @frozen
 class Registration:
-    """What a step wants to serve. `key` is exact or `ANY_KEY`; `tls` makes it RTMPS, for the whole port."""
+    """What a step wants to serve. `key` is exact or `ANY_KEY`; `tls` makes it RTMPS, for the whole port.
+
+    `app` becomes bare, as a client's does: no slashes around it, no `/_definst_`, no query.
+    """
 
     role: Role
     port: int
-    app: str
+    app: str = field(converter=_bare)
     key: str
     tls: bool = False
     rules: AddressRules = field(factory=AddressRules)
 
     def __str__(self) -> str:
         return f"port {self.port}, application '{self.app}', stream key '{self.key}' for {self.role.value}"
-
-    def covers(self, key: str) -> bool:
-        """Whether a client that asks for `key` is meant."""
-        return self.key in (ANY_KEY, key)
-
-    def overlaps(self, other: "Registration") -> bool:
-        """Whether both cannot stand together (given the same role, port and application)."""
-        return self.key == other.key or ANY_KEY in (self.key, other.key)
 
 
 @define(eq=False)
@@ -82,7 +83,8 @@ class Registrations(Generic[Endpoint]):
     """All claims of a server."""
 
     def __init__(self) -> None:
-        self._claims: dict[_Place, _Claims[Endpoint]] = {}
+        self._claims: dict[_Place, dict[str, _Claims[Endpoint]]] = {}
+        """By place, then by key: thousands of keys of one application cost no more than one."""
         self._ports: dict[int, _Claims[Endpoint]] = {}
 
     def reserve(
@@ -100,44 +102,61 @@ class Registrations(Generic[Endpoint]):
         neighbour = next(iter(self._ports.get(registration.port, ())), None)  # all of a port agree on TLS
         if neighbour is not None and neighbour.registration.tls != registration.tls:
             raise RegistrationConflict(_mixed_port(registration, neighbour))
-        place = _place(registration)
-        for claim in self._claims.get(place, ()):
-            if registration.overlaps(claim.registration) and not _gives_way(claim, is_leaving):
+        for claim in self._overlapping(registration):
+            if not _gives_way(claim, is_leaving):
                 raise RegistrationConflict(
                     f"{registration} is taken by workflow '{claim.owner.workflow}' (step id {claim.owner.step_id}"
                     f", stream key '{claim.registration.key}')"
                 )
         granted = Claim(registration, owner, endpoint)
-        self._claims.setdefault(place, {})[granted] = None
+        keys = self._claims.setdefault(_place(registration), {})
+        keys.setdefault(registration.key, {})[granted] = None
         self._ports.setdefault(registration.port, {})[granted] = None
         return granted
 
     def commit(self, claim: Claim[Endpoint]) -> None:
         """Make a reservation the claim: whoever held what it overlaps has lost it."""
-        for other in list(self._claims.get(_place(claim.registration), ())):
-            if other is not claim and other.committed and claim.registration.overlaps(other.registration):
+        for other in list(self._overlapping(claim.registration)):
+            if other is not claim and other.committed:
                 self.release(other)
         claim.committed = True
         _settle(claim)
 
     def release(self, claim: Claim[Endpoint]) -> None:
         """Give a claim or a reservation up. Repeating it does nothing."""
-        place = _place(claim.registration)
-        if claim not in self._claims.get(place, ()):
+        place, key = _place(claim.registration), claim.registration.key
+        keys = self._claims.get(place, {})
+        if claim not in keys.get(key, ()):
             return
-        _remove(self._claims, place, claim)
+        _remove(keys, key, claim)
+        if not keys:
+            del self._claims[place]
         _remove(self._ports, claim.registration.port, claim)
         _settle(claim)
 
     def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
         """Who serves a client that asks for this: a committed claim, else a reservation to wait for, else nobody."""
         found = None
-        for claim in self._claims.get((role, port, app), ()):
-            if claim.registration.covers(key):
-                if claim.committed:
-                    return claim
-                found = claim
+        for claim in self._covering((role, port, app), key):
+            if claim.committed:
+                return claim
+            found = claim
         return found
+
+    def _covering(self, place: _Place, key: str) -> Iterator[Claim[Endpoint]]:
+        """What a client that asks for `key` may be meant by: claims of this very key, and of all keys."""
+        keys = self._claims.get(place, {})
+        for spelling in dict.fromkeys((key, ANY_KEY)):
+            yield from keys.get(spelling, ())
+
+    def _overlapping(self, registration: Registration) -> Iterator[Claim[Endpoint]]:
+        """The claims that cannot stand together with a registration."""
+        place = _place(registration)
+        if registration.key != ANY_KEY:
+            yield from self._covering(place, registration.key)
+            return
+        for claims in self._claims.get(place, {}).values():
+            yield from claims
 
     def has_application(self, port: int, app: str) -> bool:
         """Whether anybody registered anything for this application."""

@@ -68,7 +68,8 @@ class Selection:
             return b""
         if index > self._video_from or not self._video_from:
             return self.of(entry)
-        headers = [self.of(header) for header in entry.prologue if header.kind is MediaKind.VIDEO]
+        preface = entry.preface.entries() if entry.preface is not None else ()
+        headers = [self.of(header) for header in preface if header.kind is MediaKind.VIDEO]
         return b"".join([*headers, self.of(entry)])
 
     def of(self, entry: Entry) -> bytes:

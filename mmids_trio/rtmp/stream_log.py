@@ -5,37 +5,77 @@ from the channel because what to keep and where to join are rules of their own.
 """
 
 from bisect import bisect_left
+from collections.abc import Callable
 from itertools import islice
 
 from attrs import define, field, frozen
 
-from mmids_trio.media.events import MediaKind
+from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.media.timeline import is_after
 
 MAX_LOG_MS = 10_000
 """Oldest media kept, whatever the key frames say: a watcher further behind is no longer watching live."""
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
-"""Memory of one log: 10 s at 13 Mbit/s, and the largest possible message."""
+"""Memory of one log, prefaces included: 10 s at 13 Mbit/s, and the largest possible message."""
 
 ENTRY_OVERHEAD = 256
-"""Bytes that an entry costs besides its data, so that a flood of tiny packets counts for what it is."""
+"""Bytes that an entry costs besides its data, so that a flood of tiny packets counts for what it is.
+
+A key frame costs them again for the timestamps of its preface.
+"""
 
 
 @frozen(eq=False)
 class Entry:
     """One message (several chunks), rendered. `kind` is `None` for control messages.
 
-    A key frame carries its `prologue`: the metadata and sequence headers that a newcomer needs before it,
-    and `headers_since`: the index at which they last changed.
+    A key frame carries its `preface`: the metadata and sequence headers that a newcomer needs before it,
+    and `headers_since`: the index of the last entry that told of a change to them.
     """
 
     data: bytes
     kind: MediaKind | None
     timestamp: int
     is_key_frame: bool = False
-    prologue: "tuple[Entry, ...]" = ()
+    preface: "StampedPreface | None" = None
     headers_since: int = 0
+
+
+@frozen(eq=False)
+class Preface:
+    """Metadata and sequence headers between two changes of them: one object for all key frames in between."""
+
+    metadata: bytes
+    """Rendered."""
+    headers: tuple[MediaPacket, ...]
+    render: Callable[[MediaPacket, int], bytes]
+    """Makes one of the headers into bytes, at a timestamp."""
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return len(self.metadata) + sum(len(header.data) for header in self.headers)
+
+
+@frozen(eq=False)
+class StampedPreface:
+    """A preface as of one moment. Rendered when somebody needs it, since most key frames are joined by nobody."""
+
+    shared: Preface
+    newest: int
+    """The latest timestamp of the stream then."""
+    timestamps: tuple[int, ...]
+    """One for each header."""
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The metadata, then the headers; equal ones each time."""
+        shared = self.shared
+        headers = zip(shared.headers, self.timestamps, strict=True)
+        return (
+            Entry(shared.metadata, MediaKind.OTHER, self.newest),
+            *(Entry(shared.render(header, timestamp), header.kind, timestamp) for header, timestamp in headers),
+        )
 
 
 @define(eq=False)
@@ -47,11 +87,13 @@ class StreamLog:
     first_index: int = field(default=0, init=False)
     end_index: int = field(default=0, init=False)
     size: int = field(default=0, init=False)
-    """Bytes held, overhead included."""
+    """Bytes held, overhead and the prefaces of key frames included; one that several share counts once."""
     has_video: bool = field(default=False, init=False)
     """Whether the current stream has shown a video frame, also one that was not worth appending."""
     _entries: list[Entry] = field(factory=list, init=False)
     _key_frames: list[int] = field(factory=list, init=False)
+    _prefaces: dict[Preface, int] = field(factory=dict, init=False)
+    """How many entries share each."""
     _stream_start: int = field(default=0, init=False)
     _live: bool = field(default=False, init=False)
 
@@ -65,6 +107,8 @@ class StreamLog:
         """Add at the end, and forget what exceeds the limits."""
         if entry.is_key_frame:
             self._key_frames.append(self.end_index)
+            if entry.preface is not None:
+                self._count_preface(entry.preface.shared)
         self._entries.append(entry)
         self.end_index += 1
         self.size += len(entry.data) + ENTRY_OVERHEAD
@@ -129,8 +173,18 @@ class StreamLog:
 
     def _enforce_limits(self) -> None:
         if self.size > self.max_bytes:
-            self._forget_before(self._index_within_bytes())
+            self._enforce_size()
         self._enforce_age()
+
+    def _enforce_size(self) -> None:
+        """The newest entry always stays."""
+        count = 0
+        for entry in islice(self._entries, len(self._entries) - 1):
+            if self.size <= self.max_bytes:
+                break
+            self._discount(entry)
+            count += 1
+        self._drop(count)
 
     def _enforce_age(self) -> None:
         """By the clock of the current stream alone: between two streams, timestamps may jump by hours."""
@@ -141,21 +195,31 @@ class StreamLog:
                 place += 1
             self._forget_before(self.first_index + place)
 
-    def _index_within_bytes(self) -> int:
-        """First index from which on the entries fit; the newest always stays."""
-        size, index = self.size, self.first_index
-        for entry in islice(self._entries, len(self._entries) - 1):
-            if size <= self.max_bytes:
-                break
-            size -= len(entry.data) + ENTRY_OVERHEAD
-            index += 1
-        return index
-
     def _forget_before(self, index: int) -> None:
         count = index - self.first_index
-        if count <= 0:
+        if count > 0:
+            for entry in islice(self._entries, count):
+                self._discount(entry)
+            self._drop(count)
+
+    def _count_preface(self, preface: Preface) -> None:
+        shares = self._prefaces.get(preface, 0)
+        self._prefaces[preface] = shares + 1
+        self.size += ENTRY_OVERHEAD if shares else ENTRY_OVERHEAD + preface.size
+
+    def _discount(self, entry: Entry) -> None:
+        self.size -= len(entry.data) + ENTRY_OVERHEAD
+        if entry.preface is None:
             return
-        self.size -= sum(len(entry.data) + ENTRY_OVERHEAD for entry in islice(self._entries, count))
+        preface = entry.preface.shared
+        self._prefaces[preface] -= 1
+        self.size -= ENTRY_OVERHEAD
+        if not self._prefaces[preface]:
+            del self._prefaces[preface]
+            self.size -= preface.size
+
+    def _drop(self, count: int) -> None:
+        """Remove the first entries, which are discounted already."""
         del self._entries[:count]
-        self.first_index = index
-        del self._key_frames[: bisect_left(self._key_frames, index)]
+        self.first_index += count
+        del self._key_frames[: bisect_left(self._key_frames, self.first_index)]

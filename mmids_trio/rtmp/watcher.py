@@ -5,15 +5,13 @@ block does the watcher's own task wake up, drain to the head and go back to slee
 is synchronous, so that session and channel can use a watcher without waiting for each other.
 """
 
-from collections.abc import Iterable
-
 from attrs import define, field
 
 from mmids_trio.media.events import MediaKind
 from mmids_trio.rtmp.output import Output
 from mmids_trio.rtmp.rendering import MESSAGE_STREAM
 from mmids_trio.rtmp.selection import Selection
-from mmids_trio.rtmp.stream_log import Entry, StreamLog
+from mmids_trio.rtmp.stream_log import StampedPreface, StreamLog
 from mmids_trio.rtmp.watching import MAX_JUMPS, MAX_SEND, Media, Source, WatcherCounters, WatcherEnd
 
 
@@ -28,6 +26,10 @@ class Watcher(Output):
     _source: Source | None = field(default=None, init=False)
     _media: Media = field(default=Media.NONE, init=False)
     _selection: Selection | None = field(default=None, init=False)
+    _preface: StampedPreface | None = field(default=None, init=False)
+    """Due before the next media. It is queued once nothing else is, so a player that does not read costs one."""
+    _audio_returns: bool = field(default=False, init=False)
+    """Whether audio headers are due before the next media, since audio is wanted again."""
     _is_newcomer: bool = field(default=True, init=False)
     _jumps: int = field(default=0, init=False)
 
@@ -49,10 +51,9 @@ class Watcher(Output):
     def receive_audio(self, wanted: bool) -> None:
         """Whether to send audio (RTMP 1.0 §7.2.2.4)."""
         selection = self._own_selection()
-        returns = wanted and not selection.audio
+        if wanted != selection.audio:
+            self._audio_returns = wanted
         selection.audio = wanted
-        if returns and self._source is not None and self._media is Media.FOLLOWING:
-            self._enqueue(entry for entry in self._source.prologue() if entry.kind is MediaKind.AUDIO)
         self._share_again()
         if self.has_due:
             self.advance()
@@ -73,6 +74,7 @@ class Watcher(Output):
         self.counters = WatcherCounters()
         self._source, self.position = source, 0
         self._jumps, self._is_newcomer = 0, True
+        self._preface, self._audio_returns = None, False
         if self._selection is not None or message_stream_id != MESSAGE_STREAM:
             self._own_selection().enter(message_stream_id)
         self._share_again()
@@ -82,7 +84,7 @@ class Watcher(Output):
 
     def detach(self) -> None:
         """Get no more media. A message that was begun is finished, and replies still go out."""
-        self._source = None
+        self._source = self._preface = None
         self._set_media(Media.NONE)
 
     def key_frame_arrived(self, index: int) -> None:
@@ -93,7 +95,7 @@ class Watcher(Output):
     def stream_ended(self, index: int) -> None:
         """Go on behind the stream, at `index`, rather than wait for a key frame that never comes."""
         if self._media is Media.WAITING:
-            self._go_on_at(index, ())
+            self._go_on_at(index, None)
 
     @property
     def needs(self) -> int | None:
@@ -118,11 +120,11 @@ class Watcher(Output):
         if point is None:
             self._set_media(Media.WAITING)
         elif point.position >= self.position:
-            self._go_on_at(point.position, point.prologue)
+            self._go_on_at(point.position, point.preface)
         elif self._source.log.has_video:  # that key frame was sent before the pause
             self._set_media(Media.WAITING)
         else:
-            self._go_on_at(self.position, point.prologue)
+            self._go_on_at(self.position, point.preface)
 
     def _place(self, index: int) -> None:
         """Go on at a key frame further on, with what changed in between."""
@@ -130,20 +132,16 @@ class Watcher(Output):
         entry = self._source.log.entry(index)
         if not self._is_newcomer:
             self.counters.skipped_packets += index - self.position
-        changed = self._is_newcomer or entry.headers_since >= self.position
-        self._go_on_at(index, entry.prologue if changed else ())
+        is_untold = self._is_newcomer or self._preface is not None
+        changed = is_untold or entry.headers_since >= self.position
+        self._go_on_at(index, entry.preface if changed else None)
 
-    def _go_on_at(self, index: int, prologue: Iterable[Entry]) -> None:
+    def _go_on_at(self, index: int, preface: StampedPreface | None) -> None:
+        """`preface` takes the place of one that is due still."""
         self.position = index
         self._is_newcomer = False
-        self._enqueue(prologue)
+        self._preface = preface
         self._set_media(Media.FOLLOWING)
-
-    def _enqueue(self, entries: Iterable[Entry]) -> None:
-        selection = self._selection
-        data = b"".join(entry.data if selection is None else selection.of(entry) for entry in entries)
-        if data:
-            self._queue.append(data)
 
     def _jump(self, source: Source) -> None:
         """What comes next is no longer in the log: go on at the next key frame."""
@@ -158,7 +156,7 @@ class Watcher(Output):
             self._place(index)
         elif point is not None:
             self.counters.skipped_packets += point.position - self.position
-            self._go_on_at(point.position, point.prologue)
+            self._go_on_at(point.position, point.preface)
         else:
             self._set_media(Media.WAITING)
 
@@ -170,7 +168,7 @@ class Watcher(Output):
             source is not None
             and self._media is Media.FOLLOWING
             and self.end is None
-            and self.position < source.log.end_index
+            and (self.position < source.log.end_index or self._preface_is_due)
         )
 
     def _send_media(self) -> bool:
@@ -178,6 +176,9 @@ class Watcher(Output):
         log, selection = self._source.log, self._selection
         if self.position < log.first_index:
             self._jump(self._source)
+            return True
+        if self._preface_is_due:
+            self._queue_preface(self._source)
             return True
         if selection is None:
             data, stop = log.gather(self.position, MAX_SEND)
@@ -189,6 +190,19 @@ class Watcher(Output):
         else:
             self._keep_rest(sent)
         return sent == min(len(data), MAX_SEND)
+
+    @property
+    def _preface_is_due(self) -> bool:
+        return self._preface is not None or self._audio_returns
+
+    def _queue_preface(self, source: Source) -> None:
+        preface, selection = self._preface or source.preface(), self._selection
+        entries = preface.entries() if preface is not None else ()
+        if self._preface is None:
+            entries = tuple(entry for entry in entries if entry.kind is MediaKind.AUDIO)
+        self._preface, self._audio_returns = None, False
+        if data := b"".join(entry.data if selection is None else selection.of(entry) for entry in entries):
+            self._queue.append(data)
 
     def _reached_head(self) -> None:
         if self._source is not None and self._media is Media.FOLLOWING:
@@ -207,7 +221,7 @@ class Watcher(Output):
             sent -= len(part)
             self.position += 1
         if sent:
-            self._queue.insert(0, memoryview(part)[sent:])
+            self._queue.appendleft(memoryview(part)[sent:])
             self.position += 1
 
     def _part(self, index: int) -> bytes:
@@ -235,5 +249,5 @@ class Watcher(Output):
     def _changed(self) -> None:
         source = self._source
         as_all = self._media is Media.FOLLOWING and self._selection is None
-        as_always = not (self.blocked or self._queue or self.end)
+        as_always = not (self.blocked or self._queue or self.end or self._preface_is_due)
         self.shares = source.log if source is not None and as_all and as_always else None

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from attrs import define, frozen
 
-from mmids_trio.rtmp.stream_log import Entry, StreamLog
+from mmids_trio.rtmp.stream_log import StampedPreface, StreamLog
 
 MAX_SEND = 256 * 1024
 """Bytes per call of send: the copy into the kernel takes some 50 µs, and more hardly saves calls."""
@@ -47,7 +47,7 @@ class JoinPoint:
     """Where a newcomer begins, and what it has to be told before."""
 
     position: int
-    prologue: tuple[Entry, ...] = ()
+    preface: StampedPreface | None = None
 
 
 class Source(Protocol):
@@ -60,8 +60,8 @@ class Source(Protocol):
     def join_point(self) -> JoinPoint | None:
         """Where a newcomer begins now; `None`: at the next key frame, which the channel will announce."""
 
-    def prologue(self) -> tuple[Entry, ...]:
-        """Metadata and sequence headers as of now; empty when there is no stream."""
+    def preface(self) -> StampedPreface | None:
+        """Metadata and sequence headers as of now; `None` when there is no stream."""
 
     def caught_up(self) -> None:
         """A watcher has got everything there is."""

@@ -3,7 +3,7 @@
 import pytest
 
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
-from mmids_trio.media.tracks import MAX_TRACKS, TrackKey, remember_header, track_of
+from mmids_trio.media.tracks import MAX_HEADER_BYTES, MAX_HEADERS_BYTES, MAX_TRACKS, TrackKey, remember_header, track_of
 
 VIDEO, AUDIO = MediaKind.VIDEO, MediaKind.AUDIO
 
@@ -29,15 +29,34 @@ def test_a_track_is_a_kind_and_what_a_multitrack_packet_says(packet: MediaPacket
 def test_a_header_takes_the_place_of_its_tracks_last_one_only() -> None:
     headers: dict[TrackKey, MediaPacket] = {}
     first, second = header(VIDEO, b"\x96\x00avc1\x00a"), header(VIDEO, b"\x96\x00avc1\x01b")
-    assert remember_header(headers, first) is None
-    assert remember_header(headers, second) is None
+    assert remember_header(headers, first)
+    assert remember_header(headers, second)
     changed = header(VIDEO, b"\x96\x00avc1\x00c")
-    assert remember_header(headers, changed) is first
+    assert remember_header(headers, changed)
     assert list(headers.values()) == [changed, second]
 
 
 def test_more_tracks_than_any_encoder_has_are_not_remembered() -> None:
     headers: dict[TrackKey, MediaPacket] = {}
     for number in range(MAX_TRACKS + 5):
-        remember_header(headers, header(VIDEO, b"\x96\x00avc1" + bytes([number])))
+        kept = remember_header(headers, header(VIDEO, b"\x96\x00avc1" + bytes([number])))
+        assert kept is (number < MAX_TRACKS)
     assert len(headers) == MAX_TRACKS
+
+
+def test_a_header_that_is_too_large_is_not_remembered_and_neither_is_the_one_before_it() -> None:
+    headers: dict[TrackKey, MediaPacket] = {}
+    assert remember_header(headers, header(VIDEO, bytes(MAX_HEADER_BYTES)))
+    assert not remember_header(headers, header(VIDEO, bytes(MAX_HEADER_BYTES + 1)))
+    assert headers == {}
+
+
+def test_the_headers_of_all_tracks_together_are_limited() -> None:
+    headers: dict[TrackKey, MediaPacket] = {}
+    for number in range(MAX_TRACKS):
+        name = b"\x96\x00avc1" + bytes([number])
+        remember_header(headers, header(VIDEO, name + bytes(MAX_HEADER_BYTES - len(name))))
+    assert len(headers) == MAX_HEADERS_BYTES // MAX_HEADER_BYTES
+    assert not remember_header(headers, header(AUDIO, b"\xaf\x00"))
+    assert remember_header(headers, header(VIDEO, b"\x96\x00avc1\x00smaller"))
+    assert remember_header(headers, header(AUDIO, b"\xaf\x00"))

@@ -1,6 +1,8 @@
 """Who may hold what at the same time, and how claims change hands. Pure: no server runs."""
 
+import sys
 from functools import partial
+from types import FrameType
 
 import pytest
 
@@ -72,6 +74,13 @@ def test_what_does_not_overlap_stands_side_by_side(registrations: Registrations[
     committed(registrations, wanted("a"), ONE)
     committed(registrations, second, OTHER)
     assert served(registrations, "a") == "1 serves a"
+
+
+@pytest.mark.parametrize("app", ["/live/", "live/_definst_", "/live/_definst_/", "live?token=x"])
+def test_an_application_is_registered_as_clients_ask_for_it(registrations: Registrations[str], app: str) -> None:
+    committed(registrations, wanted("a", app=app))
+    assert served(registrations, "a") == "1 serves a"
+    assert Registration(Role.WATCH, 1935, "/rooms/one/", "a").app == "rooms/one"
 
 
 @pytest.mark.parametrize(("first", "second", "words"), [(False, True, "RTMP by"), (True, False, "RTMPS by")])
@@ -172,3 +181,31 @@ def test_ports_and_applications_are_known_from_the_first_registration_to_the_las
     assert not registrations.has_application(1935, "live")
     assert not registrations.uses_port(1935)
     assert registrations.is_empty
+
+
+def calls_of_a_registration(registrations: Registrations[str]) -> int:
+    """Calls of functions that one exact key takes from its reservation to its release."""
+    counted = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal counted
+        counted += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        claim = registrations.reserve(wanted("one more"), ONE, "")
+        registrations.commit(claim)
+        registrations.find(Role.PUBLISH, 1935, "live", "one more")
+        registrations.find(Role.PUBLISH, 1935, "live", "another")
+        registrations.release(claim)
+    finally:
+        sys.setprofile(before)
+    return counted
+
+
+def test_a_key_costs_the_same_however_many_its_application_has(registrations: Registrations[str]) -> None:
+    alone = calls_of_a_registration(registrations)
+    for number in range(1_000):
+        committed(registrations, wanted(str(number)))
+    assert calls_of_a_registration(registrations) <= alone

@@ -1,9 +1,11 @@
 """The bytes that all watchers share."""
 
+from collections.abc import Callable
+
 import pytest
 
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
-from mmids_trio.media.tracks import MAX_TRACKS
+from mmids_trio.media.tracks import MAX_HEADER_BYTES, MAX_TRACKS
 from mmids_trio.rtmp.prologue import Prologue
 from mmids_trio.rtmp.protocol import amf0
 from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
@@ -99,7 +101,7 @@ def a_prologue(*headers: MediaPacket) -> Prologue:
 
 
 def payloads(prologue: Prologue) -> list[bytes]:
-    return [read(entry.data)[0].payload for entry in prologue.entries()[1:]]
+    return [read(entry.data)[0].payload for entry in prologue.preface().entries()[1:]]
 
 
 def test_a_new_sequence_header_takes_the_place_of_the_last() -> None:
@@ -119,4 +121,35 @@ def test_every_track_of_a_multitrack_stream_has_a_sequence_header_of_its_own() -
 
 def test_made_up_tracks_do_not_fill_the_memory() -> None:
     headers = [packet(VIDEO, b"\x96\x00hvc1" + bytes([track])) for track in range(256)]
-    assert len(a_prologue(*headers).entries()) == MAX_TRACKS + 1
+    prologue = a_prologue(*headers)
+    assert len(prologue.preface().entries()) == MAX_TRACKS + 1
+    assert prologue.refused_headers == 256 - MAX_TRACKS
+
+
+def test_a_header_that_is_too_large_is_refused_and_its_tracks_last_one_forgotten() -> None:
+    prologue = a_prologue(packet(VIDEO, b"\x17\0\0\0\0old"))
+    too_large = packet(VIDEO, b"\x17\0\0\0\0" + bytes(MAX_HEADER_BYTES))
+    assert prologue.set_header(too_large)
+    assert not prologue.set_header(too_large)
+    assert payloads(prologue) == []
+    assert prologue.refused_headers == 2
+
+
+def test_a_preface_is_one_object_until_something_changes() -> None:
+    header = packet(VIDEO, b"\x17\0\0\0\0old")
+    prologue = a_prologue(header)
+    changes: list[Callable[[], bool]] = [
+        lambda: prologue.note_track(header),
+        lambda: prologue.note_track(packet(AUDIO, b"\xaf\0")),
+        lambda: prologue.set_header(packet(VIDEO, b"\x17\0\0\0\0new")),
+        lambda: prologue.set_metadata({"width": 640.0}),
+        lambda: prologue.set_metadata({"width": 1280.0}),
+    ]
+    for change in changes:
+        before = prologue.preface().shared
+        assert prologue.preface().shared is before
+        assert change()
+        assert prologue.preface().shared is not before
+        before = prologue.preface().shared
+        assert not change()
+        assert prologue.preface().shared is before

@@ -6,16 +6,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.media.events import MediaKind
-from mmids_trio.rtmp.stream_log import ENTRY_OVERHEAD, MAX_LOG_BYTES, Entry, StreamLog
+from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
+from mmids_trio.rtmp.stream_log import ENTRY_OVERHEAD, MAX_LOG_BYTES, Entry, Preface, StampedPreface, StreamLog
 
 
 def audio(timestamp: int, size: int = 10) -> Entry:
     return Entry(bytes(size), MediaKind.AUDIO, timestamp)
 
 
-def key_frame(timestamp: int) -> Entry:
-    return Entry(b"key", MediaKind.VIDEO, timestamp, is_key_frame=True)
+def key_frame(timestamp: int, preface: Preface | None = None) -> Entry:
+    stamped = None if preface is None else StampedPreface(preface, timestamp, ())
+    return Entry(b"key", MediaKind.VIDEO, timestamp, True, stamped)
+
+
+def a_preface(size: int) -> Preface:
+    return Preface(bytes(size), (), lambda packet, timestamp: packet.data)
+
+
+PREFACES = [a_preface(size) for size in (0, 100, 2_000)]
+
+
+def key_frame_of(place: int) -> Callable[[int], Entry]:
+    return lambda timestamp: key_frame(timestamp, PREFACES[place])
+
+
+def held(entries: list[Entry]) -> int:
+    """What entries cost with their prefaces, added up the slow way."""
+    stamped = [entry.preface for entry in entries if entry.preface is not None]
+    prefaces = {preface.shared for preface in stamped}
+    overhead = ENTRY_OVERHEAD * (len(entries) + len(stamped))
+    return overhead + sum(len(entry.data) for entry in entries) + sum(preface.size for preface in prefaces)
 
 
 def inter_frame(timestamp: int) -> Entry:
@@ -121,6 +141,37 @@ def test_bytes_are_limited_whatever_the_timestamps_say() -> None:
     assert log.end_index - log.first_index == 20_000 // (1_000 + ENTRY_OVERHEAD)
 
 
+def test_a_preface_that_key_frames_share_counts_once() -> None:
+    log = a_log(*(key_frame(0, PREFACES[2]) for _ in range(5)))
+    assert log.size == 2_000 + 5 * (len(b"key") + 2 * ENTRY_OVERHEAD)
+    log.release(4)
+    assert log.size == 2_000 + len(b"key") + 2 * ENTRY_OVERHEAD
+
+
+def test_prefaces_that_change_with_every_key_frame_push_out_the_oldest() -> None:
+    log = a_log(*(key_frame(0, a_preface(2_000)) for _ in range(50)), max_bytes=20_000)
+    assert log.size <= 20_000
+    assert log.end_index - log.first_index == 20_000 // (2_000 + len(b"key") + 2 * ENTRY_OVERHEAD)
+
+
+def test_a_preface_counts_its_metadata_and_its_headers() -> None:
+    header = MediaPacket(StreamId("s"), MediaKind.VIDEO, 0, bytes(30), is_sequence_header=True)
+    assert Preface(bytes(100), (header, header), lambda packet, timestamp: packet.data).size == 160
+
+
+def test_a_stamped_preface_renders_each_header_at_its_own_timestamp() -> None:
+    headers = tuple(
+        MediaPacket(StreamId("s"), kind, 0, kind.value.encode()) for kind in (MediaKind.VIDEO, MediaKind.AUDIO)
+    )
+    preface = Preface(b"metadata", headers, lambda packet, timestamp: packet.data + b"@%d" % timestamp)
+    entries = StampedPreface(preface, 90, (80, 70)).entries()
+    assert [(entry.data, entry.kind, entry.timestamp) for entry in entries] == [
+        (b"metadata", MediaKind.OTHER, 90),
+        (b"video@80", MediaKind.VIDEO, 80),
+        (b"audio@70", MediaKind.AUDIO, 70),
+    ]
+
+
 def test_an_entry_above_the_limit_is_kept_until_the_next() -> None:
     log = a_log(audio(0), audio(1, 5_000), max_bytes=2_000)
     assert (log.first_index, log.end_index) == (1, 2)
@@ -142,7 +193,9 @@ def test_a_single_entry_is_gathered_without_a_copy() -> None:
 
 actions = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from([audio, inter_frame, key_frame]), st.integers(-500, 3_000)),
+        st.tuples(
+            st.sampled_from([audio, inter_frame, key_frame, *map(key_frame_of, range(3))]), st.integers(-500, 3_000)
+        ),
         st.integers(0, 60),
         st.sampled_from(["begin", "end"]),
     )
@@ -170,7 +223,7 @@ def test_limits_and_sizes_hold_whatever_happens(
             log.end_stream()
         kept = [log.entry(index) for index in range(log.first_index, log.end_index)]
         assert kept == appended[log.first_index :]
-        assert log.size == sum(len(entry.data) + ENTRY_OVERHEAD for entry in kept) <= 10_000
+        assert log.size == held(kept) <= 10_000
         key_frames = [index for index, entry in enumerate(kept, log.first_index) if entry.is_key_frame]
         assert log.next_key_frame_at_or_after(0) == (key_frames[0] if key_frames else None)
         latest = log.latest_key_frame
