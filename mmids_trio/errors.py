@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
+SHOWN_WIDTH = 120
+"""Characters that a message shows of a source line: a wide terminal's width, and a bound on what a report repeats."""
+
 
 class MmidsError(Exception):
     """Base of every error that this package raises on purpose; `str()` is fit for an operator."""
@@ -22,10 +25,23 @@ class Place:
     column: int
     source: str
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """What places of one text are sorted by."""
+        return self.line, self.column
+
     def pointer(self) -> str:
-        """The source line with a caret under the column (tabs kept, so that the caret lines up)."""
-        margin = "".join("\t" if character == "\t" else " " for character in self.source[: self.column - 1])
-        return f"    {self.source}\n    {margin}^"
+        """The source line around the column, with a caret under it (tabs kept, so that the caret lines up).
+
+        `…` stands for what is left out of a line of more than `SHOWN_WIDTH` characters.
+        """
+        caret = self.column - 1
+        start = max(0, min(caret - SHOWN_WIDTH // 2, len(self.source) - SHOWN_WIDTH))
+        end = start + SHOWN_WIDTH
+        before = ("…" if start else "") + printable(self.source[start:caret], kept="\t")
+        after = printable(self.source[caret:end], kept="\t") + ("…" if end < len(self.source) else "")
+        margin = "".join("\t" if character == "\t" else " " for character in before)
+        return f"    {before}{after}\n    {margin}^"
 
 
 @frozen
@@ -44,7 +60,7 @@ class ConfigurationError(MmidsError):
     """A configuration that cannot be used; carries every problem that was found, in order of place."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: (problem.place.line, problem.place.column)))
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.place.position))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
@@ -58,6 +74,13 @@ class RegistrationConflict(StepError):
 
 class ProtocolError(MmidsError):
     """A peer broke its protocol or a limit; its connection is closed, nothing else is affected."""
+
+
+def printable(text: str, kept: str = "") -> str:
+    """`text` with every character escaped that does not print, or that a terminal would obey; but for those `kept`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

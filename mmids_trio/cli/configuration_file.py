@@ -5,6 +5,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from mmids_trio.config.parser import Document, decode, parse
+from mmids_trio.config.report import Findings
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.steps.registry import StepRegistry
@@ -28,12 +29,14 @@ class Configuration:
 def load(path: Path, steps: StepRegistry) -> Configuration:
     """Read and check a configuration file.
 
-    Raises `UnreadableFile`, or `ConfigurationError` with every problem of syntax and steps.
+    Raises `UnreadableFile`, or `ConfigurationError` with every problem of syntax and steps that a report lists.
     """
     document = parse(decode(_read(path), str(path)), str(path))
-    problems = [problem for workflow in document.workflows for problem in steps.problems(workflow)]
-    if document.problems or problems:
-        raise ConfigurationError([*document.problems, *problems])
+    findings = Findings(list(document.problems))
+    for workflow in document.workflows:
+        steps.check(workflow, findings)
+    if findings.problems:
+        raise ConfigurationError(findings.problems)
     workflows = tuple(steps.validate(workflow) for workflow in document.workflows)
     return Configuration(evolve(document, workflows=workflows), _resolved(document.settings, path.parent))
 

@@ -18,6 +18,12 @@ from mmids_trio.errors import Place
 LONGEST_UPDATE_INTERVAL = 31_536_000
 """Seconds in a year: whoever wants a longer one wants none."""
 
+MAX_STEPS = 1_000
+"""Steps of one workflow: far more than media need to pass through, few enough to plan and swap without a pause."""
+
+MAX_ARGUMENTS = 64
+"""Arguments of a node, and parameters of a step: several times what any kind knows, and each may be a problem."""
+
 ROUTED_BY_REACTOR = "routed_by_reactor"
 
 _interval = whole_number(0, LONGEST_UPDATE_INTERVAL, " of seconds")
@@ -63,6 +69,8 @@ class NodeBase:
 
     def _arguments(self, tokens: list[Token]) -> list[Argument]:
         arguments: dict[str, Argument] = {}
+        if self.too_many(self.header, tokens, f"a {self.kind} node has at most {MAX_ARGUMENTS} arguments"):
+            return []
         for token in tokens:
             try:
                 argument = as_argument(token)
@@ -74,8 +82,17 @@ class NodeBase:
             arguments.setdefault(argument.name, argument)
         return list(arguments.values())
 
+    def too_many(self, line: Line, tokens: list[Token], expected: str) -> bool:
+        """Whether these are more than `MAX_ARGUMENTS`; if so, an error is reported at the first that is too much."""
+        if len(tokens) <= MAX_ARGUMENTS:
+            return False
+        self.report.error(line, tokens[MAX_ARGUMENTS].column, f"too many arguments ({len(tokens)}); {expected}")
+        return True
+
     def unknown_argument(self, argument: Argument, known: list[str]) -> None:
         """Warn of an argument of the header that says nothing to us."""
+        if self.report.warnings.is_full:
+            return  # looking for what was meant takes long
         suggestion = did_you_mean(argument.name, known)
         self.report.warn(self.header, argument.column, f"unknown argument {shown(argument.name)}{suggestion}")
 
@@ -87,6 +104,7 @@ class WorkflowNode(NodeBase):
     kind = "workflow"
     routed_by_reactor: bool = False
     steps: list[StepDefinition] = Factory(list)
+    _is_too_long: bool = False
 
     def read_header(self) -> None:
         """Read name and flag."""
@@ -102,6 +120,9 @@ class WorkflowNode(NodeBase):
     def read_child(self, line: Line) -> None:
         """Read a step; one with an argument that makes no sense is left out, lest its meaning be missed too."""
         head = line.tokens[0]
+        if len(self.steps) == MAX_STEPS:
+            self._refuse(line)
+            return
         try:
             step_type = as_name(head, "a step name")
         except BadTokenError as error:
@@ -113,10 +134,19 @@ class WorkflowNode(NodeBase):
             place = Place(self.report.file, line.number, head.column, line.source)
             self.steps.append(StepDefinition(step_type, values, place, places))
 
+    def _refuse(self, line: Line) -> None:
+        """Report a step that is too much, for all that follow."""
+        if not self._is_too_long:
+            self.report.error(line, line.tokens[0].column, f"too many steps; a workflow has at most {MAX_STEPS}")
+        self._is_too_long = True
+
     def _read_parameters(self, line: Line, values: dict[str, ParameterValue], places: dict[str, Place]) -> bool:
         file, number, source = self.report.file, line.number, line.source
+        tokens = line.tokens[1:]
+        if self.too_many(line, tokens, f"a step has at most {MAX_ARGUMENTS} parameters"):
+            return False
         understood = True
-        for token in line.tokens[1:]:
+        for token in tokens:
             try:
                 column, name, value = as_argument(token)
             except BadTokenError as error:

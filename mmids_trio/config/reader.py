@@ -47,10 +47,12 @@ class Reader:
     """Whether a line outside of any node has been reported, so that the lines after it need not be."""
 
     def read(self, text: str) -> None:
-        """Read the whole of `text`."""
+        """Read the whole of `text`, or until more is wrong with it than a report lists."""
         last = None
         for last in scan(text):
             self._read_line(last)
+            if self.report.errors.is_full:
+                break
         if last and self._open:
             self._miss_brace(self._open[-1], last, last.end, "")
 

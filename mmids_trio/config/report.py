@@ -1,6 +1,6 @@
 """Where the problems of one text gather while it is read, bounded, with secrets made unreadable.
 
-Apart from the parser because the scanner's faults, the nodes and the settings all report here.
+Apart from the parser because the scanner's faults, the nodes, the settings and the kinds of steps all report here.
 """
 
 import re
@@ -10,12 +10,14 @@ from attrs import Factory, define
 from mmids_trio.config.scanner import Line
 from mmids_trio.errors import Place, Problem
 
-MAX_QUOTED = 1_000_000
-"""Characters of source lines that the problems of one text quote between them: each problem quotes its
-line, so that a bad line of the greatest length, repeated, would make a report a thousand times its size."""
+MAX_PROBLEMS = 1_000
+"""Problems of one report: more than anybody reads. As each takes a few hundred characters, a report takes some
+hundred kilobytes at most, whatever the text."""
 
-COST_OF_A_PROBLEM = 100
-"""Characters that a problem counts for besides its line: about what its message takes."""
+MAX_MESSAGE = 500
+"""Characters of one message: twice the longest that quotes nothing of the text."""
+
+TOO_MANY = "too many problems to list; the others are left out"
 
 _SECRET_NAME = re.compile(r"\s*[^\s=]*(?:token|password|secret)[^\s=]*", re.IGNORECASE)
 _FIRST_WORD = re.compile(r"\s*[^\s=]*")
@@ -24,23 +26,29 @@ _VISIBLE = re.compile(r"\S")
 
 @define
 class Findings:
-    """Problems of one weight; when `room` (characters) is used up, a last one says so."""
+    """Problems of one weight; instead of the one that is too much there is a last one that says so."""
 
     problems: list[Problem] = Factory(list)
-    room: int = MAX_QUOTED
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is taken in any more; whoever looks for problems may stop."""
+        return len(self.problems) > MAX_PROBLEMS
 
     def add(self, place: Place, message: str) -> None:
         """Take the problem in, if there is room."""
-        if self.room <= 0:
+        if self.is_full:
             return
-        self.room -= len(place.source) + COST_OF_A_PROBLEM
-        self.problems.append(Problem(place, message))
-        if self.room <= 0:
-            self.problems.append(Problem(place, "too many problems to list; what follows is left out"))
+        if len(self.problems) == MAX_PROBLEMS:
+            # At the greatest place of all, so that it stays the last one by whatever order they were found.
+            place = max((place, *(problem.place for problem in self.problems)), key=lambda place: place.position)
+            message = TOO_MANY
+        shortened = message[:MAX_MESSAGE] + "…" if len(message) > MAX_MESSAGE else message
+        self.problems.append(Problem(place, shortened))
 
     def in_order(self) -> tuple[Problem, ...]:
         """All of them by place."""
-        return tuple(sorted(self.problems, key=lambda problem: (problem.place.line, problem.place.column)))
+        return tuple(sorted(self.problems, key=lambda problem: problem.place.position))
 
 
 @define
@@ -50,21 +58,32 @@ class Report:
     file: str
     errors: Findings = Factory(Findings)
     warnings: Findings = Factory(Findings)
+    _masked: dict[tuple[int, re.Pattern[str]], str] = Factory(dict)
+    """Lines as they may be shown: one copy of each, however many problems it has."""
 
     def error(self, line: Line, column: int, message: str) -> None:
         """Something that keeps the configuration from being used."""
-        self.errors.add(self._shown_place(line, column, _SECRET_NAME), message)
+        if not self.errors.is_full:
+            self.errors.add(self._shown_place(line, column, _SECRET_NAME), message)
 
     def warn(self, line: Line, column: int, message: str) -> None:
         """Something that is ignored."""
-        self.warnings.add(self._shown_place(line, column, _SECRET_NAME), message)
+        if not self.warnings.is_full:
+            self.warnings.add(self._shown_place(line, column, _SECRET_NAME), message)
 
     def warn_of_name(self, line: Line, column: int, message: str) -> None:
         """Like `warn`, for a line whose first word is unknown: what follows may be a misspelt secret."""
-        self.warnings.add(self._shown_place(line, column, _FIRST_WORD), message)
+        if not self.warnings.is_full:
+            self.warnings.add(self._shown_place(line, column, _FIRST_WORD), message)
 
     def _shown_place(self, line: Line, column: int, hide_after: re.Pattern[str]) -> Place:
-        source = line.source
-        if hidden := hide_after.match(source):
-            source = source[: hidden.end()] + _VISIBLE.sub("*", source[hidden.end() :])
-        return Place(self.file, line.number, column, source)
+        return Place(self.file, line.number, column, self._shown_source(line, hide_after))
+
+    def _shown_source(self, line: Line, hide_after: re.Pattern[str]) -> str:
+        hidden = hide_after.match(line.source)
+        if hidden is None:
+            return line.source
+        key = (line.number, hide_after)
+        if key not in self._masked:
+            self._masked[key] = hidden.group() + _VISIBLE.sub("*", line.source[hidden.end() :])
+        return self._masked[key]

@@ -42,6 +42,8 @@ class SettingsNode(NodeBase):
         name, value = child
         known = KNOWN_SETTINGS.get(name)
         if known is None:
+            if self.report.warnings.is_full:
+                return  # looking for what was meant takes long
             message = f"unknown setting {shown(name)}{did_you_mean(name, KNOWN_SETTINGS)}"
             self.report.warn_of_name(line, line.tokens[0].column, message)
         elif is_first(self.report, line, self.first_lines, "setting", known.field) and value is not None:

@@ -6,6 +6,8 @@ Apart from the parser because every layer that looks a name up (steps, reactors,
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from mmids_trio.errors import printable
+
 MAX_COMPARED_LENGTH = 64
 """Longer words are not compared: no name of ours is half as long, and comparing is quadratic."""
 
@@ -28,5 +30,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def shown(word: str) -> str:
     """`word` in single quotes, shortened if it is long, with characters escaped that do not print."""
     whole = word[:MAX_SHOWN_LENGTH] + ("…" if len(word) > MAX_SHOWN_LENGTH else "")
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in whole)
-    return f"'{printable}'"
+    return f"'{printable(whole)}'"

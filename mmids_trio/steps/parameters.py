@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from mmids_trio.config.suggestions import did_you_mean
+from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import ParameterValue, StepDefinition
 from mmids_trio.errors import Place, Problem
 
@@ -105,7 +105,7 @@ def check(definition: StepDefinition, parameters: Sequence[Parameter]) -> tuple[
     for name, value in definition.parameters.items():
         parameter = known.get(name)
         if parameter is None:
-            complain(f"unknown parameter '{name}'{did_you_mean(name, known) or _accepted(parameters)}", name)
+            complain(f"unknown parameter {shown(name)}{did_you_mean(name, known) or _accepted(parameters)}", name)
         elif parameter.name in values:
             complain(f"'{name}' is another spelling of '{parameter.name}', which is given already", name)
         else:
@@ -113,7 +113,7 @@ def check(definition: StepDefinition, parameters: Sequence[Parameter]) -> tuple[
                 values[parameter.name] = _convert(parameter, value)
             except ValueError as error:
                 values[parameter.name] = None
-                given = "" if value is None else f" '{value}'"
+                given = "" if value is None else f" {shown(value)}"
                 complain(f"bad value{given} for '{name}': {error}", name)
     for parameter in parameters:
         if parameter.name not in values:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from attrs import evolve, frozen
 
-from mmids_trio.config.suggestions import did_you_mean
+from mmids_trio.config.report import Findings
+from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem, StepError
 from mmids_trio.steps.base import Step, StepContext, StepFactory
@@ -37,8 +38,18 @@ class StepRegistry:
         self._types = {spelling: kind for kind in types for spelling in (kind.name, *kind.aliases)}
 
     def problems(self, definition: WorkflowDefinition) -> list[Problem]:
-        """Everything that is wrong with the steps of a workflow, in their order."""
-        return [problem for step in definition.steps for problem in self._check(step)]
+        """Everything that is wrong with the steps of a workflow, in their order, as far as a report lists it."""
+        findings = Findings()
+        self.check(definition, findings)
+        return findings.problems
+
+    def check(self, definition: WorkflowDefinition, findings: Findings) -> None:
+        """Add what is wrong with the steps of a workflow to a report; stops when that is full."""
+        for step in definition.steps:
+            if findings.is_full:
+                break
+            for problem in self._check(step):
+                findings.add(problem.place, problem.message)
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings; raises `ConfigurationError` with every problem."""
@@ -62,7 +73,7 @@ class StepRegistry:
         kind = self._types.get(step.step_type)
         if kind is None:
             known = did_you_mean(step.step_type, self._types) or f"; expected one of {', '.join(self._types)}"
-            return [Problem(place, f"unknown step type '{step.step_type}'{known}")]
+            return [Problem(place, f"unknown step type {shown(step.step_type)}{known}")]
         values, problems = check(step, kind.parameters)
         if not problems:
             problems = [Problem(place, f"{step.step_type}: {conflict}") for conflict in kind.conflicts(values)]

@@ -48,7 +48,7 @@ def registration(role: Role, values: Values) -> Registration:
     return Registration(
         role,
         port=(RTMPS_PORT if tls else RTMP_PORT) if port is None else cast(int, port),
-        app=cast(str, values["rtmp_app"]).strip("/"),
+        app=cast(str, values["rtmp_app"]),
         key=cast(str, values["stream_key"]),
         tls=tls,
         rules=AddressRules(

@@ -75,7 +75,8 @@ class Chain:
     def swap(self, wanted: Sequence[Cell]) -> list[Cell]:
         """Rewire to `wanted`, all of it ready, in one go; returns the steps that were taken out, cancelled."""
         before, self.cells = self.running, list(wanted)
-        removed = [cell for cell in before if cell not in self.cells]
+        kept = frozenset(wanted)
+        removed = [cell for cell in before if cell not in kept]
         self._rewire(before)
         for cell in self.cells:
             cell.commit()
@@ -86,7 +87,8 @@ class Chain:
         return removed
 
     def _rewire(self, before: Sequence[Cell]) -> None:
-        nodes = {cell: cell.node(is_new=cell not in before) for cell in (*before, *self.cells)}
+        old = frozenset(before)
+        nodes = {cell: cell.node(is_new=cell not in old) for cell in (*before, *self.cells)}
         segment = changed_segment(_ids(before), self.ids)
         deliveries = rewire([nodes[cell] for cell in before], [nodes[cell] for cell in self.cells], segment)
         told = {delivery.step_id: delivery for delivery in deliveries}

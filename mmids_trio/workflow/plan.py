@@ -1,11 +1,11 @@
 """What a change does to a workflow's steps: a pure function of the running and the wanted sequence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition, step_ids
-from mmids_trio.workflow.status import PlannedStep, PlanView, StepAction
+from mmids_trio.workflow.status import PlannedStep, PlanView
 
 
 @frozen
@@ -18,55 +18,49 @@ class WantedStep:
 
 @frozen
 class Plan:
-    """What to keep, start and stop, and the new order. Ids in `wanted` order, `stop` in running order."""
+    """What to keep, start and stop, and the new order: all of it worked out once, by `make_plan`.
 
-    running: tuple[str, ...]
+    `order` is the wanted sequence of ids and `start` what of it does not run yet; `stop` has the ids of running steps
+    that are not wanted any more, in running order.  `is_empty`: nothing is to be done, the same steps run in the same
+    order.
+    """
+
     wanted: tuple[WantedStep, ...]
-
-    @property
-    def order(self) -> tuple[str, ...]:
-        """The wanted sequence of step ids."""
-        return tuple(step.step_id for step in self.wanted)
-
-    @property
-    def start(self) -> tuple[WantedStep, ...]:
-        """Steps that do not run yet."""
-        running = set(self.running)
-        return tuple(step for step in self.wanted if step.step_id not in running)
-
-    @property
-    def stop(self) -> tuple[str, ...]:
-        """Running steps that are not wanted any more."""
-        wanted = set(self.order)
-        return tuple(step_id for step_id in self.running if step_id not in wanted)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to do: the same steps in the same order."""
-        return self.running == self.order
-
-    def action(self, step_id: str) -> StepAction:
-        """What becomes of one step."""
-        if step_id not in self.order:
-            return "stop"
-        return "keep" if step_id in self.running else "start"
+    order: tuple[str, ...]
+    start: tuple[WantedStep, ...]
+    stop: tuple[str, ...]
+    is_empty: bool
 
 
 def make_plan(running: Sequence[str], wanted: WorkflowDefinition) -> Plan:
     """Compare the ids of the running steps, in order, with a wanted definition (canonical spellings)."""
-    ids = step_ids(wanted.steps)
-    steps = tuple(WantedStep(step_id, step) for step_id, step in zip(ids, wanted.steps, strict=True))
-    return Plan(running=tuple(running), wanted=steps)
+    order = step_ids(wanted.steps)
+    steps = tuple(WantedStep(step_id, step) for step_id, step in zip(order, wanted.steps, strict=True))
+    old, new = frozenset(running), frozenset(order)
+    return Plan(
+        wanted=steps,
+        order=order,
+        start=tuple(step for step in steps if step.step_id not in old),
+        stop=tuple(step_id for step_id in running if step_id not in new),
+        is_empty=tuple(running) == order,
+    )
 
 
-def view(plan: Plan, name: str, *, created: bool, types: dict[str, str]) -> PlanView:
-    """The plan as the HTTP API shows it; `types` gives the step type of each running step id."""
-    wanted = [PlannedStep(step.step_id, step.definition.step_type, plan.action(step.step_id)) for step in plan.wanted]
+def view(plan: Plan, name: str, *, created: bool, types: Mapping[str, str], has_failed: bool = False) -> PlanView:
+    """The plan as the HTTP API shows it; `types` gives the step type of each running step id.
+
+    A workflow that `has_failed` is changed by any plan: at the least it runs again.
+    """
+    fresh = {step.step_id for step in plan.start}
+    wanted = [
+        PlannedStep(step.step_id, step.definition.step_type, "start" if step.step_id in fresh else "keep")
+        for step in plan.wanted
+    ]
     stopped = [PlannedStep(step_id, types[step_id], "stop") for step_id in plan.stop]
     return PlanView(
         workflow=name,
         created=created,
-        changed=created or not plan.is_empty,
+        changed=created or has_failed or not plan.is_empty,
         steps=(*wanted, *stopped),
     )
 

@@ -64,12 +64,44 @@ class Delivery:
     echoes: tuple[MediaEvent, ...]
 
 
-@define
+@frozen
+class _Feeds:
+    """The feeds of all streams at one point of a sequence; at first, in front of it.
+
+    Carried along from step to step, since looking back from each for its origin takes the square of their number.
+    `origin` is that of a stream which nothing on the way has noted yet.
+    """
+
+    origin: str | None = None
+    by_stream: Mapping[StreamId, Feed] = Factory(dict)
+
+    def through(self, node: Node, stream_id: StreamId) -> Feed:
+        """The feed of a stream that leaves the step behind this point."""
+        shift = _own_shift(node.out.streams.get(stream_id))
+        if self.origin is None or node.flow is not Flow.PASSES_ON:
+            return Feed(node.step_id, shift)
+        feed = self.of(stream_id)
+        return Feed(feed.origin, _total(feed.shift, shift))
+
+    def of(self, stream_id: StreamId) -> Feed:
+        """The feed of a stream at this point, which is behind some step."""
+        assert self.origin is not None
+        return self.by_stream.get(stream_id) or Feed(self.origin, 0)
+
+    def behind(self, node: Node) -> "_Feeds":
+        """The feeds behind the next step."""
+        if self.origin is None or node.flow is not Flow.PASSES_ON:
+            return _Feeds(node.step_id, {stream_id: self.through(node, stream_id) for stream_id in node.out.streams})
+        known = {**self.by_stream, **node.out.streams}
+        return _Feeds(self.origin, {stream_id: self.through(node, stream_id) for stream_id in known})
+
+
+@frozen
 class _Before:
     """How things stood for one step: the streams that reached it with their timelines and feeds."""
 
     timelines: Mapping[StreamId, LatestTimestamps] = Factory(dict)
-    feeds: Mapping[StreamId, Feed] = Factory(dict)
+    feeds: _Feeds = Factory(_Feeds)
 
 
 def rewire(before: Sequence[Node], after: Sequence[Node], segment: Segment) -> list[Delivery]:
@@ -77,32 +109,24 @@ def rewire(before: Sequence[Node], after: Sequence[Node], segment: Segment) -> l
 
     `before` and `after` share the nodes of kept steps.  Updates the ledgers to what holds after the swap.
     """
-    old_state = {node.step_id: _state(before, index) for index, node in enumerate(before) if index >= segment.prefix}
-    walk = _Walk(after, old_state)
+    walk = _Walk(after, _states(before, segment.prefix))
     end = len(after) - segment.suffix
-    for index in range(segment.prefix, min(end + 1, len(after))):
-        walk.visit(index, in_segment=index < end)
+    for index in range(min(end + 1, len(after))):
+        if index >= segment.prefix:
+            walk.visit(index, in_segment=index < end)
+        walk.leave(index)
     return walk.deliveries
 
 
-def _state(sequence: Sequence[Node], index: int) -> _Before:
-    """What reached the step at `index` while `sequence` was wired."""
-    if index == 0 or sequence[index].flow is Flow.PRODUCES:
-        return _Before()
-    timelines = sequence[index - 1].out.snapshot()
-    return _Before(timelines, {stream_id: feed(sequence, index - 1, stream_id) for stream_id in timelines})
-
-
-def feed(sequence: Sequence[Node], index: int, stream_id: StreamId) -> Feed:
-    """The feed of a stream that leaves the step at `index`."""
-    shift: int | None = 0
-    while True:
-        node = sequence[index]
-        memory = node.out.streams.get(stream_id)
-        shift = _total(shift, _own_shift(memory))
-        if node.flow is not Flow.PASSES_ON or index == 0:
-            return Feed(node.step_id, shift)
-        index -= 1
+def _states(sequence: Sequence[Node], begin: int) -> Mapping[str, _Before]:
+    """What reached each step from the one at `begin` on, while `sequence` was wired."""
+    states, feeds = {}, _Feeds()
+    for index, node in enumerate(sequence):
+        if index >= begin:
+            is_fed = index > 0 and node.flow is not Flow.PRODUCES
+            states[node.step_id] = _Before(sequence[index - 1].out.snapshot(), feeds) if is_fed else _Before()
+        feeds = feeds.behind(node)
+    return states
 
 
 def _own_shift(memory: StreamMemory | None) -> int | None:
@@ -116,12 +140,18 @@ def _total(left: int | None, right: int | None) -> int | None:
 
 @define
 class _Walk:
-    """One pass over the new sequence, from the front."""
+    """One pass over the new sequence, from the front: each step is visited, if it is to be, and left."""
 
     after: Sequence[Node]
     old_state: Mapping[str, _Before]
     deliveries: list[Delivery] = Factory(list)
     _respliced: set[StreamId] = Factory(set)
+    _in_front: _Feeds = Factory(_Feeds)
+    """Behind the last step but one of those left: what later visits change is the link of the last one at most."""
+
+    def leave(self, index: int) -> None:
+        if index:
+            self._in_front = self._in_front.behind(self.after[index - 1])
 
     def visit(self, index: int, *, in_segment: bool) -> None:
         node = self.after[index]
@@ -140,7 +170,7 @@ class _Walk:
             self.deliveries.append(Delivery(node.step_id, (*echoed, *followed), echoes))
         if transparent:
             node.out.adopt(source.streams)
-            for stream_id in self._respliced:
+            for stream_id in self._respliced & source.streams.keys():  # a step in between may hold one back
                 node.out.streams[stream_id].splice = None  # the splice in front of it has taken its place
         elif in_segment and node.is_new and node.flow is Flow.REPLACES:
             node.out.expect(source.streams)
@@ -166,7 +196,7 @@ class _Walk:
     def _go_on(self, index: int, stream_id: StreamId, old: _Before, respliced: set[StreamId]) -> Sequence[MediaEvent]:
         """Join what reaches the step now to what reached it before; returns a new feed's metadata and headers."""
         source = self.after[index - 1]
-        was, now = old.feeds[stream_id], feed(self.after, index - 1, stream_id)
+        was, now = old.feeds.of(stream_id), self._in_front.through(source, stream_id)
         if was.origin != now.origin:
             if self.after[index].flow is Flow.PASSES_ON:
                 respliced.add(stream_id)
@@ -183,7 +213,7 @@ class _Walk:
         """How the timestamps have been moved that reach the step at `index`, as far as it passes them on."""
         if self.after[index].flow is not Flow.PASSES_ON or index == 0:
             return 0
-        return feed(self.after, index - 1, stream_id).shift
+        return self._in_front.of(stream_id).shift
 
     def _splice(self, stream_id: StreamId, source: Ledger) -> list[MediaEvent]:
         """Join a new feed to the timeline of everybody behind this point."""

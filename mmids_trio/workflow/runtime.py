@@ -62,7 +62,13 @@ class Workflow:
     def plan(self, definition: WorkflowDefinition) -> PlanView:
         """What `definition` would change, compared with what carries media now."""
         types = {cell.step_id: cell.definition.step_type for cell in self._chain.cells}
-        return view(self._plan(definition), self.name, created=self._definition is None, types=types)
+        return view(
+            self._plan(definition),
+            self.name,
+            created=self._definition is None,
+            types=types,
+            has_failed=self._failed is not None,
+        )
 
     def _plan(self, definition: WorkflowDefinition) -> Plan:
         return make_plan(() if self._failed else self._chain.ids, definition)
@@ -225,12 +231,16 @@ class Workflow:
             await self._fail(change, failed)
             return True
         await _stop(fresh)
-        if self._is_breaking:
+        if self._is_breaking and change.rollback:
             self._finish_broken(change)
         elif failed is not None:
             change.finish(OutcomeKind.ROLLED_BACK, f"rolled back: {_reason(failed)}")
-        else:
+        elif self._next is not None:
             self._supersede(change)
+        else:
+            # A step that carries media has failed, perhaps the one to be removed: once the workflow is broken down,
+            # the same change starts everything anew.
+            self._next = change
         return not self._abandon_creation()
 
     async def _fail(self, change: Change, failed: Cell) -> None:

@@ -2,9 +2,10 @@
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import StepError
+from mmids_trio.media.events import StreamId, StreamStarted
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 from tests.support.bench import Bench, definition
 from tests.support.stage import Stage
@@ -160,19 +161,67 @@ async def test_a_step_that_fails_while_another_starts_cannot_be_rolled_back(stag
     assert (stage.status, stage.bench.running) == ("Step id a failed: enough", [])
 
 
-@pytest.mark.parametrize("kept", [["stuck:b"], [SOURCE, "stuck:b"]])
-async def test_a_step_that_fails_while_others_come_to_rest_takes_no_part_in_the_swap(
-    stage: Stage, kept: list[str]
+async def test_a_change_goes_on_afresh_when_a_step_fails_while_others_come_to_rest(
+    stage: Stage, mock_clock: MockClock
 ) -> None:
-    await stage.run(*kept)
-    change = stage.submit(*kept[:-1], A, kept[-1], C)
+    await stage.run(SOURCE, "stuck:b", A)
+    await stage.bench.send("s", [StreamStarted(StreamId("x"), "x")])
+    first = stage.bench["a"]
+    change = stage.submit(SOURCE, A, "stuck:b")  # the stuck step has to come to rest, and does not
     await wait_all_tasks_blocked()
-    await change.wait()
-    change = stage.submit(*kept, A)  # moves a, so that the stuck step has to come to rest
+    assert stage.active == ["s Active", "b Active", "a Active"]
     stage.bench["b"].fail(StepError("enough"))
-    assert (await change.wait()).kind is OutcomeKind.FAILED
+    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (stage.status, stage.active) == ("Running", ["s Active", "a Active", "b Active"])
+    assert stage.bench["a"] is not first  # all of them are new
+
+
+async def test_a_change_goes_on_afresh_when_the_very_step_that_it_removes_fails(stage: Stage) -> None:
+    await stage.run(SOURCE, A)
+    first = stage.bench["s"]
+    change = stage.submit(SOURCE, "recorder:b waits")
     await wait_all_tasks_blocked()
-    assert (stage.status, stage.bench.running) == ("Step id b failed: enough", [])
+    stage.bench["a"].fail(StepError("enough"))
+    await wait_all_tasks_blocked()
+    assert (stage.status, stage.pending) == ("Step id a failed: enough", ["s Active", "b Created"])
+    stage.bench["b"].let_ready()
+    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (stage.status, stage.active, stage.pending) == ("Running", ["s Active", "b Active"], [])
+    assert stage.bench["s"] is not first
+    assert stage.bench.running == ["b", "s"]
+
+
+async def test_a_change_that_goes_on_afresh_may_fail(stage: Stage) -> None:
+    await stage.run(SOURCE, A)
+    change = stage.submit(SOURCE, "recorder:b waits", "recorder:c refuses")
+    await wait_all_tasks_blocked()
+    stage.bench["a"].fail(StepError("enough"))
+    await wait_all_tasks_blocked()
+    stage.bench["b"].let_ready()
+    outcome = await change.wait()
+    assert (outcome.kind, stage.status) == (OutcomeKind.FAILED, "Step id c failed: c refuses")
+    assert stage.bench.running == []
+
+
+async def test_a_newer_change_takes_the_place_of_one_that_would_go_on_afresh(stage: Stage) -> None:
+    await stage.run(SOURCE, "recorder:a lingers")
+    first = stage.submit(SOURCE, "recorder:b waits")
+    await wait_all_tasks_blocked()
+    stage.bench["a"].fail(StepError("enough"))
+    second = stage.submit(SOURCE, C)
+    await wait_all_tasks_blocked()
+    stage.bench["a"].let_go()
+    assert (await first.wait()).kind is OutcomeKind.SUPERSEDED
+    assert (await second.wait()).kind is OutcomeKind.APPLIED
+    assert (stage.status, stage.active) == ("Running", ["s Active", "c Active"])
+
+
+async def test_a_failed_workflow_that_gets_an_empty_definition_runs_again(stage: Stage) -> None:
+    await stage.apply("recorder:a refuses")
+    change = stage.submit()
+    assert change.plan.changed
+    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (stage.status, stage.active) == ("Running", [])
 
 
 async def test_a_step_that_fails_while_old_ones_stop_fails_the_change(stage: Stage) -> None:

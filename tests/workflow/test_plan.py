@@ -53,6 +53,32 @@ def test_from_and_to_nothing() -> None:
     assert plan([], []).is_empty
 
 
+def test_a_failed_workflow_is_changed_by_any_plan() -> None:
+    assert view(plan([], []), "w", created=False, types={}, has_failed=True).changed
+
+
+class Counted(str):
+    """An id that counts how often any is compared."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_the_work_of_planning_grows_with_the_steps_and_not_faster() -> None:
+    wanted = definition("w", *(f"recorder:{number}" for number in range(1_000)))
+    running = [Counted(step_id) for step_id in step_ids(wanted.steps)]
+    Counted.comparisons = 0
+    shown = view(make_plan(running, wanted), "w", created=False, types={})
+    assert {step.action for step in shown.steps} == {"keep"}
+    assert Counted.comparisons < 10 * len(running)
+
+
 def test_a_view_of_a_creation_says_that_it_changes_something_even_without_steps() -> None:
     shown = view(plan([], []), "w", created=True, types={})
     assert (shown.workflow, shown.created, shown.changed, shown.steps) == ("w", True, True, ())

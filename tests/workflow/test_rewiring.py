@@ -230,3 +230,15 @@ def test_two_changes_without_a_frame_between_them_do_not_forget_the_time() -> No
     chain.send("s1", footage.frames(5))
     assert chain.frames("p1")[7:] == [b"t1 x10", b"t1 x11"]
     assert chain.timestamps("p1") == sorted(chain.timestamps("p1"))
+
+
+def test_a_stream_that_a_busy_step_holds_back_is_not_looked_for_behind_it() -> None:
+    steps = {name: Node(name, KINDS[name[0]], Ledger()) for name in ("s1", "p1", "p2", "p3", "p4")}
+    for name in ("s1", "p1"):
+        steps[name].out.admit([StreamStarted(StreamId("x"), "x")])
+    steps["p2"].settled = False
+    steps["t1"] = Node("t1", KINDS["t"], Ledger(), is_new=True)
+    before, after = ("s1", "p1", "p2", "p3", "p4"), ("s1", "t1", "p1", "p2", "p4", "p3")
+    told = rewire([steps[name] for name in before], [steps[name] for name in after], changed_segment(before, after))
+    assert {delivery.step_id for delivery in told} == {"t1"}
+    assert not steps["p4"].out.streams
