@@ -6,24 +6,32 @@ async with Harness("workflow w {\n rtmp_receive rtmp_app=live stream_key=*\n}\n"
 h.assert_quiet()
 """
 
+import shutil
+import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import gettempdir
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from mmids_trio.app import Server
 from mmids_trio.config.parser import parse, parse_workflow
+from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
+from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.media.events import MediaEvent, MediaPacket
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.transport import Transport
 from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import RtmpClient
+from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowStatus
@@ -76,23 +84,35 @@ class Recorder:
 class Harness:
     """A server that runs `configuration` as long as the `async with` block does, and is stopped in good order after.
 
-    Every workflow must come up.  `more_steps` are step types of one's own.  Raises `ConfigurationError`.
+    Every workflow must come up.  `more_steps` are step types of one's own.  Children, of whatever ffmpeg the settings
+    name, come from `spawner`, and restart without jitter.  Raises `ConfigurationError`.
     """
 
     configuration: str = ""
     more_steps: Sequence[StepType] = ()
     network: MemoryNetwork = field(factory=MemoryNetwork)
+    spawner: Spawner = field(factory=FakeFfmpeg)
     server: Server = field(init=False)
     _definitions: Sequence[WorkflowDefinition] = field(init=False)
     _transports: list[Transport] = field(factory=list, init=False)
     _block: AbstractAsyncContextManager[None] = field(init=False)
+    _scratch: Path = field(factory=lambda: Path(gettempdir()) / f"mmids_trio-{uuid4()}", init=False)
+    """For logs of children, where the settings name no other place; only made when there are some."""
 
     def __attrs_post_init__(self) -> None:
         document = parse(self.configuration, "test")
         if document.problems:
             raise ConfigurationError(document.problems)
-        self.server = Server(document.settings, network=self.network, more_steps=self.more_steps)
+        self.server = Server(
+            self._settings(document.settings), network=self.network, more_steps=self.more_steps, spawner=self.spawner
+        )
+        self.server.ffmpeg.random = lambda: 0.0
         self._definitions = [self.server.workflows.validate(workflow) for workflow in document.workflows]
+
+    def _settings(self, given: Settings) -> Settings:
+        """With some program in place of an ffmpeg that is not named: this one is here everywhere, and not started."""
+        logs = given.log_path if given.log_path != Settings().log_path else str(self._scratch)
+        return evolve(given, ffmpeg_path=given.ffmpeg_path or sys.executable, log_path=logs)
 
     async def __aenter__(self) -> Self:
         self._block = self._run()
@@ -106,11 +126,14 @@ class Harness:
 
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
-        async with trio.open_nursery() as nursery:
-            for change in await nursery.start(self.server.run, self._definitions):
-                _require_success(await change.wait())
-            yield
-            self.server.stop()
+        try:
+            async with trio.open_nursery() as nursery:
+                for change in await nursery.start(self.server.run, self._definitions):
+                    _require_success(await change.wait())
+                yield
+                self.server.stop()
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     # Workflows.
 

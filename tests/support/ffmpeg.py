@@ -14,6 +14,7 @@ from attrs import define, frozen
 
 from tests.support.processes import Child, start
 
+FRAMES_PER_SECOND = 30
 GOP_FRAMES = 30
 """From key frame to key frame: one second."""
 

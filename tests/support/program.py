@@ -3,11 +3,11 @@
 import json
 import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from attrs import define, field, frozen
@@ -97,8 +97,10 @@ class Program:
         return [json.loads(line) for line in text.splitlines()]
 
 
-Launch = Callable[[str], Awaitable[Program]]
-"""Starts a server that runs the given workflows."""
+class Launch(Protocol):
+    """Starts a server that runs the given workflows; `settings` are lines of further ones."""
+
+    async def __call__(self, workflows: str = "", *, settings: str = "") -> Program: ...
 
 
 async def run_program(
@@ -113,11 +115,13 @@ async def run_program(
     return await start(nursery, command, name="mmids_trio", directory=directory, environment=environment, stdout=stdout)
 
 
-async def serve(nursery: trio.Nursery, directory: Path, workflows: str = "", *, api_port: int = 0) -> Program:
+async def serve(
+    nursery: trio.Nursery, directory: Path, workflows: str = "", *, api_port: int = 0, settings: str = ""
+) -> Program:
     """Start a server with these workflows, and wait for its welcome."""
-    settings = f"settings {{\n    http_api_port {api_port}\n}}\n"
+    block = f"settings {{\n    http_api_port {api_port}\n    {settings}\n}}\n"
     file = directory / "mmids.config"
-    file.write_text(settings + workflows, encoding="utf-8")
+    file.write_text(block + workflows, encoding="utf-8")
     child = await run_program(nursery, directory, "--config", str(file))
     api = (await child.out.line("HTTP API ")).split()[-1]
     rtmp = re.search(r"rtmp://([^/]+)/", child.out.text)

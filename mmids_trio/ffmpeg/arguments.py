@@ -1,0 +1,152 @@
+"""What ffmpeg is told, for each kind of step: argument lists without the executable.
+
+Pure.  Every value of an operator or publisher is one argument of its own and can be taken neither for an option nor
+for part of one; there is no shell.  Children that are fed read FLV from their standard input, and children that
+are read write it to their standard output.
+"""
+
+from collections.abc import Collection, Iterator
+
+from mmids_trio.ffmpeg.file_names import file_stem, playlist_name
+from mmids_trio.ffmpeg.locations import FLV_OPTIONS, output_directory, plain_path, source_arguments, target_arguments
+from mmids_trio.ffmpeg.parameters import HlsParameters, PullParameters, PushParameters, TranscodeParameters
+
+FMP4_CODECS = frozenset(("hvc1", "vvc1", "av01", "vp08", "vp09", "Opus", "fLaC"))
+"""Codecs (as `MediaPacket.codec` names them) that players of HLS expect in fragmented MP4, not in MPEG-TS."""
+
+KEY_FRAME_SECONDS = 2
+"""Longest group of pictures of an encoder: how long a watcher waits at most, and the default length of a segment."""
+
+_COMMON = ("-hide_banner", "-nostats", "-loglevel", "level+warning")
+_NO_INPUT = ("-nostdin",)
+"""Else ffmpeg listens to its standard input for commands; not needed where that is its media."""
+
+_FROM_PIPE = ("-protocol_whitelist", "pipe", "-fpsprobesize", "0", "-f", "flv", "-i", "pipe:0")
+"""Without waiting for 20 pictures to guess a frame rate from: 0.1 s to the first output instead of 1.6 (measured)."""
+
+_TO_PIPE = (*FLV_OPTIONS, "-flush_packets", "1", "-f", "flv", "pipe:1")
+"""Flushed, since ffmpeg would otherwise keep packets back until it has 32 KiB of them: seconds of an audio stream."""
+
+_TRACKS = ("-map", "0:V:0?", "-map", "0:a:0?")
+"""The first video that is not a cover picture, and the first audio, as far as there are such."""
+
+_COPY = ("-c", "copy")
+
+_EXACT_TIMES = ("-enc_time_base:v", "1:1000")
+"""Timestamps of pictures stay as they came, in milliseconds. Else they are moved by up to half a picture, to the clock
+of a frame rate that ffmpeg has guessed, and pictures that meet there are dropped."""
+
+_FILLED_GAPS = "aresample=async=1000"
+"""Silence where frames were lost, else the sound of all that follows would come early."""
+
+
+def pull_arguments(parameters: PullParameters) -> list[str]:
+    """Read a file in real time, over and over, or a URL; write FLV to standard output.
+
+    Raises `ValueError` for a location that `source_location` refuses.
+    """
+    return [*_COMMON, *_NO_INPUT, *source_arguments(parameters.location), *_TRACKS, *_COPY, *_TO_PIPE]
+
+
+def push_arguments(parameters: PushParameters) -> list[str]:
+    """Write what comes on standard input to a URL. Raises `ValueError` for one that `push_target` refuses."""
+    return [*_COMMON, *_FROM_PIPE, *_TRACKS, *_COPY, *target_arguments(parameters.target)]
+
+
+def hls_arguments(parameters: HlsParameters, stream_name: str, codecs: Collection[str] = ()) -> list[str]:
+    """Write what comes on standard input as HLS, to a playlist that ends when the input does.
+
+    `codecs` are those of the stream, as far as they are known: they decide on the form of the segments.  The
+    directory has to exist.  A later child goes on with the playlist of an earlier one, after a discontinuity.
+    """
+    name = parameters.stream_name or stream_name
+    return [
+        *(*_COMMON, *_FROM_PIPE, *_TRACKS, *_COPY),
+        *_segment_form(name, codecs),
+        *("-f", "hls", "-hls_time", str(parameters.duration), *_segments_kept(parameters.count)),
+        *("-hls_segment_filename", f"{_directory(parameters)}/{file_stem(name)}-%d.{_extension(codecs)}"),
+        hls_playlist_path(parameters, stream_name),
+    ]
+
+
+def hls_playlist_path(parameters: HlsParameters, stream_name: str) -> str:
+    """Where the playlist of a stream is; always directly within `parameters.path`."""
+    return f"{_directory(parameters)}/{playlist_name(parameters.stream_name or stream_name)}"
+
+
+def transcode_arguments(parameters: TranscodeParameters) -> list[str]:
+    """Turn the FLV on standard input into FLV on standard output."""
+    return [*_COMMON, *_FROM_PIPE, *_TRACKS, *_video(parameters), *_audio(parameters), *_TO_PIPE]
+
+
+def _directory(parameters: HlsParameters) -> str:
+    return plain_path(output_directory(parameters.path)).rstrip("/")
+
+
+def _needs_fmp4(codecs: Collection[str]) -> bool:
+    return not FMP4_CODECS.isdisjoint(codecs)
+
+
+def _extension(codecs: Collection[str]) -> str:
+    return "m4s" if _needs_fmp4(codecs) else "ts"
+
+
+def _segment_form(name: str, codecs: Collection[str]) -> list[str]:
+    if not _needs_fmp4(codecs):
+        return []
+    form = ["-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", f"{file_stem(name)}-init.mp4"]
+    return [*form, "-tag:v", "hvc1"] if "hvc1" in codecs else form  # the only tag that Apple's players take
+
+
+def _segments_kept(count: int | None) -> list[str]:
+    # Segments begin with key frames, as they are only cut there; files appear when they are complete; numbers go on
+    # where an earlier child stopped.
+    flags = ["independent_segments", "temp_file", "append_list"]
+    if count != 0:
+        flags.append("delete_segments")
+    size = [] if count is None else ["-hls_list_size", str(count)]
+    return [*size, "-hls_flags", "+".join(flags)]
+
+
+def _video(parameters: TranscodeParameters) -> Iterator[str]:
+    if parameters.video == "drop":
+        yield "-vn"
+        return
+    if parameters.video == "copy":
+        yield from ("-c:v", "copy")
+        return
+    yield from ("-c:v", "libx264", "-pix_fmt", "yuv420p")  # what every player decodes
+    yield from _EXACT_TIMES
+    if parameters.preset is not None:
+        yield from ("-preset", parameters.preset)
+    yield from ("-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAME_SECONDS})")
+    filters = ",".join(_video_filters(parameters))
+    if filters:
+        yield from ("-vf", filters)
+    if parameters.video_kbps is not None:
+        yield from _constant_bitrate(parameters.video_kbps)
+
+
+def _constant_bitrate(kbps: int) -> tuple[str, ...]:
+    """Target, minimum and maximum, over a second. A minimum means filler where pictures need less."""
+    rate = f"{kbps}k"
+    return ("-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate, "-x264-params", "nal-hrd=cbr")
+
+
+def _video_filters(parameters: TranscodeParameters) -> Iterator[str]:
+    if parameters.fps is not None:
+        yield f"fps={parameters.fps}"
+    if parameters.width is not None or parameters.height is not None:
+        # -2: as the proportions want it, and even
+        yield f"scale={parameters.width or -2}:{parameters.height or -2}"
+
+
+def _audio(parameters: TranscodeParameters) -> Iterator[str]:
+    if parameters.audio == "drop":
+        yield "-an"
+    elif parameters.audio == "copy":
+        yield from ("-c:a", "copy")
+    else:
+        yield from ("-c:a", "aac", "-af", _FILLED_GAPS)
+        if parameters.audio_bps is not None:
+            yield from ("-b:a", str(parameters.audio_bps))

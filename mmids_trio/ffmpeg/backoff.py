@@ -1,0 +1,36 @@
+"""How long to wait before a child is started again.
+
+Apart and pure so that the whole sequence can be read and tested without a clock.
+"""
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+FIRST_DELAY_SECONDS = 0.5
+LONGEST_DELAY_SECONDS = 30.0
+"""The delay doubles from the first to the longest; both are promised to operators."""
+
+HEALTHY_AFTER_SECONDS = 60.0
+"""A child that has lived this long was no failed start: the next delay is the first one again."""
+
+JITTER = 0.2
+"""Largest part of a delay that chance takes away, so that children that died together do not come back together."""
+
+
+@define
+class Backoff:
+    """The delays of one child. `random` gives numbers from 0 to 1."""
+
+    random: Callable[[], float]
+    _next: float = field(default=FIRST_DELAY_SECONDS, init=False)
+
+    def next_delay(self) -> float:
+        """Seconds to wait now."""
+        delay = self._next
+        self._next = min(2 * delay, LONGEST_DELAY_SECONDS)
+        return delay * (1 - JITTER * self.random())
+
+    def reset(self) -> None:
+        """Begin anew: the child is healthy."""
+        self._next = FIRST_DELAY_SECONDS

@@ -1,0 +1,157 @@
+"""Real children, which end with this process even if it is killed with SIGKILL.
+
+On Linux the kernel does that (`prctl(2)`, PR_SET_PDEATHSIG). It has to be asked from within the child, and
+`preexec_fn` is not safe beside threads, so a short Python program does it and then becomes the program that was
+asked for: same process, same id, 8 ms of the child's time where ffmpeg takes 46 ms to start.  The kernel sends the
+signal when the *thread* that started the child ends, so children are started from the thread of the event
+loop, which blocks it for 0.2 ms each (vfork), and never from trio's worker threads.  Elsewhere children see the end
+of their pipes, which is what ends ffmpeg there.
+"""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+import trio
+from attrs import define, field
+
+from mmids_trio.ffmpeg.pipes import InputPipe, OutputPipe
+
+CANNOT_RUN = 127
+"""Exit status when the program cannot be run, as shells have it; standard error says why."""
+
+PASSED_VARIABLES = frozenset(
+    {
+        *("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+        *("FONTCONFIG_FILE", "FONTCONFIG_PATH"),
+        *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH"),
+    }
+)
+"""Variables that a child gets, beside `LC_*`. Tokens of the server are none of its business, and
+`FFREPORT` would make ffmpeg write files of its own, with its whole command line."""
+
+# Interpreters ignore SIGPIPE, and what is ignored stays so in the program that they become. Parents can be gone
+# before the kernel is asked: then the child has got another one, and ends itself.
+_GUARD = f"""
+import ctypes, os, sys, _signal
+ctypes.CDLL(None).prctl(1, {int(signal.SIGKILL)}, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    os._exit({CANNOT_RUN})
+for number in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT, _signal.SIGTERM):
+    _signal.signal(number, _signal.SIG_DFL)
+_signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+try:
+    os.execv(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    os.write(2, f"cannot run {{sys.argv[2]}}: {{error.strerror}}\\n".encode("utf-8", "backslashreplace"))
+    os._exit({CANNOT_RUN})
+"""
+
+
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of `environment` that is passed to children."""
+    return {name: value for name, value in environment.items() if name in PASSED_VARIABLES or name.startswith("LC_")}
+
+
+def guard() -> tuple[str, ...]:
+    """What to put before a command so that it ends with this process; empty where the system cannot do that."""
+    if sys.platform != "linux" or not sys.executable:
+        return ()
+    return (sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()))
+
+
+@define(eq=False)
+class SystemProcess:
+    """A `Process` that is one."""
+
+    stdin: InputPipe | None
+    stdout: OutputPipe | None
+    stderr: OutputPipe
+    _popen: subprocess.Popen[bytes]
+    _pidfd: int | None
+    _waiting: trio.Lock = field(factory=trio.Lock, init=False)
+
+    @property
+    def pid(self) -> int:
+        """See `Process`."""
+        return self._popen.pid
+
+    async def wait(self) -> int:
+        """See `Process`."""
+        async with self._waiting:
+            if self._popen.poll() is None:
+                await self._wait_for_end()
+        return self._popen.wait()
+
+    def send_signal(self, signal_number: signal.Signals) -> None:
+        """See `Process`. A child that has ended is reaped here, so no other process can get the signal."""
+        self._popen.send_signal(signal_number)
+
+    def close(self) -> None:
+        """See `Process`."""
+        for pipe in (self.stdin, self.stdout, self.stderr):
+            if pipe is not None:
+                pipe.close()
+        if self._pidfd is not None:
+            trio.lowlevel.notify_closing(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    async def _wait_for_end(self) -> None:
+        if self._pidfd is not None:
+            await trio.lowlevel.wait_readable(self._pidfd)
+        else:
+            await trio.to_thread.run_sync(self._popen.wait, abandon_on_cancel=True)
+
+
+@define
+class SystemSpawner:
+    """The `Spawner` of a server. Use it in the thread of the event loop, and end that thread last."""
+
+    environment: Mapping[str, str] = field(factory=lambda: child_environment(os.environ))
+
+    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool) -> SystemProcess:
+        """See `Spawner`. Raises `OSError`; a program that cannot be run is told by status 127 instead, on Linux.
+
+        The child gets a session of its own, so that Ctrl-C on the server's terminal does not reach it, no file
+        descriptors but its three, and the environment above.
+        """
+        await trio.lowlevel.checkpoint()  # nothing may be awaited once the child is there
+        return self._spawn_now([*guard(), *arguments], stdin=stdin, stdout=stdout)
+
+    def _spawn_now(self, command: Sequence[str], *, stdin: bool, stdout: bool) -> SystemProcess:
+        try:
+            popen = subprocess.Popen(
+                command,
+                bufsize=0,
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=dict(self.environment),
+                start_new_session=True,
+            )
+        except ValueError as error:  # a NUL, or a lone surrogate
+            raise OSError(errno.EINVAL, f"cannot be an argument: {error}") from error
+        assert popen.stderr is not None  # a pipe was asked for
+        return SystemProcess(
+            stdin=None if popen.stdin is None else InputPipe(popen.stdin),
+            stdout=None if popen.stdout is None else OutputPipe(popen.stdout),
+            stderr=OutputPipe(popen.stderr),
+            popen=popen,
+            pidfd=_open_pidfd(popen.pid),
+        )
+
+
+def _open_pidfd(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends; `None` where there is none to be had."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # kernels before 5.3, some sandboxes, no descriptor left: a thread waits instead
+        return None

@@ -1,0 +1,37 @@
+"""How a supervised child is doing, as plain data; who shows it reads it whenever it likes.
+
+Apart so that the supervisor and the feed can both count here without knowing each other.
+"""
+
+from enum import Enum
+
+from attrs import define
+
+
+class ChildPhase(Enum):
+    """Where a child is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    BACKING_OFF = "backing off"
+    STOPPED = "stopped"
+
+
+@define(eq=False)
+class ChildState:
+    """One child over all its restarts."""
+
+    phase: ChildPhase = ChildPhase.STARTING
+    pid: int | None = None
+    """Process id while it runs."""
+    starts: int = 0
+    """Attempts included that failed."""
+    message: str | None = None
+    """Why it ended last time, and below that its last lines; `None` when it has not, or is healthy again."""
+    dropped_groups: int = 0
+    """Groups of pictures that it has missed, wholly or in part, since it did not keep up."""
+
+    @property
+    def restarts(self) -> int:
+        """Starts after the first one."""
+        return max(0, self.starts - 1)

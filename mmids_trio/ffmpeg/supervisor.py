@@ -1,0 +1,107 @@
+"""Keeps one child running: started, started again with backoff when it ends unasked, ended in order.
+
+A task of the caller's runs it; it starts none that outlives it, and when it ends, also cancelled, there is no
+child left (bounded: see `stopping`).  Children of one step end side by side when their tasks are in one nursery.
+"""
+
+from collections.abc import Callable, Sequence
+
+import structlog
+import trio
+from attrs import define, field
+
+from mmids_trio.ffmpeg.backoff import HEALTHY_AFTER_SECONDS, Backoff
+from mmids_trio.ffmpeg.child import Child, FeedHook, ReadHook
+from mmids_trio.ffmpeg.process import Spawner
+from mmids_trio.ffmpeg.state import ChildPhase, ChildState
+from mmids_trio.ffmpeg.stderr_log import StderrLog
+from mmids_trio.ffmpeg.stopping import StopBy
+
+log = structlog.get_logger()
+
+
+@define(eq=False, kw_only=True)
+class Supervisor:
+    """One child, over all its restarts. `run` it once."""
+
+    arguments: Sequence[str]
+    """The program and its arguments."""
+    spawner: Spawner
+    stderr: StderrLog
+    random: Callable[[], float]
+    """Numbers from 0 to 1, for the jitter."""
+    feed: FeedHook | None = None
+    """With it, the child's standard input is a pipe; else it is empty."""
+    read: ReadHook | None = None
+    """With it, the child's standard output is a pipe; else it goes nowhere."""
+    stop_by: StopBy = field()
+    name: str = "ffmpeg"
+    """For messages."""
+    state: ChildState = field(factory=ChildState)
+    _finishing: trio.Event = field(factory=trio.Event, init=False)
+    _backoff: Backoff = field(init=False)
+
+    @stop_by.default
+    def _usual_stop(self) -> StopBy:
+        return StopBy.INTERRUPT if self.feed is None else StopBy.END_OF_INPUT
+
+    def __attrs_post_init__(self) -> None:
+        self._backoff = Backoff(self.random)
+
+    def finish(self) -> None:
+        """End the child in order, after what the feed still holds, and then `run`; for streams that have ended.
+
+        At most `child.FINISH_SECONDS` for the feed (whose hook has to end by itself) and five seconds for the child.
+        Called before `run`, it leaves one child to take what the feed holds.
+        """
+        self._finishing.set()
+
+    async def run(self) -> None:
+        """Until `finish`, the end of the feed, or cancellation; that leaves the child five seconds to end."""
+        try:
+            reason = await self._run_once()
+            while not self._finishing.is_set():
+                await self._back_off(reason)
+                if not self._finishing.is_set():
+                    reason = await self._run_once()
+        finally:
+            self.state.phase = ChildPhase.STOPPED
+            self.state.pid = None
+            self.stderr.close()
+
+    async def _run_once(self) -> str:
+        """Start the child and return in what way it has ended."""
+        self.state.phase = ChildPhase.STARTING
+        self.state.starts += 1
+        self.stderr.begin(self.arguments)
+        try:
+            process = await self.spawner.spawn(
+                self.arguments, stdin=self.feed is not None, stdout=self.read is not None
+            )
+        except OSError as error:
+            return f"cannot be started: {error.strerror or error}"
+        self.state.phase, self.state.pid = ChildPhase.RUNNING, process.pid
+        child = Child(
+            process=process,
+            stderr=self.stderr,
+            stop_by=self.stop_by,
+            feed=self.feed,
+            read=self.read,
+            finishing=self._finishing,
+            on_health=self._become_healthy,
+            healthy_after=HEALTHY_AFTER_SECONDS,
+        )
+        return await child.live()
+
+    async def _back_off(self, reason: str) -> None:
+        delay = self._backoff.next_delay()
+        self.state.phase, self.state.pid = ChildPhase.BACKING_OFF, None
+        lines = list(self.stderr.last_lines)
+        self.state.message = "\n".join([f"{self.name} {reason}", *lines])
+        log.warning("child ended", child=self.name, reason=reason, retry_in=round(delay, 1), last_lines=lines)
+        with trio.move_on_after(delay):
+            await self._finishing.wait()
+
+    def _become_healthy(self) -> None:
+        self._backoff.reset()
+        self.state.message = None

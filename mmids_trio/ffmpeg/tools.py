@@ -1,0 +1,68 @@
+"""What all steps that run ffmpeg share on one server: the executable, where children come from, where they log."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import random
+
+import structlog
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.ffmpeg.child import FeedHook, ReadHook
+from mmids_trio.ffmpeg.executable import Executable, Places, find_ffmpeg
+from mmids_trio.ffmpeg.process import Spawner
+from mmids_trio.ffmpeg.state import ChildState
+from mmids_trio.ffmpeg.stderr_log import StderrLog, log_path
+from mmids_trio.ffmpeg.supervisor import Supervisor
+
+log = structlog.get_logger()
+
+
+@frozen(kw_only=True)
+class Job:
+    """One child to be kept running: for whom, with which arguments, and how it is fed and read."""
+
+    workflow: str
+    step_id: str
+    stream: str
+    """What the log file is named after."""
+    arguments: Sequence[str]
+    """Without the executable."""
+    state: ChildState
+    feed: FeedHook | None = None
+    read: ReadHook | None = None
+    secrets: Sequence[str] = ()
+
+
+@define(eq=False)
+class FfmpegTools:
+    """Finds ffmpeg once it is needed (until it is found: each time), and makes supervisors for its children."""
+
+    spawner: Spawner
+    places: Places
+    log_directory: Path
+    random: Callable[[], float] = random
+    _executable: Executable | None = field(default=None, init=False)
+    _searching: trio.Lock = field(factory=trio.Lock, init=False)
+
+    async def check(self) -> Executable:
+        """The ffmpeg that is used. Raises `StepError` where there is none, or it does not work."""
+        async with self._searching:
+            if self._executable is None:
+                found = self._executable = await find_ffmpeg(self.places, self.spawner)
+                log.info("ffmpeg found", path=found.path, version=found.version, origin=found.origin)
+            return self._executable
+
+    def supervisor(self, job: Job) -> Supervisor:
+        """What keeps the child of `job` running. Only after `check`."""
+        assert self._executable is not None
+        path = log_path(self.log_directory, job.workflow, job.step_id, job.stream)
+        return Supervisor(
+            arguments=[self._executable.path, *job.arguments],
+            spawner=self.spawner,
+            stderr=StderrLog(path, job.secrets),
+            random=self.random,
+            feed=job.feed,
+            read=job.read,
+            state=job.state,
+        )

@@ -1,0 +1,32 @@
+"""What tests of supervised children share: one maker of supervisors over children in memory."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmids_trio.ffmpeg.child import FeedHook, ReadHook
+from mmids_trio.ffmpeg.stderr_log import StderrLog
+from mmids_trio.ffmpeg.supervisor import Supervisor
+from mmids_trio.testing.processes import FakeSpawner
+
+MakeSupervisor = Callable[..., Supervisor]
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> MakeSupervisor:
+    """Makes supervisors without jitter; each test says which children they get."""
+
+    def make(
+        spawner: FakeSpawner,
+        *,
+        feed: FeedHook | None = None,
+        read: ReadHook | None = None,
+        random: Callable[[], float] = lambda: 0.0,
+    ) -> Supervisor:
+        stderr = StderrLog(tmp_path / "child.log", now=lambda: 0.0)
+        return Supervisor(
+            arguments=["/bin/ffmpeg", "-x"], spawner=spawner, stderr=stderr, random=random, feed=feed, read=read
+        )
+
+    return make

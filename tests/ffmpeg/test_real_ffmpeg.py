@@ -1,0 +1,72 @@
+"""A real ffmpeg under supervision: what it writes is complete, however it is ended."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import trio
+
+from mmids_trio.ffmpeg.process import ChildInput, ChildOutput
+from mmids_trio.ffmpeg.spawning import SystemSpawner
+from mmids_trio.ffmpeg.stderr_log import StderrLog
+from mmids_trio.ffmpeg.supervisor import Supervisor
+
+FFMPEG = shutil.which("ffmpeg") or ""
+
+pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not FFMPEG, reason="no ffmpeg on PATH")]
+
+QUIET = [FFMPEG, "-nostdin", "-nostats", "-hide_banner", "-y"]
+PICTURES = ["-f", "lavfi", "-i", "testsrc=size=160x120:rate=25"]
+
+
+def supervisor(arguments: list[str], log: Path, **hooks: object) -> Supervisor:
+    return Supervisor(
+        arguments=[*QUIET, *arguments],
+        spawner=SystemSpawner(),
+        stderr=StderrLog(log),
+        random=lambda: 0.0,
+        **hooks,  # type: ignore[arg-type]  # hooks of two kinds
+    )
+
+
+async def decode(file: Path) -> bytes:
+    """What a decoder has to say against `file`, which it reads to the end."""
+    command = [FFMPEG, "-v", "error", "-i", str(file), "-f", "null", "-"]
+    return (await trio.run_process(command, capture_stderr=True, capture_stdout=True)).stderr
+
+
+async def test_a_file_is_complete_after_the_interrupt(tmp_path: Path) -> None:
+    """An MP4 file without its last part cannot be read at all."""
+    file = tmp_path / "out.mp4"
+    arguments = ["-re", *PICTURES, "-c:v", "mpeg4", str(file), "-map", "0", "-f", "rawvideo", "pipe:1"]
+    async with trio.open_nursery() as nursery:
+
+        async def read(stdout: ChildOutput) -> None:
+            await stdout.receive_some(100)
+            nursery.cancel_scope.cancel()
+
+        watched = supervisor(arguments, tmp_path / "log", read=read)
+        nursery.cancel_scope.deadline = trio.current_time() + 20
+        nursery.start_soon(watched.run)
+    assert await decode(file) == b""
+    assert watched.state.starts == 1
+
+
+async def test_a_playlist_ends_when_the_input_does(tmp_path: Path) -> None:
+    source = tmp_path / "source.ts"
+    await trio.run_process(
+        [*QUIET, *PICTURES, "-t", "3", "-g", "25", "-c:v", "mpeg4", str(source)], capture_stderr=True
+    )
+    media = source.read_bytes()
+
+    async def feed(stdin: ChildInput) -> None:
+        await stdin.send_all(media)
+
+    playlist = tmp_path / "live.m3u8"
+    arguments = ["-f", "mpegts", "-i", "pipe:0", "-c", "copy", "-f", "hls", "-hls_time", "1", str(playlist)]
+    watched = supervisor(arguments, tmp_path / "log", feed=feed)
+    with trio.fail_after(20):
+        await watched.run()
+    assert playlist.read_text().rstrip().endswith("#EXT-X-ENDLIST")
+    assert await decode(playlist) == b""
+    assert (watched.state.starts, watched.state.message) == (1, None)

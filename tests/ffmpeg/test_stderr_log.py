@@ -1,0 +1,107 @@
+"""The log file of one child: lazy, rotated, and never in the way."""
+
+import os
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from mmids_trio.ffmpeg.stderr_log import KEPT_LINES, LONGEST_KEPT_LINE, MAX_FILE_BYTES, StderrLog, log_path
+
+
+def _open_files() -> set[str]:
+    return {os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> StderrLog:
+    return StderrLog(tmp_path / "ffmpeg" / "a-1-b.log", now=lambda: 0.0)
+
+
+def test_the_file_appears_with_the_first_line(log: StderrLog) -> None:
+    log.receive(b"no line ye")
+    assert not log.path.exists()
+    log.receive(b"t\n")
+    assert log.path.read_text() == "1970-01-01T00:00:00.000+00:00 no line yet\n"
+    log.close()
+
+
+def test_closing_leaves_no_handle_and_more_lines_are_appended(log: StderrLog) -> None:
+    for _ in range(50):
+        log.receive(b"a line\n")
+        log.close()
+    assert str(log.path) not in _open_files()
+    assert len(log.path.read_text().splitlines()) == 50
+
+
+def test_three_files_of_a_mebibyte_are_kept_at_most(log: StderrLog) -> None:
+    for number in range(5 * MAX_FILE_BYTES // 1000):
+        log.receive(b"%06d " % number + b"x" * 1000 + b"\n")
+    log.close()
+    files = sorted(log.path.parent.iterdir())
+    assert [file.name for file in files] == ["a-1-b.log", "a-1-b.log.1", "a-1-b.log.2"]
+    assert all(MAX_FILE_BYTES / 2 < file.stat().st_size <= MAX_FILE_BYTES for file in files[1:])
+    numbers = [int(line.split()[1]) for file in reversed(files) for line in file.read_text().splitlines()]
+    assert numbers == list(range(numbers[0], 5 * MAX_FILE_BYTES // 1000))
+
+
+def test_the_last_lines_are_those_of_the_current_start(log: StderrLog) -> None:
+    log.begin(["ffmpeg"])
+    log.receive(b"".join(b"line %d\n" % number for number in range(20)))
+    assert list(log.last_lines) == [f"line {number}" for number in range(20 - KEPT_LINES, 20)]
+    log.begin(["ffmpeg"])
+    log.receive(b"unfinished")
+    log.end("exited with status 1")
+    assert list(log.last_lines) == ["unfinished"]
+    log.close()
+
+
+def test_a_long_line_is_shorter_in_the_message_than_in_the_file(log: StderrLog) -> None:
+    log.receive(b"x" * 1000 + b"\n")
+    log.close()
+    assert list(log.last_lines) == ["x" * LONGEST_KEPT_LINE]
+    assert "x" * 1000 in log.path.read_text()
+
+
+def test_neither_lines_nor_the_command_show_secrets(tmp_path: Path) -> None:
+    log = StderrLog(tmp_path / "x.log", secrets=["sesame"], now=lambda: 0.0)
+    log.begin(["ffmpeg", "-i", "rtmp://host/live/abc", "sesame"])
+    log.receive(b"rtmp://host/live/abc: no such stream 'sesame'\n")
+    log.close()
+    assert "sesame" not in log.path.read_text()
+    assert "abc" not in log.path.read_text()
+    assert list(log.last_lines) == ["rtmp://host/live/***: no such stream '***'"]
+
+
+def test_a_file_that_cannot_be_written_costs_one_warning_and_no_lines(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    log = StderrLog(tmp_path / "file" / "x.log")
+    with capture_logs() as logged:
+        log.begin(["ffmpeg"])
+        log.receive(b"one\ntwo\n")
+        log.receive(b"three\n")
+    assert [entry["event"] for entry in logged] == ["cannot write the log of a child"]
+    assert list(log.last_lines) == ["one", "two", "three"]
+
+
+HOSTILE = ["../x", "a/b", "%2e%2e", "a\0b", "x" * 300, "-x", ".hidden", "..", "", "a b", "ä", "a_b", "\ud800"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_leaves_the_folder(tmp_path: Path, name: str) -> None:
+    path = log_path(tmp_path, name, "12", name)
+    assert path.parent == tmp_path / "ffmpeg"
+    assert len(os.fsencode(path.name)) < 255
+    assert not path.name.startswith(".")
+    log = StderrLog(path)
+    log.note("can be written")
+    log.close()
+    assert path.exists()
+
+
+def test_different_names_have_different_files(tmp_path: Path) -> None:
+    assert len({log_path(tmp_path, "w", "12", name) for name in HOSTILE}) == len(HOSTILE)
+
+
+def test_harmless_names_stay_as_they_are(tmp_path: Path) -> None:
+    assert log_path(tmp_path, "news", "123", "cam-1.main") == tmp_path / "ffmpeg" / "news-123-cam-1.main.log"
