@@ -106,6 +106,7 @@ async def _run(configuration: Configuration) -> None:
             nursery.start_soon(_stop_on_signals, signals, server, nursery.cancel_scope)
             async with trio.open_nursery() as running:
                 changes = await running.start(server.run, workflows)
+                nursery.start_soon(server.look_for_ffmpeg)  # which the end of the server does not wait for
                 gc.freeze()
                 gc.set_threshold(*usual_thresholds)
                 running.start_soon(_say_welcome, server, workflows, changes)

@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
@@ -11,6 +12,11 @@ from attrs import define, field
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.errors import StepError
+from mmids_trio.ffmpeg.executable import Places
+from mmids_trio.ffmpeg.process import Spawner
+from mmids_trio.ffmpeg.spawning import SystemSpawner
+from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
@@ -35,7 +41,8 @@ ORDER_SECONDS = 1.0
 
 @define(eq=False)
 class Server:
-    """One mmids_trio server. `network` is where RTMP ports are opened; `more_steps` are step types of one's own.
+    """One mmids_trio server. `network` is where RTMP ports are opened; `more_steps` are step types of one's own;
+    `spawner` is where child processes come from.
 
     Making one has no side effects; `run` does everything, in the caller's nursery.
     """
@@ -43,7 +50,9 @@ class Server:
     settings: Settings
     network: Network = field(factory=SocketNetwork)
     more_steps: Sequence[StepType] = ()
+    spawner: Spawner = field(factory=SystemSpawner)
     rtmp: RtmpServer = field(init=False)
+    ffmpeg: FfmpegTools = field(init=False)
     steps: StepRegistry = field(init=False)
     workflows: WorkflowManager = field(init=False)
     api_port: int | None = field(default=None, init=False)
@@ -57,7 +66,8 @@ class Server:
             publisher_timeout=self.settings.publisher_timeout,
             max_connections=_connections_that_leave_files(),
         )
-        self.steps = built_in_steps(self.rtmp, *self.more_steps)
+        self.ffmpeg = FfmpegTools(self.spawner, Places(self.settings.ffmpeg_path), Path(self.settings.log_path))
+        self.steps = built_in_steps(self.rtmp, self.ffmpeg, *self.more_steps)
         self.workflows = WorkflowManager(self.steps)
 
     @property
@@ -76,6 +86,13 @@ class Server:
     def stop(self) -> None:
         """Begin an orderly stop: `run` returns within `STOP_SECONDS`, with nothing left behind."""
         self._stop.set()
+
+    async def look_for_ffmpeg(self) -> None:
+        """Log which ffmpeg the steps will run, or why there is none, before the first of them needs it."""
+        try:
+            await self.ffmpeg.check()
+        except StepError as error:
+            log.warning("workflows with ffmpeg steps cannot run", reason=str(error))
 
     async def run(
         self,

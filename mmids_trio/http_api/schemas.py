@@ -40,9 +40,13 @@ def error_json(message: str) -> Json:
 
 
 def _step_json(step: StepStatus) -> Json:
-    return {
+    """`streams` is there only when there is something to say about one of them."""
+    described: dict[str, Json] = {
         "step_id": step.step_id,
         "step_type": step.step_type,
         "parameters": dict(step.parameters),
         "status": step.status,
     }
+    if step.streams:
+        described["streams"] = [{"name": stream.name, "message": stream.message} for stream in step.streams]
+    return described

@@ -38,7 +38,7 @@ class ChannelTimeline:
             return self._place_header(packet, last)
         if not self._offset_known:
             self._offset_known = True
-            if not is_after(packet.timestamp, self.newest):
+            if not is_after(shifted(packet.timestamp, self.offset), self.newest):
                 self._continue_after(self.newest, packet)
         timestamp = shifted(packet.timestamp, self.offset)
         if last is not None and is_after(last, timestamp):

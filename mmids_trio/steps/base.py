@@ -20,6 +20,7 @@ import trio
 
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.media.flow import Flow
+from mmids_trio.workflow.status import StreamStatus
 
 
 class Inbox(Protocol):
@@ -85,6 +86,9 @@ class StepContext(Protocol):
 
     def reserve(self, reservation: Reservation) -> None:
         """Have `reservation` committed in the swap. Call before `task_status.started()`."""
+
+    def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
+        """Have the workflow's details show what `describe` says of the step's streams (as a rule: nothing)."""
 
 
 StepFactory = Callable[[StepContext], Step]

@@ -1,6 +1,11 @@
 """All kinds of steps that come with mmids_trio, bound to the server that they work on."""
 
-from mmids_trio.steps.ffmpeg_parameters import ffmpeg_steps
+from mmids_trio.ffmpeg.output_paths import OutputPaths
+from mmids_trio.steps.fed_streams import Ffmpeg
+from mmids_trio.steps.ffmpeg_hls import ffmpeg_hls
+from mmids_trio.steps.ffmpeg_pull import ffmpeg_pull
+from mmids_trio.steps.ffmpeg_push import ffmpeg_push
+from mmids_trio.steps.ffmpeg_transcode import transcoding_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_parameters import RtmpPorts
 from mmids_trio.steps.rtmp_receive import rtmp_receive
@@ -8,8 +13,17 @@ from mmids_trio.steps.rtmp_watch import rtmp_watch
 from mmids_trio.steps.workflow_forwarder import workflow_forwarder
 
 
-def built_in_steps(rtmp: RtmpPorts, *more: StepType) -> StepRegistry:
+def built_in_steps(rtmp: RtmpPorts, ffmpeg: Ffmpeg, *more: StepType) -> StepRegistry:
     """The registry of a server, with the steps of one's own added."""
     return StepRegistry(
-        [rtmp_receive(rtmp), rtmp_watch(rtmp), *ffmpeg_steps(), workflow_forwarder(), *more],
+        [
+            rtmp_receive(rtmp),
+            rtmp_watch(rtmp),
+            ffmpeg_pull(ffmpeg),
+            ffmpeg_push(ffmpeg),
+            ffmpeg_hls(ffmpeg, OutputPaths()),
+            *transcoding_steps(ffmpeg),
+            workflow_forwarder(),
+            *more,
+        ]
     )

@@ -35,6 +35,8 @@ class StepRegistry:
     """All kinds of steps of a server."""
 
     def __init__(self, types: Sequence[StepType]) -> None:
+        self.types = tuple(types)
+        """In the order in which messages and documentation list them."""
         self._types = {spelling: kind for kind in types for spelling in (kind.name, *kind.aliases)}
 
     def problems(self, definition: WorkflowDefinition) -> list[Problem]:

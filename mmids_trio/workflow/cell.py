@@ -1,6 +1,6 @@
 """One step at work: its task, its scope, its inbox and outlet, and what has become of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 
 import structlog
@@ -13,7 +13,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Reservation, StepFactory
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.rewiring import Node
-from mmids_trio.workflow.status import StepStatus
+from mmids_trio.workflow.status import StepStatus, StreamStatus
 
 log = structlog.get_logger()
 
@@ -40,10 +40,15 @@ class Cell:
     _begun: bool = field(default=False, init=False)
     _ready: bool = field(default=False, init=False)
     _reservations: list[Reservation] = field(factory=list, init=False)
+    _describe_streams: Callable[[], Sequence[StreamStatus]] = field(default=tuple, init=False)
 
     def reserve(self, reservation: Reservation) -> None:
         """See `steps.base.StepContext.reserve`."""
         self._reservations.append(reservation)
+
+    def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
+        """See `steps.base.StepContext.show_streams`."""
+        self._describe_streams = describe
 
     async def start(self, nursery: trio.Nursery, factory: Callable[[StepDefinition], StepFactory]) -> None:
         """Run the step in `nursery`; returns when it is ready, or when it has failed and `error` says why."""
@@ -121,7 +126,8 @@ class Cell:
     def describe(self) -> StepStatus:
         """The step as the outside sees it."""
         definition = self.definition
-        return StepStatus(self.step_id, definition.step_type, dict(definition.parameters), self.status)
+        streams = () if self.ended.is_set() else tuple(self._describe_streams())
+        return StepStatus(self.step_id, definition.step_type, dict(definition.parameters), self.status, streams)
 
 
 def _is_cancelled() -> bool:

@@ -12,6 +12,14 @@ StepAction = Literal["keep", "start", "stop"]
 
 
 @frozen
+class StreamStatus:
+    """One stream of a step about which there is something to say."""
+
+    name: str
+    message: str
+
+
+@frozen
 class StepStatus:
     """One step; `status` is `Created`, `Active`, `Error: <why>` or `Shut Down`."""
 
@@ -19,6 +27,7 @@ class StepStatus:
     step_type: str
     parameters: Mapping[str, ParameterValue]
     status: str
+    streams: tuple[StreamStatus, ...] = ()
 
 
 @frozen

@@ -1,0 +1,176 @@
+"""The streams of a step that feeds each of them to an ffmpeg child of its own."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import trio
+from attrs import define, field
+
+from mmids_trio.ffmpeg.child import FINISH_SECONDS, ReadHook
+from mmids_trio.ffmpeg.executable import Executable
+from mmids_trio.ffmpeg.feed import FeedFilter
+from mmids_trio.ffmpeg.feeding import ChildFeed
+from mmids_trio.ffmpeg.state import ChildState
+from mmids_trio.ffmpeg.stopping import STOP_SECONDS
+from mmids_trio.ffmpeg.supervisor import Supervisor
+from mmids_trio.ffmpeg.tools import Job
+from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
+from mmids_trio.steps.base import StepContext
+from mmids_trio.workflow.status import StreamStatus
+
+LAST_CHANCE_SECONDS = FINISH_SECONDS + STOP_SECONDS
+"""How long a stream that has ended still waits for its turn: as long as a child before it may take to end."""
+
+
+class Ffmpeg(Protocol):
+    """What runs ffmpeg, as far as steps need it."""
+
+    async def check(self) -> Executable:
+        """Raises `StepError` where no ffmpeg can be run."""
+
+    def supervisor(self, job: Job) -> Supervisor:
+        """What keeps the child of `job` running. Only after `check`."""
+
+
+class Turn(Protocol):
+    """The right of a stream to be written, where only one may at a time."""
+
+    async def wait(self) -> None:
+        """Wait until it is this stream's turn."""
+
+    def end(self) -> None:
+        """Let the next one begin. Also called when the turn has not come."""
+
+
+class AnyTime:
+    """The turn of a stream that is in nobody's way."""
+
+    async def wait(self) -> None:
+        """See `Turn`."""
+        await trio.lowlevel.checkpoint()
+
+    def end(self) -> None:
+        """See `Turn`."""
+
+
+@define(eq=False)
+class FedStream:
+    """One stream, from its start to the end of its child, which is started with the stream's first frame."""
+
+    started: StreamStarted
+    policy: FeedFilter = field(factory=FeedFilter, init=False)
+    state: ChildState = field(factory=ChildState, init=False)
+    feed: ChildFeed = field(init=False)
+    _supervisor: Supervisor | None = field(default=None, init=False)
+    _has_frames_or_ended: trio.Event = field(factory=trio.Event, init=False)
+    _has_ended: bool = field(default=False, init=False)
+    _patience: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """For the turn to come."""
+
+    def __attrs_post_init__(self) -> None:
+        self.feed = ChildFeed(self.policy, self.state)
+        self.feed.prepare()
+
+    def offer(self, event: MediaEvent) -> None:
+        """Feed the child. Never waits."""
+        self.feed.offer([event])
+        if self.feed.queued_bytes:
+            self._has_frames_or_ended.set()
+
+    def end(self) -> None:
+        """The stream is over: its child is to finish what it has got."""
+        self._has_ended = True
+        self._patience.deadline = trio.current_time() + LAST_CHANCE_SECONDS
+        self.feed.end()
+        if self._supervisor is not None:
+            self._supervisor.finish()
+        self._has_frames_or_ended.set()
+
+    async def run(self, turn: Turn, supervise: Callable[["FedStream"], Supervisor]) -> None:
+        """Until the stream has ended and its child has finished.
+
+        `supervise` makes the supervisor, when it is known what the stream is made of.
+        """
+        with self._patience:
+            await turn.wait()
+            self._forget_what_is_stale()
+        await self._has_frames_or_ended.wait()
+        if self.feed.queued_bytes and not self._patience.cancelled_caught:
+            self._supervisor = supervise(self)
+            if self._has_ended:
+                self._supervisor.finish()
+            await self._supervisor.run()
+
+    def _forget_what_is_stale(self) -> None:
+        """What was kept while the turn did not come may be of little use: begin with what comes now."""
+        if not self._has_ended and (self.state.dropped_groups or self.policy.is_outdated):
+            self._has_frames_or_ended = trio.Event()
+            self.feed.prepare()
+
+
+@define(eq=False, kw_only=True)
+class FedStreams:
+    """All streams of a step. Their tasks run in `nursery`; what is said of them shows in the workflow's details."""
+
+    nursery: trio.Nursery
+    ffmpeg: Ffmpeg
+    context: StepContext
+    arguments: Callable[[FedStream], Sequence[str]]
+    """ffmpeg's, for one stream."""
+    secrets: Sequence[str] = ()
+    read: Callable[[FedStream], ReadHook] | None = None
+    """What reads the output of a stream's children, if they have any."""
+    turn: Callable[[FedStream], Turn] = lambda _stream: AnyTime()
+    """When the first child of a stream may be started. Called in the order in which streams start."""
+    on_end: Callable[[StreamId], None] = lambda _stream_id: None
+    """Called when a stream has ended and its child has finished."""
+    _live: dict[StreamId, FedStream] = field(factory=dict, init=False)
+    _all: dict[FedStream, None] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.context.show_streams(self._describe)
+
+    def take(self, event: MediaEvent) -> None:
+        """Hand an event to the child of its stream. Never waits."""
+        if isinstance(event, StreamStarted):
+            stream = self._live[event.stream_id] = FedStream(event)
+            self._all[stream] = None
+            self.nursery.start_soon(self._run, stream, self.turn(stream))
+        elif isinstance(event, StreamEnded):
+            if ended := self._live.pop(event.stream_id, None):
+                ended.end()
+        elif live := self._live.get(event.stream_id):
+            live.offer(event)
+
+    def __len__(self) -> int:
+        """How many streams are live."""
+        return len(self._live)
+
+    async def _run(self, stream: FedStream, turn: Turn) -> None:
+        try:
+            await stream.run(turn, self._supervisor)
+        finally:
+            turn.end()
+        del self._all[stream]
+        self.on_end(stream.started.stream_id)
+
+    def _supervisor(self, stream: FedStream) -> Supervisor:
+        return self.ffmpeg.supervisor(
+            Job(
+                workflow=self.context.workflow,
+                step_id=self.context.step_id,
+                stream=stream.started.stream_name,
+                arguments=self.arguments(stream),
+                state=stream.state,
+                feed=stream.feed.run,
+                read=None if self.read is None else self.read(stream),
+                secrets=self.secrets,
+            )
+        )
+
+    def _describe(self) -> Sequence[StreamStatus]:
+        return [
+            StreamStatus(stream.started.stream_name, stream.state.message)
+            for stream in self._all
+            if stream.state.message is not None
+        ]

@@ -1,0 +1,123 @@
+"""`ffmpeg_hls`: write an HLS playlist of each stream, and pass it on."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import structlog
+import trio
+from attrs import field, frozen
+
+from mmids_trio.errors import StepError
+from mmids_trio.ffmpeg.arguments import hls_arguments, hls_playlist_path
+from mmids_trio.ffmpeg.locations import output_directory
+from mmids_trio.ffmpeg.output_paths import OutputPaths, PathClaim
+from mmids_trio.ffmpeg.parameters import HlsParameters, hls_parameters
+from mmids_trio.media.flow import Flow
+from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
+from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
+from mmids_trio.steps.parameters import Parameter, Values, text, whole_number
+from mmids_trio.steps.registry import StepType
+
+log = structlog.get_logger()
+
+MAX_SEGMENT_SECONDS = 3600
+MAX_SEGMENTS = 1_000_000
+
+FFMPEG_HLS = (
+    Parameter("path", output_directory, required=True),
+    Parameter("duration", whole_number(1, MAX_SEGMENT_SECONDS), default=2),
+    Parameter("count", whole_number(0, MAX_SEGMENTS)),
+    Parameter("stream_name", text),
+)
+
+
+@frozen
+class _PlaylistTurn:
+    """Of a stream: after the step that wrote there before, and the streams before it that have the same playlist."""
+
+    step: PathClaim
+    stream: PathClaim
+    streams: OutputPaths
+
+    async def wait(self) -> None:
+        """See `fed_streams.Turn`."""
+        await self.step.wait_turn()
+        await self.stream.wait_turn()
+
+    def end(self) -> None:
+        """See `fed_streams.Turn`."""
+        self.streams.release(self.stream)
+
+
+@frozen
+class FfmpegHls:
+    """See the module."""
+
+    parameters: HlsParameters
+    ffmpeg: Ffmpeg
+    paths: OutputPaths
+    context: StepContext
+    flow: Flow = field(default=Flow.PASSES_ON, init=False)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Ready when there is an ffmpeg and the directory can be written."""
+        await self.ffmpeg.check()
+        _make_directory(self.parameters.path)
+        with self._claim() as claim:
+            async with trio.open_nursery() as nursery:
+                streams = FedStreams(
+                    nursery=nursery,
+                    ffmpeg=self.ffmpeg,
+                    context=self.context,
+                    arguments=self._arguments,
+                    turn=partial(self._turn, claim, OutputPaths()),
+                )
+                task_status.started()
+                while True:
+                    events = await inbox.receive()
+                    for event in events:
+                        streams.take(event)
+                    await outbox.send(events)
+
+    def _arguments(self, stream: FedStream) -> Sequence[str]:
+        return hls_arguments(self.parameters, stream.started.stream_name, stream.policy.codecs)
+
+    def _turn(self, claim: PathClaim, playlists: OutputPaths, stream: FedStream) -> _PlaylistTurn:
+        name = stream.started.stream_name
+        path = hls_playlist_path(self.parameters, name)
+        own = playlists.claim(path, None, self.context.workflow, self.context.step_id, lambda _workflow, _step_id: True)
+        if own.before:
+            log.info("stream waits for the one before it in its playlist to end", stream=name, path=path)
+        return _PlaylistTurn(claim, own, playlists)
+
+    @contextmanager
+    def _claim(self) -> Iterator[PathClaim]:
+        """All playlists of a directory, or the one that `stream_name` makes of all streams."""
+        directory, context = os.path.realpath(self.parameters.path), self.context
+        claim = self.paths.claim(
+            directory, self.parameters.stream_name, context.workflow, context.step_id, context.is_leaving
+        )
+        try:
+            yield claim
+        finally:
+            self.paths.release(claim)
+
+
+def _make_directory(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise StepError(f"the directory '{path}' cannot be made: {error.strerror}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StepError(f"the directory '{path}' cannot be written")
+
+
+def ffmpeg_hls(ffmpeg: Ffmpeg, paths: OutputPaths) -> StepType:
+    """The kind of step, on a server."""
+
+    def build(values: Values, context: StepContext) -> Step:
+        return FfmpegHls(hls_parameters(values), ffmpeg, paths, context)
+
+    return StepType("ffmpeg_hls", FFMPEG_HLS, build)

@@ -1,0 +1,93 @@
+"""`ffmpeg_pull`: bring in any file or URL that ffmpeg reads, as one stream."""
+
+from collections.abc import Sequence
+
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.ffmpeg.arguments import pull_arguments
+from mmids_trio.ffmpeg.locations import source_location, stream_key_of
+from mmids_trio.ffmpeg.media_pipe import ChildMedia
+from mmids_trio.ffmpeg.parameters import PullParameters, pull_parameters
+from mmids_trio.ffmpeg.process import ChildOutput
+from mmids_trio.ffmpeg.state import ChildState
+from mmids_trio.ffmpeg.tools import Job
+from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
+from mmids_trio.media.flow import Flow
+from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
+from mmids_trio.steps.fed_streams import Ffmpeg
+from mmids_trio.steps.parameters import Parameter, Values, text
+from mmids_trio.steps.registry import StepType
+from mmids_trio.workflow.status import StreamStatus
+
+FFMPEG_PULL = (Parameter("location", source_location, required=True), Parameter("stream_name", text, required=True))
+
+READ_BYTES = 64 * 1024
+"""Read at once from a child: a whole pipe."""
+
+
+@define(eq=False)
+class _Pulled:
+    """What comes from successive children: each one's media is a stream of its own, all of one name."""
+
+    name: str
+    prefix: str
+    outbox: Outbox
+    _count: int = field(default=0, init=False)
+
+    async def read(self, stdout: ChildOutput) -> None:
+        """A stream from the first media to the end of the child."""
+        self._count += 1
+        stream_id = StreamId(f"{self.prefix}/{self._count}")
+        media = ChildMedia(stream_id)
+        media.begin()
+        announcement: list[MediaEvent] = [StreamStarted(stream_id, self.name)]
+        try:
+            while data := await stdout.receive_some(READ_BYTES):
+                if events := media.receive(data):
+                    await self.outbox.send([*announcement, *events])
+                    announcement = []
+        finally:
+            self.outbox.end_stream(stream_id)
+
+
+@frozen
+class FfmpegPull:
+    """See the module."""
+
+    parameters: PullParameters
+    ffmpeg: Ffmpeg
+    context: StepContext
+    flow: Flow = field(default=Flow.PRODUCES, init=False)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Ready when there is an ffmpeg; a source that ends or does not answer is retried."""
+        await self.ffmpeg.check()
+        state = ChildState()
+        self.context.show_streams(lambda: self._describe(state))
+        pulled = _Pulled(self.parameters.stream_name, f"{self.context.workflow}/{self.context.step_id}", outbox)
+        supervisor = self.ffmpeg.supervisor(
+            Job(
+                workflow=self.context.workflow,
+                step_id=self.context.step_id,
+                stream=self.parameters.stream_name,
+                arguments=pull_arguments(self.parameters),
+                state=state,
+                read=pulled.read,
+                secrets=stream_key_of(self.parameters.location),
+            )
+        )
+        task_status.started()
+        await supervisor.run()
+
+    def _describe(self, state: ChildState) -> Sequence[StreamStatus]:
+        return [] if state.message is None else [StreamStatus(self.parameters.stream_name, state.message)]
+
+
+def ffmpeg_pull(ffmpeg: Ffmpeg) -> StepType:
+    """The kind of step, on a server."""
+
+    def build(values: Values, context: StepContext) -> Step:
+        return FfmpegPull(pull_parameters(values), ffmpeg, context)
+
+    return StepType("ffmpeg_pull", FFMPEG_PULL, build)

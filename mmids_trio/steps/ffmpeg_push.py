@@ -1,0 +1,58 @@
+"""`ffmpeg_push`: push each stream to a target, and pass it on."""
+
+import structlog
+import trio
+from attrs import field, frozen
+
+from mmids_trio.ffmpeg.arguments import push_arguments
+from mmids_trio.ffmpeg.locations import push_target, stream_key_of
+from mmids_trio.ffmpeg.parameters import PushParameters, push_parameters
+from mmids_trio.media.events import StreamStarted
+from mmids_trio.media.flow import Flow
+from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
+from mmids_trio.steps.fed_streams import FedStreams, Ffmpeg
+from mmids_trio.steps.parameters import Parameter, Values
+from mmids_trio.steps.registry import StepType
+
+log = structlog.get_logger()
+
+FFMPEG_PUSH = (Parameter("target", push_target, required=True),)
+
+
+@frozen
+class FfmpegPush:
+    """See the module."""
+
+    parameters: PushParameters
+    ffmpeg: Ffmpeg
+    context: StepContext
+    flow: Flow = field(default=Flow.PASSES_ON, init=False)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Ready when there is an ffmpeg; a target that does not answer is retried for as long as streams last."""
+        await self.ffmpeg.check()
+        async with trio.open_nursery() as nursery:
+            streams = FedStreams(
+                nursery=nursery,
+                ffmpeg=self.ffmpeg,
+                context=self.context,
+                arguments=lambda _stream: push_arguments(self.parameters),
+                secrets=stream_key_of(self.parameters.target),
+            )
+            task_status.started()
+            while True:
+                events = await inbox.receive()
+                for event in events:
+                    if isinstance(event, StreamStarted) and len(streams):
+                        log.warning("several streams are pushed to one target", stream=event.stream_name)
+                    streams.take(event)
+                await outbox.send(events)
+
+
+def ffmpeg_push(ffmpeg: Ffmpeg) -> StepType:
+    """The kind of step, on a server."""
+
+    def build(values: Values, context: StepContext) -> Step:
+        return FfmpegPush(push_parameters(values), ffmpeg, context)
+
+    return StepType("ffmpeg_push", FFMPEG_PUSH, build)
