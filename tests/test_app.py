@@ -26,6 +26,10 @@ from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.status import OutcomeKind
 
+TWICE = " rtmp_receive rtmp_app=taken stream_key=*\n"
+BROKEN = f"workflow broken {{\n{TWICE}{TWICE}}}\n"
+"""A workflow that fails: its second step wants what the first one has."""
+
 LIVE = """
 workflow live {
     rtmp_receive rtmp_app=live stream_key=*
@@ -143,7 +147,7 @@ async def test_a_cancelled_server_ends_at_once(autojump_clock: MockClock, logs: 
 
 async def test_a_workflow_that_fails_does_not_keep_the_others_from_running(autojump_clock: MockClock) -> None:
     server = Server(Settings(), network=MemoryNetwork())
-    text = "workflow broken {\n ffmpeg_hls path=/x\n}\n" + LIVE
+    text = BROKEN + LIVE
     async with trio.open_nursery() as nursery:
         changes = await nursery.start(server.run, definitions(server, text))
         assert [(await change.wait()).kind for change in changes] == [OutcomeKind.FAILED, OutcomeKind.APPLIED]
@@ -216,7 +220,7 @@ async def test_a_harness_notices_what_is_left(autojump_clock: MockClock) -> None
 
 
 async def test_a_harness_fails_where_a_workflow_does_not_come_up(autojump_clock: MockClock) -> None:
-    h = Harness("workflow w {\n ffmpeg_hls path=/x\n}\n")
+    h = Harness(BROKEN)
     with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
         await h.__aenter__()
     h.assert_quiet()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mmids_trio.steps.ffmpeg_parameters import ffmpeg_steps
+from mmids_trio.app import Server
+from mmids_trio.config.settings import Settings
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS
-from mmids_trio.steps.workflow_forwarder import workflow_forwarder
 
 DOCS = Path(__file__).parents[2] / "docs"
 STEPS = (DOCS / "steps.md").read_text("utf-8")
@@ -31,7 +31,7 @@ def documented(step_type: str) -> dict[str, tuple[bool, list[str], str]]:
     return {name: ("(required)" in notes, re.findall(r"`(\w+)`", notes), meaning) for name, notes, meaning in rows}
 
 
-OTHERS = [*ffmpeg_steps(), workflow_forwarder()]
+OTHERS = [kind for kind in Server(Settings()).steps.types if not kind.name.startswith("rtmp_")]
 
 
 @pytest.mark.parametrize("step_type", ["rtmp_receive", "rtmp_watch"])

@@ -64,10 +64,10 @@ async def launch(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Launch]
     """Starts a server with the given workflows; at the end of the test it stops, as it has to."""
     programs: list[Program] = []
 
-    async def start_server(workflows: str = "") -> Program:
+    async def start_server(workflows: str = "", *, settings: str = "") -> Program:
         directory = tmp_path / f"server{len(programs)}"
         directory.mkdir()
-        program = await serve(nursery, directory, workflows)
+        program = await serve(nursery, directory, workflows, settings=settings)
         programs.append(program)
         return program
 

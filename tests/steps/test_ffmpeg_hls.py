@@ -1,0 +1,212 @@
+"""`ffmpeg_hls` with children that only exist in memory: arguments, directories, and whose turn it is to write."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import evolve
+from trio.testing import MockClock
+
+from mmids_trio.ffmpeg.arguments import hls_arguments
+from mmids_trio.ffmpeg.parameters import HlsParameters
+from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket
+from mmids_trio.testing.ffmpeg import FakeFfmpeg
+from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.testing.processes import Behaviour, FakeProcess, FakeSpawner
+from mmids_trio.workflow.status import OutcomeKind
+from tests.support.camera import Camera, Take, fed, workflow
+
+SLOW = Behaviour(exits_after_end_of_input=2.0)
+
+
+def harness(camera: Camera, configuration: str = "", *behaviours: Behaviour) -> Harness:
+    ffmpeg = FakeFfmpeg(FakeSpawner(behaviours or (Behaviour(),)))
+    return Harness(configuration, camera.steps, MemoryNetwork(), ffmpeg)
+
+
+def children(h: Harness) -> FakeSpawner:
+    assert isinstance(h.spawner, FakeFfmpeg)
+    return h.spawner.children
+
+
+def hls(path: Path, more: str = "") -> str:
+    return f'ffmpeg_hls path="{path}" {more}'
+
+
+def life(child: FakeProcess) -> tuple[float, float]:
+    """From when to when it lived."""
+    return child.started_at, child.ended_at
+
+
+# Arguments and directories.
+
+
+async def test_the_directory_is_made_and_everything_passed_on(tmp_path: Path, autojump_clock: MockClock) -> None:
+    camera, take, path = Camera(), Take(), tmp_path / "a" / "b"
+    async with harness(camera, workflow(hls(path, "duration=4 count=3"))) as h:
+        assert path.is_dir()
+        sent = [*take.events, *take.end]
+        await camera.send(sent)
+        assert all(one is other for one, other in zip(sent, camera.recorder.events, strict=True))
+        [child] = children(h).processes
+        assert list(child.arguments[1:]) == hls_arguments(HlsParameters(str(path), 4, 3), "talk", {"avc1", "mp4a"})
+        assert child.arguments[-1] == f"{path}/talk.m3u8"
+
+
+@pytest.mark.parametrize(("codec", "extension"), [("avc1", "ts"), ("hvc1", "m4s"), ("av01", "m4s")])
+async def test_the_codecs_decide_on_the_form_of_the_segments(
+    codec: str, extension: str, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    camera, take = Camera(), Take()
+    events: list[MediaEvent] = [
+        evolve(event, codec=codec) if isinstance(event, MediaPacket) and event.kind is MediaKind.VIDEO else event
+        for event in take.events
+    ]
+    async with harness(camera, workflow(hls(tmp_path))) as h:
+        await camera.send(events)
+        [child] = children(h).running
+        assert f"{tmp_path}/talk-%d.{extension}" in child.arguments
+
+
+async def test_a_path_that_is_a_file_is_an_error_of_the_step(tmp_path: Path, autojump_clock: MockClock) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    async with harness(Camera()) as h:
+        outcome = await h.put(workflow(hls(path)))
+        assert outcome.kind is OutcomeKind.FAILED
+        assert f"the directory '{path}' cannot be made: File exists" in outcome.message
+        outcome = await h.put(workflow(hls(path / "below")))
+        assert f"the directory '{path}/below' cannot be made: Not a directory" in outcome.message
+
+
+async def test_a_directory_that_cannot_be_written_is_an_error_of_the_step(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, _mode: str(path) != str(tmp_path))  # root may write everywhere
+    async with harness(Camera()) as h:
+        outcome = await h.put(workflow(hls(tmp_path)))
+        assert f"the directory '{tmp_path}' cannot be written" in outcome.message
+
+
+# Who writes, and when.
+
+
+async def test_of_two_workflows_with_one_path_the_second_is_in_error_and_names_the_first(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    link = tmp_path / "link"
+    (tmp_path / "real").mkdir()
+    link.symlink_to(tmp_path / "real")
+    async with harness(Camera(), workflow(hls(tmp_path / "real"), name="first")) as h:
+        outcome = await h.put(workflow(hls(link, "count=9"), name="second"))
+        assert outcome.kind is OutcomeKind.FAILED
+        assert "is written already, by workflow 'first' (step id" in outcome.message
+        assert h.workflow("first").status == "Running"
+        await h.stop("first")
+        assert (await h.put(workflow(hls(link, "count=9"), name="second"))).kind is OutcomeKind.APPLIED
+
+
+async def test_a_fixed_name_does_not_go_with_the_names_of_all_streams(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with harness(Camera(), workflow(hls(tmp_path), name="all")) as h:
+        outcome = await h.put(workflow(hls(tmp_path, "stream_name=show"), name="one"))
+        assert f"'{tmp_path}/*' is written already, by workflow 'all' (step id" in outcome.message
+        assert (await h.put(workflow(hls(tmp_path, "stream_name=show"), name="all"))).kind is OutcomeKind.APPLIED
+
+
+async def test_playlists_of_different_names_may_share_a_directory(tmp_path: Path, autojump_clock: MockClock) -> None:
+    both = workflow(hls(tmp_path, "stream_name=a"), hls(tmp_path, "stream_name=b"))
+    camera = Camera()
+    async with harness(camera, both) as h:
+        await camera.send(Take().events)
+        assert [child.arguments[-1] for child in children(h).running] == [f"{tmp_path}/a.m3u8", f"{tmp_path}/b.m3u8"]
+
+
+async def test_the_child_of_a_changed_step_starts_after_the_old_one_has_ended(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    camera, take = Camera(), Take(seconds=8)
+    async with harness(camera, workflow(hls(tmp_path)), SLOW) as h:
+        await camera.send([*take.begin, *take.headers, *take.second(0)])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(h.put, workflow(hls(tmp_path, "count=9")))
+            await trio.sleep(0.5)
+            await camera.send(take.second(1))
+            await trio.sleep(1.0)
+            await camera.send(take.second(2))
+            assert len(children(h).processes) == 1
+        await trio.sleep(0.1)
+        old, new = children(h).processes
+        assert life(old)[1] <= life(new)[0] == pytest.approx(2.0)
+        assert "9" in new.arguments
+        received = [packet.data for packet in take.packets if packet.data in fed(new)]
+        assert set(received) >= {packet.data for number in (1, 2) for packet in take.second(number)}
+
+
+async def test_a_change_that_is_given_up_leaves_the_old_claim(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with harness(Camera(), workflow(hls(tmp_path))) as h:
+        broken = workflow(hls(tmp_path, "count=9"), "workflow_forwarder target_workflow=x")
+        outcome = await h.put(broken, rollback=True)
+        assert outcome.kind is OutcomeKind.ROLLED_BACK
+        outcome = await h.put(workflow(hls(tmp_path), name="other"))
+        assert "is written already, by workflow 'w'" in outcome.message
+        assert (await h.put(workflow(hls(tmp_path, "count=9")))).kind is OutcomeKind.APPLIED
+        await h.stop("w")
+        assert (await h.put(workflow(hls(tmp_path), name="other"))).kind is OutcomeKind.APPLIED
+
+
+async def test_a_stream_that_comes_back_is_written_after_the_old_child_has_ended(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    camera, one, two = Camera(), Take("x"), Take("y", seed=1)
+    async with harness(camera, workflow(hls(tmp_path)), SLOW) as h:
+        await camera.send(one.events)
+        await camera.send([*one.end, *two.events])
+        assert len(children(h).processes) == 1
+        await trio.sleep(3)
+        old, new = children(h).processes
+        assert life(old)[1] <= life(new)[0]
+        assert two.report(fed(new)).missed == ()
+
+
+async def test_streams_of_different_names_are_written_side_by_side(tmp_path: Path, autojump_clock: MockClock) -> None:
+    camera = Camera()
+    async with harness(camera, workflow(hls(tmp_path))) as h:
+        await camera.send([*Take("x", "a").events, *Take("y", "b").events])
+        assert len(children(h).running) == 2
+
+
+async def test_of_two_streams_in_one_playlist_the_second_is_written_live_after_the_first(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    camera, one, two = Camera(), Take("x", "a"), Take("y", "b", seconds=40, seed=1)
+    async with harness(camera, workflow(hls(tmp_path, "stream_name=show"))) as h:
+        await camera.send(one.events)
+        await camera.roll([*two.begin, *(packet for packet in two.packets if packet.timestamp < 30_000)])
+        assert len(children(h).processes) == 1
+        await camera.send(one.end)
+        assert len(children(h).processes) == 1
+        await camera.send([packet for number in range(30, 40) for packet in two.second(number)])
+        [_, new] = children(h).processes
+        report = two.report(fed(new))
+        assert report.is_flawless_from_join
+        assert min(set(range(len(two.packets))) - set(report.missed) - {0, 1}) > 1_500
+        assert two.packets[-1].data in fed(new)
+
+
+async def test_a_stream_whose_turn_never_comes_is_forgotten_when_it_has_ended(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    camera, one, two, three = Camera(), Take("x", "a"), Take("y", "b", seed=1), Take("z", "c", seed=2)
+    async with harness(camera, workflow(hls(tmp_path, "stream_name=show"))) as h:
+        await camera.send(one.events)
+        before = trio.lowlevel.current_statistics().tasks_living
+        await camera.send([*two.events, *two.end])
+        await trio.sleep(11)
+        assert trio.lowlevel.current_statistics().tasks_living == before
+        await camera.send(three.events)
+        assert len(children(h).processes) == 1
+        await camera.send(one.end)
+        assert three.report(fed(children(h).running[0])).missed == ()
