@@ -21,7 +21,7 @@ LONGEST_NUMBER = 15
 """Digits of a whole number: far more than any bound asks for, few enough to convert at once."""
 
 
-def whole_number(lowest: int, highest: int, unit: str = "") -> Reader:
+def whole_number(lowest: int, highest: int, unit: str = "") -> Callable[[str], int]:
     """Reads a decimal number between the two, both included."""
 
     def read(value: str) -> int:

@@ -9,6 +9,7 @@ import structlog
 import trio
 from attrs import field, frozen
 
+from mmids_trio.config.settings import whole_number
 from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.arguments import hls_arguments, hls_playlist_path
 from mmids_trio.ffmpeg.locations import output_directory
@@ -17,7 +18,7 @@ from mmids_trio.ffmpeg.parameters import HlsParameters, hls_parameters
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
-from mmids_trio.steps.parameters import Parameter, Values, text, whole_number
+from mmids_trio.steps.parameters import Parameter, Values, text
 from mmids_trio.steps.registry import StepType
 
 log = structlog.get_logger()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import trio
 from attrs import field, frozen
 
+from mmids_trio.config.settings import whole_number
 from mmids_trio.ffmpeg.arguments import transcode_arguments
 from mmids_trio.ffmpeg.child import ReadHook
 from mmids_trio.ffmpeg.media_pipe import ChildMedia
@@ -20,7 +21,7 @@ from mmids_trio.media.events import StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
-from mmids_trio.steps.parameters import Parameter, Values, one_of, whole_number
+from mmids_trio.steps.parameters import Parameter, Values, one_of
 from mmids_trio.steps.registry import StepType
 
 READ_BYTES = 64 * 1024

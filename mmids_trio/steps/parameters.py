@@ -8,14 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
+from mmids_trio.config.settings import LARGEST_PORT, whole_number
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import ParameterValue, StepDefinition
 from mmids_trio.errors import Place, Problem
-
-MAX_PORT = 65535
-
-LONGEST_NUMBER = 15
-"""Digits of a whole number: far more than any bound asks for, few enough to convert at once."""
 
 Values = Mapping[str, object]
 """Parameter name to converted value; parameters that were not given have their default."""
@@ -52,19 +48,7 @@ def text(value: str) -> str:
     return value
 
 
-def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """A decimal number within bounds, both included."""
-
-    def convert(value: str) -> int:
-        is_number = value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER
-        if not is_number or not low <= int(value) <= high:
-            raise ValueError(f"expected a whole number from {low} to {high}")
-        return int(value)
-
-    return convert
-
-
-port_number = whole_number(0, MAX_PORT)
+port_number = whole_number(0, LARGEST_PORT)
 """A TCP port; 0 stands for any free one."""
 
 

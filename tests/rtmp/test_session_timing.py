@@ -47,6 +47,18 @@ async def seconds_until_client_is_closed(client: RtmpClient) -> float:
     return round(trio.current_time() - began, 3)
 
 
+async def seconds_of_chat(client: RtmpClient) -> float:
+    """How long a client that says something all the time, but nothing that counts, is let be."""
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.read_until_closed)
+        while not client.is_disconnected:
+            client.connection.ping(1)
+            client.transport.send_nowait(client.connection.data_to_send())
+            await trio.sleep(0.9)
+    return trio.current_time() - began
+
+
 @pytest.mark.parametrize("sent", [b"", b"\x03", PLAIN_HANDSHAKE[:1537], PLAIN_HANDSHAKE[:-1]])
 async def test_a_handshake_may_take_ten_seconds(sent: bytes, autojump_clock: MockClock, closings: Closings) -> None:
     async with live() as h:
@@ -81,14 +93,7 @@ async def test_a_client_that_never_connects_is_idle_for_thirty_seconds(
 async def test_a_client_that_chats_but_does_nothing_is_idle(autojump_clock: MockClock, closings: Closings) -> None:
     async with live() as h:
         client = await h.connect()
-        began = trio.current_time()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.read_until_closed)
-            while not client.is_disconnected:
-                client.connection.ping(1)
-                client.transport.send_nowait(client.connection.data_to_send())
-                await trio.sleep(0.9)
-        assert trio.current_time() - began == pytest.approx(30, abs=1)
+        assert await seconds_of_chat(client) == pytest.approx(30, abs=1)
     assert closings() == ["it neither published nor played for 30 seconds"]
 
 
@@ -97,14 +102,7 @@ async def test_a_publisher_that_sends_anything_but_media_is_silent(
 ) -> None:
     async with live() as h:
         client = await h.publish("key", generate_stream(seconds=1))
-        began = trio.current_time()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.read_until_closed)
-            while not client.is_disconnected:
-                client.connection.ping(1)
-                client.transport.send_nowait(client.connection.data_to_send())
-                await trio.sleep(0.9)
-        assert trio.current_time() - began == pytest.approx(30, abs=1)
+        assert await seconds_of_chat(client) == pytest.approx(30, abs=1)
     assert closings() == ["the publisher was silent for 30 seconds"]
 
 
