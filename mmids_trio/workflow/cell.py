@@ -99,6 +99,7 @@ class Cell:
         if self.error is None:
             self.status = "Shut Down"
         self.outlet.detach()
+        self.outlet.ledger.end_all()
         self.ended.set()
 
     def commit(self) -> None:

@@ -171,15 +171,33 @@ class Outlet:
 
     def end_stream(self, stream_id: StreamId) -> None:
         """See `steps.base.Outbox`."""
+        self.push([StreamEnded(stream_id)])
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the gate is closed."""
+        return self._gate_closed
+
+    @property
+    def has_room(self) -> bool:
+        """Whether media may be pushed, rather than left out."""
+        return self._target is None or not self._target.is_full
+
+    def push(self, events: Sequence[MediaEvent]) -> None:
+        """Deliver without waiting: ends of streams, and whatever else must fit; media only where there `has_room`."""
         if self._gate_closed:
-            self._held.append(StreamEnded(stream_id))
+            self._held += events
         elif not self._detached:
-            self._carry([StreamEnded(stream_id)])
+            self._carry(events)
 
     def _carry(self, events: Sequence[MediaEvent]) -> None:
-        admitted = self._admit(events)
-        if self._target is not None and admitted:
-            self._target.carry(admitted)
+        admitted, target = self._admit(events), self._target
+        if target is None or not admitted:
+            return
+        if target.is_full:
+            target.carry(admitted)
+        else:
+            target.put(admitted)
 
     def close_gate(self) -> None:
         """Let nothing through until `open_gate`; senders wait, ends of streams are held."""

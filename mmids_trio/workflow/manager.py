@@ -9,10 +9,12 @@ import trio
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.workflow.change import Change, Stopping
 from mmids_trio.workflow.plan import make_plan, view
-from mmids_trio.workflow.runtime import StepFactories, Workflow
-from mmids_trio.workflow.status import PlanView, WorkflowStatus
+from mmids_trio.workflow.runtime import StepFactories, Surroundings, Workflow
+from mmids_trio.workflow.status import PlanView, WorkflowOwner, WorkflowStatus
 
 log = structlog.get_logger()
+
+BY_API = WorkflowOwner("api")
 
 
 class Steps(StepFactories, Protocol):
@@ -25,8 +27,9 @@ class Steps(StepFactories, Protocol):
 class WorkflowManager:
     """Starts, changes and stops workflows; each runs in a nursery of its own inside the manager's."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, surroundings: Surroundings | None = None) -> None:
         self._steps = steps
+        self._surroundings = surroundings or Surroundings()
         self._nursery: trio.Nursery
         self._workflows: dict[str, Workflow] = {}
         self._is_stopping = False
@@ -59,19 +62,26 @@ class WorkflowManager:
             return workflow.plan(definition)
         return view(make_plan((), definition), definition.name, created=True, types={})
 
-    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> Change:
+    def owner(self, name: str) -> WorkflowOwner | None:
+        """Who asked for the workflow of that name first; it stays theirs whoever changes it. `None`: there is none."""
+        workflow = self._workflows.get(name)
+        return None if workflow is None else workflow.owner
+
+    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False, owner: WorkflowOwner = BY_API) -> Change:
         """Start or update the workflow of that name with a validated definition.
 
-        Returns at once; the change belongs to the workflow's task and goes on whoever waits for it.  Raises `Stopping`
-        after `stop_all`.
+        Returns at once; the change belongs to the workflow's task and goes on whoever waits for it.  `owner` counts
+        where the workflow is new.  Raises `Stopping` after `stop_all`.
         """
         if self._is_stopping:
             raise Stopping("the server is being stopped")
-        workflow = self._workflows.get(definition.name) or self._create(definition.name)
+        workflow = self._workflows.get(definition.name) or self._create(definition.name, owner)
         return workflow.submit(definition, rollback=rollback)
 
-    def _create(self, name: str) -> Workflow:
-        workflow = self._workflows[name] = Workflow(name, self._steps, self._retire)
+    def _create(self, name: str, owner: WorkflowOwner) -> Workflow:
+        workflow = self._workflows[name] = Workflow(
+            name, self._steps, self._retire, owner=owner, surroundings=self._surroundings
+        )
         self._nursery.start_soon(self._run, workflow, [ending.ended for ending in self._ending.get(name, ())])
         return workflow
 

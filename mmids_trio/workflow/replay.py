@@ -4,7 +4,7 @@ The ledger is also the guard of the link: it lets through only what makes a lega
 (started, then metadata and packets, then ended), whatever a step does.  Pure: no task or channel in here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import Factory, define, evolve, field
 
@@ -98,6 +98,11 @@ class StreamMemory:
     last: LatestTimestamps = Factory(dict)
     splice: Splice | None = None
 
+    @property
+    def has_video(self) -> bool:
+        """Whether video is known to be in it."""
+        return MediaKind.VIDEO in self.last or any(kind is MediaKind.VIDEO for kind, _ in self.headers)
+
     def decoding_events(self) -> list[MediaEvent]:
         """Latest metadata and sequence headers."""
         metadata: list[MediaEvent] = [] if self.metadata is None else [self.metadata]
@@ -118,6 +123,8 @@ class Ledger:
 
     streams: dict[StreamId, StreamMemory] = Factory(dict)
     refused: int = 0
+    on_stream: Callable[[StreamStarted, bool], None] | None = None
+    """Told, in passing, of every stream that begins (`True`) or ends."""
 
     def admit(self, events: Sequence[MediaEvent]) -> Sequence[MediaEvent]:
         """Record `events` and return those that may pass: all of them, as a rule, in the same object."""
@@ -133,14 +140,23 @@ class Ledger:
             if memory is not None:
                 return None
             self.streams[event.stream_id] = StreamMemory(event)
+            if self.on_stream is not None:
+                self.on_stream(event, True)
             return event
         if memory is None:
             return None
         if isinstance(event, StreamEnded):
             del self.streams[event.stream_id]
+            if self.on_stream is not None:
+                self.on_stream(memory.started, False)
         elif isinstance(event, StreamMetadata):
             memory.metadata = event
         return event
+
+    def end_all(self) -> None:
+        """Nothing more comes over the link."""
+        for stream_id in list(self.streams):
+            self._admit_one(StreamEnded(stream_id))
 
     def splice(self, stream_id: StreamId, last: LatestTimestamps) -> list[MediaEvent]:
         """From now on join what comes of this stream to a timeline that stands at `last`.

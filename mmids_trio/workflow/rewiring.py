@@ -14,7 +14,7 @@ A step that passes on and holds nothing would pass these on a moment later to a 
 told by itself; so the events are noted as its *echoes*, which its outlet swallows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from attrs import Factory, define, frozen
 
@@ -24,12 +24,16 @@ from mmids_trio.media.timeline import MODULUS
 from mmids_trio.workflow.plan import Segment
 from mmids_trio.workflow.replay import LatestTimestamps, Ledger, StreamMemory, merge_latest
 
+SOURCE = "source"
+"""The origin of media that came into the workflow as they are."""
+
 
 @frozen
 class Feed:
     """Where a stream's media come from, and how the splices on the way have moved their timestamps.
 
-    `origin` is the step that made the media; `shift`, in milliseconds, is `None` while a splice waits for a key frame.
+    `origin` is the step that replaced the media, `SOURCE` where none did (the stream's id says which source);
+    `shift`, in milliseconds, is `None` while a splice waits for a key frame.
     """
 
     origin: str
@@ -48,6 +52,11 @@ class Node:
     out: Ledger
     is_new: bool = False
     settled: bool = True
+
+    @property
+    def origin(self) -> str:
+        """Where media come from that this step makes, or brings in."""
+        return self.step_id if self.flow is Flow.REPLACES else SOURCE
 
     @property
     def is_transparent(self) -> bool:
@@ -79,7 +88,7 @@ class _Feeds:
         """The feed of a stream that leaves the step behind this point."""
         shift = _own_shift(node.out.streams.get(stream_id))
         if self.origin is None or node.flow is not Flow.PASSES_ON:
-            return Feed(node.step_id, shift)
+            return Feed(node.origin, shift)
         feed = self.of(stream_id)
         return Feed(feed.origin, _total(feed.shift, shift))
 
@@ -91,7 +100,7 @@ class _Feeds:
     def behind(self, node: Node) -> "_Feeds":
         """The feeds behind the next step."""
         if self.origin is None or node.flow is not Flow.PASSES_ON:
-            return _Feeds(node.step_id, {stream_id: self.through(node, stream_id) for stream_id in node.out.streams})
+            return _Feeds(node.origin, {stream_id: self.through(node, stream_id) for stream_id in node.out.streams})
         known = {**self.by_stream, **node.out.streams}
         return _Feeds(self.origin, {stream_id: self.through(node, stream_id) for stream_id in known})
 
@@ -104,18 +113,30 @@ class _Before:
     feeds: _Feeds = Factory(_Feeds)
 
 
-def rewire(before: Sequence[Node], after: Sequence[Node], segment: Segment) -> list[Delivery]:
+def rewire(
+    before: Sequence[Node], after: Sequence[Node], segment: Segment, entering: Collection[StreamId] = ()
+) -> list[Delivery]:
     """Decide what every step of the changed segment, and the first one behind it, must be told.
 
-    `before` and `after` share the nodes of kept steps.  Updates the ledgers to what holds after the swap.
+    `before` and `after` share the nodes of kept steps.  `entering` are streams that other workflows send in: they
+    enter behind the first node, whichever that is.  Updates the ledgers to what holds after the swap.
     """
-    walk = _Walk(after, _states(before, segment.prefix))
+    old_state = _states(before, segment.prefix)
+    if before and after and before[0] is not after[0]:
+        _move_entry(before[0].out, after[0].out, entering)
+    walk = _Walk(after, old_state)
     end = len(after) - segment.suffix
     for index in range(min(end + 1, len(after))):
         if index >= segment.prefix:
             walk.visit(index, in_segment=index < end)
         walk.leave(index)
     return walk.deliveries
+
+
+def _move_entry(old: Ledger, new: Ledger, entering: Collection[StreamId]) -> None:
+    for stream_id in entering:
+        if stream_id in old.streams:
+            new.streams[stream_id] = old.streams.pop(stream_id)
 
 
 def _states(sequence: Sequence[Node], begin: int) -> Mapping[str, _Before]:

@@ -6,18 +6,31 @@ not wanted any more.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
 import trio
+from attrs import field, frozen
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
+from mmids_trio.media.events import StreamStarted
+from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import StepFactory
 from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.chain import Chain
 from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.hub import (
+    EventHub,
+    StreamBegan,
+    StreamOver,
+    WorkflowEnded,
+    WorkflowFailed,
+    WorkflowStarted,
+)
+from mmids_trio.workflow.junctions import Junctions
 from mmids_trio.workflow.plan import Plan, WantedStep, make_plan, view
-from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, WorkflowStatus
+from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, WorkflowOwner, WorkflowStatus
 
 log = structlog.get_logger()
 
@@ -29,14 +42,33 @@ class StepFactories(Protocol):
         """What builds the step, from a definition that was validated before."""
 
 
+@frozen
+class Surroundings:
+    """What workflows of one server share."""
+
+    junctions: Junctions = field(factory=Junctions)
+    hub: EventHub = field(factory=EventHub)
+
+
 class Workflow:
     """One workflow, from its first definition until it is cancelled or its failed creation is taken back.
 
     `on_abandoned` is called, synchronously, in that last case; nothing may be submitted after it.
     """
 
-    def __init__(self, name: str, steps: StepFactories, on_abandoned: Callable[["Workflow"], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        steps: StepFactories,
+        on_abandoned: Callable[["Workflow"], None],
+        *,
+        owner: WorkflowOwner,
+        surroundings: Surroundings,
+    ) -> None:
         self.name = name
+        self.owner = owner
+        self._junctions = surroundings.junctions
+        self._publish = surroundings.hub.publish
         self.ended = trio.Event()
         self._steps = steps
         self._on_abandoned = on_abandoned
@@ -96,6 +128,7 @@ class Workflow:
             status="Running" if failed is None else f"Step id {failed.step_id} failed: {failed.error}",
             active_steps=tuple(cell.describe() for cell in self._chain.cells),
             pending_steps=self._pending_steps(),
+            owner=self.owner,
         )
 
     def _pending_steps(self) -> tuple[StepStatus, ...]:
@@ -121,8 +154,10 @@ class Workflow:
                 async with trio.open_nursery() as self._nursery:
                     await self._carry_out_changes()
         finally:
+            self._close_inlet()
             self._finish_stopped()
             self.ended.set()
+            self._publish(WorkflowEnded(self.name))
             log.info("workflow ended")
 
     def _finish_stopped(self) -> None:
@@ -170,7 +205,15 @@ class Workflow:
         return list(fresh.values())
 
     def _cell(self, step: WantedStep) -> Cell:
-        return Cell(self.name, step.step_id, step.definition, self._is_leaving, self._on_step_failure)
+        cell = Cell(self.name, step.step_id, step.definition, self._is_leaving, self._on_step_failure)
+        cell.outlet.ledger.on_stream = partial(self._on_stream, cell)
+        return cell
+
+    def _on_stream(self, cell: Cell, started: StreamStarted, is_live: bool) -> None:
+        """A stream has begun or ended behind a step; only those that produce bring it in."""
+        if cell.flow is Flow.PRODUCES and started.stream_id not in self._chain.inlet.streams:
+            kind = StreamBegan if is_live else StreamOver
+            self._publish(kind(self.name, cell.step_id, started.stream_id, started.stream_name))
 
     def _is_leaving(self, workflow: str, step_id: str) -> bool:
         return workflow == self.name and step_id in self._leaving
@@ -209,6 +252,9 @@ class Workflow:
     async def _swap(self, change: Change) -> None:
         """The swap itself runs without a checkpoint; then what was taken out is awaited."""
         removed = self._chain.swap(self._wanted)
+        self._junctions.open(self.name, self._chain.inlet)
+        if self._definition is None or self._failed is not None:
+            self._publish(WorkflowStarted(self.name))
         self._definition, self._failed = change.definition, None
         self._wanted, self._leaving = [], frozenset()
         log.info("workflow changed", steps=len(self._chain.cells), stopped=len(removed))
@@ -248,14 +294,23 @@ class Workflow:
         everyone = {*self._chain.cells, *self._wanted}
         self._chain.cells, self._wanted = self._wanted, []
         self._definition, self._failed = change.definition, failed
+        self._is_breaking = False  # should a step that carried media have failed as well, it is shut down with the rest
+        self._close_inlet()
+        self._publish(WorkflowFailed(self.name, _reason(failed)))
         await _stop(everyone)
         change.finish(OutcomeKind.FAILED, _reason(failed))
 
     async def _break_down(self) -> None:
         """A step failed while it carried media: shut down the others."""
         log.error("workflow failed", reason=self._failed and self._failed.error)
+        self._close_inlet()
+        if self._failed is not None:
+            self._publish(WorkflowFailed(self.name, _reason(self._failed)))
         await _stop(self._chain.cells)
         self._is_breaking = False
+
+    def _close_inlet(self) -> None:
+        self._junctions.close(self.name, self._chain.inlet)
 
     def _abandon_creation(self) -> bool:
         """Whether a creation that failed leaves nothing, and nobody asks for more."""

@@ -12,6 +12,24 @@ StepAction = Literal["keep", "start", "stop"]
 
 
 @frozen
+class WorkflowOwner:
+    """Who asked for a workflow: the configuration file (`name`), the API, or a reactor (`name`) for a `stream`."""
+
+    kind: Literal["config", "api", "reactor"]
+    name: str | None = None
+    stream: str | None = None
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "config":
+                return f"configuration file {self.name}" if self.name else "configuration file"
+            case "reactor":
+                return f"reactor '{self.name}' (for stream '{self.stream}')"
+            case _:
+                return "HTTP API"
+
+
+@frozen
 class StreamStatus:
     """One stream of a step about which there is something to say."""
 
@@ -41,6 +59,7 @@ class WorkflowStatus:
     status: str
     active_steps: tuple[StepStatus, ...]
     pending_steps: tuple[StepStatus, ...]
+    owner: WorkflowOwner | None = None
 
 
 @frozen

@@ -9,6 +9,7 @@ from structlog.typing import EventDict
 
 from mmids_trio.workflow.manager import WorkflowManager
 from tests.support.bench import Bench
+from tests.support.crossing import Crossing
 from tests.support.stage import Stage
 
 
@@ -25,3 +26,11 @@ async def stage(nursery: trio.Nursery) -> Stage:
     manager = WorkflowManager(bench)
     await nursery.start(manager.run)
     return Stage(bench, manager)
+
+
+@pytest.fixture
+async def crossing(nursery: trio.Nursery) -> Crossing:
+    """Workflows with forwarders."""
+    made = Crossing()
+    await nursery.start(made.manager.run)
+    return made

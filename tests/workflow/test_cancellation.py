@@ -10,7 +10,8 @@ from trio.testing import MockClock
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.change import Change
-from mmids_trio.workflow.runtime import Workflow
+from mmids_trio.workflow.manager import BY_API
+from mmids_trio.workflow.runtime import Surroundings, Workflow
 from tests.support.bench import SLOWNESS, Bench, definition
 from tests.support.footage import Footage
 
@@ -51,7 +52,10 @@ class Run:
 
     bench: Bench = Factory(Bench)
     changes: list[Change] = Factory(list)
-    workflow: Workflow = Factory(lambda self: Workflow("w", self.bench, lambda _: None), takes_self=True)
+    workflow: Workflow = Factory(
+        lambda self: Workflow("w", self.bench, lambda _: None, owner=BY_API, surroundings=Surroundings()),
+        takes_self=True,
+    )
 
     def submit(self, *steps: str, rollback: bool = False) -> Change:
         self.changes.append(self.workflow.submit(definition("w", *steps), rollback=rollback))

@@ -1,0 +1,110 @@
+"""The event hub: what happens to workflows, streams and reactors, as plain data, to any number of subscribers.
+
+Publishing never waits.  Each subscriber has a bounded queue; one that does not keep up misses the oldest events, and
+is told how many.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.media.events import StreamId
+
+QUEUED_EVENTS = 1024
+"""Events that wait for a subscriber: a restart of a few hundred workflows at once."""
+
+
+@frozen
+class WorkflowStarted:
+    """A workflow carries media for the first time, or again after a failure."""
+
+    workflow: str
+
+
+@frozen
+class WorkflowFailed:
+    """A workflow went into error."""
+
+    workflow: str
+    reason: str
+
+
+@frozen
+class WorkflowEnded:
+    """Nothing of a workflow is left."""
+
+    workflow: str
+
+
+@frozen
+class StreamBegan:
+    """A step has brought a stream into a workflow."""
+
+    workflow: str
+    step_id: str
+    stream_id: StreamId
+    name: str
+
+
+@frozen
+class StreamOver:
+    """A stream that a step had brought in has ended."""
+
+    workflow: str
+    step_id: str
+    stream_id: StreamId
+    name: str
+
+
+@define(eq=False)
+class Subscription:
+    """One subscriber's queue; iterate over it."""
+
+    capacity: int
+    missed: int = field(default=0, init=False)
+    """Events that were dropped because the queue was full."""
+    _queue: deque[object] = field(factory=deque, init=False)
+    _arrival: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+
+    def put(self, event: object) -> None:
+        """Queue an event, in place of the oldest where there is no room."""
+        if len(self._queue) >= self.capacity:
+            self._queue.popleft()
+            self.missed += 1
+        self._queue.append(event)
+        self._arrival.unpark_all()
+
+    def __aiter__(self) -> "Subscription":
+        return self
+
+    async def __anext__(self) -> object:
+        """The next event, however long it takes."""
+        await trio.lowlevel.checkpoint()
+        while not self._queue:
+            await self._arrival.park()
+        return self._queue.popleft()
+
+
+@define(eq=False)
+class EventHub:
+    """Hands every event to every subscriber."""
+
+    _subscriptions: dict[Subscription, None] = field(factory=dict, init=False)
+
+    def publish(self, event: object) -> None:
+        """Tell all subscribers. Synchronous; costs nothing where there is none."""
+        for subscription in self._subscriptions:
+            subscription.put(event)
+
+    @contextmanager
+    def subscribe(self, capacity: int = QUEUED_EVENTS) -> Iterator[Subscription]:
+        """All events from now on, as long as the block runs."""
+        subscription = Subscription(capacity)
+        self._subscriptions[subscription] = None
+        try:
+            yield subscription
+        finally:
+            del self._subscriptions[subscription]
