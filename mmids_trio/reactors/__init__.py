@@ -1,0 +1,1 @@
+"""Reactors: workflows that run for as long as somebody needs a stream, as an outside service says."""

@@ -1,0 +1,132 @@
+"""The workflows of one lease: made to be what an answer calls for, and stopped at its end.
+
+Apart from the lease, which knows when to ask and whom to tell, and nothing of how workflows are compared,
+conflict and change.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Protocol
+
+import structlog
+import trio
+from attrs import define, field
+
+from mmids_trio.definitions import WorkflowDefinition, step_ids
+from mmids_trio.errors import MmidsError
+from mmids_trio.workflow.status import WorkflowOwner, WorkflowStatus
+
+log = structlog.get_logger()
+
+
+class NameConflict(MmidsError):
+    """An answer calls for a workflow that is not the lease's; the message names both owners."""
+
+
+class Workflows(Protocol):
+    """What reactors need of the workflow manager."""
+
+    def owner(self, name: str) -> WorkflowOwner | None:
+        """Whose the workflow of that name is; `None` where none runs."""
+
+    def status(self, name: str) -> WorkflowStatus | None:
+        """What is known of it; `None` where none runs."""
+
+    def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
+        """The definition in canonical spellings; raises `ConfigurationError`."""
+
+    def apply(self, definition: WorkflowDefinition, *, owner: WorkflowOwner) -> object:
+        """Start or change a workflow with a validated definition; returns at once."""
+
+    async def stop(self, name: str) -> None:
+        """Stop a workflow and wait for its end, also of one that is ending already.
+
+        The stopping begins before the first await, and cancelling the wait does not stop it.
+        """
+
+
+@define(eq=False)
+class LeasedWorkflows:
+    """What one lease runs. `follow` and `stop_all` are never called at the same time."""
+
+    _workflows: Workflows
+    _owner: WorkflowOwner
+    _wanted: tuple[WorkflowDefinition, ...] = field(default=(), init=False)
+    """What the last good answer calls for, canonical."""
+    _names: dict[str, None] = field(factory=dict, init=False)
+    """Workflows that were started and whose end has not been awaited yet."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the last good answer calls for, in its order."""
+        return tuple(definition.name for definition in self._wanted)
+
+    async def follow(self, definitions: Sequence[WorkflowDefinition]) -> None:
+        """Make an answer's workflows run, and no others of the lease.
+
+        Those that are not wanted any more end first, as a new one may want a port or a stream key of theirs.
+        Raises `ConfigurationError` or `NameConflict`; what the last good answer calls for runs then as before.
+        """
+        wanted = self._checked(definitions)
+        await self._stop_all_but({definition.name for definition in wanted})
+        try:
+            self._check_owners(wanted)  # others may have come meanwhile
+        except NameConflict:
+            self._apply(definition for definition in self._wanted if self._is_free(definition.name))
+            raise
+        self._wanted = wanted
+        self._apply(wanted)
+
+    def want_nothing(self) -> None:
+        """The last good answer calls for nothing any more."""
+        self._wanted = ()
+
+    async def stop_all(self) -> None:
+        """Stop whatever the lease runs and wait for its end."""
+        self.want_nothing()
+        await self._stop_all_but(())
+
+    def _checked(self, definitions: Sequence[WorkflowDefinition]) -> tuple[WorkflowDefinition, ...]:
+        wanted = tuple(self._workflows.validate(definition) for definition in definitions)
+        names = [definition.name for definition in wanted]
+        for name in names:
+            if names.count(name) > 1:
+                raise NameConflict(f"the answer holds workflow '{name}' twice")
+        self._check_owners(wanted)
+        return wanted
+
+    def _is_free(self, name: str) -> bool:
+        return self._workflows.owner(name) in (None, self._owner)
+
+    def _check_owners(self, wanted: Sequence[WorkflowDefinition]) -> None:
+        for definition in wanted:
+            if not self._is_free(definition.name):
+                owner = self._workflows.owner(definition.name)
+                log.warning("workflow name conflict", wanted=definition.name, owner=str(owner), by=str(self._owner))
+                raise NameConflict(
+                    f"workflow '{definition.name}' belongs to the {owner}; the {self._owner} cannot have it"
+                )
+
+    def _apply(self, wanted: Iterable[WorkflowDefinition]) -> None:
+        for definition in wanted:
+            self._names[definition.name] = None
+            if not self._runs(definition):
+                self._workflows.apply(definition, owner=self._owner)
+
+    def _runs(self, definition: WorkflowDefinition) -> bool:
+        """Whether the workflow is at work (or on its way to be) just as defined; one in error is not."""
+        status = self._workflows.status(definition.name)
+        if status is None or not (status.pending_steps or status.status == "Running"):
+            return False
+        steps = status.pending_steps or status.active_steps
+        return tuple(step.step_id for step in steps) == step_ids(definition.steps)
+
+    async def _stop_all_but(self, kept: Collection[str]) -> None:
+        async with trio.open_nursery() as nursery:
+            for name in [name for name in self._names if name not in kept]:
+                nursery.start_soon(self._stop, name)
+
+    async def _stop(self, name: str) -> None:
+        """Stop one, unless it was deleted and its name is somebody else's now."""
+        if self._is_free(name):
+            await self._workflows.stop(name)
+        del self._names[name]
