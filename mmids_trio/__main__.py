@@ -14,7 +14,9 @@ import trio
 from mmids_trio import __version__, logs
 from mmids_trio.app import Server
 from mmids_trio.cli.configuration_file import Configuration, load
+from mmids_trio.cli.reactor_test_server import DEFAULT_DIRECTORY, DEFAULT_PORT, run_until_signal
 from mmids_trio.cli.welcome import addresses, welcome
+from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError, leaves
@@ -59,7 +61,7 @@ def main(context: click.Context, config: Path) -> None:
 def check(file: Path) -> None:
     """Check a configuration FILE and print every problem; exit status 0 if it may run, else 1."""
     try:
-        configuration = load(file, Server(Settings()).steps)
+        configuration = load(file, _kinds)
     except ConfigurationError as error:
         click.echo(error, err=True)
         click.echo(f"{file}: {_count(len(error.problems), 'error')}", err=True)
@@ -75,6 +77,32 @@ def check(file: Path) -> None:
     )
 
 
+@main.command("reactor-test-server")
+@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="Port to open.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    default=Path(DEFAULT_DIRECTORY),
+    show_default=True,
+    help="Where the answers are: CATEGORY/STREAM.mmids.",
+)
+def reactor_test_server(port: int, directory: Path) -> None:
+    """Answer simple_http reactors from files, for trying them out."""
+    status = 0
+    try:
+        trio.run(run_until_signal, directory, port, click.echo)
+    except* MmidsError as group:
+        status = 1
+        for error in leaves(group):
+            click.echo(f"error: {error}", err=True)
+    sys.exit(status)
+
+
+def _kinds(document: Document) -> Server:
+    """What a configuration may name: the kinds of steps and executors of a server that is not run."""
+    return Server(Settings(), document.reactors)
+
+
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
@@ -84,7 +112,7 @@ def _complain_or_run(config: Path) -> int:
     status = 0
     try:
         level = logs.level_from(os.environ)
-        configuration = load(config, Server(Settings()).steps)
+        configuration = load(config, _kinds)
         with logs.configure(level=level, directory=Path(configuration.settings.log_path), console=sys.stderr):
             trio.run(_run, configuration)
     except* MmidsError as group:
@@ -97,7 +125,8 @@ def _complain_or_run(config: Path) -> int:
 async def _run(configuration: Configuration) -> None:
     for warning in configuration.document.warnings:
         log.warning("configuration", problem=str(warning))
-    server = Server(configuration.settings)
+    document = configuration.document
+    server = Server(configuration.settings, document.reactors, configuration_file=configuration.file)
     workflows = configuration.document.workflows
     usual_thresholds = gc.get_threshold()
     gc.set_threshold(*START_GC_THRESHOLDS)

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
-from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.ffmpeg.process import Spawner
@@ -20,12 +20,20 @@ from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
+from mmids_trio.reactors.catalog import built_in_executors
+from mmids_trio.reactors.directory import ReactorDirectory
+from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
+from mmids_trio.reactors.registry import Reactors
 from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.rtmp.transport import Network, SocketNetwork
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.hub import EventHub
+from mmids_trio.workflow.junctions import Junctions
 from mmids_trio.workflow.manager import WorkflowManager
+from mmids_trio.workflow.runtime import Surroundings
+from mmids_trio.workflow.status import WorkflowOwner
 
 log = structlog.get_logger()
 
@@ -42,19 +50,26 @@ ORDER_SECONDS = 1.0
 @define(eq=False)
 class Server:
     """One mmids_trio server. `network` is where RTMP ports are opened; `more_steps` are step types of one's own;
-    `spawner` is where child processes come from.
+    `more_executors` are kinds of executors of one's own; `spawner` is where child processes come from.
 
     Making one has no side effects; `run` does everything, in the caller's nursery.
     """
 
     settings: Settings
+    reactor_definitions: Sequence[ReactorDefinition] = ()
     network: Network = field(factory=SocketNetwork)
     more_steps: Sequence[StepType] = ()
     spawner: Spawner = field(factory=SystemSpawner)
+    more_executors: Sequence[ExecutorKind] = ()
     rtmp: RtmpServer = field(init=False)
     ffmpeg: FfmpegTools = field(init=False)
+    hub: EventHub = field(factory=EventHub, init=False)
+    executors: ExecutorRegistry = field(init=False)
+    _directory: ReactorDirectory = field(init=False)
     steps: StepRegistry = field(init=False)
     workflows: WorkflowManager = field(init=False)
+    configuration_file: str | None = None
+    """Where the workflows come from that `run` is given; they belong to it."""
     api_port: int | None = field(default=None, init=False)
     """The port that the HTTP API is really open on."""
     _stop: trio.Event = field(factory=trio.Event, init=False)
@@ -67,8 +82,11 @@ class Server:
             max_connections=_connections_that_leave_files(),
         )
         self.ffmpeg = FfmpegTools(self.spawner, Places(self.settings.ffmpeg_path), Path(self.settings.log_path))
-        self.steps = built_in_steps(self.rtmp, self.ffmpeg, *self.more_steps)
-        self.workflows = WorkflowManager(self.steps)
+        self.executors = built_in_executors(*self.more_executors)
+        surroundings = Surroundings(Junctions(), self.hub)
+        self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])
+        self.steps = built_in_steps(self.rtmp, self.ffmpeg, surroundings.junctions, self._directory, *self.more_steps)
+        self.workflows = WorkflowManager(self.steps, surroundings)
 
     @property
     def api_url(self) -> str | None:
@@ -124,8 +142,12 @@ class Server:
     async def _start(self, nursery: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
         await nursery.start(self.rtmp.run)
         await nursery.start(self.workflows.run)
+        reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
+        await nursery.start(reactors.run)
+        self._directory.fill(reactors)
         if listeners:
-            app = create_app(self.workflows, token=self.settings.http_api_token, version=__version__)
+            token = self.settings.http_api_token
+            app = create_app(self.workflows, token=token, version=__version__, reactors=reactors)
             await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -136,7 +158,7 @@ class Server:
         for definition in definitions:
             if self.is_stopping:
                 break
-            change = self.workflows.apply(definition)
+            change = self.workflows.apply(definition, owner=WorkflowOwner("config", self.configuration_file))
             changes.append(change)
             with trio.move_on_after(ORDER_SECONDS):
                 await change.wait()

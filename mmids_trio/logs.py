@@ -78,7 +78,7 @@ def configure(*, level: int, directory: Path | None, console: TextIO) -> Iterato
         for handler in handlers:
             undo.callback(handler.close)
         _attach(handlers, level, undo)
-        _quieten_accept_loops(undo)
+        _quieten_libraries(undo)
         _point_structlog_at_logging(shared, level, undo)
         yield
 
@@ -162,11 +162,18 @@ def _file_handler(directory: Path, shared: list[Processor]) -> logging.Handler:
     return handler
 
 
-def _quieten_accept_loops(undo: ExitStack) -> None:
-    """trio writes a traceback ten times a second where there are no descriptors left; the RTMP ports say so once."""
-    accepting = logging.getLogger("trio.serve_listeners")
-    undo.callback(accepting.setLevel, accepting.level)
-    accepting.setLevel(logging.CRITICAL)
+TOO_TALKATIVE = {
+    "trio.serve_listeners": logging.CRITICAL,  # a traceback ten times a second where there are no descriptors left
+    "httpx2": logging.WARNING,  # a line for each question of a reactor
+}
+"""Loggers of libraries, and from which level on they are heard."""
+
+
+def _quieten_libraries(undo: ExitStack) -> None:
+    for name, level in TOO_TALKATIVE.items():
+        logger = logging.getLogger(name)
+        undo.callback(logger.setLevel, logger.level)
+        logger.setLevel(level)
 
 
 def _attach(handlers: list[logging.Handler], level: int, undo: ExitStack) -> None:

@@ -1,6 +1,8 @@
 """Reading a configuration file, with everything that is wrong with it found at once."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from attrs import evolve, frozen
 
@@ -8,6 +10,7 @@ from mmids_trio.config.parser import Document, decode, parse
 from mmids_trio.config.report import Findings
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, MmidsError
+from mmids_trio.reactors.executor import ExecutorRegistry
 from mmids_trio.steps.registry import StepRegistry
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -22,23 +25,40 @@ class UnreadableFile(MmidsError):
 class Configuration:
     """A configuration that may run: valid, with the steps in canonical spellings and paths made absolute."""
 
+    file: str
     document: Document
     settings: Settings
 
 
-def load(path: Path, steps: StepRegistry) -> Configuration:
-    """Read and check a configuration file.
+class Kinds(Protocol):
+    """What a configuration may name."""
+
+    @property
+    def steps(self) -> StepRegistry:
+        """Kinds of steps."""
+
+    @property
+    def executors(self) -> ExecutorRegistry:
+        """Kinds of executors of reactors."""
+
+
+def load(path: Path, kinds: Callable[[Document], Kinds]) -> Configuration:
+    """Read and check a configuration file; `kinds` says what it may name, given what it defines.
 
     Raises `UnreadableFile`, or `ConfigurationError` with every problem of syntax and steps that a report lists.
     """
     document = parse(decode(_read(path), str(path)), str(path))
+    known = kinds(document)
     findings = Findings(list(document.problems))
+    for reactor in document.reactors:
+        for problem in known.executors.problems(reactor):
+            findings.add(problem.place, problem.message)
     for workflow in document.workflows:
-        steps.check(workflow, findings)
+        known.steps.check(workflow, findings)
     if findings.problems:
         raise ConfigurationError(findings.problems)
-    workflows = tuple(steps.validate(workflow) for workflow in document.workflows)
-    return Configuration(evolve(document, workflows=workflows), _resolved(document.settings, path.parent))
+    workflows = tuple(known.steps.validate(workflow) for workflow in document.workflows)
+    return Configuration(str(path), evolve(document, workflows=workflows), _resolved(document.settings, path.parent))
 
 
 def _read(path: Path) -> bytes:

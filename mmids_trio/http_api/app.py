@@ -22,10 +22,10 @@ from werkzeug.routing import BaseConverter, MapAdapter
 
 from mmids_trio.config.parser import decode, parse_workflow
 from mmids_trio.errors import MmidsError
-from mmids_trio.http_api.control import Change, Workflows
+from mmids_trio.http_api.control import Change, Reactors, Workflows
 from mmids_trio.http_api.put import BadRequest, PutOptions, check_content_type, parse_options
 from mmids_trio.http_api.safety import refusal
-from mmids_trio.http_api.schemas import Json, error_json, names_json, plan_json, workflow_json
+from mmids_trio.http_api.schemas import Json, error_json, names_json, plan_json, reactor_json, workflow_json
 from mmids_trio.http_api.tracing import Tracing
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.status import Outcome, OutcomeKind
@@ -45,8 +45,8 @@ REQUEST_FILE = "<request>"
 _log = structlog.get_logger(__name__)
 
 
-def create_app(workflows: Workflows, *, token: str | None, version: str) -> QuartTrio:
-    """Build the API over `workflows`. Without a `token` it answers to loopback names only."""
+def create_app(workflows: Workflows, *, token: str | None, version: str, reactors: Reactors | None = None) -> QuartTrio:
+    """Build the API over `workflows` (and `reactors`). Without a `token` it answers to loopback names only."""
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
     app = _Api(__name__, static_folder=None)
@@ -61,6 +61,8 @@ def create_app(workflows: Workflows, *, token: str | None, version: str) -> Quar
     _add_guard(app, token)
     _add_reading_routes(app, workflows, version)
     _add_changing_routes(app, workflows)
+    if reactors is not None:
+        _add_reactor_routes(app, reactors)
     _add_error_handlers(app)
     app.asgi_app = Tracing(app.asgi_app)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
     return app
@@ -109,6 +111,17 @@ def _add_reading_routes(app: QuartTrio, workflows: Workflows, version: str) -> N
     async def get_workflow(name: str) -> Response:
         status = workflows.status(name)
         return _text(404, "Workflow not found") if status is None else _json(200, workflow_json(status))
+
+
+def _add_reactor_routes(app: QuartTrio, reactors: Reactors) -> None:
+    @app.get("/reactors")
+    async def list_reactors() -> Response:
+        return _json(200, [reactor_json(reactor) for reactor in reactors.views()])
+
+    @app.get("/reactors/<workflow:name>")
+    async def get_reactor(name: str) -> Response:
+        reactor = reactors.view(name)
+        return _text(404, "Reactor not found") if reactor is None else _json(200, reactor_json(reactor))
 
 
 def _add_changing_routes(app: QuartTrio, workflows: Workflows) -> None:
@@ -181,7 +194,7 @@ def _add_error_handlers(app: QuartTrio) -> None:
 def _explain(error: HTTPException) -> str:
     match error:
         case NotFound():
-            return "no such path; known are /, /workflows and /workflows/<name>"
+            return "no such path; known are /, /workflows, /workflows/<name>, /reactors and /reactors/<name>"
         case MethodNotAllowed():
             return f"this path takes {', '.join(sorted(error.valid_methods or ()))}"
         case RequestEntityTooLarge():

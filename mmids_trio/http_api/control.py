@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.reactors.views import ReactorView
 from mmids_trio.workflow.status import Outcome, PlanView, WorkflowStatus
 
 
@@ -20,6 +21,16 @@ class Change(Protocol):
 
     async def wait(self) -> Outcome:
         """Wait for the end of the change. Cancelling the wait has no effect on the change."""
+
+
+class Reactors(Protocol):
+    """The reactors, to be looked at."""
+
+    def views(self) -> Sequence[ReactorView]:
+        """All of them, in the order of the configuration."""
+
+    def view(self, name: str) -> ReactorView | None:
+        """The one of that name, `None` if there is none."""
 
 
 class Workflows(Protocol):

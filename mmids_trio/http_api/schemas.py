@@ -5,7 +5,8 @@ Apart from the handlers because field names and their order are a contract, and 
 
 from collections.abc import Iterable
 
-from mmids_trio.workflow.status import PlanView, StepStatus, WorkflowStatus
+from mmids_trio.reactors.views import LeaseView, ReactorView
+from mmids_trio.workflow.status import PlanView, StepStatus, WorkflowOwner, WorkflowStatus
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -17,11 +18,47 @@ def names_json(names: Iterable[str]) -> Json:
 
 def workflow_json(workflow: WorkflowStatus) -> Json:
     """Body of `GET /workflows/<name>`. A flag parameter's value is null."""
-    return {
+    described: dict[str, Json] = {
         "status": workflow.status,
         "active_steps": [_step_json(step) for step in workflow.active_steps],
         "pending_steps": [_step_json(step) for step in workflow.pending_steps],
     }
+    if workflow.owner is not None:
+        described["owner"] = _owner_json(workflow.owner)
+    return described
+
+
+def reactor_json(reactor: ReactorView) -> Json:
+    """Body of `GET /reactors/<name>`, and one item of `GET /reactors`. Times are seconds from now."""
+    return {
+        "name": reactor.name,
+        "executor": reactor.executor,
+        "update_interval": reactor.update_interval,
+        "leases": [_lease_json(lease) for lease in reactor.leases],
+    }
+
+
+def _lease_json(lease: LeaseView) -> Json:
+    return {
+        "stream": lease.stream,
+        "holders": lease.holders,
+        "valid": lease.valid,
+        "workflows": list(lease.workflows),
+        "last_answer": lease.last_answer,
+        "last_error": lease.last_error,
+        "failures": lease.failures,
+        "next_update": lease.next_update,
+    }
+
+
+def _owner_json(owner: WorkflowOwner) -> Json:
+    """`name` and `stream` are there where they mean something."""
+    described: dict[str, Json] = {"kind": owner.kind}
+    if owner.name is not None:
+        described["name"] = owner.name
+    if owner.stream is not None:
+        described["stream"] = owner.stream
+    return described
 
 
 def plan_json(plan: PlanView) -> Json:

@@ -12,8 +12,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.media.events import MediaEvent
 from mmids_trio.rtmp.admission import Directory, admit
-from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.rtmp.endpoints import Client, Endpoint, Publication, PublishHandler, Refused, WatchHandler
+from mmids_trio.rtmp.endpoints import Client, Endpoint, Publication, PublishHandler, Refused, Viewing, WatchHandler
 from mmids_trio.rtmp.ingest import media_events
 from mmids_trio.rtmp.protocol import events as said
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
@@ -31,10 +30,10 @@ MediaByStream = dict[int, list[MediaEvent]]
 
 @frozen
 class Playing:
-    """What a connection watches: its message stream, and the channel that feeds it."""
+    """What a connection watches: its message stream, and its place in front of a channel."""
 
     stream: int
-    channel: Channel
+    viewing: Viewing
 
 
 @define(eq=False)
@@ -143,7 +142,8 @@ class Activities:
             publication.end()
             self._logs[stream].info("publisher left")
         if self.playing is not None and self.playing.stream == stream:
-            self.playing.channel.discard(self.output)
+            self.playing.viewing.channel.discard(self.output)
+            self.playing.viewing.end()
             self.playing = None
             self._logs[stream].info("watcher left")
         self._changed()
@@ -184,7 +184,7 @@ class Activities:
 
     async def _approve_publish(self, request: PublishRequest) -> None:
         endpoint = await self._admitted(Role.PUBLISH, request)
-        publication = await cast(PublishHandler, endpoint.handler).publish(request.key)
+        publication = await cast(PublishHandler, endpoint.handler).publish(request.key, self.client)
         if not self.connection.accept_publish(request):
             publication.end()
             return
@@ -195,12 +195,13 @@ class Activities:
         endpoint = await self._admitted(Role.WATCH, request)
         if self.playing is not None:
             raise Refused("NetStream.Play.Failed", "a connection can play one stream at a time")
-        channel = cast(WatchHandler, endpoint.handler).channel(request.key)
-        if not self.connection.accept_play(request):
+        viewing = await cast(WatchHandler, endpoint.handler).watch(request.key, self.client)
+        if self.playing is not None or not self.connection.accept_play(request):
+            viewing.end()
             return
-        self.playing = Playing(request.stream, channel)
+        self.playing = Playing(request.stream, viewing)
         self._reply()  # what announces the media goes out before them
-        channel.add(self.output, request.stream)
+        viewing.channel.add(self.output, request.stream)
         self._logs[request.stream].info("watcher joined", app=request.app)
 
     async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:

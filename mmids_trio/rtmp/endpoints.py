@@ -37,18 +37,36 @@ class Publication(Protocol):
         """The publisher is gone. Synchronous; repeating it does nothing."""
 
 
+class Client(Protocol):
+    """A connected session, as its endpoint sees it."""
+
+    def dismiss(self) -> None:
+        """Say goodbye and disconnect. Synchronous; the session leaves its endpoints when it is gone."""
+
+
 class PublishHandler(Protocol):
     """A step that takes publishers."""
 
-    async def publish(self, key: str) -> Publication:
-        """Start the stream of an accepted publisher; raises `Refused`."""
+    async def publish(self, key: str, client: Client) -> Publication:
+        """Start the stream of a publisher, once it is approved; raises `Refused`."""
+
+
+class Viewing(Protocol):
+    """One watcher's place in front of a channel."""
+
+    @property
+    def channel(self) -> Channel:
+        """Where the watcher gets its media; it may wait there for a stream to begin."""
+
+    def end(self) -> None:
+        """The watcher is gone. Synchronous; repeating it does nothing."""
 
 
 class WatchHandler(Protocol):
     """A step that serves watchers."""
 
-    def channel(self, key: str) -> Channel:
-        """Where a watcher of `key` gets its media; it may wait there for a stream to begin."""
+    async def watch(self, key: str, client: Client) -> Viewing:
+        """Let a watcher in, once it is approved; raises `Refused`."""
 
 
 class Commitment(Protocol):
@@ -74,13 +92,6 @@ class Claimant(Protocol):
 
     def reserve(self, reservation: Commitment) -> None:
         """Have `reservation` committed in the swap of the change that starts this step."""
-
-
-class Client(Protocol):
-    """A connected session, as its endpoint sees it."""
-
-    def dismiss(self) -> None:
-        """Say goodbye and disconnect. Synchronous; the session leaves its endpoints when it is gone."""
 
 
 @define(eq=False)

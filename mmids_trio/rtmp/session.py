@@ -104,7 +104,7 @@ class Session:
         """Disconnect the client because what it uses ends. Synchronous."""
         playing = self._activities.playing
         if playing is not None:
-            playing.channel.discard(self._output)
+            playing.viewing.channel.discard(self._output)
             self._output.write(play_stop(playing.stream))
         self._end("what it used has ended")
 

@@ -1,6 +1,7 @@
 """All kinds of steps that come with mmids_trio, bound to the server that they work on."""
 
 from mmids_trio.ffmpeg.output_paths import OutputPaths
+from mmids_trio.steps.approval import Reactors
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.ffmpeg_hls import ffmpeg_hls
 from mmids_trio.steps.ffmpeg_pull import ffmpeg_pull
@@ -10,20 +11,22 @@ from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_parameters import RtmpPorts
 from mmids_trio.steps.rtmp_receive import rtmp_receive
 from mmids_trio.steps.rtmp_watch import rtmp_watch
-from mmids_trio.steps.workflow_forwarder import workflow_forwarder
+from mmids_trio.steps.workflow_forwarder import Junctions, workflow_forwarder
 
 
-def built_in_steps(rtmp: RtmpPorts, ffmpeg: Ffmpeg, *more: StepType) -> StepRegistry:
+def built_in_steps(
+    rtmp: RtmpPorts, ffmpeg: Ffmpeg, junctions: Junctions, reactors: Reactors, *more: StepType
+) -> StepRegistry:
     """The registry of a server, with the steps of one's own added."""
     return StepRegistry(
         [
-            rtmp_receive(rtmp),
-            rtmp_watch(rtmp),
+            rtmp_receive(rtmp, reactors),
+            rtmp_watch(rtmp, reactors),
             ffmpeg_pull(ffmpeg),
             ffmpeg_push(ffmpeg),
             ffmpeg_hls(ffmpeg, OutputPaths()),
             *transcoding_steps(ffmpeg),
-            workflow_forwarder(),
+            workflow_forwarder(junctions, reactors),
             *more,
         ]
     )

@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 from mmids_trio.config.report import Findings
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
-from mmids_trio.errors import ConfigurationError, Place, Problem, StepError
+from mmids_trio.errors import ConfigurationError, Place, Problem
 from mmids_trio.steps.base import Step, StepContext, StepFactory
 from mmids_trio.steps.parameters import Parameter, Values, canonical, check
 
@@ -80,12 +80,3 @@ class StepRegistry:
         if not problems:
             problems = [Problem(place, f"{step.step_type}: {conflict}") for conflict in kind.conflicts(values)]
         return problems
-
-
-def not_available(name: str) -> Build:
-    """The build of a kind of step that this version knows but cannot run yet."""
-
-    def build(_values: Values, _context: StepContext) -> Step:
-        raise StepError(f"{name} steps cannot run in this version of mmids_trio yet")
-
-    return build

@@ -61,7 +61,7 @@ class _Feed:
 
 @define(eq=False)
 class Audience:
-    """See `rtmp.endpoints.WatchHandler`. `key` is exact, and gets the first stream that comes, or `ANY_KEY`."""
+    """The channels of one step. `key` is exact, and gets the first stream that comes, or `ANY_KEY`."""
 
     key: str
     _pace: Pace = field(factory=Pace, init=False)

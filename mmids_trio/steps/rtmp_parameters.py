@@ -1,13 +1,13 @@
 """What `rtmp_receive` and `rtmp_watch` have in common: their parameters, and the registration these amount to."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
-from mmids_trio.errors import StepError
 from mmids_trio.rtmp.addresses import AddressRules, Network, parse_networks
 from mmids_trio.rtmp.endpoints import Claimant, PublishHandler, WatchHandler
 from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.steps.approval import Reactors, reactor_problems
 from mmids_trio.steps.parameters import Parameter, Values, flag, port_number, text
 
 RTMP_PORT = 1935
@@ -39,10 +39,13 @@ def address_conflicts(values: Values) -> Iterable[str]:
         yield "expected 'allow_ips' or 'deny_ips', not both"
 
 
+def rtmp_conflicts(reactors: Reactors) -> Callable[[Values], Iterable[str]]:
+    """What is wrong with parameters that are fine one by one."""
+    return lambda values: [*address_conflicts(values), *reactor_problems(values, reactors)]
+
+
 def registration(role: Role, values: Values) -> Registration:
-    """What the step wants to serve; raises `StepError` where this version cannot."""
-    if values["reactor"]:
-        raise StepError("reactors are not available in this version of mmids_trio yet; leave out 'reactor'")
+    """What the step wants to serve."""
     tls = bool(values["rtmps"])
     port = values["port"]
     return Registration(

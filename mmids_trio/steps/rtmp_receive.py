@@ -7,13 +7,13 @@ from attrs import define, field, frozen
 
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.rtmp.admission import shown
-from mmids_trio.rtmp.endpoints import Publication, Refused
+from mmids_trio.rtmp.endpoints import Client, Publication, Refused
 from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
-from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, address_conflicts, registration
+from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
 
 
 @define(eq=False)
@@ -25,22 +25,29 @@ class Publishers:
 
     prefix: str
     outbox: Outbox
+    reactor: Reactor | None = None
     _live: set[str] = field(factory=set, init=False)
     _count: int = field(default=0, init=False)
 
-    async def publish(self, key: str) -> Publication:
+    async def publish(self, key: str, client: Client) -> Publication:
         """Start the stream of a publisher of `key`; refuses a second one while the first is live."""
-        if key in self._live:
-            raise Refused("NetStream.Publish.BadName", f"stream key {shown(key)} is being published already")
-        self._live.add(key)
-        self._count += 1
-        publication = _Publication(StreamId(f"{self.prefix}/{self._count}"), key, self)
+        self._refuse_if_live(key)
+        release = await approved(self.reactor, key, client, "NetStream.Publish.BadName")
+        publication: _Publication | None = None
         try:
+            self._refuse_if_live(key)
+            self._live.add(key)
+            self._count += 1
+            publication = _Publication(StreamId(f"{self.prefix}/{self._count}"), key, self, release)
             await self.outbox.send([StreamStarted(publication.stream_id, key)])
         except BaseException:
-            publication.end()
+            release() if publication is None else publication.end()
             raise
         return publication
+
+    def _refuse_if_live(self, key: str) -> None:
+        if key in self._live:
+            raise Refused("NetStream.Publish.BadName", f"stream key '{key}' is being published already")
 
     def ended(self, publication: "_Publication") -> None:
         """Free the key, and let later steps know."""
@@ -55,6 +62,7 @@ class _Publication:
     stream_id: StreamId
     key: str
     publishers: Publishers
+    release: Release
     _has_ended: bool = field(default=False, init=False)
 
     async def send(self, events: Sequence[MediaEvent]) -> None:
@@ -64,6 +72,7 @@ class _Publication:
         if not self._has_ended:
             self._has_ended = True
             self.publishers.ended(self)
+            self.release()
 
 
 @frozen
@@ -72,21 +81,22 @@ class RtmpReceive:
 
     registration: Registration
     server: RtmpPorts
+    reactor: Reactor | None
     context: StepContext
     flow: Flow = field(default=Flow.PRODUCES, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
-        publishers = Publishers(f"{self.context.workflow}/{self.context.step_id}", outbox)
+        publishers = Publishers(f"{self.context.workflow}/{self.context.step_id}", outbox, self.reactor)
         async with self.server.serve(self.registration, self.context, publishers):
             task_status.started()
             await trio.sleep_forever()
 
 
-def rtmp_receive(server: RtmpPorts) -> StepType:
+def rtmp_receive(server: RtmpPorts, reactors: Reactors) -> StepType:
     """The kind of step, on a server."""
 
     def build(values: Values, context: StepContext) -> Step:
-        return RtmpReceive(registration(Role.PUBLISH, values), server, context)
+        return RtmpReceive(registration(Role.PUBLISH, values), server, find_reactor(values, reactors), context)
 
-    return StepType("rtmp_receive", RTMP_PARAMETERS, build, conflicts=address_conflicts)
+    return StepType("rtmp_receive", RTMP_PARAMETERS, build, conflicts=rtmp_conflicts(reactors))

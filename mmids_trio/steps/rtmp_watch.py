@@ -4,16 +4,40 @@ import trio
 from attrs import field, frozen
 
 from mmids_trio.media.flow import Flow
+from mmids_trio.rtmp.broadcast import Channel
+from mmids_trio.rtmp.endpoints import Client, Viewing
 from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
-from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, address_conflicts, registration
+from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
 
 EVENTS_PER_PASS = 128
 """Events between two passes over the watchers. A burst after a standstill may hold more than a channel keeps (ten
 seconds), so it is sent piece by piece; ten seconds of 15 frames a second without audio are 150 packets."""
+
+
+@frozen(eq=False)
+class _Viewing:
+    """See `rtmp.endpoints.Viewing`."""
+
+    channel: Channel
+    end: Release
+
+
+@frozen(eq=False)
+class Watchers:
+    """Lets watchers in; see `rtmp.endpoints.WatchHandler`."""
+
+    audience: Audience
+    reactor: Reactor | None
+
+    async def watch(self, key: str, client: Client) -> Viewing:
+        """Let a watcher in, once it is approved."""
+        release = await approved(self.reactor, key, client, "NetStream.Play.Failed")
+        return _Viewing(self.audience.channel(key), release)
 
 
 @frozen
@@ -22,13 +46,14 @@ class RtmpWatch:
 
     registration: Registration
     server: RtmpPorts
+    reactor: Reactor | None
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
         audience = Audience(self.registration.key)
-        async with self.server.serve(self.registration, self.context, audience):
+        async with self.server.serve(self.registration, self.context, Watchers(audience, self.reactor)):
             task_status.started()
             while True:
                 events = await inbox.receive()
@@ -38,10 +63,10 @@ class RtmpWatch:
                 await outbox.send(events)
 
 
-def rtmp_watch(server: RtmpPorts) -> StepType:
+def rtmp_watch(server: RtmpPorts, reactors: Reactors) -> StepType:
     """The kind of step, on a server."""
 
     def build(values: Values, context: StepContext) -> Step:
-        return RtmpWatch(registration(Role.WATCH, values), server, context)
+        return RtmpWatch(registration(Role.WATCH, values), server, find_reactor(values, reactors), context)
 
-    return StepType("rtmp_watch", RTMP_PARAMETERS, build, conflicts=address_conflicts)
+    return StepType("rtmp_watch", RTMP_PARAMETERS, build, conflicts=rtmp_conflicts(reactors))

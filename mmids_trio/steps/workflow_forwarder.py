@@ -1,9 +1,41 @@
-"""`workflow_forwarder`: its parameters. This version checks them but cannot run the step yet."""
+"""`workflow_forwarder`: hand every stream also to another workflow, and pass it on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol, cast
 
+import structlog
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.errors import StepError
+from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
+from mmids_trio.media.flow import Flow
+from mmids_trio.steps.approval import Hold, Reactor, Reactors, find_reactor, reactor_problems
+from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values, text
-from mmids_trio.steps.registry import StepType, not_available
+from mmids_trio.steps.registry import StepType
+from mmids_trio.workflow.replay import Ledger
+
+log = structlog.get_logger()
+
+FORWARDER = (Parameter("target_workflow", text), Parameter("reactor", text))
+
+
+class Route(Protocol):
+    """A way to another workflow."""
+
+    def forward(self, events: Sequence[MediaEvent]) -> None:
+        """Send events there. Never waits; costs nothing while the target is not there."""
+
+    def close(self) -> None:
+        """Give the way up: what came over it ends at the target. Synchronous."""
+
+
+class Junctions(Protocol):
+    """The ways between workflows, as far as forwarders need them."""
+
+    def connect(self, source: str, target: str, events: Sequence[MediaEvent] = ()) -> Route:
+        """Open a way, on which `events` have been already. Raises `StepError` where it closes a circle."""
 
 
 def target_conflicts(values: Values) -> Iterable[str]:
@@ -12,12 +44,143 @@ def target_conflicts(values: Values) -> Iterable[str]:
         yield "expected exactly one of 'target_workflow' and 'reactor'"
 
 
-def workflow_forwarder() -> StepType:
-    """The kind of step."""
-    return StepType(
-        "workflow_forwarder",
-        (Parameter("target_workflow", text), Parameter("reactor", text)),
-        not_available("workflow_forwarder"),
-        aliases=("forward_to_workflow",),
-        conflicts=target_conflicts,
-    )
+@frozen
+class WorkflowForwarder:
+    """See the module."""
+
+    target: str
+    junctions: Junctions
+    context: StepContext
+    flow: Flow = field(default=Flow.PASSES_ON, init=False)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Ready at once: whether the target runs does not matter."""
+        route = self.junctions.connect(self.context.workflow, self.target)
+        try:
+            task_status.started()
+            while True:
+                events = await inbox.receive()
+                route.forward(events)
+                await outbox.send(events)
+        finally:
+            route.close()
+
+
+@define(eq=False)
+class _RoutedStream:
+    """One stream, and where a reactor wants it to go."""
+
+    context: StepContext
+    junctions: Junctions
+    reactor: Reactor
+    started: StreamStarted
+    ledger: Ledger = field(factory=Ledger, init=False)
+    scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _routes: dict[str, Route] = field(factory=dict, init=False)
+    _hold: Hold = field(init=False)
+    _is_answered: bool = field(default=False, init=False)
+    """Whether the first answer was there when it was asked for."""
+
+    def ask(self) -> None:
+        """Ask. What is known already (somebody else asked before) holds for the very first frame. `run` must follow."""
+        self.ledger.admit([self.started])
+        self._hold = self.reactor.hold(self.started.stream_name, self._follow)
+        if self._hold.is_valid is not None:
+            self._is_answered = True
+            self._follow()
+
+    async def run(self) -> None:
+        """Keep the routes as the answers say, until cancelled."""
+        with self.scope:
+            try:
+                if not self._is_answered:
+                    await self._hold.wait_answer()
+                    self._follow()
+                await trio.sleep_forever()
+            finally:
+                self._hold.release()
+                self._follow_to(())
+
+    def forward(self, events: Sequence[MediaEvent]) -> None:
+        """Send events wherever the stream goes now."""
+        admitted = self.ledger.admit(events)
+        for route in self._routes.values():
+            route.forward(admitted)
+
+    def _follow(self) -> None:
+        self._follow_to(self._hold.routable if self._hold.is_valid else ())
+
+    def _follow_to(self, targets: Sequence[str]) -> None:
+        for target in [target for target in self._routes if target not in targets]:
+            self._routes.pop(target).close()
+        for target in targets:
+            if target not in self._routes and (memory := self.ledger.streams.get(self.started.stream_id)):
+                try:
+                    self._routes[target] = self.junctions.connect(self.context.workflow, target, memory.replay())
+                except StepError as error:
+                    log.error("stream cannot be forwarded", stream=self.started.stream_name, reason=str(error))
+
+
+@frozen
+class ReactorForwarder:
+    """Sends each stream where a reactor says."""
+
+    reactor: Reactor
+    junctions: Junctions
+    context: StepContext
+    flow: Flow = field(default=Flow.PASSES_ON, init=False)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Ready at once; a stream goes nowhere before the reactor has answered."""
+        async with trio.open_nursery() as nursery:
+            streams = _RoutedStreams(self, nursery)
+            task_status.started()
+            while True:
+                events = await inbox.receive()
+                streams.forward(events)
+                await outbox.send(events)
+
+
+@define(eq=False)
+class _RoutedStreams:
+    """The live streams of a forwarder with a reactor; each has a task in `nursery`."""
+
+    forwarder: ReactorForwarder
+    nursery: trio.Nursery
+    _live: dict[StreamId, _RoutedStream] = field(factory=dict, init=False)
+
+    def forward(self, events: Sequence[MediaEvent]) -> None:
+        """Send a batch on its ways: what it holds of one stream stays one batch, for inboxes count batches."""
+        batches: dict[StreamId, list[MediaEvent]] = {}
+        for event in events:
+            if isinstance(event, StreamStarted):
+                self._begin(event)
+            elif event.stream_id in self._live:
+                batches.setdefault(event.stream_id, []).append(event)
+                if isinstance(event, StreamEnded):
+                    self._live[event.stream_id].forward(batches.pop(event.stream_id))
+                    self._live.pop(event.stream_id).scope.cancel()
+        for stream_id, batch in batches.items():
+            self._live[stream_id].forward(batch)
+
+    def _begin(self, started: StreamStarted) -> None:
+        forwarder = self.forwarder
+        stream = _RoutedStream(forwarder.context, forwarder.junctions, forwarder.reactor, started)
+        self._live[started.stream_id] = stream
+        stream.ask()
+        self.nursery.start_soon(stream.run)
+
+
+def workflow_forwarder(junctions: Junctions, reactors: Reactors) -> StepType:
+    """The kind of step, on a server."""
+
+    def build(values: Values, context: StepContext) -> Step:
+        reactor = find_reactor(values, reactors)
+        if reactor is not None:
+            return ReactorForwarder(reactor, junctions, context)
+        return WorkflowForwarder(cast(str, values["target_workflow"]), junctions, context)
+
+    def conflicts(values: Values) -> Iterable[str]:
+        return [*target_conflicts(values), *reactor_problems(values, reactors)]
+
+    return StepType("workflow_forwarder", FORWARDER, build, aliases=("forward_to_workflow",), conflicts=conflicts)

@@ -27,6 +27,7 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.media.events import MediaEvent, MediaPacket
 from mmids_trio.media.flow import Flow
+from mmids_trio.reactors.executor import ExecutorKind
 from mmids_trio.rtmp.transport import Transport
 from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
@@ -84,14 +85,15 @@ class Recorder:
 class Harness:
     """A server that runs `configuration` as long as the `async with` block does, and is stopped in good order after.
 
-    Every workflow must come up.  `more_steps` are step types of one's own.  Children, of whatever ffmpeg the settings
-    name, come from `spawner`, and restart without jitter.  Raises `ConfigurationError`.
+    Every workflow must come up.  `more_steps` and `more_executors` are of one's own.  Children, of whatever ffmpeg the
+    settings name, come from `spawner`, and restart without jitter.  Raises `ConfigurationError`.
     """
 
     configuration: str = ""
     more_steps: Sequence[StepType] = ()
     network: MemoryNetwork = field(factory=MemoryNetwork)
     spawner: Spawner = field(factory=FakeFfmpeg)
+    more_executors: Sequence[ExecutorKind] = ()
     server: Server = field(init=False)
     _definitions: Sequence[WorkflowDefinition] = field(init=False)
     _transports: list[Transport] = field(factory=list, init=False)
@@ -104,9 +106,17 @@ class Harness:
         if document.problems:
             raise ConfigurationError(document.problems)
         self.server = Server(
-            self._settings(document.settings), network=self.network, more_steps=self.more_steps, spawner=self.spawner
+            self._settings(document.settings),
+            document.reactors,
+            network=self.network,
+            more_steps=self.more_steps,
+            more_executors=self.more_executors,
+            spawner=self.spawner,
         )
         self.server.ffmpeg.random = lambda: 0.0
+        executors = self.server.executors
+        if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
+            raise ConfigurationError(problems)
         self._definitions = [self.server.workflows.validate(workflow) for workflow in document.workflows]
 
     def _settings(self, given: Settings) -> Settings:
