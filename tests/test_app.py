@@ -15,9 +15,11 @@ from mmids_trio.app import STOP_SECONDS, Server
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.errors import StepError
 from mmids_trio.http_api.listening import CannotListen
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox
+from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
+from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.harness import Harness
@@ -25,10 +27,6 @@ from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.status import OutcomeKind
-
-TWICE = " rtmp_receive rtmp_app=taken stream_key=*\n"
-BROKEN = f"workflow broken {{\n{TWICE}{TWICE}}}\n"
-"""A workflow that fails: its second step wants what the first one has."""
 
 LIVE = """
 workflow live {
@@ -69,6 +67,13 @@ class NeverReady:
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         await trio.sleep_forever()
+
+
+def refuse(_values: Values, _context: StepContext) -> Step:
+    raise StepError("it cannot work here")
+
+
+BROKEN = StepType("broken", (), refuse)
 
 
 async def test_an_empty_server_stops_at_once(autojump_clock: MockClock) -> None:
@@ -146,8 +151,8 @@ async def test_a_cancelled_server_ends_at_once(autojump_clock: MockClock, logs: 
 
 
 async def test_a_workflow_that_fails_does_not_keep_the_others_from_running(autojump_clock: MockClock) -> None:
-    server = Server(Settings(), network=MemoryNetwork())
-    text = BROKEN + LIVE
+    server = Server(Settings(), network=MemoryNetwork(), more_steps=[BROKEN])
+    text = "workflow broken {\n broken\n}\n" + LIVE
     async with trio.open_nursery() as nursery:
         changes = await nursery.start(server.run, definitions(server, text))
         assert [(await change.wait()).kind for change in changes] == [OutcomeKind.FAILED, OutcomeKind.APPLIED]
@@ -220,7 +225,7 @@ async def test_a_harness_notices_what_is_left(autojump_clock: MockClock) -> None
 
 
 async def test_a_harness_fails_where_a_workflow_does_not_come_up(autojump_clock: MockClock) -> None:
-    h = Harness(BROKEN)
+    h = Harness("workflow w {\n broken\n}\n", [BROKEN])
     with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
         await h.__aenter__()
     h.assert_quiet()

@@ -33,6 +33,7 @@ PLACES: Mapping[str, str] = {
     "ffmpeg.media_pipe": "B",
     "ffmpeg.parameters": "B",
     "ffmpeg.state": "B",
+    "reactors.catalog": "D",
     "reactors.executor": "B",
     "rtmp.protocol": "B",
     "rtmp.addresses": "B",

@@ -1,10 +1,13 @@
 """The pages and examples as the tests of the documentation see them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mmids_trio.app import Server
+from mmids_trio.cli.configuration_file import Kinds
+from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.steps.registry import StepRegistry
 
@@ -21,3 +24,9 @@ def root() -> Path:
 def steps() -> StepRegistry:
     """The kinds of steps that a server knows."""
     return Server(Settings()).steps
+
+
+@pytest.fixture
+def kinds() -> Callable[[Document], Kinds]:
+    """What a configuration may name, as the program says it."""
+    return lambda document: Server(Settings(), document.reactors)

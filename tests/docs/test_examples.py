@@ -1,16 +1,22 @@
 """Whatever the documentation and the examples show in the configuration language may be run as it is."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from string import Template
 
 import pytest
 
-from mmids_trio.cli.configuration_file import load
-from mmids_trio.config.parser import parse
-from mmids_trio.steps.registry import StepRegistry
+from mmids_trio.cli.configuration_file import Kinds, load
+from mmids_trio.config.parser import Document, parse
+from mmids_trio.config.settings import Settings
+
+Known = Callable[[Document], Kinds]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.mmids"))
+ANSWERS = sorted((ROOT / "examples").glob("per_publisher/*/*.mmids"))
+TEMPLATES = sorted((ROOT / "examples" / "load_balancing").glob("*.mmids"))
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCKS = [
     pytest.param(block, id=f"{page.name}-{number}")
@@ -30,27 +36,44 @@ WORKFLOWS = [
 
 def test_there_is_something_to_test() -> None:
     assert len(EXAMPLES) >= 8
+    assert len(ANSWERS) == len(TEMPLATES) == 2
     assert len(BLOCKS) >= 5
     assert len(WORKFLOWS) >= 2
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_every_example_may_be_run(example: Path, steps: StepRegistry) -> None:
-    assert load(example, steps).document.warnings == ()
+def test_every_example_may_be_run(example: Path, kinds: Known) -> None:
+    assert load(example, kinds).document.warnings == ()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_every_example_uses_only_steps_that_run(example: Path, steps: StepRegistry) -> None:
-    for workflow in load(example, steps).document.workflows:
+def test_every_example_uses_only_steps_that_run(example: Path, kinds: Known) -> None:
+    for workflow in load(example, kinds).document.workflows:
         for step in workflow.steps:
-            assert step.step_type != "workflow_forwarder"
-            assert not {"rtmps", "reactor"} & set(step.parameters)
+            assert "rtmps" not in step.parameters
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda path: path.name)
+def test_every_answer_of_the_examples_may_be_run(answer: Path, kinds: Known) -> None:
+    document = parse(answer.read_text("utf-8"), answer.name)
+    assert (document.problems, document.warnings, document.settings, document.reactors) == ((), (), Settings(), ())
+    assert [workflow.name for workflow in document.workflows if workflow.routed_by_reactor] == [answer.stem]
+    for workflow in document.workflows:
+        assert kinds(document).steps.problems(workflow) == []
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_every_template_of_the_examples_may_be_run(template: Path, kinds: Known, tmp_path: Path) -> None:
+    file = tmp_path / template.name
+    text = Template(template.read_text("utf-8")).substitute(port=1, interval=2, lookup="http://127.0.0.1:3")
+    file.write_text(text, "utf-8")
+    assert load(file, kinds).document.warnings == ()
 
 
 @pytest.mark.parametrize("block", [*BLOCKS, *WORKFLOWS])
-def test_every_block_of_the_pages_is_valid(block: str, steps: StepRegistry) -> None:
+def test_every_block_of_the_pages_is_valid(block: str, kinds: Known) -> None:
     document = parse(block, "page")
     assert (document.problems, document.warnings) == ((), ())
     assert document.workflows or document.settings
     for workflow in document.workflows:
-        assert steps.problems(workflow) == []
+        assert kinds(document).steps.problems(workflow) == []

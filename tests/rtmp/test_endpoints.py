@@ -4,15 +4,14 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock
 
-from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.rtmp.endpoints import DISMISS_SECONDS, Endpoint
+from mmids_trio.rtmp.endpoints import DISMISS_SECONDS, Client, Endpoint, Viewing
 from mmids_trio.rtmp.registrations import Owner
 
 OWNER = Owner("w", "1")
 
 
 class Handler:
-    def channel(self, key: str) -> Channel:
+    async def watch(self, key: str, client: Client) -> Viewing:
         raise AssertionError("nobody asks")
 
 

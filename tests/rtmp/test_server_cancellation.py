@@ -13,6 +13,7 @@ from mmids_trio.rtmp.registrations import Registration, Role
 from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_receive import Publishers
+from mmids_trio.steps.rtmp_watch import Watchers
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness, Recorder
@@ -128,7 +129,7 @@ async def watch(client: RtmpClient) -> None:
 
 HANDLERS: dict[Role, PublishHandler | WatchHandler] = {
     Role.PUBLISH: Publishers("w/1", Sink()),
-    Role.WATCH: Audience("*"),
+    Role.WATCH: Watchers(Audience("*"), None),
 }
 USES = {Role.PUBLISH: publish, Role.WATCH: watch}
 

@@ -9,7 +9,7 @@ from structlog.typing import EventDict
 from mmids_trio.app import Server
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
-from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.steps.registry import StepRegistry
 
 Found = list[tuple[int, int, str]]
@@ -24,8 +24,8 @@ def logs() -> Iterator[list[EventDict]]:
 
 @pytest.fixture
 def registry() -> StepRegistry:
-    """What a server knows; making one has no side effects."""
-    return Server(Settings()).steps
+    """What a server with the reactor `r` knows; making one has no side effects."""
+    return Server(Settings(), [ReactorDefinition("r", "simple_http")]).steps
 
 
 @pytest.fixture

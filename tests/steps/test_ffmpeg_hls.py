@@ -147,7 +147,7 @@ async def test_the_child_of_a_changed_step_starts_after_the_old_one_has_ended(
 
 async def test_a_change_that_is_given_up_leaves_the_old_claim(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with harness(Camera(), workflow(hls(tmp_path))) as h:
-        broken = workflow(hls(tmp_path, "count=9"), "workflow_forwarder target_workflow=x")
+        broken = workflow(hls(tmp_path, "count=9"), "rtmp_watch rtmp_app=x stream_key=x rtmps")
         outcome = await h.put(broken, rollback=True)
         assert outcome.kind is OutcomeKind.ROLLED_BACK
         outcome = await h.put(workflow(hls(tmp_path), name="other"))

@@ -102,7 +102,7 @@ ACCEPTED = "rtmp_app, stream_key, port, rtmps, allow_ips, deny_ips, reactor"
             "forward_to_workflow: expected exactly one of 'target_workflow' and 'reactor'",
         ),
         (
-            "workflow_forwarder target_workflow=a reactor=b",
+            "workflow_forwarder target_workflow=a reactor=r",
             5,
             "workflow_forwarder: expected exactly one of 'target_workflow' and 'reactor'",
         ),

@@ -3,12 +3,12 @@
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamMetadata, StreamStarted
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
-from mmids_trio.workflow.status import OutcomeKind
 from tests.support.footage import legality
 
 PACKETS = generate_stream(seconds=2)
@@ -116,19 +116,10 @@ async def test_two_watch_steps_serve_the_same_stream(autojump_clock: MockClock) 
             assert watcher.report(PACKETS).missed == ()
 
 
-@pytest.mark.parametrize("step", [RECEIVE, WATCH])
-async def test_a_reactor_is_an_error_that_says_so(step: str, autojump_clock: MockClock) -> None:
-    async with Harness() as h:
-        outcome = await h.put(workflow(f"{step} reactor=r"))
-        assert outcome.kind is OutcomeKind.FAILED
-        assert "reactors are not available in this version" in outcome.message
-
-
-async def test_a_step_that_cannot_run_yet_puts_its_workflow_in_error(autojump_clock: MockClock) -> None:
-    async with Harness() as h:
-        outcome = await h.put(workflow("workflow_forwarder target_workflow=x"))
-        assert "steps cannot run in this version of mmids_trio yet" in outcome.message
-        assert h.workflow("w").status == outcome.message
+@pytest.mark.parametrize("step", [RECEIVE, WATCH, "workflow_forwarder"])
+def test_a_reactor_that_is_not_there_is_an_error_that_says_so(step: str) -> None:
+    with pytest.raises(ConfigurationError, match="there is no reactor 'lookups'; there is none"):
+        Harness(workflow(f"{step} reactor=lookups"))
 
 
 async def test_an_application_with_slashes_around_it_is_the_same_to_clients(autojump_clock: MockClock) -> None:

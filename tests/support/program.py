@@ -14,6 +14,9 @@ from attrs import define, field, frozen
 
 from tests.support.processes import HANG_SECONDS, Child, start
 
+ROOT = Path(__file__).parents[2]
+"""What is tested is this checkout, whichever one is installed."""
+
 _STATUS = re.compile(r"\n(\d{3})$")
 
 
@@ -112,7 +115,8 @@ async def run_program(
 ) -> Child:
     """Start the program with any arguments, in `directory`; see `processes.start`."""
     command = [sys.executable, "-m", "mmids_trio", *arguments]
-    return await start(nursery, command, name="mmids_trio", directory=directory, environment=environment, stdout=stdout)
+    variables = {"PYTHONPATH": str(ROOT), **(environment or {})}
+    return await start(nursery, command, name="mmids_trio", directory=directory, environment=variables, stdout=stdout)
 
 
 async def serve(

@@ -1,0 +1,72 @@
+"""A forwarder that is cancelled at any await, while its target lives on: no stream, route or question is left."""
+
+import pytest
+import trio
+from attrs import define, field
+
+from mmids_trio.definitions import StepDefinition
+from mmids_trio.media.events import MediaEvent
+from mmids_trio.steps.registry import StepRegistry
+from mmids_trio.steps.workflow_forwarder import workflow_forwarder
+from mmids_trio.testing.cancellation import cancel_everywhere
+from mmids_trio.workflow.cell import Cell
+from mmids_trio.workflow.inlet import Inlet
+from mmids_trio.workflow.junctions import Junctions
+from mmids_trio.workflow.links import Inbox, Outlet
+from tests.support.bench import is_frame
+from tests.support.footage import Footage, legality
+from tests.support.reactors import ScriptedReactor, ScriptedReactors
+
+NAME = "name of x"
+
+
+@define(eq=False)
+class Target:
+    """A workflow that takes all that enters."""
+
+    inlet: Inlet = field(factory=Inlet)
+    outlet: Outlet = field(factory=Outlet)
+    inbox: Inbox = field(factory=Inbox)
+    seen: list[MediaEvent] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.outlet.connect(self.inbox)
+        self.inlet.enter_through(self.outlet)
+
+    def take(self) -> None:
+        self.seen += self.inbox._take(())
+
+
+@pytest.mark.parametrize("parameter", ["target_workflow", "reactor"])
+async def test_nothing_is_left_in_a_target_that_lives_on(parameter: str) -> None:
+    junctions, reactor, target = Junctions(), ScriptedReactor(), Target()
+    junctions.open("a", target.inlet)
+    definition = StepDefinition("workflow_forwarder", {parameter: "a" if parameter == "target_workflow" else "r"})
+    factory = StepRegistry([workflow_forwarder(junctions, ScriptedReactors(reactor))]).factory(definition)
+
+    async def run() -> None:
+        reactor.answers.clear()
+        step = factory(Cell("w", "1", definition, lambda *_: False, lambda _: None))
+        inbox, outlet, stream = Inbox(), Outlet(), Footage()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lambda task_status: step.run(inbox, outlet, task_status=task_status))
+            inbox.put([*stream.start(), *stream.frames(2)])
+            await inbox.wait_rest()
+            reactor.answer(NAME, "a")
+            inbox.put([*stream.frames(7), stream.end(), *stream.start()])
+            await inbox.wait_rest()
+            await trio.lowlevel.checkpoint()
+            inbox.put(stream.frames(3))
+            await inbox.wait_rest()
+            nursery.cancel_scope.cancel()
+
+    def check() -> None:
+        target.take()
+        assert not target.inlet.streams
+        assert not junctions._routes
+        assert not junctions._departures
+        assert not reactor.held
+        assert legality(target.seen) is None
+
+    assert await cancel_everywhere(run, check) > 5
+    assert any(is_frame(event) for event in target.seen)
