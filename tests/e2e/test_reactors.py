@@ -12,7 +12,6 @@ import pytest
 import trio
 from attrs import frozen
 
-from mmids_trio.__main__ import main
 from mmids_trio.cli.reactor_test_server import serve_workflows
 from tests.support.ffmpeg import Crew, Recording, place_of
 from tests.support.program import ROOT, Launch, Program, run_program
@@ -195,7 +194,6 @@ def _on_free_ports(text: str) -> str:
     return text.replace("rtmp_app=", "port=0 rtmp_app=")
 
 
-@pytest.mark.skipif("reactor-test-server" not in main.commands, reason="the program has no such command yet")
 async def test_the_example_runs_with_the_test_server(example: str, launch: Launch, crew: Crew, show: Recording) -> None:
     program = await launch(example)
     assert await (await crew.publish(show, program.url("carla", app="in"))).end() != 0
