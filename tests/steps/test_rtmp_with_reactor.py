@@ -275,6 +275,26 @@ async def test_updates_move_a_stream_from_one_workflow_to_another(autojump_clock
         assert publisher.is_disconnected is False
 
 
+async def test_an_answer_that_changes_one_step_keeps_the_clients_of_the_others(autojump_clock: MockClock) -> None:
+    steps = " rtmp_watch rtmp_app=kept stream_key=one\n rtmp_watch rtmp_app=gone stream_key=one\n"
+    before = f"workflow one routed_by_reactor {{\n{steps}}}\n"
+    lookups = Lookups({"key": before})
+    async with guarded(lookups) as h:
+        publisher = await h.publish("key")
+        await quiet()  # until the workflow runs: one that came later would begin with the next key frame
+        kept, gone = await h.watch("one", app="kept"), await h.watch("one", app="gone")
+        await publisher.send(PACKETS[:20])
+        await kept.receive(4)
+        lookups.answers["key"] = before.replace("gone", "come")
+        with trio.fail_after(11):
+            await gone.read_until_closed()
+        await quiet()
+        await publisher.send(PACKETS[20:])
+        await kept.read_until(lambda: PACKETS[-1].data in [packet.data for packet in kept.packets])
+        assert kept.report(PACKETS).is_flawless_from_join
+        assert kept.is_disconnected is publisher.is_disconnected is False
+
+
 async def test_two_publishers_have_workflows_of_their_own(autojump_clock: MockClock) -> None:
     lookups = Lookups({"a": show("for_a"), "b": show("for_b")})
     async with guarded(lookups) as h:
