@@ -131,13 +131,19 @@ class Session:
             self._output.write(data)
 
     async def _say_goodbye(self) -> None:
-        with trio.move_on_after(GOODBYE_SECONDS, shield=True):
+        deadline = trio.current_time() + GOODBYE_SECONDS
+        with trio.CancelScope(deadline=deadline, shield=True):
             await self._output.flush()
-            try:
-                while self._lingers and await self.transport.receive_some(READ_SIZE):
-                    pass
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+        if self._lingers:
+            with trio.move_on_at(deadline):  # not shielded: the end of the port need not wait for who was refused
+                await self._read_nothing()
+
+    async def _read_nothing(self) -> None:
+        try:
+            while await self.transport.receive_some(READ_SIZE):
                 pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
 
     # Receiving.
 
