@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,12 +15,18 @@ import trio
 from mmids_trio import __version__, logs
 from mmids_trio.app import Server
 from mmids_trio.cli.configuration_file import Configuration, load
+from mmids_trio.cli.recording import DEFAULT_MAX_MIB, Options, recorded
 from mmids_trio.cli.reactor_test_server import DEFAULT_DIRECTORY, DEFAULT_PORT, run_until_signal
 from mmids_trio.cli.welcome import addresses, welcome
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError, leaves
+from mmids_trio.recording.api import RecordedApi
+from mmids_trio.recording.masking import FULL, HEADERS, KEEP, MASK
+from mmids_trio.recording.network import RecordedNetwork
+from mmids_trio.recording.reactors import RecordedExecutors
+from mmids_trio.rtmp.transport import Network, SocketNetwork
 from mmids_trio.workflow.change import Change
 
 log = structlog.get_logger()
@@ -98,6 +105,41 @@ def reactor_test_server(port: int, directory: Path) -> None:
     sys.exit(status)
 
 
+@main.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIGURATION,
+    show_default=True,
+    help="Configuration file.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to make, a new file.")
+@click.option(
+    "--media",
+    type=click.Choice([HEADERS, FULL]),
+    default=HEADERS,
+    show_default=True,
+    help="How much of audio and video: all, or what tells frames apart (and sequence headers).",
+)
+@click.option(
+    "--secrets",
+    type=click.Choice([MASK, KEEP]),
+    default=MASK,
+    show_default=True,
+    help="Keys, tokens and passwords: replaced by pseudonyms, or kept.",
+)
+@click.option(
+    "--max-size",
+    type=click.IntRange(1),
+    default=DEFAULT_MAX_MIB,
+    show_default=True,
+    help="MiB at which the recording ends; the server goes on.",
+)
+def record(config: Path, out: Path, media: str, secrets: str, max_size: int) -> None:
+    """Run the server like without a command, and record on a tape what comes into it."""
+    sys.exit(_complain_or_run(config, Options(out, media, secrets, max_size)))
+
+
 def _kinds(document: Document) -> Server:
     """What a configuration may name: the kinds of steps and executors of a server that is not run."""
     return Server(Settings(), document.reactors)
@@ -107,14 +149,17 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _complain_or_run(config: Path) -> int:
+def _complain_or_run(config: Path, options: Options | None = None) -> int:
     """Run a server; the exit status. What an operator can mend is one message, never a traceback."""
     status = 0
     try:
         level = logs.level_from(os.environ)
         configuration = load(config, _kinds)
         with logs.configure(level=level, directory=Path(configuration.settings.log_path), console=sys.stderr):
-            trio.run(_run, configuration)
+            if options is None:
+                trio.run(_run, configuration, _server(configuration))
+            else:
+                trio.run(_run_recorded, configuration, options)
     except* MmidsError as group:
         status = 1
         for error in leaves(group):
@@ -122,11 +167,26 @@ def _complain_or_run(config: Path) -> int:
     return status
 
 
-async def _run(configuration: Configuration) -> None:
+def _server(configuration: Configuration, network: Network | None = None) -> Server:
+    return Server(
+        configuration.settings,
+        configuration.document.reactors,
+        network=network or SocketNetwork(),
+        configuration_file=configuration.file,
+    )
+
+
+async def _run_recorded(configuration: Configuration, options: Options) -> None:
+    async with recorded(configuration, options, __version__) as recorder:
+        server = _server(configuration, RecordedNetwork(SocketNetwork(), recorder))
+        server.executors = RecordedExecutors(server.executors, recorder)
+        server.api_layer = partial(RecordedApi, recorder=recorder)
+        await _run(configuration, server)
+
+
+async def _run(configuration: Configuration, server: Server) -> None:
     for warning in configuration.document.warnings:
         log.warning("configuration", problem=str(warning))
-    document = configuration.document
-    server = Server(configuration.settings, document.reactors, configuration_file=configuration.file)
     workflows = configuration.document.workflows
     usual_thresholds = gc.get_threshold()
     gc.set_threshold(*START_GC_THRESHOLDS)

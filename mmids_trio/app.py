@@ -1,13 +1,14 @@
 """The whole server, put together; what is made here and handed on is all the wiring that there is."""
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import structlog
 import trio
 from attrs import define, field
+from hypercorn.typing import ASGIFramework
 
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
@@ -61,6 +62,8 @@ class Server:
     more_steps: Sequence[StepType] = ()
     spawner: Spawner = field(factory=SystemSpawner)
     more_executors: Sequence[ExecutorKind] = ()
+    api_layer: Callable[[ASGIFramework], ASGIFramework] = field(default=lambda app: app)
+    """What is put around the application of the HTTP API."""
     rtmp: RtmpServer = field(init=False)
     ffmpeg: FfmpegTools = field(init=False)
     hub: EventHub = field(factory=EventHub, init=False)
@@ -70,6 +73,8 @@ class Server:
     workflows: WorkflowManager = field(init=False)
     configuration_file: str | None = None
     """Where the workflows come from that `run` is given; they belong to it."""
+    api: ASGIFramework | None = field(default=None, init=False)
+    """The application of the HTTP API, while the server runs; also without a port for it."""
     api_port: int | None = field(default=None, init=False)
     """The port that the HTTP API is really open on."""
     _stop: trio.Event = field(factory=trio.Event, init=False)
@@ -145,10 +150,10 @@ class Server:
         reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
         await nursery.start(reactors.run)
         self._directory.fill(reactors)
+        token = self.settings.http_api_token
+        self.api = self.api_layer(create_app(self.workflows, token=token, version=__version__, reactors=reactors))
         if listeners:
-            token = self.settings.http_api_token
-            app = create_app(self.workflows, token=token, version=__version__, reactors=reactors)
-            await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
+            await nursery.start(partial(serve, self.api, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 

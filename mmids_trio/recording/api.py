@@ -20,17 +20,17 @@ MAX_BODY = 2 * 1024 * 1024
 class RecordedApi:
     """Wraps an ASGI application."""
 
-    _app: ASGIFramework
-    _recorder: Recorder
+    app: ASGIFramework
+    recorder: Recorder
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one request, and note it (or pass on what is none)."""
-        if scope["type"] != "http" or self._recorder.is_over:
-            await self._app(scope, receive, send)
+        if scope["type"] != "http" or self.recorder.is_over:
+            await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._recorder)
+        exchange = _Exchange(scope, receive, send, self.recorder)
         try:
-            await self._app(scope, exchange.receive, exchange.send)
+            await self.app(scope, exchange.receive, exchange.send)
         finally:
             exchange.note_response(None)
 
