@@ -15,8 +15,8 @@ import trio
 from mmids_trio import __version__, logs
 from mmids_trio.app import Server
 from mmids_trio.cli.configuration_file import Configuration, load
-from mmids_trio.cli.recording import DEFAULT_MAX_MIB, Options, recorded
 from mmids_trio.cli.reactor_test_server import DEFAULT_DIRECTORY, DEFAULT_PORT, run_until_signal
+from mmids_trio.cli.recording import DEFAULT_MAX_MIB, Options, recorded
 from mmids_trio.cli.welcome import addresses, welcome
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings

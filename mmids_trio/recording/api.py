@@ -6,7 +6,14 @@ Outside the application, which knows nothing of it.
 from typing import Any
 
 from attrs import define, field
-from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, ASGISendEvent, Scope
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    Scope,
+)
 
 from mmids_trio.recording import records
 from mmids_trio.recording.masking import RECORDED_HEADERS

@@ -27,7 +27,7 @@ class TapeFile:
     def create(cls, path: Path) -> "TapeFile":
         """Make the file. Raises `CannotRecord`, also where there is one already."""
         try:
-            return cls(path.open("xb", buffering=0, opener=_open_for_owner))
+            return cls(open(path, "xb", buffering=0, opener=_open_for_owner))
         except OSError as error:
             raise CannotRecord(f"cannot record to {path}: {error.strerror}") from error
 

@@ -23,8 +23,21 @@ MAX_STRINGS = 32
 """Strings of one message that get pseudonyms of their own; no client sends more, and each takes time."""
 
 _OPEN = frozenset(
-    ("app", "type", "flashver", "fpad", "capabilities", "audiocodecs", "videocodecs", "videofunction", "capsex")
-    + ("objectencoding", "fourcclist", "videofourccinfomap", "audiofourccinfomap")
+    [
+        "app",
+        "type",
+        "flashver",
+        "fpad",
+        "capabilities",
+        "audiocodecs",
+        "videocodecs",
+        "videofunction",
+        "capsex",
+        "objectencoding",
+        "fourcclist",
+        "videofourccinfomap",
+        "audiofourccinfomap",
+    ]
 )
 """Properties of `connect` that say nothing secret; of `app`, what stands before a `?`."""
 

@@ -82,9 +82,7 @@ class _RecordedListener:
         if recorder.is_over:
             return transport
         connection = recorder.number()
-        opened = records.Opened(
-            recorder.now(), connection, self._number, transport.peer_host, transport.peer_port
-        )
+        opened = records.Opened(recorder.now(), connection, self._number, transport.peer_host, transport.peer_port)
         recorder.note(opened)
         return RecordedTransport(transport, recorder, connection)
 

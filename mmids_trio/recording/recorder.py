@@ -107,9 +107,7 @@ class Recorder:
         self._queued += size + RECORD_BYTES
         self._arrival.unpark_all()
 
-    async def run(
-        self, start: records.Start, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, start: records.Start, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until cancelled (then the rest is written within `FINISH_SECONDS`) or until the tape is full.
 
         A disk that fails ends the recording, with a line in the log, and nothing else.
@@ -192,4 +190,3 @@ def _size(record: records.Record) -> int:
             return len(data)
         case _:
             return 0
-
