@@ -3,6 +3,9 @@
 import pytest
 from hypothesis import settings
 
+# The first is nothing new where the package is installed with its entry point.
+pytest_plugins = ["mmids_trio.testing.plugin", "pytester"]
+
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
