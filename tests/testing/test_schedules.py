@@ -168,6 +168,45 @@ def test_every_schedule_has_fixtures_and_an_instance_of_its_own(run: Run) -> Non
     run(source).assert_outcomes(passed=2)
 
 
+def test_a_seed_gives_the_same_run_wherever_fixtures_lie_in_memory(run: Run) -> None:
+    source = """
+        import pytest, trio
+        orders, kept = [], []
+
+        async def say(order, name):
+            for _ in range(3):
+                await trio.lowlevel.checkpoint()
+                order.append(name)
+
+        @pytest.fixture
+        async def one(nursery):
+            order = []
+            for name in "abcd":
+                nursery.start_soon(say, order, name)
+            return order
+
+        @pytest.fixture
+        async def two(nursery, one):
+            await say(one, "e")
+
+        @pytest.fixture
+        async def three(one):
+            await say(one, "f")
+
+        @pytest.mark.schedules(1)
+        @pytest.mark.parametrize("number", range(20))
+        async def test_race(number, request, one, two, three, nursery):
+            await say(one, "t")
+            nursery.cancel_scope.cancel()
+            kept.append([request.node.funcargs] + [object() for _ in range(number)])
+            orders.append("".join(one))
+
+        def test_orders():
+            assert len(orders) == 20 and len(set(orders)) == 1
+    """
+    run(source, "--schedule-seed=7").assert_outcomes(passed=21)
+
+
 def test_what_fails_around_the_test_is_reported_with_the_seed_too(run: Run) -> None:
     source = """
         import pytest
