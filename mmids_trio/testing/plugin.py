@@ -123,7 +123,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Every failed schedule again, in one place and whatever `--tb` says."""
     reports = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
-    failed = {report.nodeid: dict(report.user_properties).get(PROPERTY) for report in reports}
+    # A file that could not be collected has a report without properties.
+    failed = {report.nodeid: dict(getattr(report, "user_properties", ())).get(PROPERTY) for report in reports}
     lines = [f"{test}  --schedule-seed={seed}" for test, seed in failed.items() if seed is not None]
     if lines:
         terminalreporter.section("schedules that failed")

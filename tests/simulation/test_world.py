@@ -13,7 +13,7 @@ HOUR = 3600.0
 HOURS_OF_THE_DAY = 24
 SECONDS_OF_A_ROUND = 1200.0
 
-PACKETS_FOR_AN_OBJECT = 4
+PACKETS_FOR_AN_OBJECT = 2
 """A leak is noticed in a short time if it keeps one object for so many packets; what caches take is far less."""
 
 

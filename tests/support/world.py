@@ -7,7 +7,7 @@ and their own number, and none may be missing between the first and the last one
 import gc
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from itertools import pairwise
 from random import Random
 
@@ -16,12 +16,12 @@ import trio
 from attrs import define, evolve, field
 
 from mmids_trio.media.events import MediaPacket
+from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import ClientRefused, Disconnected, RtmpClient
 from mmids_trio.testing.harness import RTMP_PORT, Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.status import OutcomeKind
-from tests.support.lookups import Lookups
 
 PACKET_SECONDS = 10.0
 PUT_SECONDS = 600.0
@@ -73,11 +73,25 @@ def packet(publication: int, number: int) -> MediaPacket:
 
 
 @define(eq=False)
+class Service:
+    """What the reactor asks: every stream is valid, where it answers at all. It remembers nothing."""
+
+    is_down: bool = False
+
+    async def ask(self, _stream_name: str) -> Answer:
+        """See `reactors.executor.Executor`."""
+        await trio.sleep(1)
+        if self.is_down:
+            raise ExecutorFailure("the service is down")
+        return Answer(True)
+
+
+@define(eq=False)
 class World:
     """What happens to a server. `sent`, `seen` and `publications` say how much that was."""
 
     harness: Harness
-    lookups: Lookups
+    service: "Service"
     random: Random
     always: Sequence[str] = ()
     """Steps that stand behind those of `live` whatever else does."""
@@ -102,11 +116,17 @@ class World:
 
     async def lull(self) -> int:
         """Let the server come to rest, with the workflows of the beginning, and return `blocks` then."""
-        self.lookups.is_down = False
+        self.service.is_down = False
         await self._change([])
         await trio.sleep(LULL_SECONDS)
-        self.lookups.asked.clear()
+        self._forget_events()
         return blocks()
+
+    def _forget_events(self) -> None:
+        """What a harness remembers of a server, for tests, is no leak of the server's."""
+        if (log := getattr(self.harness, "_log", None)) is not None:
+            log()
+            log._events.clear()
 
     async def _stream(self, app: str, key: str) -> None:
         """Publishers of one key, one after the other."""
@@ -170,18 +190,22 @@ class World:
     async def _flap(self) -> None:
         while True:
             await trio.sleep(self.random.uniform(0, 2 * FLAP_SECONDS))
-            self.lookups.is_down = not self.lookups.is_down
+            self.service.is_down = not self.service.is_down
             self.flaps += 1
 
 
 @asynccontextmanager
 async def world(seed: int, always: Sequence[str] = (), more_steps: Sequence[StepType] = ()) -> AsyncIterator[World]:
     """A server that lives in interesting times; afterwards nothing may be left of it."""
-    lookups = Lookups({f"s{number}": "" for number in range(STREAMS)})
-    h = Harness(OTHERS + live(*always), more_steps, more_executors=[lookups.kind()])
+    service = Service()
+    h = Harness(
+        OTHERS + live(*always),
+        more_steps,
+        more_executors=[ExecutorKind("scripted", (), lambda _: nullcontext(service))],
+    )
     with quiet_logs() as errors:
         async with h:
-            yield World(h, lookups, Random(seed), always)
+            yield World(h, service, Random(seed), always)
         h.assert_quiet()
     assert set(errors) <= {"reactor request given up"}
 

@@ -263,6 +263,10 @@ def test_a_wrong_use_is_explained(source: str, complaint: str, run: Run) -> None
     assert complaint in result.stdout.str() + result.stderr.str()
 
 
+def test_a_file_that_cannot_be_read_is_reported_as_ever(run: Run) -> None:
+    run("import nothing_of_this_name").assert_outcomes(errors=1)
+
+
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [("--schedules=0", "--schedules must be at least 1"), ("--cancel-at=4", "--cancel-at takes a checkpoint")],
