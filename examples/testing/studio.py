@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import trio
 from attrs import define, field
 
+from mmids_trio.config.settings import whole_number
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
-from mmids_trio.steps.parameters import Parameter, Values, whole_number
+from mmids_trio.steps.parameters import Parameter, Values
 from mmids_trio.steps.registry import StepType
 
 MOST_STREAMS = 1000
