@@ -53,8 +53,16 @@ class Transport(Protocol):
         Raises `trio.BrokenResourceError`.
         """
 
+    @property
+    def takes_ahead(self) -> bool:
+        """Whether `send_nowait` may take more than the system does, as encryption has to; constant."""
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something was taken ahead and is not sent yet; it goes out in `wait_writable`, or with more data."""
+
     async def wait_writable(self) -> None:
-        """Wait until `send_nowait` is worth another try (or would raise)."""
+        """Wait until all that was taken is sent and `send_nowait` is worth another try (or would raise)."""
 
     def close(self) -> None:
         """Let go of the connection at once; who waits on it gets `trio.ClosedResourceError`. Idempotent."""
@@ -88,6 +96,8 @@ class SocketTransport:
     """A `Transport` on a connected stdlib socket, which it owns from now on."""
 
     __slots__ = ("_closed", "_recv", "_send", "_socket", "peer_host", "peer_port")
+    takes_ahead = False
+    has_unsent = False
 
     def __init__(self, connection: socket.socket) -> None:
         """Raises `OSError` when the peer is gone already."""
