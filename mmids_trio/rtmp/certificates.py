@@ -170,6 +170,7 @@ def server_context(identity: Identity) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_RENEGOTIATION  # a client could have us compute for nothing
+    context.num_tickets = 0  # connections last: resuming one would save little, and a publisher may never read tickets
     password = secrets.token_hex(32)
     descriptor = os.memfd_create("certificate")  # a file that is on no disk; OpenSSL reads nothing else
     try:
