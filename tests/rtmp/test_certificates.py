@@ -13,16 +13,10 @@ from trio.testing import MockClock
 
 from mmids_trio.rtmp.certificates import CHECK_SECONDS, MAX_FILE_BYTES, CertificateFiles, Certificates
 from mmids_trio.rtmp.tls_identity import CertificateError
-from tests.support.certificates import END, make
+from tests.support.certificates import END, at_once, make
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 T = TypeVar("T")
-
-
-async def at_once(load: Callable[[], T]) -> T:
-    """In place of a thread, which the mock clock knows nothing of."""
-    await trio.lowlevel.checkpoint()
-    return load()
 
 
 def certificates(files: CertificateFiles | None, now: Callable[[], datetime] = lambda: NOW) -> Certificates:
