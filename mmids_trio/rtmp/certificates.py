@@ -177,8 +177,9 @@ def server_context(identity: Identity) -> ssl.SSLContext:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(identity.pem(password.encode()))
         context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=password)
-    except ssl.SSLError as error:
-        raise CertificateError(f"OpenSSL refuses it: {error.reason or error}") from None
+    except OSError as error:  # a refusal, or there is no /proc
+        reason = getattr(error, "reason", None) or error.strerror or error
+        raise CertificateError(f"OpenSSL refuses it: {reason}") from None
     finally:
         os.close(descriptor)
     return context

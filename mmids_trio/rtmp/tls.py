@@ -83,12 +83,14 @@ class TlsTransport:
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """See `Transport`. The end of the connection counts as the peer's goodbye, with or without a word of TLS."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        waited = False
         while True:
             try:
                 data = self._read(max_bytes)
             except ssl.SSLWantReadError:
                 self._flush()  # an answer of TLS itself
+                waited = True
                 if not await self._read_more():
                     return b""
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -96,6 +98,8 @@ class TlsTransport:
             except ssl.SSLError as error:
                 raise trio.BrokenResourceError(f"TLS: {reason_of(error)}") from error
             else:
+                if not waited:
+                    await trio.lowlevel.cancel_shielded_checkpoint()
                 return data
 
     async def send_all(self, data: bytes) -> None:

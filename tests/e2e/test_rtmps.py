@@ -1,9 +1,9 @@
 """RTMPS with publishers and players that are not ours: two ffmpegs, each with a TLS library of its own."""
 
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 
-import imageio_ffmpeg
 import pytest
 import trio
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -22,7 +22,7 @@ STEPS = """workflow live {
 }
 """
 
-FFMPEGS = {"installed": "ffmpeg", "bundled": imageio_ffmpeg.get_ffmpeg_exe()}
+FFMPEGS = {"installed": "ffmpeg", "bundled": import_module("imageio_ffmpeg").get_ffmpeg_exe()}
 FRAMES_UNTIL_LOOKED_AT_AGAIN = 330
 """Eleven seconds of the recording: ten is how often the files of a certificate are looked at, at most."""
 

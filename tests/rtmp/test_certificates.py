@@ -153,7 +153,14 @@ async def test_a_reload_does_not_wait(tmp_path: Path, autojump_clock: MockClock)
     assert await served.context() is not old
 
 
-@pytest.mark.parametrize("broken", [b"", b"hello", None], ids=["empty", "nonsense", "gone"])
+EXPIRED = make(end=NOW - timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"", b"hello", None, EXPIRED.key_pem() + EXPIRED.pem(), EXPIRED.pem()],
+    ids=["empty", "nonsense", "gone", "expired", "without its key"],
+)
 async def test_a_broken_new_file_leaves_the_old_certificate_and_one_line_in_the_log(
     broken: bytes | None, tmp_path: Path, autojump_clock: MockClock, logs: list[EventDict]
 ) -> None:

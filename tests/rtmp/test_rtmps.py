@@ -171,8 +171,7 @@ async def test_a_workflow_that_mixes_both_on_a_port_is_in_error(certificate: Pat
 async def test_a_port_turns_in_one_change(
     to_tls: bool, certificate: Path, autojump_clock: MockClock, closings: Closings
 ) -> None:
-    plain, secure = (f"{RECEIVE} port=7000", f"{WATCH} port=7000"), (f"{RECEIVE} port=7000 rtmps",)
-    secure += (f"{WATCH} port=7000 rtmps",)
+    plain, secure = ([f"{step} port=7000{kind}" for step in (RECEIVE, WATCH)] for kind in ("", " rtmps"))
     before, after = (plain, secure) if to_tls else (secure, plain)
     async with serving(certificate, *before) as h:
 

@@ -137,6 +137,22 @@ async def test_one_read_brings_all_that_is_there_and_no_more_than_asked_for(auto
             assert await server.receive_some(1_500) == b"b" * 500
 
 
+async def test_what_came_in_time_counts_however_late_it_is_read(mock_clock: MockClock, nursery: trio.Nursery) -> None:
+    received: list[bytes] = []
+
+    async def read(server: TlsTransport) -> None:
+        with trio.move_on_after(5):
+            received.append(await server.receive_some(100))
+
+    async with pair() as (client, server):
+        nursery.start_soon(read, server)
+        await wait_all_tasks_blocked()
+        client.send_nowait(b"in time")
+        mock_clock.jump(10)  # the machine stood still
+        await wait_all_tasks_blocked()
+        assert received == [b"in time"]
+
+
 async def test_closing_says_goodbye_and_may_be_repeated(autojump_clock: MockClock) -> None:
     far, near = memory_connection()
     async with both(far, near, MADE.client_context()) as (client, server):
