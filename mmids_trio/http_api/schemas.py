@@ -6,7 +6,7 @@ Apart from the handlers because field names and their order are a contract, and 
 from collections.abc import Iterable
 
 from mmids_trio.reactors.views import LeaseView, ReactorView
-from mmids_trio.workflow.status import PlanView, StepStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import PlanView, StepStatus, StreamStatus, WorkflowOwner, WorkflowStatus
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -85,5 +85,14 @@ def _step_json(step: StepStatus) -> Json:
         "status": step.status,
     }
     if step.streams:
-        described["streams"] = [{"name": stream.name, "message": stream.message} for stream in step.streams]
+        described["streams"] = [_stream_json(stream) for stream in step.streams]
+    return described
+
+
+def _stream_json(stream: StreamStatus) -> Json:
+    described: dict[str, Json] = {"name": stream.name, "message": stream.message}
+    if stream.state is not None:
+        described["state"] = stream.state
+    if stream.seconds_left is not None:
+        described["seconds_left"] = round(stream.seconds_left, 1)
     return described

@@ -35,6 +35,10 @@ class StreamStatus:
 
     name: str
     message: str
+    state: str | None = None
+    """One word for programs (`interrupted`), where there is one."""
+    seconds_left: float | None = None
+    """Until the stream ends unless something happens."""
 
 
 @frozen
