@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.rtmp.certificates import CHECK_SECONDS
 from mmids_trio.rtmp.tls import HANDSHAKE_SECONDS, HandshakeFailed, connect_tls
+from mmids_trio.rtmp.transport import Transport
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
@@ -132,6 +134,28 @@ async def test_a_client_that_never_shakes_hands_is_let_go_and_disturbs_nobody(
         assert trio.current_time() == began + HANDSHAKE_SECONDS
         assert closings() == ["no TLS handshake within 10 seconds"]
         assert not watcher.is_disconnected
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_noise_after_the_first_byte_never_crashes_a_connection(
+    seed: int, certificate: Path, autojump_clock: MockClock, closings: Closings
+) -> None:
+    random = Random(seed)
+    async with serving(certificate, f"{RECEIVE} rtmps") as h:
+        transport = await h.open(port=443)
+        length = random.randrange(500)
+        header = b"\x16\x03\x01" + random.choice([length, random.randrange(1 << 14)]).to_bytes(2, "big")
+        await transport.send_all(header[: random.randrange(1, 6)] + random.randbytes(length))
+        assert await until_closed(transport)
+        assert len(closings()) == 1
+        await (await client(h)).publish("key")
+
+
+async def until_closed(transport: Transport) -> bool:
+    """Read alerts, if any come, until the server closes the connection."""
+    while await transport.receive_some(1000):
+        pass
+    return True
 
 
 async def test_the_end_of_a_port_does_not_wait_for_handshakes(certificate: Path, autojump_clock: MockClock) -> None:

@@ -107,7 +107,7 @@ async def test_the_last_bytes_go_out_without_more_media_behind_them(channel: Cha
 async def test_many_watchers_that_read_slowly_cost_a_bounded_piece_each_and_recover(
     channel: Channel, nursery: trio.Nursery
 ) -> None:
-    slow = [await TlsPlayer.encrypted(nursery, buffer_size=4000) for _ in range(20)]
+    slow = [await TlsPlayer.encrypted(nursery, buffer_size=4000) for _ in range(8)]
     quick = await TlsPlayer.encrypted(nursery)
     for player in (*slow, quick):
         channel.add(player.watcher)
@@ -116,7 +116,7 @@ async def test_many_watchers_that_read_slowly_cost_a_bounded_piece_each_and_reco
     for start in range(0, 1000, 50):
         await feed(channel, packets[start : start + 50], quick)
         for number, player in enumerate(slow):
-            player.read(100 * number)
+            player.read(250 * number)
         await wait_all_tasks_blocked()
         most = max(most, *(len(player.near._unsent) + player.watcher.queued_bytes for player in slow))
     assert 4000 < most <= PIECE_BYTES + RECORD_OVERHEAD + max(len(packet.data) for packet in packets)
