@@ -1,5 +1,6 @@
 """RTMPS with publishers and players that are not ours: two ffmpegs, each with a TLS library of its own."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +9,10 @@ import pytest
 import trio
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mmids_trio.rtmp.stream_log import MAX_LOG_BYTES
+from mmids_trio.rtmp.tls import PIECE_BYTES, connect_tls
+from mmids_trio.rtmp.transport import SocketTransport
+from mmids_trio.testing.clients import RtmpClient
 from tests.support.certificates import HOST, Made, make
 from tests.support.ffmpeg import Player, Recording, place_of, play_command, publish_command
 from tests.support.processes import Child, start
@@ -23,6 +28,7 @@ STEPS = """workflow live {
 """
 
 FFMPEGS = {"installed": "ffmpeg", "bundled": import_module("imageio_ffmpeg").get_ffmpeg_exe()}
+IDLE_PLAYERS = 30
 FRAMES_UNTIL_LOOKED_AT_AGAIN = 330
 """Eleven seconds of the recording: ten is how often the files of a certificate are looked at, at most."""
 
@@ -103,6 +109,41 @@ async def test_a_new_certificate_disconnects_nobody_and_is_what_newcomers_see(
     for player in (early, late):
         assert_byte_identical(player, show)
     assert program.count_logged("connection closes") == 0
+
+
+async def test_many_players_that_do_not_read_cost_little_memory_and_hold_up_nobody(
+    launch: Launch, nursery: trio.Nursery, noise: Recording, authority: Path, free_port: int
+) -> None:
+    made, certificate = make(), authority.with_name("server.pem")
+    install(made, certificate, authority)
+    program = await launch(STEPS.replace("PORT", str(free_port)), settings=f'tls_cert_path "{certificate}"')
+    idle = [await idle_player(free_port, made) for _ in range(IDLE_PLAYERS)]
+    before = memory_of(program)
+    player = await play(nursery, "ffmpeg", authority, url(free_port))
+    await publish(nursery, "ffmpeg", authority, noise, url(free_port))
+    await player.gets(240)  # 25 MB
+    assert_byte_identical(player, noise)
+    kept = MAX_LOG_BYTES + IDLE_PLAYERS * PIECE_BYTES
+    assert memory_of(program) - before < 2 * kept
+    for client in idle:
+        client.close()
+
+
+async def idle_player(port: int, made: Made) -> RtmpClient:
+    """One that asks for the stream and reads nothing of it."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    connection.connect(("127.0.0.1", port))
+    transport = await connect_tls(SocketTransport(connection), HOST, made.client_context())
+    client = await RtmpClient.connected(transport)
+    await client.watch("show")
+    return client
+
+
+def memory_of(program: Program) -> int:
+    """Bytes that the server has in memory."""
+    status = Path(f"/proc/{program.child.process.pid}/status").read_text("utf-8")
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 async def test_without_a_usable_certificate_the_server_runs_and_its_api_says_what_is_wrong(
