@@ -26,6 +26,7 @@ from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
 from mmids_trio.rtmp.certificates import CertificateFiles, Certificates
+from mmids_trio.rtmp.dialing import NetworkDialer
 from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.rtmp.transport import Network, SocketNetwork
 from mmids_trio.steps.catalog import built_in_steps
@@ -66,6 +67,7 @@ class Server:
     random: Callable[[], float] = random
     """Numbers from 0 to 1, for the jitter of what is tried again."""
     certificates: Certificates = field(init=False)
+    dialer: NetworkDialer = field(init=False)
     rtmp: RtmpServer = field(init=False)
     ffmpeg: FfmpegTools = field(init=False)
     hub: EventHub = field(factory=EventHub, init=False)
@@ -80,6 +82,7 @@ class Server:
     _stop: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.dialer = NetworkDialer(self.network)
         self.certificates = Certificates(_certificate_files(self.settings))
         self.rtmp = RtmpServer(
             self.network,
@@ -96,7 +99,7 @@ class Server:
         self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])
         self.steps = built_in_steps(
             rtmp=self.rtmp,
-            dialer=self.network,
+            dialer=self.dialer,
             ffmpeg=self.ffmpeg,
             junctions=surroundings.junctions,
             reactors=self._directory,

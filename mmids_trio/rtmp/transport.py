@@ -91,7 +91,7 @@ class Network(Protocol):
         Raises `OSError`.
         """
 
-    async def dial(self, host: str, port: int, *, tls: bool) -> Transport:
+    async def dial(self, host: str, port: int) -> Transport:
         """Connect to another server. Raises `OSError`; how long that may take is for the caller to say."""
 
 
@@ -247,10 +247,8 @@ class SocketNetwork:
             raise
         return SocketListener(sockets)
 
-    async def dial(self, host: str, port: int, *, tls: bool) -> SocketTransport:
+    async def dial(self, host: str, port: int) -> SocketTransport:
         """See `Network`. Tries the host's addresses side by side (RFC 8305)."""
-        if tls:
-            raise OSError(errno.EPROTONOSUPPORT, "RTMPS is not available in this version of mmids_trio yet")
         stream = await trio.open_tcp_stream(host, port)
         connection = stream.socket
         return SocketTransport(socket.socket(connection.family, connection.type, connection.proto, connection.detach()))

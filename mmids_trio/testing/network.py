@@ -204,7 +204,7 @@ class MemoryNetwork:
         await listener.deliver(server)
         return client
 
-    async def dial(self, host: str, port: int, *, tls: bool) -> MemoryTransport:
+    async def dial(self, host: str, port: int) -> MemoryTransport:
         """See `Network`."""
         return await self.connect(port)
 
