@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 import trio
 from attrs import define, field
+from quart_trio import QuartTrio
 
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
@@ -72,6 +73,9 @@ class Server:
     """Where the workflows come from that `run` is given; they belong to it."""
     api_port: int | None = field(default=None, init=False)
     """The port that the HTTP API is really open on."""
+    reactors: Reactors | None = field(default=None, init=False)
+    """The reactors, from the moment that they run."""
+    _http_app: QuartTrio | None = field(default=None, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -95,6 +99,15 @@ class Server:
             return None
         host = self.settings.http_api_host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+    @property
+    def http_app(self) -> QuartTrio:
+        """The HTTP API, whether or not a port is open for it; there is one from the moment that the server runs."""
+        if self._http_app is None:
+            assert self.reactors is not None, "the server does not run yet"
+            token = self.settings.http_api_token
+            self._http_app = create_app(self.workflows, token=token, version=__version__, reactors=self.reactors)
+        return self._http_app
 
     @property
     def is_stopping(self) -> bool:
@@ -142,13 +155,11 @@ class Server:
     async def _start(self, nursery: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
         await nursery.start(self.rtmp.run)
         await nursery.start(self.workflows.run)
-        reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
-        await nursery.start(reactors.run)
-        self._directory.fill(reactors)
+        self.reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
+        await nursery.start(self.reactors.run)
+        self._directory.fill(self.reactors)
         if listeners:
-            token = self.settings.http_api_token
-            app = create_app(self.workflows, token=token, version=__version__, reactors=reactors)
-            await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
+            await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 

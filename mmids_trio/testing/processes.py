@@ -7,7 +7,7 @@ somebody waits for it.  Tests can also steer them by hand (`write_stdout`, `exit
 import errno
 import itertools
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 
 import trio
@@ -17,6 +17,9 @@ PIPE_BYTES = 64 * 1024
 """What a pipe holds, as on Linux."""
 
 FIRST_PID = 1000
+
+SHOWN_CHARACTERS = 80
+"""Of a child's command line, in messages."""
 
 OBEDIENT: Mapping[signal.Signals, float] = {signal.SIGINT: 0.0, signal.SIGTERM: 0.0}
 """Ends at once when told to."""
@@ -291,9 +294,18 @@ class FakeSpawner:
         """Children that have not ended."""
         return [process for process in self.processes if not process.has_ended]
 
+    def what_is_left(self) -> Iterator[str]:
+        """A sentence for each child that has not ended, or was not awaited, or whose pipes were not closed."""
+        for process in self.processes:
+            name = f"child {process.pid} ({' '.join(process.arguments)[:SHOWN_CHARACTERS]})"
+            if not process.has_ended:
+                yield f"{name} is still there"
+            elif not process.is_reaped:
+                yield f"{name} was not awaited"
+            elif not process.is_closed:
+                yield f"the pipes of {name} are still open"
+
     def check_nothing_is_left(self) -> None:
         """Raise `AssertionError` unless every child has ended, was awaited and its pipes were closed."""
-        for process in self.processes:
-            assert process.has_ended, f"child {process.pid} is still there"
-            assert process.is_reaped, f"child {process.pid} was not awaited"
-            assert process.is_closed, f"the pipes of child {process.pid} are still open"
+        left = list(self.what_is_left())
+        assert not left, "; ".join(left)

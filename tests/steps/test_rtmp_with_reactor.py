@@ -116,8 +116,8 @@ async def test_others_are_served_while_a_reactor_is_asked(
         nursery.start_soon(join, h)
         await wait_all_tasks_blocked()
         began = trio.current_time()
-        watcher = await h.watch("a", app="open")
-        await h.publish("a", PACKETS, app="open")
+        watcher = await h.watch("open/a")
+        await h.publish("open/a", PACKETS)
         await watcher.receive(len(PACKETS))
         assert trio.current_time() == began
         await trio.sleep(50)
@@ -127,7 +127,7 @@ async def test_others_are_served_while_a_reactor_is_asked(
 async def test_a_client_whose_stream_is_revoked_is_disconnected(join: Join, autojump_clock: MockClock) -> None:
     lookups = Lookups({"key": ""})
     async with guarded(lookups) as h:
-        client, other = await join(h), await h.watch("a", app="open")
+        client, other = await join(h), await h.watch("open/a")
         del lookups.answers["key"]
         with trio.fail_after(11):
             await client.read_until_closed()
@@ -239,7 +239,7 @@ async def test_a_publisher_whose_application_is_asked_for_once_shares_the_answer
     lookups = Lookups({"key": show("one")})
     async with guarded(lookups) as h:
         await h.publish("key", PACKETS)
-        watcher = await h.watch("one", app="show")
+        watcher = await h.watch("show/one")
         await watcher.receive(4)
         assert lookups.asked == ["key"]
 
@@ -260,14 +260,14 @@ async def test_updates_move_a_stream_from_one_workflow_to_another(autojump_clock
     lookups = Lookups({"key": show("one")})
     async with guarded(lookups) as h:
         publisher = await h.publish("key", PACKETS[:20])
-        first = await h.watch("one", app="show")
+        first = await h.watch("show/one")
         await first.receive(4)
         lookups.answers["key"] = show("two")
         with trio.fail_after(11):
             await first.read_until_closed()
         await quiet()
         assert h.server.workflows.names() == ["w", "open", "two"]
-        second = await h.watch("two", app="show")
+        second = await h.watch("show/two")
         await publisher.send(PACKETS[20:])
         await second.read_until(lambda: PACKETS[-1].data in [packet.data for packet in second.packets])
         report = second.report(PACKETS)
@@ -282,7 +282,7 @@ async def test_an_answer_that_changes_one_step_keeps_the_clients_of_the_others(a
     async with guarded(lookups) as h:
         publisher = await h.publish("key")
         await quiet()  # until the workflow runs: one that came later would begin with the next key frame
-        kept, gone = await h.watch("one", app="kept"), await h.watch("one", app="gone")
+        kept, gone = await h.watch("kept/one"), await h.watch("gone/one")
         await publisher.send(PACKETS[:20])
         await kept.receive(4)
         lookups.answers["key"] = before.replace("gone", "come")
@@ -299,7 +299,7 @@ async def test_two_publishers_have_workflows_of_their_own(autojump_clock: MockCl
     lookups = Lookups({"a": show("for_a"), "b": show("for_b")})
     async with guarded(lookups) as h:
         a, b = await h.publish("a", PACKETS), await h.publish("b", PACKETS)
-        watcher = await h.watch("for_b", app="show")
+        watcher = await h.watch("show/for_b")
         await watcher.receive(4)
         await a.unpublish()
         await quiet()
