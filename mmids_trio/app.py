@@ -21,6 +21,7 @@ from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
+from mmids_trio.offload import Offload, in_thread
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
@@ -51,7 +52,8 @@ ORDER_SECONDS = 1.0
 @define(eq=False)
 class Server:
     """One mmids_trio server. `network` is where RTMP ports are opened; `more_steps` are step types of one's own;
-    `more_executors` are kinds of executors of one's own; `spawner` is where child processes come from.
+    `more_executors` are kinds of executors of one's own; `spawner` is where child processes come from; `offload` is
+    where work goes that blocks.
 
     Making one has no side effects; `run` does everything, in the caller's nursery.
     """
@@ -62,6 +64,7 @@ class Server:
     more_steps: Sequence[StepType] = ()
     spawner: Spawner = field(factory=SystemSpawner)
     more_executors: Sequence[ExecutorKind] = ()
+    offload: Offload = in_thread
     rtmp: RtmpServer = field(init=False)
     ffmpeg: FfmpegTools = field(init=False)
     hub: EventHub = field(factory=EventHub, init=False)
@@ -85,7 +88,9 @@ class Server:
             publisher_timeout=self.settings.publisher_timeout,
             max_connections=_connections_that_leave_files(),
         )
-        self.ffmpeg = FfmpegTools(self.spawner, Places(self.settings.ffmpeg_path), Path(self.settings.log_path))
+        self.ffmpeg = FfmpegTools(
+            self.spawner, Places(self.settings.ffmpeg_path), Path(self.settings.log_path), offload=self.offload
+        )
         self.executors = built_in_executors(*self.more_executors)
         surroundings = Surroundings(Junctions(), self.hub)
         self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])

@@ -35,6 +35,7 @@ from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.events import EventLog
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.http import HttpClient
+from mmids_trio.testing.inline import inline
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.change import Change
@@ -83,6 +84,7 @@ class Harness:
             more_steps=self.more_steps,
             more_executors=self.more_executors,
             spawner=self.spawner,
+            offload=inline,
         )
         self.server.ffmpeg.random = lambda: 0.0
         executors = self.server.executors
