@@ -5,6 +5,7 @@ A packet is known by its bytes, so every payload of the stream that was sent has
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import eq
 
 from attrs import Factory, define, field, frozen
 
@@ -39,7 +40,7 @@ class Report:
     unknown: int = 0
     """Packets that were never sent."""
     altered: tuple[int, ...] = ()
-    """Packets that came with other bytes: of the same kind and time, in place of what was sent."""
+    """Packets that came with other bytes: most were as sent, and so were kind and time."""
     shifted: tuple[int, ...] = ()
     """Frames before which the difference between the timestamps sent and received changed; in itself no flaw."""
     reasons: Mapping[int, str] = field(factory=dict, eq=False, repr=False)
@@ -178,7 +179,8 @@ class _Comparison:
     def _take_unknown(self, packet: MediaPacket) -> None:
         """Bytes that were never sent: in place of a packet that has not come, or of none."""
         moment = (packet.kind, packet.timestamp, packet.is_sequence_header)
-        place = next((place for place in self.moments.get(moment, ()) if place not in self.seen), None)
+        places = (place for place in self.moments.get(moment, ()) if place not in self.seen)
+        place = next((place for place in places if _resemble(packet.data, self.sent[place].data)), None)
         if place is None:
             self.unknown += 1
             return
@@ -242,6 +244,12 @@ class _Comparison:
             self.reasons,
             self.sent,
         )
+
+
+def _resemble(one: bytes, other: bytes) -> bool:
+    """Whether one is the other, altered: at least half of the bytes are the same, in the same place."""
+    same: int = sum(map(eq, one, other))
+    return 2 * same >= max(len(one), len(other))
 
 
 @frozen

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import gettempdir
 from types import TracebackType
-from typing import Self, TypeVar, cast, overload
+from typing import Self, TypedDict, TypeVar, Unpack, cast, overload
 from uuid import uuid4
 
 import trio
@@ -28,7 +28,6 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.reactors.executor import ExecutorKind
-from mmids_trio.rtmp.transport import Transport
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing import quiet
 from mmids_trio.testing.clients import RtmpClient
@@ -36,7 +35,8 @@ from mmids_trio.testing.events import EventLog
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.http import HttpClient
 from mmids_trio.testing.inline import inline
-from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.testing.links import Link
+from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowStatus
@@ -46,6 +46,14 @@ __all__ = ["RTMP_PORT", "Harness", "Recorder", "split_address"]
 E = TypeVar("E")
 
 RTMP_PORT = 1935
+
+
+class Dialling(TypedDict, total=False):
+    """How a client connects: to which port (1935), from which address (127.0.0.1), over which link (the network's)."""
+
+    port: int
+    peer_host: str
+    link: Link
 
 
 @define(eq=False)
@@ -68,7 +76,7 @@ class Harness:
     _nursery: trio.Nursery = field(init=False)
     _tasks: quiet.TaskWatch = field(factory=quiet.TaskWatch, init=False)
     _is_running: bool = field(default=False, init=False)
-    _transports: list[Transport] = field(factory=list, init=False)
+    _transports: list[MemoryTransport] = field(factory=list, init=False)
     _block: AbstractAsyncContextManager[None] = field(init=False)
     _scratch: Path = field(factory=lambda: Path(gettempdir()) / f"mmids_trio-{uuid4()}", init=False)
     """For logs of children, where the settings name no other place; only made when there are some."""
@@ -151,38 +159,33 @@ class Harness:
 
     # Clients.
 
-    async def open(self, *, port: int = RTMP_PORT, peer_host: str = "127.0.0.1") -> Transport:
+    async def open(self, **how: Unpack[Dialling]) -> MemoryTransport:
         """A bare connection. Raises `ConnectionRefusedError` where the port is closed."""
-        transport = await self.network.connect(port, peer_host=peer_host)
+        transport = await self.network.connect(
+            how.get("port", RTMP_PORT), peer_host=how.get("peer_host", "127.0.0.1"), link=how.get("link")
+        )
         self._transports.append(transport)
         return transport
 
-    async def connect(self, app: str = "live", *, port: int = RTMP_PORT, peer_host: str = "127.0.0.1") -> RtmpClient:
+    async def connect(self, app: str = "live", **how: Unpack[Dialling]) -> RtmpClient:
         """A client whose `connect` was accepted. Raises `clients.ClientRefused`."""
-        return await RtmpClient.connected(await self.open(port=port, peer_host=peer_host), app)
+        return await RtmpClient.connected(await self.open(**how), app)
 
-    async def publish(
-        self,
-        address: str,
-        packets: Iterable[MediaPacket] = (),
-        *,
-        port: int = RTMP_PORT,
-        peer_host: str = "127.0.0.1",
-    ) -> RtmpClient:
+    async def publish(self, address: str, packets: Iterable[MediaPacket] = (), **how: Unpack[Dialling]) -> RtmpClient:
         """A client that publishes to `address` and has sent `packets`. Raises `clients.ClientRefused`.
 
         An address is `app/key`; the application ends at the first slash, and the key may have more of them.  (For an
         application with a slash in it, `connect` to it, and have that client publish.)
         """
         app, key = split_address(address)
-        client = await self.connect(app, port=port, peer_host=peer_host)
+        client = await self.connect(app, **how)
         await client.publish(key, packets)
         return client
 
-    async def watch(self, address: str, *, port: int = RTMP_PORT, peer_host: str = "127.0.0.1") -> RtmpClient:
+    async def watch(self, address: str, **how: Unpack[Dialling]) -> RtmpClient:
         """A client that watches `address` (see `publish`) and has read nothing yet. Raises `clients.ClientRefused`."""
         app, key = split_address(address)
-        client = await self.connect(app, port=port, peer_host=peer_host)
+        client = await self.connect(app, **how)
         await client.watch(key)
         return client
 

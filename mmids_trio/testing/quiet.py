@@ -11,9 +11,8 @@ from attrs import define, field
 
 from mmids_trio.app import Server
 from mmids_trio.ffmpeg.process import Spawner
-from mmids_trio.rtmp.transport import Transport
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
-from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
 from mmids_trio.testing.processes import FakeSpawner
 from mmids_trio.workflow.hub import StreamBegan, StreamOver
 
@@ -114,17 +113,8 @@ def living_children(spawner: Spawner) -> Iterator[str]:
             yield from fake.what_is_left()
 
 
-def open_connections(transports: Sequence[Transport]) -> Iterator[str]:
+def open_connections(transports: Sequence[MemoryTransport]) -> Iterator[str]:
     """The same of the clients' ends of connections: those that the server has not let go."""
-    if left := [transport for transport in transports if not _is_over(transport)]:
+    if left := [transport for transport in transports if not transport.is_over]:
         ports = ", ".join(str(transport.peer_port) for transport in left)
         yield f"the server still has {len(left)} connections, on ports {ports}"
-
-
-def _is_over(transport: Transport) -> bool:
-    """Whether the other side (or this one) has closed the connection."""
-    try:
-        transport.send_nowait(b"")
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        return True
-    return False

@@ -95,6 +95,20 @@ def test_whatever_is_dropped_is_missed(dropped: list[int]) -> None:
     assert report.repeated == report.out_of_order == report.backwards == report.altered == ()
 
 
+def test_a_packet_of_another_stream_is_unknown_although_it_has_the_same_time() -> None:
+    stranger = generate_stream(seconds=3, gop=20, start_timestamp=2**32 - 1000, seed=1)[10]
+    assert check([*STREAM[:10], stranger, *STREAM[11:]]) == Report(
+        missed=(10,), gaps=(10,), undecodable=rest_of_group(10), unknown=1
+    )
+
+
+def test_a_packet_that_was_cut_short_is_altered_and_one_of_which_little_is_left_is_unknown() -> None:
+    for size, counts in ((300, (1, 0)), (100, (0, 1))):
+        cut = evolve(STREAM[VIDEO[3]], data=STREAM[VIDEO[3]].data[:size])
+        report = check([*STREAM[: VIDEO[3]], cut, *STREAM[VIDEO[3] + 1 :]])
+        assert (len(report.altered), report.unknown) == counts
+
+
 def test_a_shift_of_all_timestamps_is_none_and_a_jump_is_named() -> None:
     late = [evolve(packet, timestamp=(packet.timestamp + 500) % 2**32) for packet in STREAM]
     assert check(late) == Report()
