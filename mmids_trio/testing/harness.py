@@ -76,7 +76,8 @@ class Harness:
     _nursery: trio.Nursery = field(init=False)
     _tasks: quiet.TaskWatch = field(factory=quiet.TaskWatch, init=False)
     _is_running: bool = field(default=False, init=False)
-    _transports: list[MemoryTransport] = field(factory=list, init=False)
+    transports: list[MemoryTransport] = field(factory=list, init=False)
+    """The clients' ends of all connections so far."""
     _block: AbstractAsyncContextManager[None] = field(init=False)
     _scratch: Path = field(factory=lambda: Path(gettempdir()) / f"mmids_trio-{uuid4()}", init=False)
     """For logs of children, where the settings name no other place; only made when there are some."""
@@ -164,7 +165,7 @@ class Harness:
         transport = await self.network.connect(
             how.get("port", RTMP_PORT), peer_host=how.get("peer_host", "127.0.0.1"), link=how.get("link")
         )
-        self._transports.append(transport)
+        self.transports.append(transport)
         return transport
 
     async def connect(self, app: str = "live", **how: Unpack[Dialling]) -> RtmpClient:
@@ -231,7 +232,7 @@ class Harness:
             *quiet.what_is_left(self.server),
             *quiet.open_ports(self.network),
             *quiet.open_streams(self.events()),
-            *quiet.open_connections(self._transports),
+            *quiet.open_connections(self.transports),
             *quiet.living_children(self.spawner),
             *(f"the task {quiet.describe_task(task)} still runs" for task in tasks),
             *([f"{subscriptions} subscriptions to events have not ended"] if subscriptions else []),
