@@ -44,6 +44,8 @@ class Behaviour:
     """How long it takes to end after a signal; one that is not listed is ignored. SIGKILL works at once."""
     closes_stdin_after: float = inf
     """When it stops to read for good, so that writers get an error."""
+    stalls_after: float = inf
+    """When it stops to read and to write for good, and lives on; signals still have their effect."""
     survives_sigkill: bool = False
     """As a process does that hangs in the kernel."""
     cannot_start: int = 0
@@ -137,7 +139,8 @@ class FakeOutput:
     @property
     def next_after(self) -> float:
         """When the script writes next, in seconds from the start."""
-        return self._script[0][0] if self._script else inf
+        after = self._script[0][0] if self._script else inf
+        return after if after < self._process.behaviour.stalls_after else inf
 
     def _is_ready(self) -> bool:
         while self._process.is_due(self.next_after) and self._process.lives_for(self.next_after):
@@ -220,7 +223,7 @@ class FakeProcess:
 
     def take_input(self) -> None:
         """Read what the pipe holds, if it is one that reads."""
-        if self.behaviour.reads_stdin:
+        if self.behaviour.reads_stdin and not self.is_due(self.behaviour.stalls_after):
             self.read_input()
 
     def read_input(self) -> None:
@@ -235,7 +238,8 @@ class FakeProcess:
 
     def input_has_ended(self) -> None:
         """The pipe was closed at the other end."""
-        if self.behaviour.reads_stdin and not self.has_ended:
+        is_reading = self.behaviour.reads_stdin and not self.is_due(self.behaviour.stalls_after)
+        if is_reading and not self.has_ended:
             self._end_within(self.behaviour.exits_after_end_of_input, self.behaviour.exit_status)
         self.changed.unpark_all()
 
