@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import gettempdir
 from types import TracebackType
-from typing import Self, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Self, TypeVar, Unpack, cast, overload
 from uuid import uuid4
 
 import trio
@@ -31,29 +31,20 @@ from mmids_trio.reactors.executor import ExecutorKind
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing import quiet
 from mmids_trio.testing.clients import RtmpClient
+from mmids_trio.testing.dialling import RTMP_PORT, Dialling, split_address
 from mmids_trio.testing.events import EventLog
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
+from mmids_trio.testing.host import Host
 from mmids_trio.testing.http import HttpClient
 from mmids_trio.testing.inline import inline
-from mmids_trio.testing.links import Link
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowStatus
 
-__all__ = ["RTMP_PORT", "Harness", "Recorder", "split_address"]
+__all__ = ["RTMP_PORT", "Harness", "Recorder"]
 
 E = TypeVar("E")
-
-RTMP_PORT = 1935
-
-
-class Dialling(TypedDict, total=False):
-    """How a client connects: to which port (1935), from which address (127.0.0.1), over which link (the network's)."""
-
-    port: int
-    peer_host: str
-    link: Link
 
 
 @define(eq=False)
@@ -127,12 +118,15 @@ class Harness:
                 async with trio.open_nursery() as self._nursery:
                     self._tasks.nursery = self._nursery
                     self._is_running = True
-                    async with trio.open_nursery() as nursery:
-                        for change in await nursery.start(self.server.run, self._definitions):
-                            _require_success(await change.wait())
-                        yield
-                        self.server.stop()
-                    self._nursery.cancel_scope.cancel()  # of requests that the server does not wait for any longer
+                    host = Host(self.server, self._definitions)
+                    self._nursery.start_soon(host.run)
+                    await host.up.wait()
+                    for change in host.changes:
+                        _require_success(await change.wait())
+                    yield
+                    self.server.stop()
+                    await host.ended.wait()
+                    self._nursery.cancel_scope.cancel()  # requests that the server does not wait for any longer
         finally:
             self._is_running = False
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -237,12 +231,6 @@ class Harness:
             *(f"the task {quiet.describe_task(task)} still runs" for task in tasks),
             *([f"{subscriptions} subscriptions to events have not ended"] if subscriptions else []),
         ]
-
-
-def split_address(address: str) -> tuple[str, str]:
-    """The application and the stream key of `app/key`. A key alone is one of the application `live`."""
-    app, slash, key = address.lstrip("/").partition("/")
-    return (app, key) if slash else ("live", app)
 
 
 def _require_success(outcome: Outcome) -> None:

@@ -27,7 +27,7 @@ class TaskWatch(trio.abc.Instrument):
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
         """See `trio.abc.Instrument`."""
-        if task.parent_nursery is self.nursery or _current_task() in self._living or self._is_below(task):
+        if _current_task() in self._living or self._is_below(task):
             self._living[task] = None
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
