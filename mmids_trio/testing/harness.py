@@ -85,8 +85,8 @@ class Harness:
             more_executors=self.more_executors,
             spawner=self.spawner,
             offload=inline,
+            random=lambda: 0.0,
         )
-        self.server.ffmpeg.random = lambda: 0.0
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
             raise ConfigurationError(problems)
