@@ -3,13 +3,13 @@
 It has no task.  The hub's queue is emptied into the log whenever somebody looks, or waits.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar, overload
 
 from attrs import define, field
 
-from mmids_trio.workflow.hub import EventHub, Subscription
+from mmids_trio.workflow.hub import EventHub, StreamBegan, StreamOver, Subscription
 
 E = TypeVar("E")
 
@@ -25,6 +25,7 @@ class EventLog:
     most: int = MOST_EVENTS
     _events: list[object] = field(factory=list, init=False)
     _subscription: Subscription | None = field(default=None, init=False)
+    _streams: dict[tuple[str, str], str] = field(factory=dict, init=False)
 
     @contextmanager
     def listen(self) -> Iterator[None]:
@@ -35,10 +36,30 @@ class EventLog:
     def __call__(self) -> tuple[object, ...]:
         """Every event so far, oldest first. Raises `AssertionError` where there were too many to keep."""
         if self._subscription is not None:
-            self._events += self._subscription.take()
+            for event in self._subscription.take():
+                self._events.append(event)
+                self._note(event)
             missed = self._subscription.missed + max(0, len(self._events) - self.most)
             assert not missed, f"{missed} events more than the {self.most} that are kept"
         return tuple(self._events)
+
+    def _note(self, event: object) -> None:
+        match event:
+            case StreamBegan():
+                self._streams[event.workflow, event.stream_id] = event.name
+            case StreamOver():
+                self._streams.pop((event.workflow, event.stream_id), None)
+
+    def forget(self) -> None:
+        """Begin anew, with an empty log: for tests so long that all their events are too many to keep."""
+        self()
+        self._events.clear()
+
+    @property
+    def open_streams(self) -> Mapping[tuple[str, str], str]:
+        """Streams that have begun and are not over: workflow and stream id to name. Forgotten events count."""
+        self()
+        return self._streams
 
     @overload
     async def wait(self, wanted: type[E], *, since: int = 0) -> E: ...

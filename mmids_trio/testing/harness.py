@@ -46,6 +46,9 @@ __all__ = ["RTMP_PORT", "Harness", "Recorder"]
 
 E = TypeVar("E")
 
+PRUNE_EVERY = 256
+"""Connections after which those that are over are forgotten: a simulated day has tens of thousands."""
+
 
 @define(eq=False)
 class Harness:
@@ -68,7 +71,7 @@ class Harness:
     _tasks: quiet.TaskWatch = field(factory=quiet.TaskWatch, init=False)
     _is_running: bool = field(default=False, init=False)
     transports: list[MemoryTransport] = field(factory=list, init=False)
-    """The clients' ends of all connections so far."""
+    """The clients' ends of connections, oldest first; of those that are over, only the latest."""
     _block: AbstractAsyncContextManager[None] = field(init=False)
     _scratch: Path = field(factory=lambda: Path(gettempdir()) / f"mmids_trio-{uuid4()}", init=False)
     """For logs of children, where the settings name no other place; only made when there are some."""
@@ -160,6 +163,8 @@ class Harness:
             how.get("port", RTMP_PORT), peer_host=how.get("peer_host", "127.0.0.1"), link=how.get("link")
         )
         self.transports.append(transport)
+        if len(self.transports) % PRUNE_EVERY == 0:
+            self.transports[:] = [open_one for open_one in self.transports if not open_one.is_over]
         return transport
 
     async def connect(self, app: str = "live", **how: Unpack[Dialling]) -> RtmpClient:
@@ -195,6 +200,10 @@ class Harness:
         """Every event of the server's hub so far, oldest first. See `EventLog`."""
         return self._log()
 
+    def forget_events(self) -> None:
+        """Begin anew with an empty log; a simulated day has more events than are kept."""
+        self._log.forget()
+
     @overload
     async def wait_event(self, wanted: type[E], *, since: int = 0) -> E: ...
     @overload
@@ -225,7 +234,7 @@ class Harness:
         return [
             *quiet.what_is_left(self.server),
             *quiet.open_ports(self.network),
-            *quiet.open_streams(self.events()),
+            *quiet.open_streams(self._log),
             *quiet.open_connections(self.transports),
             *quiet.living_children(self.spawner),
             *(f"the task {quiet.describe_task(task)} still runs" for task in tasks),

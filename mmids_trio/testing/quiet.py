@@ -4,17 +4,17 @@ Apart from the harness because each kind of thing is looked for in its own way, 
 as well as for the assertion.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import trio
 from attrs import define, field
 
 from mmids_trio.app import Server
 from mmids_trio.ffmpeg.process import Spawner
+from mmids_trio.testing.events import EventLog
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
 from mmids_trio.testing.processes import FakeSpawner
-from mmids_trio.workflow.hub import StreamBegan, StreamOver
 
 
 @define(eq=False)
@@ -92,16 +92,9 @@ def open_ports(network: MemoryNetwork) -> Iterator[str]:
         yield f"ports {sorted(network.open_ports)} are still open"
 
 
-def open_streams(events: Iterable[object]) -> Iterator[str]:
+def open_streams(log: EventLog) -> Iterator[str]:
     """The same of the streams that a log of events tells of."""
-    streams: dict[tuple[str, str], str] = {}
-    for event in events:
-        match event:
-            case StreamBegan():
-                streams[event.workflow, event.stream_id] = event.name
-            case StreamOver():
-                streams.pop((event.workflow, event.stream_id), None)
-    for (workflow, stream_id), name in streams.items():
+    for (workflow, stream_id), name in log.open_streams.items():
         yield f"the stream {name!r} ({stream_id}) of workflow {workflow!r} has not ended"
 
 

@@ -43,6 +43,19 @@ async def test_a_predicate_finds_the_event_and_what_was_there_before_may_be_left
         assert await h.wait_event(lambda event: isinstance(event, StreamBegan) and event.name == "b") == second
 
 
+async def test_a_stream_that_began_in_a_forgotten_past_is_still_missed(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        publisher = await h.publish("live/show")
+        await h.wait_event(StreamBegan)
+        h.forget_events()
+        assert h.events() == ()
+        assert any("the stream 'show'" in sentence for sentence in h.what_is_left())
+        await publisher.unpublish()
+        assert isinstance(await h.wait_event(StreamOver), StreamOver)
+        assert len(h.events()) == 1
+    h.assert_quiet()
+
+
 def test_events_that_were_not_kept_are_an_error() -> None:
     hub = EventHub()
     log = EventLog(hub, most=2)

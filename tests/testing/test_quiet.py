@@ -8,7 +8,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.dialling import split_address
-from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.harness import PRUNE_EVERY, Harness
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
 
@@ -87,3 +87,12 @@ async def test_a_subscription_of_somebody_else_is_found(autojump_clock: MockCloc
 )
 def test_an_address_is_an_application_and_a_key(address: str, app: str, key: str) -> None:
     assert split_address(address) == (app, key)
+
+
+async def test_connections_that_are_over_are_forgotten_and_others_are_not(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        await h.publish("live/first")
+        for _ in range(2 * PRUNE_EVERY):
+            (await h.open()).close()
+        assert len(h.transports) < PRUNE_EVERY
+        assert any("the server still has 1 connections" in sentence for sentence in h.what_is_left())
