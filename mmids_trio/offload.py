@@ -20,5 +20,5 @@ class Offload(Protocol):
 
 
 async def in_thread(work: Callable[[], Result]) -> Result:
-    """An `Offload` to a thread of trio's. Cancelling it waits for the end of the work."""
-    return await trio.to_thread.run_sync(work)
+    """An `Offload` to a thread of trio's. Cancelled, it does not wait: the work goes on, and its result is lost."""
+    return await trio.to_thread.run_sync(work, abandon_on_cancel=True)

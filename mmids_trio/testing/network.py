@@ -25,6 +25,9 @@ FIRST_FREE_PORT = 49_152
 class MemoryTransport:
     """One end of a connection of a `MemoryNetwork`; a `Transport`."""
 
+    takes_ahead = False
+    has_unsent = False
+
     def __init__(self, incoming: Pipe, outgoing: Pipe, wire: Wire, address: tuple[str, int]) -> None:
         self._incoming, self._outgoing, self._wire = incoming, outgoing, wire
         self.peer_host, self.peer_port = address
@@ -201,7 +204,7 @@ class MemoryNetwork:
         await listener.deliver(server)
         return client
 
-    async def dial(self, host: str, port: int, *, tls: bool) -> MemoryTransport:
+    async def dial(self, host: str, port: int) -> MemoryTransport:
         """See `Network`."""
         return await self.connect(port)
 
