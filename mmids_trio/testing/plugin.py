@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmids_trio.testing.ffmpeg import FakeFfmpeg
     from mmids_trio.testing.harness import Harness
     from mmids_trio.testing.network import MemoryNetwork
+    from mmids_trio.testing.reactors import FakeReactorService
 
 DEFAULT_SCHEDULES = 100
 """Schedules of `@pytest.mark.schedules` without a number."""
@@ -159,18 +160,27 @@ def fake_ffmpeg() -> "FakeFfmpeg":
 
 
 @pytest.fixture
+def fake_reactor() -> "FakeReactorService":
+    """The service behind `reactor r executor=scripted {` in servers of `harness`; a test scripts its answers."""
+    from mmids_trio.testing.reactors import FakeReactorService  # noqa: PLC0415
+
+    return FakeReactorService()
+
+
+@pytest.fixture
 def harness(
-    memory_network: "MemoryNetwork", fake_ffmpeg: "FakeFfmpeg"
+    memory_network: "MemoryNetwork", fake_ffmpeg: "FakeFfmpeg", fake_reactor: "FakeReactorService"
 ) -> "Callable[..., AbstractAsyncContextManager[Harness]]":
     """`async with harness(configuration) as h:` runs a server, stops it, and requires that nothing is left of it.
 
-    Takes what `Harness` takes; network and ffmpeg are those of the fixtures, unless it is given others.
+    Takes what `Harness` takes; network, ffmpeg and executors are those of the fixtures, unless it is given others.
     """
     from mmids_trio.testing.harness import Harness  # noqa: PLC0415
 
     @asynccontextmanager
     async def run(configuration: str = "", **more: Any) -> "AsyncIterator[Harness]":
-        async with Harness(configuration, **{"network": memory_network, "spawner": fake_ffmpeg, **more}) as h:
+        usual = {"network": memory_network, "spawner": fake_ffmpeg, "more_executors": [fake_reactor.kind()]}
+        async with Harness(configuration, **{**usual, **more}) as h:
             yield h
         h.assert_quiet()
         fake_ffmpeg.check_nothing_is_left()

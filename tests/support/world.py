@@ -119,14 +119,8 @@ class World:
         self.service.is_down = False
         await self._change([])
         await trio.sleep(LULL_SECONDS)
-        self._forget_events()
+        self.harness.forget_events()  # what a harness remembers, for tests, is no leak of the server's
         return blocks()
-
-    def _forget_events(self) -> None:
-        """What a harness remembers of a server, for tests, is no leak of the server's."""
-        if (log := getattr(self.harness, "_log", None)) is not None:
-            log()
-            log._events.clear()
 
     async def _stream(self, app: str, key: str) -> None:
         """Publishers of one key, one after the other."""
