@@ -5,6 +5,8 @@ Apart from the handlers because field names and their order are a contract, and 
 
 from collections.abc import Iterable
 
+from attrs import asdict, evolve
+
 from mmids_trio.reactors.views import LeaseView, ReactorView
 from mmids_trio.workflow.status import PlanView, StepStatus, StreamStatus, WorkflowOwner, WorkflowStatus
 
@@ -90,9 +92,6 @@ def _step_json(step: StepStatus) -> Json:
 
 
 def _stream_json(stream: StreamStatus) -> Json:
-    described: dict[str, Json] = {"name": stream.name, "message": stream.message}
-    if stream.state is not None:
-        described["state"] = stream.state
-    if stream.seconds_left is not None:
-        described["seconds_left"] = round(stream.seconds_left, 1)
-    return described
+    """Only what is known of it."""
+    left = None if stream.seconds_left is None else round(stream.seconds_left, 1)
+    return {name: value for name, value in asdict(evolve(stream, seconds_left=left)).items() if value is not None}

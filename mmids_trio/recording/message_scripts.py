@@ -23,7 +23,7 @@ MAX_STRINGS = 32
 """Strings of one message that get pseudonyms of their own; no client sends more, and each takes time."""
 
 _OPEN = frozenset(
-    [
+    {
         "app",
         "type",
         "flashver",
@@ -37,7 +37,7 @@ _OPEN = frozenset(
         "fourcclist",
         "videofourccinfomap",
         "audiofourccinfomap",
-    ]
+    }
 )
 """Properties of `connect` that say nothing secret; of `app`, what stands before a `?`."""
 

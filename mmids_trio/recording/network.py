@@ -38,6 +38,16 @@ class RecordedTransport:
         self._connection = connection
         self._has_ended = False
 
+    @property
+    def takes_ahead(self) -> bool:
+        """See `Transport`."""
+        return self._transport.takes_ahead
+
+    @property
+    def has_unsent(self) -> bool:
+        """See `Transport`."""
+        return self._transport.has_unsent
+
     async def receive_some(self, max_bytes: int) -> bytes:
         """See `Transport`."""
         try:
@@ -101,3 +111,7 @@ class RecordedNetwork:
     def listen(self, host: str | None, port: int) -> Listener:
         """See `Network`."""
         return _RecordedListener(self._network.listen(host, port), self._recorder, port)
+
+    async def dial(self, host: str, port: int) -> Transport:
+        """See `Network`. What the server itself asks for is not noted."""
+        return await self._network.dial(host, port)

@@ -53,8 +53,16 @@ class Transport(Protocol):
         Raises `trio.BrokenResourceError`.
         """
 
+    @property
+    def takes_ahead(self) -> bool:
+        """Whether `send_nowait` may take more than the system does, as encryption has to; constant."""
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something was taken ahead and is not sent yet; it goes out in `wait_writable`, or with more data."""
+
     async def wait_writable(self) -> None:
-        """Wait until `send_nowait` is worth another try (or would raise)."""
+        """Wait until all that was taken is sent and `send_nowait` is worth another try (or would raise)."""
 
     def close(self) -> None:
         """Let go of the connection at once; who waits on it gets `trio.ClosedResourceError`. Idempotent."""
@@ -75,7 +83,7 @@ class Listener(Protocol):
 
 
 class Network(Protocol):
-    """Where ports are opened."""
+    """Where ports are opened, and connections made."""
 
     def listen(self, host: str | None, port: int) -> Listener:
         """Open `port` (0 = a free one) on `host`, or on all addresses of IPv4 and IPv6 when it is `None`.
@@ -83,11 +91,16 @@ class Network(Protocol):
         Raises `OSError`.
         """
 
+    async def dial(self, host: str, port: int) -> Transport:
+        """Connect to another server. Raises `OSError`; how long that may take is for the caller to say."""
+
 
 class SocketTransport:
     """A `Transport` on a connected stdlib socket, which it owns from now on."""
 
     __slots__ = ("_closed", "_recv", "_send", "_socket", "peer_host", "peer_port")
+    takes_ahead = False
+    has_unsent = False
 
     def __init__(self, connection: socket.socket) -> None:
         """Raises `OSError` when the peer is gone already."""
@@ -233,6 +246,12 @@ class SocketNetwork:
                 listening.close()
             raise
         return SocketListener(sockets)
+
+    async def dial(self, host: str, port: int) -> SocketTransport:
+        """See `Network`. Tries the host's addresses side by side (RFC 8305)."""
+        stream = await trio.open_tcp_stream(host, port)
+        connection = stream.socket
+        return SocketTransport(socket.socket(connection.family, connection.type, connection.proto, connection.detach()))
 
 
 def _listen_everywhere(port: int) -> socket.socket:

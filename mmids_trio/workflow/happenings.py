@@ -27,3 +27,24 @@ class StreamResumed:
     gap_ms: int
     took_over: bool
     """Whether the old publisher was still connected."""
+
+
+@frozen
+class TargetUp:
+    """A stream is being pushed to `target`, which is shown without its key."""
+
+    workflow: str
+    step_id: str
+    name: str
+    target: str
+
+
+@frozen
+class TargetDown:
+    """A stream is not pushed to `target` any more, or could not be."""
+
+    workflow: str
+    step_id: str
+    name: str
+    target: str
+    reason: str
