@@ -4,13 +4,14 @@ Apart from the recorder, which is tested without files: writing takes a thread, 
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import trio
 from attrs import define, field
 
 from mmids_trio.errors import MmidsError
+from mmids_trio.offload import in_thread
 
 
 class CannotRecord(MmidsError):
@@ -33,7 +34,7 @@ class TapeFile:
 
     async def write(self, data: bytes) -> None:
         """See `Sink`."""
-        await trio.to_thread.run_sync(self._write_all, data)
+        await in_thread(partial(self._write_all, data))
 
     def _write_all(self, data: bytes) -> None:
         rest = memoryview(data)
