@@ -15,7 +15,6 @@ from attrs import define, field
 from mmids_trio.errors import MmidsError
 from mmids_trio.offload import in_thread
 
-
 WRITE_SECONDS = 2.0
 """What one write may take, also when the server stops; a disk that takes longer for 1 MiB cannot keep up anyway."""
 
