@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 import trio
 from attrs import define, evolve, field, frozen
 
-from benchmarks.figures import Check, Result, Run, Target
+from benchmarks.figures import Check, Result, Run, Target, doubts
 from benchmarks.load import Load
 from benchmarks.machine import Cores, NotPossible
 from benchmarks.subjects import NginxRtmp, NodeMediaServer, Server, Subject, running
@@ -80,7 +80,13 @@ class Bench:
         for number, subject in turns(able, self.effort.repeat):
             self.say(f"  round {number + 1}: {subject.name}")
             try:
-                runs += [evolve(run, round=number) for run in await measure(subject)]
+                made = [evolve(run, round=number) for run in await measure(subject)]
+                runs += made
+                notes += [
+                    f"round {number + 1}, {run.subject}: {doubt}"
+                    for run in made
+                    for doubt in doubts(run, self.load.mbit)
+                ]
             except* (RuntimeError, OSError, trio.TooSlowError) as group:
                 notes += [f"round {number + 1}: {problem!s}" for problem in leaves(group)]
                 self.say(f"  {notes[-1]}")

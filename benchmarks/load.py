@@ -112,6 +112,11 @@ class Load:
     directory: Path
     footage: Path
 
+    @property
+    def mbit(self) -> float:
+        """Of the footage, a second."""
+        return self.footage.stat().st_size * 8e-6 / FOOTAGE_SECONDS
+
     @asynccontextmanager
     async def publishing(
         self, port: int, *, count: int = 1, seconds: float = ENDLESS, stamp: bool = False

@@ -60,8 +60,8 @@ def from_json(text: str) -> Report:
 
 def _result(values: dict[str, Any]) -> Result:
     checks = [Check(Target(**check["target"]), check["measured"]) for check in values["checks"]]
-    runs = [Run(**{**run, "histogram": [tuple(item) for item in run["histogram"]]}) for run in values["runs"]]
-    return Result(**{**values, "checks": tuple(checks), "runs": tuple(runs)})
+    runs = [Run(**{**run, "histogram": tuple(map(tuple, run["histogram"]))}) for run in values["runs"]]
+    return Result(**{**values, "checks": tuple(checks), "runs": tuple(runs), "notes": tuple(values["notes"])})
 
 
 def read(file: Path) -> Report:
