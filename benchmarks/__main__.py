@@ -93,13 +93,19 @@ def _write(report: Report, directory: Path) -> None:
     text = tables.markdown(report)
     (directory / "results.json").write_text(to_json(report), encoding="utf-8")
     (directory / "results.md").write_text(text, encoding="utf-8")
-    if directory == HERE and PAGE.exists():
-        PAGE.write_text(tables.included(PAGE.read_text("utf-8"), text), encoding="utf-8")
     try:
         plots.draw(report, directory / "plots")
     except ImportError:
         _say("no plots: they need matplotlib (the extra 'benchmark')")
+    if directory == HERE:
+        PAGE.write_text(tables.included(PAGE.read_text("utf-8"), for_page(report)), encoding="utf-8")
     _say(f"written to {directory}")
+
+
+def for_page(report: Report) -> str:
+    """What docs/performance.md includes: the tables, and the plots that there are."""
+    drawn = [file.name for file in (HERE / "plots").glob("*.png")]
+    return f"{tables.markdown(report)}\n{tables.pictures(drawn, '../benchmarks/plots')}\n".rstrip() + "\n"
 
 
 def _revision() -> str:

@@ -1,6 +1,7 @@
 """What is measured, and what becomes of it: runs, ratios of runs that alternated, and whether a target is met. Pure."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil, floor, log10
 from statistics import median
 
 from attrs import frozen
@@ -117,6 +118,16 @@ def percentile(histogram: Histogram, part: float) -> float:
 def percentile_of(values: Sequence[float], part: float) -> float:
     """The same of single values, in any order."""
     return percentile([(value, 1) for value in sorted(values)], part)
+
+
+def coarse(histogram: Histogram) -> Histogram:
+    """The same in fewer intervals: each end is rounded up to two digits, which is what a picture shows."""
+    total: dict[float, int] = {}
+    for end, count in histogram:
+        step = 10.0 ** (floor(log10(end)) - 1)
+        rounded = round(ceil(round(end / step, 6)) * step, 6)
+        total[rounded] = total.get(rounded, 0) + count
+    return tuple(total.items())
 
 
 def summed(histograms: Sequence[Histogram]) -> Histogram:

@@ -14,6 +14,9 @@ from benchmarks.report import Report
 SIZE_INCHES, DPI = (7.0, 4.2), 110
 CPU, MEMORY, LATENCY = "cpu-over-watchers.png", "memory-over-watchers.png", "latency.png"
 
+MOST_MARKED = 20
+"""Points of a curve that are marked one by one."""
+
 Curve = Sequence[tuple[float, float]]
 
 
@@ -53,9 +56,9 @@ def draw(report: Report, directory: Path) -> list[str]:
     drawn = []
     if "audience" in results:
         cpu = over_watchers(results["audience"], "cpu_us_per_mb")
-        _draw(directory / CPU, report, cpu, "watchers", "CPU µs per delivered MB", log="x")
+        _draw(directory / CPU, report, cpu, "watchers", "CPU µs per delivered MB", log="xy")
         memory = over_watchers(results["audience"], "rss_mb")
-        _draw(directory / MEMORY, report, memory, "watchers", "memory of the server (RSS), MB", log="")
+        _draw(directory / MEMORY, report, memory, "watchers", "memory of the server (RSS), MB", log="x")
         drawn += [CPU, MEMORY]
     if "latency" in results:
         curves = latency_curves(results["latency"])
@@ -79,7 +82,7 @@ def _draw(file: Path, report: Report, curves: dict[str, Curve], x: str, y: str, 
     FigureCanvasAgg(figure)
     axes: Any = figure.add_subplot()
     for name, points in curves.items():
-        axes.plot(*zip(*points, strict=True), marker="o" if log == "x" or not log else "", label=name)
+        axes.plot(*zip(*points, strict=True), marker="o" if len(points) <= MOST_MARKED else "", label=name)
     if "x" in log:
         axes.set_xscale("log")
     if "y" in log:

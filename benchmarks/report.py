@@ -1,6 +1,7 @@
 """A whole measurement as one value, and as JSON that keeps every single run."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from attrs import asdict, frozen
 
 from benchmarks.figures import Check, Result, Run, Target
 from benchmarks.machine import Machine
+
+_PAIR = re.compile(r"\[\s+([\d.e+-]+),\s+(\d+)\s+\]")
+"""An interval of a histogram, which takes four lines otherwise."""
 
 
 @frozen
@@ -34,7 +38,8 @@ class Report:
 
 def to_json(report: Report) -> str:
     """The report as text."""
-    return json.dumps(_rounded(asdict(report)), indent=1) + "\n"
+    text = json.dumps(_rounded(asdict(report)), indent=1)
+    return _PAIR.sub(r"[\1, \2]", text) + "\n"
 
 
 def _rounded(value: Any) -> Any:

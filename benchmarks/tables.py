@@ -108,6 +108,19 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
+CAPTIONS = {
+    "cpu-over-watchers.png": "CPU per delivered MB over the number of watchers",
+    "memory-over-watchers.png": "Memory over the number of watchers",
+    "latency.png": "Distribution of latencies, 100 watchers",
+}
+"""The pictures that `plots` draws."""
+
+
+def pictures(names: Sequence[str], folder: str) -> str:
+    """Markdown that shows those of `names` that have a caption, from `folder`."""
+    return "\n\n".join(f"![{caption}]({folder}/{name})" for name, caption in CAPTIONS.items() if name in names)
+
+
 def included(page: str, tables: str) -> str:
     """`page` with `tables` between its two marks. Raises `ValueError` when it has none."""
     before, begin, rest = page.partition(BEGIN)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from benchmarks.bench import Bench
-from benchmarks.figures import Run, percentile
+from benchmarks.figures import Run, coarse, percentile
 from benchmarks.load import APP, Watched
 from benchmarks.measure import Cpu, busy, cpu, memory
 from benchmarks.subjects import Server
@@ -58,7 +58,7 @@ async def watch(
         "rss_mb": held.rss / 1000,
         "pss_mb": held.pss / 1000,
     }
-    return Run(server.subject.name, 0, figures | latencies(seen), seen.latency)
+    return Run(server.subject.name, 0, figures | latencies(seen), coarse(seen.latency))
 
 
 async def _both(one: Callable[[], Awaitable[None]], other: Callable[[], Awaitable[None]]) -> None:

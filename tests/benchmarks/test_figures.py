@@ -7,6 +7,7 @@ from benchmarks.figures import (
     Histogram,
     Run,
     Target,
+    coarse,
     doubts,
     median_of,
     percentile,
@@ -52,6 +53,11 @@ def test_percentiles_of_nothing_are_nothing() -> None:
 
 def test_histograms_add_up_where_their_intervals_are_the_same() -> None:
     assert summed([HISTOGRAM, [(2.0, 1), (4.0, 5)]]) == [(1.0, 50), (2.0, 50), (4.0, 5), (9.0, 1)]
+
+
+def test_a_coarse_histogram_has_all_counts_at_ends_of_two_digits() -> None:
+    fine = [(0.02, 1), (0.24, 2), (10.02, 3), (10.98, 4), (11.0, 5), (999.98, 6)]
+    assert coarse(fine) == ((0.02, 1), (0.24, 2), (11.0, 12), (1000.0, 6))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,9 @@ def report(scale: float = 1.0) -> Report:
 
 
 def test_a_report_that_was_written_is_read_back() -> None:
-    assert from_json(to_json(report())) == report()
+    text = to_json(report())
+    assert "[1.0, 3]" in text
+    assert from_json(text) == report()
 
 
 def test_the_tables_name_machine_versions_and_date() -> None:
@@ -73,6 +75,13 @@ def test_tables_take_the_place_between_their_marks() -> None:
     assert tables.included(page, "new") == f"before\n{tables.BEGIN}\nnew\n{tables.END}\nafter\n"
     with pytest.raises(ValueError, match="the page has no"):
         tables.included("before", "new")
+
+
+def test_a_page_shows_the_pictures_that_there_are() -> None:
+    assert tables.pictures([plots.LATENCY, "other.png"], "plots") == (
+        "![Distribution of latencies, 100 watchers](plots/latency.png)"
+    )
+    assert set(tables.CAPTIONS) == {plots.CPU, plots.MEMORY, plots.LATENCY}
 
 
 def test_curves_follow_the_number_of_watchers() -> None:

@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import tables
-from benchmarks.__main__ import main
+from benchmarks.__main__ import for_page, main
 from benchmarks.bench import QUICK, Measured, turns
+from benchmarks.experiments.spread import edge, origin
 from benchmarks.figures import Run
 from benchmarks.report import read
 from benchmarks.rows import ROWS
@@ -78,6 +79,16 @@ def test_the_workflows_that_are_measured_can_be_read(text: str) -> None:
     assert all(step.parameters["port"] == "2000" for workflow in document.workflows for step in workflow.steps)
 
 
+def test_the_edge_of_the_experiment_pulls_from_the_port_that_the_origin_feeds() -> None:
+    feeding = parse(origin(1000, 2000), "origin").workflows[0].steps
+    pulling = [workflow.steps for workflow in parse(edge(1000, 2000, ["a", "b"]), "edge").workflows]
+    assert [step.parameters["port"] for step in feeding] == ["1000", "1000", "2000"]
+    assert [steps[0].parameters["location"] for steps in pulling] == [
+        f"rtmp://127.0.0.1:1000/live/{key}" for key in "ab"
+    ]
+    assert [steps[1].parameters["port"] for steps in pulling] == ["2000", "2000"]
+
+
 def test_updates_keep_all_steps_and_come_back_to_the_first_order() -> None:
     bodies = [parse(request.body or "", "body").workflows[0].steps for request in updates(Ports(1935, 80))]
     assert [len(steps) for steps in bodies] == [STEPS] * 3
@@ -88,6 +99,6 @@ def test_updates_keep_all_steps_and_come_back_to_the_first_order() -> None:
 def test_the_page_has_the_tables_of_the_results() -> None:
     file = ROOT / "benchmarks" / "results.json"
     if file.exists():
-        assert tables.included(PAGE, tables.markdown(read(file))) == PAGE
+        assert tables.included(PAGE, for_page(read(file))) == PAGE
     else:
         assert tables.BEGIN in PAGE
