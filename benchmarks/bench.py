@@ -83,7 +83,7 @@ class Bench:
                 made = [evolve(run, round=number) for run in await measure(subject)]
                 runs += made
                 notes += [
-                    f"round {number + 1}, {run.subject}: {doubt}"
+                    f"round {number + 1}, {run.subject}, {run.figures.get('watchers', 0):g} watchers: {doubt}"
                     for run in made
                     for doubt in doubts(run, self.load.mbit)
                 ]

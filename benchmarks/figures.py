@@ -66,19 +66,23 @@ MOST_OTHERS, MOST_LOAD, LEAST_RATE = 10.0, 90.0, 0.95
 
 
 def doubts(run: Run, mbit: float) -> list[str]:
-    """Why a run should not be believed: others on the server's core, a load at its limit, watchers who got too little.
+    """Why a run should not be believed: a load at its limit, watchers who got too little.
 
     `mbit`: what each watcher should have got a second, in millions of bits.
     """
     figures = run.figures
     found = []
-    if figures.get("others_percent", 0) > MOST_OTHERS:
-        found.append(f"others used {figures['others_percent']:.0f} % of the server's core")
     if figures.get("load_percent", 0) > MOST_LOAD:
         found.append("the load had no time left")
     if figures.get("mbit_per_watcher", mbit) < LEAST_RATE * mbit:
         found.append(f"watchers got {figures['mbit_per_watcher']:.2f} of {mbit:.2f} Mbit/s")
     return found
+
+
+def most_others(runs: Sequence[Run]) -> float | None:
+    """Percent of the server's core that others used at worst, when that is too much to believe the figures."""
+    most = max((run.figures.get("others_percent", 0.0) for run in runs), default=0.0)
+    return most if most > MOST_OTHERS else None
 
 
 def of(runs: Sequence[Run], subject: str, figure: str) -> list[float]:

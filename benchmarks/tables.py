@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.figures import Check, Result, Run, median_of
+from benchmarks.figures import Check, Result, Run, median_of, most_others
 from benchmarks.report import Report
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -23,6 +23,7 @@ FIGURES = {
     "longest_gap_ms": "longest gap ms",
     "kb_per_idle_watcher": "kB per idle watcher",
     "start_seconds": "seconds",
+    "cpu_seconds": "of them on the processor",
     "load_percent": "load % of its core",
     "others_percent": "others % of the server's core",
     "rss_mb": "RSS MB",
@@ -49,6 +50,11 @@ def _circumstances(report: Report) -> str:
     if not report.is_serious:
         lines.insert(
             0, "**A try that shows that everything works: too short, or too small, for its figures to count.**"
+        )
+    others = most_others([run for result in report.results for run in result.runs])
+    if others is not None:
+        lines.insert(
+            0, f"**Others used up to {others:.0f} % of the server's core meanwhile: do not believe the figures.**"
         )
     return "\n".join(lines)
 
@@ -85,7 +91,11 @@ def _details(result: Result) -> str:
         if any(cells):
             rows.append([subject, *([f"{size:g}"] if size else []), *cells])
     heads = ["subject", *(["watchers"] if any(sizes) else []), *(FIGURES[name] for name in names)]
-    parts = [f"**{result.row}**: {result.work}", _table(heads, rows) if rows else "", *map(_note, result.notes)]
+    parts = [
+        f"**{result.row}**: {result.work}",
+        _table(heads, rows) if rows else "",
+        "\n".join(map(_note, result.notes)),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
