@@ -15,7 +15,7 @@ from attrs import define, field
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import MmidsError
 from mmids_trio.workflow.cell import Cell
-from mmids_trio.workflow.line import Line
+from mmids_trio.workflow.line import Line, reason
 from mmids_trio.workflow.sets import PlannedReactor, SetPlan
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 
@@ -101,8 +101,6 @@ class Part:
     settled: trio.Event = field(factory=trio.Event, init=False)
     done: trio.Event = field(factory=trio.Event, init=False)
     """Everything is stopped that was taken out, or taken back."""
-    failure: str | None = field(default=None, init=False)
-    """What has failed after the swap."""
 
     def rewire(self) -> None:
         """See `Line.rewire`."""
@@ -120,13 +118,18 @@ class Part:
         else:
             line.conclude(self.definition, len(self.removed))
 
-    def fail(self, message: str) -> None:
-        """Something of the workflow's has failed."""
-        message = f"workflow '{self.member.name}': {message}"
-        if self.transaction.is_swapped:
-            self.failure = message
-        else:
-            self.transaction.give_up(OutcomeKind.ROLLED_BACK, f"rolled back: {message}")
+    def fail(self, failed: Cell) -> None:
+        """A step of the workflow's has failed; before the swap that takes everything back."""
+        self.transaction.give_up(OutcomeKind.ROLLED_BACK, f"rolled back: {self._reason(failed)}")
+
+    @property
+    def failure(self) -> str | None:
+        """What has failed since the swap, under the part's definition."""
+        line = self.member.line
+        return self._reason(line.failed) if line.failed is not None and line.definition is self.definition else None
+
+    def _reason(self, failed: Cell) -> str:
+        return f"workflow '{self.member.name}': {reason(failed)}"
 
 
 @define(eq=False)
@@ -136,6 +139,11 @@ class SetChange:
     plan: SetPlan
     _done: trio.Event = field(factory=trio.Event, init=False)
     _outcome: Outcome | None = field(default=None, init=False)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; `None` while it goes on."""
+        return self._outcome
 
     async def wait(self) -> Outcome:
         """Wait for the outcome. Cancelling the wait does nothing to the change."""
