@@ -5,7 +5,7 @@ come, new steps start in order, all come to rest side by side, one synchronous f
 stops what was taken out.  Until the swap anything that goes wrong takes all parts back.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -16,7 +16,8 @@ from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import MmidsError
 from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.line import Line, reason
-from mmids_trio.workflow.sets import PlannedReactor, SetPlan
+from mmids_trio.workflow.replacing import Replacement
+from mmids_trio.workflow.sets import SetPlan
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 
 log = structlog.get_logger()
@@ -24,43 +25,6 @@ log = structlog.get_logger()
 ORDER_SECONDS = 1.0
 """How long the new steps of one workflow are waited for before those of the next start beside them, as at the start of
 the server: the order decides who gets what two want, and one slow start does not hold up all others."""
-
-
-class Replacement(Protocol):
-    """Other reactors in place of those that there are. Making one touches nothing."""
-
-    @property
-    def plan(self) -> Sequence[PlannedReactor]:
-        """What happens to each."""
-
-    @property
-    def removed(self) -> Collection[str]:
-        """Names of those that go."""
-
-    async def begin(self) -> None:
-        """Have those that are new run. Raises `MmidsError` where one cannot."""
-
-    def commit(self) -> None:
-        """Change and remove the others; part of the swap. Synchronous; never fails."""
-
-    def take_back(self) -> None:
-        """Stop what `begin` has started. Synchronous."""
-
-
-class NoReplacement:
-    """All reactors stay as they are; see `Replacement`."""
-
-    plan: Sequence[PlannedReactor] = ()
-    removed: Collection[str] = ()
-
-    async def begin(self) -> None:
-        """Nothing begins."""
-
-    def commit(self) -> None:
-        """Nothing changes."""
-
-    def take_back(self) -> None:
-        """There is nothing to take back."""
 
 
 class Member(Protocol):

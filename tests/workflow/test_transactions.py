@@ -7,8 +7,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import StepError
-from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.chain import SETTLE_SECONDS
+from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.sets import SetConflict, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 from mmids_trio.workflow.transaction import ORDER_SECONDS
