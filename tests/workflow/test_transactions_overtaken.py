@@ -8,7 +8,7 @@ from attrs import Factory, define
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.testing.cancellation import cancel_everywhere
-from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.change import Change, Stopping
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.status import OutcomeKind
 from mmids_trio.workflow.transaction import SetChange
@@ -158,7 +158,11 @@ class Life:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.stage.manager.run)
             await trio.lowlevel.checkpoint_if_cancelled()  # what was started may have ended with that
-            await script(self)
+            try:
+                await script(self)
+            except Stopping:
+                await trio.lowlevel.checkpoint_if_cancelled()  # the manager may have heard of it first
+                raise
             nursery.cancel_scope.cancel()
 
     def check(self) -> None:
