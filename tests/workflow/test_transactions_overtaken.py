@@ -8,7 +8,7 @@ from attrs import Factory, define
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.testing.cancellation import cancel_everywhere
-from mmids_trio.workflow.change import Change, Stopping
+from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.status import OutcomeKind
 from mmids_trio.workflow.transaction import SetChange
@@ -160,8 +160,8 @@ class Life:
             await trio.lowlevel.checkpoint_if_cancelled()  # what was started may have ended with that
             try:
                 await script(self)
-            except Stopping:
-                await trio.lowlevel.checkpoint_if_cancelled()  # the manager may have heard of it first
+            except RuntimeError:
+                await trio.lowlevel.checkpoint_if_cancelled()  # the manager may have heard of it, and ended, first
                 raise
             nursery.cancel_scope.cancel()
 
