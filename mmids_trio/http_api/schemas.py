@@ -5,8 +5,10 @@ Apart from the handlers because field names and their order are a contract, and 
 
 from collections.abc import Iterable
 
+from attrs import asdict, evolve
+
 from mmids_trio.reactors.views import LeaseView, ReactorView
-from mmids_trio.workflow.status import PlanView, StepStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import PlanView, StepStatus, StreamStatus, WorkflowOwner, WorkflowStatus
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -85,5 +87,11 @@ def _step_json(step: StepStatus) -> Json:
         "status": step.status,
     }
     if step.streams:
-        described["streams"] = [{"name": stream.name, "message": stream.message} for stream in step.streams]
+        described["streams"] = [_stream_json(stream) for stream in step.streams]
     return described
+
+
+def _stream_json(stream: StreamStatus) -> Json:
+    """Only what is known of it."""
+    left = None if stream.seconds_left is None else round(stream.seconds_left, 1)
+    return {name: value for name, value in asdict(evolve(stream, seconds_left=left)).items() if value is not None}
