@@ -150,7 +150,14 @@ class Server:
         await nursery.start(events.run)
         if listeners:
             token = self.settings.http_api_token
-            app = create_app(self.workflows, token=token, version=__version__, reactors=reactors, events=events)
+            app = create_app(
+                self.workflows,
+                token=token,
+                version=__version__,
+                reactors=reactors,
+                events=events,
+                sets=self.workflows,
+            )
             await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()

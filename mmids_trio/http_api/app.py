@@ -8,16 +8,18 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from mmids_trio.http_api.answers import refuse
-from mmids_trio.http_api.control import Reactors, Workflows
+from mmids_trio.http_api.control import Reactors, Reloader, Sets, Workflows
 from mmids_trio.http_api.definition_tags import DefinitionTags
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
 from mmids_trio.http_api.failures import add_failure_handlers
+from mmids_trio.http_api.routes.config import add_config_routes, add_reload_route
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.health import add_health_routes
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.workflows import add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
+from mmids_trio.http_api.running_config import RunningConfig
 from mmids_trio.http_api.safety import refusal
 from mmids_trio.http_api.tracing import Tracing
 
@@ -29,6 +31,8 @@ def create_app(
     version: str,
     reactors: Reactors | None = None,
     events: EventFeed | None = None,
+    sets: Sets | None = None,
+    reloader: Reloader | None = None,
 ) -> QuartTrio:
     """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only."""
     if token == "":
@@ -40,6 +44,11 @@ def create_app(
     add_workflow_routes(routes, workflows, tags)
     if reactors is not None:
         add_reactor_routes(routes, reactors)
+    if sets is not None:
+        running = RunningConfig(sets, tags, reactors)
+        add_config_routes(routes, sets, running)
+        if reloader is not None:
+            add_reload_route(routes, reloader, running)
     if events is not None:
         add_event_routes(routes, events)
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below

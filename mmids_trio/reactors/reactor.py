@@ -39,6 +39,11 @@ class Reactor:
         """The last one of each stream that has no holder any more but has not ended."""
 
     @property
+    def definition(self) -> ReactorDefinition:
+        """What it was made from."""
+        return self._definition
+
+    @property
     def name(self) -> str:
         """The name in the configuration."""
         return self._definition.name
