@@ -32,8 +32,8 @@ from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.junctions import Junctions
+from mmids_trio.workflow.line import Surroundings
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.runtime import Surroundings
 from mmids_trio.workflow.status import WorkflowOwner
 
 log = structlog.get_logger()
