@@ -14,6 +14,7 @@ from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
 from mmids_trio.http_api.failures import add_failure_handlers
 from mmids_trio.http_api.routes.config import add_config_routes, add_reload_route
+from mmids_trio.http_api.routes.document import add_document_route
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.health import add_health_routes
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
@@ -52,6 +53,7 @@ def create_app(
     if events is not None:
         add_event_routes(routes, events)
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
+    add_document_route(routes, version)
     _add_guard(app, token, frozenset(operation.path for operation in routes.operations if operation.public))
     add_failure_handlers(app)
     app.asgi_app = Tracing(app.asgi_app)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers

@@ -29,7 +29,7 @@ class RunningConfig:
     def text(self) -> str:
         """The nodes, reactors first, workflows in the order in which they were started."""
         names = [name for name in self._sets.names() if not self._is_of_a_reactor(name)]
-        workflows = [self._tags.text(name) or "" for name in names]
+        workflows = [text for name in names if (text := self._tags.text(name)) is not None]
         return "\n".join([HEADER, *map(_canonical_reactor, self.reactors()), *workflows])
 
     def tag(self) -> str:
