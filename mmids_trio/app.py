@@ -88,6 +88,7 @@ class Server:
         self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])
         self.steps = built_in_steps(self.rtmp, self.ffmpeg, surroundings.junctions, self._directory, *self.more_steps)
         self.workflows = WorkflowManager(self.steps, surroundings)
+        self.workflows.reactors = self._directory
 
     @property
     def api_url(self) -> str | None:

@@ -53,7 +53,7 @@ def create_app(
     if events is not None:
         add_event_routes(routes, events)
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
-    add_document_route(routes, version)
+    add_document_route(routes, version, needs_token=token is not None)
     _add_guard(app, token, frozenset(operation.path for operation in routes.operations if operation.public))
     add_failure_handlers(app)
     app.asgi_app = Tracing(app.asgi_app)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers

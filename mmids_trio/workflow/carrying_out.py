@@ -2,7 +2,7 @@
 
 import trio
 
-from mmids_trio.workflow.line import Line, reason, stop
+from mmids_trio.workflow.line import Line, stop
 from mmids_trio.workflow.transaction import Part
 
 
@@ -35,7 +35,7 @@ async def _come_to_rest(part: Part, line: Line, nursery: trio.Nursery) -> None:
         await line.start(nursery, part.fresh)
         failed = next((cell for cell in part.fresh if cell.error is not None), None)
         if failed is not None:
-            part.fail(reason(failed))
+            part.fail(failed)
     part.started.set()
     await part.transaction.may_settle.wait()
     await line.settle()

@@ -1,7 +1,7 @@
 """All workflows of a server by name: the one place that starts and stops them."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Protocol
 
@@ -9,11 +9,12 @@ import structlog
 import trio
 from attrs import evolve
 
-from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.workflow.change import Change, Stopping
 from mmids_trio.workflow.line import StepFactories, Surroundings
 from mmids_trio.workflow.plan import make_plan, view
+from mmids_trio.workflow.replacing import NoReactors, NoReplacement, Reactors, Replacement
 from mmids_trio.workflow.runtime import Workflow
 from mmids_trio.workflow.sets import (
     SetConflict,
@@ -26,7 +27,7 @@ from mmids_trio.workflow.sets import (
     reactor_conflicts,
 )
 from mmids_trio.workflow.status import OutcomeKind, PlanView, WorkflowOwner, WorkflowStatus
-from mmids_trio.workflow.transaction import NoReplacement, Part, Replacement, SetChange, Transaction
+from mmids_trio.workflow.transaction import Part, SetChange, Transaction
 
 log = structlog.get_logger()
 
@@ -39,33 +40,6 @@ class Steps(StepFactories, Protocol):
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings; raises `ConfigurationError` with every problem."""
-
-
-class Reactors(Protocol):
-    """What the manager needs of the reactors, which are changed together with workflows."""
-
-    def replacement(self, definitions: Sequence[ReactorDefinition]) -> Replacement:
-        """What puts `definitions` in place of the reactors that there are; nothing has happened yet.
-
-        Raises `ConfigurationError` with every problem.
-        """
-
-    def as_if(self, names: Sequence[str]) -> AbstractContextManager[None]:
-        """Have steps be validated, as long as the (synchronous) block runs, as if these reactors were there."""
-
-
-class NoReactors:
-    """Where there are no reactors, and cannot be any."""
-
-    def replacement(self, definitions: Sequence[ReactorDefinition]) -> Replacement:
-        """See `Reactors`."""
-        if definitions:
-            raise SetConflict(["there are no reactors on this server"])
-        return NoReplacement()
-
-    def as_if(self, names: Sequence[str]) -> AbstractContextManager[None]:
-        """See `Reactors`."""
-        return nullcontext()
 
 
 class WorkflowManager:

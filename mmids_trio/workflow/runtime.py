@@ -158,7 +158,7 @@ class Workflow:
         """A step has failed that was ready: what is being carried out hears of it, and what it broke is shut down."""
         for part in (self._current, self._idle):
             if isinstance(part, Part):
-                part.fail(reason(cell))
+                part.fail(cell)
         self._stir.unpark_all()
 
     # Its own task.

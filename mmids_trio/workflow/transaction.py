@@ -5,7 +5,7 @@ come, new steps start in order, all come to rest side by side, one synchronous f
 stops what was taken out.  Until the swap anything that goes wrong takes all parts back.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -15,8 +15,9 @@ from attrs import define, field
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import MmidsError
 from mmids_trio.workflow.cell import Cell
-from mmids_trio.workflow.line import Line
-from mmids_trio.workflow.sets import PlannedReactor, SetPlan
+from mmids_trio.workflow.line import Line, reason
+from mmids_trio.workflow.replacing import Replacement
+from mmids_trio.workflow.sets import SetPlan
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 
 log = structlog.get_logger()
@@ -24,43 +25,6 @@ log = structlog.get_logger()
 ORDER_SECONDS = 1.0
 """How long the new steps of one workflow are waited for before those of the next start beside them, as at the start of
 the server: the order decides who gets what two want, and one slow start does not hold up all others."""
-
-
-class Replacement(Protocol):
-    """Other reactors in place of those that there are. Making one touches nothing."""
-
-    @property
-    def plan(self) -> Sequence[PlannedReactor]:
-        """What happens to each."""
-
-    @property
-    def removed(self) -> Collection[str]:
-        """Names of those that go."""
-
-    async def begin(self) -> None:
-        """Have those that are new run. Raises `MmidsError` where one cannot."""
-
-    def commit(self) -> None:
-        """Change and remove the others; part of the swap. Synchronous; never fails."""
-
-    def take_back(self) -> None:
-        """Stop what `begin` has started. Synchronous."""
-
-
-class NoReplacement:
-    """All reactors stay as they are; see `Replacement`."""
-
-    plan: Sequence[PlannedReactor] = ()
-    removed: Collection[str] = ()
-
-    async def begin(self) -> None:
-        """Nothing begins."""
-
-    def commit(self) -> None:
-        """Nothing changes."""
-
-    def take_back(self) -> None:
-        """There is nothing to take back."""
 
 
 class Member(Protocol):
@@ -101,8 +65,6 @@ class Part:
     settled: trio.Event = field(factory=trio.Event, init=False)
     done: trio.Event = field(factory=trio.Event, init=False)
     """Everything is stopped that was taken out, or taken back."""
-    failure: str | None = field(default=None, init=False)
-    """What has failed after the swap."""
 
     def rewire(self) -> None:
         """See `Line.rewire`."""
@@ -120,13 +82,18 @@ class Part:
         else:
             line.conclude(self.definition, len(self.removed))
 
-    def fail(self, message: str) -> None:
-        """Something of the workflow's has failed."""
-        message = f"workflow '{self.member.name}': {message}"
-        if self.transaction.is_swapped:
-            self.failure = message
-        else:
-            self.transaction.give_up(OutcomeKind.ROLLED_BACK, f"rolled back: {message}")
+    def fail(self, failed: Cell) -> None:
+        """A step of the workflow's has failed; before the swap that takes everything back."""
+        self.transaction.give_up(OutcomeKind.ROLLED_BACK, f"rolled back: {self._reason(failed)}")
+
+    @property
+    def failure(self) -> str | None:
+        """What has failed since the swap, under the part's definition."""
+        line = self.member.line
+        return self._reason(line.failed) if line.failed is not None and line.definition is self.definition else None
+
+    def _reason(self, failed: Cell) -> str:
+        return f"workflow '{self.member.name}': {reason(failed)}"
 
 
 @define(eq=False)
@@ -136,6 +103,11 @@ class SetChange:
     plan: SetPlan
     _done: trio.Event = field(factory=trio.Event, init=False)
     _outcome: Outcome | None = field(default=None, init=False)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; `None` while it goes on."""
+        return self._outcome
 
     async def wait(self) -> Outcome:
         """Wait for the outcome. Cancelling the wait does nothing to the change."""
