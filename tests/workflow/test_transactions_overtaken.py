@@ -157,7 +157,12 @@ class Life:
     async def live(self, script: "Callable[[Life], Awaitable[None]]") -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.stage.manager.run)
-            await script(self)
+            await trio.lowlevel.checkpoint_if_cancelled()  # what was started may have ended with that
+            try:
+                await script(self)
+            except RuntimeError:
+                await trio.lowlevel.checkpoint_if_cancelled()  # the manager may have heard of it, and ended, first
+                raise
             nursery.cancel_scope.cancel()
 
     def check(self) -> None:
