@@ -9,6 +9,7 @@ from random import random
 import structlog
 import trio
 from attrs import define, field
+from quart_trio import QuartTrio
 
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
@@ -22,10 +23,13 @@ from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
+from mmids_trio.offload import Offload, in_thread
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
+from mmids_trio.rtmp.certificates import CertificateFiles, Certificates
+from mmids_trio.rtmp.dialing import NetworkDialer
 from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.rtmp.transport import Network, SocketNetwork
 from mmids_trio.steps.catalog import built_in_steps
@@ -52,7 +56,8 @@ ORDER_SECONDS = 1.0
 @define(eq=False)
 class Server:
     """One mmids_trio server. `network` is where RTMP ports are opened; `more_steps` are step types of one's own;
-    `more_executors` are kinds of executors of one's own; `spawner` is where child processes come from.
+    `more_executors` are kinds of executors of one's own; `spawner` is where child processes come from; `offload` is
+    where work goes that blocks.
 
     Making one has no side effects; `run` does everything, in the caller's nursery.
     """
@@ -63,8 +68,11 @@ class Server:
     more_steps: Sequence[StepType] = ()
     spawner: Spawner = field(factory=SystemSpawner)
     more_executors: Sequence[ExecutorKind] = ()
+    offload: Offload = in_thread
     random: Callable[[], float] = random
     """Numbers from 0 to 1, for the jitter of what is tried again."""
+    certificates: Certificates = field(init=False)
+    dialer: NetworkDialer = field(init=False)
     rtmp: RtmpServer = field(init=False)
     ffmpeg: FfmpegTools = field(init=False)
     hub: EventHub = field(factory=EventHub, init=False)
@@ -76,24 +84,35 @@ class Server:
     """Where the workflows come from that `run` is given; they belong to it."""
     api_port: int | None = field(default=None, init=False)
     """The port that the HTTP API is really open on."""
+    reactors: Reactors | None = field(default=None, init=False)
+    """The reactors, from the moment that they run."""
+    _http_app: QuartTrio | None = field(default=None, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
+    _events: EventFeed = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.dialer = NetworkDialer(self.network, offload=self.offload)
+        self.certificates = Certificates(_certificate_files(self.settings), offload=self.offload)
         self.rtmp = RtmpServer(
             self.network,
             host=self.settings.rtmp_host,
             publisher_timeout=self.settings.publisher_timeout,
             max_connections=_connections_that_leave_files(),
+            certificates=self.certificates,
         )
         self.ffmpeg = FfmpegTools(
-            self.spawner, Places(self.settings.ffmpeg_path), Path(self.settings.log_path), self.random
+            self.spawner,
+            Places(self.settings.ffmpeg_path),
+            Path(self.settings.log_path),
+            self.random,
+            offload=self.offload,
         )
         self.executors = built_in_executors(*self.more_executors)
         surroundings = Surroundings(Junctions(), self.hub)
         self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])
         self.steps = built_in_steps(
             rtmp=self.rtmp,
-            dialer=self.network,
+            dialer=self.dialer,
             ffmpeg=self.ffmpeg,
             junctions=surroundings.junctions,
             reactors=self._directory,
@@ -102,6 +121,7 @@ class Server:
         )
         self.workflows = WorkflowManager(self.steps, surroundings)
         self.workflows.reactors = self._directory
+        self._events = EventFeed(self.hub, self._stop)
 
     @property
     def api_url(self) -> str | None:
@@ -110,6 +130,22 @@ class Server:
             return None
         host = self.settings.http_api_host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+    @property
+    def http_app(self) -> QuartTrio:
+        """The HTTP API, whether or not a port is open for it; there is one from the moment that the server runs."""
+        if self._http_app is None:
+            assert self.reactors is not None, "the server does not run yet"
+            token = self.settings.http_api_token
+            self._http_app = create_app(
+                self.workflows,
+                token=token,
+                version=__version__,
+                reactors=self.reactors,
+                events=self._events,
+                sets=self.workflows,
+            )
+        return self._http_app
 
     @property
     def is_stopping(self) -> bool:
@@ -157,22 +193,12 @@ class Server:
     async def _start(self, nursery: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
         await nursery.start(self.rtmp.run)
         await nursery.start(self.workflows.run)
-        reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
-        await nursery.start(reactors.run)
-        self._directory.fill(reactors)
-        events = EventFeed(self.hub, self._stop)
-        await nursery.start(events.run)
+        self.reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
+        await nursery.start(self.reactors.run)
+        self._directory.fill(self.reactors)
+        await nursery.start(self._events.run)
         if listeners:
-            token = self.settings.http_api_token
-            app = create_app(
-                self.workflows,
-                token=token,
-                version=__version__,
-                reactors=reactors,
-                events=events,
-                sets=self.workflows,
-            )
-            await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
+            await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 
@@ -194,6 +220,13 @@ class Server:
         listeners = await bind(self.settings.http_api_host, self.settings.http_api_port)
         self.api_port = port_of(listeners)
         return listeners
+
+
+def _certificate_files(settings: Settings) -> CertificateFiles | None:
+    if settings.tls_cert_path is None:
+        return None
+    key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
+    return CertificateFiles(Path(settings.tls_cert_path), settings.tls_cert_password, key)
 
 
 def _connections_that_leave_files() -> int:
