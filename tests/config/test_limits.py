@@ -23,18 +23,16 @@ WORKFLOW = """workflow w{number} {{
 
 
 def calls(text: str) -> int:
-    """Calls of functions that reading takes: what time grows with, the same on every machine and at every load.
-
-    Without garbage collection, of which others may want to hear (Hypothesis does).
-    """
+    """Calls of functions that reading takes: what time grows with, the same on every machine and at every load."""
     counted = 0
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:
         nonlocal counted
         counted += event in ("call", "c_call")
 
+    parse(text, "test")  # for what the standard library remembers
     before = sys.getprofile()
-    gc.disable()
+    gc.disable()  # its callbacks, Hypothesis' for instance, would be counted
     sys.setprofile(count)
     try:
         parse(text, "test")
