@@ -21,6 +21,7 @@ from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.spawning import SystemSpawner
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
+from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
 from mmids_trio.offload import Offload, in_thread
@@ -37,8 +38,8 @@ from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.junctions import Junctions
+from mmids_trio.workflow.line import Surroundings
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.runtime import Surroundings
 from mmids_trio.workflow.status import WorkflowOwner
 
 log = structlog.get_logger()
@@ -90,6 +91,7 @@ class Server:
     """The reactors, from the moment that they run."""
     _http_app: QuartTrio | None = field(default=None, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
+    _events: EventFeed = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.dialer = NetworkDialer(self.network, offload=self.offload)
@@ -121,6 +123,8 @@ class Server:
             more=self.more_steps,
         )
         self.workflows = WorkflowManager(self.steps, surroundings)
+        self.workflows.reactors = self._directory
+        self._events = EventFeed(self.hub, self._stop)
 
     @property
     def api_url(self) -> str | None:
@@ -136,7 +140,14 @@ class Server:
         if self._http_app is None:
             assert self.reactors is not None, "the server does not run yet"
             token = self.settings.http_api_token
-            self._http_app = create_app(self.workflows, token=token, version=__version__, reactors=self.reactors)
+            self._http_app = create_app(
+                self.workflows,
+                token=token,
+                version=__version__,
+                reactors=self.reactors,
+                events=self._events,
+                sets=self.workflows,
+            )
         return self._http_app
 
     @property
@@ -188,6 +199,7 @@ class Server:
         self.reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
         await nursery.start(self.reactors.run)
         self._directory.fill(self.reactors)
+        await nursery.start(self._events.run)
         if listeners:
             await nursery.start(partial(serve, self.api_layer(self.http_app), listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
