@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import click
@@ -22,11 +21,8 @@ from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError, leaves
-from mmids_trio.recording.api import RecordedApi
+from mmids_trio.recording.attachment import attach
 from mmids_trio.recording.masking import FULL, HEADERS, KEEP, MASK
-from mmids_trio.recording.network import RecordedNetwork
-from mmids_trio.recording.reactors import RecordedExecutors
-from mmids_trio.rtmp.transport import Network, SocketNetwork
 from mmids_trio.workflow.change import Change
 
 log = structlog.get_logger()
@@ -167,20 +163,14 @@ def _complain_or_run(config: Path, options: Options | None = None) -> int:
     return status
 
 
-def _server(configuration: Configuration, network: Network | None = None) -> Server:
-    return Server(
-        configuration.settings,
-        configuration.document.reactors,
-        network=network or SocketNetwork(),
-        configuration_file=configuration.file,
-    )
+def _server(configuration: Configuration) -> Server:
+    return Server(configuration.settings, configuration.document.reactors, configuration_file=configuration.file)
 
 
 async def _run_recorded(configuration: Configuration, options: Options) -> None:
     async with recorded(configuration, options, __version__) as recorder:
-        server = _server(configuration, RecordedNetwork(SocketNetwork(), recorder))
-        server.executors = RecordedExecutors(server.executors, recorder)
-        server.api_layer = partial(RecordedApi, recorder=recorder)
+        server = _server(configuration)
+        attach(recorder, server)
         await _run(configuration, server)
 
 

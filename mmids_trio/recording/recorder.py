@@ -41,7 +41,7 @@ class Sink(Protocol):
     """Where a tape goes."""
 
     async def write(self, data: bytes) -> None:
-        """Append. Raises `OSError`; cancelled, it has written all of it or nothing."""
+        """Append all of it, whoever cancels the caller. Raises `OSError` where that takes too long, or fails."""
 
 
 @define(eq=False)
@@ -55,15 +55,20 @@ class Recorder:
     """Whether nothing is recorded any more."""
     written: int = field(default=0, init=False)
     """Bytes of tape so far."""
-    lost: int = field(default=0, init=False)
-    """Records that the disk was too slow for."""
+    _lost_connections: int = field(default=0, init=False)
+    """Those of which something is missing."""
+    _lost_records: int = field(default=0, init=False)
+    """All that is missing and was no read."""
+    _told: int = field(default=0, init=False)
+    """How much of what was lost stands on the tape and in the log."""
     _began: float = field(factory=trio.current_time, init=False)
     _queue: deque[records.Record] = field(factory=deque, init=False)
     _queued: int = field(default=0, init=False)
     _slice: bytearray = field(factory=bytearray, init=False)
     """Encoded and not written yet."""
     _arrival: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
-    _maskers: dict[int, ChunkMasker] = field(factory=dict, init=False)
+    _maskers: dict[int, ChunkMasker | None] = field(factory=dict, init=False)
+    """Of the open connections; of no others a byte is written."""
     _broken: set[int] = field(factory=set, init=False)
     """Connections of which something was lost."""
     _numbers: int = field(default=0, init=False)
@@ -83,24 +88,25 @@ class Recorder:
             return
         if self._queued + len(data) > MAX_QUEUED:
             self._broken.add(connection)
-            self._lose(connection)
+            self._lost_connections += 1
+            self._put(records.Lost(self.now(), connection, 1), 0)
             return
         self._put(records.Received(self.now(), connection, data), len(data))
 
     def note(self, record: records.Record) -> None:
-        """Note anything else."""
+        """Note anything else; there is always room for the end of a connection."""
         if self.is_over:
             return
         size = _size(record)
-        if self._queued + size > 2 * MAX_QUEUED:
-            self._lose(None)
+        if self._queued + size > 2 * MAX_QUEUED and not isinstance(record, records.Closed):
+            self._lost_records += 1
             return
         self._put(record, size)
 
-    def _lose(self, connection: int | None) -> None:
-        self.lost += 1
-        log.warning("recording has a gap: the disk does not keep up", connection=connection)
-        self._put(records.Lost(self.now(), connection, 1), 0)
+    @property
+    def lost(self) -> int:
+        """Connections and other records that the disk was too slow for."""
+        return self._lost_connections + self._lost_records
 
     def _put(self, record: records.Record, size: int) -> None:
         self._queue.append(record)
@@ -113,7 +119,7 @@ class Recorder:
         A disk that fails ends the recording, with a line in the log, and nothing else.
         """
         try:
-            await self._write(FIRST_LINE + encode(self._masked(start)))
+            await self._write(FIRST_LINE + encode(self.masking.of_record(start)))
             task_status.started()
             try:
                 await self._keep_writing()
@@ -144,14 +150,23 @@ class Recorder:
             while self._queue and len(self._slice) < WRITE_BYTES:
                 record = self._queue.popleft()
                 self._queued -= RECORD_BYTES + _size(record)
-                self._slice += encode(self._masked(record))
+                if (masked := self._masked(record)) is not None:
+                    self._slice += encode(masked)
                 await trio.lowlevel.checkpoint()
+            self._tell_of_losses()
             if self.written + len(self._slice) > self.max_bytes:
                 self._slice.clear()
                 await self._close(SIZE_LIMIT)
                 return
             await self._write(bytes(self._slice))
             self._slice.clear()
+
+    def _tell_of_losses(self) -> None:
+        """On the tape only what no record of a connection says."""
+        if self.lost > self._told:
+            log.warning("recording has gaps: the disk does not keep up", lost=self.lost)
+            self._told = self.lost
+            self._slice += encode(records.Lost(self.now(), None, self._lost_records))
 
     async def _write(self, data: bytes) -> None:
         await self.sink.write(data)
@@ -167,19 +182,23 @@ class Recorder:
         self._queue.clear()
         self._maskers.clear()
 
-    def _masked(self, record: records.Record) -> records.Record:
+    def _masked(self, record: records.Record) -> records.Record | None:
         match record:
-            case records.Received(connection=connection, data=data) if connection in self._maskers:
-                return evolve(record, data=self._maskers[connection].mask(data))
+            case records.Received(connection=connection, data=data):
+                if connection not in self._maskers:
+                    return None
+                masker = self._maskers[connection]
+                return record if masker is None else evolve(record, data=masker.mask(data))
             case records.Opened(connection=connection):
-                masker = self.masking.of_connection()
-                if masker is not None:
-                    self._maskers[connection] = masker
+                self._maskers[connection] = self.masking.of_connection()
                 return record
             case records.Closed(connection=connection):
-                self._maskers.pop(connection, None)
                 self._broken.discard(connection)
-                return record
+                known = connection in self._maskers
+                self._maskers.pop(connection, None)
+                return record if known else None
+            case records.Lost(connection=connection):
+                return record if connection in self._maskers else None
             case _:
                 return self.masking.of_record(record)
 

@@ -21,7 +21,7 @@ class Start:
     program: str
     """Version of the program that recorded."""
     media: str
-    """`full` or `headers`, see `recorder.Choices`."""
+    """`full` or `headers`, see `masking.Masking`."""
     secrets: str
     """`keep` or `mask`."""
     configuration: bytes = field(repr=False)
@@ -58,7 +58,8 @@ class Closed:
 
 @frozen
 class Lost:
-    """The disk did not keep up: what follows of a connection is missing, or (`None`) `records` of other kinds are."""
+    """The disk did not keep up: what follows of a connection is missing; or (`None`) by now, in all, so many `records`
+    of other kinds are."""
 
     time: int
     connection: int | None

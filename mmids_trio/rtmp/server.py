@@ -1,6 +1,7 @@
 """The RTMP server: ports that are open while anybody has registered something on them, and their connections."""
 
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 
@@ -11,10 +12,11 @@ from attrs import define, field, frozen
 from mmids_trio.errors import StepError
 from mmids_trio.rtmp.certificates import Certificates
 from mmids_trio.rtmp.crowd import Crowd
+from mmids_trio.rtmp.doorman import Doorman, TlsDoorman
 from mmids_trio.rtmp.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
 from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.rtmp.session import Session, name_of
-from mmids_trio.rtmp.tls import HandshakeFailed, accept_tls
+from mmids_trio.rtmp.tls import HandshakeFailed
 from mmids_trio.rtmp.transport import Listener, Network, Transport
 
 log = structlog.get_logger()
@@ -63,6 +65,7 @@ class RtmpServer:
 
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
     together; more are closed at once, so that there are files left for everything else.  `certificates`: for RTMPS.
+    `doorman` and `entropy` (so many random bytes) may be replaced before anything is served.
     """
 
     def __init__(
@@ -79,6 +82,8 @@ class RtmpServer:
         self._publisher_timeout = publisher_timeout
         self._crowd = Crowd(max_connections)
         self._certificates = certificates or Certificates()
+        self.doorman: Doorman = TlsDoorman(self._certificates)
+        self.entropy: Callable[[int], bytes] = os.urandom
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
@@ -125,7 +130,7 @@ class RtmpServer:
         claim = self._registrations.reserve(registration, owner, endpoint, claimant.is_leaving)
         try:
             if registration.tls:
-                await self._certificates.require()
+                await self.doorman.require_tls()
             self._open(registration.port)
             claimant.reserve(_Commitment(self._registrations, claim))
             yield
@@ -177,24 +182,15 @@ class RtmpServer:
         structlog.contextvars.bind_contextvars(connection=name_of(transport))
         try:
             tls = self._registrations.wants_tls(port)
-            if tls:
-                transport = await self._encrypted(transport)
-            await Session(transport, port, _Entrance(self._registrations, tls), self._publisher_timeout).run()
+            transport = await self.doorman.admit(transport, port, tls)
+            entrance = _Entrance(self._registrations, tls)
+            await Session(transport, port, entrance, self._publisher_timeout, self.entropy).run()
         except* HandshakeFailed as group:
             log.info("connection closes", reason=str(group.exceptions[0]))
         except* Exception:
             log.exception("connection crashed")
         finally:
             self._crowd.leave()
-
-    async def _encrypted(self, transport: Transport) -> Transport:
-        """The connection behind its TLS handshake. Raises `HandshakeFailed`."""
-        try:
-            context = await self._certificates.context()
-        except BaseException:
-            transport.close()
-            raise
-        return await accept_tls(transport, context)
 
     async def _close_if_unused(self, number: int) -> None:
         port = self._ports.get(number)

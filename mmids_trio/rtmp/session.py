@@ -5,6 +5,7 @@ that answers, approvals and media of different tasks never meet in the middle of
 """
 
 import os
+from collections.abc import Callable
 
 import structlog
 import trio
@@ -50,13 +51,14 @@ def name_of(transport: Transport) -> str:
 class Session:
     """One connection, from its acceptance to its end; `run` owns the transport.
 
-    `publisher_timeout`: seconds of silence after which a publisher is disconnected.
+    `publisher_timeout`: seconds of silence after which a publisher is disconnected.  `entropy`: so many random bytes.
     """
 
     transport: Transport
     port: int
     directory: Directory
     publisher_timeout: float
+    entropy: Callable[[int], bytes] = os.urandom
     _connection: ServerConnection = field(init=False)
     _output: Watcher = field(init=False)
     _activities: Activities = field(init=False)
@@ -70,7 +72,7 @@ class Session:
     _lingers: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._connection = ServerConnection(os.urandom, self._refusal_of_connect)
+        self._connection = ServerConnection(self.entropy, self._refusal_of_connect)
         self._output = Watcher(self.transport)
         self._activities = Activities(
             client=self,

@@ -97,10 +97,13 @@ class Harness:
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
             raise ConfigurationError(problems)
         self._log = EventLog(self.server.hub)
-        self._http = HttpClient(lambda: cast(ASGIFramework, self.server.http_app), lambda: self._nursery)
+        self._http = HttpClient(self._api, lambda: self._nursery)
         if token := document.settings.http_api_token:
             self._http.headers["authorization"] = f"Bearer {token}"
         self._definitions = [self.server.workflows.validate(workflow) for workflow in document.workflows]
+
+    def _api(self) -> ASGIFramework:
+        return self.server.api_layer(cast(ASGIFramework, self.server.http_app))
 
     def _settings(self, given: Settings) -> Settings:
         """With some program in place of an ffmpeg that is not named: this one is here everywhere, and not started."""

@@ -1,15 +1,16 @@
-"""A network that tells a recorder what arrives on the connections of another one.
+"""Connections that tell a recorder what arrives on them.
 
 Apart from sockets and sessions, neither of which knows that somebody listens in.  Only reading passes through here;
 sending, which is the hot path of watchers, goes to the other transport directly.
 """
 
 import trio
-from attrs import define
+from attrs import frozen
 
 from mmids_trio.recording import records
 from mmids_trio.recording.recorder import Recorder
-from mmids_trio.rtmp.transport import Listener, Network, Transport
+from mmids_trio.rtmp.doorman import Doorman
+from mmids_trio.rtmp.transport import Transport
 
 
 class RecordedTransport:
@@ -72,46 +73,23 @@ class RecordedTransport:
             self._recorder.note(records.Closed(self._recorder.now(), self._connection, how))
 
 
-@define(eq=False)
-class _RecordedListener:
-    """A `Listener` whose connections are noted; `number` is the port that was asked for."""
+@frozen
+class RecordedDoorman:
+    """A `Doorman` that notes whom another one has let in, so what is noted was decrypted before."""
 
-    _listener: Listener
-    _recorder: Recorder
-    _number: int
+    doorman: Doorman
+    recorder: Recorder
 
-    @property
-    def port(self) -> int:
-        """See `Listener`."""
-        return self._listener.port
+    async def require_tls(self) -> None:
+        """See `Doorman`."""
+        await self.doorman.require_tls()
 
-    async def accept(self) -> Transport:
-        """See `Listener`."""
-        transport = await self._listener.accept()
-        recorder = self._recorder
+    async def admit(self, transport: Transport, port: int, tls: bool) -> Transport:
+        """See `Doorman`."""
+        admitted = await self.doorman.admit(transport, port, tls)
+        recorder = self.recorder
         if recorder.is_over:
-            return transport
+            return admitted
         connection = recorder.number()
-        opened = records.Opened(recorder.now(), connection, self._number, transport.peer_host, transport.peer_port)
-        recorder.note(opened)
-        return RecordedTransport(transport, recorder, connection)
-
-    def close(self) -> None:
-        """See `Listener`."""
-        self._listener.close()
-
-
-@define(eq=False)
-class RecordedNetwork:
-    """A `Network` whose connections are noted."""
-
-    _network: Network
-    _recorder: Recorder
-
-    def listen(self, host: str | None, port: int) -> Listener:
-        """See `Network`."""
-        return _RecordedListener(self._network.listen(host, port), self._recorder, port)
-
-    async def dial(self, host: str, port: int) -> Transport:
-        """See `Network`. What the server itself asks for is not noted."""
-        return await self._network.dial(host, port)
+        recorder.note(records.Opened(recorder.now(), connection, port, admitted.peer_host, admitted.peer_port))
+        return RecordedTransport(admitted, recorder, connection)
