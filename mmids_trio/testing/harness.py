@@ -166,7 +166,10 @@ class Harness:
     async def open(self, **how: Unpack[Dialling]) -> MemoryTransport:
         """A bare connection. Raises `ConnectionRefusedError` where the port is closed."""
         transport = await self.network.connect(
-            how.get("port", RTMP_PORT), peer_host=how.get("peer_host", "127.0.0.1"), link=how.get("link")
+            how.get("port", RTMP_PORT),
+            peer_host=how.get("peer_host", "127.0.0.1"),
+            peer_port=how.get("peer_port"),
+            link=how.get("link"),
         )
         self.transports.append(transport)
         if len(self.transports) % PRUNE_EVERY == 0:
