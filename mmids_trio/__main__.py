@@ -16,6 +16,7 @@ from mmids_trio.app import Server
 from mmids_trio.cli.configuration_file import Configuration, load
 from mmids_trio.cli.reactor_test_server import DEFAULT_DIRECTORY, DEFAULT_PORT, run_until_signal
 from mmids_trio.cli.recording import DEFAULT_MAX_MIB, Options, recorded
+from mmids_trio.cli.replaying import load_tape, write_log
 from mmids_trio.cli.welcome import addresses, welcome
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
@@ -134,6 +135,28 @@ def reactor_test_server(port: int, directory: Path) -> None:
 def record(config: Path, out: Path, media: str, secrets: str, max_size: int) -> None:
     """Run the server like without a command, and record on a tape what comes into it."""
     sys.exit(_complain_or_run(config, Options(out, media, secrets, max_size)))
+
+
+@main.command()
+@click.argument("tape", type=click.Path(path_type=Path))
+@click.option("--log", "log_file", type=click.Path(path_type=Path), help="Where the lines go, instead of stdout.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order of tasks and random numbers.")
+def replay(tape: Path, log_file: Path | None, seed: int) -> None:
+    """Replay a recorded TAPE in memory, on a virtual clock, and print what happened: twice the same, byte for byte."""
+    from mmids_trio.testing.replay import run_replay  # noqa: PLC0415 - a server has no use for the test kit
+
+    try:
+        level = logs.level_from({"mmids_log": "error", **os.environ})
+        with logs.configure(level=level, directory=None, console=sys.stderr):
+            replayed = run_replay(load_tape(tape), seed=seed)
+        if log_file is None:
+            click.echo(replayed.text, nl=False)
+        else:
+            write_log(log_file, replayed.text)
+    except* MmidsError as group:
+        for error in leaves(group):
+            click.echo(f"error: {error}", err=True)
+        sys.exit(1)
 
 
 def _kinds(document: Document) -> Server:

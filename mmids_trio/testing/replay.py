@@ -10,7 +10,7 @@ from random import Random
 
 import trio
 from attrs import define, field, frozen
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.app import ORDER_SECONDS
 from mmids_trio.config.parser import Document, parse
@@ -83,6 +83,7 @@ class _Replay:
         server.rtmp.doorman = PlainDoorman()
         server.rtmp.entropy = Random(self._seed).randbytes
         server.executors = TapedExecutors(server.executors, TapedAnswers.on(self._tape.records), self._say)
+        server.ffmpeg.make_directory = lambda _path: None
         self._harness.http.headers.clear()  # a request has those that were recorded
         self._definitions = [server.workflows.validate(workflow) for workflow in self._document.workflows]
 
@@ -117,6 +118,7 @@ class _Replay:
         answers = {record.request: record.status for record in self._tape.records if isinstance(record, Responded)}
         reads = _by_connection(self._tape.records)
         clients.start_soon(self._start_workflows)
+        await wait_all_tasks_blocked()  # who came in the first moment came when the ports were open
         for record in self._tape.records:
             await scene.wait_for(record)
             match record:
