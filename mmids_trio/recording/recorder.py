@@ -118,17 +118,17 @@ class Recorder:
 
         A disk that fails ends the recording, with a line in the log, and nothing else.
         """
+        task_status.started()
         try:
             await self._write(FIRST_LINE + encode(self.masking.of_record(start)))
-            task_status.started()
             try:
                 await self._keep_writing()
-            finally:
+            except trio.Cancelled:
                 with trio.CancelScope(deadline=trio.current_time() + FINISH_SECONDS, shield=True):
                     await self._finish()
+                raise
         except OSError as error:
             log.error("recording ends: the tape cannot be written", reason=error.strerror or str(error))
-            task_status.started()
         finally:
             self._end()
 
