@@ -128,6 +128,7 @@ class _Replay:
                     clients.start_soon(play_request, scene, record, answers.get(record.request))
                 case Lost(connection=None, records=count):
                     self._say(f"gap: {count} records were lost by now")
+        await wait_all_tasks_blocked()
         self._say(f"the tape ends{f' early: {self._tape.damage}' if self._tape.damage else ''}")
         clients.cancel_scope.cancel()
 

@@ -18,6 +18,7 @@ SESSIONS = sorted((Path(__file__).parents[1] / "rtmp" / "protocol" / "sessions")
 NAMES = Pseudonyms(b"of a test")
 KEY, TOKEN = "Camera-7/main", "s3cr3tT0ken"
 HANDSHAKE = 1 + 2 * 1536
+LONGEST_HEADER = 3 + 11 + 4
 
 
 def masker(*, blanks_media: bool = True) -> ChunkMasker:
@@ -90,8 +91,8 @@ def test_byte_by_byte_makes_no_difference() -> None:
 def shape(event: Event) -> object:
     """Of an event what masking must not change."""
     match event:
-        case MediaReceived(message=message):
-            return message.type_id, message.timestamp, len(message.payload), message.payload[:5]
+        case MediaReceived(messages=messages):
+            return [(item.type_id, item.timestamp, len(item.payload), item.payload[:5]) for item in messages]
         case MetadataReceived():
             return MetadataReceived
         case _:
@@ -169,7 +170,8 @@ def test_garbage_behind_the_handshake_keeps_its_length(garbage: bytes, size: int
     masks = masker()
     masked = b"".join(masks.mask(sent[place : place + size]) for place in range(0, len(sent), size))
     assert len(masked) == len(sent)
-    assert masked == masker().mask(sent)
+    # The beginning of a header goes out before the rest shows that it is none.
+    assert sum(one != other for one, other in zip(masked, masker().mask(sent), strict=True)) <= LONGEST_HEADER
 
 
 def test_what_breaks_the_protocol_is_blanked_to_the_end() -> None:

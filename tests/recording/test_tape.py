@@ -49,7 +49,8 @@ def test_what_is_written_is_read_again(items: list[Record]) -> None:
 
 @given(some_records, st.integers(1, 50))
 def test_pieces_of_any_size_give_the_same_records(items: list[Record], size: int) -> None:
-    data, reader, found = written(items), TapeReader(), []
+    data, reader = written(items), TapeReader()
+    found: list[Record] = []
     for place in range(0, len(data), size):
         found += reader.receive(data[place : place + size])
     reader.finish()
