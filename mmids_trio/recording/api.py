@@ -54,6 +54,8 @@ class _Exchange:
     _body: bytearray = field(factory=bytearray, init=False)
     _is_asked: bool = field(default=False, init=False)
     _is_answered: bool = field(default=False, init=False)
+    _is_over: bool = field(default=False, init=False)
+    """Whether the answer is whole, or the client gone."""
 
     def __attrs_post_init__(self) -> None:
         self._number = self._recorder.number()
@@ -65,12 +67,18 @@ class _Exchange:
             self._body += message["body"][: MAX_BODY - len(self._body)]
             if not message["more_body"]:
                 self._note_request()
+        elif message["type"] == "http.disconnect" and not self._is_over:
+            self._is_over = True
+            self._note_request()
+            self._recorder.note(records.HungUp(self._recorder.now(), self._number))
         return message
 
     async def send(self, message: ASGISendEvent) -> None:
         """See ASGI."""
         if message["type"] == "http.response.start":
             self.note_response(message["status"])
+        elif message["type"] == "http.response.body":
+            self._is_over |= not message["more_body"]
         await self._send(message)
 
     def note_response(self, status: int | None) -> None:

@@ -81,11 +81,19 @@ class Requested:
 
 @frozen
 class Responded:
-    """The beginning of the API's answer; a `status` of `None`: there was none, the client hung up."""
+    """The beginning of the API's answer; a `status` of `None`: there was none."""
 
     time: int
     request: int
     status: int | None
+
+
+@frozen
+class HungUp:
+    """The client of a request went away before it had the whole answer."""
+
+    time: int
+    request: int
 
 
 @frozen
@@ -117,7 +125,7 @@ class End:
     reason: str
 
 
-Record = Start | Opened | Received | Closed | Lost | Requested | Responded | Asked | Told | End
+Record = Start | Opened | Received | Closed | Lost | Requested | Responded | HungUp | Asked | Told | End
 
 KINDS: dict[str, type[Record]] = {
     "start": Start,
@@ -127,6 +135,7 @@ KINDS: dict[str, type[Record]] = {
     "lost": Lost,
     "request": Requested,
     "response": Responded,
+    "hangup": HungUp,
     "ask": Asked,
     "answer": Told,
     "end": End,

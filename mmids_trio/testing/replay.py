@@ -18,7 +18,7 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.config.writer import write_reactor
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.recording.records import Closed, Lost, Opened, Received, Record, Requested, Responded
+from mmids_trio.recording.records import Closed, HungUp, Lost, Opened, Received, Record, Requested, Responded
 from mmids_trio.recording.tape import Tape, read_tape
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.replayed_clients import Scene, play_connection, play_request
@@ -116,6 +116,7 @@ class _Replay:
         """Do what the tape says, each thing in its time."""
         scene = Scene(self._harness, self._began, self._say)
         answers = {record.request: record.status for record in self._tape.records if isinstance(record, Responded)}
+        hang_ups = {record.request: record for record in self._tape.records if isinstance(record, HungUp)}
         reads = _by_connection(self._tape.records)
         clients.start_soon(self._start_workflows)
         await wait_all_tasks_blocked()  # who came in the first moment came when the ports were open
@@ -125,7 +126,8 @@ class _Replay:
                 case Opened():
                     clients.start_soon(play_connection, scene, record, reads.get(record.connection, []))
                 case Requested():
-                    clients.start_soon(play_request, scene, record, answers.get(record.request))
+                    answer, hang_up = answers.get(record.request), hang_ups.get(record.request)
+                    clients.start_soon(play_request, scene, record, answer, hang_up)
                 case Lost(connection=None, records=count):
                     self._say(f"gap: {count} records were lost by now")
         await wait_all_tasks_blocked()

@@ -9,7 +9,18 @@ from collections.abc import Callable, Sequence
 import trio
 from attrs import define
 
-from mmids_trio.recording.records import BY_SERVER, ENDED, RESET, Closed, Lost, Opened, Received, Record, Requested
+from mmids_trio.recording.records import (
+    BY_SERVER,
+    ENDED,
+    RESET,
+    Closed,
+    HungUp,
+    Lost,
+    Opened,
+    Received,
+    Record,
+    Requested,
+)
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.http import HttpFailed, HttpStream
 from mmids_trio.testing.network import MemoryTransport
@@ -33,7 +44,11 @@ class Scene:
 
     async def wait_for(self, record: Record) -> None:
         """Wait until it is time for a record."""
-        await trio.sleep_until(self.began + record.time / MICROSECONDS)
+        await trio.sleep_until(self.time_of(record))
+
+    def time_of(self, record: Record) -> float:
+        """When it is time for it, on trio's clock."""
+        return self.began + record.time / MICROSECONDS
 
 
 async def play_connection(scene: Scene, opened: Opened, records: Sequence[Received | Closed | Lost]) -> None:
@@ -90,9 +105,19 @@ async def _read(scene: Scene, transport: MemoryTransport, name: str, life: trio.
     life.cancel()
 
 
-async def play_request(scene: Scene, requested: Requested, recorded: int | None) -> None:
-    """One request to the API; `recorded` is the status of the answer then."""
-    headers = dict(line.split(": ", 1) for line in requested.headers.splitlines())
+async def play_request(scene: Scene, requested: Requested, recorded: int | None, hung_up: HungUp | None) -> None:
+    """One request to the API; `recorded` is the status of the answer then, and `hung_up` when its client went."""
+    with trio.CancelScope() as patience:
+        if hung_up is not None:
+            patience.deadline = scene.time_of(hung_up)
+        await _ask(scene, requested, recorded)
+    if patience.cancelled_caught:
+        scene.say(f"request {requested.request}: the client hung up")
+
+
+async def _ask(scene: Scene, requested: Requested, recorded: int | None) -> None:
+    lines = (line.partition(": ") for line in requested.headers.splitlines())
+    headers = {name: value for name, _, value in lines}
     if recorded not in _REFUSED_BY_CONDITION:  # it held, and a tag of masked definitions would be another one
         headers = {name: value for name, value in headers.items() if name not in _CONDITIONS}
     name = f"request {requested.request} {requested.method} {requested.target}"

@@ -244,6 +244,17 @@ async def test_a_connection_of_which_something_was_lost_is_reset(autojump_clock:
     assert "2.000000 the tape ends early: cut off" in lines
 
 
+async def test_who_listened_to_events_until_it_hung_up_does_so_again(autojump_clock: MockClock) -> None:
+    h = Harness(LIVE)
+    async with recording(h) as tape:
+        await trio.sleep(1)
+        with trio.move_on_after(40):
+            await h.http.get("/events")
+        await trio.sleep(5)
+    lines = (await replay(tape.read())).lines
+    assert lines.index("1.000000 request 1 GET /events: 200") < lines.index("41.000000 request 1: the client hung up")
+
+
 async def test_a_request_that_is_answered_differently_says_so(autojump_clock: MockClock) -> None:
     asked = records.Requested(1, 1, "PUT", "/workflows", "host: localhost", b"workflow {")
     tape = Tape(start_record(), [asked, records.Responded(2, 1, 200), records.End(9, "x")])
