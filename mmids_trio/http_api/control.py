@@ -42,6 +42,9 @@ class Workflows(Protocol):
     def status(self, name: str) -> WorkflowStatus | None:
         """How the workflow is, `None` if there is none of that name."""
 
+    def definition(self, name: str) -> WorkflowDefinition | None:
+        """What is wanted of the workflow (that of a pending change, if there is one); `None` if there is none."""
+
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings. Raises `ConfigurationError` for what no step accepts."""
 

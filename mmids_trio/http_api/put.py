@@ -10,6 +10,8 @@ from difflib import get_close_matches
 
 from attrs import frozen
 
+from mmids_trio.http_api.refusals import BadRequest
+
 MAX_WAIT_SECONDS = 300
 """Longest `wait`: proxies and clients rarely hold a request longer than five minutes."""
 
@@ -19,10 +21,6 @@ WORKFLOW_CONTENT_TYPES = ("application/vnd.mmids.workflow", "text/plain", "appli
 OPTION_NAMES = ("wait", "on_error", "dry_run")
 
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{0,9})?|\.[0-9]{1,9}", re.ASCII)
-
-
-class BadRequest(Exception):
-    """The request cannot be served as it is; `str()` is the answer's message (400)."""
 
 
 @frozen
