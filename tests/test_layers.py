@@ -43,6 +43,7 @@ PLACES: Mapping[str, str] = {
     "workflow.plan": "B",
     "workflow.replay": "B",
     "workflow.rewiring": "B",
+    "workflow.sets": "B",
     "workflow.status": "B",
     "reactors.simple_http": "C",
     "rtmp": "C",

@@ -14,6 +14,7 @@ from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
+from mmids_trio.workflow.status import Clients
 
 
 @define(eq=False)
@@ -28,6 +29,10 @@ class Publishers:
     reactor: Reactor | None = None
     _live: set[str] = field(factory=set, init=False)
     _count: int = field(default=0, init=False)
+
+    def count(self) -> Clients:
+        """How many there are."""
+        return Clients(publishers=len(self._live))
 
     async def publish(self, key: str, client: Client) -> Publication:
         """Start the stream of a publisher of `key`; refuses a second one while the first is live."""
@@ -88,6 +93,7 @@ class RtmpReceive:
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
         publishers = Publishers(f"{self.context.workflow}/{self.context.step_id}", outbox, self.reactor)
+        self.context.show_clients(publishers.count)
         async with self.server.serve(self.registration, self.context, publishers):
             task_status.started()
             await trio.sleep_forever()

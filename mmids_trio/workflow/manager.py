@@ -1,16 +1,27 @@
 """All workflows of a server by name: the one place that starts and stops them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import structlog
 import trio
+from attrs import evolve
 
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.workflow.change import Change, Stopping
 from mmids_trio.workflow.plan import make_plan, view
 from mmids_trio.workflow.runtime import StepFactories, Surroundings, Workflow
-from mmids_trio.workflow.status import PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.sets import (
+    SetConflict,
+    SetPlan,
+    StepCut,
+    WorkflowSet,
+    cuts,
+    name_conflicts,
+    prunable,
+)
+from mmids_trio.workflow.status import OutcomeKind, PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.transaction import SetChange
 
 log = structlog.get_logger()
 
@@ -82,6 +93,64 @@ class WorkflowManager:
             raise Stopping("the server is being stopped")
         workflow = self._workflows.get(definition.name) or self._create(definition.name, owner)
         return workflow.submit(definition, rollback=rollback)
+
+    # Many at once.
+
+    def definition(self, name: str) -> WorkflowDefinition | None:
+        """What was accepted last for the workflow of that name, carried out or not; `None` where there is none."""
+        workflow = self._workflows.get(name)
+        return None if workflow is None else workflow.wanted
+
+    def prunable(self, kept: Collection[str]) -> tuple[str, ...]:
+        """The workflows that a whole configuration without them would delete: not `kept`, and of no reactor."""
+        return prunable(kept, self._owners())
+
+    def validate_all(self, wanted: WorkflowSet) -> WorkflowSet:
+        """The set in canonical spellings, checked against the reactors that it brings.
+
+        Raises `ConfigurationError` with every problem.
+        """
+        return evolve(wanted, definitions=tuple(self.validate(definition) for definition in wanted.definitions))
+
+    def plan_all(self, wanted: WorkflowSet) -> SetPlan:
+        """What `apply_all` would do; pure. Raises `SetConflict`, or `ConfigurationError` for a reactor."""
+        self._refuse_conflicts(wanted)
+        plans = tuple(self.plan(definition) for definition in wanted.definitions)
+        deleted = tuple(dict.fromkeys(name for name in wanted.delete if name in self._workflows))
+        return SetPlan(plans, deleted, tuple(self._cuts(plans, deleted)))
+
+    def apply_all(self, wanted: WorkflowSet, *, owner: WorkflowOwner = BY_API) -> SetChange:
+        """Put a validated set in place: all of it, or nothing.
+
+        Returns at once, and the change goes on whoever waits for it.  `owner` counts for workflows that are new.
+        Raises `SetConflict` (or `ConfigurationError` for a reactor) before anything is touched, and `Stopping`.
+        """
+        if self._is_stopping:
+            raise Stopping("the server is being stopped")
+        change = SetChange(self.plan_all(wanted))
+        self._nursery.start_soon(self._carry_out, wanted, owner, change)
+        return change
+
+    async def _carry_out(self, wanted: WorkflowSet, owner: WorkflowOwner, change: SetChange) -> None:
+        for name in change.plan.deleted:
+            await self.stop(name)
+        for definition in wanted.definitions:
+            outcome = await self.apply(definition, rollback=True, owner=owner).wait()
+            if outcome.kind is not OutcomeKind.APPLIED:
+                change.finish(outcome.kind, outcome.message)
+        change.finish(OutcomeKind.APPLIED, "running" if change.plan.changed else "nothing to change")
+
+    def _owners(self) -> dict[str, WorkflowOwner]:
+        return {name: workflow.owner for name, workflow in self._workflows.items()}
+
+    def _refuse_conflicts(self, wanted: WorkflowSet) -> None:
+        if problems := list(name_conflicts(wanted, self._owners())):
+            raise SetConflict(problems)
+
+    def _cuts(self, plans: Iterable[PlanView], deleted: Iterable[str]) -> Iterator[StepCut]:
+        for name, plan in [*((plan.workflow, plan) for plan in plans), *((name, None) for name in deleted)]:
+            if (status := self.status(name)) is not None:
+                yield from cuts(status, plan, name)
 
     def _create(self, name: str, owner: WorkflowOwner) -> Workflow:
         workflow = self._workflows[name] = Workflow(

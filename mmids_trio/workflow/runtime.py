@@ -122,6 +122,12 @@ class Workflow:
         self._stir.unpark_all()
         return change
 
+    @property
+    def wanted(self) -> WorkflowDefinition | None:
+        """The definition that was accepted last, carried out or not."""
+        change = self._next or self._current
+        return self._definition if change is None else change.definition
+
     def cancel(self) -> None:
         """Begin the end; `ended` is set when nothing of the workflow is left."""
         self._finish_stopped()
