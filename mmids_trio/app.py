@@ -18,6 +18,7 @@ from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.spawning import SystemSpawner
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
+from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
 from mmids_trio.reactors.catalog import built_in_executors
@@ -145,9 +146,11 @@ class Server:
         reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
         await nursery.start(reactors.run)
         self._directory.fill(reactors)
+        events = EventFeed(self.hub, self._stop)
+        await nursery.start(events.run)
         if listeners:
             token = self.settings.http_api_token
-            app = create_app(self.workflows, token=token, version=__version__, reactors=reactors)
+            app = create_app(self.workflows, token=token, version=__version__, reactors=reactors, events=events)
             await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()

@@ -10,7 +10,10 @@ from quart_trio import QuartTrio
 from mmids_trio.http_api.answers import refuse
 from mmids_trio.http_api.control import Reactors, Workflows
 from mmids_trio.http_api.definition_tags import DefinitionTags
+from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.http_api.event_stream import StreamCutter
 from mmids_trio.http_api.failures import add_failure_handlers
+from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.health import add_health_routes
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.workflows import add_workflow_routes
@@ -19,8 +22,15 @@ from mmids_trio.http_api.safety import refusal
 from mmids_trio.http_api.tracing import Tracing
 
 
-def create_app(workflows: Workflows, *, token: str | None, version: str, reactors: Reactors | None = None) -> QuartTrio:
-    """Build the API over `workflows` (and `reactors`). Without a `token` it answers to loopback names only."""
+def create_app(
+    workflows: Workflows,
+    *,
+    token: str | None,
+    version: str,
+    reactors: Reactors | None = None,
+    events: EventFeed | None = None,
+) -> QuartTrio:
+    """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only."""
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
     app = create_api()
@@ -30,6 +40,9 @@ def create_app(workflows: Workflows, *, token: str | None, version: str, reactor
     add_workflow_routes(routes, workflows, tags)
     if reactors is not None:
         add_reactor_routes(routes, reactors)
+    if events is not None:
+        add_event_routes(routes, events)
+        app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
     _add_guard(app, token, frozenset(operation.path for operation in routes.operations if operation.public))
     add_failure_handlers(app)
     app.asgi_app = Tracing(app.asgi_app)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers

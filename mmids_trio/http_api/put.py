@@ -34,7 +34,7 @@ class PutOptions:
 
 def parse_options(query: Mapping[str, Sequence[str]]) -> PutOptions:
     """Read the query parameters, each with all its values; raises `BadRequest`."""
-    values = {name: _only_value(name, given) for name, given in query.items()}
+    values = only_values(query, OPTION_NAMES)
     options = PutOptions(
         wait=_seconds(values["wait"]) if "wait" in values else None,
         rollback="on_error" in values and _is_rollback(values["on_error"]),
@@ -53,10 +53,15 @@ def check_content_type(value: str | None) -> None:
         raise BadRequest(f"unexpected Content-Type {media_type!r}; expected one of {expected}, or none")
 
 
-def _only_value(name: str, values: Sequence[str]) -> str:
-    if name not in OPTION_NAMES:
-        close = get_close_matches(name, OPTION_NAMES, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(OPTION_NAMES)}"
+def only_values(query: Mapping[str, Sequence[str]], known: Sequence[str]) -> dict[str, str]:
+    """The one value of each query parameter; raises `BadRequest` for unknown ones, and those given twice."""
+    return {name: _only_value(name, given, known) for name, given in query.items()}
+
+
+def _only_value(name: str, values: Sequence[str], known: Sequence[str]) -> str:
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known) or 'none'}"
         raise BadRequest(f"unknown query parameter {name!r}; {hint}")
     if len(values) != 1:
         raise BadRequest(f"query parameter {name!r} was given {len(values)} times; expected once")
