@@ -1,7 +1,8 @@
 """The whole server, put together; what is made here and handed on is all the wiring that there is."""
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio import __version__
+from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import StepError
@@ -25,8 +27,17 @@ from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
+from mmids_trio.reload.reloader import Prepare, Reloader
+from mmids_trio.reload.watch import look_at, watch
 from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.rtmp.transport import Network, SocketNetwork
+from mmids_trio.state.file import StateError, StateFile
+from mmids_trio.state.merge import Merged, merge
+from mmids_trio.state.opening import checked_state
+from mmids_trio.state.record import State
+from mmids_trio.state.recorded import RecordedWorkflows
+from mmids_trio.state.recorder import Recorder
+from mmids_trio.state.store import StateStore
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.workflow.change import Change
@@ -71,6 +82,12 @@ class Server:
     workflows: WorkflowManager = field(init=False)
     configuration_file: str | None = None
     """Where the workflows come from that `run` is given; they belong to it."""
+    load_again: Callable[[], Configuration] | None = None
+    """Reads that file once more, for reloads; raises `MmidsError`. May block. Without it there are none."""
+    recorder: Recorder = field(init=False)
+    reloader: Reloader | None = field(default=None, init=False)
+    """Reloads the configuration while `run` runs."""
+    _store: StateStore | None = field(default=None, init=False)
     api_port: int | None = field(default=None, init=False)
     """The port that the HTTP API is really open on."""
     _stop: trio.Event = field(factory=trio.Event, init=False)
@@ -88,6 +105,15 @@ class Server:
         self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])
         self.steps = built_in_steps(self.rtmp, self.ffmpeg, surroundings.junctions, self._directory, *self.more_steps)
         self.workflows = WorkflowManager(self.steps, surroundings)
+        self.recorder = Recorder(self.workflows)
+        if self.load_again is not None:
+            self.reloader = Reloader(
+                self.settings,
+                partial(trio.to_thread.run_sync, self.load_again, abandon_on_cancel=True),
+                self.workflows,
+                self.recorder,
+                live_settings(self),
+            )
 
     @property
     def api_url(self) -> str | None:
@@ -96,6 +122,11 @@ class Server:
             return None
         host = self.settings.http_api_host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+    @property
+    def current_settings(self) -> Settings:
+        """Those that hold now: reloads may have changed some."""
+        return self.settings if self.reloader is None else self.reloader.settings
 
     @property
     def is_stopping(self) -> bool:
@@ -122,23 +153,63 @@ class Server:
         """Run validated `definitions` until `stop`, or until cancelled.
 
         Ready when the API answers and the workflows have been started; the value is their changes.
-        Raises `http_api.listening.CannotListen` before anything runs.
+        Raises `http_api.listening.CannotListen` before anything runs, and `StateError` or `ConfigurationError` for a
+        state file that cannot be used.
         """
+        with self._open_state() as state:
+            await self._run(definitions, state, task_status)
+
+    async def _run(
+        self, definitions: Sequence[WorkflowDefinition], state: State, task_status: trio.TaskStatus[list[Change]]
+    ) -> None:
         listeners = await self._bind_api()
         try:
             async with trio.open_nursery() as nursery:
+                merged = self._merge(definitions, state)
                 await self._start(nursery, listeners)
-                changes = await self._apply(definitions)
+                changes = await self._apply(merged)
                 log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
                 task_status.started(changes)
                 await self._stop.wait()
                 nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
                 await self.workflows.stop_all()
+                await self._save_the_last()
                 nursery.cancel_scope.cancel()
         finally:
             for listener in listeners:  # they are the API's, which may have been cancelled before it ran
                 listener.socket.close()
         log.info("server stopped")
+
+    @contextmanager
+    def _open_state(self) -> Iterator[State]:
+        """Keep the state file, if there is one, to ourselves; the value is what it holds."""
+        if self.settings.state_path is None:
+            yield State()
+            return
+        file = StateFile(Path(self.settings.state_path))
+        file.lock()
+        try:
+            state = checked_state(file.read(), file.path, self.steps)
+            self._store = StateStore(file)
+            self.recorder.save = self._store.save
+            yield state
+        finally:
+            file.unlock()
+
+    def _merge(self, definitions: Sequence[WorkflowDefinition], state: State) -> Merged:
+        """What runs; a file that cannot be written is noticed here, not with the first change."""
+        merged = merge(definitions, state)
+        self.recorder.begin(definitions, merged)
+        for drop in merged.dropped:
+            log.warning("a change over the API is dropped", workflow=drop.workflow, reason=drop.reason)
+        return merged
+
+    async def _save_the_last(self) -> None:
+        if self._store is not None:
+            try:
+                await self._store.durable()
+            except StateError as error:
+                log.error("the last changes are not saved", reason=str(error))
 
     async def _start(self, nursery: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
         await nursery.start(self.rtmp.run)
@@ -148,20 +219,37 @@ class Server:
         self._directory.fill(reactors)
         events = EventFeed(self.hub, self._stop)
         await nursery.start(events.run)
+        if self._store is not None:
+            await nursery.start(self._store.run)
+        workflows = RecordedWorkflows(self.workflows, self.recorder)
+        await nursery.start(workflows.run)
+        if self.reloader is not None:
+            await nursery.start(self.reloader.run)
+            if self.settings.watch_config and self.configuration_file is not None:
+                look = look_at(Path(self.configuration_file))
+                await nursery.start(watch, look, self.reloader.request)
         if listeners:
-            token = self.settings.http_api_token
-            app = create_app(self.workflows, token=token, version=__version__, reactors=reactors, events=events)
+            app = create_app(
+                workflows,
+                token=lambda: self.current_settings.http_api_token,
+                version=__version__,
+                reactors=reactors,
+                events=events,
+                durability=self._store,
+            )
             await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 
-    async def _apply(self, definitions: Sequence[WorkflowDefinition]) -> list[Change]:
+    async def _apply(self, merged: Merged) -> list[Change]:
         """One after another, so that of two workflows that want the same thing always the first one has it."""
         changes: list[Change] = []
-        for definition in definitions:
+        for definition in merged.workflows:
             if self.is_stopping:
                 break
-            change = self.workflows.apply(definition, owner=WorkflowOwner("config", self.configuration_file))
+            of_file = WorkflowOwner("config", self.configuration_file)
+            owner = WorkflowOwner("api") if definition.name in merged.made_by_api else of_file
+            change = self.workflows.apply(definition, owner=owner)
             changes.append(change)
             with trio.move_on_after(ORDER_SECONDS):
                 await change.wait()
@@ -173,6 +261,29 @@ class Server:
         listeners = await bind(self.settings.http_api_host, self.settings.http_api_port)
         self.api_port = port_of(listeners)
         return listeners
+
+
+def live_settings(server: Server) -> Mapping[str, Prepare]:
+    """How each setting of `LIVE_SETTINGS` changes while `server` runs."""
+
+    async def ffmpeg_path(wanted: Settings) -> Callable[[], None]:
+        places = Places(wanted.ffmpeg_path)
+        found = await server.ffmpeg.look_in(places)
+        return partial(server.ffmpeg.use, places, found)
+
+    async def publisher_timeout(wanted: Settings) -> Callable[[], None]:
+        await trio.lowlevel.checkpoint()
+        return partial(setattr, server.rtmp, "publisher_timeout", wanted.publisher_timeout)
+
+    async def http_api_token(_wanted: Settings) -> Callable[[], None]:
+        await trio.lowlevel.checkpoint()
+        return lambda: None  # each request asks for the current one
+
+    return {
+        "ffmpeg_path": ffmpeg_path,
+        "http_api_token": http_api_token,
+        "publisher_timeout": publisher_timeout,
+    }
 
 
 def _connections_that_leave_files() -> int:

@@ -47,6 +47,8 @@ class RtmpServer:
 
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
     together; more are closed at once, so that there are files left for everything else.
+
+    `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class RtmpServer:
     ) -> None:
         self._network = network
         self._host = host
-        self._publisher_timeout = publisher_timeout
+        self.publisher_timeout = publisher_timeout
         self._crowd = Crowd(max_connections)
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
@@ -153,7 +155,7 @@ class RtmpServer:
         """The wall around a connection: a fault of ours in one must not end the others."""
         structlog.contextvars.bind_contextvars(connection=name_of(transport))
         try:
-            await Session(transport, port, self, self._publisher_timeout).run()
+            await Session(transport, port, self, self.publisher_timeout).run()
         except* Exception:
             log.exception("connection crashed")
         finally:

@@ -1,1 +1,1 @@
-"""What the HTTP API has changed, kept beside the configuration file: its text, its file, and how the two go together."""
+"""Changes over the HTTP API, kept beside the configuration file: text, file, and how both go together."""

@@ -42,7 +42,7 @@ class Recorder:
     """The changes over the API since the configuration file was read; `save` gets every new state."""
 
     _running: Running
-    _save: Callable[[State], None] = unsaved
+    save: Callable[[State], None] = unsaved
     state: State = field(factory=State, init=False)
     _file: Mapping[str, WorkflowDefinition] = field(factory=dict, init=False)
 
@@ -50,6 +50,12 @@ class Recorder:
     def file_names(self) -> frozenset[str]:
         """The workflows of the configuration file as it was read last."""
         return frozenset(self._file)
+
+    def begin(self, file: Sequence[WorkflowDefinition], merged: Merged) -> None:
+        """Go by what `merge` has made of the configuration file and of the state that was kept."""
+        self._file = {definition.name: definition for definition in file}
+        self.state = merged.state
+        self.save(merged.state)
 
     def accept(self, name: str, definition: WorkflowDefinition | None) -> None:
         """Somebody has asked for this over the API (`None`: that it ends)."""
@@ -67,14 +73,16 @@ class Recorder:
     def _become(self, state: State) -> None:
         if state is not self.state:
             self.state = state
-            self._save(state)
+            self.save(state)
 
     def rebase(self, file: Sequence[WorkflowDefinition], merged: Merged) -> Basis:
         """Go by another content of the configuration file, and by what `merge` has made of it and of `state`.
 
         Returns what takes it back.
         """
-        before = Basis(self._file, {entry.name: entry for entry in self.state if entry.name not in merged.state.entries})
+        before = Basis(
+            self._file, {entry.name: entry for entry in self.state if entry.name not in merged.state.entries}
+        )
         self._file = {definition.name: definition for definition in file}
         if merged.state != self.state:
             self._become(merged.state)

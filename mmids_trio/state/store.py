@@ -21,6 +21,11 @@ log = structlog.get_logger()
 RETRY_SECONDS = 5.0
 """After a write that failed: a disk that was full is noticed soon after there is room, without filling the log."""
 
+SAVE_SECONDS = 10.0
+"""How long a change waits for the disk, then its client is told; a healthy disk takes some milliseconds."""
+
+NOT_SAVED = "the change was made but could not be saved, which is tried again; a restart before that would lose it"
+
 RunBlocking = Callable[[Callable[[], None]], Awaitable[None]]
 """Runs what may block, and returns when it has; an exception of it is raised."""
 
@@ -67,15 +72,21 @@ class StateStore:
     async def durable(self) -> None:
         """Wait until all that was given to `save` so far is on the disk.
 
-        Raises `StateError` where it cannot be written now; it is tried again later. Only while `run` runs.
+        Raises `StateError` where it cannot be written within `SAVE_SECONDS`; it is tried again later.
         """
+        with trio.move_on_after(SAVE_SECONDS):
+            await self._durable()
+            return
+        raise StateError(f"{NOT_SAVED}: the disk has not taken it within {SAVE_SECONDS:.0f} s")
+
+    async def _durable(self) -> None:
         await trio.lowlevel.checkpoint()
         target = self._wanted
         self._work.unpark_all()
         while self._saved < target:
             await self._attempted.park()
             if self._saved < target and self._failure is not None and self._failure.version >= target:
-                raise StateError(f"the change is made but cannot be saved: {self._failure.reason}")
+                raise StateError(f"{NOT_SAVED}: {self._failure.reason}")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until cancelled."""

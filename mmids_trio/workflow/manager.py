@@ -62,11 +62,6 @@ class WorkflowManager:
         workflow = self._workflows.get(name)
         return None if workflow is None else workflow.status()
 
-    def definition(self, name: str) -> WorkflowDefinition | None:
-        """What is wanted of one workflow; `None` where there is none."""
-        workflow = self._workflows.get(name)
-        return None if workflow is None else workflow.wanted
-
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """See `Steps.validate`."""
         return self._steps.validate(definition)

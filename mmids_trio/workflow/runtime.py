@@ -91,12 +91,6 @@ class Workflow:
 
     # What others ask of it: synchronous, from any task.
 
-    @property
-    def wanted(self) -> WorkflowDefinition | None:
-        """The definition of the newest change that is still on its way, else that which carries media (or failed)."""
-        change = self._next or self._current
-        return self._definition if change is None else change.definition
-
     def plan(self, definition: WorkflowDefinition) -> PlanView:
         """What `definition` would change, compared with what carries media now."""
         types = {cell.step_id: cell.definition.step_type for cell in self._chain.cells}
