@@ -43,8 +43,8 @@ from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.junctions import Junctions
+from mmids_trio.workflow.line import Surroundings
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.runtime import Surroundings
 from mmids_trio.workflow.status import WorkflowOwner
 
 log = structlog.get_logger()
@@ -105,6 +105,7 @@ class Server:
         self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])
         self.steps = built_in_steps(self.rtmp, self.ffmpeg, surroundings.junctions, self._directory, *self.more_steps)
         self.workflows = WorkflowManager(self.steps, surroundings)
+        self.workflows.reactors = self._directory
         self.recorder = Recorder(self.workflows)
         if self.load_again is not None:
             self.reloader = Reloader(
