@@ -236,6 +236,8 @@ class Server:
                 version=__version__,
                 reactors=reactors,
                 events=events,
+                sets=workflows,
+                reloader=self.reloader,
                 durability=self._store,
             )
             await nursery.start(partial(serve, app, listeners, shutdown=self._stop))

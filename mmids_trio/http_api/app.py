@@ -12,16 +12,19 @@ from quart_trio import QuartTrio
 
 from mmids_trio.errors import MmidsError
 from mmids_trio.http_api.answers import refuse
-from mmids_trio.http_api.control import Durability, Reactors, Workflows
+from mmids_trio.http_api.control import Durability, Reactors, Reloader, Sets, Workflows
 from mmids_trio.http_api.definition_tags import DefinitionTags
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
 from mmids_trio.http_api.failures import add_failure_handlers
+from mmids_trio.http_api.routes.config import add_config_routes, add_reload_route
+from mmids_trio.http_api.routes.document import add_document_route
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.health import add_health_routes
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.workflows import add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
+from mmids_trio.http_api.running_config import RunningConfig
 from mmids_trio.http_api.safety import refusal
 from mmids_trio.http_api.tracing import Tracing
 
@@ -37,6 +40,8 @@ def create_app(
     version: str,
     reactors: Reactors | None = None,
     events: EventFeed | None = None,
+    sets: Sets | None = None,
+    reloader: Reloader | None = None,
     durability: Durability | None = None,
 ) -> QuartTrio:
     """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only.
@@ -52,9 +57,15 @@ def create_app(
     add_workflow_routes(routes, workflows, tags)
     if reactors is not None:
         add_reactor_routes(routes, reactors)
+    if sets is not None:
+        running = RunningConfig(sets, tags, reactors)
+        add_config_routes(routes, sets, running)
+        if reloader is not None:
+            add_reload_route(routes, reloader, running)
     if events is not None:
         add_event_routes(routes, events)
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
+    add_document_route(routes, version)
     if durability is not None:
         _add_durability(app, durability)
     _add_guard(

@@ -7,7 +7,7 @@ never from counters, states or owners.  Tags are kept, so that asking for a thou
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from mmids_trio.config.writer import write_workflow
 from mmids_trio.definitions import WorkflowDefinition
@@ -33,23 +33,42 @@ def canonical_text(definition: WorkflowDefinition) -> str:
         return ascii(canonical)  # made by a program, not read from a text
 
 
+@frozen
+class _Kept:
+    """What was made of a definition."""
+
+    definition: WorkflowDefinition
+    text: str
+    tag: str
+
+
 @define
 class DefinitionTags:
     """The tags of what is wanted of each workflow: what carries media, or the newest change on its way there."""
 
     _workflows: Workflows
-    _kept: dict[str, tuple[WorkflowDefinition, str]] = field(factory=dict, init=False)
+    _kept: dict[str, _Kept] = field(factory=dict, init=False)
 
     def tag(self, name: str) -> str | None:
         """The tag of one workflow, `None` where there is none."""
+        kept = self._keep(name)
+        return None if kept is None else kept.tag
+
+    def text(self, name: str) -> str | None:
+        """The canonical text of one workflow, `None` where there is none."""
+        kept = self._keep(name)
+        return None if kept is None else kept.text
+
+    def _keep(self, name: str) -> _Kept | None:
         definition = self._workflows.definition(name)
         if definition is None:
             self._kept.pop(name, None)
             return None
         kept = self._kept.get(name)
-        if kept is None or kept[0] is not definition:
-            kept = self._kept[name] = (definition, text_tag(canonical_text(definition)))
-        return kept[1]
+        if kept is None or kept.definition is not definition:
+            text = canonical_text(definition)
+            kept = self._kept[name] = _Kept(definition, text, text_tag(text))
+        return kept
 
     def list_tag(self, names: Sequence[str]) -> str:
         """The tag of these workflows, in this order."""

@@ -77,7 +77,7 @@ class EventFeed:
 
     @contextmanager
     def sending(self) -> Iterator[trio.CancelScope]:
-        """The time in which a client has to take what is sent to it: bounded, and cut when the server begins to stop."""
+        """The time in which a client has to take what is sent to it: bounded, and cut when the server stops."""
         with trio.move_on_after(LAST_WORDS_SECONDS if self.is_over else SEND_TIMEOUT_SECONDS) as scope:
             self._sending.add(scope)
             try:

@@ -17,6 +17,7 @@ from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere, NotModif
 from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes
 from mmids_trio.http_api.schemas import ConditionError
 from mmids_trio.workflow.change import Stopping
+from mmids_trio.workflow.sets import SetConflict
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +47,8 @@ def _add_refusals(app: QuartTrio) -> None:
         return refuse(400, str(error))
 
     @app.errorhandler(Conflict)
-    async def conflict(error: Conflict) -> Response:
+    @app.errorhandler(SetConflict)
+    async def conflict(error: Exception) -> Response:
         return refuse(409, str(error))
 
     @app.errorhandler(NotHere)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from mmids_trio.http_api.put import MAX_WAIT_SECONDS
 from mmids_trio.http_api.schemas import ConditionError, Error, Json
 
 JSON = "application/json"
@@ -74,6 +75,15 @@ def error(meaning: str, *headers: str) -> Answer:
 
 
 NAME = Parameter("name", "path", {"type": "string", "minLength": 1}, "Any name, percent-encoded.")
+
+TRUE_OR_FALSE: Mapping[str, Json] = {"type": "string", "enum": ["true", "false"]}
+
+WAIT = Parameter(
+    "wait",
+    "query",
+    {"type": "string", "pattern": r"^([0-9]{1,2}|[12][0-9]{2}|300)(\.0{1,9})?$"},
+    f"Seconds, 0 to {MAX_WAIT_SECONDS}: answer when the update has finished.",
+)
 
 _TAGS = r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*"){0,7})$'
 IF_MATCH = Parameter(

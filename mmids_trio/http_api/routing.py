@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import define, field
-from quart import Response
+from quart import Response, request
 from quart.wrappers.base import BaseRequestWebsocket
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioRequest
@@ -27,6 +27,9 @@ BODY_TIMEOUT_SECONDS = 30
 
 CONFIG_PATH = "/config"
 """What is below it takes the larger bodies."""
+
+REQUEST_FILE = "<request>"
+"""Stands for the file name in messages about a body."""
 
 Handler = Callable[..., Awaitable[Response]]
 
@@ -53,6 +56,17 @@ class Api(QuartTrio):
         if request is None:
             return None
         return self.url_map.bind("localhost", default_method=request.method, path_info=request.path)
+
+
+async def request_body() -> bytes:
+    """The body of the current request as it came, whatever type it claims (never read as a form)."""
+    data: bytes = await request.get_data(cache=True, as_text=False, parse_form_data=False)
+    return data
+
+
+def request_query() -> dict[str, list[str]]:
+    """The query parameters of the current request, each with all its values."""
+    return request.args.to_dict(flat=False)
 
 
 class NameConverter(BaseConverter):

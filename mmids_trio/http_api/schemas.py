@@ -9,16 +9,20 @@ from typing import Any
 
 from attrs import fields, frozen, has
 
-from mmids_trio.workflow.status import StepStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.sets import PlannedReactor, SetPlan, StepCut
+from mmids_trio.workflow.status import NO_CLIENTS, PlanView, StepStatus, WorkflowOwner, WorkflowStatus
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 ABSENT_WHEN_EMPTY = {
-    StepStatus: ("streams",),
+    StepStatus: ("streams", "clients"),
     WorkflowStatus: ("owner",),
     WorkflowOwner: ("name", "stream"),
 }
 """Fields that are there only where there is something to say."""
+
+EMPTY = (None, (), NO_CLIENTS)
+"""Where there is nothing to say."""
 
 
 @frozen
@@ -43,12 +47,46 @@ class ConditionError:
     etag: str | None
 
 
+@frozen
+class ConfigPlan:
+    """What a whole set does: every workflow of it, then what is stopped with it (`cuts`: every step that stops).
+
+    `publishers` and `watchers` are disconnected, as of now. `reactors` is empty where the set leaves them alone.
+    """
+
+    changed: bool
+    publishers: int
+    watchers: int
+    workflows: tuple[PlanView, ...]
+    deleted: tuple[str, ...]
+    cuts: tuple[StepCut, ...]
+    reactors: tuple[PlannedReactor, ...]
+
+    @classmethod
+    def of(cls, plan: SetPlan) -> "ConfigPlan":
+        """The plan, with what follows from it."""
+        return cls(plan.changed, plan.publishers, plan.watchers, plan.workflows, plan.deleted, plan.cuts, plan.reactors)
+
+
+@frozen
+class ReloadReport:
+    """What came of reading the configuration file again.
+
+    Of the settings that differ `applied_settings` count from now on, `needs_restart` only after a restart.
+    """
+
+    plan: ConfigPlan
+    applied_settings: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
 def to_json(value: Any) -> Json:
     """Data of attrs classes, sequences and mappings as JSON, fields in their order."""
     if has(type(value)):
         absent = ABSENT_WHEN_EMPTY.get(type(value), ())
         named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(type(value)))
-        return {name: to_json(item) for name, item in named if name not in absent or item not in (None, ())}
+        return {name: to_json(item) for name, item in named if name not in absent or item not in EMPTY}
     if isinstance(value, Mapping):
         return {str(name): to_json(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

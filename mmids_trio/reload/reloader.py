@@ -8,19 +8,20 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
 
 from mmids_trio.cli.configuration_file import Configuration
-from mmids_trio.config.live_settings import SettingsChange, compare
+from mmids_trio.config.live_settings import compare
 from mmids_trio.config.settings import Settings
+from mmids_trio.config.suggestions import shown
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
-from mmids_trio.reload.result import ReloadResult
+from mmids_trio.reload.accepted import Reload
 from mmids_trio.state.merge import Merged, merge
 from mmids_trio.state.recorder import Recorder
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.sets import SetConflict, WorkflowSet
-from mmids_trio.workflow.status import OutcomeKind, WorkflowOwner
+from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowOwner
 
 log = structlog.get_logger()
 
@@ -33,8 +34,22 @@ Prepare = Callable[[Settings], Awaitable[Callable[[], None]]]
 
 @define(eq=False)
 class _Request:
-    done: trio.Event = field(factory=trio.Event)
-    result: ReloadResult = field(factory=ReloadResult)
+    """Somebody who waits for a reload to be accepted, or refused."""
+
+    _done: trio.Event = field(factory=trio.Event, init=False)
+    _accepted: Reload | None = field(default=None, init=False)
+    _refused: MmidsError | None = field(default=None, init=False)
+
+    def answer(self, accepted: Reload | None, refused: MmidsError | None = None) -> None:
+        self._accepted, self._refused = accepted, refused
+        self._done.set()
+
+    async def wait(self) -> Reload:
+        await self._done.wait()
+        if self._refused is not None:
+            raise self._refused
+        assert self._accepted is not None
+        return self._accepted
 
 
 @define(eq=False)
@@ -57,20 +72,23 @@ class Reloader:
             if not self._requests:
                 await self._arrival.park()
             requests, self._requests = self._requests, []
-            result = await self._reload()
+            accepted, refused = await self._accept()
             for request in requests:
-                request.result = result
-                request.done.set()
+                request.answer(accepted, refused)
+            if accepted is not None:
+                await self._see_through(accepted)
 
     def request(self) -> None:
         """Ask for a reload; the log says how it ends."""
         self._ask()
 
-    async def reload(self) -> ReloadResult:
-        """Ask for a reload and wait for its end. Cancelling the wait does nothing to the reload."""
-        request = self._ask()
-        await request.done.wait()
-        return request.result
+    async def reload(self) -> Reload:
+        """Ask for a reload; returns when what the file says is accepted and on its way.
+
+        Raises `ConfigurationError` (or another `MmidsError`) for a file that cannot be used, and `SetConflict` for one
+        that cannot be put in place; then nothing was changed. Cancelling the wait does nothing to the reload.
+        """
+        return await self._ask().wait()
 
     def _ask(self) -> _Request:
         request = _Request()
@@ -78,48 +96,44 @@ class Reloader:
         self._arrival.unpark_all()
         return request
 
-    async def _reload(self) -> ReloadResult:
+    async def _accept(self) -> tuple[Reload | None, MmidsError | None]:
         try:
-            result = await self._carry_out(await self._load())
-        except SetConflict as error:
-            result = ReloadResult(error.problems)
-        except ConfigurationError as error:
-            result = ReloadResult(tuple(str(problem) for problem in error.problems))
+            return await self._apply(await self._load()), None
         except MmidsError as error:
-            result = ReloadResult((str(error),))
+            _tell_refusal(error)
+            return None, error
         except Exception:
             log.exception("reload crashed")
-            result = ReloadResult(("internal error; the server's log has it",))
-        _tell(result)
-        return result
+            return None, MmidsError("internal error while the file was read; the server's log has it")
 
-    async def _carry_out(self, configuration: Configuration) -> ReloadResult:
+    async def _apply(self, configuration: Configuration) -> Reload:
+        """What the API changes from here on is a difference from the new file."""
         settings = compare(self.settings, configuration.settings)
         put_in_place = [await self._live[name](settings.running) for name in settings.changed]
-        result = await self._apply(configuration)
-        if result.problems:
-            return result
-        for put in put_in_place:
-            put()
-        return self._with_settings(result, settings)
-
-    def _with_settings(self, result: ReloadResult, settings: SettingsChange) -> ReloadResult:
-        self.settings = settings.running
-        return evolve(result, settings_changed=settings.changed, needs_restart=settings.needs_restart)
-
-    async def _apply(self, configuration: Configuration) -> ReloadResult:
-        """What the API changes from here on is a difference from the new file; where it is not put in place, from the
-        old one again."""
         file = configuration.document.workflows
         merged = merge(file, self._recorder.state)
         wanted = WorkflowSet(_to_apply(merged), self._removed(merged), configuration.document.reactors)
         change = self._manager.apply_all(wanted, owner=WorkflowOwner("config", configuration.file))
-        before = self._recorder.rebase(file, merged)
-        outcome = await change.wait()
-        if outcome.kind is not OutcomeKind.APPLIED:
-            self._recorder.restore(before)
-            return ReloadResult((outcome.message,))
-        return ReloadResult(plan=change.plan, dropped=merged.dropped)
+        warnings = [str(warning) for warning in configuration.document.warnings]
+        return Reload(
+            change,
+            settings,
+            (*warnings, *(f"workflow {shown(drop.workflow)} {drop.reason}" for drop in merged.dropped)),
+            put_in_place,
+            self._recorder.rebase(file, merged),
+        )
+
+    async def _see_through(self, reload: Reload) -> None:
+        """To the end: where the change is not put in place, the old file counts again."""
+        outcome = await reload.change.wait()
+        if outcome.kind is OutcomeKind.APPLIED:
+            for put in reload.put_in_place:
+                put()
+            self.settings = reload.settings.running
+        else:
+            self._recorder.restore(reload.before)
+        _tell(reload, outcome)
+        reload.finish(outcome)
 
     def _removed(self, merged: Merged) -> tuple[str, ...]:
         """The workflows of the file of before, changed over the API or not, that are not wanted any more.
@@ -136,13 +150,20 @@ def _to_apply(merged: Merged) -> tuple[WorkflowDefinition, ...]:
     return tuple(workflow for workflow in merged.workflows if workflow.name not in merged.made_by_api)
 
 
-def _tell(result: ReloadResult) -> None:
-    if result.problems:
-        for problem in result.problems:
-            log.error("configuration not reloaded", problem=problem)
+def _tell_refusal(error: MmidsError) -> None:
+    if isinstance(error, ConfigurationError | SetConflict):
+        for problem in error.problems:
+            log.error("configuration not reloaded", problem=str(problem))
+    else:
+        log.error("configuration not reloaded", problem=str(error))
+
+
+def _tell(reload: Reload, outcome: Outcome) -> None:
+    for warning in reload.warnings:
+        log.warning("configuration", problem=warning)
+    if outcome.kind is not OutcomeKind.APPLIED:
+        log.error("configuration not reloaded", problem=outcome.message)
         return
-    for drop in result.dropped:
-        log.warning("a change over the API is dropped", workflow=drop.workflow, reason=drop.reason)
-    if result.needs_restart:
-        log.warning("settings need a restart", settings=list(result.needs_restart))
-    log.info("configuration reloaded", changed=result.changed, settings=list(result.settings_changed))
+    if reload.needs_restart:
+        log.warning("settings need a restart", settings=list(reload.needs_restart))
+    log.info("configuration reloaded", changed=reload.plan.changed, settings=list(reload.applied_settings))

@@ -15,7 +15,7 @@ from mmids_trio.state.recorder import Recorder
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.sets import SetPlan, WorkflowSet
-from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowStatus
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowOwner, WorkflowStatus
 from mmids_trio.workflow.transaction import SetChange
 
 FAILED = (OutcomeKind.FAILED, OutcomeKind.ROLLED_BACK)
@@ -112,6 +112,10 @@ class RecordedWorkflows:
     def definition(self, name: str) -> WorkflowDefinition | None:
         """See `WorkflowManager.definition`."""
         return self._manager.definition(name)
+
+    def owner(self, name: str) -> WorkflowOwner | None:
+        """See `WorkflowManager.owner`."""
+        return self._manager.owner(name)
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """See `WorkflowManager.validate`."""

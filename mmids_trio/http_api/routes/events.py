@@ -11,7 +11,7 @@ from mmids_trio.http_api.event_stream import EVENTS_PATH, EventStream
 from mmids_trio.http_api.operation import EVENT_STREAM, Answer, Operation, Parameter, error
 from mmids_trio.http_api.put import only_values
 from mmids_trio.http_api.refusals import BadRequest
-from mmids_trio.http_api.routing import Routes
+from mmids_trio.http_api.routing import Routes, request_query
 from mmids_trio.http_api.sse import RETRY_MILLISECONDS
 
 _ANY_TYPE = "|".join(EVENT_TYPES)
@@ -43,7 +43,7 @@ def add_event_routes(routes: Routes, feed: EventFeed) -> None:
 
     @routes.add(EVENTS)
     async def stream_events() -> Response:
-        types = _types(only_values(request.args.to_dict(flat=False), ("types",)).get("types"))
+        types = _types(only_values(request_query(), ("types",)).get("types"))
         if feed.is_over or feed.is_full:
             return _turn_away("the server is being stopped" if feed.is_over else f"{MAX_STREAMS} streams are open")
         if request.method == "HEAD":

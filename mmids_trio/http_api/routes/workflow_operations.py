@@ -7,6 +7,8 @@ from mmids_trio.http_api.operation import (
     NAME,
     NOT_KEPT,
     NOT_MODIFIED,
+    TRUE_OR_FALSE,
+    WAIT,
     Body,
     Operation,
     Parameter,
@@ -14,25 +16,17 @@ from mmids_trio.http_api.operation import (
     json_answer,
     text_answer,
 )
-from mmids_trio.http_api.put import MAX_WAIT_SECONDS, WORKFLOW_CONTENT_TYPES
+from mmids_trio.http_api.put import WORKFLOW_CONTENT_TYPES
 from mmids_trio.http_api.schemas import WorkflowName
 from mmids_trio.workflow.status import PlanView, WorkflowStatus
 
-WAIT = Parameter(
-    "wait",
-    "query",
-    {"type": "string", "pattern": r"^([0-9]{1,2}|1[0-9]{2}|2[0-9]{2}|300)(\.0{1,9})?$"},
-    f"Seconds, 0 to {MAX_WAIT_SECONDS}: answer when the update has finished.",
-)
 ON_ERROR = Parameter(
     "on_error",
     "query",
     {"type": "string", "enum": ["rollback"]},
     "What fails leaves what ran before; needs `wait`.",
 )
-DRY_RUN = Parameter(
-    "dry_run", "query", {"type": "string", "enum": ["true", "false"]}, "Answer the plan, change nothing."
-)
+DRY_RUN = Parameter("dry_run", "query", TRUE_OR_FALSE, "Answer the plan, change nothing.")
 
 WORKFLOW_BODY = Body(
     "One workflow node in the configuration language.",

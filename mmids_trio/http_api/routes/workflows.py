@@ -1,6 +1,5 @@
 """`/workflows`: what runs, and how one workflow is started, changed and stopped."""
 
-import trio
 from quart import Response, request
 
 from mmids_trio.config.parser import decode, parse_workflow
@@ -12,15 +11,10 @@ from mmids_trio.http_api.etags import Conditions, check_change, check_reading, p
 from mmids_trio.http_api.put import PutOptions, check_content_type, parse_options
 from mmids_trio.http_api.refusals import NotHere
 from mmids_trio.http_api.routes.workflow_operations import DELETE_WORKFLOW, GET_WORKFLOW, LIST_WORKFLOWS, PUT_WORKFLOW
-from mmids_trio.http_api.routing import Routes
+from mmids_trio.http_api.routing import REQUEST_FILE, Routes, request_body, request_query
 from mmids_trio.http_api.schemas import WorkflowName
+from mmids_trio.http_api.waiting import wait_for
 from mmids_trio.workflow.status import Outcome, OutcomeKind
-
-LEAST_PATIENCE_SECONDS = 0.05
-"""What `wait=0` waits: long enough to see that a change has nothing to wait for."""
-
-REQUEST_FILE = "<request>"
-"""Stands for the file name in messages about a body."""
 
 
 def add_workflow_routes(routes: Routes, workflows: Workflows, tags: DefinitionTags) -> None:
@@ -30,7 +24,7 @@ def add_workflow_routes(routes: Routes, workflows: Workflows, tags: DefinitionTa
     @routes.add(PUT_WORKFLOW)
     async def put_workflow() -> Response:
         check_content_type(request.headers.get("Content-Type"))
-        options = parse_options(request.args.to_dict(flat=False))
+        options = parse_options(request_query())
         conditions = parse_conditions(request.headers)
         body = await request_body()
         definition = workflows.validate(parse_workflow(decode(body, REQUEST_FILE), REQUEST_FILE))
@@ -62,12 +56,6 @@ def _add_reading(routes: Routes, workflows: Workflows, tags: DefinitionTags) -> 
         return json_response(200, status, etag=etag)
 
 
-async def request_body() -> bytes:
-    """The body as it came, whatever type it claims (never read as a form)."""
-    data: bytes = await request.get_data(cache=True, as_text=False, parse_form_data=False)
-    return data
-
-
 async def _put(
     workflows: Workflows,
     tags: DefinitionTags,
@@ -83,13 +71,7 @@ async def _put(
     etag = tags.tag(definition.name)
     if options.wait is None:
         return json_response(200, change.plan, etag=etag)
-    return _outcome(change, await _wait(change, options.wait), options.wait, etag)
-
-
-async def _wait(change: Change, seconds: float) -> Outcome | None:
-    with trio.move_on_after(max(seconds, LEAST_PATIENCE_SECONDS)):
-        return await change.wait()
-    return None
+    return _outcome(change, await wait_for(change, options.wait), options.wait, etag)
 
 
 def _outcome(change: Change, outcome: Outcome | None, waited: float, etag: str | None) -> Response:
