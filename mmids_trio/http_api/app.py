@@ -65,14 +65,12 @@ def create_app(
     if events is not None:
         add_event_routes(routes, events)
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
-    add_document_route(routes, version)
+    current_token = token if callable(token) else lambda: token
+    add_document_route(routes, version, needs_token=current_token() is not None)
     if durability is not None:
         _add_durability(app, durability)
-    _add_guard(
-        app,
-        token if callable(token) else lambda: token,
-        frozenset(operation.path for operation in routes.operations if operation.public),
-    )
+    public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
+    _add_guard(app, current_token, public_paths)
     add_failure_handlers(app)
     app.asgi_app = Tracing(app.asgi_app)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
     return app

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 async def parse_in_turns(body: bytes) -> DefinitionSet:
     """What a body defines; others have their turns meanwhile. Raises `ConfigurationError` and `BadRequest`."""
+    if not body:
+        raise BadRequest("the body is empty; a configuration without anything in it is at least a comment (#)")
     definitions = await _in_turns(parse_set(decode(body, REQUEST_FILE), REQUEST_FILE))
     if len(definitions.workflows) > MAX_WORKFLOWS:
         raise BadRequest(f"{len(definitions.workflows)} workflows; one request may bring {MAX_WORKFLOWS}")

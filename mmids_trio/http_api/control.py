@@ -40,6 +40,7 @@ class Reactors(Protocol):
     def view(self, name: str) -> ReactorView | None:
         """The one of that name, `None` if there is none."""
 
+    @property
     def definitions(self) -> Sequence[ReactorDefinition]:
         """What all of them were made from, in the same order."""
 

@@ -32,16 +32,16 @@ EVERYWHERE: Mapping[int, Answer] = {
 WITH_TOKEN: Mapping[int, Answer] = {401: error("The bearer token is missing or wrong.", "WWW-Authenticate")}
 
 
-def create_document(operations: Sequence[Operation], version: str) -> Json:
+def create_document(operations: Sequence[Operation], version: str, *, needs_token: bool) -> Json:
     """The document of these operations; HEAD goes along with every GET."""
     schemas = Schemas()
     paths: dict[str, Json] = {}
     for operation in operations:
         methods = paths.setdefault(operation.path, {})
         assert isinstance(methods, dict)
-        methods[operation.method.lower()] = _operation(operation, schemas)
+        methods[operation.method.lower()] = _operation(operation, schemas, needs_token)
         if operation.method == "GET":
-            methods["head"] = _operation(operation, schemas, is_head=True)
+            methods["head"] = _operation(operation, schemas, needs_token, is_head=True)
     return {
         "openapi": OPENAPI_VERSION,
         "info": {"title": "mmids_trio", "version": version, "license": {"name": "MIT", "identifier": "MIT"}},
@@ -53,12 +53,13 @@ def create_document(operations: Sequence[Operation], version: str) -> Json:
                 "token": {"type": "http", "scheme": "bearer", "description": "The setting `http_api_token`, if set."}
             },
         },
-        "security": [{"token": []}, {}],
+        "security": [{"token": []}] if needs_token else [],
     }
 
 
-def _operation(operation: Operation, schemas: Schemas, *, is_head: bool = False) -> Json:
-    answers = {**operation.answers, **EVERYWHERE, **({} if operation.public else WITH_TOKEN)}
+def _operation(operation: Operation, schemas: Schemas, needs_token: bool, *, is_head: bool = False) -> Json:
+    has_lock = needs_token and not operation.public
+    answers = {**operation.answers, **EVERYWHERE, **(WITH_TOKEN if has_lock else {})}
     described: dict[str, Json] = {
         "operationId": operation.operation_id + ("Head" if is_head else ""),
         "summary": operation.summary,
@@ -74,7 +75,7 @@ def _operation(operation: Operation, schemas: Schemas, *, is_head: bool = False)
             "required": True,
             "content": {media_type: media for media_type in operation.body.media_types},
         }
-    if operation.public:
+    if needs_token and operation.public:
         described["security"] = []
     return described
 

@@ -78,20 +78,23 @@ NAME = Parameter("name", "path", {"type": "string", "minLength": 1}, "Any name, 
 
 TRUE_OR_FALSE: Mapping[str, Json] = {"type": "string", "enum": ["true", "false"]}
 
+_UP_TO_299 = r"(0{0,4}[0-9]{1,2}|0{0,3}[12][0-9]{2})(\.[0-9]{0,9})?"
+_SECONDS = rf"^({_UP_TO_299}|0{{0,3}}300(\.0{{0,9}})?|\.[0-9]{{1,9}})$"
 WAIT = Parameter(
     "wait",
     "query",
-    {"type": "string", "pattern": r"^([0-9]{1,2}|[12][0-9]{2}|300)(\.0{1,9})?$"},
+    {"type": "string", "pattern": _SECONDS},
     f"Seconds, 0 to {MAX_WAIT_SECONDS}: answer when the update has finished.",
 )
 
-_TAGS = r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*"){0,7})$'
-IF_MATCH = Parameter(
-    "If-Match", "header", {"type": "string", "pattern": _TAGS}, "Go on only if the ETag is one of these (`*`: any)."
-)
-IF_NONE_MATCH = Parameter(
-    "If-None-Match", "header", {"type": "string", "pattern": _TAGS}, "Go on only if the ETag is none of these."
-)
+_TAGS: Mapping[str, Json] = {
+    "anyOf": [
+        {"type": "string", "enum": ["*"]},
+        {"type": "string", "pattern": r'^(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*"){0,7}$'},
+    ]
+}
+IF_MATCH = Parameter("If-Match", "header", _TAGS, "Go on only if the ETag is one of these (`*`: any).")
+IF_NONE_MATCH = Parameter("If-None-Match", "header", _TAGS, "Go on only if the ETag is none of these.")
 CONDITIONS = (IF_MATCH, IF_NONE_MATCH)
 
 LOST_RACE = json_answer("A condition (`If-Match`, `If-None-Match`) does not hold.", ConditionError, "ETag")

@@ -24,7 +24,7 @@ class RunningConfig:
 
     def reactors(self) -> tuple[ReactorDefinition, ...]:
         """The reactors that there are."""
-        return () if self._reactors is None else tuple(self._reactors.definitions())
+        return () if self._reactors is None else tuple(self._reactors.definitions)
 
     def text(self) -> str:
         """The nodes, reactors first, workflows in the order in which they were started."""

@@ -54,10 +54,6 @@ class Reactors:
         """Names of all reactors, in the order of the configuration."""
         return [definition.name for definition in self.definitions]
 
-    def definitions(self) -> Sequence[ReactorDefinition]:
-        """What all of them were made from, in the same order."""
-        return [reactor.definition for reactor in self._reactors.values()]
-
     def hold(self, reactor: str, stream_name: str, on_change: Callable[[], None]) -> Hold:
         """See `Reactor.hold`; raises `KeyError` for a reactor that there is not."""
         return self._reactors[reactor].hold(stream_name, on_change)

@@ -135,7 +135,8 @@ async def test_without_prune_what_is_not_named_stays(client: httpx2.AsyncClient,
     await put(client, live("a"))
     assert (await put(client, live("b"))).json()["deleted"] == []
     assert list(server.workflows.names()) == ["a", "b"]
-    assert (await put(client, "", "?wait=20&prune=true")).json()["deleted"] == ["a", "b"]
+    assert (await put(client, "", "?wait=20&prune=true")).status_code == 400  # nobody means that by sending nothing
+    assert (await put(client, "# nothing\n", "?wait=20&prune=true")).json()["deleted"] == ["a", "b"]
     assert list(server.workflows.names()) == []
 
 

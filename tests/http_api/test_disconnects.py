@@ -23,7 +23,7 @@ AS_IT_IS = CONFIGURATION.partition("}\n")[2]
     [
         (WITHOUT_WATCHERS, (0, 2)),
         (WITHOUT_WATCHERS.replace("=*", "=key"), (1, 2)),
-        ("", (1, 2)),
+        ("# nothing", (1, 2)),
         (AS_IT_IS, (0, 0)),
     ],
     ids=["the watchers' step goes", "both steps go", "the workflow goes", "nothing goes"],

@@ -43,6 +43,7 @@ class TwoReactors:
     def view(self, name: str) -> ReactorView | None:
         return next((view for view in self.views() if view.name == name), None)
 
+    @property
     def definitions(self) -> Sequence[ReactorDefinition]:
         return []
 

@@ -15,6 +15,8 @@ from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.sets import SetConflict, SetPlan
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
 
+PLAN = SetPlan((PlanView("w", created=True, changed=True, steps=()),))
+
 
 class NoSteps:
     """Nothing can be built."""
@@ -31,7 +33,7 @@ class Reloaded:
     """What a file brings."""
 
     outcome: Outcome | None
-    plan: SetPlan = SetPlan((PlanView("w", created=True, changed=True, steps=()),))
+    plan: SetPlan = PLAN
     applied_settings: tuple[str, ...] = ("publisher_timeout",)
     needs_restart: tuple[str, ...] = ("http_api_port",)
     warnings: tuple[str, ...] = ("unknown setting",)

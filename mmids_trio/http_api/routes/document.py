@@ -14,12 +14,12 @@ GET_DOCUMENT = Operation(
 )
 
 
-def add_document_route(routes: Routes, version: str) -> None:
+def add_document_route(routes: Routes, version: str, *, needs_token: bool) -> None:
     """Add the description of all routes, also of those that are added later."""
     made: list[str] = []
 
     @routes.add(GET_DOCUMENT)
     async def get_document() -> Response:
         if not made:
-            made.append(dumps(create_document(routes.operations, version)) + "\n")
+            made.append(dumps(create_document(routes.operations, version, needs_token=needs_token)) + "\n")
         return respond(200, made[0], JSON)
