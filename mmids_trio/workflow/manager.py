@@ -63,8 +63,11 @@ class WorkflowManager:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the workflows until cancelled."""
         async with trio.open_nursery() as self._nursery:
-            task_status.started()
-            await trio.sleep_forever()
+            try:
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._is_stopping = True  # before the nursery closes to newcomers
 
     def names(self) -> Sequence[str]:
         """Names of all workflows, in the order in which they were started."""

@@ -157,6 +157,7 @@ class Life:
     async def live(self, script: "Callable[[Life], Awaitable[None]]") -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.stage.manager.run)
+            await trio.lowlevel.checkpoint_if_cancelled()  # what was started may have ended with that
             await script(self)
             nursery.cancel_scope.cancel()
 
