@@ -4,9 +4,11 @@ from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 import trio
+from attrs import evolve
 
 from mmids_trio.config.parser import DefinitionSet, decode, parse_set
-from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.http_api.control import Sets
 from mmids_trio.http_api.refusals import BadRequest
 from mmids_trio.http_api.routing import REQUEST_FILE
@@ -14,6 +16,9 @@ from mmids_trio.workflow.sets import WorkflowSet
 
 MAX_WORKFLOWS = 10_000
 """Workflows of one set: ten times what one server is made for, and what can be planned without a long pause."""
+
+WORKFLOWS_PER_TURN = 50
+"""Workflows checked at once: a few milliseconds."""
 
 T = TypeVar("T")
 
@@ -36,6 +41,28 @@ async def _in_turns(work: Generator[None, None, T]) -> T:
             result: T = end.value
             return result
         await trio.lowlevel.checkpoint()
+
+
+async def validate_in_turns(
+    definitions: DefinitionSet, sets: Sets, reactors: Sequence[ReactorDefinition], *, prune: bool
+) -> DefinitionSet:
+    """The same in canonical spellings; others have their turns meanwhile.
+
+    Raises `ConfigurationError` with every problem.
+    """
+    wanted = as_set(definitions, sets, reactors, prune=prune)
+    valid: list[WorkflowDefinition] = []
+    problems: list[Problem] = []
+    for start in range(0, len(wanted.definitions), WORKFLOWS_PER_TURN):
+        part = evolve(wanted, definitions=wanted.definitions[start : start + WORKFLOWS_PER_TURN])
+        try:
+            valid += sets.validate_all(part).definitions
+        except ConfigurationError as error:
+            problems += error.problems
+        await trio.lowlevel.checkpoint()
+    if problems:
+        raise ConfigurationError(problems)
+    return DefinitionSet(tuple(valid), definitions.reactors)
 
 
 def as_set(

@@ -74,7 +74,7 @@ def error(meaning: str, *headers: str) -> Answer:
     return json_answer(meaning, Error, *headers)
 
 
-NAME = Parameter("name", "path", {"type": "string", "minLength": 1}, "Any name, percent-encoded.")
+NAME = Parameter("name", "path", {"type": "string", "minLength": 1, "examples": ["show"]}, "Any name, percent-encoded.")
 
 TRUE_OR_FALSE: Mapping[str, Json] = {"type": "string", "enum": ["true", "false"]}
 

@@ -72,7 +72,7 @@ def request_query() -> dict[str, list[str]]:
 class NameConverter(BaseConverter):
     """Any name, also one with slashes in it."""
 
-    regex = ".+"
+    regex = r"[\s\S]+"
     part_isolating = False
 
 

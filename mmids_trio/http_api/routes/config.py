@@ -2,8 +2,9 @@
 
 from quart import Response, request
 
+from mmids_trio.config.parser import DefinitionSet
 from mmids_trio.http_api.answers import json_response, refuse, text_response
-from mmids_trio.http_api.config_set import as_set, parse_in_turns
+from mmids_trio.http_api.config_set import as_set, parse_in_turns, validate_in_turns
 from mmids_trio.http_api.control import Reload, Reloader, SetChange, Sets
 from mmids_trio.http_api.etags import check_change, check_reading, parse_conditions
 from mmids_trio.http_api.put import (
@@ -19,7 +20,7 @@ from mmids_trio.http_api.routing import Routes, request_body, request_query
 from mmids_trio.http_api.running_config import RunningConfig
 from mmids_trio.http_api.schemas import ConfigPlan, ReloadReport
 from mmids_trio.http_api.waiting import wait_for
-from mmids_trio.workflow.sets import SetPlan, WorkflowSet
+from mmids_trio.workflow.sets import SetPlan
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 
 WHAT = "the configuration"
@@ -40,9 +41,10 @@ def add_config_routes(routes: Routes, sets: Sets, running: RunningConfig) -> Non
         check_content_type(request.headers.get("Content-Type"))
         options = parse_plan_options(request_query())
         conditions = parse_conditions(request.headers)
-        wanted = await _wanted(sets, running, prune=options.prune)
+        definitions = await _definitions(sets, running, prune=options.prune)
         etag = running.tag()
         check_change(conditions, etag, WHAT)
+        wanted = as_set(definitions, sets, running.reactors(), prune=options.prune)
         return json_response(200, ConfigPlan.of(sets.plan_all(wanted)), etag=etag)
 
     @routes.add(PUT_CONFIG)
@@ -50,9 +52,10 @@ def add_config_routes(routes: Routes, sets: Sets, running: RunningConfig) -> Non
         check_content_type(request.headers.get("Content-Type"))
         options = parse_config_options(request_query())
         conditions = parse_conditions(request.headers)
-        wanted = await _wanted(sets, running, prune=options.prune)
+        definitions = await _definitions(sets, running, prune=options.prune)
         # From here to the acceptance nobody else has a turn.
         check_change(conditions, running.tag(), WHAT)
+        wanted = as_set(definitions, sets, running.reactors(), prune=options.prune)
         if options.max_disconnects is not None:
             _check_cuts(sets.plan_all(wanted), options.max_disconnects)
         return await _answer(sets.apply_all(wanted), options, running)
@@ -70,9 +73,10 @@ def add_reload_route(routes: Routes, reloader: Reloader, running: RunningConfig)
         return refused or json_response(200, _report(reload), etag=etag)
 
 
-async def _wanted(sets: Sets, running: RunningConfig, *, prune: bool) -> WorkflowSet:
+async def _definitions(sets: Sets, running: RunningConfig, *, prune: bool) -> DefinitionSet:
+    """What the body defines, checked."""
     definitions = await parse_in_turns(await request_body())
-    return sets.validate_all(as_set(definitions, sets, running.reactors(), prune=prune))
+    return await validate_in_turns(definitions, sets, running.reactors(), prune=prune)
 
 
 def _check_cuts(plan: SetPlan, allowed: int) -> None:
