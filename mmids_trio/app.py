@@ -32,8 +32,8 @@ from mmids_trio.reload.watch import look_at, watch
 from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.rtmp.transport import Network, SocketNetwork
 from mmids_trio.state.file import StateError, StateFile
-from mmids_trio.state.merge import Merged, merge
-from mmids_trio.state.opening import checked_state
+from mmids_trio.state.merge import Merged, merge, merge_reactors
+from mmids_trio.state.opening import checked_state, parsed_state
 from mmids_trio.state.record import State
 from mmids_trio.state.recorded import RecordedWorkflows
 from mmids_trio.state.recorder import Recorder
@@ -167,7 +167,7 @@ class Server:
         try:
             async with trio.open_nursery() as nursery:
                 merged = self._merge(definitions, state)
-                await self._start(nursery, listeners)
+                await self._start(nursery, listeners, merged.reactors)
                 changes = await self._apply(merged)
                 log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
                 task_status.started(changes)
@@ -190,7 +190,9 @@ class Server:
         file = StateFile(Path(self.settings.state_path))
         file.lock()
         try:
-            state = checked_state(file.read(), file.path, self.steps)
+            state = parsed_state(file.read(), file.path)
+            with self._directory.as_if([reactor.name for reactor in merge_reactors(self.reactor_definitions, state)]):
+                state = checked_state(state, self.steps)
             self._store = StateStore(file)
             self.recorder.save = self._store.save
             yield state
@@ -199,10 +201,10 @@ class Server:
 
     def _merge(self, definitions: Sequence[WorkflowDefinition], state: State) -> Merged:
         """What runs; a file that cannot be written is noticed here, not with the first change."""
-        merged = merge(definitions, state)
-        self.recorder.begin(definitions, merged)
+        merged = merge(definitions, state, self.reactor_definitions)
+        self.recorder.begin(definitions, merged, self.reactor_definitions)
         for drop in merged.dropped:
-            log.warning("a change over the API is dropped", workflow=drop.workflow, reason=drop.reason)
+            log.warning("a change over the API is dropped", reason=str(drop))
         return merged
 
     async def _save_the_last(self) -> None:
@@ -212,10 +214,15 @@ class Server:
             except StateError as error:
                 log.error("the last changes are not saved", reason=str(error))
 
-    async def _start(self, nursery: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
+    async def _start(
+        self,
+        nursery: trio.Nursery,
+        listeners: list[trio.SocketListener],
+        reactor_definitions: Sequence[ReactorDefinition],
+    ) -> None:
         await nursery.start(self.rtmp.run)
         await nursery.start(self.workflows.run)
-        reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
+        reactors = Reactors(reactor_definitions, self.executors, self.workflows, self.hub.publish)
         await nursery.start(reactors.run)
         self._directory.fill(reactors)
         events = EventFeed(self.hub, self._stop)

@@ -13,7 +13,6 @@ from attrs import define, field
 from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.live_settings import compare
 from mmids_trio.config.settings import Settings
-from mmids_trio.config.suggestions import shown
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reload.accepted import Reload
@@ -110,17 +109,17 @@ class Reloader:
         """What the API changes from here on is a difference from the new file."""
         settings = compare(self.settings, configuration.settings)
         put_in_place = [await self._live[name](settings.running) for name in settings.changed]
-        file = configuration.document.workflows
-        merged = merge(file, self._recorder.state)
-        wanted = WorkflowSet(_to_apply(merged), self._removed(merged), configuration.document.reactors)
+        file, reactors = configuration.document.workflows, configuration.document.reactors
+        merged = merge(file, self._recorder.state, reactors)
+        wanted = WorkflowSet(_to_apply(merged), self._removed(merged), merged.reactors)
         change = self._manager.apply_all(wanted, owner=WorkflowOwner("config", configuration.file))
         warnings = [str(warning) for warning in configuration.document.warnings]
         return Reload(
             change,
             settings,
-            (*warnings, *(f"workflow {shown(drop.workflow)} {drop.reason}" for drop in merged.dropped)),
+            (*warnings, *map(str, merged.dropped)),
             put_in_place,
-            self._recorder.rebase(file, merged),
+            self._recorder.rebase(file, merged, reactors),
         )
 
     async def _see_through(self, reload: Reload) -> None:

@@ -8,16 +8,20 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from mmids_trio.definitions import WorkflowDefinition
-from mmids_trio.state.record import Entry, State, digest
+from mmids_trio.config.suggestions import shown
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.state.record import Entry, State, digest, digest_reactors
 
 
 @frozen
 class Dropped:
-    """A change of the API's that counts no more, and why."""
+    """A change of the API's that counts no more, and why; of the reactors where `workflow` is `None`."""
 
-    workflow: str
+    workflow: str | None
     reason: str
+
+    def __str__(self) -> str:
+        return f"{'the reactors' if self.workflow is None else f'workflow {shown(self.workflow)}'} {self.reason}"
 
 
 @frozen
@@ -31,21 +35,38 @@ class Merged:
     made_by_api: frozenset[str]
     state: State
     dropped: tuple[Dropped, ...]
+    reactors: tuple[ReactorDefinition, ...] = ()
 
 
-def merge(file: Sequence[WorkflowDefinition], state: State) -> Merged:
-    """Apply the rule; the definitions of both are in canonical spellings."""
+def merge(file: Sequence[WorkflowDefinition], state: State, reactors: Sequence[ReactorDefinition] = ()) -> Merged:
+    """Apply the rule to the workflows and `reactors` of a file; all definitions are in canonical spellings."""
+    running = merge_reactors(reactors, state)
+    of_api = state.reactors is not None and digest_reactors(reactors) == state.reactors.base
     digests = {workflow.name: digest(workflow) for workflow in file}
     kept = {entry.name: entry for entry in state if entry.base == digests.get(entry.name)}
     dropped = [_drop(entry, digests.get(entry.name)) for entry in state if entry.name not in kept]
     of_file = [_wanted(workflow, kept.get(workflow.name)) for workflow in file]
-    of_api = [entry.definition for entry in kept.values() if entry.name not in digests]
+    only_api = [entry.definition for entry in kept.values() if entry.name not in digests]
     return Merged(
-        tuple(workflow for workflow in (*of_file, *of_api) if workflow is not None),
+        tuple(workflow for workflow in (*of_file, *only_api) if workflow is not None),
         frozenset(name for name in kept if name not in digests),
-        State(kept),
-        tuple(drop for drop in dropped if drop is not None),
+        State(kept, state.reactors if of_api else None),
+        tuple(drop for drop in (*dropped, _drop_reactors(running, state)) if drop is not None),
+        running,
     )
+
+
+def merge_reactors(file: Sequence[ReactorDefinition], state: State) -> tuple[ReactorDefinition, ...]:
+    """The reactors that run: as a whole either those of the API or those of the file."""
+    if state.reactors is not None and state.reactors.base == digest_reactors(file):
+        return state.reactors.definitions
+    return tuple(file)
+
+
+def _drop_reactors(running: Sequence[ReactorDefinition], state: State) -> Dropped | None:
+    if state.reactors is None or digest_reactors(running) == digest_reactors(state.reactors.definitions):
+        return None
+    return Dropped(None, "were changed over the API, but have changed in the configuration file since, which counts")
 
 
 def _wanted(in_file: WorkflowDefinition, entry: Entry | None) -> WorkflowDefinition | None:

@@ -22,23 +22,24 @@ class Steps(Protocol):
         """The definition in canonical spellings."""
 
 
-def checked_state(data: bytes | None, path: Path, steps: Steps) -> State:
-    """The state in `data` (`None`: there is no file yet), in canonical spellings.
+def parsed_state(data: bytes | None, path: Path) -> State:
+    """The state in `data`; `None`: there is no file yet. Raises `ConfigurationError`."""
+    return State() if data is None else read(data, str(path))
+
+
+def checked_state(state: State, steps: Steps) -> State:
+    """The state in canonical spellings.
 
     Raises `ConfigurationError` with every problem and its place: nothing is lost in silence.
     """
-    state = State() if data is None else read(data, str(path))
     findings = Findings()
     for entry in state:
         if entry.definition is not None:
             steps.check(entry.definition, findings)
     if findings.problems:
         raise ConfigurationError(findings.problems)
-    return State(
-        {
-            entry.name: entry
-            if entry.definition is None
-            else evolve(entry, definition=steps.validate(entry.definition))
-            for entry in state
-        }
-    )
+    entries = {
+        entry.name: entry if entry.definition is None else evolve(entry, definition=steps.validate(entry.definition))
+        for entry in state
+    }
+    return evolve(state, entries=entries)

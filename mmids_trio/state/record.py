@@ -4,14 +4,14 @@ Pure, and apart from the text and the file that hold it, so that the rules of st
 tested without either.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 
 from attrs import evolve, field, frozen
 
 from mmids_trio.config.writer import write_workflow
-from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 
 DIGEST_BYTES = 16
 """Enough that two definitions never share one by chance, short enough for a line that people read."""
@@ -44,11 +44,29 @@ class Entry:
         return "" if self.definition is None else write_workflow(self.definition)
 
 
+def digest_reactors(definitions: Sequence[ReactorDefinition]) -> str:
+    """What all of them together say, whatever the order of their parameters."""
+    reactors = [
+        (reactor.name, reactor.executor, reactor.update_interval, sorted(reactor.parameters.items()))
+        for reactor in definitions
+    ]
+    return blake2b(ascii(reactors).encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+@frozen
+class ReactorsEntry:
+    """What the API made of the reactors, which change as a whole; `base` is the digest of those of the file then."""
+
+    definitions: tuple[ReactorDefinition, ...]
+    base: str
+
+
 @frozen
 class State:
-    """Every entry by name, in the order in which they came."""
+    """Every entry by name, in the order in which they came; `reactors` of `None` are those of the file."""
 
     entries: Mapping[str, Entry] = field(factory=dict)
+    reactors: ReactorsEntry | None = None
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries.values())

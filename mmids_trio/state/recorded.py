@@ -4,7 +4,8 @@ Apart from the manager, which reactors and the configuration file use as well, a
 what is remembered.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -58,6 +59,14 @@ class RecordedSetChange(_Followed):
     """A change of many."""
 
     plan: SetPlan
+    _take_back: Callable[[], None] | None = None
+
+    async def wait(self) -> Outcome:
+        """See `AnyChange.wait`."""
+        outcome = await _Followed.wait(self)
+        if outcome.kind in FAILED and self._take_back is not None:
+            self._take_back()
+        return outcome
 
 
 @define(eq=False)
@@ -83,14 +92,18 @@ class RecordedWorkflows:
         return recorded
 
     def apply_all(self, wanted: WorkflowSet) -> RecordedSetChange:
-        """See `WorkflowManager.apply_all`. Reactors are not remembered: they belong to the configuration file."""
+        """See `WorkflowManager.apply_all`. Reactors are remembered as a whole."""
         change: SetChange = self._manager.apply_all(wanted)
         for name in wanted.delete:
             self._recorder.accept(name, None)
         for definition in wanted.definitions:
             self._recorder.accept(definition.name, definition)
+        take_back = None
+        if wanted.reactors is not None:
+            before = self._recorder.accept_reactors(wanted.reactors)
+            take_back = partial(self._recorder.take_back_reactors, wanted.reactors, before)
         names = [*wanted.delete, *(definition.name for definition in wanted.definitions)]
-        recorded = RecordedSetChange(change, names, self._recorder, change.plan)
+        recorded = RecordedSetChange(change, names, self._recorder, change.plan, take_back)
         self._nursery.start_soon(recorded.wait)
         return recorded
 

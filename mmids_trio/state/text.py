@@ -11,11 +11,12 @@ from hashlib import blake2b
 from attrs import define, field
 
 from mmids_trio.config.encoding import decode
-from mmids_trio.config.parser import parse_workflows
+from mmids_trio.config.parser import DefinitionSet, parse_set
 from mmids_trio.config.suggestions import shown
+from mmids_trio.config.writer import write_reactor
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem
-from mmids_trio.state.record import DIGEST_BYTES, Entry, State
+from mmids_trio.state.record import DIGEST_BYTES, Entry, ReactorsEntry, State
 
 MARK = "# mmids-state"
 """What every line begins with that says something the language does not."""
@@ -36,7 +37,11 @@ _DIGEST = re.compile(rf"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 def write(state: State) -> bytes:
     """The text, in UTF-8."""
     marks = "".join(_mark(entry) for entry in state if entry.base is not None)
-    body = (HEADER + marks + "\n" + "".join(entry.text for entry in state)).encode()
+    reactors = ""
+    if state.reactors is not None:
+        marks += f"{MARK} reactors {state.reactors.base}\n"
+        reactors = "".join(write_reactor(reactor) for reactor in state.reactors.definitions)
+    body = (HEADER + marks + "\n" + reactors + "".join(entry.text for entry in state)).encode()
     return body + f"{MARK} end {_checksum(body)}\n".encode()
 
 
@@ -57,9 +62,22 @@ def read(data: bytes, file: str) -> State:
     marks = _Marks(file)
     marks.read(text)
     marks.check(data)
-    workflows = {workflow.name: workflow for workflow in parse_workflows(text, file)}
+    nodes = _parse(text, file)
+    workflows = {workflow.name: workflow for workflow in nodes.workflows}
     marks.check_names(workflows)
-    return State({entry.name: entry for entry in _entries(marks.bases, marks.deleted, workflows)})
+    entries = {entry.name: entry for entry in _entries(marks.bases, marks.deleted, workflows)}
+    return State(entries, None if marks.reactors is None else ReactorsEntry(nodes.reactors, marks.reactors))
+
+
+def _parse(text: str, file: str) -> DefinitionSet:
+    """All nodes at once: nothing else runs yet."""
+    parsing = parse_set(text, file)
+    while True:
+        try:
+            next(parsing)
+        except StopIteration as end:
+            nodes: DefinitionSet = end.value
+            return nodes
 
 
 def _entries(
@@ -79,6 +97,7 @@ class _Marks:
     bases: dict[str, str] = field(factory=dict)
     deleted: dict[str, str] = field(factory=dict)
     places: dict[str, Place] = field(factory=dict)
+    reactors: str | None = None
     version: str | None = None
     checksum: str | None = None
     last: Place = field(init=False)
@@ -105,10 +124,12 @@ class _Marks:
                 self._take(self.bases, name, base)
             case ["deleted", name, base] if _DIGEST.fullmatch(base):
                 self._take(self.deleted, name, base)
+            case ["reactors", base] if _DIGEST.fullmatch(base):
+                self.reactors = base
             case ["end", checksum]:
                 self.checksum = checksum
             case _:
-                self._complain(f"expected 'version', 'changed', 'deleted' or 'end' behind '{MARK}', with its arguments")
+                self._complain(f"expected version, changed, deleted, reactors or end behind '{MARK}', with arguments")
 
     def _take(self, marks: dict[str, str], name: str, base: str) -> None:
         if name in self.places:

@@ -132,3 +132,24 @@ async def test_a_state_file_that_was_edited_is_refused_with_the_place(nursery: t
     child = await run_program(nursery, tmp_path)
     assert await child.end() == 1
     assert "state.mmids:4:1: the checksum does not fit" in child.err.text
+
+
+async def test_reactors_and_those_who_ask_them_outlive_a_restart_together(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    settings = f"state_path {tmp_path / 'state.mmids'}"
+    asks = "workflow asks {\n    rtmp_receive rtmp_app=a stream_key=* port=0 reactor=lookup\n}\n"
+    wanted = "reactor lookup executor=simple_http {\n    url http://127.0.0.1:9/a\n}\n" + asks
+    texts = []
+    for life in range(2):
+        (tmp_path / str(life)).mkdir()
+        program = await serve(nursery, tmp_path / str(life), settings=settings)
+        if life == 0:
+            answer = await curl(f"{program.api}/config?wait=20", "-X", "PUT", body=wanted.encode())
+            assert answer.status == 200
+        texts.append((await program.get("/config")).text)
+        program.child.send(signal.SIGKILL)
+        await program.child.end()
+    assert texts[0] == texts[1]
+    assert "reactor lookup" in texts[1]
+    assert "workflow asks" in texts[1]

@@ -1,12 +1,14 @@
 """What is remembered of changes over the API: from their acceptance on, and nothing of those that came to nothing."""
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from mmids_trio.definitions import StepDefinition, WorkflowDefinition
+from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition
 from mmids_trio.state.merge import merge
-from mmids_trio.state.record import State, difference
+from mmids_trio.state.record import ReactorsEntry, State, difference, digest_reactors
 from mmids_trio.state.recorder import Recorder
 from mmids_trio.workflow.status import WorkflowOwner
+
+REACTOR = ReactorDefinition("lookup", "simple_http", 60, {"url": "http://127.0.0.1:9/a"})
 
 
 def workflow(name: str, key: str = "a") -> WorkflowDefinition:
@@ -123,3 +125,33 @@ def test_what_was_changed_during_a_reload_that_failed_stays_as_it_was_changed() 
     desk.recorder.restore(basis)
     assert desk.recorder.state.get("live") == difference("live", workflow("live", "d"), workflow("live"))
     assert desk.recorder.state.get("more") == difference("more", workflow("more", "d"), None)
+
+
+def test_reactors_are_remembered_as_a_whole_until_they_are_those_of_the_file_again() -> None:
+    desk = Desk()
+    desk.recorder.accept_reactors([REACTOR])
+    assert desk.saved[-1].reactors == ReactorsEntry((REACTOR,), digest_reactors(()))
+    desk.recorder.accept_reactors([])
+    assert desk.saved[-1] == State()
+
+
+def test_reactors_that_came_to_nothing_are_taken_back() -> None:
+    desk = Desk()
+    before = desk.recorder.accept_reactors([REACTOR])
+    desk.recorder.take_back_reactors([REACTOR], before)
+    assert desk.recorder.state == State()
+
+
+def test_another_file_overrules_reactors_and_a_reload_that_failed_brings_them_back() -> None:
+    desk = Desk()
+    desk.recorder.accept_reactors([REACTOR])
+    before = desk.recorder.state
+    other = [evolve(REACTOR, update_interval=5)]
+    merged = merge([], before, other)
+    assert (merged.reactors, merged.state.reactors) == (tuple(other), None)
+    assert [str(drop) for drop in merged.dropped] == [
+        "the reactors were changed over the API, but have changed in the configuration file since, which counts"
+    ]
+    desk.recorder.restore(desk.recorder.rebase([], merged, other))
+    assert desk.recorder.state == before
+    assert merge([], before, []).reactors == (REACTOR,)

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.config.parser import parse
-from mmids_trio.definitions import StepDefinition, WorkflowDefinition
+from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.state.record import Entry, State, digest
+from mmids_trio.state.record import Entry, ReactorsEntry, State, digest
 from mmids_trio.state.text import read, write
 
 FILE = "state.mmids"
@@ -36,7 +36,7 @@ def states(draw: st.DrawFn) -> State:
 
 @given(states())
 def test_what_is_written_is_read(state: State) -> None:
-    assert read(write(state), FILE).entries == state.entries
+    assert read(write(state), FILE) == state
 
 
 @given(states())
@@ -52,7 +52,8 @@ STATE = State(
             "live", WorkflowDefinition("live", (StepDefinition("rtmp_receive", {"rtmp_app": "a"}),)), "0" * 32
         ),
         "gone": Entry("gone", None, "1" * 32),
-    }
+    },
+    ReactorsEntry((ReactorDefinition("lookup", "simple_http", 60, {"url": "http://127.0.0.1:9/a?b=c"}),), "2" * 32),
 )
 TEXT = write(STATE)
 
@@ -60,7 +61,7 @@ TEXT = write(STATE)
 @pytest.mark.parametrize("length", range(len(TEXT)))
 def test_no_beginning_of_a_text_is_taken_for_a_state(length: int) -> None:
     if TEXT[length:] == b"\n":
-        assert read(TEXT[:length], FILE).entries == STATE.entries
+        assert read(TEXT[:length], FILE) == STATE
         return
     with pytest.raises(ConfigurationError):
         read(TEXT[:length], FILE)
@@ -74,7 +75,7 @@ def test_no_changed_byte_goes_unseen(place: int, difference: int) -> None:
         found = read(bytes(damaged), FILE)
     except ConfigurationError:
         return
-    assert found.entries == STATE.entries
+    assert found == STATE
 
 
 def test_whoever_edits_the_file_says_so_in_its_last_line() -> None:
@@ -98,7 +99,7 @@ def test_whoever_edits_the_file_says_so_in_its_last_line() -> None:
         (b"# mmids-state version 1\n", "the file was cut off"),
         (
             b"# mmids-state version 1\n# mmids-state what\n# mmids-state end edited\n",
-            "state.mmids:2:1: expected 'version'",
+            "state.mmids:2:1: expected version, ",
         ),
         (
             b"# mmids-state version 1\n# mmids-state changed a " + b"0" * 32 + b"\n# mmids-state end edited\n",
@@ -110,7 +111,7 @@ def test_whoever_edits_the_file_says_so_in_its_last_line() -> None:
             + b"\nworkflow a {\n}\n# mmids-state end edited\n",
             "workflow 'a' is deleted here, and defined below",
         ),
-        (b"# mmids-state version 1\nsettings {\n}\n# mmids-state end edited\n", "found a settings node"),
+        (b"# mmids-state version 1\nsettings {\n}\n# mmids-state end edited\n", "settings belong in the server"),
         (b"# mmids-state version 1\n# mmids-state end edited\nworkflow a {\n}\n", "expected nothing behind"),
     ],
 )
