@@ -1,7 +1,7 @@
 """All workflows of a server by name: the one place that starts and stops them."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Protocol
 
@@ -9,8 +9,9 @@ import structlog
 import trio
 from attrs import evolve
 
+from mmids_trio.config.report import Findings
 from mmids_trio.definitions import WorkflowDefinition
-from mmids_trio.errors import ConfigurationError, Problem
+from mmids_trio.errors import ConfigurationError
 from mmids_trio.workflow.change import Change, Stopping
 from mmids_trio.workflow.line import StepFactories, Surroundings
 from mmids_trio.workflow.plan import make_plan, view
@@ -63,11 +64,8 @@ class WorkflowManager:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the workflows until cancelled."""
         async with trio.open_nursery() as self._nursery:
-            try:
-                task_status.started()
-                await trio.sleep_forever()
-            finally:
-                self._is_stopping = True  # before the nursery closes to newcomers
+            task_status.started()
+            await trio.sleep_forever()
 
     def names(self) -> Sequence[str]:
         """Names of all workflows, in the order in which they were started."""
@@ -122,16 +120,16 @@ class WorkflowManager:
         Raises `ConfigurationError` with every problem.
         """
         known = nullcontext() if wanted.reactors is None else self.reactors.as_if([r.name for r in wanted.reactors])
-        problems: list[Problem] = []
+        findings = Findings()
         valid: list[WorkflowDefinition] = []
         with known:
+            with _noting(findings):
+                self._replacement(wanted)
             for definition in wanted.definitions:
-                try:
+                with _noting(findings):
                     valid.append(self.validate(definition))
-                except ConfigurationError as error:
-                    problems += error.problems
-        if problems:
-            raise ConfigurationError(problems)
+        if findings.problems:
+            raise ConfigurationError(findings.problems)
         return evolve(wanted, definitions=tuple(valid))
 
     def plan_all(self, wanted: WorkflowSet) -> SetPlan:
@@ -152,7 +150,11 @@ class WorkflowManager:
     def _reactor_conflicts(self, replacement: Replacement, wanted: WorkflowSet = EMPTY_SET) -> Iterator[str]:
         """Who will still ask reactors that go: workflows that the set leaves alone, and its own."""
         changed = {*wanted.delete, *(definition.name for definition in wanted.definitions)}
-        left = [workflow.wanted for name, workflow in self._workflows.items() if name not in changed]
+        left = [
+            workflow.wanted
+            for name, workflow in self._workflows.items()
+            if name not in changed and not _ends_with(workflow.owner, replacement.removed)
+        ]
         remaining = [definition for definition in (*left, *wanted.definitions) if definition is not None]
         return reactor_conflicts(replacement.removed, remaining)
 
@@ -263,3 +265,18 @@ class WorkflowManager:
             ending.remove(workflow)
         if not ending:
             self._ending.pop(workflow.name, None)
+
+
+def _ends_with(owner: WorkflowOwner, reactors: Collection[str]) -> bool:
+    """Whether what the owner has ends with one of these reactors."""
+    return owner.kind == "reactor" and owner.name in reactors
+
+
+@contextmanager
+def _noting(findings: Findings) -> Iterator[None]:
+    """Add what is wrong to a report."""
+    try:
+        yield
+    except ConfigurationError as error:
+        for problem in error.problems:
+            findings.add(problem.place, problem.message)

@@ -144,6 +144,26 @@ async def test_workflows_of_reactors_are_refused_and_left_alone(autojump_clock: 
         assert workflows.prunable(["w"]) == ()
 
 
+async def test_a_reactor_goes_with_the_workflows_that_it_runs(autojump_clock: MockClock) -> None:
+    leased = "workflow leased {\n rtmp_watch rtmp_app=out stream_key=* reactor=r\n}\n"
+    async with harness(Lookups({"k": leased}), Lookups()) as h:
+        await h.publish("k", app="in")
+        await wait_all_tasks_blocked()
+        assert list(h.server.workflows.names()) == ["w", "leased"]
+        assert (await apply(h, "", "w")).kind is OutcomeKind.APPLIED
+        await wait_all_tasks_blocked()
+        assert not h.server.workflows.names()
+    h.assert_quiet()
+
+
+async def test_all_that_is_wrong_with_a_set_is_reported_at_once(autojump_clock: MockClock) -> None:
+    async with harness(Lookups(), Lookups()) as h:
+        text = "reactor x executor=nonsense {\n}\nworkflow a {\n nonsense\n}\nworkflow b {\n rtmp_watch\n}\n"
+        with pytest.raises(ConfigurationError) as wrong:
+            h.server.workflows.validate_all(parsed(text))
+        assert [problem.place.line for problem in wrong.value.problems] == [1, 4, 7, 7]
+
+
 async def test_an_executor_that_cannot_be_opened_takes_the_set_back(autojump_clock: MockClock) -> None:
     def broken(_values: object) -> None:
         raise OSError("secret")

@@ -158,7 +158,11 @@ class Life:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.stage.manager.run)
             await trio.lowlevel.checkpoint_if_cancelled()  # what was started may have ended with that
-            await script(self)
+            try:
+                await script(self)
+            except RuntimeError:
+                await trio.lowlevel.checkpoint_if_cancelled()  # the manager may have heard of it, and ended, first
+                raise
             nursery.cancel_scope.cancel()
 
     def check(self) -> None:
