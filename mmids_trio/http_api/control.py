@@ -52,6 +52,10 @@ class SetChange(Protocol):
     def plan(self) -> SetPlan:
         """What the change does."""
 
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; `None` as long as it has not."""
+
     async def wait(self) -> Outcome:
         """Wait for the end of the change. Cancelling the wait has no effect on the change."""
 

@@ -4,11 +4,11 @@ Settings are left out: some are secret, and none can be changed that way.  So ar
 and go with their streams.
 """
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from mmids_trio.config.writer import write_reactor
 from mmids_trio.definitions import ReactorDefinition
-from mmids_trio.http_api.control import Reactors, Sets
+from mmids_trio.http_api.control import Reactors, SetChange, Sets
 from mmids_trio.http_api.definition_tags import DefinitionTags, text_tag
 
 HEADER = "# What runs, without settings and without the workflows of reactors.\n"
@@ -21,9 +21,21 @@ class RunningConfig:
     _sets: Sets
     _tags: DefinitionTags
     _reactors: Reactors | None
+    _pending: tuple[SetChange, tuple[ReactorDefinition, ...]] | None = field(default=None, init=False)
+    """The newest change of the reactors that came this way."""
+
+    def accepted(self, change: SetChange, reactors: tuple[ReactorDefinition, ...] | None) -> None:
+        """A change was accepted that brings these reactors (`None`: it leaves them alone)."""
+        if reactors is not None:
+            self._pending = change, reactors
 
     def reactors(self) -> tuple[ReactorDefinition, ...]:
-        """The reactors that there are."""
+        """The reactors that are wanted: those of a change that is on its way, else those that there are."""
+        if self._pending is not None:
+            change, reactors = self._pending
+            if change.outcome is None:
+                return reactors
+            self._pending = None
         return () if self._reactors is None else tuple(self._reactors.definitions)
 
     def text(self) -> str:

@@ -1,5 +1,6 @@
 """Time and size stay in proportion to the text, also for texts that are made to hurt."""
 
+import gc
 import sys
 from types import FrameType
 
@@ -22,7 +23,10 @@ WORKFLOW = """workflow w{number} {{
 
 
 def calls(text: str) -> int:
-    """Calls of functions that reading takes: what time grows with, the same on every machine and at every load."""
+    """Calls of functions that reading takes: what time grows with, the same on every machine and at every load.
+
+    Without garbage collection, of which others may want to hear (Hypothesis does).
+    """
     counted = 0
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:
@@ -30,11 +34,13 @@ def calls(text: str) -> int:
         counted += event in ("call", "c_call")
 
     before = sys.getprofile()
+    gc.disable()
     sys.setprofile(count)
     try:
         parse(text, "test")
     finally:
         sys.setprofile(before)
+        gc.enable()
     return counted
 
 

@@ -58,7 +58,9 @@ def add_config_routes(routes: Routes, sets: Sets, running: RunningConfig) -> Non
         wanted = as_set(definitions, sets, running.reactors(), prune=options.prune)
         if options.max_disconnects is not None:
             _check_cuts(sets.plan_all(wanted), options.max_disconnects)
-        return await _answer(sets.apply_all(wanted), options, running)
+        change = sets.apply_all(wanted)
+        running.accepted(change, wanted.reactors)
+        return await _answer(change, options, running)
 
 
 def add_reload_route(routes: Routes, reloader: Reloader, running: RunningConfig) -> None:
