@@ -58,8 +58,18 @@ class RecordedChange(_Followed):
 class RecordedSetChange(_Followed):
     """A change of many."""
 
-    plan: SetPlan
+    _set_change: SetChange
     _take_back: Callable[[], None] | None = None
+
+    @property
+    def plan(self) -> SetPlan:
+        """See `SetChange.plan`."""
+        return self._set_change.plan
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """See `SetChange.outcome`."""
+        return self._set_change.outcome
 
     async def wait(self) -> Outcome:
         """See `AnyChange.wait`."""
@@ -103,7 +113,7 @@ class RecordedWorkflows:
             before = self._recorder.accept_reactors(wanted.reactors)
             take_back = partial(self._recorder.take_back_reactors, wanted.reactors, before)
         names = [*wanted.delete, *(definition.name for definition in wanted.definitions)]
-        recorded = RecordedSetChange(change, names, self._recorder, change.plan, take_back)
+        recorded = RecordedSetChange(change, names, self._recorder, change, take_back)
         self._nursery.start_soon(recorded.wait)
         return recorded
 
