@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from random import random
 
 import structlog
 import trio
@@ -73,6 +74,8 @@ class Server:
     more_steps: Sequence[StepType] = ()
     spawner: Spawner = field(factory=SystemSpawner)
     more_executors: Sequence[ExecutorKind] = ()
+    random: Callable[[], float] = random
+    """Numbers from 0 to 1, for the jitter of what is tried again."""
     rtmp: RtmpServer = field(init=False)
     ffmpeg: FfmpegTools = field(init=False)
     hub: EventHub = field(factory=EventHub, init=False)
@@ -99,11 +102,21 @@ class Server:
             publisher_timeout=self.settings.publisher_timeout,
             max_connections=_connections_that_leave_files(),
         )
-        self.ffmpeg = FfmpegTools(self.spawner, Places(self.settings.ffmpeg_path), Path(self.settings.log_path))
+        self.ffmpeg = FfmpegTools(
+            self.spawner, Places(self.settings.ffmpeg_path), Path(self.settings.log_path), self.random
+        )
         self.executors = built_in_executors(*self.more_executors)
         surroundings = Surroundings(Junctions(), self.hub)
         self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])
-        self.steps = built_in_steps(self.rtmp, self.ffmpeg, surroundings.junctions, self._directory, *self.more_steps)
+        self.steps = built_in_steps(
+            rtmp=self.rtmp,
+            dialer=self.network,
+            ffmpeg=self.ffmpeg,
+            junctions=surroundings.junctions,
+            reactors=self._directory,
+            random=self.random,
+            more=self.more_steps,
+        )
         self.workflows = WorkflowManager(self.steps, surroundings)
         self.workflows.reactors = self._directory
         self.recorder = Recorder(self.workflows)

@@ -10,7 +10,7 @@ import structlog
 import trio
 from attrs import define, field
 
-from mmids_trio.ffmpeg.backoff import HEALTHY_AFTER_SECONDS, Backoff
+from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
 from mmids_trio.ffmpeg.child import Child, FeedHook, ReadHook
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.state import ChildPhase, ChildState

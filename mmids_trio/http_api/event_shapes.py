@@ -7,7 +7,7 @@ from attrs import fields, frozen, has
 
 from mmids_trio.http_api.schemas import to_json
 from mmids_trio.reactors.views import ReactorAnswered
-from mmids_trio.workflow import hub
+from mmids_trio.workflow import happenings, hub
 
 
 @frozen
@@ -33,6 +33,10 @@ EVENT_KINDS: tuple[type, ...] = (
     hub.WorkflowEnded,
     hub.StreamBegan,
     hub.StreamOver,
+    happenings.StreamInterrupted,
+    happenings.StreamResumed,
+    happenings.TargetUp,
+    happenings.TargetDown,
     ReactorAnswered,
 )
 """What the hub carries for the outside. What else is published there stays inside."""

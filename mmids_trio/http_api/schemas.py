@@ -10,7 +10,7 @@ from typing import Any
 from attrs import fields, frozen, has
 
 from mmids_trio.workflow.sets import PlannedReactor, SetPlan, StepCut
-from mmids_trio.workflow.status import NO_CLIENTS, PlanView, StepStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import NO_CLIENTS, PlanView, StepStatus, StreamStatus, WorkflowOwner, WorkflowStatus
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -18,8 +18,12 @@ ABSENT_WHEN_EMPTY = {
     StepStatus: ("streams", "clients"),
     WorkflowStatus: ("owner",),
     WorkflowOwner: ("name", "stream"),
+    StreamStatus: ("state", "seconds_left", "target", "bitrate", "last_error", "dropped_groups"),
 }
 """Fields that are there only where there is something to say."""
+
+DECIMALS = 1
+"""Of every number that has any: they are seconds from now."""
 
 EMPTY = (None, (), NO_CLIENTS)
 """Where there is nothing to say."""
@@ -91,5 +95,5 @@ def to_json(value: Any) -> Json:
         return {str(name): to_json(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [to_json(item) for item in value]
-    plain: Json = value
+    plain: Json = round(value, DECIMALS) if isinstance(value, float) else value
     return plain

@@ -125,7 +125,8 @@ class Activities:
 
     def let_go(self) -> None:
         """The client is gone: end what it published, stop what it played."""
-        for stream in list(self._publications):
+        for stream, publication in list(self._publications.items()):
+            publication.vanish()
             self._stop(stream)
         if self.playing is not None:
             self._stop(self.playing.stream)

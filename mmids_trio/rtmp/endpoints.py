@@ -34,14 +34,24 @@ class Publication(Protocol):
         """Hand on media; waits while the workflow is busy (back-pressure)."""
 
     def end(self) -> None:
-        """The publisher is gone. Synchronous; repeating it does nothing."""
+        """The publisher says that it is done. Synchronous; repeating it does nothing."""
+
+    def vanish(self) -> None:
+        """The publisher's connection is gone, without such a word. Synchronous; repeating it does nothing."""
 
 
 class Client(Protocol):
     """A connected session, as its endpoint sees it."""
 
-    def dismiss(self) -> None:
-        """Say goodbye and disconnect. Synchronous; the session leaves its endpoints when it is gone."""
+    @property
+    def peer_host(self) -> str:
+        """The address that it comes from."""
+
+    def dismiss(self, reason: str = ...) -> None:
+        """Say goodbye and disconnect; the log has the reason.
+
+        Synchronous; the session leaves its endpoints when it is gone.
+        """
 
 
 class PublishHandler(Protocol):

@@ -16,6 +16,7 @@ from mmids_trio.rtmp.protocol.chunk_streams import (
 from mmids_trio.rtmp.protocol.chunk_writer import serialize
 from mmids_trio.rtmp.protocol.rendering import (
     OUTGOING_CHUNK_SIZE,
+    SET_DATA_FRAME,
     metadata_message,
     stream_begin,
     stream_eof,
@@ -70,6 +71,22 @@ class RtmpRendering:
     def stream_end(self) -> bytes:
         """StreamEOF: players stay and wait, unlike after `NetStream.Play.Stop`."""
         return stream_eof(MESSAGE_STREAM)
+
+
+class PublishRendering(RtmpRendering):
+    """The same as an encoder sends it to a server, who is told of begin and end by commands."""
+
+    def metadata(self, values: Mapping[str, object], timestamp: int) -> bytes:
+        """`onMetaData` behind `@setDataFrame`, which has a server keep it for its players."""
+        return metadata_message(values, timestamp, MESSAGE_STREAM, handlers=SET_DATA_FRAME)
+
+    def stream_begin(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def stream_end(self) -> bytes:
+        """Nothing."""
+        return b""
 
 
 def media_for_message_stream(data: bytes, stream_id: int) -> bytes:

@@ -78,7 +78,7 @@ class Selection:
             return b""
         if entry.kind is MediaKind.VIDEO and not self.video:
             return b""
-        if self.message_stream_id == MESSAGE_STREAM:
+        if self.message_stream_id == MESSAGE_STREAM or not entry.data:
             return entry.data
         if entry.kind is None:
             return control_for_message_stream(entry.data, self.message_stream_id)

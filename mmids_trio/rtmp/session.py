@@ -100,13 +100,18 @@ class Session:
                 self._activities.detach()
                 self._connection.forget()  # not when the garbage of this circle of objects is collected some day
 
-    def dismiss(self) -> None:
+    @property
+    def peer_host(self) -> str:
+        """See `endpoints.Client`."""
+        return self.transport.peer_host
+
+    def dismiss(self, reason: str = "what it used has ended") -> None:
         """Disconnect the client because what it uses ends. Synchronous."""
         playing = self._activities.playing
         if playing is not None:
             playing.viewing.channel.discard(self._output)
             self._output.write(play_stop(playing.stream))
-        self._end("what it used has ended")
+        self._end(reason)
 
     def _part(self, reason: str) -> None:
         """Disconnect a refused client, once it had time to read why: a close may overtake the answer."""

@@ -75,13 +75,16 @@ class Listener(Protocol):
 
 
 class Network(Protocol):
-    """Where ports are opened."""
+    """Where ports are opened, and connections made."""
 
     def listen(self, host: str | None, port: int) -> Listener:
         """Open `port` (0 = a free one) on `host`, or on all addresses of IPv4 and IPv6 when it is `None`.
 
         Raises `OSError`.
         """
+
+    async def dial(self, host: str, port: int, *, tls: bool) -> Transport:
+        """Connect to another server. Raises `OSError`; how long that may take is for the caller to say."""
 
 
 class SocketTransport:
@@ -233,6 +236,14 @@ class SocketNetwork:
                 listening.close()
             raise
         return SocketListener(sockets)
+
+    async def dial(self, host: str, port: int, *, tls: bool) -> SocketTransport:
+        """See `Network`. Tries the host's addresses side by side (RFC 8305)."""
+        if tls:
+            raise OSError(errno.EPROTONOSUPPORT, "RTMPS is not available in this version of mmids_trio yet")
+        stream = await trio.open_tcp_stream(host, port)
+        connection = stream.socket
+        return SocketTransport(socket.socket(connection.family, connection.type, connection.proto, connection.detach()))
 
 
 def _listen_everywhere(port: int) -> socket.socket:

@@ -7,7 +7,7 @@ import trio
 
 from mmids_trio.config.suggestions import did_you_mean
 from mmids_trio.errors import StepError
-from mmids_trio.rtmp.endpoints import Client, Refused
+from mmids_trio.rtmp.endpoints import Refused
 from mmids_trio.steps.parameters import Values
 
 ANSWER_SECONDS = 60.0
@@ -71,8 +71,8 @@ def find_reactor(values: Values, reactors: Reactors) -> Reactor | None:
     return reactor
 
 
-async def approved(reactor: Reactor | None, stream_name: str, client: Client, code: str) -> Release:
-    """Wait until `reactor` has approved a client's stream; the client is dismissed when it takes that back.
+async def approved(reactor: Reactor | None, stream_name: str, on_revoked: Callable[[], None], code: str) -> Release:
+    """Wait until `reactor` has approved a client's stream; `on_revoked` is called when it takes that back.
 
     Without a reactor everything is approved.  Raises `Refused` with the status `code`.
     """
@@ -81,7 +81,7 @@ async def approved(reactor: Reactor | None, stream_name: str, client: Client, co
 
     def look_again() -> None:
         if hold.is_valid is False:
-            client.dismiss()
+            on_revoked()
 
     hold = reactor.hold(stream_name, look_again)
     try:

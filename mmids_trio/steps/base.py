@@ -45,6 +45,13 @@ class Outbox(Protocol):
     def end_stream(self, stream_id: StreamId) -> None:
         """Send `StreamEnded` at once, without waiting; for sources that go away. Unknown streams are ignored."""
 
+    def restart_stream(self, stream_id: StreamId, gap: int) -> None:
+        """The stream goes on from another source, `gap` milliseconds after its last frame.
+
+        Later frames are joined to the timeline: they wait for a key frame, and their timestamps are moved.
+        Call when no `send` of the old source waits any more.
+        """
+
 
 class Step(Protocol):
     """One running step."""
@@ -86,6 +93,9 @@ class StepContext(Protocol):
 
     def reserve(self, reservation: Reservation) -> None:
         """Have `reservation` committed in the swap. Call before `task_status.started()`."""
+
+    def publish(self, event: object) -> None:
+        """Tell the server's subscribers what has happened (`workflow.happenings`). Never waits."""
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """Have the workflow's details show what `describe` says of the step's streams (as a rule: nothing)."""

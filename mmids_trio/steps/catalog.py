@@ -1,6 +1,9 @@
 """All kinds of steps that come with mmids_trio, bound to the server that they work on."""
 
+from collections.abc import Callable, Sequence
+
 from mmids_trio.ffmpeg.output_paths import OutputPaths
+from mmids_trio.rtmp.client import Dialer
 from mmids_trio.steps.approval import Reactors
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.ffmpeg_hls import ffmpeg_hls
@@ -9,19 +12,30 @@ from mmids_trio.steps.ffmpeg_push import ffmpeg_push
 from mmids_trio.steps.ffmpeg_transcode import transcoding_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_parameters import RtmpPorts
+from mmids_trio.steps.rtmp_pull import rtmp_pull
+from mmids_trio.steps.rtmp_push import rtmp_push
 from mmids_trio.steps.rtmp_receive import rtmp_receive
 from mmids_trio.steps.rtmp_watch import rtmp_watch
 from mmids_trio.steps.workflow_forwarder import Junctions, workflow_forwarder
 
 
 def built_in_steps(
-    rtmp: RtmpPorts, ffmpeg: Ffmpeg, junctions: Junctions, reactors: Reactors, *more: StepType
+    *,
+    rtmp: RtmpPorts,
+    dialer: Dialer,
+    ffmpeg: Ffmpeg,
+    junctions: Junctions,
+    reactors: Reactors,
+    random: Callable[[], float],
+    more: Sequence[StepType] = (),
 ) -> StepRegistry:
-    """The registry of a server, with the steps of one's own added."""
+    """The registry of a server, with the steps of one's own added. `random`: numbers from 0 to 1, for jitter."""
     return StepRegistry(
         [
             rtmp_receive(rtmp, reactors),
             rtmp_watch(rtmp, reactors),
+            rtmp_push(dialer, random),
+            rtmp_pull(dialer, random),
             ffmpeg_pull(ffmpeg),
             ffmpeg_push(ffmpeg),
             ffmpeg_hls(ffmpeg, OutputPaths()),

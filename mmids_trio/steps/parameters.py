@@ -4,6 +4,7 @@ Pure.  What an operator wrote stays as text in the definition (it is the step's 
 the values that these parameters make of it.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
@@ -50,6 +51,18 @@ def text(value: str) -> str:
 
 port_number = whole_number(0, LARGEST_PORT)
 """A TCP port; 0 stands for any free one."""
+
+
+def seconds(lowest: float, highest: float) -> Callable[[str], float]:
+    """A time in seconds between the two, both included, to the millisecond."""
+
+    def convert(value: str) -> float:
+        is_time = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", value)
+        if not is_time or not lowest <= float(value) <= highest:
+            raise ValueError(f"expected seconds from {lowest:g} to {highest:g}, as in 5 or 0.5")
+        return float(value)
+
+    return convert
 
 
 def one_of(*accepted: str) -> Callable[[str], str]:

@@ -37,7 +37,7 @@ class Watchers:
 
     async def watch(self, key: str, client: Client) -> Viewing:
         """Let a watcher in, once it is approved."""
-        release = await approved(self.reactor, key, client, "NetStream.Play.Failed")
+        release = await approved(self.reactor, key, client.dismiss, "NetStream.Play.Failed")
         return _Viewing(self.audience.channel(key), release)
 
 

@@ -112,8 +112,8 @@ class Harness:
             more_steps=self.more_steps,
             more_executors=self.more_executors,
             spawner=self.spawner,
+            random=lambda: 0.0,
         )
-        self.server.ffmpeg.random = lambda: 0.0
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
             raise ConfigurationError(problems)

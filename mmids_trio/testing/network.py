@@ -201,6 +201,10 @@ class MemoryNetwork:
         await listener.deliver(server)
         return client
 
+    async def dial(self, host: str, port: int, *, tls: bool) -> MemoryTransport:
+        """See `Network`."""
+        return await self.connect(port)
+
     def forget(self, listener: MemoryListener) -> None:
         """Free the port of a listener that closes."""
         if self._listeners.get(listener.port) is listener:

@@ -29,6 +29,8 @@ class Cell:
     """See `steps.base.StepContext.is_leaving`."""
     on_failure: Callable[["Cell"], None]
     """Called, synchronously, when the step fails after it was ready."""
+    publish: Callable[[object], None]
+    """See `steps.base.StepContext.publish`."""
 
     inbox: Inbox = field(factory=Inbox, init=False)
     outlet: Outlet = field(factory=Outlet, init=False)

@@ -95,7 +95,7 @@ class Line:
         self.wanted, self.leaving = [], frozenset(self.chain.ids)
 
     def _cell(self, step: WantedStep) -> Cell:
-        cell = Cell(self.name, step.step_id, step.definition, self._is_leaving, self._on_step_failure)
+        cell = Cell(self.name, step.step_id, step.definition, self._is_leaving, self._on_step_failure, self._publish)
         cell.outlet.ledger.on_stream = partial(self._on_stream, cell)
         return cell
 

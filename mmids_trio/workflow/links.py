@@ -173,6 +173,10 @@ class Outlet:
         """See `steps.base.Outbox`."""
         self.push([StreamEnded(stream_id)])
 
+    def restart_stream(self, stream_id: StreamId, gap: int) -> None:
+        """See `steps.base.Outbox`."""
+        self.ledger.restart(stream_id, gap)
+
     @property
     def is_closed(self) -> bool:
         """Whether the gate is closed."""

@@ -37,6 +37,9 @@ class Splice:
 
     last: LatestTimestamps
     shift: int | None = None
+    gap: int | None = None
+    """Milliseconds between the newest frame of the old feed and the first of the new one, where they are known: a
+    source that comes back has a clock of its own, so its timestamps say nothing about that."""
     _first_audio: int | None = None
     _has_key_frame: bool = field(init=False)
 
@@ -76,6 +79,8 @@ class Splice:
         if not self.last:
             return 0
         newest = _newest(self.last)
+        if self.gap is not None:
+            return newest + max(self.gap, 1) - timestamp
         return 0 if is_after(timestamp, newest) else newest + 1 - timestamp
 
     def _placed(self, packet: MediaPacket) -> MediaPacket:
@@ -167,6 +172,16 @@ class Ledger:
         splice = memory.splice = Splice(dict(last))
         metadata: list[MediaEvent] = [] if memory.metadata is None else [memory.metadata]
         return [*metadata, *(splice.restated(header) for header in memory.headers.values())]
+
+    def restart(self, stream_id: StreamId, gap: int) -> None:
+        """The source of a stream begins anew, `gap` milliseconds after its last frame.
+
+        What comes next goes on where the timeline stands; what was known for decoding counts no more.
+        """
+        memory = self.streams.get(stream_id)
+        if memory is not None:
+            memory.metadata, memory.headers = None, {}
+            memory.splice = Splice(dict(memory.last), gap=gap)
 
     def shift(self, stream_id: StreamId, by: int, last: LatestTimestamps) -> None:
         """From now on move the timestamps of this stream by `by` milliseconds, on a timeline that stands at `last`."""

@@ -35,6 +35,18 @@ class StreamStatus:
 
     name: str
     message: str
+    state: str | None = None
+    """One word for programs (`interrupted`), where there is one."""
+    seconds_left: float | None = None
+    """Until the stream ends unless something happens."""
+    target: str | None = None
+    """Where it is pushed, without what grants access."""
+    bitrate: int | None = None
+    """Bits a second that went there lately."""
+    last_error: str | None = None
+    """Why that failed last."""
+    dropped_groups: int | None = None
+    """How often the target was too slow and missed what came before a later key frame."""
 
 
 @frozen

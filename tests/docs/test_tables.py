@@ -9,7 +9,6 @@ import pytest
 from mmids_trio.app import Server
 from mmids_trio.config.settings import Settings
 from mmids_trio.steps.registry import StepType
-from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 STEPS = (DOCS / "steps.md").read_text("utf-8")
@@ -31,33 +30,26 @@ def documented(step_type: str) -> dict[str, tuple[bool, list[str], str]]:
     return {name: ("(required)" in notes, re.findall(r"`(\w+)`", notes), meaning) for name, notes, meaning in rows}
 
 
-OTHERS = [kind for kind in Server(Settings()).steps.types if not kind.name.startswith("rtmp_")]
+KINDS = Server(Settings()).steps.types
 
 
-@pytest.mark.parametrize("step_type", ["rtmp_receive", "rtmp_watch"])
-def test_the_rtmp_steps_have_their_parameters(step_type: str) -> None:
-    rows = documented(step_type)
-    assert list(rows) == [parameter.name for parameter in RTMP_PARAMETERS]
-    assert [row[0] for row in rows.values()] == [parameter.required for parameter in RTMP_PARAMETERS]
-
-
-@pytest.mark.parametrize("kind", OTHERS, ids=lambda kind: kind.name)
-def test_every_other_step_has_its_parameters(kind: StepType) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_step_has_its_parameters(kind: StepType) -> None:
     rows = documented(kind.name)
     assert list(rows) == [parameter.name for parameter in kind.parameters]
     for parameter in kind.parameters:
         required, spellings, meaning = rows[parameter.name]
         assert required == parameter.required
         assert spellings == list(parameter.aliases)
-        if parameter.default not in (None, False):
-            assert re.search(rf"default `?{parameter.default}`?", meaning)
+        if parameter.default not in (None, False, 0):
+            assert re.search(rf"(default `?{parameter.default}`?|`{parameter.default}` \(default\))", meaning)
     for alias in kind.aliases:
         assert f"`{alias}`" in section(kind.name)
 
 
 def test_the_overview_lists_every_step() -> None:
     listed = re.findall(r"^\| \[`(\w+)`\]", STEPS, re.MULTILINE)
-    assert listed == ["rtmp_receive", "rtmp_watch", *(kind.name for kind in OTHERS)]
+    assert listed == [kind.name for kind in KINDS]
 
 
 def test_there_are_limits() -> None:

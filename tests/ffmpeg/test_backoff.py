@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmids_trio.ffmpeg.backoff import FIRST_DELAY_SECONDS, JITTER, LONGEST_DELAY_SECONDS, Backoff
+from mmids_trio.backoff import FIRST_DELAY_SECONDS, JITTER, LONGEST_DELAY_SECONDS, Backoff
 
 
 def test_delays_double_from_half_a_second_to_thirty() -> None:

@@ -11,7 +11,7 @@ from mmids_trio.http_api import event_history
 from mmids_trio.http_api.event_history import MAX_AGE_SECONDS, EventHistory, Start
 from mmids_trio.http_api.event_shapes import EVENT_KINDS, EVENT_TYPES, event_json, type_name
 from mmids_trio.http_api.sse import render_event, render_heartbeat, render_start
-from mmids_trio.workflow import hub
+from mmids_trio.workflow import happenings, hub
 
 
 def read(stream: bytes) -> list[tuple[str, str, str]]:
@@ -114,8 +114,9 @@ def test_every_reader_gets_or_is_told_of_each_event_once(actions: list[tuple[int
 def test_every_event_of_the_hub_has_a_name() -> None:
     events = {
         kind
-        for kind in vars(hub).values()
-        if isinstance(kind, type) and attrs.has(kind) and kind.__module__ == hub.__name__
+        for module in (hub, happenings)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and attrs.has(kind) and kind.__module__ == module.__name__
     } - {hub.Subscription, hub.EventHub}
     assert events <= set(EVENT_KINDS)
     assert len(set(EVENT_TYPES)) == len(EVENT_KINDS)

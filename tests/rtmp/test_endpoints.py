@@ -22,9 +22,10 @@ class Guest:
     endpoint: Endpoint
     nursery: trio.Nursery
     seconds: float = 0
+    peer_host: str = "192.0.2.1"
     dismissals: int = field(default=0, init=False)
 
-    def dismiss(self) -> None:
+    def dismiss(self, reason: str = "") -> None:
         self.dismissals += 1
         self.nursery.start_soon(self._leave)
 

@@ -1,24 +1,24 @@
 """Cancelled at any await, server, sessions and steps leave nothing behind: no port, claim, connection or fault."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 from structlog.typing import EventDict
 from trio.testing import MockClock
 
-from mmids_trio.media.events import MediaEvent, StreamId
-from mmids_trio.rtmp.endpoints import Commitment, PublishHandler, WatchHandler
+from mmids_trio.rtmp.endpoints import PublishHandler, WatchHandler
 from mmids_trio.rtmp.registrations import Registration, Role
 from mmids_trio.rtmp.server import RtmpServer
+from mmids_trio.steps.publishers import Publishers
 from mmids_trio.steps.rtmp_audience import Audience
-from mmids_trio.steps.rtmp_receive import Publishers
 from mmids_trio.steps.rtmp_watch import Watchers
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
+from tests.support.publishing import Context, Sink
 
 PACKETS = generate_stream(seconds=1)[:12]
 
@@ -97,28 +97,6 @@ async def test_a_server_that_is_cancelled_anywhere_leaves_nothing(
     assert await cancel_everywhere(run, check) > 20
 
 
-class Sink:
-    """An outbox that leads nowhere."""
-
-    async def send(self, events: Sequence[MediaEvent]) -> None:
-        await trio.lowlevel.checkpoint()
-
-    def end_stream(self, stream_id: StreamId) -> None:
-        pass
-
-
-class Claimant:
-    """A step whose reservations become claims at once."""
-
-    workflow, step_id = "w", "1"
-
-    def is_leaving(self, workflow: str, step_id: str) -> bool:
-        return False
-
-    def reserve(self, reservation: Commitment) -> None:
-        reservation.commit()
-
-
 async def publish(client: RtmpClient) -> None:
     await client.publish("key", PACKETS)
 
@@ -128,7 +106,7 @@ async def watch(client: RtmpClient) -> None:
 
 
 HANDLERS: dict[Role, PublishHandler | WatchHandler] = {
-    Role.PUBLISH: Publishers("w/1", Sink()),
+    Role.PUBLISH: Publishers(Context(), Sink()),
     Role.WATCH: Watchers(Audience("*"), None),
 }
 USES = {Role.PUBLISH: publish, Role.WATCH: watch}
@@ -143,7 +121,7 @@ async def test_a_registration_that_is_cancelled_anywhere_leaves_the_server_as_it
     await nursery.start(server.run)
 
     async def run() -> None:
-        async with server.serve(Registration(role, 1935, "live", "key"), Claimant(), HANDLERS[role]):
+        async with server.serve(Registration(role, 1935, "live", "key"), Context(), HANDLERS[role]):
             client = RtmpClient(await network.connect(1935))
             await client.connect()
             await USES[role](client)

@@ -1,58 +1,34 @@
 """Asking about a client's stream: every answer, none, a later one, and what becomes of what is held."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
 import trio
-from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
+from mmids_trio.media.events import StreamEnded, StreamId, StreamStarted
 from mmids_trio.rtmp.endpoints import Refused
 from mmids_trio.steps.approval import ANSWER_SECONDS, approved
+from mmids_trio.steps.publishers import Publishers
 from mmids_trio.steps.rtmp_audience import Audience
-from mmids_trio.steps.rtmp_receive import Publishers
 from mmids_trio.steps.rtmp_watch import Watchers
 from mmids_trio.testing.cancellation import cancel_everywhere
+from tests.support.publishing import Context, Guest, Sink
 from tests.support.reactors import ScriptedReactor
 
 BAD_NAME = "NetStream.Publish.BadName"
 
 
-@define(eq=False)
-class Guest:
-    """See `rtmp.endpoints.Client`."""
-
-    dismissals: int = 0
-
-    def dismiss(self) -> None:
-        self.dismissals += 1
-
-
-@define(eq=False)
-class Sink:
-    """An outbox that takes everything, at an await."""
-
-    events: list[MediaEvent] = field(factory=list)
-
-    async def send(self, events: Sequence[MediaEvent]) -> None:
-        await trio.lowlevel.checkpoint()
-        self.events += events
-
-    def end_stream(self, stream_id: StreamId) -> None:
-        self.events.append(StreamEnded(stream_id))
-
-
 async def test_without_a_reactor_everything_is_approved_at_once() -> None:
-    release = await approved(None, "key", Guest(), BAD_NAME)
+    release = await approved(None, "key", Guest().dismiss, BAD_NAME)
     release()
     release()
 
 
 async def test_an_approved_stream_is_held_until_it_is_released() -> None:
     reactor = ScriptedReactor({"key": True})
-    release = await approved(reactor, "key", Guest(), BAD_NAME)
+    release = await approved(reactor, "key", Guest().dismiss, BAD_NAME)
     assert [hold.stream_name for hold in reactor.held] == ["key"]
     release()
     release()
@@ -62,7 +38,7 @@ async def test_an_approved_stream_is_held_until_it_is_released() -> None:
 async def test_a_stream_that_is_not_valid_is_refused_and_let_go() -> None:
     reactor = ScriptedReactor({"key": False})
     with pytest.raises(Refused, match=r"^the stream is not approved$") as caught:
-        await approved(reactor, "key", Guest(), BAD_NAME)
+        await approved(reactor, "key", Guest().dismiss, BAD_NAME)
     assert caught.value.code == BAD_NAME
     assert not reactor.held
 
@@ -70,7 +46,7 @@ async def test_a_stream_that_is_not_valid_is_refused_and_let_go() -> None:
 async def test_an_answer_that_does_not_come_is_waited_for_for_a_minute(autojump_clock: MockClock) -> None:
     reactor, began = ScriptedReactor(), trio.current_time()
     with pytest.raises(Refused, match=r"^the stream is not answered within 60 seconds$"):
-        await approved(reactor, "key", Guest(), BAD_NAME)
+        await approved(reactor, "key", Guest().dismiss, BAD_NAME)
     assert trio.current_time() - began == ANSWER_SECONDS == 60
     assert not reactor.held
 
@@ -83,13 +59,13 @@ async def test_an_answer_in_the_last_second_counts(autojump_clock: MockClock, nu
         reactor.answer("key")
 
     nursery.start_soon(answer)
-    await approved(reactor, "key", Guest(), BAD_NAME)
+    await approved(reactor, "key", Guest().dismiss, BAD_NAME)
     assert reactor.held
 
 
 async def test_a_client_is_dismissed_when_its_stream_is_not_valid_any_more() -> None:
     reactor, guest = ScriptedReactor({"key": True}), Guest()
-    await approved(reactor, "key", guest, BAD_NAME)
+    await approved(reactor, "key", guest.dismiss, BAD_NAME)
     reactor.answer("key", "somewhere")
     assert guest.dismissals == 0
     reactor.answer("key", is_valid=False)
@@ -101,7 +77,7 @@ async def test_a_client_is_dismissed_when_its_stream_is_not_valid_any_more() -> 
 
 async def test_a_publisher_lets_go_when_it_ends_however_often_it_says_so() -> None:
     reactor, sink = ScriptedReactor({"key": True}), Sink()
-    publication = await Publishers("w/1", sink, reactor).publish("key", Guest())
+    publication = await Publishers(Context(), sink, reactor).publish("key", Guest())
     [hold] = reactor.held
     publication.end()
     publication.end()
@@ -111,7 +87,7 @@ async def test_a_publisher_lets_go_when_it_ends_however_often_it_says_so() -> No
 
 async def test_a_publisher_of_a_key_that_is_live_is_not_even_asked_about() -> None:
     reactor = ScriptedReactor({"key": True})
-    publishers = Publishers("w/1", Sink(), reactor)
+    publishers = Publishers(Context(), Sink(), reactor)
     await publishers.publish("key", Guest())
     with pytest.raises(Refused, match="is being published already"):
         await publishers.publish("key", Guest())
@@ -123,7 +99,7 @@ async def test_of_two_publishers_that_are_asked_about_at_once_the_second_is_refu
     nursery: trio.Nursery,
 ) -> None:
     reactor, refusals = ScriptedReactor(), list[str]()
-    publishers = Publishers("w/1", Sink(), reactor)
+    publishers = Publishers(Context(), Sink(), reactor)
 
     async def publish() -> None:
         try:
@@ -143,7 +119,7 @@ async def test_of_two_publishers_that_are_asked_about_at_once_the_second_is_refu
 
 async def test_a_refused_key_is_free_for_the_next() -> None:
     reactor, sink = ScriptedReactor({"key": False}), Sink()
-    publishers = Publishers("w/1", sink, reactor)
+    publishers = Publishers(Context(), sink, reactor)
     with pytest.raises(Refused):
         await publishers.publish("key", Guest())
     reactor.answer("key")
@@ -168,7 +144,7 @@ async def test_a_watcher_of_a_key_that_is_not_valid_is_refused() -> None:
 
 
 async def publish(reactor: ScriptedReactor, sink: Sink) -> None:
-    publication = await Publishers("w/1", sink, reactor).publish("key", Guest())
+    publication = await Publishers(Context(), sink, reactor).publish("key", Guest())
     publication.end()
 
 

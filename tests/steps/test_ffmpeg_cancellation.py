@@ -58,7 +58,14 @@ class Life:
     async def start(self, nursery: trio.Nursery) -> Cell:
         """The step, in the place of the one before it."""
         [definition] = parse_workflow(f"workflow w {{\n{self.line}\n}}\n", "test").steps
-        cell = Cell("w", str(len(self.cells)), definition, lambda _workflow, _step_id: True, lambda _cell: None)
+        cell = Cell(
+            "w",
+            str(len(self.cells)),
+            definition,
+            lambda _workflow, _step_id: True,
+            lambda _cell: None,
+            lambda _event: None,
+        )
         self.cells.append(cell)
         await cell.start(nursery, self.registry.factory)
         return cell

@@ -46,7 +46,7 @@ async def test_nothing_is_left_in_a_target_that_lives_on(parameter: str) -> None
 
     async def run() -> None:
         reactor.answers.clear()
-        step = factory(Cell("w", "1", definition, lambda *_: False, lambda _: None))
+        step = factory(Cell("w", "1", definition, lambda *_: False, lambda _: None, lambda _: None))
         inbox, outlet, stream = Inbox(), Outlet(), Footage()
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: step.run(inbox, outlet, task_status=task_status))

@@ -129,7 +129,7 @@ async def test_an_application_with_slashes_around_it_is_the_same_to_clients(auto
 
 
 def test_the_registry_knows_every_kind_of_step_of_the_specification(registry: StepRegistry) -> None:
-    assert sorted(registry._types) == [
+    assert set(registry._types) >= {
         "basic_transcode",
         "ffmpeg_hls",
         "ffmpeg_pull",
@@ -139,4 +139,4 @@ def test_the_registry_knows_every_kind_of_step_of_the_specification(registry: St
         "rtmp_receive",
         "rtmp_watch",
         "workflow_forwarder",
-    ]
+    }

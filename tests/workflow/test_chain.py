@@ -28,7 +28,14 @@ class Counted(Cell):
 
 
 def cell(number: int) -> Counted:
-    return Counted("w", str(number), StepDefinition("toy"), lambda _workflow, _step_id: False, lambda _cell: None)
+    return Counted(
+        "w",
+        str(number),
+        StepDefinition("toy"),
+        lambda _workflow, _step_id: False,
+        lambda _cell: None,
+        lambda _event: None,
+    )
 
 
 async def test_a_swap_does_not_look_for_every_step_among_all_of_them() -> None:

@@ -36,6 +36,10 @@ CLIENT_VERSION = "FMLE/3.0 (compatible; mmids_trio)"
 """The name that encoders go by; some servers take streams from an "FMLE" alone."""
 
 
+ON_STATUS = b"\x02\x00\x08onStatus"
+"""How a status begins that comes as a data message (AMF0 §2.4)."""
+
+
 class ClientConnection:
     """One connection to a server. `random(n)` returns `n` random bytes for the handshake.
 
@@ -154,7 +158,7 @@ class ClientConnection:
                     if part.type_id in (types.AUDIO, types.VIDEO):
                         _append_media(part, events)
             case types.DATA_AMF0 | types.DATA_AMF3:
-                event = read_data(message.stream_id, message)
+                event = None if _is_status(message) else read_data(message.stream_id, message)
                 if event is not None:
                     events.append(event)
             case types.COMMAND_AMF0 | types.COMMAND_AMF3:
@@ -175,6 +179,11 @@ class ClientConnection:
                 events.append(StreamBegan(event.value))
             case control.STREAM_EOF:
                 events.append(StreamEnded(event.value))
+
+
+def _is_status(message: Message) -> bool:
+    """Whether a data message is the server's word (`NetStream.Data.Start`) and not the stream's."""
+    return message.payload.startswith(ON_STATUS)
 
 
 def _append_media(message: Message, events: list[ClientEvent]) -> None:

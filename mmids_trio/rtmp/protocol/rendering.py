@@ -4,7 +4,7 @@ Nothing here depends on a connection: every message begins with a full (type 0) 
 be put between any two messages of a connection that was told the chunk size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from mmids_trio.rtmp.protocol import amf0
@@ -15,6 +15,10 @@ from mmids_trio.rtmp.protocol.message import Message
 
 OUTGOING_CHUNK_SIZE = 65_536
 """Bytes; announced with the answer to `connect`. MediaMTX writes the same size, every client takes it."""
+
+
+SET_DATA_FRAME = ("@setDataFrame", "onMetaData")
+"""How an encoder's metadata begin."""
 
 
 def render(message: Message, chunk_size: int = OUTGOING_CHUNK_SIZE) -> bytes:
@@ -49,8 +53,9 @@ def metadata_message(
     timestamp: int = 0,
     stream_id: int = 1,
     chunk_size: int = OUTGOING_CHUNK_SIZE,
+    handlers: Sequence[str] = ("onMetaData",),
 ) -> bytes:
     """`onMetaData` as an ECMA array, the only form that FFmpeg reads; `timestamp` in milliseconds."""
     array = amf0.EcmaArray(cast(Mapping[str, amf0.AmfValue], values))
-    message = data_message(stream_id, timestamp, "onMetaData", array)
+    message = data_message(stream_id, timestamp, *handlers, array)
     return render(message, chunk_size)

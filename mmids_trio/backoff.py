@@ -1,4 +1,4 @@
-"""How long to wait before a child is started again.
+"""How long to wait before something that has failed is tried again: a child, a connection to another server.
 
 Apart and pure so that the whole sequence can be read and tested without a clock.
 """
@@ -12,15 +12,15 @@ LONGEST_DELAY_SECONDS = 30.0
 """The delay doubles from the first to the longest; both are promised to operators."""
 
 HEALTHY_AFTER_SECONDS = 60.0
-"""A child that has lived this long was no failed start: the next delay is the first one again."""
+"""What has worked for this long was no failed start: the next delay is the first one again."""
 
 JITTER = 0.2
-"""Largest part of a delay that chance takes away, so that children that died together do not come back together."""
+"""Largest part of a delay that chance takes away, so that those that failed together do not come back together."""
 
 
 @define
 class Backoff:
-    """The delays of one child. `random` gives numbers from 0 to 1."""
+    """The delays of one that is tried again. `random` gives numbers from 0 to 1."""
 
     random: Callable[[], float]
     _next: float = field(default=FIRST_DELAY_SECONDS, init=False)
@@ -32,5 +32,5 @@ class Backoff:
         return delay * (1 - JITTER * self.random())
 
     def reset(self) -> None:
-        """Begin anew: the child is healthy."""
+        """Begin anew: it works."""
         self._next = FIRST_DELAY_SECONDS

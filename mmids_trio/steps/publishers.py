@@ -1,0 +1,287 @@
+"""The publishers of one `rtmp_receive` step: whose stream a key is, who may take it over, and how it outlives a lost
+connection.
+
+Apart from the step because none of it knows ports or bytes.  Every decision is synchronous: a key changes hands, is
+given up or comes back in one go, whoever waits for an answer meanwhile.  Besides the clients' own tasks there is one
+alarm for the whole step (`end_overdue`), so a thousand interrupted streams need no task each.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from math import inf
+
+import structlog
+import trio
+from attrs import define, field
+
+from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
+from mmids_trio.rtmp.endpoints import Client, Publication, Refused
+from mmids_trio.steps.approval import Reactor, Release, approved
+from mmids_trio.steps.base import Outbox, StepContext
+from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed
+from mmids_trio.workflow.status import Clients, StreamStatus
+
+log = structlog.get_logger()
+
+BAD_NAME = "NetStream.Publish.BadName"
+
+
+MAX_INTERRUPTED = 1_000
+"""Streams of one step that wait for a publisher at once, as each keeps what its watchers have not got yet: more than
+a server has encoders, fewer than one client can make by coming and going under new names."""
+
+
+class OnBusy(Enum):
+    """What becomes of a publisher whose stream key has a live publisher."""
+
+    REFUSE = "refuse"
+    TAKEOVER = "takeover"
+    SAME_SOURCE = "same_source"
+    """Takes over if it comes from the same address."""
+
+
+@define(eq=False)
+class _Stream:
+    """One stream, from its first publisher to its end. `source` feeds it now, or has fed it last."""
+
+    stream_id: StreamId
+    key: str
+    source: "_Publication"
+    last_sent: float
+    """When media came last, on trio's clock; when it began, where none have."""
+    ends_at: float | None = None
+    """When it ends unless a publisher comes back; `None` while it has one."""
+    is_announced: bool = False
+    """Whether later steps have been told that it has started."""
+    _sends: int = field(default=0, init=False)
+    _silent: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+
+    async def send(self, events: Sequence[MediaEvent], outbox: Outbox) -> None:
+        """Hand media of its source on."""
+        self._sends += 1
+        try:
+            await outbox.send(events)
+        finally:
+            self._sends -= 1
+            self._silent.unpark_all()
+
+    async def wait_silent(self) -> None:
+        """Wait until nothing of a displaced source is under way any more; its client's task has been cancelled."""
+        while self._sends:
+            await self._silent.park()
+
+
+@define(eq=False)
+class Publishers:
+    """The streams of one step; see `rtmp.endpoints.PublishHandler`.
+
+    Stream ids are `<workflow>/<step id>/<number>`, so the same events in the same order have the same ids.
+    `grace`: seconds that a stream waits for the return of a publisher that has vanished.
+    """
+
+    context: StepContext
+    outbox: Outbox
+    reactor: Reactor | None = None
+    on_busy: OnBusy = OnBusy.REFUSE
+    grace: float = 0.0
+    _streams: dict[str, _Stream] = field(factory=dict, init=False)
+    _count: int = field(default=0, init=False)
+    _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _is_closed: bool = field(default=False, init=False)
+
+    def count(self) -> Clients:
+        """How many are connected."""
+        return Clients(publishers=sum(stream.ends_at is None for stream in self._streams.values()))
+
+    # A publisher comes.
+
+    async def publish(self, key: str, client: Client) -> Publication:
+        """Start the stream of a publisher of `key`, or let it go on with the stream that the key has.
+
+        Raises `Refused`, with nothing changed, where somebody else publishes it and may not be displaced.
+        """
+        self._refuse_if_taken(key, client)
+        newcomer = _Publication(key, client, self)
+        newcomer.release = await approved(self.reactor, key, newcomer.revoke, BAD_NAME)
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._refuse_if_taken(key, client)
+            await self._install(newcomer)
+        except BaseException:
+            newcomer.vanish()
+            raise
+        return newcomer
+
+    def _refuse_if_taken(self, key: str, client: Client) -> None:
+        stream = self._streams.get(key)
+        if stream is not None and stream.ends_at is None and not self._may_displace(stream.source, client):
+            raise Refused(BAD_NAME, f"stream key '{key}' is being published already")
+
+    def _may_displace(self, publication: "_Publication", client: Client) -> bool:
+        if self.on_busy is OnBusy.SAME_SOURCE:
+            return publication.client.peer_host == client.peer_host
+        return self.on_busy is OnBusy.TAKEOVER
+
+    async def _install(self, newcomer: "_Publication") -> None:
+        """The key changes hands without a checkpoint; the rest is waiting."""
+        stream = self._streams.get(newcomer.key) or self._begin(newcomer)
+        took_over = self._hand_over(stream, newcomer)
+        await stream.wait_silent()
+        if not newcomer.is_live:
+            return  # another one has displaced it meanwhile
+        if stream.is_announced:
+            self._resume(stream, took_over)
+        else:
+            await stream.send([StreamStarted(stream.stream_id, stream.key)], self.outbox)
+            stream.is_announced = True
+
+    def _hand_over(self, stream: _Stream, newcomer: "_Publication") -> bool:
+        """Whether there was a publisher that had to give way."""
+        former, stream.source, newcomer.stream = stream.source, newcomer, stream
+        took_over, stream.ends_at = stream.ends_at is None, None
+        if former is not newcomer:
+            former.step_aside()
+        return took_over
+
+    def _begin(self, first: "_Publication") -> _Stream:
+        self._count += 1
+        stream_id = StreamId(f"{self.context.workflow}/{self.context.step_id}/{self._count}")
+        stream = self._streams[first.key] = _Stream(stream_id, first.key, first, trio.current_time())
+        return stream
+
+    def _resume(self, stream: _Stream, took_over: bool) -> None:
+        gap = round((trio.current_time() - stream.last_sent) * 1000)
+        self.outbox.restart_stream(stream.stream_id, gap)
+        context = self.context
+        context.publish(StreamResumed(context.workflow, context.step_id, stream.stream_id, stream.key, gap, took_over))
+        log.info("stream goes on", stream=stream.key, gap_ms=gap, took_over=took_over)
+
+    # A publisher goes.
+
+    def interrupt(self, stream: _Stream) -> None:
+        """The publisher is gone and has not said goodbye: wait for its return, where that is wanted."""
+        is_one_too_many = sum(other.ends_at is not None for other in self._streams.values()) >= MAX_INTERRUPTED
+        if self._is_closed or not self.grace or not stream.is_announced or is_one_too_many:
+            self.end(stream)
+            return
+        stream.ends_at = trio.current_time() + self.grace
+        self._alarm.deadline = min(self._alarm.deadline, stream.ends_at)
+        context = self.context
+        context.publish(StreamInterrupted(context.workflow, context.step_id, stream.stream_id, stream.key, self.grace))
+        log.warning("stream interrupted", stream=stream.key, seconds=self.grace)
+
+    def end(self, stream: _Stream) -> None:
+        """Free the key, and let later steps know."""
+        if self._streams.get(stream.key) is stream:
+            del self._streams[stream.key]
+            self.outbox.end_stream(stream.stream_id)
+            stream.source.let_go()
+
+    async def end_overdue(self) -> None:
+        """End interrupted streams when their time is up, until cancelled."""
+        while True:
+            with trio.CancelScope(deadline=self._next_end()) as self._alarm:
+                await trio.sleep_forever()
+            now = trio.current_time()
+            for stream in list(self._streams.values()):
+                if stream.ends_at is not None and stream.ends_at <= now:
+                    log.info("publisher did not come back", stream=stream.key, seconds=self.grace)
+                    self.end(stream)
+
+    def _next_end(self) -> float:
+        return min((stream.ends_at for stream in self._streams.values() if stream.ends_at is not None), default=inf)
+
+    def close(self) -> None:
+        """The step ends: nobody is waited for any more."""
+        self._is_closed = True
+        for stream in list(self._streams.values()):
+            if stream.ends_at is not None:
+                self.end(stream)
+
+    def describe(self) -> Sequence[StreamStatus]:
+        """The interrupted streams."""
+        now = trio.current_time()
+        return [
+            _interrupted(stream.key, max(stream.ends_at - now, 0.0))
+            for stream in self._streams.values()
+            if stream.ends_at is not None
+        ]
+
+
+def _interrupted(name: str, left: float) -> StreamStatus:
+    message = f"interrupted; ends in {left:.1f} s unless a publisher comes back"
+    return StreamStatus(name, message, "interrupted", left)
+
+
+def _nothing() -> None:
+    """Lets go of nothing."""
+
+
+@define(eq=False)
+class _Publication:
+    """One publisher's turn at a stream; see `rtmp.endpoints.Publication`."""
+
+    key: str
+    client: Client
+    publishers: Publishers
+    stream: _Stream | None = field(default=None, init=False)
+    """Set when the key becomes its own."""
+    release: Release = field(default=_nothing, init=False)
+    """Lets go of the reactor's approval; the stream's, as long as it has no other source."""
+    _has_left: bool = field(default=False, init=False)
+
+    @property
+    def stream_id(self) -> StreamId:
+        assert self.stream is not None, "nobody has seen it before it had the key"
+        return self.stream.stream_id
+
+    @property
+    def _is_source(self) -> bool:
+        return self.stream is not None and self.stream.source is self
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what it sends is the stream."""
+        return self._is_source and not self._has_left
+
+    async def send(self, events: Sequence[MediaEvent]) -> None:
+        """What comes from a displaced publisher on its way out goes nowhere."""
+        if self.stream is None or not self.is_live:
+            await trio.lowlevel.checkpoint()
+            return
+        self.stream.last_sent = trio.current_time()
+        await self.stream.send(events, self.publishers.outbox)
+
+    def end(self) -> None:
+        self._leave(self.publishers.end)
+
+    def vanish(self) -> None:
+        self._leave(self.publishers.interrupt)
+
+    def _leave(self, give_up: Callable[[_Stream], None]) -> None:
+        if self._has_left:
+            return
+        self._has_left = True
+        if self.stream is not None and self._is_source:
+            give_up(self.stream)
+        else:
+            self.let_go()
+
+    def step_aside(self) -> None:
+        """Another publisher has the key now."""
+        if not self._has_left:
+            self._has_left = True
+            self.client.dismiss("another publisher has taken its stream key over")
+        self.let_go()
+
+    def revoke(self) -> None:
+        """The reactor takes its approval back: the stream is over, whether its publisher is there or gone."""
+        if self.stream is not None and self._is_source:
+            self._has_left = True
+            self.publishers.end(self.stream)
+        self.client.dismiss("the reactor does not approve of its stream any more")
+
+    def let_go(self) -> None:
+        """Release the approval; repeating it does nothing."""
+        release, self.release = self.release, _nothing
+        release()

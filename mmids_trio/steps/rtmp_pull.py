@@ -1,0 +1,231 @@
+"""`rtmp_pull`: play a stream of another server over our own RTMP client, and bring it in."""
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import cast
+
+import structlog
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
+from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
+from mmids_trio.media.flow import Flow
+from mmids_trio.rtmp.client import TO_PLAY, ClientFailed, Dialer, OpenClient, explain, open_client
+from mmids_trio.rtmp.ingest import media_events
+from mmids_trio.rtmp.protocol.client_events import ClientEvent, Refused, StatusReceived, StreamEnded
+from mmids_trio.rtmp.protocol.events import DataReceived, MediaReceived, MetadataReceived
+from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
+from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
+from mmids_trio.steps.parameters import Parameter, Values, seconds, text
+from mmids_trio.steps.registry import StepType
+from mmids_trio.steps.rtmp_receive import LONGEST_GRACE
+from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed
+from mmids_trio.workflow.status import StreamStatus
+
+log = structlog.get_logger()
+
+SILENCE_SECONDS = 30.0
+"""How long a source may send nothing at all, not even a ping, before it is called anew; as for publishers."""
+
+ENDS = frozenset({"NetStream.Play.UnpublishNotify", "NetStream.Play.Complete"})
+"""Status codes with which servers say that a stream is over."""
+
+STOP = "NetStream.Play.Stop"
+"""What a server says that stops sending, be the stream over or the server about to end."""
+
+
+def source(value: str) -> RtmpUrl:
+    """The URL of a stream, with its key. Raises `ValueError`."""
+    url = parse_rtmp_url(value)
+    if not url.key:
+        raise ValueError("expected a URL with a stream key")
+    return url
+
+
+@define(eq=False)
+class _Pulled:
+    """The stream as later steps see it, over several connections to its source."""
+
+    name: str
+    context: StepContext
+    outbox: Outbox
+    grace: float
+    stream_id: StreamId | None = field(default=None, init=False)
+    ends_at: float = field(default=inf, init=False)
+    """When it ends unless media come; for ever, while they do."""
+    _count: int = field(default=0, init=False)
+    _last_sent: float = field(default=0.0, init=False)
+
+    async def send(self, media: Sequence[MediaReceived | MetadataReceived | DataReceived]) -> None:
+        """Hand media on; the first of a connection begin the stream, or go on with it."""
+        beginning: list[MediaEvent] = []
+        if self.stream_id is None:
+            self._count += 1
+            self.stream_id = StreamId(f"{self.context.workflow}/{self.context.step_id}/{self._count}")
+            beginning.append(StreamStarted(self.stream_id, self.name))
+        elif self.ends_at < inf:
+            self._resume(self.stream_id)
+        self.ends_at, self._last_sent = inf, trio.current_time()
+        await self.outbox.send([*beginning, *(e for part in media for e in media_events(self.stream_id, part))])
+
+    def _resume(self, stream_id: StreamId) -> None:
+        gap = round((trio.current_time() - self._last_sent) * 1000)
+        self.outbox.restart_stream(stream_id, gap)
+        workflow, step_id = self.context.workflow, self.context.step_id
+        self.context.publish(StreamResumed(workflow, step_id, stream_id, self.name, gap, took_over=False))
+
+    def interrupt(self) -> None:
+        """The connection is lost."""
+        if self.stream_id is None or self.ends_at < inf:
+            return
+        if not self.grace:
+            self.end()
+            return
+        self.ends_at = trio.current_time() + self.grace
+        workflow, step_id = self.context.workflow, self.context.step_id
+        self.context.publish(StreamInterrupted(workflow, step_id, self.stream_id, self.name, self.grace))
+
+    def end(self) -> None:
+        """The source says that it is over, or nobody believes in it any more."""
+        if self.stream_id is not None:
+            self.outbox.end_stream(self.stream_id)
+        self.stream_id, self.ends_at = None, inf
+
+
+@define(eq=False)
+class _Puller:
+    """Calls the source again and again."""
+
+    url: RtmpUrl
+    pulled: _Pulled
+    dialer: Dialer
+    backoff: Backoff
+    state: str = field(default="connecting", init=False)
+    last_error: str | None = field(default=None, init=False)
+    _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                with trio.CancelScope(deadline=self.pulled.ends_at) as self._alarm:
+                    await self._call()
+                if self._alarm.cancelled_caught:
+                    self.pulled.end()
+        finally:
+            self.pulled.end()
+
+    async def _call(self) -> None:
+        """One connection, and the wait for the next."""
+        self.state = "connecting"
+        began = trio.current_time()
+        try:
+            client = await open_client(self.dialer, self.url, self.url.key, TO_PLAY)
+            try:
+                await self._read(client)
+            finally:
+                client.close()
+        except ClientFailed as error:
+            if trio.current_time() - began >= HEALTHY_AFTER_SECONDS:
+                self.backoff.reset()
+            await self._wait(str(error))
+
+    async def _wait(self, reason: str) -> None:
+        self.state, self.last_error = "waiting", reason
+        self._interrupt()
+        delay = self.backoff.next_delay()
+        log.warning("source is down", source=str(self.url), reason=reason, retry_in=round(delay, 1))
+        await trio.sleep(delay)
+
+    def _interrupt(self) -> None:
+        self.pulled.interrupt()
+        self._alarm.deadline = self.pulled.ends_at
+
+    async def _read(self, client: OpenClient) -> None:
+        self.state = "playing"
+        log.info("source is up", source=str(self.url))
+        while True:
+            with trio.move_on_after(SILENCE_SECONDS) as patience:
+                events = await client.receive()
+            if patience.cancelled_caught:
+                raise ClientFailed(f"it was silent for {SILENCE_SECONDS:.0f} s")
+            await self._take(events)
+            await client.reply()
+
+    async def _take(self, events: Sequence[ClientEvent]) -> None:
+        media: list[MediaReceived | MetadataReceived | DataReceived] = []
+        for event in events:
+            if isinstance(event, (MediaReceived, MetadataReceived, DataReceived)):
+                media.append(event)
+            elif _is_end(event):
+                await self._send(media)
+                media = []
+                self.pulled.end()
+            elif isinstance(event, StatusReceived) and event.code == STOP:
+                await self._send(media)
+                media = []
+                self._interrupt()
+            elif isinstance(event, Refused):
+                raise ClientFailed(explain(event, (self.url.key, self.url.password)))
+        await self._send(media)
+
+    async def _send(self, media: Sequence[MediaReceived | MetadataReceived | DataReceived]) -> None:
+        if media:
+            self._alarm.deadline = inf
+            await self.pulled.send(media)
+
+    def describe(self) -> Sequence[StreamStatus]:
+        """The one stream: how the connection is doing."""
+        left = self.pulled.ends_at - trio.current_time()
+        return [
+            StreamStatus(
+                self.pulled.name,
+                f"{self.state} ({self.url})",
+                state="interrupted" if left < inf else self.state,
+                seconds_left=max(left, 0.0) if left < inf else None,
+                last_error=self.last_error,
+            )
+        ]
+
+
+def _is_end(event: ClientEvent) -> bool:
+    return isinstance(event, StreamEnded) or (isinstance(event, StatusReceived) and event.code in ENDS)
+
+
+@frozen
+class RtmpPull:
+    """See the module."""
+
+    url: RtmpUrl
+    name: str
+    grace: float
+    dialer: Dialer
+    context: StepContext
+    random: Callable[[], float]
+    flow: Flow = field(default=Flow.PRODUCES, init=False)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Ready at once; a source that ends or does not answer is called again."""
+        pulled = _Pulled(self.name, self.context, outbox, self.grace)
+        puller = _Puller(self.url, pulled, self.dialer, Backoff(self.random))
+        self.context.show_streams(puller.describe)
+        task_status.started()
+        await puller.run()
+
+
+RTMP_PULL = (
+    Parameter("location", source, required=True),
+    Parameter("stream_name", text, required=True),
+    Parameter("grace", seconds(0, LONGEST_GRACE), default=0.0),
+)
+
+
+def rtmp_pull(dialer: Dialer, random: Callable[[], float]) -> StepType:
+    """The kind of step. `random`: numbers from 0 to 1, for the jitter."""
+
+    def build(values: Values, context: StepContext) -> Step:
+        name, grace = cast(str, values["stream_name"]), cast(float, values["grace"])
+        return RtmpPull(cast(RtmpUrl, values["location"]), name, grace, dialer, context, random)
+
+    return StepType("rtmp_pull", RTMP_PULL, build)

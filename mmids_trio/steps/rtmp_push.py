@@ -1,0 +1,176 @@
+"""`rtmp_push`: publish each stream to other servers over our own RTMP client, and pass it on."""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import structlog
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.backoff import Backoff
+from mmids_trio.media.events import (
+    MediaEvent,
+    MediaPacket,
+    StreamEnded,
+    StreamId,
+    StreamMetadata,
+    StreamStarted,
+)
+from mmids_trio.media.flow import Flow
+from mmids_trio.rtmp.broadcast import Channel
+from mmids_trio.rtmp.client import Dialer
+from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
+from mmids_trio.rtmp.pushing import Target
+from mmids_trio.rtmp.rendering import PublishRendering
+from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
+from mmids_trio.steps.parameters import Parameter, Values
+from mmids_trio.steps.registry import StepType
+from mmids_trio.steps.rtmp_watch import EVENTS_PER_PASS
+from mmids_trio.workflow.happenings import TargetDown, TargetUp
+from mmids_trio.workflow.status import StreamStatus
+
+log = structlog.get_logger()
+
+MAX_TARGETS = 32
+"""Targets of one step: more than there are platforms to stream to."""
+
+
+def targets(value: str) -> tuple[RtmpUrl, ...]:
+    """URLs, separated by commas (a comma within one is written `%2C`). Raises `ValueError`."""
+    urls = tuple(parse_rtmp_url(url.strip()) for url in value.split(","))
+    if len(urls) > MAX_TARGETS:
+        raise ValueError(f"expected {MAX_TARGETS} targets at most")
+    if len(set(urls)) < len(urls):
+        raise ValueError("expected each target once")
+    return urls
+
+
+@define(eq=False)
+class _Pushed:
+    """One stream: what its targets get, and the targets."""
+
+    started: StreamStarted
+    channel: Channel = field(factory=lambda: Channel(rendering=PublishRendering()))
+    targets: list[Target] = field(factory=list)
+    has_frames: bool = False
+
+    def feed(self, event: MediaEvent) -> None:
+        if isinstance(event, MediaPacket):
+            self.has_frames |= not event.is_sequence_header
+            self.channel.packet(event)
+        elif isinstance(event, StreamMetadata):
+            self.channel.metadata(event.values)
+        elif isinstance(event, StreamStarted):
+            self.channel.stream_started()
+        else:
+            self.channel.stream_ended()
+
+
+@define(eq=False)
+class Pushes:
+    """All streams of a step and their targets, whose tasks run in `nursery`."""
+
+    urls: Sequence[RtmpUrl]
+    nursery: trio.Nursery
+    dialer: Dialer
+    context: StepContext
+    random: Callable[[], float]
+    _live: dict[StreamId, _Pushed] = field(factory=dict, init=False)
+    _targets: dict[Target, StreamStarted] = field(factory=dict, init=False)
+    """Those of streams that have ended as well, until they have said goodbye."""
+
+    async def take(self, events: Sequence[MediaEvent]) -> None:
+        """Send to all targets what they take at once."""
+        touched: dict[_Pushed, None] = {}
+        for event in events:
+            if isinstance(event, StreamStarted):
+                self._live[event.stream_id] = _Pushed(event)
+            if (pushed := self._live.get(event.stream_id)) is None:
+                continue
+            pushed.feed(event)
+            touched[pushed] = None
+            if pushed.has_frames and not pushed.targets:
+                self._start(pushed)
+        for pushed in touched:
+            await pushed.channel.send_pass()
+            for target in pushed.targets:
+                target.note_progress()
+        for event in events:
+            if isinstance(event, StreamEnded) and (ended := self._live.pop(event.stream_id, None)):
+                for target in ended.targets:
+                    target.finish()
+
+    def _start(self, pushed: _Pushed) -> None:
+        """Connect with the first frame: servers do not wait long for media."""
+        name = pushed.started.stream_name
+        if any(other.targets for other in self._live.values()) and any(url.key for url in self.urls):
+            log.warning("several streams are pushed to one target", stream=name)
+        for url in self.urls:
+            target = self._target(url, name, pushed.channel)
+            pushed.targets.append(target)
+            self._targets[target] = pushed.started
+            self.nursery.start_soon(self._run, target, name)
+
+    def _target(self, url: RtmpUrl, name: str, channel: Channel) -> Target:
+        place = (self.context.workflow, self.context.step_id, name, str(url))
+        return Target(
+            url=url,
+            key=url.key or name,
+            channel=channel,
+            dialer=self.dialer,
+            backoff=Backoff(self.random),
+            on_up=lambda: self.context.publish(TargetUp(*place)),
+            on_down=lambda reason: self.context.publish(TargetDown(*place, reason)),
+        )
+
+    async def _run(self, target: Target, name: str) -> None:
+        structlog.contextvars.bind_contextvars(stream=name)
+        await target.run()
+        del self._targets[target]
+
+    def describe(self) -> Sequence[StreamStatus]:
+        """Each target of each stream."""
+        return [
+            StreamStatus(
+                started.stream_name,
+                f"{target.state} ({target.url})",
+                state=target.state,
+                target=str(target.url),
+                bitrate=target.bitrate(),
+                last_error=target.last_error,
+                dropped_groups=target.dropped_groups,
+            )
+            for target, started in self._targets.items()
+        ]
+
+
+@frozen
+class RtmpPush:
+    """See the module."""
+
+    urls: tuple[RtmpUrl, ...]
+    dialer: Dialer
+    context: StepContext
+    random: Callable[[], float]
+    flow: Flow = field(default=Flow.PASSES_ON, init=False)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Ready at once; a target that does not answer is tried again for as long as streams last."""
+        async with trio.open_nursery() as nursery:
+            pushes = Pushes(self.urls, nursery, self.dialer, self.context, self.random)
+            self.context.show_streams(pushes.describe)
+            task_status.started()
+            while True:
+                events = await inbox.receive()
+                for start in range(0, len(events), EVENTS_PER_PASS):
+                    await pushes.take(events[start : start + EVENTS_PER_PASS])
+                await outbox.send(events)
+
+
+def rtmp_push(dialer: Dialer, random: Callable[[], float]) -> StepType:
+    """The kind of step. `random`: numbers from 0 to 1, for the jitter."""
+
+    def build(values: Values, context: StepContext) -> Step:
+        return RtmpPush(cast(tuple[RtmpUrl, ...], values["target"]), dialer, context, random)
+
+    return StepType("rtmp_push", (Parameter("target", targets, required=True),), build)

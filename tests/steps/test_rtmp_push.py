@@ -1,0 +1,200 @@
+"""`rtmp_push`: what targets get, what becomes of those that fail or stall, and what is left: nothing."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from mmids_trio.errors import ConfigurationError
+from mmids_trio.media.events import MediaPacket
+from mmids_trio.steps.rtmp_push import MAX_TARGETS
+from mmids_trio.testing.clients import RtmpClient
+from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.media import generate_stream
+from mmids_trio.workflow.happenings import TargetDown, TargetUp
+from mmids_trio.workflow.hub import Subscription
+from mmids_trio.workflow.status import StreamStatus
+
+STREAM = generate_stream(seconds=4)
+RECEIVE = "rtmp_receive rtmp_app=live stream_key=*"
+
+
+def workflow(name: str, *steps: str) -> str:
+    return f"workflow {name} {{\n" + "\n".join(steps) + "\n}\n"
+
+
+def pushing(*targets: str) -> str:
+    return workflow("w", RECEIVE, f"rtmp_push target={','.join(targets)}", "record")
+
+
+def target(port: int, app: str = "in") -> str:
+    return workflow(
+        f"target{port}",
+        f"rtmp_receive rtmp_app={app} stream_key=* port={port}",
+        f"rtmp_watch rtmp_app={app} stream_key=* port={port}",
+    )
+
+
+async def pace(client: RtmpClient, packets: Sequence[MediaPacket]) -> None:
+    began, start = trio.current_time(), packets[0].timestamp
+    for packet in packets:
+        await trio.sleep_until(began + max(packet.timestamp - start, 0) / 1000)
+        await client.send([packet])
+
+
+async def all_of(happenings: Subscription) -> list[object]:
+    """Those that have been published so far."""
+    events: list[object] = []
+    with trio.move_on_after(0.001):
+        async for event in happenings:
+            events.append(event)
+    return events
+
+
+def statuses(h: Harness) -> dict[str, StreamStatus]:
+    return {stream.target: stream for stream in h.workflow("w").active_steps[1].streams if stream.target}
+
+
+@asynccontextmanager
+async def watching(h: Harness, key: str, port: int) -> AsyncIterator[RtmpClient]:
+    client = await h.watch(key, app="in", port=port)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.read_until_closed)
+        yield client
+        nursery.cancel_scope.cancel()
+
+
+async def test_every_target_gets_every_packet(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    text = pushing("rtmp://t1:2001/in/one", "rtmp://t2:2002/in/two?x=1") + target(2001) + target(2002)
+    async with Harness(text, [recorder.step_type()]) as h, AsyncExitStack() as stack:
+        one = await stack.enter_async_context(watching(h, "one", 2001))
+        two = await stack.enter_async_context(watching(h, "two", 2002))
+        source = await h.publish("key")
+        await pace(source, STREAM)
+        await source.send_metadata({"title": "show"})
+        await source.unpublish()
+        await wait_all_tasks_blocked()
+        sent = [packet.data for packet in STREAM]
+        assert [packet.data for packet in recorder.packets] == sent
+        for client in (one, two):
+            assert [packet.data for packet in client.packets] == sent
+            assert [packet.timestamp for packet in client.packets] == [packet.timestamp for packet in STREAM]
+            assert client.metadata[-1]["title"] == "show"
+        assert statuses(h) == {}
+    h.assert_quiet()
+
+
+async def test_a_target_without_a_key_gets_the_streams_own_name(autojump_clock: MockClock) -> None:
+    text = pushing("rtmp://t:2001/in/") + target(2001)
+    async with Harness(text, [Recorder().step_type()]) as h, AsyncExitStack() as stack:
+        a = await stack.enter_async_context(watching(h, "a", 2001))
+        b = await stack.enter_async_context(watching(h, "b", 2001))
+        for key in ("a", "b"):
+            await h.publish(key, generate_stream(key, seconds=1))
+        await trio.sleep(1)
+        for key, client in (("a", a), ("b", b)):
+            assert [p.data for p in client.packets] == [p.data for p in generate_stream(key, seconds=1)]
+
+
+async def test_one_dead_and_one_stalled_target_do_not_harm_the_good_one(autojump_clock: MockClock) -> None:
+    text = pushing("rtmp://good:2001/in/k", "rtmp://dead:2002/in/k", "rtmp://stalled:2003/in/k") + target(2001)
+    stream = generate_stream(seconds=64, fps=10, gop=20)
+    half = len(stream) // 2
+    minute, later = stream[:half], stream[half:]
+    async with Harness(text, [Recorder().step_type()]) as h:
+        stalled = h.network.listen(None, 2003)
+        with h.server.hub.subscribe() as happenings:
+            async with watching(h, "k", 2001) as watcher:
+                source = await h.publish("key")
+                await pace(source, minute)
+                await wait_all_tasks_blocked()
+                assert [packet.data for packet in watcher.packets] == [packet.data for packet in minute]
+                shown = statuses(h)
+                assert shown["rtmp://good:2001/in/***"].state == "publishing"
+                assert shown["rtmp://good:2001/in/***"].last_error is None
+                assert (shown["rtmp://good:2001/in/***"].bitrate or 0) > 50_000
+                assert "nobody listens" in (shown["rtmp://dead:2002/in/***"].last_error or "")
+                assert "no answer within 15 s" in (shown["rtmp://stalled:2003/in/***"].last_error or "")
+            await h.put(target(2002))  # it returns
+            await pace(source, later)
+            assert statuses(h)["rtmp://dead:2002/in/***"].state == "publishing"
+            told = await all_of(happenings)
+        downs = [event.target for event in told if isinstance(event, TargetDown)]
+        ups = [event.target for event in told if isinstance(event, TargetUp)]
+        assert sorted(downs) == ["rtmp://dead:2002/in/***", "rtmp://stalled:2003/in/***"]
+        assert ups == ["rtmp://good:2001/in/***", "rtmp://dead:2002/in/***"]
+        stalled.close()
+    h.assert_quiet()
+
+
+async def test_a_target_that_goes_away_is_called_again_and_begins_with_a_key_frame(autojump_clock: MockClock) -> None:
+    async with Harness(pushing("rtmp://t:2001/in/k") + target(2001), [Recorder().step_type()]) as h:
+        source = await h.publish("key")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pace, source, generate_stream(seconds=20))
+            await trio.sleep(5)
+            await h.stop("target2001")
+            await trio.sleep(5)
+            assert statuses(h)["rtmp://t:2001/in/***"].state == "waiting"
+            await h.put(target(2001))
+            async with watching(h, "k", 2001) as watcher:
+                await trio.sleep(10)
+                assert statuses(h)["rtmp://t:2001/in/***"].state == "publishing"
+                report = watcher.report(generate_stream(seconds=20))
+                assert watcher.packets
+                assert (report.gaps, report.undecodable, report.repeated) == ((), (), ())
+
+
+async def test_the_session_stays_open_over_an_interruption_and_a_change_beside_it(autojump_clock: MockClock) -> None:
+    keep = f"{RECEIVE} grace=10"
+    push = "rtmp_push target=rtmp://t:2001/in/k"
+    recorder = Recorder()
+    text = workflow("w", keep, push, "record") + target(2001)
+    async with Harness(text, [recorder.step_type()]) as h:
+        with h.server.hub.subscribe() as happenings:
+            async with watching(h, "k", 2001) as watcher:
+                first = await h.publish("key")
+                await pace(first, STREAM)
+                first.close()
+                await trio.sleep(3)
+                await h.put(workflow("w", keep, push))
+                second = await h.publish("key")
+                await pace(second, generate_stream(seconds=2, seed=2))
+                await wait_all_tasks_blocked()
+                received = [p.data for p in watcher.packets]
+                assert received == [p.data for p in (*STREAM, *generate_stream(seconds=2, seed=2))]
+            told = await all_of(happenings)
+        assert sum(isinstance(event, TargetUp) for event in told) == 1
+        assert not any(isinstance(event, TargetDown) for event in told)
+
+
+async def test_a_refusal_is_shown_without_the_key(autojump_clock: MockClock) -> None:
+    async with Harness(pushing("rtmp://t:2001/in/secret") + target(2001, "other"), [Recorder().step_type()]) as h:
+        await h.publish("key", STREAM)
+        await trio.sleep(1)
+        [shown] = statuses(h).values()
+        assert shown.last_error is not None
+        assert shown.last_error.startswith("it refuses")
+        assert "secret" not in str(shown)
+
+
+@pytest.mark.parametrize(
+    "value", ["http://a/b/c", "rtmp://a/b", ",".join(f"rtmp://h{n}/a/k" for n in range(MAX_TARGETS + 1))]
+)
+def test_targets_are_checked_before_anything_runs(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected"):
+        Harness(pushing(value), [Recorder().step_type()])
+
+
+async def test_nothing_is_left_when_the_workflow_stops_in_the_middle(autojump_clock: MockClock) -> None:
+    text = pushing("rtmp://t1:2001/in/k", "rtmp://dead:9/in/k") + target(2001)
+    async with Harness(text, [Recorder().step_type()]) as h:
+        await h.publish("key", STREAM)
+        await trio.sleep(0.2)
+        began = trio.current_time()
+        await h.stop("w")
+        assert trio.current_time() - began < 3
+    h.assert_quiet()

@@ -1,0 +1,70 @@
+"""What a step that takes clients is given, as objects that only note what happens to them."""
+
+from collections.abc import Callable, Sequence
+
+import trio
+from attrs import define, field
+
+from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
+from mmids_trio.steps.base import Reservation
+from mmids_trio.workflow.status import Clients, StreamStatus
+
+
+@define(eq=False)
+class Guest:
+    """See `rtmp.endpoints.Client`."""
+
+    peer_host: str = "192.0.2.1"
+    dismissals: int = 0
+
+    def dismiss(self, reason: str = "") -> None:
+        """Noted, nothing else."""
+        self.dismissals += 1
+
+
+@define(eq=False)
+class Sink:
+    """An outbox that takes everything, at an await."""
+
+    events: list[MediaEvent] = field(factory=list)
+    restarts: list[tuple[StreamId, int]] = field(factory=list)
+
+    async def send(self, events: Sequence[MediaEvent]) -> None:
+        """Takes them."""
+        await trio.lowlevel.checkpoint()
+        self.events += events
+
+    def end_stream(self, stream_id: StreamId) -> None:
+        """Noted among the events."""
+        self.events.append(StreamEnded(stream_id))
+
+    def restart_stream(self, stream_id: StreamId, gap: int) -> None:
+        """Noted."""
+        self.restarts.append((stream_id, gap))
+
+
+@define(eq=False)
+class Context:
+    """See `steps.base.StepContext`: step 1 of workflow `w`, whose reservations become claims at once."""
+
+    workflow: str = "w"
+    step_id: str = "1"
+    happenings: list[object] = field(factory=list)
+
+    def is_leaving(self, workflow: str, step_id: str) -> bool:
+        """No step gives way."""
+        return False
+
+    def reserve(self, reservation: Reservation) -> None:
+        """Commits at once."""
+        reservation.commit()
+
+    def publish(self, event: object) -> None:
+        """Noted."""
+        self.happenings.append(event)
+
+    def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
+        """Shown to nobody."""
+
+    def show_clients(self, count: Callable[[], Clients]) -> None:
+        """Shown to nobody."""
