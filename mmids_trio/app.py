@@ -1,8 +1,7 @@
 """The whole server, put together; what is made here and handed on is all the wiring that there is."""
 
 import resource
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import random
@@ -10,6 +9,7 @@ from random import random
 import structlog
 import trio
 from attrs import define, field
+from quart_trio import QuartTrio
 
 from mmids_trio import __version__
 from mmids_trio.cli.configuration_file import Configuration
@@ -24,17 +24,20 @@ from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
+from mmids_trio.offload import Offload, in_thread
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
-from mmids_trio.reload.reloader import Prepare, Reloader
+from mmids_trio.reload.keeping import keep_state, save_the_last
+from mmids_trio.reload.live import live_settings
+from mmids_trio.reload.reloader import Reloader
 from mmids_trio.reload.watch import look_at, watch
+from mmids_trio.rtmp.certificates import CertificateFiles, Certificates
+from mmids_trio.rtmp.dialing import NetworkDialer
 from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.rtmp.transport import Network, SocketNetwork
-from mmids_trio.state.file import StateError, StateFile
-from mmids_trio.state.merge import Merged, merge, merge_reactors
-from mmids_trio.state.opening import checked_state, parsed_state
+from mmids_trio.state.merge import Merged, merge
 from mmids_trio.state.record import State
 from mmids_trio.state.recorded import RecordedWorkflows
 from mmids_trio.state.recorder import Recorder
@@ -63,7 +66,8 @@ ORDER_SECONDS = 1.0
 @define(eq=False)
 class Server:
     """One mmids_trio server. `network` is where RTMP ports are opened; `more_steps` are step types of one's own;
-    `more_executors` are kinds of executors of one's own; `spawner` is where child processes come from.
+    `more_executors` are kinds of executors of one's own; `spawner` is where child processes come from; `offload` is
+    where work goes that blocks.
 
     Making one has no side effects; `run` does everything, in the caller's nursery.
     """
@@ -74,8 +78,11 @@ class Server:
     more_steps: Sequence[StepType] = ()
     spawner: Spawner = field(factory=SystemSpawner)
     more_executors: Sequence[ExecutorKind] = ()
+    offload: Offload = in_thread
     random: Callable[[], float] = random
     """Numbers from 0 to 1, for the jitter of what is tried again."""
+    certificates: Certificates = field(init=False)
+    dialer: NetworkDialer = field(init=False)
     rtmp: RtmpServer = field(init=False)
     ffmpeg: FfmpegTools = field(init=False)
     hub: EventHub = field(factory=EventHub, init=False)
@@ -88,29 +95,41 @@ class Server:
     load_again: Callable[[], Configuration] | None = None
     """Reads that file once more, for reloads; raises `MmidsError`. May block. Without it there are none."""
     recorder: Recorder = field(init=False)
+    _recorded: RecordedWorkflows = field(init=False)
+    _events: EventFeed = field(init=False)
     reloader: Reloader | None = field(default=None, init=False)
     """Reloads the configuration while `run` runs."""
     _store: StateStore | None = field(default=None, init=False)
     api_port: int | None = field(default=None, init=False)
     """The port that the HTTP API is really open on."""
+    reactors: Reactors | None = field(default=None, init=False)
+    """The reactors, from the moment that they run."""
+    _http_app: QuartTrio | None = field(default=None, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.dialer = NetworkDialer(self.network, offload=self.offload)
+        self.certificates = Certificates(_certificate_files(self.settings), offload=self.offload)
         self.rtmp = RtmpServer(
             self.network,
             host=self.settings.rtmp_host,
             publisher_timeout=self.settings.publisher_timeout,
             max_connections=_connections_that_leave_files(),
+            certificates=self.certificates,
         )
         self.ffmpeg = FfmpegTools(
-            self.spawner, Places(self.settings.ffmpeg_path), Path(self.settings.log_path), self.random
+            self.spawner,
+            Places(self.settings.ffmpeg_path),
+            Path(self.settings.log_path),
+            self.random,
+            offload=self.offload,
         )
         self.executors = built_in_executors(*self.more_executors)
         surroundings = Surroundings(Junctions(), self.hub)
         self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])
         self.steps = built_in_steps(
             rtmp=self.rtmp,
-            dialer=self.network,
+            dialer=self.dialer,
             ffmpeg=self.ffmpeg,
             junctions=surroundings.junctions,
             reactors=self._directory,
@@ -120,13 +139,15 @@ class Server:
         self.workflows = WorkflowManager(self.steps, surroundings)
         self.workflows.reactors = self._directory
         self.recorder = Recorder(self.workflows)
+        self._recorded = RecordedWorkflows(self.workflows, self.recorder)
+        self._events = EventFeed(self.hub, self._stop)
         if self.load_again is not None:
             self.reloader = Reloader(
                 self.settings,
                 partial(trio.to_thread.run_sync, self.load_again, abandon_on_cancel=True),
                 self.workflows,
                 self.recorder,
-                live_settings(self),
+                live_settings(self.rtmp, self.ffmpeg),
             )
 
     @property
@@ -141,6 +162,23 @@ class Server:
     def current_settings(self) -> Settings:
         """Those that hold now: reloads may have changed some."""
         return self.settings if self.reloader is None else self.reloader.settings
+
+    @property
+    def http_app(self) -> QuartTrio:
+        """The HTTP API, whether or not a port is open for it; there is one from the moment that the server runs."""
+        if self._http_app is None:
+            assert self.reactors is not None, "the server does not run yet"
+            self._http_app = create_app(
+                self._recorded,
+                token=lambda: self.current_settings.http_api_token,
+                version=__version__,
+                reactors=self.reactors,
+                events=self._events,
+                sets=self._recorded,
+                reloader=self.reloader,
+                durability=self._store,
+            )
+        return self._http_app
 
     @property
     def is_stopping(self) -> bool:
@@ -170,7 +208,10 @@ class Server:
         Raises `http_api.listening.CannotListen` before anything runs, and `StateError` or `ConfigurationError` for a
         state file that cannot be used.
         """
-        with self._open_state() as state:
+        with keep_state(self.settings.state_path, self.steps, self._directory, self.reactor_definitions) as kept:
+            state, self._store = kept
+            if self._store is not None:
+                self.recorder.save = self._store.save
             await self._run(definitions, state, task_status)
 
     async def _run(
@@ -187,30 +228,12 @@ class Server:
                 await self._stop.wait()
                 nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
                 await self.workflows.stop_all()
-                await self._save_the_last()
+                await save_the_last(self._store)
                 nursery.cancel_scope.cancel()
         finally:
             for listener in listeners:  # they are the API's, which may have been cancelled before it ran
                 listener.socket.close()
         log.info("server stopped")
-
-    @contextmanager
-    def _open_state(self) -> Iterator[State]:
-        """Keep the state file, if there is one, to ourselves; the value is what it holds."""
-        if self.settings.state_path is None:
-            yield State()
-            return
-        file = StateFile(Path(self.settings.state_path))
-        file.lock()
-        try:
-            state = parsed_state(file.read(), file.path)
-            with self._directory.as_if([reactor.name for reactor in merge_reactors(self.reactor_definitions, state)]):
-                state = checked_state(state, self.steps)
-            self._store = StateStore(file)
-            self.recorder.save = self._store.save
-            yield state
-        finally:
-            file.unlock()
 
     def _merge(self, definitions: Sequence[WorkflowDefinition], state: State) -> Merged:
         """What runs; a file that cannot be written is noticed here, not with the first change."""
@@ -220,13 +243,6 @@ class Server:
             log.warning("a change over the API is dropped", reason=str(drop))
         return merged
 
-    async def _save_the_last(self) -> None:
-        if self._store is not None:
-            try:
-                await self._store.durable()
-            except StateError as error:
-                log.error("the last changes are not saved", reason=str(error))
-
     async def _start(
         self,
         nursery: trio.Nursery,
@@ -235,32 +251,19 @@ class Server:
     ) -> None:
         await nursery.start(self.rtmp.run)
         await nursery.start(self.workflows.run)
-        reactors = Reactors(reactor_definitions, self.executors, self.workflows, self.hub.publish)
-        await nursery.start(reactors.run)
-        self._directory.fill(reactors)
-        events = EventFeed(self.hub, self._stop)
-        await nursery.start(events.run)
+        await nursery.start(self._events.run)
         if self._store is not None:
             await nursery.start(self._store.run)
-        workflows = RecordedWorkflows(self.workflows, self.recorder)
-        await nursery.start(workflows.run)
+        await nursery.start(self._recorded.run)
         if self.reloader is not None:
             await nursery.start(self.reloader.run)
             if self.settings.watch_config and self.configuration_file is not None:
-                look = look_at(Path(self.configuration_file))
-                await nursery.start(watch, look, self.reloader.request)
+                await nursery.start(watch, look_at(Path(self.configuration_file)), self.reloader.request)
+        self.reactors = Reactors(reactor_definitions, self.executors, self.workflows, self.hub.publish)
+        await nursery.start(self.reactors.run)
+        self._directory.fill(self.reactors)
         if listeners:
-            app = create_app(
-                workflows,
-                token=lambda: self.current_settings.http_api_token,
-                version=__version__,
-                reactors=reactors,
-                events=events,
-                sets=workflows,
-                reloader=self.reloader,
-                durability=self._store,
-            )
-            await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
+            await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 
@@ -286,27 +289,11 @@ class Server:
         return listeners
 
 
-def live_settings(server: Server) -> Mapping[str, Prepare]:
-    """How each setting of `LIVE_SETTINGS` changes while `server` runs."""
-
-    async def ffmpeg_path(wanted: Settings) -> Callable[[], None]:
-        places = Places(wanted.ffmpeg_path)
-        found = await server.ffmpeg.look_in(places)
-        return partial(server.ffmpeg.use, places, found)
-
-    async def publisher_timeout(wanted: Settings) -> Callable[[], None]:
-        await trio.lowlevel.checkpoint()
-        return partial(setattr, server.rtmp, "publisher_timeout", wanted.publisher_timeout)
-
-    async def http_api_token(_wanted: Settings) -> Callable[[], None]:
-        await trio.lowlevel.checkpoint()
-        return lambda: None  # each request asks for the current one
-
-    return {
-        "ffmpeg_path": ffmpeg_path,
-        "http_api_token": http_api_token,
-        "publisher_timeout": publisher_timeout,
-    }
+def _certificate_files(settings: Settings) -> CertificateFiles | None:
+    if settings.tls_cert_path is None:
+        return None
+    key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
+    return CertificateFiles(Path(settings.tls_cert_path), settings.tls_cert_password, key)
 
 
 def _connections_that_leave_files() -> int:

@@ -52,6 +52,7 @@ PLACES: Mapping[str, str] = {
     "workflow.rewiring": "B",
     "workflow.sets": "B",
     "workflow.status": "B",
+    "offload": "C",
     "reactors.simple_http": "C",
     "rtmp": "C",
     "steps": "D",

@@ -62,6 +62,11 @@ class Reactors:
         """The one of that name, also where it is only being added; `None` where there is none."""
         return self._reactors.get(name)
 
+    @property
+    def leased(self) -> Sequence[str]:
+        """`reactor stream` of every lease that has not ended, those included that nobody holds any more."""
+        return [f"{reactor.name} {stream}" for reactor in self._reactors.values() for stream in reactor.leased]
+
     def views(self) -> Sequence[ReactorView]:
         """What the outside may know of all of them."""
         return [self._reactors[name].view() for name in self.names()]

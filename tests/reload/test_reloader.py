@@ -5,11 +5,12 @@ import trio
 from attrs import define, evolve, field
 from trio.testing import wait_all_tasks_blocked
 
-from mmids_trio.app import Server, live_settings
+from mmids_trio.app import Server
 from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, MmidsError, StepError
+from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
 from mmids_trio.state.recorded import RecordedWorkflows
 from mmids_trio.steps.registry import StepType
@@ -46,7 +47,7 @@ class Stage:
 
     def __attrs_post_init__(self) -> None:
         server = self.server
-        live = live_settings(server)
+        live = live_settings(server.rtmp, server.ffmpeg)
         self.reloader = Reloader(server.settings, self.load, server.workflows, server.recorder, live)
         self.recorded = RecordedWorkflows(server.workflows, server.recorder)
 
