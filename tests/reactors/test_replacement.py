@@ -1,7 +1,5 @@
 """Reactors that come, change and go while the server runs, together with the workflows that ask them."""
 
-from functools import partial
-
 import pytest
 import trio
 from attrs import evolve
@@ -12,19 +10,15 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import ExecutorKind
 from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.workflow.sets import SetConflict, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 from tests.reactors.stand_ins import EMPTY, INVALID, Bench
-from tests.support.lookups import Lookups
 
 R = "reactor r executor=scripted update_interval=20 {\n}\n"
 CHANGED = "reactor r executor=other update_interval=10 {\n}\n"
 ADDED = "reactor n executor=other {\n}\n"
 ASKING = "workflow w {\n rtmp_receive rtmp_app=in stream_key=* reactor=r\n}\n"
-
-
-def other_kind(lookups: Lookups) -> ExecutorKind:
-    return evolve(lookups.kind(), name="other")
 
 
 def parsed(text: str, *delete: str) -> WorkflowSet:
@@ -38,14 +32,14 @@ async def apply(harness: Harness, text: str, *delete: str) -> Outcome:
     return await workflows.apply_all(workflows.validate_all(parsed(text, *delete))).wait()
 
 
-def harness(first: Lookups, second: Lookups, text: str = R + ASKING) -> Harness:
-    return Harness(text, more_executors=[first.kind(), other_kind(second)])
+def harness(first: FakeReactorService, second: FakeReactorService, text: str = R + ASKING) -> Harness:
+    return Harness(text, more_executors=[first.kind(), second.kind("other")])
 
 
 async def test_a_changed_reactor_keeps_its_leases_and_asks_by_its_new_definition(autojump_clock: MockClock) -> None:
-    first, second = Lookups({"k": ""}), Lookups({"k": ""})
+    first, second = FakeReactorService({"k": ""}), FakeReactorService({"k": ""})
     async with harness(first, second) as h:
-        publisher = await h.publish("k", app="in")
+        publisher = await h.publish("in/k")
         assert (await apply(h, CHANGED + ASKING)).kind is OutcomeKind.APPLIED
         await trio.sleep(25)
         assert (first.asked, second.asked) == (["k"], ["k"] * 3)
@@ -55,31 +49,31 @@ async def test_a_changed_reactor_keeps_its_leases_and_asks_by_its_new_definition
 
 
 async def test_an_equal_reactor_is_left_alone(autojump_clock: MockClock) -> None:
-    first = Lookups({"k": ""})
-    async with harness(first, Lookups()) as h:
-        await h.publish("k", app="in")
+    first = FakeReactorService({"k": ""})
+    async with harness(first, FakeReactorService()) as h:
+        await h.publish("in/k")
         assert await apply(h, R + ASKING) == Outcome(OutcomeKind.APPLIED, "nothing to change")
         await trio.sleep(15)
         assert first.asked == ["k"]
 
 
 async def test_an_added_reactor_is_there_for_the_steps_of_its_set(autojump_clock: MockClock) -> None:
-    second = Lookups({"k": ""})
-    async with harness(Lookups(), second) as h:
+    second = FakeReactorService({"k": ""})
+    async with harness(FakeReactorService(), second) as h:
         text = "workflow v {\n rtmp_receive rtmp_app=more stream_key=* reactor=n\n}\n"
         with pytest.raises(ConfigurationError, match="there is no reactor 'n'"):
             h.server.workflows.validate_all(evolve(parsed(text), reactors=None))
         assert (await apply(h, R + ADDED + ASKING + text)).kind is OutcomeKind.APPLIED
-        await h.publish("k", app="more")
+        await h.publish("more/k")
         with pytest.raises(ClientRefused):
-            await h.publish("l", app="more")
+            await h.publish("more/l")
         assert second.asked == ["k", "l"]
 
 
 async def test_a_set_that_is_rolled_back_leaves_all_reactors_as_they_were(autojump_clock: MockClock) -> None:
-    first, second = Lookups({"k": ""}), Lookups({"k": ""})
+    first, second = FakeReactorService({"k": ""}), FakeReactorService({"k": ""})
     async with harness(first, second, R + ASKING) as h:
-        await h.publish("k", app="in")
+        await h.publish("in/k")
         taken = "workflow v {\n rtmp_receive rtmp_app=in stream_key=k reactor=n\n}\n"
         outcome = await apply(h, CHANGED + ADDED + ASKING + taken)
         assert outcome.kind is OutcomeKind.ROLLED_BACK
@@ -93,7 +87,7 @@ async def test_a_set_that_is_rolled_back_leaves_all_reactors_as_they_were(autoju
 
 
 async def test_a_reactor_that_is_asked_cannot_be_removed(autojump_clock: MockClock) -> None:
-    async with harness(Lookups(), Lookups()) as h:
+    async with harness(FakeReactorService(), FakeReactorService()) as h:
         workflows = h.server.workflows
         reason = "reactor 'r' cannot be removed: workflow 'w' asks it"
         with pytest.raises(SetConflict, match=reason):
@@ -110,7 +104,7 @@ async def test_a_reactor_that_is_asked_cannot_be_removed(autojump_clock: MockClo
 async def test_a_workflow_that_begins_to_ask_a_reactor_meanwhile_takes_its_removal_back(
     autojump_clock: MockClock,
 ) -> None:
-    async with harness(Lookups(), Lookups(), R) as h:
+    async with harness(FakeReactorService(), FakeReactorService(), R) as h:
         asking = h.server.workflows.validate_all(evolve(parsed(ASKING), reactors=None))
         change = h.server.workflows.apply_all(WorkflowSet(reactors=()))
         h.server.workflows.apply(asking.definitions[0])
@@ -121,7 +115,7 @@ async def test_a_workflow_that_begins_to_ask_a_reactor_meanwhile_takes_its_remov
 
 
 async def test_of_two_sets_that_change_reactors_the_newer_counts(autojump_clock: MockClock) -> None:
-    async with harness(Lookups(), Lookups(), R) as h:
+    async with harness(FakeReactorService(), FakeReactorService(), R) as h:
         workflows = h.server.workflows
         older = workflows.apply_all(parsed(CHANGED))
         newer = workflows.apply_all(parsed(R + ADDED))
@@ -133,8 +127,8 @@ async def test_of_two_sets_that_change_reactors_the_newer_counts(autojump_clock:
 
 async def test_workflows_of_reactors_are_refused_and_left_alone(autojump_clock: MockClock) -> None:
     leased = "workflow leased {\n rtmp_watch rtmp_app=out stream_key=*\n}\n"
-    async with harness(Lookups({"k": leased}), Lookups()) as h:
-        await h.publish("k", app="in")
+    async with harness(FakeReactorService({"k": leased}), FakeReactorService()) as h:
+        await h.publish("in/k")
         await wait_all_tasks_blocked()
         workflows = h.server.workflows
         for wanted in (WorkflowSet(parse(leased, "test").workflows), WorkflowSet(delete=("leased",))):
@@ -146,8 +140,8 @@ async def test_workflows_of_reactors_are_refused_and_left_alone(autojump_clock: 
 
 async def test_a_reactor_goes_with_the_workflows_that_it_runs(autojump_clock: MockClock) -> None:
     leased = "workflow leased {\n rtmp_watch rtmp_app=out stream_key=* reactor=r\n}\n"
-    async with harness(Lookups({"k": leased}), Lookups()) as h:
-        await h.publish("k", app="in")
+    async with harness(FakeReactorService({"k": leased}), FakeReactorService()) as h:
+        await h.publish("in/k")
         await wait_all_tasks_blocked()
         assert list(h.server.workflows.names()) == ["w", "leased"]
         assert (await apply(h, "", "w")).kind is OutcomeKind.APPLIED
@@ -157,7 +151,7 @@ async def test_a_reactor_goes_with_the_workflows_that_it_runs(autojump_clock: Mo
 
 
 async def test_all_that_is_wrong_with_a_set_is_reported_at_once(autojump_clock: MockClock) -> None:
-    async with harness(Lookups(), Lookups()) as h:
+    async with harness(FakeReactorService(), FakeReactorService()) as h:
         text = "reactor x executor=nonsense {\n}\nworkflow a {\n nonsense\n}\nworkflow b {\n rtmp_watch\n}\n"
         with pytest.raises(ConfigurationError) as wrong:
             h.server.workflows.validate_all(parsed(text))
@@ -176,10 +170,10 @@ async def test_an_executor_that_cannot_be_opened_takes_the_set_back(autojump_clo
 
 
 async def test_a_question_that_is_under_way_is_answered_by_the_old_executor(autojump_clock: MockClock) -> None:
-    first, second = Lookups({"k": ""}, seconds=5), Lookups()
+    first, second = FakeReactorService({"k": ""}, seconds=5), FakeReactorService()
     async with harness(first, second) as h:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(h.publish, "k", app="in"))
+            nursery.start_soon(h.publish, "in/k")
             await trio.sleep(1)
             assert (await apply(h, CHANGED + ASKING)).kind is OutcomeKind.APPLIED
             assert (first.asked, second.asked) == (["k"], [])

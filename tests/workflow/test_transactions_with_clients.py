@@ -47,7 +47,7 @@ async def send(publisher: RtmpClient, packets: Sequence[MediaPacket]) -> None:
 async def test_nobody_loses_a_packet_where_the_fifth_of_nine_workflows_fails(autojump_clock: MockClock) -> None:
     other = "workflow other {\n rtmp_receive rtmp_app=taken stream_key=*\n}\n"
     async with Harness("".join(NINE) + other) as h:
-        clients = [(await h.watch("k", app=f"out_w{n}"), await h.publish("k", app=f"in_w{n}")) for n in range(9)]
+        clients = [(await h.watch(f"out_w{n}/k"), await h.publish(f"in_w{n}/k")) for n in range(9)]
         before = {name: h.workflow(name) for name in h.server.workflows.names()}
         changed = [workflow(f"w{n}", more=f"rtmp_watch rtmp_app=more_{n} stream_key=*") for n in range(9)]
         changed[4] = workflow(
@@ -71,7 +71,7 @@ async def test_nobody_loses_a_packet_where_the_fifth_of_nine_workflows_fails(aut
 
 async def test_nobody_loses_a_packet_where_a_set_keeps_their_steps(autojump_clock: MockClock) -> None:
     async with Harness("".join(NINE)) as h:
-        clients = [(await h.watch("k", app=f"out_w{n}"), await h.publish("k", app=f"in_w{n}")) for n in range(9)]
+        clients = [(await h.watch(f"out_w{n}/k"), await h.publish(f"in_w{n}/k")) for n in range(9)]
         changed = "".join(workflow(f"w{n}", more=f"rtmp_watch rtmp_app=more_{n} stream_key=*") for n in range(9))
         async with trio.open_nursery() as nursery:
             for _, publisher in clients:
@@ -92,15 +92,15 @@ async def test_keys_are_exchanged_in_one_set(autojump_clock: MockClock) -> None:
         return text.format("a", a) + text.format("b", b)
 
     async with Harness(pair("one", "two")) as h:
-        old = [await h.publish(key, app="in") for key in ("one", "two")]
-        watchers = {name: await h.watch("*", app=f"out_{name}") for name in "ab"}
+        old = [await h.publish(f"in/{key}") for key in ("one", "two")]
+        watchers = {name: await h.watch(f"out_{name}/*") for name in "ab"}
         assert (await submit(h, pair("two", "one")).wait()).kind is OutcomeKind.APPLIED
         for publisher in old:  # as those of any step that is stopped
             await publisher.read_until_closed()
         for name, key in (("a", "two"), ("b", "one")):
-            await h.publish(key, STREAM[:10], app="in")
+            await h.publish(f"in/{key}", STREAM[:10])
             watchers[name].close()
-            watcher = await h.watch(key, app=f"out_{name}")
+            watcher = await h.watch(f"out_{name}/{key}")
             assert await watcher.receive(3)
     h.assert_quiet()
 
@@ -110,8 +110,8 @@ async def test_a_key_moves_from_a_deleted_workflow_to_a_new_one(autojump_clock: 
         moved = "workflow c {\n rtmp_receive rtmp_app=in_a stream_key=*\n rtmp_watch rtmp_app=out_a stream_key=k\n}\n"
         assert (await submit(h, moved, "a").wait()).kind is OutcomeKind.APPLIED
         assert list(h.server.workflows.names()) == ["b", "c"]
-        await h.publish("k", STREAM[:10], app="in_a")
-        assert await (await h.watch("k", app="out_a")).receive(3)
+        await h.publish("in_a/k", STREAM[:10])
+        assert await (await h.watch("out_a/k")).receive(3)
     h.assert_quiet()
 
 
@@ -126,20 +126,20 @@ async def test_a_key_that_does_not_become_free_is_refused_and_two_of_a_set_canno
             outcome = await submit(h, text).wait()
             assert outcome.kind is OutcomeKind.ROLLED_BACK
             assert outcome.message.startswith("rolled back: workflow 'c': Step id ")
-        await h.publish("k", app="in_a")
-        await h.publish("k", app="in_b")
+        await h.publish("in_a/k")
+        await h.publish("in_b/k")
         with pytest.raises(ClientRefused):
-            await h.publish("k", app="in_b")
+            await h.publish("in_b/k")
 
 
 async def test_a_plan_counts_the_clients_that_would_be_disconnected(autojump_clock: MockClock) -> None:
     async with Harness(workflow("a") + workflow("b") + workflow("c")) as h:
         for name in "ab":
             for key in ("k", "l"):
-                await h.publish(key, app=f"in_{name}")
-        leaver = await h.publish("m", app="in_a")
+                await h.publish(f"in_{name}/{key}")
+        leaver = await h.publish("in_a/m")
         for _ in range(3):
-            await h.watch("k", app="out_a")
+            await h.watch("out_a/k")
         await leaver.unpublish()
         await trio.sleep(0.1)
         text = "workflow a {\n rtmp_receive rtmp_app=in_a stream_key=*\n}\n"
