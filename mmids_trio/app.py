@@ -148,6 +148,7 @@ class Server:
                 self.workflows,
                 self.recorder,
                 live_settings(self.rtmp, self.ffmpeg),
+                self.rtmp.reload_certificates,
             )
 
     @property
