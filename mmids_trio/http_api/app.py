@@ -4,11 +4,15 @@ The handlers (`routes/`) only translate: what a request asks for is checked by `
 is done by what they are given, and what goes back is shaped by `schemas`.
 """
 
+from collections.abc import Callable
+from http import HTTPStatus
+
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from mmids_trio.errors import MmidsError
 from mmids_trio.http_api.answers import refuse
-from mmids_trio.http_api.control import Reactors, Reloader, Sets, Workflows
+from mmids_trio.http_api.control import Durability, Reactors, Reloader, Sets, Workflows
 from mmids_trio.http_api.definition_tags import DefinitionTags
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
@@ -24,18 +28,26 @@ from mmids_trio.http_api.running_config import RunningConfig
 from mmids_trio.http_api.safety import refusal
 from mmids_trio.http_api.tracing import Tracing
 
+CHANGING = ("PUT", "POST", "DELETE")
+STATUSES_OF_CHANGES = (HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT)
+"""Those of a change that was accepted; all others are of requests that were turned down."""
+
 
 def create_app(
     workflows: Workflows,
     *,
-    token: str | None,
+    token: str | Callable[[], str | None] | None,
     version: str,
     reactors: Reactors | None = None,
     events: EventFeed | None = None,
     sets: Sets | None = None,
     reloader: Reloader | None = None,
+    durability: Durability | None = None,
 ) -> QuartTrio:
-    """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only."""
+    """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only.
+
+    A `token` that may change is a function. With `durability`, a change is answered when it is kept.
+    """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
     app = create_api()
@@ -53,18 +65,37 @@ def create_app(
     if events is not None:
         add_event_routes(routes, events)
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
-    add_document_route(routes, version, needs_token=token is not None)
-    _add_guard(app, token, frozenset(operation.path for operation in routes.operations if operation.public))
+    current_token = token if callable(token) else lambda: token
+    add_document_route(routes, version, needs_token=current_token() is not None)
+    if durability is not None:
+        _add_durability(app, durability)
+    public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
+    _add_guard(app, current_token, public_paths)
     add_failure_handlers(app)
     app.asgi_app = Tracing(app.asgi_app)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
     return app
 
 
-def _add_guard(app: QuartTrio, token: str | None, public_paths: frozenset[str]) -> None:
+def _add_durability(app: QuartTrio, durability: Durability) -> None:
+    """Also a change that was taken back, or that goes on, waits: a restart must not bring back something else."""
+
+    @app.after_request
+    async def keep(response: Response) -> Response:
+        is_plan = request.args.get("dry_run") == "true" or request.path.endswith("/plan")
+        if request.method not in CHANGING or is_plan or response.status_code not in STATUSES_OF_CHANGES:
+            return response
+        try:
+            await durability.durable()
+        except MmidsError as error:
+            return refuse(507, str(error)) if response.status_code == HTTPStatus.OK else response
+        return response
+
+
+def _add_guard(app: QuartTrio, token: Callable[[], str | None], public_paths: frozenset[str]) -> None:
     @app.before_request
     async def guard() -> Response | None:
         needs_token = not (request.path in public_paths and request.method in ("GET", "HEAD"))
-        refused = refusal(request.headers, token=token, needs_token=needs_token)
+        refused = refusal(request.headers, token=token(), needs_token=needs_token)
         if refused is None:
             return None
         response = refuse(refused.status, refused.message)

@@ -24,6 +24,13 @@ class Change(Protocol):
         """Wait for the end of the change. Cancelling the wait has no effect on the change."""
 
 
+class Durability(Protocol):
+    """Where changes are kept for after a restart."""
+
+    async def durable(self) -> None:
+        """Wait until every change so far is kept; raises `MmidsError` where it cannot be."""
+
+
 class Reactors(Protocol):
     """The reactors, to be looked at."""
 

@@ -45,7 +45,7 @@ class Masking:
         if self.secrets == KEEP:
             return record
         match record:
-            case records.Start(configuration=configuration):
+            case records.Start(configuration=configuration) | records.Loaded(configuration=configuration):
                 return evolve(record, configuration=self._configuration(configuration))
             case records.Requested():
                 return self._request(record)

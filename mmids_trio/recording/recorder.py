@@ -207,5 +207,7 @@ def _size(record: records.Record) -> int:
     match record:
         case records.Received(data=data) | records.Requested(body=data) | records.Told(text=data):
             return len(data)
+        case records.Loaded(configuration=text):
+            return len(text)
         case _:
             return 0

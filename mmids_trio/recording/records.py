@@ -97,6 +97,14 @@ class HungUp:
 
 
 @frozen
+class Loaded:
+    """The configuration that was read for a reload (or, at the start, that the API had made before); UTF-8."""
+
+    time: int
+    configuration: bytes = field(repr=False)
+
+
+@frozen
 class Asked:
     """A reactor's executor was asked about a stream."""
 
@@ -125,7 +133,7 @@ class End:
     reason: str
 
 
-Record = Start | Opened | Received | Closed | Lost | Requested | Responded | HungUp | Asked | Told | End
+Record = Start | Opened | Received | Closed | Lost | Requested | Responded | HungUp | Loaded | Asked | Told | End
 
 KINDS: dict[str, type[Record]] = {
     "start": Start,
@@ -136,6 +144,7 @@ KINDS: dict[str, type[Record]] = {
     "request": Requested,
     "response": Responded,
     "hangup": HungUp,
+    "load": Loaded,
     "ask": Asked,
     "answer": Told,
     "end": End,

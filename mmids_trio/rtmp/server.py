@@ -66,6 +66,8 @@ class RtmpServer:
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
     together; more are closed at once, so that there are files left for everything else.  `certificates`: for RTMPS.
     `doorman` and `entropy` (so many random bytes) may be replaced before anything is served.
+
+    `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class RtmpServer:
     ) -> None:
         self._network = network
         self._host = host
-        self._publisher_timeout = publisher_timeout
+        self.publisher_timeout = publisher_timeout
         self._crowd = Crowd(max_connections)
         self._certificates = certificates or Certificates()
         self.doorman: Doorman = TlsDoorman(self._certificates)
@@ -184,7 +186,7 @@ class RtmpServer:
             tls = self._registrations.wants_tls(port)
             transport = await self.doorman.admit(transport, port, tls)
             entrance = _Entrance(self._registrations, tls)
-            await Session(transport, port, entrance, self._publisher_timeout, self.entropy).run()
+            await Session(transport, port, entrance, self.publisher_timeout, self.entropy).run()
         except* HandshakeFailed as group:
             log.info("connection closes", reason=str(group.exceptions[0]))
         except* Exception:

@@ -21,6 +21,7 @@ from attrs import define, evolve, field
 from hypercorn.typing import ASGIFramework
 
 from mmids_trio.app import Server
+from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
@@ -57,8 +58,8 @@ PRUNE_EVERY = 256
 class Harness:
     """A server that runs `configuration` as long as the `async with` block does, and is stopped in good order after.
 
-    Every workflow must come up.  `more_steps` and `more_executors` are of one's own.  Children, of whatever ffmpeg the
-    settings name, come from `spawner`, and restart without jitter.  Raises `ConfigurationError`.
+    Every workflow must come up (`all_must_run`).  `more_steps` and `more_executors` are of one's own.  Children, of
+    whatever ffmpeg the settings name, come from `spawner`, and restart without jitter.  Raises `ConfigurationError`.
     """
 
     configuration: str = ""
@@ -66,6 +67,10 @@ class Harness:
     network: MemoryNetwork = field(factory=MemoryNetwork)
     spawner: Spawner = field(factory=FakeFfmpeg)
     more_executors: Sequence[ExecutorKind] = ()
+    all_must_run: bool = True
+    """Whether a workflow that does not come up is an error."""
+    load_again: Callable[[], Configuration] | None = None
+    """What a reload reads; without it there are no reloads."""
     server: Server = field(init=False)
     _definitions: Sequence[WorkflowDefinition] = field(init=False)
     _log: EventLog = field(init=False)
@@ -92,6 +97,7 @@ class Harness:
             spawner=self.spawner,
             offload=inline,
             random=lambda: 0.0,
+            load_again=self.load_again,
         )
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
@@ -131,7 +137,8 @@ class Harness:
                     self._nursery.start_soon(host.run)
                     await host.up.wait()
                     for change in host.changes:
-                        _require_success(await change.wait())
+                        if self.all_must_run:
+                            _require_success(await change.wait())
                     yield
                     self.server.stop()
                     await host.ended.wait()

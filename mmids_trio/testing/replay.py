@@ -12,20 +12,16 @@ import trio
 from attrs import define, field, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.app import ORDER_SECONDS
 from mmids_trio.config.parser import Document, parse
-from mmids_trio.config.settings import Settings
-from mmids_trio.config.writer import write_reactor
-from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.recording.records import Closed, HungUp, Lost, Opened, Received, Record, Requested, Responded
+from mmids_trio.recording.records import Closed, HungUp, Loaded, Lost, Opened, Received, Record, Requested, Responded
+from mmids_trio.recording.running import running_text
 from mmids_trio.recording.tape import Tape, read_tape
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.replayed_clients import Scene, play_connection, play_request
 from mmids_trio.testing.schedules import schedule
-from mmids_trio.testing.taped import PlainDoorman, TapedAnswers, TapedExecutors
+from mmids_trio.testing.taped import PlainDoorman, TapedAnswers, TapedExecutors, TapedFile
 from mmids_trio.workflow.hub import Subscription
-from mmids_trio.workflow.status import WorkflowOwner
 
 MOST_AT_ONCE = 100_000
 """Events of one instant of virtual time, which the log is written in."""
@@ -73,19 +69,24 @@ class _Replay:
     _seed: int
     _began: float = field(factory=trio.current_time, init=False)
     _harness: Harness = field(init=False)
-    _definitions: Sequence[WorkflowDefinition] = field(init=False)
+    _file: TapedFile = field(init=False)
     _lines: list[str] = field(factory=list, init=False)
     _events: list[object] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._harness = Harness(_surroundings(self._document))
+        document = self._document
+        self._file = TapedFile.on(self._tape.records, lambda: self._harness.server)
+        self._harness = Harness(
+            running_text(document.settings, document.reactors, document.workflows),
+            all_must_run=False,
+            load_again=self._file.load,
+        )
         server = self._harness.server
         server.rtmp.doorman = PlainDoorman()
         server.rtmp.entropy = Random(self._seed).randbytes
         server.executors = TapedExecutors(server.executors, TapedAnswers.on(self._tape.records), self._say)
         server.ffmpeg.make_directory = lambda _path: None
         self._harness.http.headers.clear()  # a request has those that were recorded
-        self._definitions = [server.workflows.validate(workflow) for workflow in self._document.workflows]
 
     async def run(self) -> Replayed:
         with self._harness.server.hub.subscribe(MOST_AT_ONCE) as happenings:
@@ -114,11 +115,11 @@ class _Replay:
 
     async def _play(self, clients: trio.Nursery) -> None:
         """Do what the tape says, each thing in its time."""
+        server = self._harness.server
         scene = Scene(self._harness, self._began, self._say)
         answers = {record.request: record.status for record in self._tape.records if isinstance(record, Responded)}
         hang_ups = {record.request: record for record in self._tape.records if isinstance(record, HungUp)}
         reads = _by_connection(self._tape.records)
-        clients.start_soon(self._start_workflows)
         await wait_all_tasks_blocked()  # who came in the first moment came when the ports were open
         for record in self._tape.records:
             await scene.wait_for(record)
@@ -128,18 +129,15 @@ class _Replay:
                 case Requested():
                     answer, hang_up = answers.get(record.request), hang_ups.get(record.request)
                     clients.start_soon(play_request, scene, record, answer, hang_up)
+                case Loaded() if self._file.is_next(record):  # else the API was asked for it, and has read it
+                    assert server.reloader is not None
+                    self._say("reload of the configuration")
+                    server.reloader.request()
                 case Lost(connection=None, records=count):
                     self._say(f"gap: {count} records were lost by now")
         await wait_all_tasks_blocked()
         self._say(f"the tape ends{f' early: {self._tape.damage}' if self._tape.damage else ''}")
         clients.cancel_scope.cancel()
-
-    async def _start_workflows(self) -> None:
-        """As a server does with those of its configuration."""
-        for definition in self._definitions:
-            change = self._harness.server.workflows.apply(definition, owner=WorkflowOwner("config"))
-            with trio.move_on_after(ORDER_SECONDS):
-                await change.wait()
 
 
 def _by_connection(records: Sequence[Record]) -> dict[int, list[Received | Closed | Lost]]:
@@ -148,11 +146,3 @@ def _by_connection(records: Sequence[Record]) -> dict[int, list[Received | Close
         if isinstance(record, Received | Closed | Lost) and record.connection is not None:
             found.setdefault(record.connection, []).append(record)
     return found
-
-
-def _surroundings(document: Document) -> str:
-    """A configuration with what counts of the settings, and the reactors: no paths, addresses and ports of the API."""
-    settings: Settings = document.settings
-    token = [f"    http_api_token {settings.http_api_token}"] if settings.http_api_token else []
-    lines = ["settings {", f"    publisher_timeout {settings.publisher_timeout}", *token, "}", ""]
-    return "\n".join(lines) + "".join(map(write_reactor, document.reactors))

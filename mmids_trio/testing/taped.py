@@ -11,11 +11,13 @@ from math import inf
 import trio
 from attrs import define, evolve, field, frozen
 
-from mmids_trio.config.parser import parse_workflows
+from mmids_trio.app import Server
+from mmids_trio.cli.configuration_file import Configuration, UnreadableFile
+from mmids_trio.config.parser import parse, parse_workflows
 from mmids_trio.definitions import ReactorDefinition
-from mmids_trio.errors import Problem
+from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.reactors.executor import Answer, ExecutorChoice, ExecutorFailure, ExecutorRegistry
-from mmids_trio.recording.records import CANCELLED, FAILED, INVALID, Asked, Record, Told
+from mmids_trio.recording.records import CANCELLED, FAILED, INVALID, Asked, Loaded, Record, Told
 from mmids_trio.rtmp.transport import Transport
 
 MICROSECONDS = 1_000_000
@@ -32,6 +34,38 @@ class PlainDoorman:
     async def admit(self, transport: Transport, port: int, tls: bool) -> Transport:
         """See `Doorman`."""
         return transport
+
+
+@define(eq=False)
+class TapedFile:
+    """The configuration file of a tape, as often as it was read again; each time it says the next thing."""
+
+    _coming: deque[Loaded]
+    _server: Callable[[], Server]
+
+    @classmethod
+    def on(cls, records: Iterable[Record], server: Callable[[], Server]) -> "TapedFile":
+        """That among `records`, for a server that is asked for when something is read."""
+        return cls(deque(record for record in records if isinstance(record, Loaded)), server)
+
+    def is_next(self, loaded: Loaded) -> bool:
+        """Whether it would be read now, and was not before."""
+        return bool(self._coming) and self._coming[0] is loaded
+
+    def load(self) -> Configuration:
+        """Read it, with the settings of the replayed server but for those that count. Raises `MmidsError`."""
+        if not self._coming:
+            raise UnreadableFile("this reload is not on the tape")
+        text = self._coming.popleft().configuration.decode("utf-8", "replace")
+        document = parse(text, "tape")
+        if document.problems:
+            raise ConfigurationError(document.problems)
+        server, given = self._server(), document.settings
+        settings = evolve(
+            server.settings, publisher_timeout=given.publisher_timeout, http_api_token=given.http_api_token
+        )
+        workflows = tuple(server.steps.validate(workflow) for workflow in document.workflows)
+        return Configuration("tape", evolve(document, workflows=workflows), settings, text)
 
 
 @frozen

@@ -7,10 +7,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from mmids_trio.cli.configuration_file import Configuration
+from mmids_trio.config.parser import parse
 from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.recording import records
-from mmids_trio.recording.masking import FULL, KEEP
+from mmids_trio.recording.attachment import note_kept_state
+from mmids_trio.recording.masking import FULL, KEEP, Masking
 from mmids_trio.recording.pseudonyms import Pseudonyms
+from mmids_trio.recording.recorder import Recorder
 from mmids_trio.recording.tape import Tape
 from mmids_trio.rtmp.tls import connect_tls
 from mmids_trio.testing.clients import RtmpClient
@@ -20,7 +24,7 @@ from mmids_trio.testing.reactors import FakeReactorService, fails, valid
 from mmids_trio.testing.replay import Replayed, replay, run_replay
 from mmids_trio.workflow.hub import StreamBegan, StreamOver, WorkflowEnded, WorkflowStarted
 from tests.support.certificates import HOST, at_once, make
-from tests.support.tapes import SECRET, MemoryTape, recording, start_record
+from tests.support.tapes import MEBIBYTE, SECRET, MemoryTape, recording, start_record
 
 NAMES = Pseudonyms(SECRET)
 
@@ -242,6 +246,63 @@ async def test_a_connection_of_which_something_was_lost_is_reset(autojump_clock:
     assert "1.000000 connection 1: reset by the client" in lines
     assert "1.000000 gap: 4 records were lost by now" in lines
     assert "2.000000 the tape ends early: cut off" in lines
+
+
+async def reload_now(h: Harness, text: list[str], new: str) -> None:
+    text[0] = new
+    assert h.server.reloader is not None
+    h.server.reloader.request()
+    await trio.sleep(1)
+
+
+async def test_a_reload_happens_again_whether_a_signal_or_the_api_asked_for_it(autojump_clock: MockClock) -> None:
+    text = [LIVE]
+
+    def load() -> Configuration:
+        return Configuration("x", parse(text[0], "x"), h.server.settings, text[0])
+
+    h = Harness(LIVE, load_again=load)
+    async with recording(h) as tape:
+        await trio.sleep(1)
+        await reload_now(h, text, LIVE + OTHER)
+        text[0] = OTHER
+        assert (await h.http.post("/config/reload", params={"wait": "5"})).status == 200
+        await trio.sleep(1)
+        await reload_now(h, text, "")
+    replayed = await replay(tape.read())
+    assert replayed.events == h.events()
+    assert [type(event) for event in replayed.events] == [
+        WorkflowStarted,
+        WorkflowStarted,
+        WorkflowEnded,
+        WorkflowEnded,
+    ]
+    assert replayed.lines.count("1.000000 reload of the configuration") == 1
+    assert b"camera7" not in tape.data
+
+
+async def test_a_reload_that_is_not_on_the_tape_is_refused(autojump_clock: MockClock) -> None:
+    asked = records.Requested(1, 1, "POST", "/config/reload", "host: localhost", b"")
+    [line] = [
+        line
+        for line in (await replay(Tape(start_record(), [asked, records.Responded(2, 1, 200)]))).lines
+        if "POST" in line
+    ]
+    assert "(recorded: 200)" in line
+
+
+async def test_what_a_server_had_kept_from_an_earlier_life_runs_in_a_replay(autojump_clock: MockClock) -> None:
+    h = Harness(LIVE)
+    file = Configuration("x", parse("", "x"), h.server.settings, "")
+    tape = MemoryTape()
+    recorder = Recorder(tape, Masking(SECRET), MEBIBYTE)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(recorder.run, start_record(""))
+        async with h:
+            note_kept_state(recorder, h.server, file, parse(LIVE, "x").workflows)
+            await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert (await replay(tape.read())).events == (WorkflowStarted("live"), WorkflowEnded("live"))
 
 
 async def test_who_listened_to_events_until_it_hung_up_does_so_again(autojump_clock: MockClock) -> None:

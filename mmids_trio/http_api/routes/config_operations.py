@@ -4,6 +4,7 @@ from mmids_trio.http_api.operation import (
     BAD_CONDITION,
     CONDITIONS,
     LOST_RACE,
+    NOT_KEPT,
     NOT_MODIFIED,
     TRUE_OR_FALSE,
     WAIT,
@@ -53,6 +54,7 @@ _ENDS: dict[int, Answer] = {
     409: error("It cannot be done, or failed and was taken back as a whole; or something newer came in its way."),
     503: error("The server is being stopped."),
     504: error("Still pending after `wait`; it goes on."),
+    507: NOT_KEPT,
 }
 
 GET_CONFIG = Operation(

@@ -5,6 +5,7 @@ from mmids_trio.http_api.operation import (
     CONDITIONS,
     LOST_RACE,
     NAME,
+    NOT_KEPT,
     NOT_MODIFIED,
     TRUE_OR_FALSE,
     WAIT,
@@ -73,6 +74,7 @@ PUT_WORKFLOW = Operation(
         412: LOST_RACE,
         413: error("The body is too large."),
         503: error("The server is being stopped."),
+        507: NOT_KEPT,
         504: error("The update is still pending after `wait`; it goes on."),
     },
     (WAIT, ON_ERROR, DRY_RUN, *CONDITIONS),
@@ -83,6 +85,6 @@ DELETE_WORKFLOW = Operation(
     "/workflows/{name}",
     "deleteWorkflow",
     "Stop a workflow; the answer comes when nothing of it is left. Names of which none runs are fine.",
-    {200: text_answer("Nothing of it is left."), 400: BAD_CONDITION, 412: LOST_RACE},
+    {200: text_answer("Nothing of it is left."), 400: BAD_CONDITION, 412: LOST_RACE, 507: NOT_KEPT},
     (NAME, *CONDITIONS),
 )
