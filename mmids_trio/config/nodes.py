@@ -64,7 +64,7 @@ class NodeBase:
         except BadTokenError as error:
             self.report.error(self.header, tokens[0].column, str(error))
             return self._arguments(tokens if tokens[0].text else tokens[1:])
-        self.place = Place(self.report.file, self.header.number, tokens[0].column, self.header.source)
+        self.place = self.report.place(self.header, tokens[0].column)
         return self._arguments(tokens[1:])
 
     def _arguments(self, tokens: list[Token]) -> list[Argument]:
@@ -131,7 +131,7 @@ class WorkflowNode(NodeBase):
         values: dict[str, ParameterValue] = {}
         places: dict[str, Place] = {}
         if self._read_parameters(line, values, places):
-            place = Place(self.report.file, line.number, head.column, line.source)
+            place = self.report.place(line, head.column)
             self.steps.append(StepDefinition(step_type, values, place, places))
 
     def _refuse(self, line: Line) -> None:
@@ -141,7 +141,6 @@ class WorkflowNode(NodeBase):
         self._is_too_long = True
 
     def _read_parameters(self, line: Line, values: dict[str, ParameterValue], places: dict[str, Place]) -> bool:
-        file, number, source = self.report.file, line.number, line.source
         tokens = line.tokens[1:]
         if self.too_many(line, tokens, f"a step has at most {MAX_ARGUMENTS} parameters"):
             return False
@@ -158,7 +157,7 @@ class WorkflowNode(NodeBase):
                 self.report.error(line, column, message)
             else:
                 values[name] = value
-                places[name] = Place(file, number, column, source)
+                places[name] = self.report.place(line, column)
         return understood
 
     def definition(self) -> WorkflowDefinition:

@@ -22,6 +22,7 @@ from werkzeug.routing import BaseConverter, MapAdapter
 
 from mmids_trio.config.parser import decode, parse_workflow
 from mmids_trio.errors import MmidsError
+from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.control import Change, Reactors, Workflows
 from mmids_trio.http_api.put import BadRequest, PutOptions, check_content_type, parse_options
 from mmids_trio.http_api.safety import refusal
@@ -45,8 +46,27 @@ REQUEST_FILE = "<request>"
 _log = structlog.get_logger(__name__)
 
 
-def create_app(workflows: Workflows, *, token: str | None, version: str, reactors: Reactors | None = None) -> QuartTrio:
-    """Build the API over `workflows` (and `reactors`). Without a `token` it answers to loopback names only."""
+REFUSALS = {
+    401: Guard.API_TOKEN,
+    403: Guard.API_FOREIGN,
+    408: Guard.API_BODY_SLOW,
+    413: Guard.API_BODY_SIZE,
+}
+"""What statuses are counted as."""
+
+
+def create_app(
+    workflows: Workflows,
+    *,
+    token: str | None,
+    version: str,
+    reactors: Reactors | None = None,
+    guards: GuardCounters | None = None,
+) -> QuartTrio:
+    """Build the API over `workflows` (and `reactors`). Without a `token` it answers to loopback names only.
+
+    `guards`: where refusals are counted.
+    """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
     app = _Api(__name__, static_folder=None)
@@ -64,6 +84,8 @@ def create_app(workflows: Workflows, *, token: str | None, version: str, reactor
     if reactors is not None:
         _add_reactor_routes(app, reactors)
     _add_error_handlers(app)
+    if guards is not None:
+        _count_refusals(app, guards)
     app.asgi_app = Tracing(app.asgi_app)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
     return app
 
@@ -189,6 +211,15 @@ def _add_error_handlers(app: QuartTrio) -> None:
     async def unexpected(error: Exception) -> Response:
         _log.error("http request failed", exc_info=error)
         return _error(500, "internal error; the server's log has it under this answer's x-request-id")
+
+
+def _count_refusals(app: QuartTrio, guards: GuardCounters) -> None:
+    @app.after_request
+    async def count(response: Response) -> Response:
+        guard = REFUSALS.get(response.status_code)
+        if guard is not None:
+            guards.count(guard)
+        return response
 
 
 def _explain(error: HTTPException) -> str:

@@ -10,7 +10,8 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
-from mmids_trio.media.events import MediaEvent
+from mmids_trio.guards import Guard
+from mmids_trio.media.events import MediaEvent, MediaPacket
 from mmids_trio.rtmp.admission import Directory, admit
 from mmids_trio.rtmp.endpoints import Client, Endpoint, Publication, PublishHandler, Refused, Viewing, WatchHandler
 from mmids_trio.rtmp.ingest import media_events
@@ -49,7 +50,7 @@ class Activities:
     directory: Directory
     connection: ServerConnection
     output: Watcher
-    on_refusal: Callable[[str], None]
+    on_refusal: Callable[[str, Guard], None]
     on_change: Callable[[], None]
     playing: Playing | None = field(default=None, init=False)
     changed_at: float = field(factory=trio.current_time, init=False)
@@ -81,20 +82,21 @@ class Activities:
     async def take(self, events: list[said.Event], nursery: trio.Nursery) -> bool:
         """Act on what the client said; media of one read goes on as one batch. Approvals run in `nursery`.
 
-        Returns whether there was any media.
+        Returns whether there was a frame: what only announces media (headers, metadata) is none.
         """
         media: MediaByStream = {}
-        has_media = False
+        has_frame = False
         for event in events:
             if isinstance(event, (said.MediaReceived, said.MetadataReceived, said.DataReceived)):
                 if publication := self._publications.get(event.stream):
-                    has_media = True
-                    media.setdefault(event.stream, []).extend(media_events(publication.stream_id, event))
+                    incoming = media_events(publication.stream_id, event)
+                    has_frame = has_frame or any(map(_is_frame, incoming))
+                    media.setdefault(event.stream, []).extend(incoming)
             else:
                 await self._hand_on(media)
                 self._act(event, nursery)
         await self._hand_on(media)
-        return has_media
+        return has_frame
 
     async def _hand_on(self, media: MediaByStream) -> None:
         for stream, events in media.items():
@@ -104,7 +106,7 @@ class Activities:
     def _act(self, event: said.Event, nursery: trio.Nursery) -> None:
         match event:
             case said.ConnectRefused(description=description):
-                self.on_refusal(description)
+                self.on_refusal(description, Guard.UNKNOWN_NAME)
             case said.PublishRequested(request=publish):
                 self._consider(publish, self._approve_publish, nursery)
             case said.PlayRequested(request=play):
@@ -185,7 +187,7 @@ class Activities:
 
     async def _approve_publish(self, request: PublishRequest) -> None:
         endpoint = await self._admitted(Role.PUBLISH, request)
-        publication = await cast(PublishHandler, endpoint.handler).publish(request.key, self.client)
+        publication = await cast(PublishHandler, endpoint.handler).publish(request.key, self.client, request.query)
         if not self.connection.accept_publish(request):
             publication.end()
             return
@@ -196,7 +198,7 @@ class Activities:
         endpoint = await self._admitted(Role.WATCH, request)
         if self.playing is not None:
             raise Refused("NetStream.Play.Failed", "a connection can play one stream at a time")
-        viewing = await cast(WatchHandler, endpoint.handler).watch(request.key, self.client)
+        viewing = await cast(WatchHandler, endpoint.handler).watch(request.key, self.client, request.query)
         if self.playing is not None or not self.connection.accept_play(request):
             viewing.end()
             return
@@ -223,8 +225,12 @@ class Activities:
             said_so = self.connection.refuse_play(request, refusal.code, str(refusal))
         if said_so:
             self._leave(request.stream)  # a step that ends need not wait for who only reads why it may not
-            self.on_refusal(str(refusal))
+            self.on_refusal(str(refusal), refusal.guard)
 
     def _reply(self) -> None:
         if data := self.connection.data_to_send():
             self.output.write(data)
+
+
+def _is_frame(event: MediaEvent) -> bool:
+    return isinstance(event, MediaPacket) and not event.is_sequence_header

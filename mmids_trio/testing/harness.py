@@ -8,10 +8,11 @@ h.assert_quiet()
 
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import gettempdir
+from time import time
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -94,6 +95,8 @@ class Harness:
     network: MemoryNetwork = field(factory=MemoryNetwork)
     spawner: Spawner = field(factory=FakeFfmpeg)
     more_executors: Sequence[ExecutorKind] = ()
+    now: Callable[[], float] = time
+    """The calendar's time, in seconds since 1970 UTC."""
     server: Server = field(init=False)
     _definitions: Sequence[WorkflowDefinition] = field(init=False)
     _transports: list[Transport] = field(factory=list, init=False)
@@ -113,6 +116,7 @@ class Harness:
             more_executors=self.more_executors,
             spawner=self.spawner,
             random=lambda: 0.0,
+            now=self.now,
         )
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:

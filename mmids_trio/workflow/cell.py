@@ -130,7 +130,7 @@ class Cell:
         """The step as the outside sees it."""
         definition = self.definition
         streams = () if self.ended.is_set() else tuple(self._describe_streams())
-        return StepStatus(self.step_id, definition.step_type, dict(definition.parameters), self.status, streams)
+        return StepStatus(self.step_id, definition.step_type, definition.shown_parameters(), self.status, streams)
 
 
 def _is_cancelled() -> bool:
