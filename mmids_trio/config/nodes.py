@@ -64,7 +64,9 @@ class NodeBase:
         except BadTokenError as error:
             self.report.error(self.header, tokens[0].column, str(error))
             return self._arguments(tokens if tokens[0].text else tokens[1:])
-        self.place = self.report.place(self.header, tokens[0].column)
+        self.place = Place(
+            self.report.file, self.header.number, tokens[0].column, self.report.shown_source(self.header)
+        )
         return self._arguments(tokens[1:])
 
     def _arguments(self, tokens: list[Token]) -> list[Argument]:
@@ -131,7 +133,7 @@ class WorkflowNode(NodeBase):
         values: dict[str, ParameterValue] = {}
         places: dict[str, Place] = {}
         if self._read_parameters(line, values, places):
-            place = self.report.place(line, head.column)
+            place = Place(self.report.file, line.number, head.column, self.report.shown_source(line))
             self.steps.append(StepDefinition(step_type, values, place, places))
 
     def _refuse(self, line: Line) -> None:
@@ -141,6 +143,7 @@ class WorkflowNode(NodeBase):
         self._is_too_long = True
 
     def _read_parameters(self, line: Line, values: dict[str, ParameterValue], places: dict[str, Place]) -> bool:
+        file, number, source = self.report.file, line.number, self.report.shown_source(line)
         tokens = line.tokens[1:]
         if self.too_many(line, tokens, f"a step has at most {MAX_ARGUMENTS} parameters"):
             return False
@@ -157,7 +160,7 @@ class WorkflowNode(NodeBase):
                 self.report.error(line, column, message)
             else:
                 values[name] = value
-                places[name] = self.report.place(line, column)
+                places[name] = Place(file, number, column, source)
         return understood
 
     def definition(self) -> WorkflowDefinition:

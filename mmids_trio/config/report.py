@@ -79,17 +79,19 @@ class Report:
         if not self.warnings.is_full:
             self.warnings.add(self._shown_place(line, column, _FIRST_WORD), message)
 
-    def place(self, line: Line, column: int) -> Place:
-        """A place in a line of parameters, for problems that are found later."""
-        return self._shown_place(line, column, _SECRET_NAME)
+    def shown_source(self, line: Line) -> str:
+        """The line as it may be shown, for problems that are found later."""
+        return self._shown_source(line, _SECRET_NAME)
 
     def _shown_place(self, line: Line, column: int, hide_after: re.Pattern[str]) -> Place:
         return Place(self.file, line.number, column, self._shown_source(line, hide_after))
 
     def _shown_source(self, line: Line, hide_after: re.Pattern[str]) -> str:
+        hidden = hide_after.match(line.source)
+        if hidden is None and not _SECRET_PARAMETER.search(line.source):
+            return line.source
         key = (line.number, hide_after)
         if key not in self._masked:
-            hidden = hide_after.match(line.source)
             if hidden is None:
                 self._masked[key] = _PAIR.sub(_hide_secret, line.source)
             else:

@@ -4,6 +4,7 @@ Apart from the session, which reads bytes and keeps time, because this half know
 """
 
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import TypeVar, cast
 
 import structlog
@@ -35,6 +36,14 @@ class Playing:
 
     stream: int
     viewing: Viewing
+
+
+class Got(Enum):
+    """The best of what one read brought."""
+
+    NO_MEDIA = "nothing for a stream"
+    ANNOUNCEMENT = "metadata or headers, after which frames can be expected"
+    FRAME = "at least one frame"
 
 
 @define(eq=False)
@@ -79,24 +88,25 @@ class Activities:
         """For lines about the client: they name the step that served it last, if one did."""
         return next(reversed(self._logs.values()), log)
 
-    async def take(self, events: list[said.Event], nursery: trio.Nursery) -> bool:
+    async def take(self, events: list[said.Event], nursery: trio.Nursery) -> Got:
         """Act on what the client said; media of one read goes on as one batch. Approvals run in `nursery`.
 
-        Returns whether there was a frame: what only announces media (headers, metadata) is none.
+        Returns what there was of media.
         """
         media: MediaByStream = {}
-        has_frame = False
+        got = Got.NO_MEDIA
         for event in events:
             if isinstance(event, (said.MediaReceived, said.MetadataReceived, said.DataReceived)):
                 if publication := self._publications.get(event.stream):
                     incoming = media_events(publication.stream_id, event)
-                    has_frame = has_frame or any(map(_is_frame, incoming))
+                    if got is not Got.FRAME:
+                        got = Got.FRAME if any(map(_is_frame, incoming)) else Got.ANNOUNCEMENT
                     media.setdefault(event.stream, []).extend(incoming)
             else:
                 await self._hand_on(media)
                 self._act(event, nursery)
         await self._hand_on(media)
-        return has_frame
+        return got
 
     async def _hand_on(self, media: MediaByStream) -> None:
         for stream, events in media.items():

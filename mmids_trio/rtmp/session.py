@@ -12,7 +12,7 @@ from attrs import define, field
 
 from mmids_trio.errors import ProtocolError
 from mmids_trio.guards import Guard, GuardCounters
-from mmids_trio.rtmp.activities import Activities
+from mmids_trio.rtmp.activities import Activities, Got
 from mmids_trio.rtmp.admission import Directory, shown
 from mmids_trio.rtmp.allowance import Allowance
 from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
@@ -85,7 +85,7 @@ class Session:
     _quiet_since: float = field(factory=trio.current_time, init=False)
     """When the wait for the next bytes (of media, from a publisher) began, or the last ping went out."""
     _bought: float = field(default=0.0, init=False)
-    """Seconds that unfinished messages of a publisher have added to its time since its last frame."""
+    """Seconds that a publisher was given beyond its time since its last frame."""
     _talk: Allowance = field(init=False)
     _talked: int = field(default=0, init=False)
     _unanswered_pings: int = field(default=0, init=False)
@@ -188,17 +188,28 @@ class Session:
                     self._end("it sent more commands and metadata than anybody needs", Guard.TALKATIVE)
                     return
                 began = trio.current_time()
-                has_frame = await self._activities.take(events, nursery)
+                got = await self._activities.take(events, nursery)
                 self._reply()
                 self._quiet_since += trio.current_time() - began  # it waited for the workflow
-                if has_frame or not self._activities.is_publishing:
-                    self._quiet_since, self._bought = trio.current_time(), 0.0
-                elif self._connection.is_within_message:
-                    self._bought = min(self._bought + len(data) / LEAST_BYTES_PER_SECOND, MAX_FRAME_SECONDS)
+                self._note_life(got, len(data))
         except ProtocolError as error:
             self._end(f"protocol error: {error}", error.guard)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._end(f"connection lost: {error}")
+
+    def _note_life(self, got: Got, size: int) -> None:
+        """What a read of `size` bytes says about whether anything is still to be expected of the client.
+
+        A publisher that only announces frames gets its time once more, and one that is within a message what the
+        message needs at a least speed; neither can go on like that for ever.
+        """
+        if got is Got.FRAME or not self._activities.is_publishing:
+            self._quiet_since, self._bought = trio.current_time(), 0.0
+        elif got is Got.ANNOUNCEMENT:
+            waited = trio.current_time() - self._quiet_since
+            self._bought = max(self._bought, min(waited, self.publisher_timeout))
+        elif self._connection.is_within_message:
+            self._bought = max(self._bought, min(self._bought + size / LEAST_BYTES_PER_SECOND, MAX_FRAME_SECONDS))
 
     def _may_talk(self) -> bool:
         talked, self._talked = self._connection.talk - self._talked, self._connection.talk

@@ -43,7 +43,7 @@ LEAST_TALK = 256
 ones takes."""
 
 MAX_TALK_BURST = 4 * MAX_DATA
-"""Bytes of commands, data and user control messages that a client may send at once: the largest metadata a few times."""
+"""Bytes of commands, data and user control messages that a client may send at once: the largest metadata, and more."""
 
 MAX_TALK_RATE = 128 * 1024
 """The same, a second in the long run: 512 small messages. Captions come with every frame at most, 60 a second."""
