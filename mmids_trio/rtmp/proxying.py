@@ -65,7 +65,6 @@ class Balancers:
     async def look_behind(self, transport: Transport) -> Transport:
         """The connection under its client's address. Raises `HeaderRefused`, with the connection closed."""
         if not self.networks or not is_within(transport.peer_host, self.networks):
-            await trio.lowlevel.checkpoint()
             return transport
         try:
             with trio.fail_after(HEADER_SECONDS):

@@ -1,5 +1,6 @@
 """Time and size stay in proportion to the text, also for texts that are made to hurt."""
 
+import gc
 import sys
 from types import FrameType
 
@@ -30,11 +31,13 @@ def calls(text: str) -> int:
         counted += event in ("call", "c_call")
 
     before = sys.getprofile()
+    gc.disable()  # what other tests have left behind is not to be counted
     sys.setprofile(count)
     try:
         parse(text, "test")
     finally:
         sys.setprofile(before)
+        gc.enable()
     return counted
 
 
