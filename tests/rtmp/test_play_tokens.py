@@ -3,15 +3,16 @@
 import hashlib
 import hmac
 from string import hexdigits
+from typing import TypeVar
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.rtmp import play_tokens
 from mmids_trio.rtmp.play_tokens import Verdict, is_token, judge, sign
 from mmids_trio.rtmp.protocol.requests import Query, parse_query
 
+T = TypeVar("T")
 SECRETS = st.text(min_size=1, max_size=40)
 KEYS = st.text(max_size=40)
 
@@ -31,11 +32,15 @@ def test_a_token_is_good_until_it_expires(play_key: str, key: str, expires: int,
     assert verdict is (Verdict.GOOD if expires - before < expires else Verdict.EXPIRED)
 
 
-@given(SECRETS, SECRETS, KEYS, KEYS, st.integers(0, 10**9), st.integers(0, 10**9))
+def two_of(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[list[T]]:
+    return st.lists(strategy, min_size=2, max_size=2, unique=True)
+
+
+@given(two_of(SECRETS), two_of(KEYS), two_of(st.integers(0, 10**9)))
 def test_a_token_is_for_one_play_key_one_stream_key_and_one_expiry(
-    play_key: str, other_play_key: str, key: str, other_key: str, expires: int, other_expires: int
+    play_keys: list[str], keys: list[str], expiries: list[int]
 ) -> None:
-    assume(len({play_key, other_play_key}) == len({key, other_key}) == len({expires, other_expires}) == 2)
+    (play_key, other_play_key), (key, other_key), (expires, other_expires) = play_keys, keys, expiries
     query = signed(play_key, key, expires)
     assert judge(query, other_play_key, key, 0) is Verdict.WRONG
     assert judge(query, play_key, other_key, 0) is Verdict.WRONG
@@ -79,7 +84,7 @@ def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) 
         compared.append((given, wanted))
         return True
 
-    monkeypatch.setattr(play_tokens.hmac, "compare_digest", compare)
+    monkeypatch.setattr("mmids_trio.rtmp.play_tokens.hmac.compare_digest", compare)
     assert is_token(parse_query("token=a"), "b")
     assert judge(parse_query("token=c&expires=9"), "k", "key", 0) is Verdict.GOOD
     assert compared == [(b"a", b"b"), (b"c", sign("k", "key", 9).encode())]
