@@ -266,7 +266,9 @@ async def test_a_player_that_reads_no_media_is_let_go(autojump_clock: MockClock)
             theirs = await h.publish("theirs")
             nursery.start_soon(theirs.read_until_closed)
             await theirs.send(generate_stream(seconds=5, frame_bytes=10_000))
-            await trio.sleep(31)
+            for second in range(6, 40):
+                await trio.sleep(1)
+                await theirs.send(generate_stream(seconds=0.1, start_timestamp=second * 1000))
             assert h.server.guards.raised() == {"took_no_data": 1}
             nursery.cancel_scope.cancel()
 
