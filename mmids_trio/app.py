@@ -97,7 +97,7 @@ class Server:
             publisher_timeout=self.settings.publisher_timeout,
             max_connections=self.settings.max_connections or _connections_that_leave_files(),
             max_connections_per_ip=self.settings.max_connections_per_ip or inf,
-            balancers=self.settings.rtmp_proxy_protocol_from,
+            balancers=self.settings.rtmp_proxy_protocol_from or (),
             certificates=self.certificates,
             guards=self.guards,
         )
