@@ -65,6 +65,13 @@ def networks(value: str) -> tuple[Network, ...]:
         raise ValueError("expected IPv4 or IPv6 addresses or CIDR networks, separated by commas") from None
 
 
+def switch(value: str) -> bool:
+    """Reads `true` or `false`."""
+    if value not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return value == "true"
+
+
 def _as(read: Reader, *other_spellings: str) -> dict[str, object]:
     return {"read": read, "other_spellings": other_spellings}
 
@@ -76,6 +83,7 @@ _port = whole_number(0, LARGEST_PORT)
 class Settings:
     """The settings of a server, as written: relative paths are the caller's to resolve.
 
+    `state_path` of `None`: changes over the API end with the server.
     Ports: 0 means any free one. `http_api_port` of `None`: no HTTP API. `publisher_timeout`: seconds.
     `max_connections` of `None`: as many as there are files; `max_connections_per_ip` of `None`: no such limit.
     """
@@ -93,6 +101,8 @@ class Settings:
     max_connections: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
     max_connections_per_ip: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
     rtmp_proxy_protocol_from: tuple[Network, ...] | None = field(default=None, metadata=_as(networks))
+    state_path: str | None = field(default=None, metadata=_as(filled))
+    watch_config: bool = field(default=False, metadata=_as(switch))
 
 
 @frozen

@@ -14,6 +14,7 @@ from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.ffmpeg.stderr_log import StderrLog, log_path
 from mmids_trio.ffmpeg.supervisor import Supervisor
+from mmids_trio.offload import Offload, in_thread
 
 log = structlog.get_logger()
 
@@ -42,6 +43,7 @@ class FfmpegTools:
     places: Places
     log_directory: Path
     random: Callable[[], float] = random
+    offload: Offload = in_thread
     _executable: Executable | None = field(default=None, init=False)
     _searching: trio.Lock = field(factory=trio.Lock, init=False)
 
@@ -49,9 +51,18 @@ class FfmpegTools:
         """The ffmpeg that is used. Raises `StepError` where there is none, or it does not work."""
         async with self._searching:
             if self._executable is None:
-                found = self._executable = await find_ffmpeg(self.places, self.spawner)
+                found = self._executable = await find_ffmpeg(self.places, self.spawner, self.offload)
                 log.info("ffmpeg found", path=found.path, version=found.version, origin=found.origin)
             return self._executable
+
+    async def look_in(self, places: Places) -> Executable:
+        """The ffmpeg in other places than those in use. Raises `StepError` where there is none that works."""
+        return await find_ffmpeg(places, self.spawner)
+
+    def use(self, places: Places, executable: Executable) -> None:
+        """Run this one for the children of streams that begin from now on."""
+        self.places, self._executable = places, executable
+        log.info("ffmpeg found", path=executable.path, version=executable.version, origin=executable.origin)
 
     def supervisor(self, job: Job) -> Supervisor:
         """What keeps the child of `job` running. Only after `check`."""

@@ -68,6 +68,8 @@ class RtmpServer:
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
     together; more are closed at once, so that there are files left for everything else.  `max_connections_per_ip`: see
     `crowd`.  `balancers`: see `proxying`.  `certificates`: for RTMPS.  `guards`: where refusals are counted.
+
+    `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class RtmpServer:
     ) -> None:
         self._network = network
         self._host = host
-        self._publisher_timeout = publisher_timeout
+        self.publisher_timeout = publisher_timeout
         self.guards = guards or GuardCounters()
         self._crowd = Crowd(max_connections, max_connections_per_ip)
         self._balancers = Balancers(balancers)
@@ -112,6 +114,14 @@ class RtmpServer:
     def is_quiet(self) -> bool:
         """Whether nothing is registered and no port is open."""
         return self._registrations.is_empty and not self._ports
+
+    @property
+    def registered(self) -> Sequence[str]:
+        """What is registered or reserved, each with its workflow and step, for people to read."""
+        return [
+            f"{claim.registration} by workflow '{claim.owner.workflow}' (step id {claim.owner.step_id})"
+            for claim in self._registrations.claims
+        ]
 
     @asynccontextmanager
     async def serve(
@@ -207,7 +217,7 @@ class RtmpServer:
         if tls:
             transport = await self._encrypted(transport)
         entrance = _Entrance(self._registrations, tls)
-        await Session(transport, port, entrance, self._publisher_timeout, self.guards).run()
+        await Session(transport, port, entrance, self.publisher_timeout, self.guards).run()
 
     async def _encrypted(self, transport: Transport) -> Transport:
         """The connection behind its TLS handshake. Raises `HandshakeFailed`."""

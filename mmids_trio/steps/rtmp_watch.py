@@ -18,6 +18,7 @@ from mmids_trio.steps.parameters import Values, secret
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
+from mmids_trio.workflow.status import Clients
 
 PARAMETERS = (*RTMP_PARAMETERS, secret("play_key"))
 
@@ -63,6 +64,7 @@ class RtmpWatch:
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
         audience = Audience(self.registration.key)
+        self.context.show_clients(lambda: Clients(watchers=audience.size))
         watchers = Watchers(audience, self.reactor, self.access)
         async with self.server.serve(self.registration, self.context, watchers):
             task_status.started()

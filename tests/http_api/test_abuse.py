@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.guards import GuardCounters
-from mmids_trio.http_api import app, connection, server
+from mmids_trio.http_api import connection, routing, server
 
 HANG_SECONDS = 10
 HOST = b"Host: localhost\r\n"
@@ -42,7 +42,7 @@ async def test_a_body_that_never_ends_is_answered_when_its_time_is_up(
     client = await served.connect(PUT + b"Content-Length: 1000\r\n\r\nworkflow")
     await wait_all_tasks_blocked(0.05)
     await assert_others_are_served(served)
-    mock_clock.jump(app.BODY_TIMEOUT_SECONDS)
+    mock_clock.jump(routing.BODY_TIMEOUT_SECONDS)
     assert (await client.receive_some()).startswith(b"HTTP/1.1 408 ")
     assert guards.raised() == {"api_body_too_slow": 1}
     await client.aclose()
@@ -51,7 +51,7 @@ async def test_a_body_that_never_ends_is_answered_when_its_time_is_up(
 async def test_a_body_that_goes_on_and_on_is_answered_when_it_is_too_large(served: Any, guards: GuardCounters) -> None:
     client = await served.connect(PUT + b"Transfer-Encoding: chunked\r\n\r\n")
     with trio.fail_after(HANG_SECONDS):
-        for _ in range(2 * app.MAX_BODY_BYTES // 0x8000):
+        for _ in range(2 * routing.MAX_BODY_BYTES // 0x8000):
             try:
                 await client.send_all(b"8000\r\n" + bytes(0x8000) + b"\r\n")
             except trio.BrokenResourceError:

@@ -31,8 +31,8 @@ PLAYING = CONNECTED + command("play", 3, None, "theirs", stream=1)
 async def bystanders(settings: str = "") -> AsyncIterator[Harness]:
     """A server with a publisher and a watcher, who must get everything, whatever happens in the block."""
     async with Harness(f"settings {{\n{settings}\n}}\n{LIVE}") as h:
-        watcher = await h.watch("ours", peer_host="192.0.2.1")
-        publisher = await h.publish("ours", PACKETS[:2], peer_host="192.0.2.2")
+        watcher = await h.watch("live/ours", peer_host="192.0.2.1")
+        publisher = await h.publish("live/ours", PACKETS[:2], peer_host="192.0.2.2")
         async with trio.open_nursery() as nursery:
 
             async def send() -> None:
@@ -217,7 +217,7 @@ HEADERS = [packet for packet in PACKETS if packet.is_sequence_header]
 
 async def test_a_publisher_of_nothing_but_headers_has_its_time_twice(autojump_clock: MockClock) -> None:
     async with bystanders() as h:
-        client = await h.publish("theirs", peer_host="192.0.2.9")
+        client = await h.publish("live/theirs", peer_host="192.0.2.9")
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.read_until_closed)
@@ -241,7 +241,7 @@ async def test_thousands_of_idle_connections_take_only_the_room_there_is(autojum
         assert h.server.guards.raised() == {"connections_beyond_limit": 2_000 - 498}
         await trio.sleep(11)
         assert h.server.guards["handshake_too_slow"] == 498
-        await h.publish("another")
+        await h.publish("live/another")
         for transport in idle:
             transport.close()
 
@@ -252,18 +252,18 @@ async def test_one_address_takes_only_its_share(neighbours: list[str], autojump_
         taken = [await h.open(peer_host=host) for host in neighbours]
         await wait_all_tasks_blocked()
         assert h.server.guards.raised() == {"connections_beyond_limit_of_ip": 15}
-        await h.watch("ours", peer_host="2001:db8:0:1::1")
+        await h.watch("live/ours", peer_host="2001:db8:0:1::1")
         for transport in taken[:5]:
             transport.close()
         await wait_all_tasks_blocked()
-        await h.watch("ours", peer_host=neighbours[0])
+        await h.watch("live/ours", peer_host=neighbours[0])
 
 
 async def test_a_player_that_reads_no_media_is_let_go(autojump_clock: MockClock) -> None:
     async with bystanders() as h:
-        await h.watch("theirs")
+        await h.watch("live/theirs")
         async with trio.open_nursery() as nursery:
-            theirs = await h.publish("theirs")
+            theirs = await h.publish("live/theirs")
             nursery.start_soon(theirs.read_until_closed)
             await theirs.send(generate_stream(seconds=5, frame_bytes=10_000))
             for second in range(6, 40):

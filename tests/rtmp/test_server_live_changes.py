@@ -26,11 +26,11 @@ def some_workflow(random: Random) -> str:
     return "workflow w {\n" + "\n".join([RECEIVE, *behind]) + "\n}\n"
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.schedules(5)
 async def test_who_uses_steps_that_stay_notices_nothing_of_any_change(
-    seed: int, autojump_clock: MockClock, closings: Closings
+    schedule_seed: int, autojump_clock: MockClock, closings: Closings
 ) -> None:
-    random = Random(seed)
+    random = Random(schedule_seed)
     async with Harness(f"workflow w {{\n{RECEIVE}\n{WATCH}\n}}\n", [Recorder().step_type()]) as h:
         watchers = [await h.watch("key") for _ in range(3)]
         publisher = await h.publish("key")
@@ -60,7 +60,7 @@ async def test_a_watcher_of_a_step_that_comes_in_mid_stream_can_decode_from_the_
         await publisher.send(PACKETS[:55])
         await wait_all_tasks_blocked()
         await h.put(f"workflow w {{\n{RECEIVE}\n{WATCH}\n{later}\n}}\n")
-        watcher = await h.watch("key", app="later")
+        watcher = await h.watch("later/key")
         await publisher.send(PACKETS[55:300])
         await watcher.read_until(lambda: PACKETS[299].data in [packet.data for packet in watcher.packets])
         report = watcher.report(PACKETS[:300])
