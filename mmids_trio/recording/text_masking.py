@@ -12,7 +12,7 @@ from attrs import frozen
 
 from mmids_trio.recording.pseudonyms import Pseudonyms
 
-_SECRET_NAME = r"[\w-]*(?:stream_key|token|passw(?:or)?d|passphrase|secret|authorization|credential)[\w-]*"
+_SECRET_NAME = r"[\w-]*(?:stream_key|play_key|token|passw(?:or)?d|passphrase|secret|authorization|credential)[\w-]*"
 _IS_SECRET = re.compile(_SECRET_NAME, re.IGNORECASE | re.ASCII)
 _TOKEN = re.compile(r'[^\s"]*"(?:[^"\\]|\\.)*"?|\S+|\s+')
 _JSON_SECRET = re.compile(rf'("{_SECRET_NAME}"\s*:\s*")((?:[^"\\]|\\.)*)', re.IGNORECASE | re.ASCII)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import gettempdir
+from time import time
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast, overload
 from uuid import uuid4
@@ -71,6 +72,8 @@ class Harness:
     """Whether a workflow that does not come up is an error."""
     load_again: Callable[[], Configuration] | None = None
     """What a reload reads; without it there are no reloads."""
+    now: Callable[[], float] = time
+    """The calendar's time, in seconds since 1970 UTC."""
     server: Server = field(init=False)
     _definitions: Sequence[WorkflowDefinition] = field(init=False)
     _log: EventLog = field(init=False)
@@ -98,6 +101,7 @@ class Harness:
             offload=inline,
             random=lambda: 0.0,
             load_again=self.load_again,
+            now=self.now,
         )
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
