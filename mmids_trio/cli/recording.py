@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import time
 
 import trio
 from attrs import frozen
@@ -37,7 +38,7 @@ async def recorded(configuration: Configuration, options: Options, program: str)
     file = TapeFile.create(options.out)
     try:
         recorder = Recorder(file, masking, options.max_size * 1024 * 1024)
-        start = Start(0, program, options.media, options.secrets, configuration.text.encode())
+        start = Start(0, program, options.media, options.secrets, int(time()), configuration.text.encode())
         async with trio.open_nursery() as nursery:
             await nursery.start(recorder.run, start)
             yield recorder

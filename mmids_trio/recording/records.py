@@ -24,6 +24,8 @@ class Start:
     """`full` or `headers`, see `masking.Masking`."""
     secrets: str
     """`keep` or `mask`."""
+    clock: int
+    """The calendar's time, in seconds since 1970 UTC."""
     configuration: bytes = field(repr=False)
 
 

@@ -80,6 +80,7 @@ class _Replay:
             running_text(document.settings, document.reactors, document.workflows),
             all_must_run=False,
             load_again=self._file.load,
+            now=lambda: self._tape.start.clock + trio.current_time() - self._began,
         )
         server = self._harness.server
         server.rtmp.doorman = PlainDoorman()

@@ -15,7 +15,7 @@ words = st.text(max_size=20)
 blobs = st.one_of(st.binary(max_size=40), st.integers(WORTH_PACKING, 5_000).map(bytes))
 
 any_record: st.SearchStrategy[Record] = st.one_of(
-    st.builds(records.Start, times, words, words, words, blobs),
+    st.builds(records.Start, times, words, words, words, times, blobs),
     st.builds(records.Opened, times, numbers, st.integers(0, 65_535), words, st.integers(0, 65_535)),
     st.builds(records.Received, times, numbers, blobs),
     st.builds(records.Closed, times, numbers, st.sampled_from([records.ENDED, records.RESET, records.BY_SERVER])),
@@ -30,7 +30,7 @@ any_record: st.SearchStrategy[Record] = st.one_of(
 )
 some_records = st.lists(any_record, max_size=8)
 
-START = Start(0, "1.0", "headers", "mask", b"workflow w {\n}\n")
+START = Start(0, "1.0", "headers", "mask", 0, b"workflow w {\n}\n")
 
 
 def written(items: list[Record]) -> bytes:

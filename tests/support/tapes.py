@@ -15,6 +15,8 @@ from mmids_trio.testing.harness import Harness
 
 SECRET = b"of a test, so that its pseudonyms are always the same"
 MEBIBYTE = 1024 * 1024
+CLOCK = 1_800_000_000
+"""When all tapes of tests were recorded."""
 
 
 @define(eq=False)
@@ -44,7 +46,7 @@ class MemoryTape:
 
 def start_record(configuration: str = "", media: str = HEADERS, secrets: str = MASK) -> Start:
     """The first record of a tape."""
-    return Start(0, "test", media, secrets, configuration.encode())
+    return Start(0, "test", media, secrets, CLOCK, configuration.encode())
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Recording a server in virtual time and replaying the tape: the same happens again, whatever the schedule."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from mmids_trio.cli.configuration_file import Configuration
+from mmids_trio.cli.sign_play_url import signed_url
 from mmids_trio.config.parser import parse
 from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.recording import records
@@ -17,14 +19,14 @@ from mmids_trio.recording.pseudonyms import Pseudonyms
 from mmids_trio.recording.recorder import Recorder
 from mmids_trio.recording.tape import Tape
 from mmids_trio.rtmp.tls import connect_tls
-from mmids_trio.testing.clients import RtmpClient
+from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService, fails, valid
 from mmids_trio.testing.replay import Replayed, replay, run_replay
 from mmids_trio.workflow.hub import StreamBegan, StreamOver, WorkflowEnded, WorkflowStarted
 from tests.support.certificates import HOST, at_once, make
-from tests.support.tapes import MEBIBYTE, SECRET, MemoryTape, recording, start_record
+from tests.support.tapes import CLOCK, MEBIBYTE, SECRET, MemoryTape, recording, start_record
 
 NAMES = Pseudonyms(SECRET)
 
@@ -224,6 +226,22 @@ async def test_a_replay_touches_no_directory(tmp_path: Path, autojump_clock: Moc
     replayed = await replay(tape.read())
     assert replayed.events == (WorkflowStarted("live"), WorkflowEnded("live"))
     assert os.listdir(tmp_path) == []
+
+
+async def test_a_signature_to_play_is_good_when_it_was_good(autojump_clock: MockClock) -> None:
+    text = LIVE.replace("rtmp_watch rtmp_app=live stream_key=*", "rtmp_watch rtmp_app=live stream_key=* play_key=k3y")
+    h = Harness(text, now=lambda: CLOCK + trio.current_time())
+    async with recording(h, secrets=KEEP) as tape:
+        url = signed_url("rtmp://h/live/camera7", "k3y", CLOCK + 60)
+        for wait in (1, 100):
+            await trio.sleep(wait)
+            with suppress(ClientRefused):
+                await h.watch(url.partition("rtmp://h/")[2])
+        await trio.sleep(10)
+    lines = (await replay(tape.read())).lines
+    assert [line for line in lines if "closed by the server" in line and line < "105"] == [
+        "102.000000 connection 2: closed by the server"
+    ]
 
 
 async def test_who_came_to_a_port_that_is_closed_now_is_refused(autojump_clock: MockClock) -> None:
