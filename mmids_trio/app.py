@@ -11,6 +11,7 @@ from time import time
 import structlog
 import trio
 from attrs import define, field
+from hypercorn.typing import ASGIFramework
 from quart_trio import QuartTrio
 
 from mmids_trio import __version__
@@ -81,6 +82,8 @@ class Server:
     more_steps: Sequence[StepType] = ()
     spawner: Spawner = field(factory=SystemSpawner)
     more_executors: Sequence[ExecutorKind] = ()
+    api_layer: Callable[[ASGIFramework], ASGIFramework] = field(default=lambda app: app)
+    """What is put around the application of the HTTP API."""
     offload: Offload = in_thread
     random: Callable[[], float] = random
     """Numbers from 0 to 1, for the jitter of what is tried again."""
@@ -278,7 +281,8 @@ class Server:
         self._directory.fill(self.reactors)
         await nursery.start(self._events.run)
         if listeners:
-            await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop, guards=self.guards))
+            app = self.api_layer(self.http_app)
+            await nursery.start(partial(serve, app, listeners, shutdown=self._stop, guards=self.guards))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 
