@@ -7,6 +7,7 @@ is done by what they are given, and what goes back is shaped by `schemas`.
 from collections.abc import Callable
 from http import HTTPStatus
 
+import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 
@@ -52,11 +53,13 @@ def create_app(
     sets: Sets | None = None,
     reloader: Reloader | None = None,
     durability: Durability | None = None,
+    may_change: trio.Event | None = None,
     guards: GuardCounters | None = None,
 ) -> QuartTrio:
     """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only.
 
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
+    What changes (or plans) something waits for `may_change`.
     `guards`: where refusals are counted.
     """
     if token == "":
@@ -82,6 +85,8 @@ def create_app(
         _add_durability(app, durability)
     public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
     _add_guard(app, current_token, public_paths)
+    if may_change is not None:
+        _hold_changes(app, may_change)
     add_failure_handlers(app)
     if guards is not None:
         _count_refusals(app, guards)
@@ -115,6 +120,15 @@ def _add_guard(app: QuartTrio, token: Callable[[], str | None], public_paths: fr
         if refused.status == 401:  # noqa: PLR2004  (RFC 9110 §11.6.1 asks for the challenge)
             response.headers["WWW-Authenticate"] = "Bearer"
         return response
+
+
+def _hold_changes(app: QuartTrio, may_change: trio.Event) -> None:
+    """Behind the guard: who may not come in does not wait."""
+
+    @app.before_request
+    async def hold() -> None:
+        if request.method in CHANGING:
+            await may_change.wait()
 
 
 def _count_refusals(app: QuartTrio, guards: GuardCounters) -> None:
