@@ -1,7 +1,10 @@
 """What is remembered is what runs: also of changes that others overtake, and of those that fail late."""
 
+from typing import cast
+
 import trio
 from attrs import define, field
+from hypercorn.typing import ASGIFramework
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.app import Server
@@ -12,6 +15,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.state.recorded import RecordedChange, RecordedSetChange, RecordedWorkflows
 from mmids_trio.state.recorder import Recorder
 from mmids_trio.steps.registry import StepType
+from mmids_trio.testing.http import HttpClient
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.workflow.links import Inbox, Outlet
@@ -42,7 +46,7 @@ class Slow:
             await self.shall_fail.wait()
             raise StepError("told to fail")
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 60):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await self.may_end.wait()
 
 
@@ -135,6 +139,23 @@ async def test_a_set_that_wants_the_reactors_that_there_are_overtakes_one_that_a
     await wait_all_tasks_blocked()
     assert stage.recorded.names() == ["a"]
     assert (stage.server.workflows.reactor_definitions, stage.recorder.state.reactors) == ((), None)
+
+
+async def test_changes_over_the_api_wait_until_the_start_is_over(autojump_clock: MockClock) -> None:
+    stage = Stage()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.start, nursery, SLOW + workflow("a") + workflow("b"))
+        await wait_all_tasks_blocked()
+        http = HttpClient(lambda: cast(ASGIFramework, stage.server.http_app), lambda: nursery)
+        assert (await http.get("/workflows")).json() == [{"name": "slow"}]
+        assert (await http.put("/workflows?wait=5", content=workflow("a", "mine"))).status == 200
+        assert (await http.delete("/workflows/b")).status == 200
+        await trio.sleep(5)
+        wanted = stage.recorded.definition("a")
+        assert wanted is not None
+        assert wanted.steps[0].parameters["stream_key"] == "mine"
+        assert stage.recorded.names() == ["slow", "a"]
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_fails_after_the_swap_leaves_the_reactors_of_its_set(
