@@ -23,10 +23,7 @@ WORKFLOW = """workflow w{number} {{
 
 
 def calls(text: str) -> int:
-    """Calls of functions that reading takes: what time grows with, the same on every machine and at every load.
-
-    Without garbage collection, of which others may want to hear (Hypothesis does).
-    """
+    """Calls of functions that reading takes: what time grows with, the same on every machine and at every load."""
     counted = 0
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:
