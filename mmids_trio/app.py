@@ -106,7 +106,6 @@ class Server:
     """The reactors, from the moment that they run."""
     _http_app: QuartTrio | None = field(default=None, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
-    _events: EventFeed = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.dialer = NetworkDialer(self.network, offload=self.offload)
