@@ -27,15 +27,22 @@ SHOWN_CHARACTERS = 300
 Params = Mapping[str, str]
 Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE"]
 
+NO_WORKFLOW = "Workflow not found"
+"""The one answer of the API that is no JSON."""
+
+OF_A_CHANGE = (504, 507)
+"""Statuses of 500 and more that are no fault of the server: what became of a change."""
+
 UNCERTAIN = "; whether anything was changed is not known, `plan` tells"
 
 
 class Refused(ClientError):
-    """An answer other than 200. `etag` is what a lost race (412) tells."""
+    """An answer other than 200. `etag` is what a lost race (412) tells; `is_unknown`: there is no such request."""
 
-    def __init__(self, message: str, *, status: int, etag: str | None = None) -> None:
+    def __init__(self, message: str, *, status: int, etag: str | None = None, is_unknown: bool = False) -> None:
         super().__init__(message, status=status)
         self.etag = etag
+        self.is_unknown = is_unknown
 
 
 @frozen
@@ -78,7 +85,7 @@ class Api:
         with self._told_failures(method), self._answer(request) as response:
             text = _limited(response)
             if response.status_code != httpx2.codes.OK:
-                raise refusal(self.url, response.status_code, text)
+                raise self._refusal(response, text)
             return Answer(text, response.headers.get("ETag"))
 
     @contextmanager
@@ -90,8 +97,11 @@ class Api:
         request.extensions["timeout"] = httpx2.Timeout(seconds, connect=CONNECT_SECONDS).as_dict()
         with self._told_failures("GET"), self._answer(request) as response:
             if response.status_code != httpx2.codes.OK:
-                raise refusal(self.url, response.status_code, _limited(response))
+                raise self._refusal(response, _limited(response))
             yield response.iter_lines()
+
+    def _refusal(self, response: httpx2.Response, text: str) -> Refused:
+        return refusal(self.url, response.status_code, text, had_token="Authorization" in self._http.headers)
 
     @contextmanager
     def _answer(self, request: httpx2.Request) -> Iterator[httpx2.Response]:
@@ -131,9 +141,9 @@ class Api:
         try:
             found = self.request("GET", workflow_path(name)).json()
         except Refused as error:
-            if error.status == httpx2.codes.NOT_FOUND:
-                return None
-            raise
+            if str(error) != NO_WORKFLOW:
+                raise
+            return None
         if not isinstance(found, Mapping) or not isinstance(found.get("active_steps"), list):
             raise ClientError("the answer is not a workflow; is this the HTTP API of an mmids_trio?")
         return found
@@ -159,29 +169,33 @@ def _pruning(*, prune: bool) -> Params:
     return {"prune": "true"} if prune else {}
 
 
-def refusal(url: str, status: int, text: str) -> Refused:
+def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Refused:
     """What an answer other than 200 means."""
     message, etag = _error_of(text)
-    match status:
-        case 401:
-            message = "the server wants a token, and takes no other: set MMIDS_TOKEN to its http_api_token"
-        case 404 if message.startswith("no such path"):
-            message = f"{url} does not know this request; is its mmids_trio older?"
-        case _ if status >= 500 and status not in (504, 507):  # noqa: PLR2004  (HTTP's own classes)
-            message = f"{url} answers {status}: {message}"
-        case _ if 300 <= status < 400:  # noqa: PLR2004
-            message = f"{url} answers {status}, a redirection, which is not followed; name the right address"
+    if status == httpx2.codes.UNAUTHORIZED:
+        other = "another token than this one" if had_token else "a token"
+        return Refused(f"the server wants {other}: set MMIDS_TOKEN to its http_api_token", status=status)
+    if 300 <= status < 400:  # noqa: PLR2004  (HTTP's own class)
+        message = f"{url} answers {status}, a redirection, which is not followed; name the right address"
+    elif message is None:
+        message = f"{url} answers {status}: {_excerpt(text)}; is that the HTTP API of an mmids_trio?"
+    elif message.startswith("no such path"):
+        return Refused(f"{url} does not know this request; is it an older version?", status=status, is_unknown=True)
+    elif status >= 500 and status not in OF_A_CHANGE:  # noqa: PLR2004
+        message = f"{url} answers {status}: {message}"
     return Refused(message, status=status, etag=etag)
 
 
-def _error_of(text: str) -> tuple[str, str | None]:
-    """Message and ETag of a refusal."""
+def _error_of(text: str) -> tuple[str | None, str | None]:
+    """Message and ETag of a refusal, where it is the API's."""
+    if text == NO_WORKFLOW:
+        return text, None
     try:
         document = json.loads(text)
         etag = document.get("etag")
         return printable(str(document["error"]), kept="\n\t"), None if etag is None else str(etag)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return _excerpt(text), None
+        return None, None
 
 
 def _excerpt(text: str) -> str:

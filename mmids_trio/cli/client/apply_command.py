@@ -76,7 +76,7 @@ def apply(session: Session, *, paths: tuple[str, ...], **options: Any) -> int:
     wishes = Wishes(**options)
     with session.api() as api:
         with lost_races():
-            plan = make_plan(api, merged, prune=wishes.prune, if_match=wishes.if_match)
+            plan = make_plan(api, merged, prune=wishes.prune, if_match=_quoted(wishes.if_match))
         show_plan(session, api, plan, merged)
         if refusal := too_many(plan, wishes.max_disconnects):
             raise ClientError(refusal)
@@ -87,6 +87,11 @@ def apply(session: Session, *, paths: tuple[str, ...], **options: Any) -> int:
             raise ClientError("not applied; nothing was changed")
         with lost_races():
             return _carry_out(session, api, merged, plan, wishes)
+
+
+def _quoted(tag: str | None) -> str | None:
+    """An entity tag in its quotes, which shells like to take away."""
+    return f'"{tag}"' if tag and '"' not in tag else tag
 
 
 def _carry_out(session: Session, api: Api, merged: Merged, plan: Plan, wishes: Wishes) -> int:

@@ -66,6 +66,9 @@ class _Feed:
         boot, _, number = newest.rpartition("-")
         if not number.isdecimal():
             raise ClientError("the stream of events begins without an id; is this the HTTP API of an mmids_trio?")
+        if self.last_id and (self.last_id.rpartition("-")[0] != boot or _number(self.last_id) > int(number)):
+            self._session.output.warn(f"this server does not know the event {self.last_id}: it has restarted since")
+            self.last_id = ""
         self.last_id = self.last_id or f"{boot}-0"
         wanted = {*self._params.get("types", "").split(","), *OF_THE_STREAM}
         for event in self._stream({}):

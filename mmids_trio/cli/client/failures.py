@@ -23,4 +23,4 @@ class Unusable(ClientError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
-        super().__init__("\n".join([*problems, f"{count}; nothing was sent"]), problems=problems)
+        super().__init__("\n".join([f"{count}, nothing was sent", *problems]), problems=problems)

@@ -53,7 +53,10 @@ def show(session: Session, *, name: str) -> int:
 
 @client_command("export")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="A file to write, readable by its owner alone.")
-def export(session: Session, *, output: Path | None) -> int:
+@click.option(
+    "--etag", is_flag=True, help="Print the ETag alone (for `apply --if-match`), beside what --output writes."
+)
+def export(session: Session, *, output: Path | None, etag: bool) -> int:
     """Print what runs as a configuration file, which `apply` puts in place again.
 
     Without settings, and without the workflows of reactors. It has whatever is secret in parameters.
@@ -64,6 +67,8 @@ def export(session: Session, *, output: Path | None) -> int:
         _write(output, answer.text)
     if session.output.as_json:
         session.output.document({"config": answer.text, "etag": answer.etag})
+    elif etag:
+        session.output.say(answer.etag or "")
     elif output is None:
         session.output.raw(answer.text)
     return 0

@@ -43,7 +43,8 @@ class Merged:
 
     def localised(self, message: str) -> str:
         """The server's message, with files and their lines in place of the request's."""
-        return _REQUEST_PLACE.sub(self._place, message)
+        localised = _REQUEST_PLACE.sub(self._place, message)
+        return message if localised == message else f"the server refuses these files; nothing was changed\n{localised}"
 
     def _place(self, match: re.Match[str]) -> str:
         number = int(match[1])

@@ -11,8 +11,6 @@ from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.plans import read_plan
 from mmids_trio.cli.client.shown_plan import show_plan
 
-NOT_FOUND = 404
-
 
 @client_command("reload")
 @click.option(
@@ -56,7 +54,7 @@ def _report(document: Any) -> Mapping[str, Any]:
 
 def _told(error: Refused) -> Refused:
     message = str(error)
-    if error.status == NOT_FOUND:
+    if error.is_unknown:
         message = "this server was not started from a configuration file, so there is nothing to reload"
     elif error.status in (400, 409):
         message = f"not reloaded: {message}\nthe server is as it was before"

@@ -23,8 +23,8 @@ def step_text(step_type: str, parameters: Mapping[str, ParameterValue]) -> str:
 
 
 def texts_of(workflow: WorkflowDefinition) -> tuple[str, ...]:
-    """The steps of a workflow, in order."""
-    return tuple(step_text(step.step_type, step.parameters) for step in workflow.steps)
+    """The steps of a workflow, in order; parameters by name, so that two versions of a step can be compared."""
+    return tuple(step_text(step.step_type, dict(sorted(step.parameters.items()))) for step in workflow.steps)
 
 
 def texts_by_id(workflows: Iterable[WorkflowDefinition]) -> dict[tuple[str, str], str]:
