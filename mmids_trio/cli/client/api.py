@@ -21,6 +21,9 @@ ANSWER_SECONDS = 60.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Twice what the details of 10,000 workflows take."""
 
+MAX_LINE = 1024 * 1024
+"""Characters in a line of an answer that goes on; those of a server have some hundred."""
+
 SHOWN_CHARACTERS = 300
 """Of an answer that is not the API's."""
 
@@ -98,7 +101,7 @@ class Api:
         with self._told_failures("GET"), self._answer(request) as response:
             if response.status_code != httpx2.codes.OK:
                 raise self._refusal(response, _limited(response))
-            yield response.iter_lines()
+            yield _lines(response)
 
     def _refusal(self, response: httpx2.Response, text: str) -> Refused:
         return refusal(self.url, response.status_code, text, had_token="Authorization" in self._http.headers)
@@ -150,10 +153,10 @@ class Api:
 
     def names(self) -> list[str]:
         """`GET /workflows`."""
-        try:
-            return [str(item["name"]) for item in self.request("GET", "/workflows").json()]
-        except (TypeError, KeyError):
-            raise ClientError("the answer is no list of workflows; is this the HTTP API of an mmids_trio?") from None
+        found = self.request("GET", "/workflows").json()
+        if not isinstance(found, list) or not all(isinstance(item, Mapping) and "name" in item for item in found):
+            raise ClientError("the answer is no list of workflows; is this the HTTP API of an mmids_trio?")
+        return [str(item["name"]) for item in found]
 
 
 class Unreachable(ClientError):
@@ -196,6 +199,16 @@ def _error_of(text: str) -> tuple[str | None, str | None]:
         return printable(str(document["error"]), kept="\n\t"), None if etag is None else str(etag)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None, None
+
+
+def _lines(response: httpx2.Response) -> Iterator[str]:
+    """Lines without their ends, none of them endless."""
+    rest = ""
+    for piece in response.iter_text():
+        *complete, rest = (rest + piece).split("\n")
+        yield from (line.removesuffix("\r") for line in complete)
+        if len(rest) > MAX_LINE:
+            raise ClientError(f"the server sends a line of more than {MAX_LINE} characters")
 
 
 def _excerpt(text: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.errors import printable
 
 MAX_DATA = 1024 * 1024
@@ -48,7 +49,7 @@ class EventReader:
     def _add(self, value: str) -> None:
         self._size += len(value)
         if self._size > MAX_DATA:
-            raise ValueError(f"an event of more than {MAX_DATA} characters")
+            raise ClientError(f"the server sends an event of more than {MAX_DATA} characters")
         self._data.append(value)
 
 
