@@ -144,7 +144,7 @@ class Server:
         if self.load_again is not None:
             self.reloader = Reloader(
                 self.settings,
-                partial(trio.to_thread.run_sync, self.load_again, abandon_on_cancel=True),
+                partial(self.offload, self.load_again),
                 self.workflows,
                 self.recorder,
                 live_settings(self.rtmp, self.ffmpeg),
@@ -208,7 +208,9 @@ class Server:
         Raises `http_api.listening.CannotListen` before anything runs, and `StateError` or `ConfigurationError` for a
         state file that cannot be used.
         """
-        with keep_state(self.settings.state_path, self.steps, self._directory, self.reactor_definitions) as kept:
+        with keep_state(
+            self.settings.state_path, self.steps, self._directory, self.reactor_definitions, self.offload
+        ) as kept:
             state, self._store = kept
             if self._store is not None:
                 self.recorder.save = self._store.save
@@ -251,7 +253,6 @@ class Server:
     ) -> None:
         await nursery.start(self.rtmp.run)
         await nursery.start(self.workflows.run)
-        await nursery.start(self._events.run)
         if self._store is not None:
             await nursery.start(self._store.run)
         await nursery.start(self._recorded.run)
@@ -262,6 +263,7 @@ class Server:
         self.reactors = Reactors(reactor_definitions, self.executors, self.workflows, self.hub.publish)
         await nursery.start(self.reactors.run)
         self._directory.fill(self.reactors)
+        await nursery.start(self._events.run)
         if listeners:
             await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.

@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 
 from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.offload import Offload
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.state.file import StateError, StateFile
 from mmids_trio.state.merge import merge_reactors
@@ -19,7 +20,11 @@ log = structlog.get_logger()
 
 @contextmanager
 def keep_state(
-    path: str | None, steps: Steps, directory: ReactorDirectory, reactors: Sequence[ReactorDefinition]
+    path: str | None,
+    steps: Steps,
+    directory: ReactorDirectory,
+    reactors: Sequence[ReactorDefinition],
+    offload: Offload,
 ) -> Iterator[tuple[State, StateStore | None]]:
     """What the file at `path` holds, and what keeps it from now on; without a file neither.
 
@@ -34,7 +39,7 @@ def keep_state(
         state = parsed_state(file.read(), file.path)
         with directory.as_if([reactor.name for reactor in merge_reactors(reactors, state)]):
             state = checked_state(state, steps)
-        yield state, StateStore(file)
+        yield state, StateStore(file, offload)
     finally:
         file.unlock()
 

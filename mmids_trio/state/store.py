@@ -4,7 +4,6 @@ Writing happens in a thread, so that a slow disk holds up those who wait for it 
 nothing, whoever waits is told so, and the task tries again.
 """
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
@@ -12,6 +11,7 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.offload import Offload, in_thread
 from mmids_trio.state.file import StateError
 from mmids_trio.state.record import State
 from mmids_trio.state.text import write
@@ -25,14 +25,6 @@ SAVE_SECONDS = 10.0
 """How long a change waits for the disk, then its client is told; a healthy disk takes some milliseconds."""
 
 NOT_SAVED = "the change was made but could not be saved, which is tried again; a restart before that would lose it"
-
-RunBlocking = Callable[[Callable[[], None]], Awaitable[None]]
-"""Runs what may block, and returns when it has; an exception of it is raised."""
-
-
-async def in_thread(work: Callable[[], None]) -> None:
-    """Run `work` in a thread. A cancellation does not wait for it: a disk that hangs must not hold up the end."""
-    await trio.to_thread.run_sync(work, abandon_on_cancel=True)
 
 
 class Target(Protocol):
@@ -50,10 +42,10 @@ class _Failure:
 
 @define(eq=False)
 class StateStore:
-    """Writes states to `target`; `run_blocking` is how."""
+    """Writes states to `target`, by way of `offload`."""
 
     _target: Target
-    _run_blocking: RunBlocking = in_thread
+    _offload: Offload = in_thread
     _latest: State = field(factory=State, init=False)
     _wanted: int = field(default=0, init=False)
     """How many states were given so far."""
@@ -103,7 +95,7 @@ class StateStore:
     async def _attempt(self) -> None:
         version, data = self._wanted, write(self._latest)
         try:
-            await self._run_blocking(partial(self._target.replace, data))
+            await self._offload(partial(self._target.replace, data))
         except OSError as error:
             self._fail(version, error.strerror or str(error))
         else:

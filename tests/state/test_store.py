@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 import trio
@@ -30,22 +31,25 @@ class Paper:
         self.written.append(read(data, "state"))
 
 
+Result = TypeVar("Result")
+
+
 @define(eq=False)
 class Gate:
     """How work is run: when the test lets it."""
 
     waiting: list[trio.Event] = field(factory=list)
 
-    async def __call__(self, work: Callable[[], None]) -> None:
+    async def __call__(self, work: Callable[[], Result]) -> Result:
         event = trio.Event()
         self.waiting.append(event)
         await event.wait()
-        work()
+        return work()
 
 
-async def inline(work: Callable[[], None]) -> None:
+async def inline(work: Callable[[], Result]) -> Result:
     await trio.lowlevel.checkpoint()
-    work()
+    return work()
 
 
 def state(*names: str) -> State:
