@@ -25,6 +25,7 @@ COMMANDS = {
     "wait": f"{CLIENT}.wait_command:wait",
     "delete": f"{CLIENT}.delete_command:delete",
     "events": f"{CLIENT}.events_command:events",
+    "sign-play-url": "mmids_trio.cli.sign_play_url:sign_play_url",
     "reactor-test-server": "mmids_trio.cli.reactor_test_server:reactor_test_server",
 }
 

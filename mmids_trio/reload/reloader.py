@@ -53,7 +53,10 @@ class _Request:
 
 @define(eq=False)
 class Reloader:
-    """Reloads with `load`. `live` has, by name, how each setting changes that can while the server runs."""
+    """Reloads with `load`. `live` has, by name, how each setting changes that can while the server runs.
+
+    `renew_certificates` reads the files that the settings name: what is asked for may be that they have changed.
+    """
 
     settings: Settings
     """Those that the server runs with now."""
@@ -61,6 +64,7 @@ class Reloader:
     _manager: WorkflowManager
     _recorder: Recorder
     _live: Mapping[str, Prepare]
+    _renew_certificates: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     _requests: list[_Request] = field(factory=list, init=False)
     _arrival: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
 
@@ -129,6 +133,7 @@ class Reloader:
             for put in reload.put_in_place:
                 put()
             self.settings = reload.settings.running
+            await self._renew_certificates()
         else:
             self._recorder.restore(reload.before)
         _tell(reload, outcome)

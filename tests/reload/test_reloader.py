@@ -43,13 +43,18 @@ class Stage:
     reads: int = 0
     gate: trio.Event | None = None
     fault: Exception | None = None
+    renewals: int = 0
     settings: Settings = field(factory=Settings)
 
     def __attrs_post_init__(self) -> None:
         server = self.server
         live = live_settings(server.rtmp, server.ffmpeg)
-        self.reloader = Reloader(server.settings, self.load, server.workflows, server.recorder, live)
+        self.reloader = Reloader(server.settings, self.load, server.workflows, server.recorder, live, self.renew)
         self.recorded = RecordedWorkflows(server.workflows, server.recorder)
+
+    async def renew(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.renewals += 1
 
     async def load(self) -> Configuration:
         self.reads += 1
@@ -96,6 +101,17 @@ async def test_what_the_file_says_anew_runs_and_what_it_says_no_more_does_not(nu
     assert await stage.reload(workflow("kept") + workflow("changed", "b") + workflow("new")) is OutcomeKind.APPLIED
     assert stage.running() == {"kept": "a", "changed": "b", "made": "a", "new": "a"}
     assert str(stage.recorded.owner("new")) == f"configuration file {FILE}"
+
+
+async def test_certificates_are_read_again_with_a_file_that_is_put_in_place_and_only_then(
+    nursery: trio.Nursery,
+) -> None:
+    stage = await start(nursery, workflow("kept"))
+    await stage.reload(workflow("kept"))
+    assert stage.renewals == 1
+    with pytest.raises(ConfigurationError):
+        await stage.reload("workflow {")
+    assert stage.renewals == 1
 
 
 async def test_a_reload_of_the_same_file_keeps_what_the_api_has_changed(nursery: trio.Nursery) -> None:

@@ -8,7 +8,7 @@ from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefin
 from mmids_trio.errors import printable
 from mmids_trio.ffmpeg.masking import MASK, mask
 
-_SECRET_NAME = re.compile(r"passw|secret|token|api_?key", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"passw|secret|token|(api|play)_?key", re.IGNORECASE)
 
 
 def step_text(step_type: str, parameters: Mapping[str, ParameterValue]) -> str:

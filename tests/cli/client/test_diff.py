@@ -119,6 +119,7 @@ def test_a_plan_of_a_newer_server_may_say_more() -> None:
         ({"target": "rtmp://user:pass@host/app/key"}, "step target=rtmp://***@host/app/***"),
         ({"target": "https://host/x?token=1"}, "step target=https://host/x?***"),
         ({"tls_cert_password": "abc", "rtmps": None}, "step tls_cert_password=*** rtmps"),
+        ({"stream_key": "seen", "play_key": "abc"}, "step stream_key=seen play_key=***"),
         ({"path": "two words"}, 'step path="two words"'),
         ({"path": "\x1b[2J"}, 'step path="\\x1b[2J"'),
         ({"path": "line\nfeed"}, "step {'path': 'line\\nfeed'}"),
