@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from mmids_trio.__main__ import main
-from tests.support.commands import CLEAN, Result, invoke, scripted
+from tests.support.commands import Result, invoke, scripted
 
 PLAN = {"changed": True, "publishers": 0, "watchers": 0, "workflows": [], "deleted": ["w"], "cuts": [], "reactors": []}
 
@@ -178,4 +178,14 @@ def test_an_interrupted_command_says_so(file: str) -> None:
 def test_help_names_every_command() -> None:
     done: Result = invoke("--help")
     assert [name for name in main.list_commands(None) if name not in done.out] == []  # type: ignore[arg-type]
-    assert CLEAN
+
+
+def test_an_apply_without_a_change_is_one_request(file: str) -> None:
+    asked = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        asked.append((request.method, request.url.path))
+        return httpx2.Response(200, json={**PLAN, "changed": False, "deleted": []}, headers={"ETag": '"7"'})
+
+    assert invoke("apply", file, transport=scripted(handler)).status == 0
+    assert asked == [("POST", "/config/plan")]
