@@ -1,6 +1,8 @@
 """What goes wrong between a command and a server: one message, status 1, no traceback, nothing secret."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from mmids_trio.__main__ import main
 from tests.support.commands import Result, invoke, scripted
 
 PLAN = {"changed": True, "publishers": 0, "watchers": 0, "workflows": [], "deleted": ["w"], "cuts": [], "reactors": []}
+
+ROOT = Path(__file__).parents[3]
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 
@@ -189,3 +193,13 @@ def test_an_apply_without_a_change_is_one_request(file: str) -> None:
 
     assert invoke("apply", file, transport=scripted(handler)).status == 0
     assert asked == [("POST", "/config/plan")]
+
+
+def test_a_command_imports_no_server() -> None:
+    program = (
+        "import sys; from mmids_trio.__main__ import COMMANDS; from mmids_trio.cli.lazy import load;"
+        "[load(place) for place in COMMANDS.values() if '.client.' in place];"
+        "sys.exit(' '.join({'trio', 'quart', 'hypercorn', 'structlog', 'mmids_trio.app'} & set(sys.modules)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
