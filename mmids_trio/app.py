@@ -33,6 +33,7 @@ from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.rtmp.transport import Network, SocketNetwork
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
+from mmids_trio.steps.watch_options import WatchOptions
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.junctions import Junctions
@@ -115,6 +116,9 @@ class Server:
             junctions=surroundings.junctions,
             reactors=self._directory,
             random=self.random,
+            watch_options=WatchOptions(
+                self.settings.rtmp_send_interval, self.settings.gop_cache, self.settings.max_watcher_lag
+            ),
             more=self.more_steps,
         )
         self.workflows = WorkflowManager(self.steps, surroundings)

@@ -40,6 +40,7 @@ PLACES: Mapping[str, str] = {
     "rtmp.registrations": "B",
     "rtmp.timeline": "B",
     "steps.parameters": "B",
+    "steps.watch_options": "B",
     "workflow.happenings": "B",
     "workflow.plan": "B",
     "workflow.replay": "B",

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from attrs import field, fields, frozen
 
-Reader = Callable[[str], str | int]
+Reader = Callable[[str], str | int | bool]
 """Turns a value as written into the setting's; raises `ValueError` with what was expected.
 
 It never repeats the value, which may be secret and is shown with the line where it is not."""
@@ -16,6 +16,12 @@ It never repeats the value, which may be secret and is shown with the line where
 LARGEST_PORT = 65_535
 LONGEST_TIMEOUT = 86_400
 """Seconds in a day; a publisher that may be silent for longer is as good as never timed out."""
+
+LONGEST_SEND_INTERVAL = 1_000
+"""Milliseconds; a player that gets media once a second stutters unless it buffers more than players do."""
+
+LONGEST_WATCHER_LAG = 60
+"""Seconds; who is further behind does not watch live any more, and memory is kept for it all the same."""
 
 LONGEST_NUMBER = 15
 """Digits of a whole number: far more than any bound asks for, few enough to convert at once."""
@@ -31,6 +37,13 @@ def whole_number(lowest: int, highest: int, unit: str = "") -> Callable[[str], i
         return int(value)
 
     return read
+
+
+def on_or_off(value: str) -> bool:
+    """Reads `on` or `off`."""
+    if value not in ("on", "off"):
+        raise ValueError("expected on or off")
+    return value == "on"
 
 
 def anything(value: str) -> str:
@@ -75,6 +88,9 @@ class Settings:
     tls_cert_password: str | None = field(default=None, repr=False, metadata=_as(anything))
     tls_key_path: str | None = field(default=None, metadata=_as(filled))
     log_path: str = field(default="logs", metadata=_as(filled))
+    rtmp_send_interval: int = field(default=0, metadata=_as(whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds")))
+    gop_cache: bool = field(default=True, metadata=_as(on_or_off))
+    max_watcher_lag: int = field(default=10, metadata=_as(whole_number(1, LONGEST_WATCHER_LAG, " of seconds")))
     publisher_timeout: int = field(default=30, metadata=_as(whole_number(1, LONGEST_TIMEOUT, " of seconds")))
 
 

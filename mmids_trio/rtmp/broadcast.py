@@ -58,6 +58,8 @@ class Channel:
     rendering: Rendering = field(factory=RtmpRendering)
     pace: Pace = field(factory=Pace)
     log: StreamLog = field(factory=StreamLog)
+    gop_cache: bool = True
+    """Whether a newcomer begins at the latest key frame, and so behind live, or else waits for the next one."""
     _timeline: ChannelTimeline = field(factory=ChannelTimeline, init=False)
     _prologue: Prologue = field(
         init=False, default=Factory(lambda self: Prologue(self.rendering, self._timeline), takes_self=True)
@@ -107,6 +109,8 @@ class Channel:
         """See `Source`."""
         if not (self._is_live and self._is_open):
             return JoinPoint(self.log.end_index)
+        if not self.gop_cache and self.log.has_video:
+            return None
         position = self.log.join_position()
         if position is None:
             return None

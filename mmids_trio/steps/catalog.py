@@ -16,6 +16,7 @@ from mmids_trio.steps.rtmp_pull import rtmp_pull
 from mmids_trio.steps.rtmp_push import rtmp_push
 from mmids_trio.steps.rtmp_receive import rtmp_receive
 from mmids_trio.steps.rtmp_watch import rtmp_watch
+from mmids_trio.steps.watch_options import WatchOptions
 from mmids_trio.steps.workflow_forwarder import Junctions, workflow_forwarder
 
 
@@ -27,13 +28,14 @@ def built_in_steps(
     junctions: Junctions,
     reactors: Reactors,
     random: Callable[[], float],
+    watch_options: WatchOptions,
     more: Sequence[StepType] = (),
 ) -> StepRegistry:
     """The registry of a server, with the steps of one's own added. `random`: numbers from 0 to 1, for jitter."""
     return StepRegistry(
         [
             rtmp_receive(rtmp, reactors),
-            rtmp_watch(rtmp, reactors),
+            rtmp_watch(rtmp, reactors, watch_options),
             rtmp_push(dialer, random),
             rtmp_pull(dialer, random),
             ffmpeg_pull(ffmpeg),

@@ -16,6 +16,8 @@ from mmids_trio.media.events import (
 from mmids_trio.media.tracks import TrackKey, remember_header
 from mmids_trio.rtmp.broadcast import Channel, Pace
 from mmids_trio.rtmp.registrations import ANY_KEY
+from mmids_trio.rtmp.stream_log import StreamLog
+from mmids_trio.steps.watch_options import WatchOptions
 
 log = structlog.get_logger()
 
@@ -64,6 +66,7 @@ class Audience:
     """The channels of one step. `key` is exact, and gets the first stream that comes, or `ANY_KEY`."""
 
     key: str
+    options: WatchOptions = field(factory=WatchOptions)
     _pace: Pace = field(factory=Pace, init=False)
     """One for all channels, as one task passes over them."""
     _feeds: dict[StreamId, _Feed] = field(factory=dict, init=False)
@@ -129,8 +132,12 @@ class Audience:
         stage = self._stages.get(key)
         if stage is None:
             self._purge()
-            stage = self._stages[key] = _Stage(key, Channel(pace=self._pace))
+            stage = self._stages[key] = _Stage(key, self._channel())
         return stage
+
+    def _channel(self) -> Channel:
+        log = StreamLog(max_ms=1000 * self.options.max_lag)
+        return Channel(pace=self._pace, log=log, gop_cache=self.options.gop_cache)
 
     def _purge(self) -> None:
         """Forget keys that nobody publishes or watches any more, now and then."""

@@ -1,8 +1,12 @@
 """`rtmp_watch`: serve RTMP players what passes by, and pass it on."""
 
-import trio
-from attrs import field, frozen
+from collections.abc import Sequence
+from math import inf
 
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.media.events import MediaEvent
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.rtmp.endpoints import Client, Viewing
@@ -13,6 +17,9 @@ from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
+from mmids_trio.steps.watch_options import WATCH_PARAMETERS, WatchOptions
+
+USUAL = WatchOptions()
 
 EVENTS_PER_PASS = 128
 """Events between two passes over the watchers. A burst after a standstill may hold more than a channel keeps (ten
@@ -40,11 +47,49 @@ class Watchers:
         return _Viewing(self.audience.channel(key), release)
 
 
+@define(eq=False)
+class Passes:
+    """When what came in is sent: at once, or `interval` seconds after the last pass at the earliest.
+
+    One that waits covers all that has come meanwhile with one send a watcher, which is what most of it costs.
+    """
+
+    audience: Audience
+    interval: float
+    _touched: dict[Channel, None] = field(factory=dict, init=False)
+    """Channels with something to send."""
+    _due_at: float = field(default=-inf, init=False)
+
+    async def next_events(self, inbox: Inbox) -> Sequence[MediaEvent]:
+        """What comes next; nothing, where a pass is due before."""
+        if not self._touched:
+            return await inbox.receive()
+        with trio.move_on_at(self._due_at):
+            return await inbox.receive()
+        return ()
+
+    async def take(self, events: Sequence[MediaEvent]) -> None:
+        """Take events, and send if that is due."""
+        for start in range(0, len(events), EVENTS_PER_PASS):
+            self._touched |= dict.fromkeys(self.audience.feed(events[start : start + EVENTS_PER_PASS]))
+            if not self.interval:
+                await self._send()
+        if self._touched and trio.current_time() >= self._due_at:
+            self._due_at = trio.current_time() + self.interval
+            await self._send()
+
+    async def _send(self) -> None:
+        touched, self._touched = self._touched, {}
+        for channel in touched:
+            await channel.send_pass()
+
+
 @frozen
 class RtmpWatch:
     """See the module."""
 
     registration: Registration
+    options: WatchOptions
     server: RtmpPorts
     reactor: Reactor | None
     context: StepContext
@@ -52,21 +97,22 @@ class RtmpWatch:
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
-        audience = Audience(self.registration.key)
+        audience = Audience(self.registration.key, self.options)
+        passes = Passes(audience, self.options.send_interval / 1000)
         async with self.server.serve(self.registration, self.context, Watchers(audience, self.reactor)):
             task_status.started()
             while True:
-                events = await inbox.receive()
-                for start in range(0, len(events), EVENTS_PER_PASS):
-                    for channel in audience.feed(events[start : start + EVENTS_PER_PASS]):
-                        await channel.send_pass()
-                await outbox.send(events)
+                events = await passes.next_events(inbox)
+                await passes.take(events)
+                if events:
+                    await outbox.send(events)
 
 
-def rtmp_watch(server: RtmpPorts, reactors: Reactors) -> StepType:
-    """The kind of step, on a server."""
+def rtmp_watch(server: RtmpPorts, reactors: Reactors, defaults: WatchOptions = USUAL) -> StepType:
+    """The kind of step, on a server whose settings are `defaults`."""
 
     def build(values: Values, context: StepContext) -> Step:
-        return RtmpWatch(registration(Role.WATCH, values), server, find_reactor(values, reactors), context)
+        options, reactor = defaults.with_values(values), find_reactor(values, reactors)
+        return RtmpWatch(registration(Role.WATCH, values), options, server, reactor, context)
 
-    return StepType("rtmp_watch", RTMP_PARAMETERS, build, conflicts=rtmp_conflicts(reactors))
+    return StepType("rtmp_watch", (*RTMP_PARAMETERS, *WATCH_PARAMETERS), build, conflicts=rtmp_conflicts(reactors))
