@@ -157,14 +157,27 @@ class Session:
         try:
             while data := await self._receive():
                 self._unanswered_pings = 0
-                has_media = await self._activities.take(self._connection.receive(data), nursery)
-                self._reply()
+                has_media = await self._take(data, nursery)
                 if has_media or self._connection.is_within_message or not self._activities.is_publishing:
                     self._quiet_since = trio.current_time()
         except ProtocolError as error:
             self._end(f"protocol error: {error}")
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._end(f"connection lost: {error}")
+
+    async def _take(self, data: bytes, nursery: trio.Nursery) -> bool:
+        """Act on what was read; whether there was any media.
+
+        A read is 64 KiB at most, but as many as 65,536 messages: others have a turn in between.
+        """
+        has_media, is_first = False, True
+        for events in self._connection.receive_in_turns(data):
+            if not is_first:
+                await trio.lowlevel.checkpoint()
+            is_first = False
+            has_media |= await self._activities.take(events, nursery)
+            self._reply()
+        return has_media
 
     async def _receive(self) -> bytes:
         """The next bytes; `b""` when no more will come or silence has lasted too long.

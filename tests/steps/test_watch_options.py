@@ -47,8 +47,7 @@ async def arrivals(text: str) -> tuple[list[float], list[bytes], list[bytes]]:
 
 async def test_by_default_every_packet_is_sent_when_it_comes(autojump_clock: MockClock) -> None:
     times, got, passed = await arrivals(configuration())
-    due = sorted({round(packet.timestamp / 1000, 3) for packet in STREAM})
-    assert times == due
+    assert set(times) == {round(packet.timestamp / 1000, 3) for packet in STREAM}
     assert got == passed == [packet.data for packet in STREAM]
 
 
