@@ -37,8 +37,8 @@ from mmids_trio.steps.watch_options import WatchOptions
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.junctions import Junctions
+from mmids_trio.workflow.line import Surroundings
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.runtime import Surroundings
 from mmids_trio.workflow.status import WorkflowOwner
 
 log = structlog.get_logger()
@@ -122,6 +122,7 @@ class Server:
             more=self.more_steps,
         )
         self.workflows = WorkflowManager(self.steps, surroundings)
+        self.workflows.reactors = self._directory
 
     @property
     def api_url(self) -> str | None:

@@ -45,6 +45,7 @@ PLACES: Mapping[str, str] = {
     "workflow.plan": "B",
     "workflow.replay": "B",
     "workflow.rewiring": "B",
+    "workflow.sets": "B",
     "workflow.status": "B",
     "offload": "C",
     "reactors.simple_http": "C",

@@ -18,6 +18,7 @@ from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
 from mmids_trio.steps.watch_options import WATCH_PARAMETERS, WatchOptions
+from mmids_trio.workflow.status import Clients
 
 USUAL = WatchOptions()
 
@@ -102,6 +103,7 @@ class RtmpWatch:
         """Ready when the port is open and the registration reserved."""
         audience = Audience(self.registration.key, self.options)
         passes = Passes(audience, self.options.send_interval / 1000)
+        self.context.show_clients(lambda: Clients(watchers=audience.size))
         async with self.server.serve(self.registration, self.context, Watchers(audience, self.reactor)):
             task_status.started()
             while True:

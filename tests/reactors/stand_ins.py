@@ -1,7 +1,7 @@
 """What stands in for the workflow manager and for a lookup service, and a reactor between the two."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import trio
 from attrs import define, field
@@ -117,11 +117,15 @@ class Bench:
     reactor: Reactor = field(init=False)
     began: float = field(init=False)
 
+    def opened(self) -> AbstractAsyncContextManager[ScriptedExecutor]:
+        """The executor, to be opened."""
+        return nullcontext(self.executor)
+
     async def start(self, *, interval: int = 0, allow: bool = False, name: str = "lookup") -> Reactor:
         """Run the reactor (or, with another name, one more on the same stand-ins)."""
         self.reactor = Reactor(
             ReactorDefinition(name, "scripted", interval),
-            nullcontext(self.executor),
+            self.opened(),
             self.workflows,
             allow_on_failure=allow,
             listener=self.events.append,
