@@ -18,6 +18,7 @@ from mmids_trio.rtmp.protocol import events as said
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
 from mmids_trio.rtmp.registrations import Role
+from mmids_trio.rtmp.traffic import Traffic
 from mmids_trio.rtmp.watcher import Watcher
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -51,6 +52,8 @@ class Activities:
     output: Watcher
     on_refusal: Callable[[str], None]
     on_change: Callable[[], None]
+    traffic: Traffic = field(factory=Traffic)
+    """Where refusals are counted."""
     playing: Playing | None = field(default=None, init=False)
     changed_at: float = field(factory=trio.current_time, init=False)
     """When it began or ended something last."""
@@ -104,6 +107,7 @@ class Activities:
     def _act(self, event: said.Event, nursery: trio.Nursery) -> None:
         match event:
             case said.ConnectRefused(description=description):
+                self.traffic.refusals["NetConnection.Connect.Rejected"] += 1
                 self.on_refusal(description)
             case said.PublishRequested(request=publish):
                 self._consider(publish, self._approve_publish, nursery)
@@ -222,6 +226,7 @@ class Activities:
         else:
             said_so = self.connection.refuse_play(request, refusal.code, str(refusal))
         if said_so:
+            self.traffic.refusals[refusal.code] += 1
             self._leave(request.stream)  # a step that ends need not wait for who only reads why it may not
             self.on_refusal(str(refusal))
 

@@ -47,6 +47,12 @@ class ChannelCounters(WatcherCounters):
     disconnects: int = 0
     refused_headers: int = 0
 
+    def add_channel(self, other: "ChannelCounters") -> None:
+        """Sum up all of it."""
+        self.add(other)
+        self.disconnects += other.disconnects
+        self.refused_headers += other.refused_headers
+
 
 @define(eq=False)
 class Channel:

@@ -6,7 +6,7 @@ from math import inf
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mmids_trio.errors import StepError
 from mmids_trio.rtmp.certificates import Certificates
@@ -15,6 +15,7 @@ from mmids_trio.rtmp.endpoints import Claimant, Endpoint, PublishHandler, WatchH
 from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.rtmp.session import Session, name_of
 from mmids_trio.rtmp.tls import HandshakeFailed, accept_tls
+from mmids_trio.rtmp.traffic import NO_ROOM, NO_TLS, Traffic
 from mmids_trio.rtmp.transport import Listener, Network, Transport
 
 log = structlog.get_logger()
@@ -82,6 +83,8 @@ class RtmpServer:
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
+        self._traffic = Traffic()
+        self._sessions: dict[Session, None] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the ports and connections until cancelled."""
@@ -97,6 +100,19 @@ class RtmpServer:
         """The port that is really open for registrations on `number` (another one where that is 0), if any is."""
         port = self._ports.get(number)
         return None if port is None else port.listener.port
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return self._crowd.present
+
+    def traffic(self) -> Traffic:
+        """What clients have done so far, those included that are here."""
+        ignored, abandoned = self._traffic.ignored, self._traffic.abandoned
+        for session in self._sessions:
+            ignored += session.ignored
+            abandoned += session.abandoned
+        return evolve(self._traffic, ignored=ignored, abandoned=abandoned)
 
     @property
     def is_quiet(self) -> bool:
@@ -165,8 +181,10 @@ class RtmpServer:
                     while True:
                         transport = await port.listener.accept()
                         if self._crowd.enter():
+                            self._traffic.accepted += 1
                             nursery.start_soon(self._serve_client, transport, port.number)
                         else:
+                            self._traffic.refusals[NO_ROOM] += 1
                             transport.close()
         finally:
             port.listener.close()
@@ -179,13 +197,23 @@ class RtmpServer:
             tls = self._registrations.wants_tls(port)
             if tls:
                 transport = await self._encrypted(transport)
-            await Session(transport, port, _Entrance(self._registrations, tls), self._publisher_timeout).run()
+            await self._serve_session(transport, port, tls)
         except* HandshakeFailed as group:
+            self._traffic.refusals[NO_TLS] += 1
             log.info("connection closes", reason=str(group.exceptions[0]))
         except* Exception:
             log.exception("connection crashed")
         finally:
             self._crowd.leave()
+
+    async def _serve_session(self, transport: Transport, port: int, tls: bool) -> None:
+        entrance = _Entrance(self._registrations, tls)
+        session = Session(transport, port, entrance, self._publisher_timeout, self._traffic)
+        self._sessions[session] = None
+        try:
+            await session.run()
+        finally:
+            del self._sessions[session]
 
     async def _encrypted(self, transport: Transport) -> Transport:
         """The connection behind its TLS handshake. Raises `HandshakeFailed`."""

@@ -16,6 +16,7 @@ from mmids_trio.rtmp.admission import Directory, shown
 from mmids_trio.rtmp.protocol.rendering import play_stop
 from mmids_trio.rtmp.protocol.requests import ConnectRequest
 from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
+from mmids_trio.rtmp.traffic import LEFT, Traffic
 from mmids_trio.rtmp.transport import Transport
 from mmids_trio.rtmp.watcher import Watcher
 
@@ -57,6 +58,8 @@ class Session:
     port: int
     directory: Directory
     publisher_timeout: float
+    traffic: Traffic = field(factory=Traffic)
+    """Where it counts."""
     _connection: ServerConnection = field(init=False)
     _output: Watcher = field(init=False)
     _activities: Activities = field(init=False)
@@ -68,6 +71,7 @@ class Session:
     _unanswered_pings: int = field(default=0, init=False)
     _sent_at_ping: int = field(default=0, init=False)
     _lingers: bool = field(default=False, init=False)
+    _ended_by: str = field(default=LEFT, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._connection = ServerConnection(os.urandom, self._refusal_of_connect)
@@ -80,6 +84,7 @@ class Session:
             connection=self._connection,
             output=self._output,
             on_refusal=self._part,
+            traffic=self.traffic,
             on_change=self._adjust_patience,
         )
 
@@ -98,6 +103,7 @@ class Session:
             finally:
                 self.transport.close()
                 self._activities.detach()
+                self._count_end()
                 self._connection.forget()  # not when the garbage of this circle of objects is collected some day
 
     @property
@@ -105,22 +111,39 @@ class Session:
         """See `endpoints.Client`."""
         return self.transport.peer_host
 
+    @property
+    def ignored(self) -> int:
+        """See `Traffic`."""
+        return self._connection.ignored_media
+
+    @property
+    def abandoned(self) -> int:
+        """See `Traffic`."""
+        return self._connection.abandoned_messages
+
+    def _count_end(self) -> None:
+        self.traffic.ends[self._ended_by] += 1
+        self.traffic.ignored += self.ignored
+        self.traffic.abandoned += self.abandoned
+
     def dismiss(self, reason: str = "what it used has ended") -> None:
         """Disconnect the client because what it uses ends. Synchronous."""
         playing = self._activities.playing
         if playing is not None:
             playing.viewing.channel.discard(self._output)
             self._output.write(play_stop(playing.stream))
-        self._end(reason)
+        self._end("dismissed", reason)
 
     def _part(self, reason: str) -> None:
         """Disconnect a refused client, once it had time to read why: a close may overtake the answer."""
         self._lingers = True
         self._reply()
-        self._end(f"refused: {reason}")
+        self._end("refused", f"refused: {reason}")
 
-    def _end(self, reason: str) -> None:
+    def _end(self, ended_by: str, reason: str) -> None:
+        """`ended_by` is one of a few words, for counting."""
         if not self._life.cancel_called:
+            self._ended_by = ended_by
             # Named here as well, since the task that dismisses a client is not the client's own.
             self._activities.log.info("connection closes", connection=name_of(self.transport), reason=reason)
             self._life.cancel()
@@ -129,7 +152,7 @@ class Session:
 
     async def _send(self) -> None:
         end = await self._output.run()
-        self._end(end.value)
+        self._end(end.name.lower().replace("_", " "), end.value)
 
     def _reply(self) -> None:
         if data := self._connection.data_to_send():
@@ -157,13 +180,14 @@ class Session:
         try:
             while data := await self._receive():
                 self._unanswered_pings = 0
+                self.traffic.received_bytes += len(data)
                 has_media = await self._take(data, nursery)
                 if has_media or self._connection.is_within_message or not self._activities.is_publishing:
                     self._quiet_since = trio.current_time()
         except ProtocolError as error:
-            self._end(f"protocol error: {error}")
+            self._end("protocol error", f"protocol error: {error}")
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            self._end(f"connection lost: {error}")
+            self._end("broken", f"connection lost: {error}")
 
     async def _take(self, data: bytes, nursery: trio.Nursery) -> bool:
         """Act on what was read; whether there was any media.
@@ -189,7 +213,7 @@ class Session:
             with trio.CancelScope(deadline=self._deadline()) as self._patience:
                 return await self.transport.receive_some(READ_SIZE)
             if (reason := self._outlast_silence()) is not None:
-                self._end(reason)
+                self._end("silent", reason)
                 return b""
 
     def _adjust_patience(self) -> None:

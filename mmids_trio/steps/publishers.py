@@ -14,7 +14,9 @@ import structlog
 import trio
 from attrs import define, field
 
-from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
+from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId, StreamStarted
+from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
+from mmids_trio.metrics.counts import Counts
 from mmids_trio.rtmp.endpoints import Client, Publication, Refused
 from mmids_trio.steps.approval import Reactor, Release, approved
 from mmids_trio.steps.base import Outbox, StepContext
@@ -84,6 +86,8 @@ class Publishers:
     reactor: Reactor | None = None
     on_busy: OnBusy = OnBusy.REFUSE
     grace: float = 0.0
+    received_bytes: int = field(default=0, init=False)
+    """Of media, of all publishers ever."""
     _streams: dict[str, _Stream] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -198,6 +202,10 @@ class Publishers:
             if stream.ends_at is not None:
                 self.end(stream)
 
+    def counts(self) -> Counts:
+        """See `StepContext.show_counts`."""
+        return {(STEP_PUBLISHERS, ()): self.count().publishers, (STEP_RECEIVED, ()): self.received_bytes}
+
     def describe(self) -> Sequence[StreamStatus]:
         """The interrupted streams."""
         now = trio.current_time()
@@ -250,6 +258,7 @@ class _Publication:
             await trio.lowlevel.checkpoint()
             return
         self.stream.last_sent = trio.current_time()
+        self.publishers.received_bytes += sum([len(event.data) for event in events if type(event) is MediaPacket])
         await self.stream.send(events, self.publishers.outbox)
 
     def end(self) -> None:

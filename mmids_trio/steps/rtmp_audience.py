@@ -14,7 +14,7 @@ from mmids_trio.media.events import (
     StreamStarted,
 )
 from mmids_trio.media.tracks import TrackKey, remember_header
-from mmids_trio.rtmp.broadcast import Channel, Pace
+from mmids_trio.rtmp.broadcast import Channel, ChannelCounters, Pace
 from mmids_trio.rtmp.registrations import ANY_KEY
 from mmids_trio.rtmp.stream_log import StreamLog
 from mmids_trio.steps.watch_options import WatchOptions
@@ -71,6 +71,8 @@ class Audience:
     """One for all channels, as one task passes over them."""
     _feeds: dict[StreamId, _Feed] = field(factory=dict, init=False)
     _stages: dict[str, _Stage] = field(factory=dict, init=False)
+    _gone: ChannelCounters = field(factory=ChannelCounters, init=False)
+    """Of channels that were forgotten."""
     _purge_at: int = field(default=FIRST_PURGE, init=False)
 
     @property
@@ -81,6 +83,13 @@ class Audience:
     def channel(self, key: str) -> Channel:
         """Where a watcher of `key` gets its media; it may wait there for a stream to begin."""
         return self._stage(key).channel
+
+    def counters(self) -> ChannelCounters:
+        """Sums over all channels that there ever were."""
+        sums = ChannelCounters()
+        for counters in (self._gone, *(stage.channel.counters() for stage in self._stages.values())):
+            sums.add_channel(counters)
+        return sums
 
     def feed(self, events: Sequence[MediaEvent]) -> list[Channel]:
         """Hand events to the channels; returns those that now have something to send."""
@@ -147,5 +156,8 @@ class Audience:
     def _purge(self) -> None:
         """Forget keys that nobody publishes or watches any more, now and then."""
         if len(self._stages) >= self._purge_at:
+            for stage in self._stages.values():
+                if not stage.is_used:
+                    self._gone.add_channel(stage.channel.counters())
             self._stages = {key: stage for key, stage in self._stages.items() if stage.is_used}
             self._purge_at = max(FIRST_PURGE, 2 * len(self._stages))

@@ -41,6 +41,7 @@ class RtmpReceive:
         publishers = Publishers(self.context, outbox, self.reactor, self.on_busy, self.grace)
         self.context.show_streams(publishers.describe)
         self.context.show_clients(publishers.count)
+        self.context.show_counts(publishers.counts)
         async with self.server.serve(self.registration, self.context, publishers):
             task_status.started()
             try:

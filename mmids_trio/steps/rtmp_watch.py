@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from math import inf
+from time import perf_counter
 
 import trio
 from attrs import define, field, frozen
 
 from mmids_trio.media.events import MediaEvent
 from mmids_trio.media.flow import Flow
+from mmids_trio.metrics.catalog import STEP_PASS, STEP_WATCHERS
+from mmids_trio.metrics.counts import Counts
+from mmids_trio.metrics.distribution import Distribution
 from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.rtmp.endpoints import Client, Viewing
 from mmids_trio.rtmp.registrations import Registration, Role
@@ -17,6 +21,7 @@ from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
+from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.steps.watch_options import WATCH_PARAMETERS, WatchOptions
 from mmids_trio.workflow.status import Clients
 
@@ -61,6 +66,7 @@ class Passes:
     _touched: dict[Channel, None] = field(factory=dict, init=False)
     """Channels with something to send."""
     _due_at: float = field(default=-inf, init=False)
+    _durations: Distribution = field(factory=Distribution, init=False)
 
     async def next_events(self, inbox: Inbox) -> Sequence[MediaEvent]:
         """What comes next; nothing, where a pass is due before."""
@@ -82,10 +88,16 @@ class Passes:
             self._due_at = trio.current_time() + self.interval
             await self._send()
 
+    def counts(self) -> Counts:
+        """See `StepContext.show_counts`."""
+        return {(STEP_PASS, ()): self._durations}
+
     async def _send(self) -> None:
         touched, self._touched = self._touched, {}
         for channel in touched:
+            began = perf_counter()
             await channel.send_pass()
+            self._durations.observe(perf_counter() - began)
 
 
 @frozen
@@ -104,6 +116,13 @@ class RtmpWatch:
         audience = Audience(self.registration.key, self.options)
         passes = Passes(audience, self.options.send_interval / 1000)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
+        self.context.show_counts(
+            lambda: {
+                (STEP_WATCHERS, ()): audience.size,
+                **sent_counts(audience.counters()),
+                **passes.counts(),
+            }
+        )
         async with self.server.serve(self.registration, self.context, Watchers(audience, self.reactor)):
             task_status.started()
             while True:

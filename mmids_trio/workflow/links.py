@@ -129,6 +129,8 @@ class Outlet:
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self.passed = 0
+        """Events that the step has sent and that were in order, whether anybody took them or not."""
         self._target: Inbox | None = None
         self._detached = False
         self._gate_closed = False
@@ -159,7 +161,9 @@ class Outlet:
     def _admit(self, events: Sequence[MediaEvent]) -> Sequence[MediaEvent]:
         if self._echoes:
             events = [event for event in events if not self._is_echo(event)]
-        return self.ledger.admit(events)
+        admitted = self.ledger.admit(events)
+        self.passed += len(admitted)
+        return admitted
 
     def _is_echo(self, event: MediaEvent) -> bool:
         """Whether `event` is awaited as an echo. Those before it will not come: the step has dropped them."""

@@ -100,6 +100,11 @@ class ServerConnection:
         """Media and data messages that belonged to no publishing stream, so far."""
         return self._media.ignored
 
+    @property
+    def abandoned_messages(self) -> int:
+        """Messages that the client gave up by beginning another one, so far."""
+        return self._reader.dropped_messages
+
     def receive(self, data: bytes) -> list[Event]:
         """Take bytes from the client and say what they mean, in order; then `data_to_send` has the answers.
 
@@ -168,7 +173,8 @@ class ServerConnection:
 
     def forget(self) -> None:
         """Let go of all that is held for the client, who is gone; the connection is of no use any more."""
-        self._reader = ChunkReader()
+        dropped, self._reader = self._reader.dropped_messages, ChunkReader()
+        self._reader.dropped_messages = dropped
         self._outgoing.take()
 
     def refuse_publish(
