@@ -64,6 +64,8 @@ class RtmpServer:
 
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
     together; more are closed at once, so that there are files left for everything else.  `certificates`: for RTMPS.
+
+    `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class RtmpServer:
     ) -> None:
         self._network = network
         self._host = host
-        self._publisher_timeout = publisher_timeout
+        self.publisher_timeout = publisher_timeout
         self._crowd = Crowd(max_connections)
         self._certificates = certificates or Certificates()
         self._registrations: Registrations[Endpoint] = Registrations()
@@ -208,7 +210,7 @@ class RtmpServer:
 
     async def _serve_session(self, transport: Transport, port: int, tls: bool) -> None:
         entrance = _Entrance(self._registrations, tls)
-        session = Session(transport, port, entrance, self._publisher_timeout, self._traffic)
+        session = Session(transport, port, entrance, self.publisher_timeout, self._traffic)
         self._sessions[session] = None
         try:
             await session.run()

@@ -51,6 +51,9 @@ class FakeWorkflows:
         described = (StepStatus(i, s.step_type, {}, "Active") for i, s in zip(step_ids(steps), steps, strict=True))
         return WorkflowStatus("Step id 1 failed: x" if name in self.failed else "Running", tuple(described), ())
 
+    def definition(self, name: str) -> WorkflowDefinition | None:
+        return self.running.get(name)
+
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         if any(step.step_type == "bad" for step in definition.steps):
             raise ConfigurationError([Problem(Place("<answer>", 2, 5, "key=secret"), "unknown step type 'bad'")])
