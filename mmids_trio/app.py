@@ -24,6 +24,8 @@ from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
+from mmids_trio.metrics.collection import Metrics
+from mmids_trio.metrics.sources import Sources
 from mmids_trio.offload import Offload, in_thread
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
@@ -95,6 +97,8 @@ class Server:
     """Where the workflows come from that `run` is given; they belong to it."""
     load_again: Callable[[], Configuration] | None = None
     """Reads that file once more, for reloads; raises `MmidsError`. May block. Without it there are none."""
+    metrics: Metrics = field(init=False)
+    """What it counts. Collectors of `prometheus_client` may be added to `metrics.registry`."""
     recorder: Recorder = field(init=False)
     _recorded: RecordedWorkflows = field(init=False)
     _events: EventFeed = field(init=False)
@@ -145,6 +149,8 @@ class Server:
         self.recorder = Recorder(self.workflows)
         self._recorded = RecordedWorkflows(self.workflows, self.recorder)
         self._events = EventFeed(self.hub, self._stop)
+        self.metrics = Metrics(surroundings.totals, self._sources())
+        self.hub.listen(self.metrics.sources.answers.note)
         if self.load_again is not None:
             self.reloader = Reloader(
                 self.settings,
@@ -154,6 +160,16 @@ class Server:
                 live_settings(self.rtmp, self.ffmpeg),
                 self.rtmp.reload_certificates,
             )
+
+    def _sources(self) -> Sources:
+        return Sources(
+            version=__version__,
+            rtmp=self.rtmp,
+            workflows=self.workflows.names,
+            leases=lambda: {} if self.reactors is None else self.reactors.leases(),
+            event_clients=lambda: self._events.streams,
+            events_missed=lambda: self.hub.missed,
+        )
 
     @property
     def api_url(self) -> str | None:
@@ -182,6 +198,7 @@ class Server:
                 sets=self._recorded,
                 reloader=self.reloader,
                 durability=self._store,
+                metrics=self.metrics,
             )
         return self._http_app
 
@@ -219,7 +236,8 @@ class Server:
             state, self._store = kept
             if self._store is not None:
                 self.recorder.save = self._store.save
-            await self._run(definitions, state, task_status)
+            with self.metrics.sources.lag.measuring():
+                await self._run(definitions, state, task_status)
 
     async def _run(
         self, definitions: Sequence[WorkflowDefinition], state: State, task_status: trio.TaskStatus[list[Change]]
@@ -270,7 +288,8 @@ class Server:
         self._directory.fill(self.reactors)
         await nursery.start(self._events.run)
         if listeners:
-            await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop))
+            serving = partial(serve, self.http_app, listeners, shutdown=self._stop, counts=self.metrics.http)
+            await nursery.start(serving)
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 

@@ -58,6 +58,7 @@ PLACES: Mapping[str, str] = {
     "metrics.answers": "F",
     "metrics.collection": "F",
     "metrics.loop": "C",
+    "metrics.sources": "F",
     "offload": "C",
     "reactors.simple_http": "C",
     "rtmp": "C",

@@ -39,13 +39,6 @@ def whole_number(lowest: int, highest: int, unit: str = "") -> Callable[[str], i
     return read
 
 
-def on_or_off(value: str) -> bool:
-    """Reads `on` or `off`."""
-    if value not in ("on", "off"):
-        raise ValueError("expected on or off")
-    return value == "on"
-
-
 def anything(value: str) -> str:
     """Reads any text, even an empty one."""
     return value
@@ -97,7 +90,7 @@ class Settings:
     tls_key_path: str | None = field(default=None, metadata=_as(filled))
     log_path: str = field(default="logs", metadata=_as(filled))
     rtmp_send_interval: int = field(default=0, metadata=_as(whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds")))
-    gop_cache: bool = field(default=True, metadata=_as(on_or_off))
+    gop_cache: bool = field(default=True, metadata=_as(switch))
     max_watcher_lag: int = field(default=10, metadata=_as(whole_number(1, LONGEST_WATCHER_LAG, " of seconds")))
     publisher_timeout: int = field(default=30, metadata=_as(whole_number(1, LONGEST_TIMEOUT, " of seconds")))
     state_path: str | None = field(default=None, metadata=_as(filled))

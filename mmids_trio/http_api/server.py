@@ -16,6 +16,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 
 from mmids_trio.http_api.connection import Connection
+from mmids_trio.http_api.http_counts import HttpCounts
 
 GRACE_SECONDS = 2.5
 """How long an orderly stop waits for requests in progress. With the closing it stays under three seconds."""
@@ -37,6 +38,7 @@ async def serve(
     listeners: Sequence[trio.SocketListener],
     *,
     shutdown: trio.Event,
+    counts: HttpCounts | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on `listeners` (owned from here on) until `shutdown` is set, then stop in good order.
@@ -44,7 +46,7 @@ async def serve(
     An orderly stop lets requests in progress finish for `GRACE_SECONDS` and returns when nothing is left;
     cancelling ends everything at once.
     """
-    server = _Server(ASGIWrapper(app))
+    server = _Server(ASGIWrapper(app), counts or HttpCounts())
     try:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
@@ -76,6 +78,7 @@ class _Server:
     """The connections that are open."""
 
     _app: ASGIWrapper
+    _counts: HttpCounts
     _config: Config = field(factory=_create_config, init=False)
     _context: WorkerContext = field(factory=lambda: WorkerContext(None), init=False)
     _connections: set[Connection] = field(factory=set, init=False)
@@ -84,14 +87,17 @@ class _Server:
         """Serve one accepted connection, or close it where there are too many."""
         if len(self._connections) >= MAX_CONNECTIONS or self._context.terminated.is_set():
             stream.socket.close()
+            self._counts.refused += 1
             _log.debug("http connection refused", open=len(self._connections), limit=MAX_CONNECTIONS)
             return
         connection = Connection(self._app, self._config, self._context, stream)
         self._connections.add(connection)
+        self._counts.connections += 1
         try:
             await connection.run()
         finally:
             self._connections.remove(connection)
+            self._counts.connections -= 1
 
     async def finish(self) -> None:
         """Have every connection end after its current request."""

@@ -4,20 +4,19 @@ Whoever counts does so in plain integers of its own and knows nothing of this; h
 other, in pieces of bounded work between which the loop goes on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 from attrs import define, field, frozen
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client import Metric as Family
 
+from mmids_trio.http_api.http_counts import HttpCounts
 from mmids_trio.metrics.catalog import METRICS
-from mmids_trio.metrics.counts import Metric, Value
+from mmids_trio.metrics.counts import Metric
 from mmids_trio.metrics.exposition import Sample, labelled, pieces
+from mmids_trio.metrics.sources import Sources
 from mmids_trio.metrics.totals import Labels, Totals
-
-Reader = Callable[[], Iterator[tuple[Metric, tuple[str, ...], Value]]]
-"""Says how one part of the server stands: metrics with the values of all their labels."""
 
 
 @define(eq=False)
@@ -25,11 +24,16 @@ class Metrics:
     """All metrics of one server. `registry` is for collectors of `prometheus_client`, also those of one's own."""
 
     totals: Totals
-    readers: list[Reader] = field(factory=list)
+    sources: Sources
     registry: CollectorRegistry = field(factory=CollectorRegistry, init=False)
 
     def __attrs_post_init__(self) -> None:
         ProcessCollector(registry=self.registry)
+
+    @property
+    def http(self) -> HttpCounts:
+        """Where the API counts."""
+        return self.sources.http
 
     def pieces(self) -> Iterator[str]:
         """The text, piece by piece; let others have a turn after each of them, also the empty ones."""
@@ -38,9 +42,8 @@ class Metrics:
             yield generate_latest(_Only(family)).decode()
 
     def _server_samples(self) -> Iterator[Sample]:
-        for read in self.readers:
-            for metric, values, value in read():
-                yield metric, labelled(metric.labels, values), value
+        for metric, values, value in self.sources.read():
+            yield metric, labelled(metric.labels, values), value
 
     def _place_samples(self) -> Iterator[Sample]:
         for place, counts in self.totals.walk():

@@ -6,7 +6,7 @@ back after every `SERIES_PER_PIECE` series, and a line costs some 1 µs, since w
 all metrics of a place.  `prometheus_client`'s own parser reads the result in the tests.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mmids_trio.metrics.counts import Metric, Value
 from mmids_trio.metrics.distribution import Distribution
@@ -42,15 +42,21 @@ def pieces(metrics: Sequence[Metric], samples: Iterable[Sample]) -> Iterator[str
         if lines >= SERIES_PER_PIECE:
             lines = 0
             yield ""
-    for metric, family in families.items():
-        yield from _family(metric, family)
+    yield from _joined(families)
 
 
-def _family(metric: Metric, lines: Sequence[str]) -> Iterator[str]:
-    head = f"# HELP {metric.name} {metric.help.translate(_HELP_ESCAPES)}\n# TYPE {metric.name} {metric.kind.value}\n"
-    for start in range(0, max(len(lines), 1), SERIES_PER_PIECE):
-        yield head + "".join(lines[start : start + SERIES_PER_PIECE])
-        head = ""
+def _joined(families: Mapping[Metric, Sequence[str]]) -> Iterator[str]:
+    """Everything, in pieces of as many lines."""
+    piece: list[str] = []
+    for metric, lines in families.items():
+        piece.append(f"# HELP {metric.name} {metric.help.translate(_HELP_ESCAPES)}\n")
+        piece.append(f"# TYPE {metric.name} {metric.kind.value}\n")
+        for start in range(0, len(lines), SERIES_PER_PIECE):
+            piece += lines[start : start + SERIES_PER_PIECE]
+            if len(piece) >= SERIES_PER_PIECE:
+                yield "".join(piece)
+                piece = []
+    yield "".join(piece)
 
 
 def _write(family: list[str], name: str, labels: str, value: Value) -> None:

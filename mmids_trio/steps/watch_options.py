@@ -4,12 +4,12 @@ from typing import cast
 
 from attrs import frozen
 
-from mmids_trio.config.settings import LONGEST_SEND_INTERVAL, LONGEST_WATCHER_LAG, on_or_off, whole_number
+from mmids_trio.config.settings import LONGEST_SEND_INTERVAL, LONGEST_WATCHER_LAG, switch, whole_number
 from mmids_trio.steps.parameters import Parameter, Values
 
 WATCH_PARAMETERS = (
     Parameter("send_interval", whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds")),
-    Parameter("gop_cache", on_or_off),
+    Parameter("gop_cache", switch),
     Parameter("max_lag", whole_number(1, LONGEST_WATCHER_LAG, " of seconds")),
 )
 """Those of `rtmp_watch`; one that is not given is the server's setting."""

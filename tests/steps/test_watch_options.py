@@ -70,7 +70,7 @@ async def test_a_step_may_differ_from_its_server(autojump_clock: MockClock) -> N
 
 
 async def test_without_the_cache_a_newcomer_waits_for_the_next_key_frame(autojump_clock: MockClock) -> None:
-    for options, first_key_frame in (("", 1000), ("gop_cache=off", 2000)):
+    for options, first_key_frame in (("", 1000), ("gop_cache=false", 2000)):
         async with Harness(configuration(options), [Recorder().step_type()]) as h:
             publisher = await h.publish("key")
             early = [packet for packet in STREAM if packet.timestamp < 1500]
