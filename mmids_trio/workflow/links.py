@@ -16,6 +16,11 @@ INBOX_BATCHES = 16
 """Batches that a link holds before its sender waits. A batch is what one read of a socket produced (at most
 256 kB), so a step that stands still costs 4 MB."""
 
+INBOX_EVENTS = 1024
+"""Events at which a link is full whatever they come in. A step takes all that is there at once, at 2 to 4 µs for the
+smallest events, so what a flood has brought holds up the streams behind it by some milliseconds; ten seconds of an
+ordinary stream are fewer."""
+
 
 class Inbox:
     """Where one step reads. Owned by the workflow; the step sees it through `steps.base.Inbox`.
@@ -80,7 +85,7 @@ class Inbox:
     @property
     def is_full(self) -> bool:
         """Whether a sender has to wait."""
-        return self._pending >= self._capacity
+        return self._pending >= self._capacity or self._untaken >= INBOX_EVENTS
 
     @property
     def is_at_rest(self) -> bool:
