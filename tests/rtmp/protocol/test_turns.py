@@ -17,10 +17,9 @@ AGAIN = b"\xc4\x27"
 def publisher() -> ScriptedClient:
     client = ScriptedClient()
     client.connect()
-    client.say(command("createStream", 2, None), command("publish", 3, None, "show", "live", stream=1))
+    client.say(command("createStream", 2, None))
     events = client.say(command("publish", 3, None, "show", "live", stream=1))
-    [request] = [event.request for event in events if isinstance(event, PublishRequested)] or [None]
-    assert request is not None
+    [request] = [event.request for event in events if isinstance(event, PublishRequested)]
     assert client.server.accept_publish(request)
     client.say(SMALLEST)
     return client
