@@ -1,6 +1,6 @@
 """A histogram of durations: a list of numbers and one search, since it is filled on the hot path.
 
-`prometheus_client.Histogram.observe` takes a lock and a chain of objects, 1.5 µs; this takes 0.3 µs and is a plain
+`prometheus_client.Histogram.observe` takes a lock and a chain of objects, 1.5 µs; this takes 0.2 µs and is a plain
 value that can be copied and summed up.
 """
 
