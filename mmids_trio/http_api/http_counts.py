@@ -14,8 +14,6 @@ class HttpCounts:
 
     connections: int = field(default=0, init=False)
     """Those that are open."""
-    refused: int = field(default=0, init=False)
-    """Connections that found no room."""
     requests: Counter[tuple[str, str]] = field(factory=Counter, init=False)
     """By method, and by status or `hung up`."""
 

@@ -23,12 +23,11 @@ LOOP_LAG = Metric(
 
 CONNECTIONS = _gauge("mmids_rtmp_connections", "RTMP and RTMPS connections that are open.")
 ACCEPTED = _counter("mmids_rtmp_connections_accepted_total", "RTMP and RTMPS connections that found room.")
-REFUSED = _counter(
-    "mmids_rtmp_refused_total",
-    "Clients that were refused: for lack of room, in the TLS handshake, or with an RTMP status code.",
+TURNED_AWAY = _counter(
+    "mmids_turned_away_total",
+    "Clients of RTMP and of the API that were kept out or cut off.",
     "reason",
 )
-DISCONNECTED = _counter("mmids_rtmp_disconnects_total", "Ends of connections, by what ended them.", "reason")
 RECEIVED = _counter("mmids_rtmp_received_bytes_total", "Bytes that RTMP clients have sent.")
 IGNORED = _counter(
     "mmids_rtmp_ignored_messages_total", "Media and data messages that belonged to no stream that was being published."
@@ -93,7 +92,6 @@ REACTOR_LEASES = _gauge("mmids_reactor_leases", "Streams with a lease.", "reacto
 
 HTTP_REQUESTS = _counter("mmids_http_requests_total", "Requests to the API that have ended.", "method", "status")
 HTTP_CONNECTIONS = _gauge("mmids_http_connections", "Connections to the API that are open.")
-HTTP_REFUSED = _counter("mmids_http_refused_connections_total", "Connections to the API that found no room.")
 EVENT_CLIENTS = _gauge("mmids_event_stream_clients", "Clients that read the stream of events.")
 EVENTS_MISSED = _counter("mmids_events_missed_total", "Events that subscribers inside the server were too slow for.")
 

@@ -33,6 +33,7 @@ class Sources:
 
     version: str
     rtmp: RtmpServer
+    guards: Mapping[str, int]
     workflows: Callable[[], Sequence[str]]
     """Their names."""
     leases: Callable[[], Mapping[str, int]]
@@ -61,10 +62,8 @@ class Sources:
         yield catalog.RECEIVED, (), traffic.received_bytes
         yield catalog.IGNORED, (), traffic.ignored
         yield catalog.ABANDONED, (), traffic.abandoned
-        for reason, count in sorted(traffic.refusals.items()):
-            yield catalog.REFUSED, (reason,), count
-        for reason, count in sorted(traffic.ends.items()):
-            yield catalog.DISCONNECTED, (reason,), count
+        for reason, count in self.guards.items():
+            yield catalog.TURNED_AWAY, (reason,), count
 
     def _reactors(self) -> Iterator[Reading]:
         for reactor, count in self.leases().items():
@@ -74,6 +73,5 @@ class Sources:
 
     def _http(self) -> Iterator[Reading]:
         yield catalog.HTTP_CONNECTIONS, (), self.http.connections
-        yield catalog.HTTP_REFUSED, (), self.http.refused
         for labels, count in sorted(self.http.requests.items()):
             yield catalog.HTTP_REQUESTS, labels, count

@@ -3,7 +3,7 @@
 A task per watcher that awaits its socket costs 3.5 times as much as one pass over all sockets, so tasks are
 for the watchers alone whose sockets do not take everything at once.
 
-`_send_to` is the loop that everything is paid for: one call a watcher, the socket's own `send`, on bytes that all share.
+`_send_to` is the loop that everything is paid for: one call a watcher, the socket's own `send`, on shared bytes.
 Nothing in it calls a function of ours, logs or makes an object for a watcher; what is rare stands behind `took` and
 `advance`. `tests/test_hot_paths.py` counts that.
 """

@@ -1,8 +1,9 @@
 """`rtmp_watch`: serve RTMP players what passes by, and pass it on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from time import perf_counter
+from typing import cast
 
 import trio
 from attrs import define, field, frozen
@@ -13,11 +14,13 @@ from mmids_trio.metrics.catalog import STEP_PASS, STEP_WATCHERS
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.metrics.distribution import Distribution
 from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.rtmp.endpoints import Client, Viewing
+from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Viewing
+from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.steps.access import PLAY_DENIED, PlayAccess
 from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
-from mmids_trio.steps.parameters import Values
+from mmids_trio.steps.parameters import Values, secret
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
@@ -26,6 +29,8 @@ from mmids_trio.steps.watch_options import WATCH_PARAMETERS, WatchOptions
 from mmids_trio.workflow.status import Clients
 
 USUAL = WatchOptions()
+
+PARAMETERS = (*RTMP_PARAMETERS, secret("play_key"), *WATCH_PARAMETERS)
 
 EVENTS_PER_PASS = 128
 """Events between two passes over the watchers. A burst after a standstill may hold more than a channel keeps (ten
@@ -47,10 +52,12 @@ class Watchers:
 
     audience: Audience
     reactor: Reactor | None
+    access: PlayAccess = field(factory=PlayAccess)
 
-    async def watch(self, key: str, client: Client) -> Viewing:
-        """Let a watcher in, once it is approved."""
-        release = await approved(self.reactor, key, client.dismiss, "NetStream.Play.Failed")
+    async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
+        """Let a watcher in, once it is approved. Its token has to be good when it begins, and not until it ends."""
+        self.access.check(key, query)
+        release = await approved(self.reactor, key, client.dismiss, PLAY_DENIED)
         return _Viewing(self.audience.channel(key), release)
 
 
@@ -108,6 +115,7 @@ class RtmpWatch:
     options: WatchOptions
     server: RtmpPorts
     reactor: Reactor | None
+    access: PlayAccess
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
@@ -123,7 +131,8 @@ class RtmpWatch:
                 **passes.counts(),
             }
         )
-        async with self.server.serve(self.registration, self.context, Watchers(audience, self.reactor)):
+        watchers = Watchers(audience, self.reactor, self.access)
+        async with self.server.serve(self.registration, self.context, watchers):
             task_status.started()
             while True:
                 events = await passes.next_events(inbox)
@@ -132,11 +141,17 @@ class RtmpWatch:
                     await outbox.send(events)
 
 
-def rtmp_watch(server: RtmpPorts, reactors: Reactors, defaults: WatchOptions = USUAL) -> StepType:
-    """The kind of step, on a server whose settings are `defaults`."""
+def rtmp_watch(
+    server: RtmpPorts, reactors: Reactors, now: Callable[[], float], defaults: WatchOptions = USUAL
+) -> StepType:
+    """The kind of step, on a server whose settings are `defaults`.
+
+    `now`: Unix time in seconds, against which play tokens expire.
+    """
 
     def build(values: Values, context: StepContext) -> Step:
+        access = PlayAccess(cast(str | None, values["play_key"]), now)
         options, reactor = defaults.with_values(values), find_reactor(values, reactors)
-        return RtmpWatch(registration(Role.WATCH, values), options, server, reactor, context)
+        return RtmpWatch(registration(Role.WATCH, values), options, server, reactor, access, context)
 
-    return StepType("rtmp_watch", (*RTMP_PARAMETERS, *WATCH_PARAMETERS), build, conflicts=rtmp_conflicts(reactors))
+    return StepType("rtmp_watch", PARAMETERS, build, conflicts=rtmp_conflicts(reactors))
