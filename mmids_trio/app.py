@@ -11,6 +11,7 @@ from time import time
 import structlog
 import trio
 from attrs import define, field
+from hypercorn.typing import ASGIFramework
 from quart_trio import QuartTrio
 
 from mmids_trio import __version__
@@ -84,6 +85,8 @@ class Server:
     more_steps: Sequence[StepType] = ()
     spawner: Spawner = field(factory=SystemSpawner)
     more_executors: Sequence[ExecutorKind] = ()
+    api_layer: Callable[[ASGIFramework], ASGIFramework] = field(default=lambda app: app)
+    """What is put around the application of the HTTP API."""
     offload: Offload = in_thread
     random: Callable[[], float] = random
     """Numbers from 0 to 1, for the jitter of what is tried again."""
@@ -160,7 +163,18 @@ class Server:
         self.recorder = Recorder(self.workflows)
         self._recorded = RecordedWorkflows(self.workflows, self.recorder)
         self._events = EventFeed(self.hub, self._stop)
-        self.metrics = Metrics(surroundings.totals, self._sources())
+        self.metrics = Metrics(
+            surroundings.totals,
+            Sources(
+                version=__version__,
+                rtmp=self.rtmp,
+                guards=self.guards,
+                workflows=self.workflows.names,
+                leases=lambda: {} if self.reactors is None else self.reactors.leases(),
+                events=self._events,
+                hub=self.hub,
+            ),
+        )
         self.hub.listen(self.metrics.sources.answers.note)
         if self.load_again is not None:
             self.reloader = Reloader(
@@ -171,17 +185,6 @@ class Server:
                 live_settings(self.rtmp, self.ffmpeg),
                 self.rtmp.reload_certificates,
             )
-
-    def _sources(self) -> Sources:
-        return Sources(
-            version=__version__,
-            rtmp=self.rtmp,
-            guards=self.guards,
-            workflows=self.workflows.names,
-            leases=lambda: {} if self.reactors is None else self.reactors.leases(),
-            event_clients=lambda: self._events.streams,
-            events_missed=lambda: self.hub.missed,
-        )
 
     @property
     def api_url(self) -> str | None:
@@ -301,15 +304,9 @@ class Server:
         self._directory.fill(self.reactors)
         await nursery.start(self._events.run)
         if listeners:
-            serving = partial(
-                serve,
-                self.http_app,
-                listeners,
-                shutdown=self._stop,
-                guards=self.guards,
-                counts=self.metrics.http,
-            )
-            await nursery.start(serving)
+            app = self.api_layer(self.http_app)
+            counts = self.metrics.http
+            await nursery.start(partial(serve, app, listeners, shutdown=self._stop, guards=self.guards, counts=counts))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 

@@ -5,12 +5,14 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.http_counts import HttpCounts
 from mmids_trio.metrics import catalog
 from mmids_trio.metrics.answers import AnswerCounts
 from mmids_trio.metrics.counts import Metric, Value
 from mmids_trio.metrics.loop import LoopLag
 from mmids_trio.rtmp.traffic import Traffic
+from mmids_trio.workflow.hub import EventHub
 
 Reading = tuple[Metric, tuple[str, ...], Value]
 """A metric, the values of all its labels, and how it stands."""
@@ -38,8 +40,8 @@ class Sources:
     """Their names."""
     leases: Callable[[], Mapping[str, int]]
     """By reactor."""
-    event_clients: Callable[[], int]
-    events_missed: Callable[[], int]
+    events: EventFeed
+    hub: EventHub
     answers: AnswerCounts = field(factory=AnswerCounts)
     http: HttpCounts = field(factory=HttpCounts)
     lag: LoopLag = field(factory=LoopLag)
@@ -52,8 +54,8 @@ class Sources:
         yield from self._rtmp()
         yield from self._reactors()
         yield from self._http()
-        yield catalog.EVENT_CLIENTS, (), self.event_clients()
-        yield catalog.EVENTS_MISSED, (), self.events_missed()
+        yield catalog.EVENT_CLIENTS, (), self.events.streams
+        yield catalog.EVENTS_MISSED, (), self.hub.missed
 
     def _rtmp(self) -> Iterator[Reading]:
         traffic = self.rtmp.traffic()

@@ -27,7 +27,7 @@ def parsed(
     }
 
 
-@given(st.text(), st.integers(0, 2**60))
+@given(st.text(), st.integers(0, 2**53))
 def test_any_label_and_any_number_arrive(name: str, value: int) -> None:
     assert parsed((PLAIN, labelled(["name"], [name]), value)) == {(PLAIN.name, (("name", name),)): float(value)}
 
