@@ -97,6 +97,9 @@ class StepContext(Protocol):
     def publish(self, event: object) -> None:
         """Tell the server's subscribers what has happened (`workflow.happenings`). Never waits."""
 
+    def accept_switch(self, switch_to: Callable[[str], None]) -> None:
+        """Let operators switch the step to one of its sources, by name; `ValueError` says why that cannot be."""
+
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """Have the workflow's details show what `describe` says of the step's streams (as a rule: nothing)."""
 

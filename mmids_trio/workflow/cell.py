@@ -38,6 +38,8 @@ class Cell:
     status: str = field(default="Created", init=False)
     error: str | None = field(default=None, init=False)
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
+    switch_to: Callable[[str], None] | None = field(default=None, init=False)
+    """What switches the step to one of its sources, where it has several."""
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _begun: bool = field(default=False, init=False)
     _ready: bool = field(default=False, init=False)
@@ -51,6 +53,10 @@ class Cell:
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """See `steps.base.StepContext.show_streams`."""
         self._describe_streams = describe
+
+    def accept_switch(self, switch_to: Callable[[str], None]) -> None:
+        """See `steps.base.StepContext.accept_switch`."""
+        self.switch_to = switch_to
 
     async def start(self, nursery: trio.Nursery, factory: Callable[[StepDefinition], StepFactory]) -> None:
         """Run the step in `nursery`; returns when it is ready, or when it has failed and `error` says why."""

@@ -63,5 +63,8 @@ class Context:
         """Noted."""
         self.happenings.append(event)
 
+    def accept_switch(self, switch_to: Callable[[str], None]) -> None:
+        """Offered to nobody."""
+
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """Shown to nobody."""
