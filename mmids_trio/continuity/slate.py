@@ -20,6 +20,10 @@ MAX_BEHIND_SECONDS = 1.0
 """A step that could not run for longer (the machine stood still) goes on from now instead of catching up."""
 
 
+USUAL_STEP_MS = 40
+"""Where a loop has a single picture."""
+
+
 class SlateState(Enum):
     """What is sent at present."""
 
@@ -57,13 +61,14 @@ def make_loop(events: Sequence[MediaEvent]) -> SlateLoop | None:
     base = frames[0].timestamp
     placed = [evolve(frame, timestamp=max(frame.timestamp - base, 0)) for frame in frames]
     placed.sort(key=lambda frame: frame.timestamp)
-    return SlateLoop(memory, tuple(placed), placed[-1].timestamp + _step(placed, memory))
+    duration = _duration([frame.timestamp for frame in placed if memory.is_vital(frame)])
+    return SlateLoop(memory, tuple(frame for frame in placed if frame.timestamp < duration), duration)
 
 
-def _step(frames: Sequence[MediaPacket], memory: FeedMemory) -> int:
-    """Milliseconds from the last frame to the first of the next round: as between the last two that matter."""
-    times = [frame.timestamp for frame in frames if memory.is_vital(frame)]
-    return max(times[-1] - times[-2], 1) if len(times) > 1 else 40
+def _duration(times: Sequence[int]) -> int:
+    """Milliseconds from the first frame to the first of the next round: as far behind the last as that is behind the
+    one before it."""
+    return times[-1] + (max(times[-1] - times[-2], 1) if len(times) > 1 else USUAL_STEP_MS)
 
 
 @define
