@@ -25,6 +25,8 @@ from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
+from mmids_trio.rtmp.certificates import CertificateFiles, Certificates
+from mmids_trio.rtmp.dialing import NetworkDialer
 from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.rtmp.transport import Network, SocketNetwork
 from mmids_trio.steps.catalog import built_in_steps
@@ -64,6 +66,8 @@ class Server:
     more_executors: Sequence[ExecutorKind] = ()
     random: Callable[[], float] = random
     """Numbers from 0 to 1, for the jitter of what is tried again."""
+    certificates: Certificates = field(init=False)
+    dialer: NetworkDialer = field(init=False)
     rtmp: RtmpServer = field(init=False)
     ffmpeg: FfmpegTools = field(init=False)
     hub: EventHub = field(factory=EventHub, init=False)
@@ -78,11 +82,14 @@ class Server:
     _stop: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.dialer = NetworkDialer(self.network)
+        self.certificates = Certificates(_certificate_files(self.settings))
         self.rtmp = RtmpServer(
             self.network,
             host=self.settings.rtmp_host,
             publisher_timeout=self.settings.publisher_timeout,
             max_connections=_connections_that_leave_files(),
+            certificates=self.certificates,
         )
         self.ffmpeg = FfmpegTools(
             self.spawner, Places(self.settings.ffmpeg_path), Path(self.settings.log_path), self.random
@@ -92,7 +99,7 @@ class Server:
         self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])
         self.steps = built_in_steps(
             rtmp=self.rtmp,
-            dialer=self.network,
+            dialer=self.dialer,
             ffmpeg=self.ffmpeg,
             junctions=surroundings.junctions,
             reactors=self._directory,
@@ -183,6 +190,13 @@ class Server:
         listeners = await bind(self.settings.http_api_host, self.settings.http_api_port)
         self.api_port = port_of(listeners)
         return listeners
+
+
+def _certificate_files(settings: Settings) -> CertificateFiles | None:
+    if settings.tls_cert_path is None:
+        return None
+    key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
+    return CertificateFiles(Path(settings.tls_cert_path), settings.tls_cert_password, key)
 
 
 def _connections_that_leave_files() -> int:

@@ -150,7 +150,7 @@ class Output:
                 took_all = self._send_media()
             else:
                 self._reached_head()
-                return False
+                return self.transport.has_unsent
             if not took_all:
                 return True
         return bool(self._queue) or self._media_due()

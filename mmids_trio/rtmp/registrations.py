@@ -85,7 +85,10 @@ class Registrations(Generic[Endpoint]):
     def __init__(self) -> None:
         self._claims: dict[_Place, dict[str, _Claims[Endpoint]]] = {}
         """By place, then by key: thousands of keys of one application cost no more than one."""
-        self._ports: dict[int, _Claims[Endpoint]] = {}
+        self._ports: dict[tuple[int, bool], _Claims[Endpoint]] = {}
+        """By port, and whether they want TLS: the same for all of a port, but while it turns from one to the other."""
+        self._turned: dict[int, bool] = {}
+        """What the latest claim of each port wanted that was committed."""
 
     def reserve(
         self,
@@ -99,9 +102,9 @@ class Registrations(Generic[Endpoint]):
         Raises `RegistrationConflict` where somebody else has it, unless the holder `is_leaving` (a step that the
         running change will stop) and does not merely hold a reservation itself.
         """
-        neighbour = next(iter(self._ports.get(registration.port, ())), None)  # all of a port agree on TLS
-        if neighbour is not None and neighbour.registration.tls != registration.tls:
-            raise RegistrationConflict(_mixed_port(registration, neighbour))
+        for claim in self._ports.get((registration.port, not registration.tls), ()):
+            if not _gives_way(claim, is_leaving):
+                raise RegistrationConflict(_mixed_port(registration, claim))
         for claim in self._overlapping(registration):
             if not _gives_way(claim, is_leaving):
                 raise RegistrationConflict(
@@ -111,7 +114,7 @@ class Registrations(Generic[Endpoint]):
         granted = Claim(registration, owner, endpoint)
         keys = self._claims.setdefault(_place(registration), {})
         keys.setdefault(registration.key, {})[granted] = None
-        self._ports.setdefault(registration.port, {})[granted] = None
+        self._ports.setdefault((registration.port, registration.tls), {})[granted] = None
         return granted
 
     def commit(self, claim: Claim[Endpoint]) -> None:
@@ -120,6 +123,7 @@ class Registrations(Generic[Endpoint]):
             if other is not claim and other.committed:
                 self.release(other)
         claim.committed = True
+        self._turned[claim.registration.port] = claim.registration.tls
         _settle(claim)
 
     def release(self, claim: Claim[Endpoint]) -> None:
@@ -131,13 +135,21 @@ class Registrations(Generic[Endpoint]):
         _remove(keys, key, claim)
         if not keys:
             del self._claims[place]
-        _remove(self._ports, claim.registration.port, claim)
+        port = claim.registration.port
+        _remove(self._ports, (port, claim.registration.tls), claim)
+        if not self.uses_port(port):
+            self._turned.pop(port, None)
         _settle(claim)
 
-    def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
-        """Who serves a client that asks for this: a committed claim, else a reservation to wait for, else nobody."""
+    def find(self, role: Role, port: int, app: str, key: str, *, tls: bool = False) -> Claim[Endpoint] | None:
+        """Who serves a client that asks for this: a committed claim, else a reservation to wait for, else nobody.
+
+        `tls`: whether the client's connection is encrypted; only claims that want just that are meant.
+        """
         found = None
         for claim in self._covering((role, port, app), key):
+            if claim.registration.tls != tls:
+                continue
             if claim.committed:
                 return claim
             found = claim
@@ -169,7 +181,11 @@ class Registrations(Generic[Endpoint]):
 
     def uses_port(self, port: int) -> bool:
         """Whether any claim or reservation needs the port open."""
-        return port in self._ports
+        return (port, False) in self._ports or (port, True) in self._ports
+
+    def wants_tls(self, port: int) -> bool:
+        """Whether a new connection to a port is to be encrypted: as its committed claims have it, else as reserved."""
+        return self._turned.get(port, (port, True) in self._ports)
 
 
 def _place(registration: Registration) -> _Place:

@@ -6,13 +6,15 @@ from math import inf
 
 import structlog
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from mmids_trio.errors import StepError
+from mmids_trio.rtmp.certificates import Certificates
 from mmids_trio.rtmp.crowd import Crowd
 from mmids_trio.rtmp.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
 from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.rtmp.session import Session, name_of
+from mmids_trio.rtmp.tls import HandshakeFailed, accept_tls
 from mmids_trio.rtmp.transport import Listener, Network, Transport
 
 log = structlog.get_logger()
@@ -42,11 +44,25 @@ class _Commitment:
         self.registrations.commit(self.claim)
 
 
+@frozen
+class _Entrance:
+    """What clients of encrypted connections, or of others, find; see `admission.Directory`."""
+
+    registrations: Registrations[Endpoint]
+    tls: bool
+
+    def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
+        return self.registrations.find(role, port, app, key, tls=self.tls)
+
+    def has_application(self, port: int, app: str) -> bool:
+        return self.registrations.has_application(port, app)
+
+
 class RtmpServer:
     """Opens a port with the first registration on it and closes it with the last.
 
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
-    together; more are closed at once, so that there are files left for everything else.
+    together; more are closed at once, so that there are files left for everything else.  `certificates`: for RTMPS.
     """
 
     def __init__(
@@ -56,11 +72,13 @@ class RtmpServer:
         host: str | None = None,
         publisher_timeout: float = 30.0,
         max_connections: float = inf,
+        certificates: Certificates | None = None,
     ) -> None:
         self._network = network
         self._host = host
         self._publisher_timeout = publisher_timeout
         self._crowd = Crowd(max_connections)
+        self._certificates = certificates or Certificates()
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
@@ -92,13 +110,15 @@ class RtmpServer:
         """Serve clients as long as the block runs; from the step's commitment on, which the workflow makes in its swap.
 
         When it ends, its clients are disconnected and gone, and the port is free if nobody else uses it.
-        Raises `StepError` where the registration is taken or the port cannot be opened.
+        Raises `StepError` where the registration is taken, the port cannot be opened, or RTMPS has no certificate.
         """
         owner = Owner(claimant.workflow, claimant.step_id)
         endpoint = Endpoint(owner, handler)
         claim = self._registrations.reserve(registration, owner, endpoint, claimant.is_leaving)
         try:
-            self._open(registration)
+            if registration.tls:
+                await self._certificates.require()
+            self._open(registration.port)
             claimant.reserve(_Commitment(self._registrations, claim))
             yield
         finally:
@@ -106,22 +126,17 @@ class RtmpServer:
             await endpoint.dismiss_all()
             await self._close_if_unused(registration.port)
 
-    # The directory of the sessions.
-
     def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
-        """See `admission.Directory`."""
+        """Who serves a client whose connection is not encrypted; see `Registrations.find`."""
         return self._registrations.find(role, port, app, key)
 
-    def has_application(self, port: int, app: str) -> bool:
-        """See `admission.Directory`."""
-        return self._registrations.has_application(port, app)
+    async def reload_certificates(self) -> None:
+        """Read the certificate for RTMPS again, now; nobody is disconnected. The log says what came of it."""
+        await self._certificates.reload()
 
     # Ports.
 
-    def _open(self, registration: Registration) -> None:
-        if registration.tls:
-            raise StepError("RTMPS is not available in this version of mmids_trio yet; leave out 'rtmps'")
-        number = registration.port
+    def _open(self, number: int) -> None:
         if number in self._ports:
             return
         if self._nursery is None:
@@ -153,11 +168,25 @@ class RtmpServer:
         """The wall around a connection: a fault of ours in one must not end the others."""
         structlog.contextvars.bind_contextvars(connection=name_of(transport))
         try:
-            await Session(transport, port, self, self._publisher_timeout).run()
+            tls = self._registrations.wants_tls(port)
+            if tls:
+                transport = await self._encrypted(transport)
+            await Session(transport, port, _Entrance(self._registrations, tls), self._publisher_timeout).run()
+        except* HandshakeFailed as group:
+            log.info("connection closes", reason=str(group.exceptions[0]))
         except* Exception:
             log.exception("connection crashed")
         finally:
             self._crowd.leave()
+
+    async def _encrypted(self, transport: Transport) -> Transport:
+        """The connection behind its TLS handshake. Raises `HandshakeFailed`."""
+        try:
+            context = await self._certificates.context()
+        except BaseException:
+            transport.close()
+            raise
+        return await accept_tls(transport, context)
 
     async def _close_if_unused(self, number: int) -> None:
         port = self._ports.get(number)

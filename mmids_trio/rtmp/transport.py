@@ -53,8 +53,16 @@ class Transport(Protocol):
         Raises `trio.BrokenResourceError`.
         """
 
+    @property
+    def takes_ahead(self) -> bool:
+        """Whether `send_nowait` may take more than the system does, as encryption has to; constant."""
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something was taken ahead and is not sent yet; it goes out in `wait_writable`, or with more data."""
+
     async def wait_writable(self) -> None:
-        """Wait until `send_nowait` is worth another try (or would raise)."""
+        """Wait until all that was taken is sent and `send_nowait` is worth another try (or would raise)."""
 
     def close(self) -> None:
         """Let go of the connection at once; who waits on it gets `trio.ClosedResourceError`. Idempotent."""
@@ -83,7 +91,7 @@ class Network(Protocol):
         Raises `OSError`.
         """
 
-    async def dial(self, host: str, port: int, *, tls: bool) -> Transport:
+    async def dial(self, host: str, port: int) -> Transport:
         """Connect to another server. Raises `OSError`; how long that may take is for the caller to say."""
 
 
@@ -91,6 +99,8 @@ class SocketTransport:
     """A `Transport` on a connected stdlib socket, which it owns from now on."""
 
     __slots__ = ("_closed", "_recv", "_send", "_socket", "peer_host", "peer_port")
+    takes_ahead = False
+    has_unsent = False
 
     def __init__(self, connection: socket.socket) -> None:
         """Raises `OSError` when the peer is gone already."""
@@ -237,10 +247,8 @@ class SocketNetwork:
             raise
         return SocketListener(sockets)
 
-    async def dial(self, host: str, port: int, *, tls: bool) -> SocketTransport:
+    async def dial(self, host: str, port: int) -> SocketTransport:
         """See `Network`. Tries the host's addresses side by side (RFC 8305)."""
-        if tls:
-            raise OSError(errno.EPROTONOSUPPORT, "RTMPS is not available in this version of mmids_trio yet")
         stream = await trio.open_tcp_stream(host, port)
         connection = stream.socket
         return SocketTransport(socket.socket(connection.family, connection.type, connection.proto, connection.detach()))

@@ -249,5 +249,5 @@ class Watcher(Output):
     def _changed(self) -> None:
         source = self._source
         as_all = self._media is Media.FOLLOWING and self._selection is None
-        as_always = not (self.blocked or self._queue or self.end or self._preface_is_due)
+        as_always = not (self.blocked or self._queue or self.end or self._preface_is_due or self.transport.takes_ahead)
         self.shares = source.log if source is not None and as_all and as_always else None

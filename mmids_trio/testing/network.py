@@ -42,6 +42,9 @@ class _Pipe:
 class MemoryTransport:
     """One end of a connection of a `MemoryNetwork`; a `Transport`."""
 
+    takes_ahead = False
+    has_unsent = False
+
     def __init__(self, incoming: _Pipe, outgoing: _Pipe, peer_host: str, peer_port: int) -> None:
         self._incoming, self._outgoing = incoming, outgoing
         self.peer_host, self.peer_port = peer_host, peer_port
@@ -201,7 +204,7 @@ class MemoryNetwork:
         await listener.deliver(server)
         return client
 
-    async def dial(self, host: str, port: int, *, tls: bool) -> MemoryTransport:
+    async def dial(self, host: str, port: int) -> MemoryTransport:
         """See `Network`."""
         return await self.connect(port)
 

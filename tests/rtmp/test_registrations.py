@@ -95,6 +95,39 @@ def test_a_port_is_either_rtmp_or_rtmps(
     registrations.reserve(wanted("b", Role.WATCH, app="x", tls=second), OTHER, "")
 
 
+def test_a_port_turns_from_rtmp_to_rtmps_when_all_that_use_it_give_way(registrations: Registrations[str]) -> None:
+    old = committed(registrations, wanted("a"), ONE)
+    new = registrations.reserve(wanted("b", tls=True), NEWER, "new", one_is_leaving)
+    with pytest.raises(RegistrationConflict, match="is used for RTMPS by workflow 'one'"):
+        registrations.reserve(wanted("c"), OTHER, "")
+    assert not registrations.wants_tls(1935)
+    registrations.commit(new)
+    assert registrations.wants_tls(1935)
+    assert registrations.find(Role.PUBLISH, 1935, "live", "b") is None
+    assert registrations.find(Role.PUBLISH, 1935, "live", "b", tls=True) is new
+    registrations.release(old)
+    registrations.release(new)
+    registrations.reserve(wanted("a"), OTHER, "")
+    assert not registrations.wants_tls(1935)
+
+
+def test_a_port_stays_what_it_is_if_it_does_not_turn_after_all(registrations: Registrations[str]) -> None:
+    committed(registrations, wanted("a", tls=True), ONE)
+    claim = registrations.reserve(wanted("a"), NEWER, "new", one_is_leaving)
+    assert registrations.wants_tls(1935)
+    registrations.release(claim)
+    assert registrations.wants_tls(1935)
+    with pytest.raises(RegistrationConflict, match="is used for RTMPS by workflow 'one'"):
+        registrations.reserve(wanted("b"), NEWER, "new")
+
+
+def test_a_port_that_somebody_else_uses_too_does_not_turn(registrations: Registrations[str]) -> None:
+    committed(registrations, wanted("a"), ONE)
+    committed(registrations, wanted("b"), OTHER)
+    with pytest.raises(RegistrationConflict, match="is used for RTMP by workflow 'other'"):
+        registrations.reserve(wanted("a", tls=True), NEWER, "new", one_is_leaving)
+
+
 def test_a_reservation_excludes_like_a_claim(registrations: Registrations[str]) -> None:
     registrations.reserve(wanted(), ONE, "")
     with pytest.raises(RegistrationConflict):

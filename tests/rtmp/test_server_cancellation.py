@@ -1,15 +1,19 @@
 """Cancelled at any await, server, sessions and steps leave nothing behind: no port, claim, connection or fault."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import trio
 from structlog.typing import EventDict
 from trio.testing import MockClock
 
+from mmids_trio.rtmp.certificates import Certificates
 from mmids_trio.rtmp.endpoints import PublishHandler, WatchHandler
 from mmids_trio.rtmp.registrations import Registration, Role
 from mmids_trio.rtmp.server import RtmpServer
+from mmids_trio.rtmp.tls import connect_tls
+from mmids_trio.rtmp.transport import Transport
 from mmids_trio.steps.publishers import Publishers
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_watch import Watchers
@@ -18,6 +22,7 @@ from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
+from tests.support.certificates import HOST, at_once, make
 from tests.support.publishing import Context, Sink
 
 PACKETS = generate_stream(seconds=1)[:12]
@@ -112,17 +117,22 @@ HANDLERS: dict[Role, PublishHandler | WatchHandler] = {
 USES = {Role.PUBLISH: publish, Role.WATCH: watch}
 
 
+@pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("role", Role)
 async def test_a_registration_that_is_cancelled_anywhere_leaves_the_server_as_it_was(
-    role: Role, autojump_clock: MockClock, nursery: trio.Nursery, logs: list[EventDict]
+    role: Role, tls: bool, *, autojump_clock: MockClock, nursery: trio.Nursery, logs: list[EventDict], tmp_path: Path
 ) -> None:
-    network = MemoryNetwork()
-    server = RtmpServer(network)
+    network, made = MemoryNetwork(), make()
+    server = RtmpServer(network, certificates=Certificates(made.write(tmp_path / "server.pem"), offload=at_once))
     await nursery.start(server.run)
 
+    async def connect() -> Transport:
+        transport = await network.connect(1935)
+        return await connect_tls(transport, HOST, made.client_context()) if tls else transport
+
     async def run() -> None:
-        async with server.serve(Registration(role, 1935, "live", "key"), Context(), HANDLERS[role]):
-            client = RtmpClient(await network.connect(1935))
+        async with server.serve(Registration(role, 1935, "live", "key", tls=tls), Context(), HANDLERS[role]):
+            client = RtmpClient(await connect())
             await client.connect()
             await USES[role](client)
         await client.read_until_closed()

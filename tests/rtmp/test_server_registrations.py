@@ -89,16 +89,6 @@ async def test_a_workflow_in_error_can_have_what_it_wanted_once_it_is_free(autoj
         await h.publish("key")
 
 
-async def test_rtmps_is_an_error_that_says_so_and_leaves_the_port_alone(autojump_clock: MockClock) -> None:
-    async with Harness(workflow("plain", receive("a", "port=443"))) as h:
-        outcome = await h.put(workflow("secure", receive("b", "rtmps")))
-        assert "port 443 is used for RTMP by workflow 'plain'" in outcome.message
-        await h.stop("plain")
-        outcome = await h.put(workflow("secure", receive("b", "rtmps")))
-        assert "RTMPS is not available" in outcome.message
-        assert h.server.rtmp.is_quiet
-
-
 async def test_a_port_is_open_from_the_first_registration_to_the_last(autojump_clock: MockClock) -> None:
     network = CountingNetwork()
     async with Harness(workflow("a", receive("a"), watch("a")), network=network) as h:

@@ -128,5 +128,5 @@ async def serve(
     file.write_text(block + workflows, encoding="utf-8")
     child = await run_program(nursery, directory, "--config", str(file))
     api = (await child.out.line("HTTP API ")).split()[-1]
-    rtmp = re.search(r"rtmp://([^/]+)/", child.out.text)
+    rtmp = re.search(r"rtmps?://([^/]+)/", child.out.text)
     return Program(child, directory, api, rtmp[1] if rtmp else None)
