@@ -9,6 +9,7 @@ from random import random
 import structlog
 import trio
 from attrs import define, field
+from quart_trio import QuartTrio
 
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
@@ -21,6 +22,7 @@ from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
+from mmids_trio.offload import Offload, in_thread
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
@@ -53,7 +55,8 @@ ORDER_SECONDS = 1.0
 @define(eq=False)
 class Server:
     """One mmids_trio server. `network` is where RTMP ports are opened; `more_steps` are step types of one's own;
-    `more_executors` are kinds of executors of one's own; `spawner` is where child processes come from.
+    `more_executors` are kinds of executors of one's own; `spawner` is where child processes come from; `offload` is
+    where work goes that blocks.
 
     Making one has no side effects; `run` does everything, in the caller's nursery.
     """
@@ -64,6 +67,7 @@ class Server:
     more_steps: Sequence[StepType] = ()
     spawner: Spawner = field(factory=SystemSpawner)
     more_executors: Sequence[ExecutorKind] = ()
+    offload: Offload = in_thread
     random: Callable[[], float] = random
     """Numbers from 0 to 1, for the jitter of what is tried again."""
     certificates: Certificates = field(init=False)
@@ -79,11 +83,14 @@ class Server:
     """Where the workflows come from that `run` is given; they belong to it."""
     api_port: int | None = field(default=None, init=False)
     """The port that the HTTP API is really open on."""
+    reactors: Reactors | None = field(default=None, init=False)
+    """The reactors, from the moment that they run."""
+    _http_app: QuartTrio | None = field(default=None, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.dialer = NetworkDialer(self.network)
-        self.certificates = Certificates(_certificate_files(self.settings))
+        self.dialer = NetworkDialer(self.network, offload=self.offload)
+        self.certificates = Certificates(_certificate_files(self.settings), offload=self.offload)
         self.rtmp = RtmpServer(
             self.network,
             host=self.settings.rtmp_host,
@@ -92,7 +99,11 @@ class Server:
             certificates=self.certificates,
         )
         self.ffmpeg = FfmpegTools(
-            self.spawner, Places(self.settings.ffmpeg_path), Path(self.settings.log_path), self.random
+            self.spawner,
+            Places(self.settings.ffmpeg_path),
+            Path(self.settings.log_path),
+            self.random,
+            offload=self.offload,
         )
         self.executors = built_in_executors(*self.more_executors)
         surroundings = Surroundings(Junctions(), self.hub)
@@ -115,6 +126,15 @@ class Server:
             return None
         host = self.settings.http_api_host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+    @property
+    def http_app(self) -> QuartTrio:
+        """The HTTP API, whether or not a port is open for it; there is one from the moment that the server runs."""
+        if self._http_app is None:
+            assert self.reactors is not None, "the server does not run yet"
+            token = self.settings.http_api_token
+            self._http_app = create_app(self.workflows, token=token, version=__version__, reactors=self.reactors)
+        return self._http_app
 
     @property
     def is_stopping(self) -> bool:
@@ -162,13 +182,11 @@ class Server:
     async def _start(self, nursery: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
         await nursery.start(self.rtmp.run)
         await nursery.start(self.workflows.run)
-        reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
-        await nursery.start(reactors.run)
-        self._directory.fill(reactors)
+        self.reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
+        await nursery.start(self.reactors.run)
+        self._directory.fill(self.reactors)
         if listeners:
-            token = self.settings.http_api_token
-            app = create_app(self.workflows, token=token, version=__version__, reactors=reactors)
-            await nursery.start(partial(serve, app, listeners, shutdown=self._stop))
+            await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 

@@ -95,8 +95,8 @@ async def test_a_server_that_was_stopped_before_it_ran_ends_at_once(autojump_clo
 async def test_an_orderly_stop_says_goodbye_to_every_client(autojump_clock: MockClock, logs: list[EventDict]) -> None:
     began = trio.current_time()
     async with Harness(BUSY) as h:
-        publishers = [await h.publish("key", generate_stream(seconds=1), app=f"a{n}") for n in range(20)]
-        watchers = [await h.watch("key", app=f"a{n}") for n in range(20)]
+        publishers = [await h.publish(f"a{n}/key", generate_stream(seconds=1)) for n in range(20)]
+        watchers = [await h.watch(f"a{n}/key") for n in range(20)]
         h.server.stop()
         for watcher in watchers:
             await watcher.read_until_closed()
@@ -111,8 +111,8 @@ async def test_an_orderly_stop_says_goodbye_to_every_client(autojump_clock: Mock
 async def test_watchers_that_do_not_read_delay_a_stop_by_a_second(autojump_clock: MockClock) -> None:
     async with Harness(BUSY) as h:
         for number in range(20):
-            await h.watch("key", app=f"a{number}")
-            await h.publish("key", LARGE, app=f"a{number}")
+            await h.watch(f"a{number}/key")
+            await h.publish(f"a{number}/key", LARGE)
         await wait_all_tasks_blocked()
         began = trio.current_time()
     assert trio.current_time() - began == pytest.approx(1)
@@ -142,8 +142,8 @@ async def test_a_cancelled_server_ends_at_once(autojump_clock: MockClock, logs: 
         h = Harness(BUSY)
         async with h:
             for number in range(20):
-                await h.publish("key", generate_stream(seconds=1), app=f"a{number}")
-                await h.watch("key", app=f"a{number}")
+                await h.publish(f"a{number}/key", generate_stream(seconds=1))
+                await h.watch(f"a{number}/key")
             nursery.cancel_scope.cancel()
     assert trio.current_time() == began
     h.assert_quiet()

@@ -47,6 +47,7 @@ PLACES: Mapping[str, str] = {
     "workflow.replay": "B",
     "workflow.rewiring": "B",
     "workflow.status": "B",
+    "offload": "C",
     "reactors.simple_http": "C",
     "rtmp": "C",
     "steps": "D",

@@ -15,6 +15,7 @@ from attrs import field, frozen
 from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.process import Process, Spawner, describe_exit
 from mmids_trio.ffmpeg.stopping import STOP_SECONDS, Stop, StopBy
+from mmids_trio.offload import Offload, in_thread
 
 NAME = "ffmpeg"
 VERSION_SECONDS = 10.0
@@ -65,16 +66,16 @@ def parse_version(output: str) -> str | None:
     return match[1] if match else None
 
 
-async def find_ffmpeg(places: Places, spawner: Spawner) -> Executable:
+async def find_ffmpeg(places: Places, spawner: Spawner, offload: Offload = in_thread) -> Executable:
     """The ffmpeg to use, checked by asking it for its version.
 
     Raises `StepError`, which says what was looked for and where.
     """
-    path, origin = await _locate(places)
+    path, origin = await _locate(places, offload)
     return Executable(path, await _read_version(path, origin, spawner), origin)
 
 
-async def _locate(places: Places) -> tuple[str, str]:
+async def _locate(places: Places, offload: Offload) -> tuple[str, str]:
     if places.setting is not None:
         await trio.lowlevel.checkpoint()
         return _check_setting(places.setting), "the setting ffmpeg_path"
@@ -82,7 +83,7 @@ async def _locate(places: Places) -> tuple[str, str]:
     if on_path is not None:
         await trio.lowlevel.checkpoint()
         return on_path, "PATH"
-    shipped = await trio.to_thread.run_sync(places.shipped)
+    shipped = await offload(places.shipped)
     if shipped is not None:
         return shipped, f"the package {_SHIPPED_BY}"
     raise StepError(

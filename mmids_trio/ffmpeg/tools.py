@@ -14,6 +14,7 @@ from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.ffmpeg.stderr_log import StderrLog, log_path
 from mmids_trio.ffmpeg.supervisor import Supervisor
+from mmids_trio.offload import Offload, in_thread
 
 log = structlog.get_logger()
 
@@ -42,6 +43,7 @@ class FfmpegTools:
     places: Places
     log_directory: Path
     random: Callable[[], float] = random
+    offload: Offload = in_thread
     _executable: Executable | None = field(default=None, init=False)
     _searching: trio.Lock = field(factory=trio.Lock, init=False)
 
@@ -49,7 +51,7 @@ class FfmpegTools:
         """The ffmpeg that is used. Raises `StepError` where there is none, or it does not work."""
         async with self._searching:
             if self._executable is None:
-                found = self._executable = await find_ffmpeg(self.places, self.spawner)
+                found = self._executable = await find_ffmpeg(self.places, self.spawner, self.offload)
                 log.info("ffmpeg found", path=found.path, version=found.version, origin=found.origin)
             return self._executable
 

@@ -1,6 +1,6 @@
 """A reactor at work: a nursery whose children are leases, one a stream, shared by all who ask about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
@@ -42,6 +42,11 @@ class Reactor:
     def name(self) -> str:
         """The name in the configuration."""
         return self._definition.name
+
+    @property
+    def leased(self) -> Collection[str]:
+        """Streams with a lease that has not ended, those included that nobody holds any more."""
+        return [*self._leases, *(stream for stream in self._ending if stream not in self._leases)]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the leases until cancelled."""

@@ -53,6 +53,11 @@ class Reactors:
         """The one of that name; `None` where there is none."""
         return self._reactors.get(name)
 
+    @property
+    def leased(self) -> Sequence[str]:
+        """`reactor stream` of every lease that has not ended, those included that nobody holds any more."""
+        return [f"{reactor.name} {stream}" for reactor in self._reactors.values() for stream in reactor.leased]
+
     def views(self) -> Sequence[ReactorView]:
         """What the outside may know of all of them."""
         return [reactor.view() for reactor in self._reactors.values()]

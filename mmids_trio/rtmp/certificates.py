@@ -18,6 +18,7 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.offload import in_thread
 from mmids_trio.rtmp.tls_identity import CertificateError, Identity, read_identity
 
 log = structlog.get_logger()
@@ -63,10 +64,6 @@ class _Loaded:
     context: ssl.SSLContext
 
 
-async def _in_thread(load: Callable[[], _Loaded]) -> _Loaded:
-    return await trio.to_thread.run_sync(load, abandon_on_cancel=True)
-
-
 @define(eq=False)
 class Certificates:
     """The certificate of one server, in `files` (`None`: none is set); `now` is the calendar's time in UTC.
@@ -76,7 +73,7 @@ class Certificates:
 
     files: CertificateFiles | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), kw_only=True)
-    offload: Callable[[Callable[[], _Loaded]], Awaitable[_Loaded]] = field(default=_in_thread, kw_only=True)
+    offload: Callable[[Callable[[], _Loaded]], Awaitable[_Loaded]] = field(default=in_thread, kw_only=True)
     _loaded: _Loaded | None = field(default=None, init=False)
     _tried: "_State | str | None" = field(default=None, init=False)
     """What the files were like when they were read last, or what was wrong with them."""

@@ -4,15 +4,11 @@ import errno
 import ssl
 from collections.abc import Awaitable, Callable
 
-import trio
 from attrs import define, field
 
+from mmids_trio.offload import in_thread
 from mmids_trio.rtmp.tls import HandshakeFailed, connect_tls
 from mmids_trio.rtmp.transport import Network, Transport
-
-
-async def _in_thread(make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    return await trio.to_thread.run_sync(make, abandon_on_cancel=True)
 
 
 @define(eq=False)
@@ -24,7 +20,7 @@ class NetworkDialer:
 
     network: Network
     make_trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
-    offload: Callable[[Callable[[], ssl.SSLContext]], Awaitable[ssl.SSLContext]] = field(default=_in_thread)
+    offload: Callable[[Callable[[], ssl.SSLContext]], Awaitable[ssl.SSLContext]] = field(default=in_thread)
     _trust: ssl.SSLContext | None = field(default=None, init=False)
 
     async def dial(self, host: str, port: int, *, tls: bool) -> Transport:

@@ -179,6 +179,11 @@ class Registrations(Generic[Endpoint]):
         """Whether nobody holds a claim or a reservation."""
         return not self._claims
 
+    @property
+    def claims(self) -> list[Claim[Endpoint]]:
+        """All claims and reservations, by port."""
+        return [claim for claims in self._ports.values() for claim in claims]
+
     def uses_port(self, port: int) -> bool:
         """Whether any claim or reservation needs the port open."""
         return (port, False) in self._ports or (port, True) in self._ports

@@ -1,6 +1,6 @@
 """The RTMP server: ports that are open while anybody has registered something on them, and their connections."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 
@@ -102,6 +102,14 @@ class RtmpServer:
     def is_quiet(self) -> bool:
         """Whether nothing is registered and no port is open."""
         return self._registrations.is_empty and not self._ports
+
+    @property
+    def registered(self) -> Sequence[str]:
+        """What is registered or reserved, each with its workflow and step, for people to read."""
+        return [
+            f"{claim.registration} by workflow '{claim.owner.workflow}' (step id {claim.owner.step_id})"
+            for claim in self._registrations.claims
+        ]
 
     @asynccontextmanager
     async def serve(

@@ -1,23 +1,24 @@
 r"""A whole server in memory, for tests of workflows and steps: no sockets, and on trio's mock clock no waiting.
 
 async with Harness("workflow w {\n rtmp_receive rtmp_app=live stream_key=*\n}\n") as h:
-    publisher = await h.publish("key", generate_stream(seconds=2))
+    publisher = await h.publish("live/key", generate_stream(seconds=2))
     assert h.workflow("w").status == "Running"
 h.assert_quiet()
 """
 
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import gettempdir
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar, Unpack, cast, overload
 from uuid import uuid4
 
 import trio
 from attrs import define, evolve, field
+from hypercorn.typing import ASGIFramework
 
 from mmids_trio.app import Server
 from mmids_trio.config.parser import parse, parse_workflow
@@ -25,60 +26,28 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.ffmpeg.process import Spawner
-from mmids_trio.media.events import MediaEvent, MediaPacket
-from mmids_trio.media.flow import Flow
+from mmids_trio.media.events import MediaPacket
 from mmids_trio.reactors.executor import ExecutorKind
-from mmids_trio.rtmp.transport import Transport
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
+from mmids_trio.testing import quiet
 from mmids_trio.testing.clients import RtmpClient
+from mmids_trio.testing.dialling import RTMP_PORT, Dialling, split_address
+from mmids_trio.testing.events import EventLog
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
-from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.testing.host import Host
+from mmids_trio.testing.http import HttpClient
+from mmids_trio.testing.inline import inline
+from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowStatus
 
-RTMP_PORT = 1935
+__all__ = ["RTMP_PORT", "Harness", "Recorder"]
 
+E = TypeVar("E")
 
-@define(eq=False)
-class Recorder:
-    """A step that notes what reaches it and passes it on; while it is held, it takes nothing more.
-
-    One object is the step of every workflow that uses `step_type`.
-    """
-
-    events: list[MediaEvent] = field(factory=list)
-    flow: Flow = field(default=Flow.PASSES_ON, init=False)
-    _is_held: bool = field(default=False, init=False)
-    _released: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
-
-    @property
-    def packets(self) -> list[MediaPacket]:
-        """The media among the events."""
-        return [event for event in self.events if isinstance(event, MediaPacket)]
-
-    def step_type(self, name: str = "record") -> StepType:
-        """For `Harness(more_steps=...)`: a kind of step without parameters."""
-        return StepType(name, (), lambda _values, _context: self)
-
-    def hold(self) -> None:
-        """Take nothing more: the workflow backs up to its publishers' sockets."""
-        self._is_held = True
-
-    def release(self) -> None:
-        """Go on."""
-        self._is_held = False
-        self._released.unpark_all()
-
-    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
-        """See `steps.base.Step`."""
-        task_status.started()
-        while True:
-            events = await inbox.receive()
-            while self._is_held:
-                await self._released.park()
-            self.events += events
-            await outbox.send(events)
+PRUNE_EVERY = 256
+"""Connections after which those that are over are forgotten: a simulated day has tens of thousands."""
 
 
 @define(eq=False)
@@ -96,7 +65,13 @@ class Harness:
     more_executors: Sequence[ExecutorKind] = ()
     server: Server = field(init=False)
     _definitions: Sequence[WorkflowDefinition] = field(init=False)
-    _transports: list[Transport] = field(factory=list, init=False)
+    _log: EventLog = field(init=False)
+    _http: HttpClient = field(init=False)
+    _nursery: trio.Nursery = field(init=False)
+    _tasks: quiet.TaskWatch = field(factory=quiet.TaskWatch, init=False)
+    _is_running: bool = field(default=False, init=False)
+    transports: list[MemoryTransport] = field(factory=list, init=False)
+    """The clients' ends of connections, oldest first; of those that are over, only the latest."""
     _block: AbstractAsyncContextManager[None] = field(init=False)
     _scratch: Path = field(factory=lambda: Path(gettempdir()) / f"mmids_trio-{uuid4()}", init=False)
     """For logs of children, where the settings name no other place; only made when there are some."""
@@ -112,11 +87,16 @@ class Harness:
             more_steps=self.more_steps,
             more_executors=self.more_executors,
             spawner=self.spawner,
+            offload=inline,
             random=lambda: 0.0,
         )
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
             raise ConfigurationError(problems)
+        self._log = EventLog(self.server.hub)
+        self._http = HttpClient(lambda: cast(ASGIFramework, self.server.http_app), lambda: self._nursery)
+        if token := document.settings.http_api_token:
+            self._http.headers["authorization"] = f"Bearer {token}"
         self._definitions = [self.server.workflows.validate(workflow) for workflow in document.workflows]
 
     def _settings(self, given: Settings) -> Settings:
@@ -137,12 +117,21 @@ class Harness:
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
         try:
-            async with trio.open_nursery() as nursery:
-                for change in await nursery.start(self.server.run, self._definitions):
-                    _require_success(await change.wait())
-                yield
-                self.server.stop()
+            with self._log.listen(), self._tasks:
+                async with trio.open_nursery() as self._nursery:
+                    self._tasks.nursery = self._nursery
+                    self._is_running = True
+                    host = Host(self.server, self._definitions)
+                    self._nursery.start_soon(host.run)
+                    await host.up.wait()
+                    for change in host.changes:
+                        _require_success(await change.wait())
+                    yield
+                    self.server.stop()
+                    await host.ended.wait()
+                    self._nursery.cancel_scope.cancel()  # requests that the server does not wait for any longer
         finally:
+            self._is_running = False
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     # Workflows.
@@ -168,57 +157,90 @@ class Harness:
 
     # Clients.
 
-    async def open(self, *, port: int = RTMP_PORT, peer_host: str = "127.0.0.1") -> Transport:
+    async def open(self, **how: Unpack[Dialling]) -> MemoryTransport:
         """A bare connection. Raises `ConnectionRefusedError` where the port is closed."""
-        transport = await self.network.connect(port, peer_host=peer_host)
-        self._transports.append(transport)
+        transport = await self.network.connect(
+            how.get("port", RTMP_PORT), peer_host=how.get("peer_host", "127.0.0.1"), link=how.get("link")
+        )
+        self.transports.append(transport)
+        if len(self.transports) % PRUNE_EVERY == 0:
+            self.transports[:] = [open_one for open_one in self.transports if not open_one.is_over]
         return transport
 
-    async def connect(self, app: str = "live", *, port: int = RTMP_PORT, peer_host: str = "127.0.0.1") -> RtmpClient:
+    async def connect(self, app: str = "live", **how: Unpack[Dialling]) -> RtmpClient:
         """A client whose `connect` was accepted. Raises `clients.ClientRefused`."""
-        return await RtmpClient.connected(await self.open(port=port, peer_host=peer_host), app)
+        return await RtmpClient.connected(await self.open(**how), app)
 
-    async def publish(
-        self,
-        key: str,
-        packets: Iterable[MediaPacket] = (),
-        *,
-        app: str = "live",
-        port: int = RTMP_PORT,
-        peer_host: str = "127.0.0.1",
-    ) -> RtmpClient:
-        """A client that publishes `key` and has sent `packets`. Raises `clients.ClientRefused`."""
-        client = await self.connect(app, port=port, peer_host=peer_host)
+    async def publish(self, address: str, packets: Iterable[MediaPacket] = (), **how: Unpack[Dialling]) -> RtmpClient:
+        """A client that publishes to `address` and has sent `packets`. Raises `clients.ClientRefused`.
+
+        An address is `app/key`; the application ends at the first slash, and the key may have more of them.  (For an
+        application with a slash in it, `connect` to it, and have that client publish.)
+        """
+        app, key = split_address(address)
+        client = await self.connect(app, **how)
         await client.publish(key, packets)
         return client
 
-    async def watch(
-        self, key: str, *, app: str = "live", port: int = RTMP_PORT, peer_host: str = "127.0.0.1"
-    ) -> RtmpClient:
-        """A client that watches `key` and has read nothing yet. Raises `clients.ClientRefused`."""
-        client = await self.connect(app, port=port, peer_host=peer_host)
+    async def watch(self, address: str, **how: Unpack[Dialling]) -> RtmpClient:
+        """A client that watches `address` (see `publish`) and has read nothing yet. Raises `clients.ClientRefused`."""
+        app, key = split_address(address)
+        client = await self.connect(app, **how)
         await client.watch(key)
         return client
+
+    @property
+    def http(self) -> HttpClient:
+        """The HTTP API. Requests carry the token of the settings, unless they (or `http.headers`) have another."""
+        return self._http
+
+    # What has happened.
+
+    def events(self) -> tuple[object, ...]:
+        """Every event of the server's hub so far, oldest first. See `EventLog`."""
+        return self._log()
+
+    def forget_events(self) -> None:
+        """Begin anew with an empty log; a simulated day has more events than are kept."""
+        self._log.forget()
+
+    @overload
+    async def wait_event(self, wanted: type[E], *, since: int = 0) -> E: ...
+    @overload
+    async def wait_event(self, wanted: Callable[[object], bool], *, since: int = 0) -> object: ...
+    async def wait_event(self, wanted: type[object] | Callable[[object], bool], *, since: int = 0) -> object:
+        """The first event that is a `wanted` one, or that `wanted` is true of; also one that was there before.
+
+        `since=len(h.events())`: only what comes from now on.
+        """
+        return await self._log.wait(wanted, since=since)
 
     # The end.
 
     def assert_quiet(self) -> None:
-        """Nothing is left: no registration, no port, and of every connection the server has let go."""
-        assert self.server.rtmp.is_quiet, "something is still registered, or a port is open"
-        assert not self.network.open_ports, f"ports {sorted(self.network.open_ports)} are still open"
-        assert not self.server.workflows.names(), f"workflows {self.server.workflows.names()} still run"
-        left = [transport for transport in self._transports if not _is_over(transport)]
-        assert not left, f"the server still has {len(left)} connections"
+        """Nothing is left of the server's, once its workflows have been stopped, or the block has ended.
+
+        That is: no workflow, registration, open port, stream, connection, lease or child; no task that the server has
+        started elsewhere, and no subscription to its events but the harness's.  After the block: no task at all.
+        Raises `AssertionError`, which names everything that is left.
+        """
+        left = "\n".join(self.what_is_left())
+        assert not left, f"something is left:\n{left}"
+
+    def what_is_left(self) -> list[str]:
+        """What `assert_quiet` finds, a sentence each."""
+        tasks = self._tasks.strays if self._is_running else self._tasks.living
+        subscriptions = self.server.hub.subscriptions - self._is_running
+        return [
+            *quiet.what_is_left(self.server),
+            *quiet.open_ports(self.network),
+            *quiet.open_streams(self._log),
+            *quiet.open_connections(self.transports),
+            *quiet.living_children(self.spawner),
+            *(f"the task {quiet.describe_task(task)} still runs" for task in tasks),
+            *([f"{subscriptions} subscriptions to events have not ended"] if subscriptions else []),
+        ]
 
 
 def _require_success(outcome: Outcome) -> None:
     assert outcome.kind is OutcomeKind.APPLIED, f"a workflow did not come up: {outcome.message}"
-
-
-def _is_over(transport: Transport) -> bool:
-    """Whether the other side (or this one) has closed the connection."""
-    try:
-        transport.send_nowait(b"")
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        return True
-    return False

@@ -1,29 +1,51 @@
-"""Generated streams and a checker of what became of them: tests of media need no files and no encoder.
+"""Generated streams: tests of media need no files and no encoder.
 
-A stream is H.264 and AAC in form, and every payload is unique, so a checker knows each packet by its bytes
-wherever it turns up.
+The packets have the form of their codecs, as far as a server looks into them; a decoder would find noise.  Every
+payload is unique, so that a checker (`checker`) knows each packet by its bytes wherever it turns up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from random import Random
+from typing import Literal
 
-from attrs import Factory, define, frozen
+from attrs import evolve, frozen
 
+from mmids_trio.media.codecs import parse_audio, parse_video
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
+from mmids_trio.testing.checker import Report, StreamChecker
 
-SAMPLE_RATE = 44_100
-SAMPLES_PER_FRAME = 1024
-"""Audio is AAC-LC: one frame is 1,024 samples long."""
+__all__ = ["AUDIO_HEADER", "VIDEO_HEADER", "Report", "StreamChecker", "generate_metadata", "generate_stream"]
 
-VIDEO_HEADER = bytes.fromhex("1700000000 0142c01f ffe1 0008 6742c01fda014016 01 0004 68ce3c80".replace(" ", ""))
-"""An AVC sequence header: a decoder configuration record with one SPS and one PPS."""
+VideoCodec = Literal["avc1", "hvc1", "av01", "vp09"]
+AudioCodec = Literal["mp4a", "Opus"]
 
-AUDIO_HEADER = bytes.fromhex("af00 1210".replace(" ", ""))
-"""An AAC sequence header: AAC-LC, 44.1 kHz, stereo."""
+_WITH_OFFSET = ("avc1", "hvc1")
+"""Video codecs whose frames may be reordered; their packets carry composition offsets."""
 
-_IDR_SLICE, _SLICE = 0x65, 0x41
-_CYCLE_OF_OFFSETS = (2, 4, 1)
-"""Composition offsets of inter frames in frame durations, as P and B frames alternate."""
+_VIDEO_HEADERS: Mapping[VideoCodec, bytes] = {
+    # a decoder configuration record with one SPS and one PPS
+    "avc1": bytes.fromhex("1700000000 0142c01f ffe1 0008 6742c01fda014016 01 0004 68ce3c80"),
+    "hvc1": b"\x90hvc1" + bytes.fromhex("01 01 60000000 900000000000 5d f000 fc fd f8f8 0000 0f 00"),
+    "av01": b"\x90av01" + bytes.fromhex("81 04 0c 00"),
+    "vp09": b"\x90vp09" + bytes.fromhex("01000000 00 0a 82 02 02 02 0000"),
+}
+_AUDIO_HEADERS: Mapping[AudioCodec, bytes] = {
+    "mp4a": bytes.fromhex("af00 1210"),  # AAC-LC, 44.1 kHz, stereo
+    "Opus": b"\x90Opus" + b"OpusHead" + bytes.fromhex("01 02 3801 80bb0000 0000 00"),
+}
+VIDEO_HEADER, AUDIO_HEADER = _VIDEO_HEADERS["avc1"], _AUDIO_HEADERS["mp4a"]
+"""The sequence headers of H.264 and AAC."""
+
+_SLICES: Mapping[VideoCodec, tuple[bytes, bytes]] = {
+    "avc1": (b"\x65", b"\x41"),
+    "hvc1": (b"\x26\x01", b"\x02\x01"),
+    "av01": (b"", b""),
+    "vp09": (b"", b""),
+}
+"""How the only NAL unit of a key frame begins, and of another frame."""
+
+_SAMPLES: Mapping[AudioCodec, tuple[int, int]] = {"mp4a": (1024, 44_100), "Opus": (960, 48_000)}
+"""Samples in a frame, and in a second."""
 
 
 def generate_stream(
@@ -32,8 +54,11 @@ def generate_stream(
     seconds: float,
     fps: int = 25,
     gop: int = 25,
+    b_frames: int = 2,
     audio: bool = True,
     video: bool = True,
+    video_codec: VideoCodec = "avc1",
+    audio_codec: AudioCodec = "mp4a",
     start_timestamp: int = 0,
     seed: int = 0,
     key_frame_bytes: int = 2_000,
@@ -42,189 +67,78 @@ def generate_stream(
 ) -> list[MediaPacket]:
     """Sequence headers, then `seconds` of frames in the order of their timestamps (video first among equals).
 
-    `gop` is the number of video frames from one key frame to the next; `start_timestamp` in milliseconds
-    (timestamps wrap at 2**32); sizes are those of the packets.  The same arguments give the same stream;
-    another `seed` gives other payloads throughout.
+    `gop` is the number of video frames from one key frame to the next, `b_frames` that of the B-frames between two
+    others (0 for codecs whose packets carry no composition offset); `start_timestamp` in milliseconds (timestamps wrap
+    at 2**32); sizes are those of the packets.  Codecs other than H.264 and AAC have the form of Enhanced RTMP.  The
+    same arguments give the same stream; another `seed` gives other payloads throughout.
     """
     identity = StreamId(stream_id)
     random = Random(f"{stream_id} {seed}")
     headers, frames = [], []
     if video:
-        headers.append(_packet(identity, MediaKind.VIDEO, 0, VIDEO_HEADER, is_sequence_header=True))
+        form = _VideoForm(video_codec, fps, gop, b_frames if video_codec in _WITH_OFFSET else 0)
+        headers.append(parse_video(identity, 0, _VIDEO_HEADERS[video_codec]))
         for number in range(round(seconds * fps)):
             size = frame_bytes if number % gop else key_frame_bytes
-            frames.append(_video_frame(identity, number, fps, gop, random.randbytes(size)))
+            frames.append(parse_video(identity, number * 1000 // fps, form.frame(number, random.randbytes(size))))
     if audio:
-        headers.append(_packet(identity, MediaKind.AUDIO, 0, AUDIO_HEADER, is_sequence_header=True))
-        for number in range(round(seconds * SAMPLE_RATE / SAMPLES_PER_FRAME)):
-            timestamp = number * SAMPLES_PER_FRAME * 1000 // SAMPLE_RATE
-            data = b"\xaf\x01" + random.randbytes(audio_bytes - 2)
-            frames.append(_packet(identity, MediaKind.AUDIO, timestamp, data))
-    frames.sort(key=lambda packet: packet.timestamp)
-    return [_starting_at(start_timestamp, packet) for packet in (*headers, *frames)]
+        headers.append(parse_audio(identity, 0, _AUDIO_HEADERS[audio_codec]))
+        samples, rate = _SAMPLES[audio_codec]
+        head = b"\xaf\x01" if audio_codec == "mp4a" else b"\x91Opus"
+        for number in range(round(seconds * rate / samples)):
+            data = head + random.randbytes(audio_bytes - len(head))
+            frames.append(parse_audio(identity, number * samples * 1000 // rate, data))
+    frames.sort(key=lambda packet: (packet.timestamp, packet.kind is MediaKind.AUDIO))
+    return [evolve(packet, timestamp=(packet.timestamp + start_timestamp) % 2**32) for packet in (*headers, *frames)]
 
 
-def _video_frame(stream_id: StreamId, number: int, fps: int, gop: int, noise: bytes) -> MediaPacket:
-    is_key_frame = number % gop == 0
-    offset = 0 if is_key_frame else _CYCLE_OF_OFFSETS[number % 3] * 1000 // fps
-    slice_data = bytes((_IDR_SLICE if is_key_frame else _SLICE,)) + noise[10:]
-    head = bytes((0x17 if is_key_frame else 0x27, 1)) + offset.to_bytes(3, "big")
-    data = head + len(slice_data).to_bytes(4, "big") + slice_data
-    return MediaPacket(
-        stream_id,
-        MediaKind.VIDEO,
-        number * 1000 // fps,
-        data,
-        "avc1",
-        is_key_frame=is_key_frame,
-        composition_offset=offset,
-    )
-
-
-def _packet(
-    stream_id: StreamId, kind: MediaKind, timestamp: int, data: bytes, *, is_sequence_header: bool = False
-) -> MediaPacket:
-    codec = "avc1" if kind is MediaKind.VIDEO else "mp4a"
-    return MediaPacket(stream_id, kind, timestamp, data, codec, is_sequence_header=is_sequence_header)
-
-
-def _starting_at(start: int, packet: MediaPacket) -> MediaPacket:
-    return MediaPacket(
-        packet.stream_id,
-        packet.kind,
-        (packet.timestamp + start) % 2**32,
-        packet.data,
-        packet.codec,
-        packet.is_key_frame,
-        packet.is_sequence_header,
-        packet.composition_offset,
-    )
+def generate_metadata(*, fps: int = 25, audio: bool = True, video: bool = True) -> dict[str, object]:
+    """Values of an `onMetaData` that suits a generated stream (of H.264 and AAC)."""
+    of_video = {"width": 640.0, "height": 360.0, "framerate": float(fps), "videocodecid": 7.0, "videodatarate": 300.0}
+    of_audio = {"audiocodecid": 10.0, "audiosamplerate": 44_100.0, "stereo": True}
+    return {**(of_video if video else {}), **(of_audio if audio else {}), "encoder": "generated"}
 
 
 @frozen
-class Report:
-    """What became of a stream on its way to one receiver; all are positions in the stream that was sent.
+class _VideoForm:
+    """How the frames of a stream look."""
 
-    Sequence headers may be repeated, and may be missed by who can decode without them.
-    """
+    codec: VideoCodec
+    fps: int
+    gop: int
+    b_frames: int
 
-    missed: tuple[int, ...] = ()
-    """Frames that never came, those before the first that came included."""
-    gaps: tuple[int, ...] = ()
-    """Frames that never came although an earlier and a later one did."""
-    repeated: tuple[int, ...] = ()
-    """Frames that came again."""
-    out_of_order: tuple[int, ...] = ()
-    """Frames that came after a later one."""
-    undecodable: tuple[int, ...] = ()
-    """Frames that came without their sequence header, or without all frames back to their key frame."""
-    backwards: tuple[int, ...] = ()
-    """Frames whose timestamp is below that of the frame of the same kind before it."""
-    unknown: int = 0
-    """Packets that were never sent."""
+    def frame(self, number: int, noise: bytes) -> bytes:
+        """The body of one frame, as long as `noise`, which is its end."""
+        is_key_frame = number % self.gop == 0
+        head = self._head(is_key_frame) + self._offset_bytes(number)
+        start = _SLICES[self.codec][0 if is_key_frame else 1]
+        if not start:
+            return head + noise[len(head) :]
+        taken = len(head) + 4 + len(start)
+        unit = start + noise[taken:]
+        return head + len(unit).to_bytes(4, "big") + unit
 
-    @property
-    def is_flawless_from_join(self) -> bool:
-        """Whether everything from the first frame on came once, in order, and can be decoded."""
-        flaws = (self.gaps, self.repeated, self.out_of_order, self.undecodable, self.backwards, self.unknown)
-        return not any(flaws)
+    def _head(self, is_key_frame: bool) -> bytes:
+        if self.codec == "avc1":
+            return bytes((0x17 if is_key_frame else 0x27, 1))
+        return bytes((0x91 if is_key_frame else 0xA1,)) + self.codec.encode()
 
+    def _offset_bytes(self, number: int) -> bytes:
+        if self.codec not in _WITH_OFFSET:
+            return b""
+        return (self._offset(number % self.gop) * 1000 // self.fps).to_bytes(3, "big")
 
-@define
-class StreamChecker:
-    """Compares what one receiver got with what was `sent`."""
+    def _offset(self, place: int) -> int:
+        """The composition offset of the frame at this place of its group, in frames.
 
-    sent: Sequence[MediaPacket]
-    _received: list[tuple[MediaKind, int, bytes]] = Factory(list)
-
-    def receive(self, kind: MediaKind, timestamp: int, data: bytes) -> None:
-        """One packet as the receiver got it; `data` is the FLV tag body."""
-        self._received.append((kind, timestamp, data))
-
-    def receive_packets(self, packets: Iterable[MediaPacket]) -> None:
-        """Packets as they come out of a workflow."""
-        for packet in packets:
-            self.receive(packet.kind, packet.timestamp, packet.data)
-
-    def report(self) -> Report:
-        """Everything that is wrong."""
-        return _Comparison(self.sent).compare(self._received)
-
-
-@define
-class _Comparison:
-    sent: Sequence[MediaPacket]
-    seen: set[int] = Factory(set)
-    repeated: list[int] = Factory(list)
-    out_of_order: list[int] = Factory(list)
-    undecodable: list[int] = Factory(list)
-    backwards: list[int] = Factory(list)
-    unknown: int = 0
-    newest: int = -1
-    headers: dict[MediaKind, bytes] = Factory(dict)
-    timestamps: dict[MediaKind, int] = Factory(dict)
-    decodable: set[int] = Factory(set)
-
-    def compare(self, received: Iterable[tuple[MediaKind, int, bytes]]) -> Report:
-        places = {(packet.kind, packet.data): place for place, packet in enumerate(self.sent)}
-        needs = _what_frames_need(self.sent)
-        for kind, timestamp, data in received:
-            place = places.get((kind, data))
-            if place is None:
-                self.unknown += 1
-            elif self.sent[place].is_sequence_header:
-                self.headers[kind] = data
-            else:
-                self._frame(place, timestamp, needs[place])
-        frames = [place for place, packet in enumerate(self.sent) if not packet.is_sequence_header]
-        missed = tuple(place for place in frames if place not in self.seen)
-        first = min(self.seen, default=len(self.sent))
-        return Report(
-            missed,
-            tuple(place for place in missed if first < place < self.newest),
-            tuple(self.repeated),
-            tuple(self.out_of_order),
-            tuple(self.undecodable),
-            tuple(self.backwards),
-            self.unknown,
-        )
-
-    def _frame(self, place: int, timestamp: int, needs: "_Needs") -> None:
-        if place in self.seen:
-            self.repeated.append(place)
-        elif place < self.newest:
-            self.out_of_order.append(place)
-        self.seen.add(place)
-        self.newest = max(self.newest, place)
-        kind = self.sent[place].kind
-        last = self.timestamps.get(kind, timestamp)
-        if 0 < (last - timestamp) % 2**32 < 2**31:
-            self.backwards.append(place)
-        self.timestamps[kind] = timestamp
-        if self.headers.get(kind) == needs.header and (needs.frame is None or needs.frame in self.decodable):
-            self.decodable.add(place)
-        else:
-            self.undecodable.append(place)
-
-
-@frozen
-class _Needs:
-    """What must have come before a frame: a sequence header, and the frame that it refers to."""
-
-    header: bytes | None
-    frame: int | None
-
-
-def _what_frames_need(sent: Sequence[MediaPacket]) -> dict[int, _Needs]:
-    needs: dict[int, _Needs] = {}
-    headers: dict[MediaKind, bytes] = {}
-    last_video: int | None = None
-    for place, packet in enumerate(sent):
-        if packet.is_sequence_header:
-            headers[packet.kind] = packet.data
-            continue
-        is_inter_frame = packet.kind is MediaKind.VIDEO and not packet.is_key_frame
-        needs[place] = _Needs(headers.get(packet.kind), last_video if is_inter_frame else None)
-        if packet.kind is MediaKind.VIDEO:
-            last_video = place
-    return needs
+        In decoding order a group is I, then P and the B-frames that are shown before it, again and again.  A rest that
+        is too short for that is shown as it is decoded.
+        """
+        if not self.b_frames:
+            return 0
+        run = self.b_frames + 1
+        is_rest = place > (self.gop - 1) // run * run
+        if place == 0 or is_rest:
+            return 1
+        return run if (place - 1) % run == 0 else 0

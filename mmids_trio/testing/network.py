@@ -1,7 +1,7 @@
 """A network in memory: everything that speaks RTMP can be tested without sockets, on trio's mock clock.
 
 Each direction of a connection holds a bounded number of bytes, like a kernel's socket buffer, so a peer
-that never reads makes the other side block exactly as a real one does.
+that never reads makes the other side block exactly as a real one does.  How the bytes travel is for `links` to say.
 """
 
 import contextlib
@@ -9,6 +9,8 @@ import errno
 import itertools
 
 import trio
+
+from mmids_trio.testing.links import PERFECT, Link, Pipe, Wire
 
 DEFAULT_BUFFER = 64 * 1024
 """Bytes that one direction holds; of the order of a kernel's socket buffer."""
@@ -20,56 +22,40 @@ FIRST_FREE_PORT = 49_152
 """Where the search for port 0 begins: the first dynamic port (RFC 6335 §6)."""
 
 
-class _Pipe:
-    """One direction of a connection."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.data = bytearray()
-        self.sender_closed = False
-        self.receiver_closed = False
-        self.broken = False
-        self.changed = trio.lowlevel.ParkingLot()
-
-    @property
-    def room(self) -> int:
-        return self.capacity - len(self.data)
-
-    def wake(self) -> None:
-        self.changed.unpark_all()
-
-
 class MemoryTransport:
     """One end of a connection of a `MemoryNetwork`; a `Transport`."""
 
     takes_ahead = False
     has_unsent = False
 
-    def __init__(self, incoming: _Pipe, outgoing: _Pipe, peer_host: str, peer_port: int) -> None:
-        self._incoming, self._outgoing = incoming, outgoing
-        self.peer_host, self.peer_port = peer_host, peer_port
+    def __init__(self, incoming: Pipe, outgoing: Pipe, wire: Wire, address: tuple[str, int]) -> None:
+        self._incoming, self._outgoing, self._wire = incoming, outgoing, wire
+        self.peer_host, self.peer_port = address
         self._closed = False
+        self._peer = self
+
+    def pair_with(self, peer: "MemoryTransport") -> None:
+        """The other end."""
+        self._peer, peer._peer = peer, self
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """See `Transport`."""
         await trio.lowlevel.checkpoint()
         pipe = self._incoming
         while True:
-            self._check(pipe)
-            if pipe.data:
-                return self.receive_nowait(max_bytes)
-            if pipe.sender_closed:
+            if received := self.receive_nowait(max_bytes):
+                return received
+            if pipe.has_ended:
                 return b""
-            await pipe.changed.park()
+            with trio.move_on_at(pipe.next_change):
+                await pipe.changed.park()
 
     def receive_nowait(self, max_bytes: int = DEFAULT_BUFFER) -> bytes:
         """What has arrived, `b""` when that is nothing or the end; for tests that have no task to wait in."""
-        pipe = self._incoming
-        self._check(pipe)
-        received = bytes(pipe.data[:max_bytes])
-        del pipe.data[:max_bytes]
-        pipe.wake()
-        return received
+        self._check_open()
+        if not self._incoming.arrived:
+            self._check_whole()
+        return self._incoming.take(max_bytes)
 
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""
@@ -83,50 +69,56 @@ class MemoryTransport:
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """See `Transport`."""
-        pipe = self._outgoing
-        self._check(pipe)
-        if pipe.receiver_closed:
+        self._check_open()
+        self._check_whole()
+        if self._outgoing.receiver_closed:
             raise trio.BrokenResourceError("the peer has closed the connection")
-        taken = min(pipe.room, len(data))
-        if taken:
-            pipe.data += data[:taken]
-            pipe.wake()
-        return taken
+        return self._outgoing.put(data)
 
     async def wait_writable(self) -> None:
         """See `Transport`."""
         await trio.lowlevel.checkpoint()
         pipe = self._outgoing
-        while not (self._closed or pipe.room or pipe.receiver_closed or pipe.broken):
-            await pipe.changed.park()
-        if self._closed:
-            raise trio.ClosedResourceError("this connection was closed here")
+        while not (self._closed or pipe.room or pipe.receiver_closed or self._wire.is_cut):
+            with trio.move_on_at(self._wire.cut_at):
+                await pipe.changed.park()
+        self._check_open()
 
     def close(self) -> None:
         """See `Transport`. The peer still gets what was sent before."""
-        self._closed = True
-        self._incoming.receiver_closed = True
-        self._outgoing.sender_closed = True
-        self._incoming.data.clear()
-        self._incoming.wake()
-        self._outgoing.wake()
+        if not self._closed:
+            self._closed = True
+            self._incoming.receiver_closed = not self._wire.has_vanished
+            self._outgoing.end()
+            self._incoming.clear()
+            self._wire.wake()
 
     def reset(self) -> None:
         """Break the connection, as a peer's RST does: both ends get `trio.BrokenResourceError` from now."""
-        for pipe in (self._incoming, self._outgoing):
-            pipe.broken = True
-            pipe.data.clear()
-            pipe.wake()
+        self._incoming.clear()
+        self._outgoing.clear()
+        self._wire.cut()
+
+    def vanish(self) -> None:
+        """Have the connection go half-open: nothing that either end sends or does from now on reaches the other."""
+        self._wire.vanish()
 
     @property
     def unread(self) -> int:
         """Bytes sent from here that the peer has not read yet."""
-        return len(self._outgoing.data)
+        return self._outgoing.unread
 
-    def _check(self, pipe: _Pipe) -> None:
+    @property
+    def is_over(self) -> bool:
+        """Whether either end has closed it, or it was reset; also where this end cannot know of it."""
+        return self._closed or self._peer._closed or self._wire.is_cut
+
+    def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this connection was closed here")
-        if pipe.broken:
+
+    def _check_whole(self) -> None:
+        if self._wire.is_cut:
             raise trio.BrokenResourceError("the connection was reset")
 
 
@@ -135,10 +127,14 @@ def memory_connection(
     buffer_size: int = DEFAULT_BUFFER,
     client: tuple[str, int] = ("127.0.0.1", FIRST_FREE_PORT),
     server: tuple[str, int] = ("127.0.0.1", 1935),
+    link: Link = PERFECT,
 ) -> tuple[MemoryTransport, MemoryTransport]:
     """The client's and the server's end of a new connection, with the addresses that their peers see."""
-    to_server, to_client = _Pipe(buffer_size), _Pipe(buffer_size)
-    return MemoryTransport(to_client, to_server, *server), MemoryTransport(to_server, to_client, *client)
+    wire = Wire(link)
+    to_server, to_client = Pipe(buffer_size, wire, link.up), Pipe(buffer_size, wire, link.down)
+    ends = MemoryTransport(to_client, to_server, wire, server), MemoryTransport(to_server, to_client, wire, client)
+    ends[0].pair_with(ends[1])
+    return ends
 
 
 class MemoryListener:
@@ -173,8 +169,11 @@ class MemoryListener:
 class MemoryNetwork:
     """A `Network` without sockets; ports are shared by all host names."""
 
-    def __init__(self, *, buffer_size: int = DEFAULT_BUFFER, backlog: int = DEFAULT_BACKLOG) -> None:
-        self._buffer_size, self._backlog = buffer_size, backlog
+    def __init__(
+        self, *, buffer_size: int = DEFAULT_BUFFER, backlog: int = DEFAULT_BACKLOG, link: Link = PERFECT
+    ) -> None:
+        """`link` is for connections that are not made with one of their own."""
+        self._buffer_size, self._backlog, self._link = buffer_size, backlog, link
         self._listeners: dict[int, MemoryListener] = {}
         self._client_ports = itertools.count(FIRST_FREE_PORT)
 
@@ -187,7 +186,7 @@ class MemoryNetwork:
         listener = self._listeners[port] = MemoryListener(self, port, self._backlog)
         return listener
 
-    async def connect(self, port: int, *, peer_host: str = "127.0.0.1") -> MemoryTransport:
+    async def connect(self, port: int, *, peer_host: str = "127.0.0.1", link: Link | None = None) -> MemoryTransport:
         """The client's end of a new connection to `port`; the server sees it come from `peer_host`.
 
         Raises `ConnectionRefusedError` when nobody listens.
@@ -200,6 +199,7 @@ class MemoryNetwork:
             buffer_size=self._buffer_size,
             client=(peer_host, next(self._client_ports)),
             server=("127.0.0.1", port),
+            link=link or self._link,
         )
         await listener.deliver(server)
         return client

@@ -7,7 +7,7 @@ somebody waits for it.  Tests can also steer them by hand (`write_stdout`, `exit
 import errno
 import itertools
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 
 import trio
@@ -17,6 +17,9 @@ PIPE_BYTES = 64 * 1024
 """What a pipe holds, as on Linux."""
 
 FIRST_PID = 1000
+
+SHOWN_CHARACTERS = 80
+"""Of a child's command line, in messages."""
 
 OBEDIENT: Mapping[signal.Signals, float] = {signal.SIGINT: 0.0, signal.SIGTERM: 0.0}
 """Ends at once when told to."""
@@ -41,6 +44,8 @@ class Behaviour:
     """How long it takes to end after a signal; one that is not listed is ignored. SIGKILL works at once."""
     closes_stdin_after: float = inf
     """When it stops to read for good, so that writers get an error."""
+    stalls_after: float = inf
+    """When it stops to read and to write for good, and lives on; signals still have their effect."""
     survives_sigkill: bool = False
     """As a process does that hangs in the kernel."""
     cannot_start: int = 0
@@ -134,7 +139,8 @@ class FakeOutput:
     @property
     def next_after(self) -> float:
         """When the script writes next, in seconds from the start."""
-        return self._script[0][0] if self._script else inf
+        after = self._script[0][0] if self._script else inf
+        return after if after < self._process.behaviour.stalls_after else inf
 
     def _is_ready(self) -> bool:
         while self._process.is_due(self.next_after) and self._process.lives_for(self.next_after):
@@ -217,7 +223,7 @@ class FakeProcess:
 
     def take_input(self) -> None:
         """Read what the pipe holds, if it is one that reads."""
-        if self.behaviour.reads_stdin:
+        if self.behaviour.reads_stdin and not self.is_due(self.behaviour.stalls_after):
             self.read_input()
 
     def read_input(self) -> None:
@@ -232,7 +238,8 @@ class FakeProcess:
 
     def input_has_ended(self) -> None:
         """The pipe was closed at the other end."""
-        if self.behaviour.reads_stdin and not self.has_ended:
+        is_reading = self.behaviour.reads_stdin and not self.is_due(self.behaviour.stalls_after)
+        if is_reading and not self.has_ended:
             self._end_within(self.behaviour.exits_after_end_of_input, self.behaviour.exit_status)
         self.changed.unpark_all()
 
@@ -291,9 +298,18 @@ class FakeSpawner:
         """Children that have not ended."""
         return [process for process in self.processes if not process.has_ended]
 
+    def what_is_left(self) -> Iterator[str]:
+        """A sentence for each child that has not ended, or was not awaited, or whose pipes were not closed."""
+        for process in self.processes:
+            name = f"child {process.pid} ({' '.join(process.arguments)[:SHOWN_CHARACTERS]})"
+            if not process.has_ended:
+                yield f"{name} is still there"
+            elif not process.is_reaped:
+                yield f"{name} was not awaited"
+            elif not process.is_closed:
+                yield f"the pipes of {name} are still open"
+
     def check_nothing_is_left(self) -> None:
         """Raise `AssertionError` unless every child has ended, was awaited and its pipes were closed."""
-        for process in self.processes:
-            assert process.has_ended, f"child {process.pid} is still there"
-            assert process.is_reaped, f"child {process.pid} was not awaited"
-            assert process.is_closed, f"the pipes of child {process.pid} are still open"
+        left = list(self.what_is_left())
+        assert not left, "; ".join(left)

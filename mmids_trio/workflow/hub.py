@@ -77,6 +77,16 @@ class Subscription:
         self._queue.append(event)
         self._arrival.unpark_all()
 
+    def take(self) -> list[object]:
+        """All events that wait, oldest first, without waiting for any."""
+        events = list(self._queue)
+        self._queue.clear()
+        return events
+
+    async def arrival(self) -> None:
+        """Wait for the next event to be put, whatever waits already; it is not taken."""
+        await self._arrival.park()
+
     def __aiter__(self) -> "Subscription":
         return self
 
@@ -93,6 +103,11 @@ class EventHub:
     """Hands every event to every subscriber."""
 
     _subscriptions: dict[Subscription, None] = field(factory=dict, init=False)
+
+    @property
+    def subscriptions(self) -> int:
+        """How many there are."""
+        return len(self._subscriptions)
 
     def publish(self, event: object) -> None:
         """Tell all subscribers. Synchronous; costs nothing where there is none."""

@@ -46,6 +46,11 @@ class WorkflowManager:
         """Names of all workflows, in the order in which they were started."""
         return list(self._workflows)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is left of any workflow, those included that are not listed any more."""
+        return not self._workflows and not self._ending
+
     def status(self, name: str) -> WorkflowStatus | None:
         """What is known of one workflow; `None` where there is none."""
         workflow = self._workflows.get(name)

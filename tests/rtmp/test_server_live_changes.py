@@ -60,7 +60,7 @@ async def test_a_watcher_of_a_step_that_comes_in_mid_stream_can_decode_from_the_
         await publisher.send(PACKETS[:55])
         await wait_all_tasks_blocked()
         await h.put(f"workflow w {{\n{RECEIVE}\n{WATCH}\n{later}\n}}\n")
-        watcher = await h.watch("key", app="later")
+        watcher = await h.watch("later/key")
         await publisher.send(PACKETS[55:300])
         await watcher.read_until(lambda: PACKETS[299].data in [packet.data for packet in watcher.packets])
         report = watcher.report(PACKETS[:300])

@@ -123,7 +123,7 @@ async def test_a_watcher_from_a_denied_address_is_refused(host: str, autojump_cl
 
 async def test_a_second_play_on_one_connection_is_refused(autojump_clock: MockClock) -> None:
     async with harness() as h:
-        client = await h.watch("a", app="open")
+        client = await h.watch("open/a")
         await client.command("play", None, "b", stream=2)
         await assert_closed_soon(client)
         assert client.statuses[-1] == "NetStream.Play.Failed"

@@ -59,7 +59,7 @@ def statuses(h: Harness) -> dict[str, StreamStatus]:
 
 @asynccontextmanager
 async def watching(h: Harness, key: str, port: int) -> AsyncIterator[RtmpClient]:
-    client = await h.watch(key, app="in", port=port)
+    client = await h.watch(f"in/{key}", port=port)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.read_until_closed)
         yield client

@@ -46,7 +46,7 @@ async def test_the_same_publishers_give_the_same_events(autojump_clock: MockCloc
 async def test_the_name_of_a_stream_is_its_key_without_the_query(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with Harness(workflow(RECEIVE, "record"), [recorder.step_type()]) as h:
-        await h.publish("a/b?token=secret")
+        await h.publish("live/a/b?token=secret")
         await wait_all_tasks_blocked()
         [started] = recorder.events
         assert isinstance(started, StreamStarted)
@@ -58,7 +58,7 @@ async def test_what_comes_before_a_receiving_step_does_not_get_past_it(autojump_
     steps = (RECEIVE, "rtmp_receive rtmp_app=other stream_key=*", "record")
     async with Harness(workflow(*steps), [recorder.step_type()]) as h:
         await h.publish("a", PACKETS)
-        await h.publish("b", PACKETS, app="other")
+        await h.publish("other/b", PACKETS)
         await wait_all_tasks_blocked()
         assert [event.stream_name for event in recorder.events if isinstance(event, StreamStarted)] == ["b"]
 
@@ -109,7 +109,7 @@ async def test_an_exact_key_serves_the_first_stream_under_that_key(autojump_cloc
 
 async def test_two_watch_steps_serve_the_same_stream(autojump_clock: MockClock) -> None:
     async with Harness(workflow(RECEIVE, WATCH, "rtmp_watch rtmp_app=copy stream_key=*")) as h:
-        watchers = [await h.watch("a"), await h.watch("a", app="copy")]
+        watchers = [await h.watch("a"), await h.watch("copy/a")]
         await h.publish("a", PACKETS)
         for watcher in watchers:
             await watcher.receive(len(PACKETS))
@@ -124,8 +124,8 @@ def test_a_reactor_that_is_not_there_is_an_error_that_says_so(step: str) -> None
 
 async def test_an_application_with_slashes_around_it_is_the_same_to_clients(autojump_clock: MockClock) -> None:
     async with Harness(workflow("rtmp_receive rtmp_app=/live/room/ stream_key=*")) as h:
-        await h.publish("a", app="live/room")
-        await h.publish("b", app="/live/room/")
+        await (await h.connect("live/room")).publish("a")
+        await (await h.connect("/live/room/")).publish("b")
 
 
 def test_the_registry_knows_every_kind_of_step_of_the_specification(registry: StepRegistry) -> None:

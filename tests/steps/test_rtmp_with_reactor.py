@@ -11,8 +11,8 @@ from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.workflow.hub import StreamBegan, StreamOver, Subscription, WorkflowEnded, WorkflowStarted
-from tests.support.lookups import Lookups
 
 PACKETS = generate_stream(seconds=2)
 
@@ -36,7 +36,7 @@ def show(name: str, *, app: str = "show") -> str:
     return f"workflow {name} routed_by_reactor {{\n rtmp_watch rtmp_app={app} stream_key={name}\n}}\n"
 
 
-def guarded(lookups: Lookups, text: str = GUARDED) -> Harness:
+def guarded(lookups: FakeReactorService, text: str = GUARDED) -> Harness:
     return Harness(text, more_executors=[lookups.kind()])
 
 
@@ -68,7 +68,7 @@ JOINS = pytest.mark.parametrize("join", CODES)
 
 @JOINS
 async def test_an_approved_client_is_let_in(join: Join, autojump_clock: MockClock) -> None:
-    async with guarded(Lookups({"key": ""})) as h:
+    async with guarded(FakeReactorService({"key": ""})) as h:
         await join(h)
         assert set(leases(h)) == {"key"}
     h.assert_quiet()
@@ -76,7 +76,7 @@ async def test_an_approved_client_is_let_in(join: Join, autojump_clock: MockCloc
 
 @JOINS
 async def test_a_client_whose_stream_is_not_valid_is_refused(join: Join, autojump_clock: MockClock) -> None:
-    async with guarded(Lookups()) as h:
+    async with guarded(FakeReactorService()) as h:
         with pytest.raises(ClientRefused) as caught:
             await join(h)
         assert caught.value.code == CODES[join]
@@ -89,7 +89,7 @@ async def test_a_client_whose_stream_is_not_valid_is_refused(join: Join, autojum
 async def test_a_client_waits_for_a_slow_answer_longer_than_one_may_be_idle(
     join: Join, autojump_clock: MockClock
 ) -> None:
-    async with guarded(Lookups({"key": ""}, seconds=45)) as h:
+    async with guarded(FakeReactorService({"key": ""}, seconds=45)) as h:
         began = trio.current_time()
         await join(h)
         assert trio.current_time() - began == pytest.approx(45)
@@ -99,7 +99,7 @@ async def test_a_client_waits_for_a_slow_answer_longer_than_one_may_be_idle(
 async def test_a_client_that_nobody_answers_about_is_refused_after_a_minute(
     join: Join, autojump_clock: MockClock
 ) -> None:
-    async with guarded(Lookups({"key": ""}, seconds=600)) as h:
+    async with guarded(FakeReactorService({"key": ""}, seconds=600)) as h:
         began = trio.current_time()
         with pytest.raises(ClientRefused, match="not answered within 60 seconds") as caught:
             await join(h)
@@ -112,12 +112,12 @@ async def test_a_client_that_nobody_answers_about_is_refused_after_a_minute(
 async def test_others_are_served_while_a_reactor_is_asked(
     join: Join, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    async with guarded(Lookups({"key": ""}, seconds=45)) as h:
+    async with guarded(FakeReactorService({"key": ""}, seconds=45)) as h:
         nursery.start_soon(join, h)
         await wait_all_tasks_blocked()
         began = trio.current_time()
-        watcher = await h.watch("a", app="open")
-        await h.publish("a", PACKETS, app="open")
+        watcher = await h.watch("open/a")
+        await h.publish("open/a", PACKETS)
         await watcher.receive(len(PACKETS))
         assert trio.current_time() == began
         await trio.sleep(50)
@@ -125,9 +125,9 @@ async def test_others_are_served_while_a_reactor_is_asked(
 
 @JOINS
 async def test_a_client_whose_stream_is_revoked_is_disconnected(join: Join, autojump_clock: MockClock) -> None:
-    lookups = Lookups({"key": ""})
+    lookups = FakeReactorService({"key": ""})
     async with guarded(lookups) as h:
-        client, other = await join(h), await h.watch("a", app="open")
+        client, other = await join(h), await h.watch("open/a")
         del lookups.answers["key"]
         with trio.fail_after(11):
             await client.read_until_closed()
@@ -139,7 +139,7 @@ async def test_a_client_whose_stream_is_revoked_is_disconnected(join: Join, auto
 
 @JOINS
 async def test_a_service_that_is_down_takes_nobody_off_the_air(join: Join, autojump_clock: MockClock) -> None:
-    lookups = Lookups({"key": ""})
+    lookups = FakeReactorService({"key": ""})
     async with guarded(lookups) as h:
         client = await join(h)
         lookups.is_down = True
@@ -162,7 +162,7 @@ async def leave(client: RtmpClient) -> None:
 async def test_a_client_that_withdraws_while_the_reactor_is_asked_leaves_nothing(
     end: Callable[[RtmpClient], Awaitable[None]], what: str, autojump_clock: MockClock
 ) -> None:
-    lookups = Lookups({"key": show("one")}, seconds=20)
+    lookups = FakeReactorService({"key": show("one")}, seconds=20)
     async with guarded(lookups) as h:
         client = await h.connect()
         if what == "publish":
@@ -208,7 +208,7 @@ ENDS = [unpublish, close, remove_steps, stop_workflow, fall_silent]
 async def test_whatever_ends_a_publisher_its_lease_is_let_go_and_its_workflows_end(
     end: Callable[[Harness, RtmpClient], Awaitable[None]], autojump_clock: MockClock
 ) -> None:
-    async with guarded(Lookups({"key": show("one")})) as h:
+    async with guarded(FakeReactorService({"key": show("one")})) as h:
         publisher = await h.publish("key", PACKETS)
         await wait_all_tasks_blocked()
         assert leases(h) == {"key": 2}  # the receiver and the forwarder
@@ -224,7 +224,7 @@ async def test_whatever_ends_a_publisher_its_lease_is_let_go_and_its_workflows_e
 async def test_whatever_ends_a_watcher_its_lease_is_let_go(
     end: Callable[[Harness, RtmpClient], Awaitable[None]], autojump_clock: MockClock
 ) -> None:
-    async with guarded(Lookups({"key": show("one")})) as h:
+    async with guarded(FakeReactorService({"key": show("one")})) as h:
         watcher = await h.watch("key")
         assert leases(h) == {"key": 1}
         await end(h, watcher)
@@ -236,10 +236,10 @@ async def test_whatever_ends_a_watcher_its_lease_is_let_go(
 async def test_a_publisher_whose_application_is_asked_for_once_shares_the_answer_with_the_forwarder(
     autojump_clock: MockClock,
 ) -> None:
-    lookups = Lookups({"key": show("one")})
+    lookups = FakeReactorService({"key": show("one")})
     async with guarded(lookups) as h:
         await h.publish("key", PACKETS)
-        watcher = await h.watch("one", app="show")
+        watcher = await h.watch("show/one")
         await watcher.receive(4)
         assert lookups.asked == ["key"]
 
@@ -247,7 +247,7 @@ async def test_a_publisher_whose_application_is_asked_for_once_shares_the_answer
 async def test_the_very_first_frame_gets_to_a_workflow_that_the_reactor_has_started(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     answer = "workflow one routed_by_reactor {\n record\n}\n"
-    lookups = Lookups({"key": answer})
+    lookups = FakeReactorService({"key": answer})
     async with Harness(GUARDED, [recorder.step_type()], more_executors=[lookups.kind()]) as h:
         publisher = await h.publish("key")
         await quiet()
@@ -257,17 +257,17 @@ async def test_the_very_first_frame_gets_to_a_workflow_that_the_reactor_has_star
 
 
 async def test_updates_move_a_stream_from_one_workflow_to_another(autojump_clock: MockClock) -> None:
-    lookups = Lookups({"key": show("one")})
+    lookups = FakeReactorService({"key": show("one")})
     async with guarded(lookups) as h:
         publisher = await h.publish("key", PACKETS[:20])
-        first = await h.watch("one", app="show")
+        first = await h.watch("show/one")
         await first.receive(4)
         lookups.answers["key"] = show("two")
         with trio.fail_after(11):
             await first.read_until_closed()
         await quiet()
         assert h.server.workflows.names() == ["w", "open", "two"]
-        second = await h.watch("two", app="show")
+        second = await h.watch("show/two")
         await publisher.send(PACKETS[20:])
         await second.read_until(lambda: PACKETS[-1].data in [packet.data for packet in second.packets])
         report = second.report(PACKETS)
@@ -278,11 +278,11 @@ async def test_updates_move_a_stream_from_one_workflow_to_another(autojump_clock
 async def test_an_answer_that_changes_one_step_keeps_the_clients_of_the_others(autojump_clock: MockClock) -> None:
     steps = " rtmp_watch rtmp_app=kept stream_key=one\n rtmp_watch rtmp_app=gone stream_key=one\n"
     before = f"workflow one routed_by_reactor {{\n{steps}}}\n"
-    lookups = Lookups({"key": before})
+    lookups = FakeReactorService({"key": before})
     async with guarded(lookups) as h:
         publisher = await h.publish("key")
         await quiet()  # until the workflow runs: one that came later would begin with the next key frame
-        kept, gone = await h.watch("one", app="kept"), await h.watch("one", app="gone")
+        kept, gone = await h.watch("kept/one"), await h.watch("gone/one")
         await publisher.send(PACKETS[:20])
         await kept.receive(4)
         lookups.answers["key"] = before.replace("gone", "come")
@@ -296,10 +296,10 @@ async def test_an_answer_that_changes_one_step_keeps_the_clients_of_the_others(a
 
 
 async def test_two_publishers_have_workflows_of_their_own(autojump_clock: MockClock) -> None:
-    lookups = Lookups({"a": show("for_a"), "b": show("for_b")})
+    lookups = FakeReactorService({"a": show("for_a"), "b": show("for_b")})
     async with guarded(lookups) as h:
         a, b = await h.publish("a", PACKETS), await h.publish("b", PACKETS)
-        watcher = await h.watch("for_b", app="show")
+        watcher = await h.watch("show/for_b")
         await watcher.receive(4)
         await a.unpublish()
         await quiet()
@@ -311,7 +311,7 @@ async def test_two_publishers_have_workflows_of_their_own(autojump_clock: MockCl
 
 
 async def test_the_hub_tells_what_happens_once_each_and_in_order(autojump_clock: MockClock) -> None:
-    async with guarded(Lookups({"key": show("one")})) as h:
+    async with guarded(FakeReactorService({"key": show("one")})) as h:
         with h.server.hub.subscribe() as subscription:
             publisher = await h.publish("key", PACKETS)
             await quiet()

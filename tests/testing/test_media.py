@@ -2,11 +2,12 @@
 
 from itertools import pairwise
 
+import pytest
 from attrs import evolve
 
 from mmids_trio.media.codecs import parse_audio, parse_video
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.testing.media import StreamChecker, generate_stream
+from mmids_trio.testing.media import AudioCodec, StreamChecker, VideoCodec, generate_metadata, generate_stream
 
 STREAM = generate_stream(seconds=2)  # 2 headers, then video and audio by timestamp
 VIDEO = generate_stream(seconds=2, audio=False)  # 1 header, key frames at 1 and 26
@@ -43,6 +44,32 @@ def test_what_packets_say_of_themselves_is_what_their_bytes_say() -> None:
     parsers = {MediaKind.VIDEO: parse_video, MediaKind.AUDIO: parse_audio}
     for packet in STREAM:
         assert parsers[packet.kind](packet.stream_id, packet.timestamp, packet.data) == packet
+
+
+@pytest.mark.parametrize("video_codec", ["avc1", "hvc1", "av01", "vp09"])
+@pytest.mark.parametrize("audio_codec", ["mp4a", "Opus"])
+def test_every_codec_is_recognised_by_its_bytes(video_codec: VideoCodec, audio_codec: AudioCodec) -> None:
+    packets = generate_stream(seconds=1, video_codec=video_codec, audio_codec=audio_codec)
+    assert {packet.codec for packet in packets} == {video_codec, audio_codec}
+    assert [packet.is_sequence_header for packet in packets[:3]] == [True, True, False]
+    assert sum(packet.is_key_frame for packet in packets) == 1
+    assert len({packet.data for packet in packets}) == len(packets)
+    assert {len(packet.data) for packet in packets if packet.kind is MediaKind.VIDEO} >= {2_000, 400}
+
+
+@pytest.mark.parametrize("b_frames", [0, 1, 2, 3])
+@pytest.mark.parametrize("gop", [1, 2, 10, 25])
+def test_every_frame_of_a_group_is_shown_at_a_time_of_its_own(gop: int, b_frames: int) -> None:
+    packets = generate_stream(seconds=gop / 25, gop=gop, b_frames=b_frames, audio=False)[1:]
+    shown = [packet.timestamp + packet.composition_offset for packet in packets]
+    delay = 40 if b_frames else 0
+    assert sorted(shown) == [number * 40 + delay for number in range(gop)]
+    assert (shown == sorted(shown)) == (b_frames == 0 or gop <= b_frames + 1)
+
+
+def test_metadata_describes_what_there_is() -> None:
+    assert generate_metadata(fps=30)["framerate"] == 30
+    assert "videocodecid" not in generate_metadata(video=False)
 
 
 def test_timestamps_start_where_they_should_and_wrap() -> None:

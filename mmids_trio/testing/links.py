@@ -1,0 +1,207 @@
+"""Links that are slow, thin, or break: what lies between the two ends of a connection of a `MemoryNetwork`.
+
+Like the fake children they have no tasks: what has arrived by now is worked out when somebody looks or waits, so
+nothing of them can be left behind, and the same test has the same bytes arrive at the same time each time.
+"""
+
+from collections import deque
+from math import inf
+
+import trio
+from attrs import define, field, frozen
+
+SEGMENT_BYTES = 1448
+"""What arrives at once on a way with a bandwidth: the payload of a TCP segment on Ethernet."""
+
+
+@frozen(kw_only=True)
+class Way:
+    """One direction of a link."""
+
+    latency: float = 0.0
+    """Seconds from sending to arriving."""
+    bandwidth: float = inf
+    """Bytes per second. What is sent faster waits in the buffer of the connection, until that is full."""
+    cut_after: float = inf
+    """Bytes: the connection is reset when so many have arrived; what follows them is lost."""
+    vanish_after: float = inf
+    """Bytes: from the next one on, nothing arrives in either direction, and nobody is told."""
+
+
+@frozen(kw_only=True)
+class Link:
+    """How the bytes of one connection travel: `up` to the server, `down` to the client. Times since its beginning."""
+
+    up: Way = field(factory=Way)
+    down: Way = field(factory=Way)
+    cut_at: float = inf
+    """Seconds: when it is reset. What has arrived may still be read; then, and when they write, both ends are told."""
+    vanish_at: float = inf
+    """Seconds: when it becomes half-open. Nothing that is sent from then on arrives, no end and no reset either."""
+
+    @classmethod
+    def both_ways(cls, *, latency: float = 0.0, bandwidth: float = inf) -> "Link":
+        """The same in both directions."""
+        way = Way(latency=latency, bandwidth=bandwidth)
+        return cls(up=way, down=way)
+
+
+PERFECT = Link()
+"""No loss, no delay."""
+
+
+@define(eq=False)
+class Wire:
+    """What the two directions of one connection have in common: when it is cut, and when it vanishes."""
+
+    link: Link
+    lots: list[trio.lowlevel.ParkingLot] = field(factory=list, init=False)
+    """Where those wait who want to know."""
+    _cut_at: float = field(default=inf, init=False)
+    _vanish_at: float = field(default=inf, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.link != PERFECT:  # which may be made where no clock runs
+            self._cut_at = trio.current_time() + self.link.cut_at
+            self._vanish_at = trio.current_time() + self.link.vanish_at
+
+    @property
+    def cut_at(self) -> float:
+        """On trio's clock, `inf` for never."""
+        return self._cut_at
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it has been reset."""
+        return _has_come(self._cut_at)
+
+    @property
+    def has_vanished(self) -> bool:
+        """Whether what is sent now goes nowhere."""
+        return _has_come(self._vanish_at)
+
+    def cut(self, at: float = -inf) -> None:
+        """Reset it then, or now."""
+        self._cut_at = min(self._cut_at, at)
+        self.wake()
+
+    def vanish(self) -> None:
+        """Have it go half-open now."""
+        self._vanish_at = -inf
+
+    def wake(self) -> None:
+        """Something has changed."""
+        for lot in self.lots:
+            lot.unpark_all()
+
+
+class Pipe:
+    """One direction of one connection, with the bounded buffer that its bytes are in until they are read."""
+
+    def __init__(self, capacity: int, wire: Wire, way: Way) -> None:
+        self.receiver_closed = False
+        self.changed = trio.lowlevel.ParkingLot()
+        wire.lots.append(self.changed)
+        self._capacity, self._wire, self._way = capacity, wire, way
+        self._data = bytearray()
+        self._arrived = 0
+        """Bytes at the beginning of `_data` that can be read."""
+        self._under_way: deque[tuple[float, int]] = deque()
+        """What follows them: when it arrives, and how many bytes."""
+        self._sent = 0
+        self._free_at = -inf
+        self._ends_at = inf
+        """When the receiver sees the end; the sender closes once."""
+
+    @property
+    def room(self) -> int:
+        """Bytes that may be put in."""
+        return self._capacity - len(self._data)
+
+    @property
+    def unread(self) -> int:
+        """Bytes in it."""
+        return len(self._data)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the receiver has read all that there will be."""
+        return _has_come(self._ends_at) and not self.arrived
+
+    @property
+    def arrived(self) -> int:
+        """Bytes that can be read now."""
+        while self._under_way and _has_come(self._under_way[0][0]) and self._under_way[0][0] <= self._wire.cut_at:
+            self._arrived += self._under_way.popleft()[1]
+        return self._arrived
+
+    @property
+    def next_change(self) -> float:
+        """When the next thing happens by itself, for who waits to receive; on trio's clock."""
+        return min(self._under_way[0][0] if self._under_way else inf, self._ends_at, self._wire.cut_at)
+
+    def put(self, data: bytes | memoryview) -> int:
+        """Send what there is room for; how many bytes that was."""
+        taken = min(self.room, len(data))
+        before, self._sent = self._sent, self._sent + taken
+        if self._sent > self._way.cut_after:  # what is behind the cut is sent, and lost
+            kept = max(0, int(self._way.cut_after) - before)
+            self._carry(data[:kept])
+            self._wire.cut(self._last_arrival())
+        elif self._sent > self._way.vanish_after:
+            kept = max(0, int(self._way.vanish_after) - before)
+            self._carry(data[:kept])
+            self._wire.vanish()
+            self._carry(data[kept:taken])
+        else:
+            self._carry(data[:taken])
+        return taken
+
+    def _carry(self, data: bytes | memoryview) -> None:
+        self._data += data
+        if self._wire.has_vanished:
+            self._under_way.append((inf, len(data)))
+        elif self._way.latency or self._way.bandwidth < inf:
+            self._delay(len(data))
+        elif data:
+            self._arrived += len(data)
+            self.changed.unpark_all()
+
+    def _delay(self, count: int) -> None:
+        pieces = SEGMENT_BYTES if self._way.bandwidth < inf else max(count, 1)
+        for start in range(0, count, pieces):
+            size = min(pieces, count - start)
+            self._free_at = max(self._free_at, trio.current_time()) + size / self._way.bandwidth
+            self._under_way.append((self._free_at + self._way.latency, size))
+        self.changed.unpark_all()  # who waits has to wait for another time
+
+    def _last_arrival(self) -> float:
+        return self._under_way[-1][0] if self._under_way else -inf
+
+    def take(self, most: int) -> bytes:
+        """What has arrived, `b""` where that is nothing."""
+        count = min(most, self.arrived)
+        taken = bytes(self._data[:count])
+        del self._data[:count]
+        self._arrived -= count
+        self.changed.unpark_all()
+        return taken
+
+    def clear(self) -> None:
+        """Lose all that is in it."""
+        self._data.clear()
+        self._under_way.clear()
+        self._arrived = 0
+        self.changed.unpark_all()
+
+    def end(self) -> None:
+        """The sender closes: the receiver gets what was sent before, then the end."""
+        if self._wire.has_vanished:
+            return
+        arrives = trio.current_time() + self._way.latency if self._way.latency else -inf
+        self._ends_at = min(self._ends_at, max(arrives, self._last_arrival()))
+        self.changed.unpark_all()
+
+
+def _has_come(time: float) -> bool:
+    return time == -inf or (time < inf and trio.current_time() >= time)

@@ -1,0 +1,68 @@
+"""A harness logs every event of its server, in order, and one can wait for any of them."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from mmids_trio.testing.events import EventLog
+from mmids_trio.testing.harness import Harness
+from mmids_trio.workflow.hub import EventHub, StreamBegan, StreamOver, WorkflowEnded, WorkflowStarted
+
+LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
+
+
+async def test_every_event_is_logged_in_order(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        assert h.events() == (WorkflowStarted("live"),)
+        publisher = await h.publish("live/show")
+        began = await h.wait_event(StreamBegan)
+        await publisher.unpublish()
+        await h.wait_event(StreamOver)
+    assert began.name == "show"
+    over = StreamOver("live", began.step_id, began.stream_id, "show")
+    assert h.events() == (WorkflowStarted("live"), began, over, WorkflowEnded("live"))
+    h.assert_quiet()
+
+
+async def test_two_may_wait_for_the_same_event(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h, trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(h.wait_event, StreamBegan)
+        await trio.sleep(1)
+        await h.publish("live/show")
+
+
+async def test_a_predicate_finds_the_event_and_what_was_there_before_may_be_left_out(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        await h.publish("live/a")
+        first = await h.wait_event(StreamBegan)
+        place = len(h.events())
+        await h.publish("live/b")
+        second = await h.wait_event(StreamBegan, since=place)
+        assert (first.name, second.name) == ("a", "b")
+        assert await h.wait_event(lambda event: isinstance(event, StreamBegan) and event.name == "b") == second
+
+
+async def test_a_stream_that_began_in_a_forgotten_past_is_still_missed(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        publisher = await h.publish("live/show")
+        await h.wait_event(StreamBegan)
+        h.forget_events()
+        assert h.events() == ()
+        assert any("the stream 'show'" in sentence for sentence in h.what_is_left())
+        await publisher.unpublish()
+        assert isinstance(await h.wait_event(StreamOver), StreamOver)
+        assert len(h.events()) == 1
+    h.assert_quiet()
+
+
+def test_events_that_were_not_kept_are_an_error() -> None:
+    hub = EventHub()
+    log = EventLog(hub, most=2)
+    with log.listen():
+        hub.publish("a")
+        hub.publish("b")
+        assert log() == ("a", "b")
+        hub.publish("c")
+        with pytest.raises(AssertionError, match="1 events more than the 2"):
+            log()
