@@ -42,6 +42,8 @@ class Failover:
     _program: Program = field(init=False)
     _sources: dict[str, _Source] = field(init=False)
     _is_forced: bool = field(default=False, init=False)
+    _lost: str | None = field(default=None, init=False)
+    """The source that was sent when its stream ended, for the reason of what follows."""
 
     def __attrs_post_init__(self) -> None:
         self._program = Program(self.stream_id)
@@ -57,7 +59,7 @@ class Failover:
         source = self._sources[name]
         source.is_live, source.well_since, source.last_frame_at = False, inf, -inf
         if self.sending == name:
-            self.sending = None  # should it come back, it has to begin with a key frame
+            self.sending, self._lost = None, name  # should it come back, it has to begin with a key frame
         if self.wanted == name:
             self.wanted = None
         self.decide(now)
@@ -102,11 +104,16 @@ class Failover:
         if present is None or not self._is_well(self._sources[present], now):
             self._is_forced = False
             if well:
-                self._want(well[0].name, "nothing was sent" if present is None else f"'{present}' sends nothing")
+                self._want(well[0].name, self._why_not(present))
         elif self.reverts and not self._is_forced:
             best = next((source for source in well if now - source.well_since >= self.after), None)
             if best is not None and self.names.index(best.name) < self.names.index(present):
                 self._want(best.name, f"'{best.name}' is back")
+
+    def _why_not(self, present: str | None) -> str:
+        if present is not None:
+            return f"'{present}' sends nothing"
+        return "nothing was sent" if self._lost is None else f"'{self._lost}' has ended"
 
     def next_at(self, now: float) -> float:
         """When to `decide` although nothing comes."""

@@ -69,15 +69,24 @@ class FormatObserver:
     _codecs: dict[MediaKind, str] = field(factory=dict, init=False)
     _times: deque[int] = field(factory=lambda: deque(maxlen=FRAMES_SEEN + 1), init=False)
     _sounds: int = field(default=0, init=False)
+    _video_header: bytes = field(default=b"", init=False)
 
-    def note(self, frame: MediaPacket) -> None:
-        """One frame, in order."""
-        if frame.codec is not None:
-            self._codecs[frame.kind] = frame.codec
-        if frame.kind is MediaKind.VIDEO:
-            self._times.append(frame.timestamp)
-        elif frame.kind is MediaKind.AUDIO:
+    def note(self, packet: MediaPacket) -> None:
+        """One frame or sequence header, in order; `memory` knows of it already."""
+        if packet.codec is not None:
+            self._codecs[packet.kind] = packet.codec
+        if packet.is_sequence_header:
+            self._note_header(packet)
+        elif packet.kind is MediaKind.VIDEO:
+            self._times.append(packet.timestamp)
+        elif packet.kind is MediaKind.AUDIO:
             self._sounds += 1
+
+    def _note_header(self, header: MediaPacket) -> None:
+        """Another one than before is another encoder's, perhaps with another frame rate; many are only repeated."""
+        if header.kind is MediaKind.VIDEO and header.data != self._video_header:
+            self._video_header = header.data
+            self._times.clear()
 
     @property
     def is_known(self) -> bool:
@@ -109,7 +118,8 @@ class FormatObserver:
         if not steps:
             return said or USUAL_FPS
         seen = 1000 * len(steps) / sum(steps)
-        return said if said and abs(said - seen) < seen / 20 else round(min(seen, HIGHEST_FPS), 3)
+        # Rounded, so that the jitter of timestamps does not make a format of its own at each look.
+        return said if said and abs(said - seen) < seen / 20 else float(min(round(seen), HIGHEST_FPS))
 
     def _audio(self, values: Mapping[str, object]) -> AudioFormat:
         codec = self._codecs[MediaKind.AUDIO]

@@ -45,7 +45,10 @@ class FeedMemory:
             return True
         if self._audio_alone_since is None:
             self._audio_alone_since = now
-        return now - self._audio_alone_since >= VIDEO_PATIENCE_SECONDS
+        if now - self._audio_alone_since < VIDEO_PATIENCE_SECONDS:
+            return False
+        self.has_video, self._audio_alone_since = False, None  # until there is a picture again
+        return True
 
     def is_vital(self, frame: MediaPacket) -> bool:
         """Whether `frame` shows that the feed is alive: a picture, or sound where no video is about."""

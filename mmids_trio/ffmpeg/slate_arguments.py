@@ -17,7 +17,7 @@ VIDEO_SECONDS = 30
 """Of a video, what its first half minute shows; the loop is kept in memory for each format it is needed in."""
 
 MAX_LOOP_BYTES = 16 * 1024 * 1024
-"""A loop that is larger is refused; half a minute at 4 Mbit/s."""
+"""What comes after that is left away; half a minute at 4 Mbit/s."""
 
 PICTURES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"))
 

@@ -25,10 +25,20 @@ from mmids_trio.errors import MmidsError
 from mmids_trio.http_api.control import Change, Reactors, Workflows
 from mmids_trio.http_api.put import BadRequest, PutOptions, check_content_type, parse_options
 from mmids_trio.http_api.safety import refusal
-from mmids_trio.http_api.schemas import Json, error_json, names_json, plan_json, reactor_json, workflow_json
+from mmids_trio.http_api.schemas import (
+    Json,
+    error_json,
+    names_json,
+    plan_json,
+    reactor_json,
+    switched_json,
+    workflow_json,
+)
+from mmids_trio.http_api.switching import parse_switch
 from mmids_trio.http_api.tracing import Tracing
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.switching import CannotSwitch, NoSuchStep
 
 MAX_BODY_BYTES = 1024 * 1024
 """Largest body of a PUT; a workflow of a thousand steps is about 100 kB."""
@@ -61,6 +71,7 @@ def create_app(workflows: Workflows, *, token: str | None, version: str, reactor
     _add_guard(app, token)
     _add_reading_routes(app, workflows, version)
     _add_changing_routes(app, workflows)
+    _add_switch_route(app, workflows)
     if reactors is not None:
         _add_reactor_routes(app, reactors)
     _add_error_handlers(app)
@@ -135,6 +146,21 @@ def _add_changing_routes(app: QuartTrio, workflows: Workflows) -> None:
     async def delete_workflow(name: str) -> Response:
         await workflows.stop(name)
         return _text(200, "")
+
+
+def _add_switch_route(app: QuartTrio, workflows: Workflows) -> None:
+    @app.post("/workflows/<workflow:name>/steps/<step_id>/switch")
+    async def switch_source(name: str, step_id: str) -> Response:
+        to = parse_switch(request.args.to_dict(flat=False), request.headers.get("Content-Type"), await _body())
+        return _json(200, switched_json(workflows.switch(name, step_id, to)))
+
+    @app.errorhandler(NoSuchStep)
+    async def no_such_step(error: NoSuchStep) -> Response:
+        return _error(404, str(error))
+
+    @app.errorhandler(CannotSwitch)
+    async def cannot_switch(error: CannotSwitch) -> Response:
+        return _error(409, str(error))
 
 
 async def _body() -> bytes:

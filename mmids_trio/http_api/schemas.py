@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from attrs import asdict, evolve
 
 from mmids_trio.reactors.views import LeaseView, ReactorView
-from mmids_trio.workflow.status import PlanView, StepStatus, StreamStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import PlanView, StepStatus, StreamStatus, Switched, WorkflowOwner, WorkflowStatus
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -71,6 +71,11 @@ def plan_json(plan: PlanView) -> Json:
         "changed": plan.changed,
         "steps": [{"step_id": step.step_id, "step_type": step.step_type, "action": step.action} for step in plan.steps],
     }
+
+
+def switched_json(switched: Switched) -> Json:
+    """Body of a successful `POST .../switch`."""
+    return {"sending": switched.sending, "wanted": switched.wanted}
 
 
 def error_json(message: str) -> Json:

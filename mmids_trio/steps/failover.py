@@ -15,7 +15,7 @@ from mmids_trio.steps.parameters import Parameter, Values, one_of, seconds, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.slate import LONGEST_GAP, SHORTEST_GAP
 from mmids_trio.workflow.happenings import StreamSwitched
-from mmids_trio.workflow.status import StreamStatus
+from mmids_trio.workflow.status import StreamStatus, Switched
 
 log = structlog.get_logger()
 
@@ -107,11 +107,12 @@ class _Show:
         """When to `decide` although nothing comes."""
         return float("inf") if self._machine is None else self._machine.next_at(now)
 
-    def switch_to(self, name: str) -> None:
+    def switch_to(self, name: str) -> Switched:
         """An operator wants that source. Raises `ValueError` with the reason why not."""
         if self._machine is None:
             raise ValueError("there is no source at present")
         self._machine.switch_to(name, trio.current_time())
+        return Switched(self._machine.sending, self._machine.wanted)
 
     def describe(self) -> Sequence[StreamStatus]:
         """Which source is sent, and which will be."""

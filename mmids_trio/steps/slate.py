@@ -1,7 +1,7 @@
 """`slate`: fill every gap of a stream with a picture, a video or colour bars, in the form of the stream itself."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import inf
 from typing import cast
 
@@ -16,6 +16,7 @@ from mmids_trio.ffmpeg.media_pipe import ChildMedia
 from mmids_trio.ffmpeg.process import ChildOutput
 from mmids_trio.ffmpeg.slate_arguments import MAX_LOOP_BYTES, can_make, slate_arguments
 from mmids_trio.ffmpeg.state import ChildState
+from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flow import Flow
@@ -32,7 +33,10 @@ READ_BYTES = 64 * 1024
 """Read at once from a child: a whole pipe."""
 
 MAX_LOOPS = 8
-"""Formats that one step prepares a loop for; streams of further ones have no slate."""
+"""Formats of live streams that one step keeps a loop for, 128 MiB at most; streams of further ones have no slate."""
+
+PREPARE_SECONDS = 300.0
+"""For one try to prepare a loop: half a minute of large HEVC pictures takes a small machine minutes."""
 
 SHORTEST_GAP, LONGEST_GAP = 0.1, 3600.0
 LONGEST_SLATE = 7 * 86_400
@@ -46,56 +50,70 @@ class _Loops:
     ffmpeg: Ffmpeg
     context: StepContext
     nursery: trio.Nursery
+    needed: Callable[[], Collection[StreamFormat]]
+    """The formats that live streams have; loops of others make room."""
     pause: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     """Around the step's wait for events, which ends when a loop is ready: a gap may be waiting for it."""
     _ready: dict[StreamFormat, SlateLoop] = field(factory=dict, init=False)
-    _states: dict[StreamFormat, ChildState] = field(factory=dict, init=False)
+    _makers: dict[StreamFormat, Supervisor] = field(factory=dict, init=False)
     """Of all that are prepared or being prepared."""
 
     def get(self, wanted: StreamFormat) -> SlateLoop | None:
         """The loop, or `None` while it is being prepared, which this begins."""
-        if wanted not in self._states and len(self._states) < MAX_LOOPS and can_make(wanted):
-            self._states[wanted] = ChildState()
-            self.nursery.start_soon(self._prepare, wanted)
+        if wanted not in self._makers and can_make(wanted) and self._has_room():
+            maker = self._makers[wanted] = self._maker(wanted)
+            self.nursery.start_soon(maker.run)
         return self._ready.get(wanted)
+
+    def _has_room(self) -> bool:
+        if len(self._makers) < MAX_LOOPS:
+            return True
+        needed = self.needed()
+        for unneeded in [known for known in self._makers if known not in needed]:
+            self._makers.pop(unneeded).finish()
+            self._ready.pop(unneeded, None)
+        return len(self._makers) < MAX_LOOPS
 
     def trouble(self, wanted: StreamFormat) -> str | None:
         """Why there is no loop, where that is known."""
-        if wanted in self._states:
-            return self._states[wanted].message
+        if wanted in self._makers:
+            return self._makers[wanted].state.message
         return "no slate for this kind of stream" if not can_make(wanted) else "too many kinds of streams for slates"
 
-    async def _prepare(self, wanted: StreamFormat) -> None:
-        """Until the loop is there; a child that fails is started again as any other."""
+    def _maker(self, wanted: StreamFormat) -> Supervisor:
+        """Runs until the loop is there; a child that fails is started again as any other."""
 
         async def read(stdout: ChildOutput) -> None:
             if (loop := await _read_loop(stdout)) is not None:
-                self._ready[wanted] = loop
+                if self._makers.get(wanted) is maker:
+                    self._ready[wanted] = loop
                 log.info("slate is ready", frames=len(loop.frames), milliseconds=loop.duration_ms)
-                supervisor.finish()
+                maker.finish()
                 self.pause.cancel()
 
-        supervisor = self.ffmpeg.supervisor(
+        maker = self.ffmpeg.supervisor(
             Job(
                 workflow=self.context.workflow,
                 step_id=self.context.step_id,
                 stream="slate",
                 arguments=slate_arguments(self.file, wanted),
-                state=self._states[wanted],
+                state=ChildState(),
                 read=read,
             )
         )
-        await supervisor.run()
+        return maker
 
 
 async def _read_loop(stdout: ChildOutput) -> SlateLoop | None:
+    """The loop that a child writes, as far as it may go. Raises `StepError` where that takes too long."""
     media, events, size = ChildMedia(StreamId("slate")), list[MediaEvent](), 0
     media.begin()
-    while data := await stdout.receive_some(READ_BYTES):
-        size += len(data)
-        if size > MAX_LOOP_BYTES:
-            raise StepError(f"the slate is larger than {MAX_LOOP_BYTES >> 20} MiB")
-        events += media.receive(data)
+    with trio.move_on_after(PREPARE_SECONDS) as patience:
+        while size < MAX_LOOP_BYTES and (data := await stdout.receive_some(READ_BYTES)):
+            size += len(data)
+            events += media.receive(data)
+    if patience.cancelled_caught:
+        raise StepError(f"it has not made the slate within {PREPARE_SECONDS:.0f} s")
     return make_loop(events)
 
 
@@ -119,20 +137,28 @@ class _Slated:
         before = self.slate.state
         events = self.slate.take(event, now)
         if isinstance(event, MediaPacket):
+            self.observer.note(event)
             if event.is_sequence_header:
                 self._format = None  # perhaps another size: look again
-            else:
-                self.observer.note(event)
         if self.slate.state is SlateState.LIVE and before in (SlateState.SLATE, SlateState.SILENT):
             self._tell_back(now)
         if self._format is None and self.observer.is_known:
             self._format = self.observer.format()
         return events
 
+    def next_at(self) -> float:
+        """When something is due although nothing comes; with the loop, if it is ready by now."""
+        if self._format is not None:
+            self.slate.loop = self.loops.get(self._format) or self.slate.loop
+        return self.slate.next_at()
+
+    @property
+    def format(self) -> StreamFormat | None:
+        """What it is made of, as far as that was seen."""
+        return self._format
+
     def due(self, now: float) -> list[MediaEvent]:
         """What is sent since time has passed."""
-        if self._format is not None:
-            self.slate.loop = self.loops.get(self._format)
         before = self.slate.state
         events = self.slate.due(now)
         if self.slate.state is SlateState.SLATE and before is SlateState.LIVE:
@@ -176,13 +202,13 @@ class SlateStep:
         if self.file is not None and not os.access(self.file, os.R_OK):
             raise StepError(f"'{self.file}' cannot be read")
         async with trio.open_nursery() as nursery:
-            loops = _Loops(self.file, self.ffmpeg, self.context, nursery)
             streams: dict[StreamId, _Slated] = {}
+            loops = _Loops(self.file, self.ffmpeg, self.context, nursery, lambda: _formats(streams))
             self.context.show_streams(lambda: _describe(streams))
             task_status.started()
             while True:
                 events: Sequence[MediaEvent] = ()
-                next_at = min((stream.slate.next_at() for stream in streams.values()), default=inf)
+                next_at = min((stream.next_at() for stream in streams.values()), default=inf)
                 with trio.CancelScope(deadline=next_at) as loops.pause:
                     events = await inbox.receive()
                 if outgoing := self._work(events, streams, loops):
@@ -204,6 +230,10 @@ class SlateStep:
         for stream in streams.values():
             outgoing += stream.due(now)
         return outgoing
+
+
+def _formats(streams: dict[StreamId, _Slated]) -> Collection[StreamFormat]:
+    return {stream.format for stream in streams.values() if stream.format is not None}
 
 
 def _describe(streams: dict[StreamId, _Slated]) -> Sequence[StreamStatus]:

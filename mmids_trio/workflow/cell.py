@@ -13,7 +13,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Reservation, StepFactory
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.rewiring import Node
-from mmids_trio.workflow.status import StepStatus, StreamStatus
+from mmids_trio.workflow.status import StepStatus, StreamStatus, Switched
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ class Cell:
     status: str = field(default="Created", init=False)
     error: str | None = field(default=None, init=False)
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
-    switch_to: Callable[[str], None] | None = field(default=None, init=False)
+    switch_to: Callable[[str], Switched] | None = field(default=None, init=False)
     """What switches the step to one of its sources, where it has several."""
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _begun: bool = field(default=False, init=False)
@@ -54,7 +54,7 @@ class Cell:
         """See `steps.base.StepContext.show_streams`."""
         self._describe_streams = describe
 
-    def accept_switch(self, switch_to: Callable[[str], None]) -> None:
+    def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
         """See `steps.base.StepContext.accept_switch`."""
         self.switch_to = switch_to
 

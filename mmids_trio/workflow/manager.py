@@ -10,7 +10,8 @@ from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.workflow.change import Change, Stopping
 from mmids_trio.workflow.plan import make_plan, view
 from mmids_trio.workflow.runtime import StepFactories, Surroundings, Workflow
-from mmids_trio.workflow.status import PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import PlanView, Switched, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.switching import NoSuchStep
 
 log = structlog.get_logger()
 
@@ -98,6 +99,13 @@ class WorkflowManager:
             log.exception("workflow crashed", workflow=workflow.name)
         finally:
             self._forget(workflow)
+
+    def switch(self, name: str, step_id: str, to: str) -> Switched:
+        """Have a step send its source `to`. Raises `switching.NoSuchStep` and `switching.CannotSwitch`."""
+        workflow = self._workflows.get(name)
+        if workflow is None:
+            raise NoSuchStep(f"there is no workflow '{name}'")
+        return workflow.switch(step_id, to)
 
     async def stop(self, name: str) -> None:
         """Stop a workflow and wait until nothing of it is left; no error where none runs.

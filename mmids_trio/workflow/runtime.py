@@ -30,7 +30,8 @@ from mmids_trio.workflow.hub import (
 )
 from mmids_trio.workflow.junctions import Junctions
 from mmids_trio.workflow.plan import Plan, WantedStep, make_plan, view
-from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, Switched, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.switching import switch
 
 log = structlog.get_logger()
 
@@ -115,6 +116,10 @@ class Workflow:
             self._attempt.cancel()
         self._stir.unpark_all()
         return change
+
+    def switch(self, step_id: str, to: str) -> Switched:
+        """See `switching.switch`."""
+        return switch(self.name, self._chain.cells, step_id, to)
 
     def cancel(self) -> None:
         """Begin the end; `ended` is set when nothing of the workflow is left."""

@@ -50,6 +50,14 @@ class StreamStatus:
 
 
 @frozen
+class Switched:
+    """What a step with several sources sends: now, and from that one's next key frame on (`None`: no other)."""
+
+    sending: str | None
+    wanted: str | None
+
+
+@frozen
 class StepStatus:
     """One step; `status` is `Created`, `Active`, `Error: <why>` or `Shut Down`."""
 

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.steps.base import Reservation
-from mmids_trio.workflow.status import StreamStatus
+from mmids_trio.workflow.status import StreamStatus, Switched
 
 
 @define(eq=False)
@@ -63,7 +63,7 @@ class Context:
         """Noted."""
         self.happenings.append(event)
 
-    def accept_switch(self, switch_to: Callable[[str], None]) -> None:
+    def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
         """Offered to nobody."""
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
