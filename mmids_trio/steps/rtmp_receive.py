@@ -21,6 +21,7 @@ PARAMETERS = (
     *RTMP_PARAMETERS,
     Parameter("on_busy", one_of(*(choice.value for choice in OnBusy)), default=OnBusy.REFUSE.value),
     Parameter("grace", seconds(0, LONGEST_GRACE), default=0.0),
+    Parameter("stall_after", seconds(0, LONGEST_GRACE), default=0.0),
 )
 
 
@@ -33,12 +34,13 @@ class RtmpReceive:
     reactor: Reactor | None
     on_busy: OnBusy
     grace: float
+    stall_after: float
     context: StepContext
     flow: Flow = field(default=Flow.PRODUCES, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
-        publishers = Publishers(self.context, outbox, self.reactor, self.on_busy, self.grace)
+        publishers = Publishers(self.context, outbox, self.reactor, self.on_busy, self.grace, self.stall_after)
         self.context.show_streams(publishers.describe)
         async with self.server.serve(self.registration, self.context, publishers):
             task_status.started()
@@ -58,6 +60,7 @@ def rtmp_receive(server: RtmpPorts, reactors: Reactors) -> StepType:
             find_reactor(values, reactors),
             OnBusy(values["on_busy"]),
             cast(float, values["grace"]),
+            cast(float, values["stall_after"]),
             context,
         )
 
