@@ -3,10 +3,20 @@
 import pytest
 from hypothesis import settings
 
+# The first is nothing new where the package is installed with its entry point.
+pytest_plugins = ["mmids_trio.testing.plugin", "pytester"]
+
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with real processes come last, in their order: what is wrong in a unit shows in its own tests first."""
+    """Tests with real processes come last: what is wrong in a unit shows in its own tests first."""
     items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without `-m` that names them, long simulations do not run."""
+    chosen = config.option.markexpr
+    if "simulation" not in chosen:
+        config.option.markexpr = f"({chosen}) and not simulation" if chosen else "not simulation"

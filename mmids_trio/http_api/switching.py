@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from mmids_trio.http_api.put import BadRequest
+from mmids_trio.http_api.refusals import BadRequest
 
 EXPECTED = 'expected ?to=NAME, or {"to": "NAME"} as application/json'
 

@@ -58,6 +58,17 @@ class Switched:
 
 
 @frozen
+class Clients:
+    """How many clients use a step now, and would be disconnected with it."""
+
+    publishers: int = 0
+    watchers: int = 0
+
+
+NO_CLIENTS = Clients()
+
+
+@frozen
 class StepStatus:
     """One step; `status` is `Created`, `Active`, `Error: <why>` or `Shut Down`."""
 
@@ -66,6 +77,7 @@ class StepStatus:
     parameters: Mapping[str, ParameterValue]
     status: str
     streams: tuple[StreamStatus, ...] = ()
+    clients: Clients = NO_CLIENTS
 
 
 @frozen

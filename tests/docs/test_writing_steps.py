@@ -38,8 +38,9 @@ def test_a_step_takes_no_more_than_20_lines() -> None:
     assert len(step.splitlines()) <= LONGEST_STEP
 
 
-async def test_the_test_of_the_page_passes(page: ModuleType, autojump_clock: MockClock) -> None:
-    test = cast(Callable[[MockClock], Awaitable[None]], page.test_silence_is_noticed_and_media_passes)
+@pytest.mark.parametrize("name", re.findall(r"^async def (test_\w+)", PAGE, re.MULTILINE))
+async def test_every_test_of_the_page_passes(name: str, page: ModuleType, autojump_clock: MockClock) -> None:
+    test = cast(Callable[[MockClock], Awaitable[None]], getattr(page, name))
     await test(autojump_clock)
 
 

@@ -56,7 +56,8 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 @pytest.fixture
 def free_port() -> int:
     """A port that was free a moment ago, and that the system gives to nobody who did not ask for it."""
-    return next(port for port in random.sample(PORTS, len(PORTS)) if can_listen(port))
+    # Not from the seeded source: it starts anew for each phase of a test, and would give the same ports again.
+    return next(port for port in random.SystemRandom().sample(PORTS, len(PORTS)) if can_listen(port))
 
 
 @pytest.fixture

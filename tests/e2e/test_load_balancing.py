@@ -57,7 +57,7 @@ def _running(processes: set[int]) -> list[int]:
 @pytest.fixture
 async def cluster(nursery: trio.Nursery) -> AsyncIterator[Cluster]:
     """The example on free ports."""
-    ports = [port for port in random.sample(range(20_000, 32_000), 50) if can_listen(port)][:5]
+    ports = [port for port in random.SystemRandom().sample(range(20_000, 32_000), 50) if can_listen(port)][:5]
     lookup, *others = map(str, ports)
     options = ["--lookup", lookup, "--ingest", *others[:2], "--playback", *others[2:], "--interval", "1"]
     child = await start(nursery, [sys.executable, str(EXAMPLE), *options], name="load_balancing")

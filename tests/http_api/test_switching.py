@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from mmids_trio.http_api.put import BadRequest
+from mmids_trio.http_api.refusals import BadRequest
 from mmids_trio.http_api.switching import parse_switch
 
 

@@ -13,11 +13,11 @@ from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
-from trio._core._run import _r as scheduler
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.reactors.executor import Answer
 from mmids_trio.reactors.views import LeaseView
+from mmids_trio.testing.schedules import schedule
 from tests.reactors.stand_ins import DOWN, EMPTY, INVALID, Bench, Holder, flow, valid
 
 INTERVAL = 60
@@ -122,6 +122,5 @@ async def play(script: Sequence[Action], interval: int) -> None:
 @settings(max_examples=400, deadline=None)
 @given(scripts(), st.sampled_from([0, 20, INTERVAL]), st.integers(0, 2**32))
 def test_what_runs_is_what_the_held_leases_call_for(script: list[Action], interval: int, seed: int) -> None:
-    scheduler.seed(seed)
-    with capture_logs():
+    with capture_logs(), schedule(seed):
         trio.run(partial(play, script, interval), clock=MockClock(autojump_threshold=0))

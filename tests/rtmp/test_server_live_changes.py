@@ -26,11 +26,11 @@ def some_workflow(random: Random) -> str:
     return "workflow w {\n" + "\n".join([RECEIVE, *behind]) + "\n}\n"
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.schedules(5)
 async def test_who_uses_steps_that_stay_notices_nothing_of_any_change(
-    seed: int, autojump_clock: MockClock, closings: Closings
+    schedule_seed: int, autojump_clock: MockClock, closings: Closings
 ) -> None:
-    random = Random(seed)
+    random = Random(schedule_seed)
     async with Harness(f"workflow w {{\n{RECEIVE}\n{WATCH}\n}}\n", [Recorder().step_type()]) as h:
         watchers = [await h.watch("key") for _ in range(3)]
         publisher = await h.publish("key")

@@ -77,11 +77,11 @@ async def test_who_breaks_the_protocol_is_closed_with_one_line_and_nobody_else_i
 
 
 @pytest.mark.parametrize("phase", ["", *PHASES])
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.schedules(10)
 async def test_noise_never_crashes_a_connection(
-    seed: int, phase: str, autojump_clock: MockClock, closings: Closings
+    schedule_seed: int, phase: str, autojump_clock: MockClock, closings: Closings
 ) -> None:
-    random = Random(seed)
+    random = Random(schedule_seed)
     async with Harness(LIVE) as h:
         transport = await h.open()
         await transport.send_all(PHASES.get(phase, b""))

@@ -156,11 +156,11 @@ async def test_a_watcher_that_stopped_gets_nothing_more(autojump_clock: MockCloc
         assert await read_what_is_there(watcher) == []
 
 
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.schedules(20)
 async def test_a_play_that_is_replaced_in_the_same_breath_is_not_in_the_way_of_the_next(
-    number: int, autojump_clock: MockClock, closings: Closings
+    autojump_clock: MockClock, closings: Closings
 ) -> None:
-    """Whichever of the tasks comes first; the scheduler tosses a coin each time."""
+    """Whichever of the tasks comes first."""
     async with Harness(LIVE) as h:
         transport = await h.open()
         plays = [command("play", 3 + place, None, key, stream=1) for place, key in enumerate("abc")]

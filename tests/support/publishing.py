@@ -7,7 +7,7 @@ from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.steps.base import Reservation
-from mmids_trio.workflow.status import StreamStatus, Switched
+from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 
 @define(eq=False)
@@ -67,4 +67,7 @@ class Context:
         """Offered to nobody."""
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
+        """Shown to nobody."""
+
+    def show_clients(self, count: Callable[[], Clients]) -> None:
         """Shown to nobody."""

@@ -14,11 +14,11 @@ from attrs import Factory, define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
-from trio._core._run import _r as scheduler
 from trio.testing import MockClock
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId
 from mmids_trio.media.timeline import is_after
+from mmids_trio.testing.schedules import schedule
 from mmids_trio.workflow.manager import WorkflowManager
 from tests.support.bench import Bench, ToyStep, is_frame
 from tests.support.footage import Footage, legality
@@ -233,8 +233,7 @@ def live_streams(step: ToyStep) -> set[str]:
 
 def rehearse(script: Sequence[Action], seed: int, *, rested: bool = False) -> Bench:
     """Play a script under one schedule of tasks."""
-    scheduler.seed(seed)
-    with capture_logs():
+    with capture_logs(), schedule(seed):
         return trio.run(partial(play, script, rested=rested), clock=MockClock(autojump_threshold=0))
 
 

@@ -55,6 +55,15 @@ class ReferenceWriter:
     chunk_size: int = 128
     lanes: dict[int, Lane] = field(factory=dict)
 
+    def kinds(self, message: Message) -> list[int]:
+        """The header types that can say `message` to a reader that cannot know whether a timestamp is repeated.
+
+        Of an empty message there is nothing behind the header that could be told from a repeated timestamp.
+        """
+        lane = self.lane(message.chunk_stream_id)
+        is_told_apart = self.repeats or not lane.extended or message.payload
+        return [kind for kind in lane.kinds(message) if kind != 3 or is_told_apart]
+
     def lane(self, chunk_stream_id: int) -> Lane:
         return self.lanes.setdefault(chunk_stream_id, Lane())
 
@@ -136,7 +145,7 @@ def interleaved(draw: DrawFn) -> tuple[list[Message], bytes]:
             wire += writer.go_on(lane)
         else:
             message = waiting[lane].pop(0)
-            wire += writer.begin(message, draw(st.sampled_from(writer.lane(lane).kinds(message))))
+            wire += writer.begin(message, draw(st.sampled_from(writer.kinds(message))))
         state = writer.lane(lane)
         if not state.unsent and state.last is not None:
             done.append(state.last)

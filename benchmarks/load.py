@@ -1,0 +1,179 @@
+"""The load: footage made with ffmpeg, publishers and watchers built from the C sources in `load/`.
+
+C, so that the load leaves its core room while it is the server that is measured.
+"""
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import define, frozen
+
+from benchmarks.children import Events, child
+from benchmarks.figures import Histogram
+from benchmarks.machine import NotPossible
+from mmids_trio.ffmpeg.executable import shipped_with_imageio
+
+SOURCES = Path(__file__).parent / "load"
+TOOLS: Mapping[str, Sequence[str]] = {
+    "watchers": ("watchers.c", "rtmp.c"),
+    "publishers": ("publishers.c", "rtmp.c"),
+    "at_once.so": ("-shared", "-fPIC", "at_once.c"),
+}
+"""What is built, and of what."""
+
+APP, KEY = "live", "show"
+
+FOOTAGE_SECONDS = 20
+FOOTAGE = (
+    *(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=1280x720:rate=30",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=frequency=440:sample_rate=44100",
+    ),
+    *("-t", str(FOOTAGE_SECONDS), "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-g", "60"),
+    *("-b:v", "2500k", "-minrate", "2500k", "-maxrate", "2500k", "-bufsize", "2500k", "-x264-params", "nal-hrd=cbr"),
+    *("-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-f", "flv"),
+)
+"""2.6 Mbit/s, 720p, 30 frames a second, a key frame every two seconds."""
+
+ENDLESS = 100_000.0
+"""Seconds for a publisher that is stopped rather than waited for."""
+
+OPENING_SECONDS = 60.0
+"""For connections to be opened and accepted, on top of the time that is asked for."""
+
+
+@frozen
+class Watched:
+    """What the watchers counted in their window."""
+
+    watchers: int
+    alive: int
+    silent: int
+    """Watchers that got nothing at all."""
+    seconds: float
+    bytes: int
+    least_bytes: int
+    """Of the watcher that got least."""
+    longest_gap_ms: float
+    """The longest time that any watcher got nothing for."""
+    latency_max_ms: float
+    latency: Histogram
+    """Milliseconds from the writing of a frame by the publisher to its reading by a watcher."""
+
+    @property
+    def megabytes(self) -> float:
+        """Delivered to all, in millions of bytes."""
+        return self.bytes / 1e6
+
+
+def watched(event: dict[str, Any]) -> Watched:
+    """Reads the `end` event of the watchers."""
+    width = event["latency_bucket_us"] / 1000
+    return Watched(
+        **{name: event[name] for name in ("watchers", "alive", "silent", "seconds", "bytes", "least_bytes")},
+        longest_gap_ms=event["longest_gap_ms"],
+        latency_max_ms=event["latency_max_us"] / 1000,
+        latency=[((bucket + 1) * width, count) for bucket, count in event["latency"]],
+    )
+
+
+@define(eq=False)
+class Watching:
+    """Watchers that have been started."""
+
+    pid: int
+    events: Events
+    seconds: float
+    warm_up: float
+
+    async def until_open(self) -> None:
+        """Wait for the start of the window: all have connected and the warm-up is over."""
+        await self.events.wait_for("start", self.warm_up + OPENING_SECONDS)
+
+    async def until_end(self) -> Watched:
+        """Wait for the end of the window, and what was counted in it."""
+        return watched(await self.events.wait_for("end", self.seconds + OPENING_SECONDS))
+
+
+@frozen
+class Load:
+    """The built tools; each run of one writes its complaints into `directory`."""
+
+    directory: Path
+    footage: Path
+
+    @property
+    def mbit(self) -> float:
+        """Of the footage, a second."""
+        return self.footage.stat().st_size * 8e-6 / FOOTAGE_SECONDS
+
+    @asynccontextmanager
+    async def publishing(
+        self, port: int, *, count: int = 1, seconds: float = ENDLESS, stamp: bool = False
+    ) -> AsyncIterator[Events]:
+        """Publishers that have begun to send; they end with the block."""
+        arguments = [str(port), APP, KEY, str(count), str(seconds), str(self.footage), *(["stamp"] if stamp else [])]
+        async with self._tool("publishers", arguments) as (events, _):
+            await events.wait_for("start", OPENING_SECONDS)
+            yield events
+
+    @asynccontextmanager
+    async def watching(
+        self, port: int, count: int, *, seconds: float, warm_up: float, app: str = APP
+    ) -> AsyncIterator[Watching]:
+        """Watchers that begin to connect; `warm_up` seconds after the last one the window of `seconds` opens."""
+        async with self._tool("watchers", [str(port), app, KEY, str(count), str(warm_up), str(seconds)]) as (
+            events,
+            pid,
+        ):
+            yield Watching(pid, events, seconds, warm_up)
+
+    @asynccontextmanager
+    async def _tool(self, name: str, arguments: list[str]) -> AsyncIterator[tuple[Events, int]]:
+        log = self.directory / f"{name}.log"
+        log.write_bytes(b"")
+        command = [str(self.directory / name), *arguments]
+        async with child(command, directory=self.directory, output=subprocess.PIPE, log=log) as process:
+            assert process.stdout is not None
+            yield Events(process.stdout, log), process.pid
+
+
+def prepare(directory: Path) -> Load:
+    """Build what is missing or older than its sources. Raises `NotPossible` without a compiler."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for tool, parts in TOOLS.items():
+        _build(directory / tool, parts)
+    footage = directory / "footage.flv"
+    if not footage.exists():
+        _make_footage(footage)
+    return Load(directory, footage)
+
+
+def _build(program: Path, parts: Sequence[str]) -> None:
+    newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
+    if program.exists() and program.stat().st_mtime > newest:
+        return
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise NotPossible("a C compiler is needed for the load; on Debian: apt-get install gcc libc6-dev")
+    flags = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([compiler, *flags, "-o", str(program), *parts], cwd=SOURCES, check=True)
+
+
+def _make_footage(footage: Path) -> None:
+    ffmpeg = shutil.which("ffmpeg") or shipped_with_imageio()
+    if ffmpeg is None:
+        raise NotPossible("ffmpeg is needed for the footage; on Debian: apt-get install ffmpeg")
+    unfinished = footage.with_suffix(".part")
+    subprocess.run([ffmpeg, "-v", "error", "-nostdin", "-y", *FOOTAGE, str(unfinished)], check=True)
+    unfinished.rename(footage)

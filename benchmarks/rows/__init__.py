@@ -1,0 +1,22 @@
+"""The rows of the table of targets, one module a family."""
+
+from benchmarks.bench import Row
+from benchmarks.rows.api import READING, UPDATING
+from benchmarks.rows.audience import AUDIENCE
+from benchmarks.rows.fan_out import FAN_OUT, LATENCY, THROUGHPUT_SETTING
+from benchmarks.rows.idle_memory import IDLE_MEMORY
+from benchmarks.rows.publishers import INGEST
+from benchmarks.rows.starting import MANY_WORKFLOWS, START_UP
+
+ROWS: tuple[Row, ...] = (
+    FAN_OUT,
+    THROUGHPUT_SETTING,
+    AUDIENCE,
+    INGEST,
+    IDLE_MEMORY,
+    LATENCY,
+    READING,
+    UPDATING,
+    MANY_WORKFLOWS,
+    START_UP,
+)
