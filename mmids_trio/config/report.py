@@ -19,7 +19,7 @@ MAX_MESSAGE = 500
 
 TOO_MANY = "too many problems to list; the others are left out"
 
-_SECRET_NAME = re.compile(r"\s*[^\s=]*(?:token|password|secret)[^\s=]*", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"\s*[^\s=]*(?:token|password|secret|webhook_url)[^\s=]*", re.IGNORECASE)
 _FIRST_WORD = re.compile(r"\s*[^\s=]*")
 _VISIBLE = re.compile(r"\S")
 

@@ -248,16 +248,18 @@ async def test_the_http_api_switches(autojump_clock: MockClock) -> None:
         answer = await h.http.post(path, params={"to": "spare"})
         assert (answer.status, answer.json()) == (409, {"error": "there is no source at present"})
         main, spare = await h.publish("main"), await h.publish("spare")
-        async with playing(main, MAIN), playing(spare, SPARE):
-            await trio.sleep(1.5)
-            json = {"content-type": "application/json"}
-            answer = await h.http.post(path, content='{"to": "spare"}', headers=json)
-            assert (answer.status, answer.json()) == (200, {"sending": "main", "wanted": "spare"})
-            await trio.sleep(5)
-            assert origins(recorder.packets) == "MS", "what was asked for stays, although main is well"
-            assert (await h.http.post(path, params={"to": "main"})).json() == {"sending": "spare", "wanted": "main"}
-            await trio.sleep(1.1)
-            assert (await h.http.post(path, params={"to": "main"})).json() == {"sending": "main", "wanted": None}
+        async with playing(main, MAIN):
+            await trio.sleep(0.1)
+            async with playing(spare, SPARE):
+                await trio.sleep(1.5)
+                json = {"content-type": "application/json"}
+                answer = await h.http.post(path, content='{"to": "spare"}', headers=json)
+                assert (answer.status, answer.json()) == (200, {"sending": "main", "wanted": "spare"})
+                await trio.sleep(5)
+                assert origins(recorder.packets) == "MS", "what was asked for stays, although main is well"
+                assert (await h.http.post(path, params={"to": "main"})).json() == {"sending": "spare", "wanted": "main"}
+                await trio.sleep(1.1)
+                assert (await h.http.post(path, params={"to": "main"})).json() == {"sending": "main", "wanted": None}
 
 
 @pytest.mark.parametrize(
