@@ -76,7 +76,7 @@ class Failover:
             return [self._program.header(event)] if name == self.sending else []
         assert isinstance(event, MediaPacket)
         if source.memory.is_vital(event):
-            if now - source.last_frame_at >= self.after:
+            if now >= source.last_frame_at + self.after:
                 source.well_since = now
             source.last_frame_at = now
         self.decide(now)
@@ -123,7 +123,8 @@ class Failover:
         return self._sources[present].last_frame_at + self.after
 
     def _is_well(self, source: _Source, now: float) -> bool:
-        return source.is_live and now - source.last_frame_at < self.after
+        # Written as in `next_at`: rounded in another way, it could be well in the very instant in which it fails.
+        return source.is_live and now < source.last_frame_at + self.after
 
     def _want(self, name: str, reason: str) -> None:
         if name == self.sending:

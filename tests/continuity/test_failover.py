@@ -210,3 +210,16 @@ def test_whatever_happens_exactly_one_source_is_sent_on_one_timeline(
         passed = [(timestamp - newest[0] + MODULUS // 2) % MODULUS - MODULUS // 2 for timestamp in newest]
         drift = [ours - (at - times[0]) * 1000 for ours, at in zip(passed, times, strict=True)]
         assert max(drift) - min(drift) < 60, "the timeline goes on in real time"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(0, 1e6), st.floats(0.1, 3600))
+def test_a_source_has_failed_in_the_instant_in_which_it_is_looked_at(began: float, after: float) -> None:
+    failover = Failover(StreamId("out"), NAMES, after, True)
+    failover.started("main")
+    for packet in STREAMS["main"][:3]:
+        failover.take("main", packet, began)
+    assert failover.sending == "main"
+    then = failover.next_at(began)
+    failover.decide(then)
+    assert failover.next_at(then) > then

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from imageio_ffmpeg import get_ffmpeg_exe
 
-from tests.support.pictures import FPS, GOP_SECONDS, Picture, make_picture, publish_colour, rows, view
+from tests.support.pictures import FFMPEG, FPS, GOP_SECONDS, Picture, make_picture, publish_colour, rows, view
 from tests.support.program import Launch
 
 pytestmark = pytest.mark.e2e
@@ -17,7 +16,7 @@ FRAME = 1 / FPS
 TOLERANCE = 0.25
 """Seconds: a busy machine sends, receives and wakes up late. (On timestamps: the viewer's own delay does not count.)"""
 
-SETTINGS = f"ffmpeg_path {get_ffmpeg_exe()}"
+SETTINGS = f"ffmpeg_path {FFMPEG}"
 
 
 def workflow(*steps: str) -> str:

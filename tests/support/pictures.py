@@ -5,13 +5,15 @@ With the ffmpeg that is installed with the server, which plays and publishes HEV
 
 import re
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import trio
 from attrs import define, frozen
-from imageio_ffmpeg import get_ffmpeg_exe
 
 from tests.support.processes import Child, start
+
+FFMPEG = str(import_module("imageio_ffmpeg").get_ffmpeg_exe())
 
 FPS = 25
 GOP_SECONDS = 1.0
@@ -88,7 +90,7 @@ async def publish_colour(
     picture = ("-re", "-f", "lavfi", "-i", f"color={colour}:size={size}:rate={FPS}")
     sound = ("-re", "-f", "lavfi", "-i", "sine=440:sample_rate=48000")
     encoders = ("-c:v", *_ENCODERS[codec], "-g", str(round(FPS * GOP_SECONDS)), "-pix_fmt", "yuv420p", "-c:a", "aac")
-    command = [get_ffmpeg_exe(), *_QUIET, *picture, *sound, *encoders, "-f", "flv", url]
+    command = [FFMPEG, *_QUIET, *picture, *sound, *encoders, "-f", "flv", url]
     return await start(nursery, command, name=f"publisher of {colour}")
 
 
@@ -96,10 +98,10 @@ async def view(nursery: trio.Nursery, url: str) -> Viewer:
     """A viewer of a stream."""
     options = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "info", "-copyts")
     shown = ("-an", "-vf", "showinfo", "-fps_mode", "passthrough", "-f", "null", "-")
-    return Viewer(await start(nursery, [get_ffmpeg_exe(), *options, "-i", url, *shown], name="viewer"))
+    return Viewer(await start(nursery, [FFMPEG, *options, "-i", url, *shown], name="viewer"))
 
 
 async def make_picture(path: Path, colour: str) -> None:
     """A PNG of one colour."""
     source = ("-f", "lavfi", "-i", f"color={colour}:size=320x180", "-frames:v", "1")
-    await trio.run_process([get_ffmpeg_exe(), *_QUIET, "-y", *source, str(path)])
+    await trio.run_process([FFMPEG, *_QUIET, "-y", *source, str(path)])
