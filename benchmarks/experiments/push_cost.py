@@ -8,15 +8,16 @@ receive the stream alone, for each pushed stream.  The targets are one other ser
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SECONDS, WARM_UP = 15.0, 6.0
+SECONDS, WARM_UP = 8.0, 4.0
 TICK = os.sysconf("SC_CLK_TCK")
 SOURCE_PORT, TARGET_PORT = 19350, 19351
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30", "-f", "lavfi", "-i", "anoisesrc=amplitude=0.3")
@@ -64,6 +65,15 @@ def running(*command: str, directory: Path) -> Iterator[subprocess.Popen[bytes]]
         process.wait(10)
 
 
+def wait_for(port: int) -> None:
+    """Until somebody listens there, 30 s at most."""
+    for _ in range(300):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
 def measure(kind: str, targets: int, media: Path, directory: Path) -> float:
     """Percent of one core for the pushing server."""
     python = (sys.executable, "-m", "mmids_trio", "--config")
@@ -76,7 +86,8 @@ def measure(kind: str, targets: int, media: Path, directory: Path) -> float:
         running(*python, str(target), directory=directory),
         running(*python, str(source), directory=directory) as server,
     ):
-        time.sleep(2)
+        for port in (TARGET_PORT, SOURCE_PORT):
+            wait_for(port)
         with running(*publish, directory=directory):
             time.sleep(WARM_UP)
             before = ticks(server.pid)
