@@ -6,9 +6,7 @@ from pathlib import Path
 import click
 
 from mmids_trio import __version__
-from mmids_trio.cli.lazy import LazyGroup, load
-
-DEFAULT_CONFIGURATION = "mmids.config"
+from mmids_trio.cli.lazy import DEFAULT_CONFIGURATION, LazyGroup, load
 
 SERVER = "mmids_trio.cli.serving:complain_or_run"
 
@@ -26,6 +24,8 @@ COMMANDS = {
     "delete": f"{CLIENT}.delete_command:delete",
     "events": f"{CLIENT}.events_command:events",
     "sign-play-url": "mmids_trio.cli.sign_play_url:sign_play_url",
+    "record": "mmids_trio.cli.record_command:record",
+    "replay": "mmids_trio.cli.replay_command:replay",
     "reactor-test-server": "mmids_trio.cli.reactor_test_server:reactor_test_server",
 }
 

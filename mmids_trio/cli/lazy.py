@@ -9,6 +9,9 @@ from typing import Any
 
 import click
 
+DEFAULT_CONFIGURATION = "mmids.config"
+"""The file that is run where none is named."""
+
 
 def load(place: str) -> Any:
     """What `module:name` names."""

@@ -12,12 +12,14 @@ import click
 import structlog
 import trio
 
-from mmids_trio import logs
+from mmids_trio import __version__, logs
 from mmids_trio.app import Server
 from mmids_trio.cli.checking import kinds
 from mmids_trio.cli.configuration_file import Configuration, load
+from mmids_trio.cli.recording import Options, recorded
 from mmids_trio.cli.welcome import addresses, welcome
 from mmids_trio.errors import MmidsError, leaves
+from mmids_trio.recording.attachment import attach, note_kept_state
 from mmids_trio.workflow.change import Change
 
 log = structlog.get_logger()
@@ -32,14 +34,26 @@ everything that is made then lives until the end, and would be looked at again a
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def complain_or_run(config: Path) -> int:
-    """Run a server; the exit status. What an operator can mend is one message, never a traceback."""
+def complain_or_run(config: Path, options: Options | None = None) -> int:
+    """Run a server, recorded where there are `options`; the exit status.
+
+    What an operator can mend is one message, never a traceback.
+    """
     status = 0
     try:
         level = logs.level_from(os.environ)
         configuration = load(config, kinds)
         with logs.configure(level=level, directory=Path(configuration.settings.log_path), console=sys.stderr):
-            trio.run(_run, configuration, partial(load, config, kinds))
+            server = Server(
+                configuration.settings,
+                configuration.document.reactors,
+                configuration_file=configuration.file,
+                load_again=partial(load, config, kinds),
+            )
+            if options is None:
+                trio.run(_run, configuration, server)
+            else:
+                trio.run(_run_recorded, configuration, server, options)
     except* MmidsError as group:
         status = 1
         for error in leaves(group):
@@ -47,13 +61,22 @@ def complain_or_run(config: Path) -> int:
     return status
 
 
-async def _run(configuration: Configuration, load_again: Callable[[], Configuration]) -> None:
+async def _run_recorded(configuration: Configuration, server: Server, options: Options) -> None:
+    async with recorded(configuration, options, __version__) as recorder:
+        attach(recorder, server)
+
+        def note(changes: Sequence[Change]) -> None:
+            note_kept_state(recorder, server, configuration, [change.definition for change in changes])
+
+        await _run(configuration, server, note)
+
+
+async def _run(
+    configuration: Configuration, server: Server, tell: Callable[[Sequence[Change]], None] = lambda _: None
+) -> None:
+    """Run a server until a signal comes; `tell` hears what it has started with."""
     for warning in configuration.document.warnings:
         log.warning("configuration", problem=str(warning))
-    document = configuration.document
-    server = Server(
-        configuration.settings, document.reactors, configuration_file=configuration.file, load_again=load_again
-    )
     workflows = configuration.document.workflows
     usual_thresholds = gc.get_threshold()
     gc.set_threshold(*START_GC_THRESHOLDS)
@@ -62,6 +85,7 @@ async def _run(configuration: Configuration, load_again: Callable[[], Configurat
             nursery.start_soon(_stop_on_signals, signals, server, nursery.cancel_scope)
             async with trio.open_nursery() as running:
                 changes = await running.start(server.run, workflows)
+                tell(changes)
                 nursery.start_soon(server.look_for_ffmpeg)  # which the end of the server does not wait for
                 gc.freeze()
                 gc.set_threshold(*usual_thresholds)
