@@ -31,6 +31,7 @@ def said(packet: MediaPacket) -> tuple[str | None, bool, bool, int]:
         (f"93 {HEVC} 000028", ("hvc1", True, False, 0)),
         (f"92 {HEVC}", ("hvc1", False, False, 0)),
         (f"94 {HEVC} 02", ("hvc1", False, True, 0)),  # colours
+        (f"d4 {HEVC} 02", ("hvc1", False, True, 0)),  # as FFmpeg sends them
         (f"95 {AV1} 02", ("av01", False, True, 0)),
         (f"91 {AV1} 000028 01", ("av01", True, False, 0)),
         (f"98 {AV1} 000028 01", ("av01", False, False, 0)),

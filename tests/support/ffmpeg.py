@@ -138,10 +138,10 @@ def dump_command(url: str, file: Path) -> list[str]:
     return ["rtmpdump", "--quiet", "--live", "--rtmp", url, "--flv", str(file)]
 
 
-def decode_command(url: str, frames: int) -> list[str]:
-    """ffmpeg, decoding so many pictures and complaining of every flaw."""
-    as_it_comes = ("-fps_mode", "passthrough", "-enc_time_base", "-1")
-    begin = ["ffmpeg", *_QUIET, "-err_detect", "explode", "-i", url, "-frames:v", str(frames)]
+def decode_command(url: str, frames: int, ffmpeg: str = "ffmpeg") -> list[str]:
+    """An ffmpeg, decoding so many pictures and complaining of every flaw."""
+    as_it_comes = ("-fps_mode", "passthrough", "-enc_time_base:v", "1:1000")
+    begin = [ffmpeg, *_QUIET, "-err_detect", "explode", "-i", url, "-frames:v", str(frames)]
     return [*begin, *as_it_comes, "-f", "null", "-"]
 
 
@@ -196,9 +196,9 @@ class Crew:
         entries = ("-show_entries", "stream=codec_name,codec_type", "-of", "csv=p=0")
         return await start(self.nursery, ["ffprobe", "-v", "error", *entries, url])
 
-    async def decode(self, url: str, frames: int) -> Child:
+    async def decode(self, url: str, frames: int, ffmpeg: str = "ffmpeg") -> Child:
         """An ffmpeg that decodes so many pictures; whatever it prints is a flaw."""
-        return await start(self.nursery, decode_command(url, frames), name="decoder")
+        return await start(self.nursery, decode_command(url, frames, ffmpeg), name="decoder")
 
     async def dump(self, url: str, file: Path) -> Child:
         """An rtmpdump that stores what it watches."""
