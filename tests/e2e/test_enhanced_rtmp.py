@@ -1,5 +1,6 @@
 """Enhanced RTMP with real encoders and players: HEVC, AV1, VP9, Opus, 5.1 and several tracks, byte for byte."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,8 @@ def assert_goes_on_from_a_key_frame(player: Player, media: Media) -> None:
 
 async def watched(program: Program, count: int) -> list[bytes]:
     """Bodies of the first packets that a client of our own gets."""
-    transport = SocketTransport((await trio.open_tcp_stream("127.0.0.1", program.rtmp_port)).socket._sock)
-    client = await RtmpClient.connected(transport)
+    connection = socket.create_connection(("127.0.0.1", program.rtmp_port))
+    client = await RtmpClient.connected(SocketTransport(connection))
     await client.watch("show")
     packets = await client.receive(count)
     client.close()

@@ -8,6 +8,7 @@ import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 from attrs import define, frozen
@@ -37,6 +38,10 @@ _DTS, _HASH = 1, 5
 
 _HASHES = ("-show_packets", "-show_data_hash", "md5", "-of", "json", "-show_entries")
 _ENTRIES = "packet=codec_type,flags,data_hash,dts,pts"
+
+
+T = TypeVar("T", str, bytes)
+"""A packet, or its hash."""
 
 
 @frozen
@@ -205,7 +210,7 @@ class Crew:
         return await start(self.nursery, dump_command(url, file))
 
 
-def place_of(received: Sequence[str], published: Sequence[str]) -> int:
+def place_of(received: Sequence[T], published: Sequence[T]) -> int:
     """Where in `published` what was received begins; raises `AssertionError` unless it goes on without a gap."""
     if not received:
         raise AssertionError("no packet was received")
