@@ -44,7 +44,8 @@ class StreamMetadata:
 
 @frozen
 class MediaPacket:
-    """One frame or one sequence header.
+    """One frame or one sequence header (which is whatever a decoder has to be told before the frames, so colours and
+    channels as well).
 
     `timestamp` is the decoding time in milliseconds on the stream's own clock, 0 to 2**32 - 1 (it wraps,
     RTMP 1.0 §5.3.1.2); `composition_offset` is added to it for the presentation time (milliseconds, signed).
