@@ -4,7 +4,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,7 +19,6 @@ from mmids_trio.cli.reactor_test_server import DEFAULT_DIRECTORY, DEFAULT_PORT, 
 from mmids_trio.cli.welcome import addresses, welcome
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
-from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError, leaves
 from mmids_trio.workflow.change import Change
 
@@ -33,7 +33,7 @@ START_GC_THRESHOLDS = (20_000, 20, 50)
 """While the server starts. Python's own made 10,000 workflows of 3 steps start in 10.7 s instead of 3.9 s: almost
 everything that is made then lives until the end, and would be looked at again and again."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.group(invoke_without_command=True)
@@ -49,8 +49,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def main(context: click.Context, config: Path) -> None:
     """Live-video workflow server: run the workflows of a configuration file until a signal comes.
 
-    SIGINT or SIGTERM stops the server in good order within 5 seconds; a second one at once. The environment
-    variable mmids_log sets the log level: error, warn, info (default) or debug.
+    SIGINT or SIGTERM stops the server in good order within 5 seconds; a second one at once. SIGHUP makes it read
+    its configuration file again. The environment variable mmids_log sets the log level: error, warn, info (default)
+    or debug.
     """
     if context.invoked_subcommand is None:
         sys.exit(_complain_or_run(config))
@@ -114,7 +115,7 @@ def _complain_or_run(config: Path) -> int:
         level = logs.level_from(os.environ)
         configuration = load(config, _kinds)
         with logs.configure(level=level, directory=Path(configuration.settings.log_path), console=sys.stderr):
-            trio.run(_run, configuration)
+            trio.run(_run, configuration, partial(load, config, _kinds))
     except* MmidsError as group:
         status = 1
         for error in leaves(group):
@@ -122,11 +123,13 @@ def _complain_or_run(config: Path) -> int:
     return status
 
 
-async def _run(configuration: Configuration) -> None:
+async def _run(configuration: Configuration, load_again: Callable[[], Configuration]) -> None:
     for warning in configuration.document.warnings:
         log.warning("configuration", problem=str(warning))
     document = configuration.document
-    server = Server(configuration.settings, document.reactors, configuration_file=configuration.file)
+    server = Server(
+        configuration.settings, document.reactors, configuration_file=configuration.file, load_again=load_again
+    )
     workflows = configuration.document.workflows
     usual_thresholds = gc.get_threshold()
     gc.set_threshold(*START_GC_THRESHOLDS)
@@ -138,14 +141,17 @@ async def _run(configuration: Configuration) -> None:
                 nursery.start_soon(server.look_for_ffmpeg)  # which the end of the server does not wait for
                 gc.freeze()
                 gc.set_threshold(*usual_thresholds)
-                running.start_soon(_say_welcome, server, workflows, changes)
+                running.start_soon(_say_welcome, server, changes)
             nursery.cancel_scope.cancel()
 
 
 async def _stop_on_signals(signals: AsyncIterator[int], server: Server, everything: trio.CancelScope) -> None:
     async for number in signals:
         name = signal.Signals(number).name
-        if server.is_stopping:
+        if number == signal.SIGHUP and server.reloader is not None:
+            log.info("reloading the configuration", signal=name)
+            server.reloader.request()
+        elif server.is_stopping:
             log.warning("stopping at once", signal=name)
             everything.cancel()
         else:
@@ -153,11 +159,12 @@ async def _stop_on_signals(signals: AsyncIterator[int], server: Server, everythi
             server.stop()
 
 
-async def _say_welcome(server: Server, workflows: Sequence[WorkflowDefinition], changes: Sequence[Change]) -> None:
+async def _say_welcome(server: Server, changes: Sequence[Change]) -> None:
     with trio.move_on_after(WELCOME_SECONDS):
         for change in changes:
             await change.wait()
     if not server.is_stopping:
+        workflows = [change.definition for change in changes]
         lines = list(addresses(workflows, server.settings.rtmp_host or "127.0.0.1", server.rtmp.bound_port))
         _tell(welcome(lines, server.api_url))
 

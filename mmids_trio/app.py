@@ -12,6 +12,7 @@ from attrs import define, field
 from quart_trio import QuartTrio
 
 from mmids_trio import __version__
+from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import StepError
@@ -20,6 +21,7 @@ from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.spawning import SystemSpawner
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
+from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
 from mmids_trio.offload import Offload, in_thread
@@ -27,17 +29,26 @@ from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
+from mmids_trio.reload.keeping import keep_state, save_the_last
+from mmids_trio.reload.live import live_settings
+from mmids_trio.reload.reloader import Reloader
+from mmids_trio.reload.watch import look_at, watch
 from mmids_trio.rtmp.certificates import CertificateFiles, Certificates
 from mmids_trio.rtmp.dialing import NetworkDialer
 from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.rtmp.transport import Network, SocketNetwork
+from mmids_trio.state.merge import Merged, merge
+from mmids_trio.state.record import State
+from mmids_trio.state.recorded import RecordedWorkflows
+from mmids_trio.state.recorder import Recorder
+from mmids_trio.state.store import StateStore
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.junctions import Junctions
+from mmids_trio.workflow.line import Surroundings
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.runtime import Surroundings
 from mmids_trio.workflow.status import WorkflowOwner
 
 log = structlog.get_logger()
@@ -81,6 +92,14 @@ class Server:
     workflows: WorkflowManager = field(init=False)
     configuration_file: str | None = None
     """Where the workflows come from that `run` is given; they belong to it."""
+    load_again: Callable[[], Configuration] | None = None
+    """Reads that file once more, for reloads; raises `MmidsError`. May block. Without it there are none."""
+    recorder: Recorder = field(init=False)
+    _recorded: RecordedWorkflows = field(init=False)
+    _events: EventFeed = field(init=False)
+    reloader: Reloader | None = field(default=None, init=False)
+    """Reloads the configuration while `run` runs."""
+    _store: StateStore | None = field(default=None, init=False)
     api_port: int | None = field(default=None, init=False)
     """The port that the HTTP API is really open on."""
     reactors: Reactors | None = field(default=None, init=False)
@@ -118,6 +137,19 @@ class Server:
             more=self.more_steps,
         )
         self.workflows = WorkflowManager(self.steps, surroundings)
+        self.workflows.reactors = self._directory
+        self.recorder = Recorder(self.workflows)
+        self._recorded = RecordedWorkflows(self.workflows, self.recorder)
+        self._events = EventFeed(self.hub, self._stop)
+        if self.load_again is not None:
+            self.reloader = Reloader(
+                self.settings,
+                partial(self.offload, self.load_again),
+                self.workflows,
+                self.recorder,
+                live_settings(self.rtmp, self.ffmpeg),
+                self.rtmp.reload_certificates,
+            )
 
     @property
     def api_url(self) -> str | None:
@@ -128,12 +160,25 @@ class Server:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
 
     @property
+    def current_settings(self) -> Settings:
+        """Those that hold now: reloads may have changed some."""
+        return self.settings if self.reloader is None else self.reloader.settings
+
+    @property
     def http_app(self) -> QuartTrio:
         """The HTTP API, whether or not a port is open for it; there is one from the moment that the server runs."""
         if self._http_app is None:
             assert self.reactors is not None, "the server does not run yet"
-            token = self.settings.http_api_token
-            self._http_app = create_app(self.workflows, token=token, version=__version__, reactors=self.reactors)
+            self._http_app = create_app(
+                self._recorded,
+                token=lambda: self.current_settings.http_api_token,
+                version=__version__,
+                reactors=self.reactors,
+                events=self._events,
+                sets=self._recorded,
+                reloader=self.reloader,
+                durability=self._store,
+            )
         return self._http_app
 
     @property
@@ -161,42 +206,79 @@ class Server:
         """Run validated `definitions` until `stop`, or until cancelled.
 
         Ready when the API answers and the workflows have been started; the value is their changes.
-        Raises `http_api.listening.CannotListen` before anything runs.
+        Raises `http_api.listening.CannotListen` before anything runs, and `StateError` or `ConfigurationError` for a
+        state file that cannot be used.
         """
+        with keep_state(
+            self.settings.state_path, self.steps, self._directory, self.reactor_definitions, self.offload
+        ) as kept:
+            state, self._store = kept
+            if self._store is not None:
+                self.recorder.save = self._store.save
+            await self._run(definitions, state, task_status)
+
+    async def _run(
+        self, definitions: Sequence[WorkflowDefinition], state: State, task_status: trio.TaskStatus[list[Change]]
+    ) -> None:
         listeners = await self._bind_api()
         try:
             async with trio.open_nursery() as nursery:
-                await self._start(nursery, listeners)
-                changes = await self._apply(definitions)
+                merged = self._merge(definitions, state)
+                await self._start(nursery, listeners, merged.reactors)
+                changes = await self._apply(merged)
                 log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
                 task_status.started(changes)
                 await self._stop.wait()
                 nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
                 await self.workflows.stop_all()
+                await save_the_last(self._store)
                 nursery.cancel_scope.cancel()
         finally:
             for listener in listeners:  # they are the API's, which may have been cancelled before it ran
                 listener.socket.close()
         log.info("server stopped")
 
-    async def _start(self, nursery: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
+    def _merge(self, definitions: Sequence[WorkflowDefinition], state: State) -> Merged:
+        """What runs; a file that cannot be written is noticed here, not with the first change."""
+        merged = merge(definitions, state, self.reactor_definitions)
+        self.recorder.begin(definitions, merged, self.reactor_definitions)
+        for drop in merged.dropped:
+            log.warning("a change over the API is dropped", reason=str(drop))
+        return merged
+
+    async def _start(
+        self,
+        nursery: trio.Nursery,
+        listeners: list[trio.SocketListener],
+        reactor_definitions: Sequence[ReactorDefinition],
+    ) -> None:
         await nursery.start(self.rtmp.run)
         await nursery.start(self.workflows.run)
-        self.reactors = Reactors(self.reactor_definitions, self.executors, self.workflows, self.hub.publish)
+        if self._store is not None:
+            await nursery.start(self._store.run)
+        await nursery.start(self._recorded.run)
+        if self.reloader is not None:
+            await nursery.start(self.reloader.run)
+            if self.settings.watch_config and self.configuration_file is not None:
+                await nursery.start(watch, look_at(Path(self.configuration_file)), self.reloader.request)
+        self.reactors = Reactors(reactor_definitions, self.executors, self.workflows, self.hub.publish)
         await nursery.start(self.reactors.run)
         self._directory.fill(self.reactors)
+        await nursery.start(self._events.run)
         if listeners:
             await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 
-    async def _apply(self, definitions: Sequence[WorkflowDefinition]) -> list[Change]:
+    async def _apply(self, merged: Merged) -> list[Change]:
         """One after another, so that of two workflows that want the same thing always the first one has it."""
         changes: list[Change] = []
-        for definition in definitions:
+        for definition in merged.workflows:
             if self.is_stopping:
                 break
-            change = self.workflows.apply(definition, owner=WorkflowOwner("config", self.configuration_file))
+            of_file = WorkflowOwner("config", self.configuration_file)
+            owner = WorkflowOwner("api") if definition.name in merged.made_by_api else of_file
+            change = self.workflows.apply(definition, owner=owner)
             changes.append(change)
             with trio.move_on_after(ORDER_SECONDS):
                 await change.wait()

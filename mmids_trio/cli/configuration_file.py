@@ -85,4 +85,5 @@ def _resolved(settings: Settings, directory: Path) -> Settings:
         tls_cert_path=absolute(settings.tls_cert_path),
         tls_key_path=absolute(settings.tls_key_path),
         log_path=str((directory / settings.log_path).resolve()),
+        state_path=absolute(settings.state_path),
     )

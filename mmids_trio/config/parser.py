@@ -4,7 +4,7 @@
 caller can add problems of meaning (unknown step types) to the same report.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from attrs import frozen
 
@@ -18,7 +18,7 @@ from mmids_trio.config.settings_node import SettingsNode
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 
-__all__ = ["Document", "decode", "parse", "parse_workflow", "parse_workflows"]
+__all__ = ["DefinitionSet", "Document", "decode", "parse", "parse_set", "parse_workflow", "parse_workflows"]
 
 
 @frozen
@@ -35,6 +35,14 @@ class Document:
     workflows: tuple[WorkflowDefinition, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+
+
+@frozen
+class DefinitionSet:
+    """All that a text without settings defines, in its order."""
+
+    workflows: tuple[WorkflowDefinition, ...]
+    reactors: tuple[ReactorDefinition, ...]
 
 
 def parse(text: str, file: str) -> Document:
@@ -72,6 +80,20 @@ def parse_workflows(text: str, file: str) -> tuple[WorkflowDefinition, ...]:
     workflows = _workflow_nodes(reader, "expected workflow nodes only")
     _raise_problems(reader)
     return tuple(node.definition() for node in workflows)
+
+
+def parse_set(text: str, file: str) -> Generator[None, None, DefinitionSet]:
+    """Read a text of workflow and reactor nodes, in turns; raises `ConfigurationError` for any other."""
+    reader = Reader(Report(file))
+    yield from reader.read_in_turns(text)
+    for node in reader.nodes:
+        if isinstance(node, SettingsNode):
+            _reject(node, "expected workflow and reactor nodes only; settings belong in the server's own file")
+    _raise_problems(reader)
+    return DefinitionSet(
+        tuple(node.definition() for node in reader.nodes if isinstance(node, WorkflowNode)),
+        tuple(node.definition() for node in reader.nodes if isinstance(node, ReactorNode)),
+    )
 
 
 def _read(text: str, file: str) -> Reader:

@@ -4,6 +4,8 @@ Apart from the nodes, which know what lines mean, and from the scanner, which kn
 guesses made here decide how many errors follow from one mistake; each aims at none.
 """
 
+from collections.abc import Iterator
+
 from attrs import Factory, define
 
 from mmids_trio.config.nodes import NodeBase, ReactorNode, WorkflowNode
@@ -13,6 +15,9 @@ from mmids_trio.config.settings_node import SettingsNode
 from mmids_trio.config.suggestions import did_you_mean, shown
 
 NODE_KINDS: dict[str, type[NodeBase]] = {kind.kind: kind for kind in (SettingsNode, ReactorNode, WorkflowNode)}
+
+LINES_PER_TURN = 100
+"""Lines read at once by a caller who has other things to do: two or three milliseconds."""
 
 ANY_NODE = "settings, reactor or workflow"
 
@@ -48,11 +53,18 @@ class Reader:
 
     def read(self, text: str) -> None:
         """Read the whole of `text`, or until more is wrong with it than a report lists."""
+        for _ in self.read_in_turns(text):
+            pass
+
+    def read_in_turns(self, text: str) -> Iterator[None]:
+        """The same, with a pause after every `LINES_PER_TURN` lines, for callers who have other things to do."""
         last = None
         for last in scan(text):
             self._read_line(last)
             if self.report.errors.is_full:
                 break
+            if last.number % LINES_PER_TURN == 0:
+                yield
         if last and self._open:
             self._miss_brace(self._open[-1], last, last.end, "")
 

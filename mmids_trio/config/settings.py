@@ -52,6 +52,13 @@ def bearer_token(value: str) -> str:
     return value
 
 
+def switch(value: str) -> bool:
+    """Reads `true` or `false`."""
+    if value not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return value == "true"
+
+
 def _as(read: Reader, *other_spellings: str) -> dict[str, object]:
     return {"read": read, "other_spellings": other_spellings}
 
@@ -63,6 +70,7 @@ _port = whole_number(0, LARGEST_PORT)
 class Settings:
     """The settings of a server, as written: relative paths are the caller's to resolve.
 
+    `state_path` of `None`: changes over the API end with the server.
     Ports: 0 means any free one. `http_api_port` of `None`: no HTTP API. `publisher_timeout`: seconds.
     """
 
@@ -76,6 +84,8 @@ class Settings:
     tls_key_path: str | None = field(default=None, metadata=_as(filled))
     log_path: str = field(default="logs", metadata=_as(filled))
     publisher_timeout: int = field(default=30, metadata=_as(whole_number(1, LONGEST_TIMEOUT, " of seconds")))
+    state_path: str | None = field(default=None, metadata=_as(filled))
+    watch_config: bool = field(default=False, metadata=_as(switch))
 
 
 @frozen

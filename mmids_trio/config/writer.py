@@ -8,7 +8,7 @@ import re
 
 from mmids_trio.config.scanner import is_plain, is_quotable
 from mmids_trio.config.suggestions import shown
-from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefinition
+from mmids_trio.definitions import ParameterValue, ReactorDefinition, StepDefinition, WorkflowDefinition
 
 _TO_ESCAPE = re.compile(r'"|\\(?=["\\]|\Z)')
 """Quotes, and the backslashes that would otherwise read as an escape."""
@@ -23,6 +23,19 @@ def write_workflow(definition: WorkflowDefinition) -> str:
     flag = " routed_by_reactor" if definition.routed_by_reactor else ""
     steps = "".join(f"    {_step(step)}\n" for step in definition.steps)
     return f"workflow {_name(definition.name)}{flag} {{\n{steps}}}\n"
+
+
+def write_reactor(definition: ReactorDefinition) -> str:
+    """The reactor node of `definition`, with a final line end. Raises `ValueError` as `write_workflow` does."""
+    interval = f" update_interval={definition.update_interval}" if definition.update_interval else ""
+    lines = "".join(f"    {_setting(*item)}\n" for item in definition.parameters.items())
+    return f"reactor {_name(definition.name)} executor={_value(definition.executor)}{interval} {{\n{lines}}}\n"
+
+
+def _setting(name: str, value: ParameterValue) -> str:
+    if value is None:
+        return _name(name)
+    return f"{_name(name)} {_quoted(value) if value.startswith('#') else _value(value)}"
 
 
 def _step(step: StepDefinition) -> str:
@@ -42,6 +55,10 @@ def _name(name: str) -> str:
 def _value(value: str) -> str:
     if value and is_plain(value):
         return value
+    return _quoted(value)
+
+
+def _quoted(value: str) -> str:
     if not is_quotable(value):
         raise ValueError(f"expected a value without line feeds and NUL characters, found {shown(value)}")
     return '"' + _TO_ESCAPE.sub(r"\\\g<0>", value) + '"'

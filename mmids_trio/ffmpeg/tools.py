@@ -55,6 +55,15 @@ class FfmpegTools:
                 log.info("ffmpeg found", path=found.path, version=found.version, origin=found.origin)
             return self._executable
 
+    async def look_in(self, places: Places) -> Executable:
+        """The ffmpeg in other places than those in use. Raises `StepError` where there is none that works."""
+        return await find_ffmpeg(places, self.spawner)
+
+    def use(self, places: Places, executable: Executable) -> None:
+        """Run this one for the children of streams that begin from now on."""
+        self.places, self._executable = places, executable
+        log.info("ffmpeg found", path=executable.path, version=executable.version, origin=executable.origin)
+
     def supervisor(self, job: Job) -> Supervisor:
         """What keeps the child of `job` running. Only after `check`."""
         assert self._executable is not None

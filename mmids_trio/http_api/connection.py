@@ -18,7 +18,6 @@ import trio
 from attrs import define, field
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
@@ -33,6 +32,7 @@ from hypercorn.typing import (
 )
 from hypercorn.utils import parse_socket_addr
 
+from mmids_trio.http_api.http2 import Protocols
 from mmids_trio.http_api.tracing import REQUEST_ID_HEADER, new_request_id
 
 SEND_TIMEOUT_SECONDS = 10.0
@@ -66,7 +66,7 @@ class Connection:
     _send_lock: trio.Lock = field(factory=trio.Lock, init=False)
     _is_idle: bool = field(default=True, init=False)
     _is_closing: bool = field(default=False, init=False)
-    _protocol: ProtocolWrapper = field(init=False)
+    _protocol: Protocols = field(init=False)
 
     async def run(self) -> None:
         """Serve until either side ends it. Raises nothing of its own; the socket is closed on return."""
@@ -89,7 +89,7 @@ class Connection:
         if self._is_idle:
             self._reading.cancel()
 
-    def _create_protocol(self, tasks: TaskGroup) -> ProtocolWrapper:
+    def _create_protocol(self, tasks: TaskGroup) -> Protocols:
         sock = self._stream.socket
         parts = (
             self._app,
@@ -102,7 +102,7 @@ class Connection:
             parse_socket_addr(sock.family, sock.getsockname()),
             self._handle_protocol_event,
         )
-        wrapper = ProtocolWrapper(*parts)
+        wrapper = Protocols(*parts)
         wrapper.protocol = _Http1(*parts)
         return wrapper
 

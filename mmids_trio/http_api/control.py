@@ -4,12 +4,13 @@ The workflow manager fits these Protocols without knowing of them; `app` brings 
 tests put a scripted stand-in in its place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.reactors.views import ReactorView
-from mmids_trio.workflow.status import Outcome, PlanView, WorkflowStatus
+from mmids_trio.workflow.sets import SetPlan, WorkflowSet
+from mmids_trio.workflow.status import Outcome, PlanView, WorkflowOwner, WorkflowStatus
 
 
 class Change(Protocol):
@@ -23,6 +24,13 @@ class Change(Protocol):
         """Wait for the end of the change. Cancelling the wait has no effect on the change."""
 
 
+class Durability(Protocol):
+    """Where changes are kept for after a restart."""
+
+    async def durable(self) -> None:
+        """Wait until every change so far is kept; raises `MmidsError` where it cannot be."""
+
+
 class Reactors(Protocol):
     """The reactors, to be looked at."""
 
@@ -31,6 +39,84 @@ class Reactors(Protocol):
 
     def view(self, name: str) -> ReactorView | None:
         """The one of that name, `None` if there is none."""
+
+    @property
+    def definitions(self) -> Sequence[ReactorDefinition]:
+        """What all of them were made from, in the same order."""
+
+
+class SetChange(Protocol):
+    """A whole set that was accepted and goes on by itself, whoever waits for it."""
+
+    @property
+    def plan(self) -> SetPlan:
+        """What the change does."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; `None` as long as it has not."""
+
+    async def wait(self) -> Outcome:
+        """Wait for the end of the change. Cancelling the wait has no effect on the change."""
+
+
+class Sets(Protocol):
+    """The ways to change many workflows, and the reactors, at once."""
+
+    def names(self) -> Sequence[str]:
+        """Names of all workflows, in the order in which they were started."""
+
+    def owner(self, name: str) -> WorkflowOwner | None:
+        """Whose the workflow is, `None` if there is none of that name."""
+
+    def prunable(self, kept: Collection[str]) -> Sequence[str]:
+        """The workflows that are not `kept` and belong to no reactor."""
+
+    def validate_all(self, wanted: WorkflowSet) -> WorkflowSet:
+        """The set in canonical spellings. Raises `ConfigurationError` with every problem."""
+
+    def plan_all(self, wanted: WorkflowSet) -> SetPlan:
+        """What `apply_all` would do now. Pure. Raises `SetConflict`."""
+
+    def apply_all(self, wanted: WorkflowSet) -> SetChange:
+        """Accept a validated set: all of it is put in place, or nothing. Raises `SetConflict`, touching nothing.
+
+        From its return on, `Workflows.definition` says what the set wants.
+        """
+
+
+class Reload(Protocol):
+    """A configuration file that was read again and accepted."""
+
+    @property
+    def plan(self) -> SetPlan:
+        """What changes."""
+
+    @property
+    def applied_settings(self) -> Sequence[str]:
+        """Settings that differ and count from now on."""
+
+    @property
+    def needs_restart(self) -> Sequence[str]:
+        """Settings that differ and count after a restart only."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What of the file is ignored, a sentence each."""
+
+    async def wait(self) -> Outcome:
+        """Wait for the end of the change. Cancelling the wait has no effect on the change."""
+
+
+class Reloader(Protocol):
+    """Who knows the configuration file."""
+
+    async def reload(self) -> Reload:
+        """Read the file again, check all of it, and accept what it says.
+
+        Raises `ConfigurationError` (or another `MmidsError`) for a file that cannot be used, and `SetConflict` for one
+        that cannot be put in place; then nothing was changed.
+        """
 
 
 class Workflows(Protocol):
@@ -41,6 +127,9 @@ class Workflows(Protocol):
 
     def status(self, name: str) -> WorkflowStatus | None:
         """How the workflow is, `None` if there is none of that name."""
+
+    def definition(self, name: str) -> WorkflowDefinition | None:
+        """What is wanted of the workflow (that of a pending change, if there is one); `None` if there is none."""
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings. Raises `ConfigurationError` for what no step accepts."""

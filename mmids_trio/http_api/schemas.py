@@ -1,97 +1,99 @@
-"""The JSON of the HTTP API: pure functions from what the server knows to what a client reads.
+"""The JSON of the HTTP API: its shapes as types, and one function from what the server knows to what a client reads.
 
-Apart from the handlers because field names and their order are a contract, and the handlers are not.
+Apart from the handlers because field names and their order are a contract, and the handlers are not.  Most shapes are
+the very types of the server (`workflow.status`, `reactors.views`); those that only the API has are here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from attrs import asdict, evolve
+from attrs import fields, frozen, has
 
-from mmids_trio.reactors.views import LeaseView, ReactorView
-from mmids_trio.workflow.status import PlanView, StepStatus, StreamStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.sets import PlannedReactor, SetPlan, StepCut
+from mmids_trio.workflow.status import NO_CLIENTS, PlanView, StepStatus, StreamStatus, WorkflowOwner, WorkflowStatus
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
+ABSENT_WHEN_EMPTY = {
+    StepStatus: ("streams", "clients"),
+    WorkflowStatus: ("owner",),
+    WorkflowOwner: ("name", "stream"),
+    StreamStatus: ("state", "seconds_left", "target", "bitrate", "last_error", "dropped_groups"),
+}
+"""Fields that are there only where there is something to say."""
 
-def names_json(names: Iterable[str]) -> Json:
-    """Body of `GET /workflows`."""
-    return [{"name": name} for name in names]
+DECIMALS = 1
+"""Of every number that has any: they are seconds from now."""
 
-
-def workflow_json(workflow: WorkflowStatus) -> Json:
-    """Body of `GET /workflows/<name>`. A flag parameter's value is null."""
-    described: dict[str, Json] = {
-        "status": workflow.status,
-        "active_steps": [_step_json(step) for step in workflow.active_steps],
-        "pending_steps": [_step_json(step) for step in workflow.pending_steps],
-    }
-    if workflow.owner is not None:
-        described["owner"] = _owner_json(workflow.owner)
-    return described
+EMPTY = (None, (), NO_CLIENTS)
+"""Where there is nothing to say."""
 
 
-def reactor_json(reactor: ReactorView) -> Json:
-    """Body of `GET /reactors/<name>`, and one item of `GET /reactors`. Times are seconds from now."""
-    return {
-        "name": reactor.name,
-        "executor": reactor.executor,
-        "update_interval": reactor.update_interval,
-        "leases": [_lease_json(lease) for lease in reactor.leases],
-    }
+@frozen
+class WorkflowName:
+    """One item of the list of workflows."""
+
+    name: str
 
 
-def _lease_json(lease: LeaseView) -> Json:
-    return {
-        "stream": lease.stream,
-        "holders": lease.holders,
-        "valid": lease.valid,
-        "workflows": list(lease.workflows),
-        "last_answer": lease.last_answer,
-        "last_error": lease.last_error,
-        "failures": lease.failures,
-        "next_update": lease.next_update,
-    }
-
-
-def _owner_json(owner: WorkflowOwner) -> Json:
-    """`name` and `stream` are there where they mean something."""
-    described: dict[str, Json] = {"kind": owner.kind}
-    if owner.name is not None:
-        described["name"] = owner.name
-    if owner.stream is not None:
-        described["stream"] = owner.stream
-    return described
-
-
-def plan_json(plan: PlanView) -> Json:
-    """Body of a successful `PUT /workflows`."""
-    return {
-        "workflow": plan.workflow,
-        "created": plan.created,
-        "changed": plan.changed,
-        "steps": [{"step_id": step.step_id, "step_type": step.step_type, "action": step.action} for step in plan.steps],
-    }
-
-
-def error_json(message: str) -> Json:
+@frozen
+class Error:
     """Body of every refusal."""
-    return {"error": message}
+
+    error: str
 
 
-def _step_json(step: StepStatus) -> Json:
-    """`streams` is there only when there is something to say about one of them."""
-    described: dict[str, Json] = {
-        "step_id": step.step_id,
-        "step_type": step.step_type,
-        "parameters": dict(step.parameters),
-        "status": step.status,
-    }
-    if step.streams:
-        described["streams"] = [_stream_json(stream) for stream in step.streams]
-    return described
+@frozen
+class ConditionError:
+    """Body of a lost race: `etag` is the current one, null where nothing is there."""
+
+    error: str
+    etag: str | None
 
 
-def _stream_json(stream: StreamStatus) -> Json:
-    """Only what is known of it."""
-    left = None if stream.seconds_left is None else round(stream.seconds_left, 1)
-    return {name: value for name, value in asdict(evolve(stream, seconds_left=left)).items() if value is not None}
+@frozen
+class ConfigPlan:
+    """What a whole set does: every workflow of it, then what is stopped with it (`cuts`: every step that stops).
+
+    `publishers` and `watchers` are disconnected, as of now. `reactors` is empty where the set leaves them alone.
+    """
+
+    changed: bool
+    publishers: int
+    watchers: int
+    workflows: tuple[PlanView, ...]
+    deleted: tuple[str, ...]
+    cuts: tuple[StepCut, ...]
+    reactors: tuple[PlannedReactor, ...]
+
+    @classmethod
+    def of(cls, plan: SetPlan) -> "ConfigPlan":
+        """The plan, with what follows from it."""
+        return cls(plan.changed, plan.publishers, plan.watchers, plan.workflows, plan.deleted, plan.cuts, plan.reactors)
+
+
+@frozen
+class ReloadReport:
+    """What came of reading the configuration file again.
+
+    Of the settings that differ `applied_settings` count from now on, `needs_restart` only after a restart.
+    """
+
+    plan: ConfigPlan
+    applied_settings: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def to_json(value: Any) -> Json:
+    """Data of attrs classes, sequences and mappings as JSON, fields in their order."""
+    if has(type(value)):
+        absent = ABSENT_WHEN_EMPTY.get(type(value), ())
+        named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(type(value)))
+        return {name: to_json(item) for name, item in named if name not in absent or item not in EMPTY}
+    if isinstance(value, Mapping):
+        return {str(name): to_json(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [to_json(item) for item in value]
+    plain: Json = round(value, DECIMALS) if isinstance(value, float) else value
+    return plain

@@ -5,7 +5,7 @@ end stops what it has started.  Holders come and go synchronously, from any task
 """
 
 from collections.abc import Callable
-from math import floor
+from math import floor, inf
 
 import structlog
 import trio
@@ -80,6 +80,8 @@ class Lease:
     _last_error: str | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
     _next_update: float | None = field(default=None, init=False)
+    _renewed: trio.Event = field(factory=trio.Event, init=False)
+    """Set when the terms have changed since the last request began."""
     _executor: Executor = field(init=False)
     _leased: LeasedWorkflows = field(init=False)
 
@@ -103,6 +105,11 @@ class Lease:
             if not self._holders:
                 self._on_abandoned(self)
                 self._asking.cancel()
+
+    def renew(self, terms: Terms) -> None:
+        """The reactor has another definition: ask by it, soon."""
+        self._terms = terms
+        self._renewed.set()
 
     def refuse(self) -> None:
         """There is no reactor (any more) that could answer."""
@@ -151,15 +158,24 @@ class Lease:
                 self.ended.set()
 
     async def _keep_asking(self) -> None:
-        interval, due = self._terms.update_interval, trio.current_time()
+        due = trio.current_time()
         await self._ask()
-        while interval:
-            missed = floor((trio.current_time() - due) / interval)
-            self._next_update = due = due + interval * (missed + 1)
-            await trio.sleep_until(due)
-            self._next_update = None
+        while True:
+            due = await self._wait_until_due(due)
+            self._renewed = trio.Event()
             await self._ask()
-        await trio.sleep_forever()
+
+    async def _wait_until_due(self, last: float) -> float:
+        """Wait for the time of the next request, which is returned; `last` is the one of the request before."""
+        interval = self._terms.update_interval
+        missed = floor((trio.current_time() - last) / interval) if interval else 0
+        due = last + interval * (missed + 1) if interval else inf
+        self._next_update = due if interval else None
+        with trio.move_on_at(due):
+            await self._renewed.wait()
+            due = trio.current_time()
+        self._next_update = None
+        return due
 
     async def _ask(self) -> None:
         """One request: up to three tries."""

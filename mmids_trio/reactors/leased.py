@@ -31,6 +31,9 @@ class Workflows(Protocol):
     def status(self, name: str) -> WorkflowStatus | None:
         """What is known of it; `None` where none runs."""
 
+    def definition(self, name: str) -> WorkflowDefinition | None:
+        """What was accepted last for it; `None` where there is none."""
+
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings; raises `ConfigurationError`."""
 
@@ -118,7 +121,9 @@ class LeasedWorkflows:
         if status is None or not (status.pending_steps or status.status == "Running"):
             return False
         steps = status.pending_steps or status.active_steps
-        return tuple(step.step_id for step in steps) == step_ids(definition.steps)
+        accepted = self._workflows.definition(definition.name)
+        is_routed_alike = accepted is not None and accepted.routed_by_reactor == definition.routed_by_reactor
+        return is_routed_alike and tuple(step.step_id for step in steps) == step_ids(definition.steps)
 
     async def _stop_all_but(self, kept: Collection[str]) -> None:
         async with trio.open_nursery() as nursery:

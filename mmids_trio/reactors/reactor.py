@@ -2,22 +2,23 @@
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 
 import structlog
 import trio
+from attrs import evolve
 
 from mmids_trio.definitions import ReactorDefinition
-from mmids_trio.reactors.executor import Executor
+from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure
 from mmids_trio.reactors.lease import Hold, Lease, Terms
 from mmids_trio.reactors.leased import Workflows
+from mmids_trio.reactors.session import Session
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
 
 log = structlog.get_logger()
 
 
 class Reactor:
-    """One reactor; `executor` is opened when it runs and closed when it ends."""
+    """One reactor; `executor` is opened when it runs, and closed when it ends or another has taken its place."""
 
     def __init__(
         self,
@@ -29,14 +30,20 @@ class Reactor:
         listener: Listener = nobody,
     ) -> None:
         self._definition = definition
-        self._executor = executor
+        self._session = Session(executor)
+        self._scope = trio.CancelScope()
         self._terms = Terms(definition.name, workflows, definition.update_interval, allow_on_failure, listener)
-        self._start_lease: Callable[[Lease], None] | None = None
-        """Starts a lease's task; `None` while the reactor does not run."""
+        self._nursery: trio.Nursery | None = None
+        """Of leases and sessions; `None` while the reactor does not run."""
         self._leases: dict[str, Lease] = {}
         """Those that are held, by stream."""
         self._ending: dict[str, Lease] = {}
         """The last one of each stream that has no holder any more but has not ended."""
+
+    @property
+    def definition(self) -> ReactorDefinition:
+        """What it runs by now."""
+        return self._definition
 
     @property
     def name(self) -> str:
@@ -50,13 +57,44 @@ class Reactor:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the leases until cancelled."""
-        async with self._executor as executor, trio.open_nursery() as nursery:
-            self._start_lease = partial(self._start, nursery, executor)
-            try:
-                task_status.started()
-                await trio.sleep_forever()
-            finally:
-                self._start_lease = None  # before the nursery closes to newcomers
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._session.run)
+                self._nursery = nursery
+                try:
+                    task_status.started()
+                    await trio.sleep_forever()
+                finally:
+                    self._nursery = None  # before the nursery closes to newcomers
+
+    def stop(self) -> None:
+        """Begin the end: what leases run is stopped, and who still asks hears "not valid"."""
+        self._nursery = None
+        self._scope.cancel()
+
+    async def open(self, executor: AbstractAsyncContextManager[Executor]) -> Session:
+        """Open another executor, for `renew`. Raises `ExecutorFailure` where the reactor does not run."""
+        if self._nursery is None:
+            raise ExecutorFailure(f"reactor '{self.name}' does not run")
+        session = Session(executor)
+        try:
+            await self._nursery.start(session.run)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def renew(self, definition: ReactorDefinition, session: Session, *, allow_on_failure: bool) -> None:
+        """Go on under another definition: leases stay, and soon ask anew. Synchronous."""
+        self._session.close()
+        self._session, self._definition = session, definition
+        self._terms = evolve(self._terms, update_interval=definition.update_interval, allow_on_failure=allow_on_failure)
+        for lease in (*self._leases.values(), *self._ending.values()):
+            lease.renew(self._terms)
+
+    async def ask(self, stream_name: str) -> Answer:
+        """Ask the present executor; see `executor.Executor`."""
+        return await self._session.ask(stream_name)
 
     def hold(self, stream_name: str, on_change: Callable[[], None]) -> Hold:
         """Begin or join the lease of a stream; returns at once.
@@ -70,20 +108,17 @@ class Reactor:
     def _begin(self, stream: str) -> Lease:
         before = self._ending.get(stream)
         lease = Lease(stream, self._terms, None if before is None else before.ended, self._retire)
-        if self._start_lease is None:
+        if self._nursery is None:
             lease.refuse()
             return lease
         self._leases[stream] = lease
-        self._start_lease(lease)
+        self._nursery.start_soon(self._run_lease, lease)
         return lease
 
-    def _start(self, nursery: trio.Nursery, executor: Executor, lease: Lease) -> None:
-        nursery.start_soon(self._run_lease, executor, lease)
-
-    async def _run_lease(self, executor: Executor, lease: Lease) -> None:
+    async def _run_lease(self, lease: Lease) -> None:
         """The wall around a lease: a fault of ours in one must not end the others."""
         try:
-            await lease.run(executor)
+            await lease.run(self)
         except* Exception:
             log.exception("lease crashed", reactor=self.name, stream=lease.stream)
             lease.break_off()

@@ -63,6 +63,8 @@ class RtmpServer:
 
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
     together; more are closed at once, so that there are files left for everything else.  `certificates`: for RTMPS.
+
+    `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class RtmpServer:
     ) -> None:
         self._network = network
         self._host = host
-        self._publisher_timeout = publisher_timeout
+        self.publisher_timeout = publisher_timeout
         self._crowd = Crowd(max_connections)
         self._certificates = certificates or Certificates()
         self._registrations: Registrations[Endpoint] = Registrations()
@@ -179,7 +181,7 @@ class RtmpServer:
             tls = self._registrations.wants_tls(port)
             if tls:
                 transport = await self._encrypted(transport)
-            await Session(transport, port, _Entrance(self._registrations, tls), self._publisher_timeout).run()
+            await Session(transport, port, _Entrance(self._registrations, tls), self.publisher_timeout).run()
         except* HandshakeFailed as group:
             log.info("connection closes", reason=str(group.exceptions[0]))
         except* Exception:

@@ -20,7 +20,7 @@ import trio
 
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.media.flow import Flow
-from mmids_trio.workflow.status import StreamStatus
+from mmids_trio.workflow.status import Clients, StreamStatus
 
 
 class Inbox(Protocol):
@@ -99,6 +99,9 @@ class StepContext(Protocol):
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """Have the workflow's details show what `describe` says of the step's streams (as a rule: nothing)."""
+
+    def show_clients(self, count: Callable[[], Clients]) -> None:
+        """Have plans show how many clients would be disconnected with the step."""
 
 
 StepFactory = Callable[[StepContext], Step]

@@ -19,7 +19,7 @@ from mmids_trio.rtmp.endpoints import Client, Publication, Refused
 from mmids_trio.steps.approval import Reactor, Release, approved
 from mmids_trio.steps.base import Outbox, StepContext
 from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed
-from mmids_trio.workflow.status import StreamStatus
+from mmids_trio.workflow.status import Clients, StreamStatus
 
 log = structlog.get_logger()
 
@@ -88,6 +88,10 @@ class Publishers:
     _count: int = field(default=0, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _is_closed: bool = field(default=False, init=False)
+
+    def count(self) -> Clients:
+        """How many are connected."""
+        return Clients(publishers=sum(stream.ends_at is None for stream in self._streams.values()))
 
     # A publisher comes.
 

@@ -70,6 +70,11 @@ class Audience:
     _stages: dict[str, _Stage] = field(factory=dict, init=False)
     _purge_at: int = field(default=FIRST_PURGE, init=False)
 
+    @property
+    def size(self) -> int:
+        """How many watchers there are on all channels."""
+        return sum(len(stage.channel.watchers) for stage in self._stages.values())
+
     def channel(self, key: str) -> Channel:
         """Where a watcher of `key` gets its media; it may wait there for a stream to begin."""
         return self._stage(key).channel

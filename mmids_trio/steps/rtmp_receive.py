@@ -40,6 +40,7 @@ class RtmpReceive:
         """Ready when the port is open and the registration reserved."""
         publishers = Publishers(self.context, outbox, self.reactor, self.on_busy, self.grace)
         self.context.show_streams(publishers.describe)
+        self.context.show_clients(publishers.count)
         async with self.server.serve(self.registration, self.context, publishers):
             task_status.started()
             try:

@@ -13,6 +13,7 @@ from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
+from mmids_trio.workflow.status import Clients
 
 EVENTS_PER_PASS = 128
 """Events between two passes over the watchers. A burst after a standstill may hold more than a channel keeps (ten
@@ -53,6 +54,7 @@ class RtmpWatch:
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
         audience = Audience(self.registration.key)
+        self.context.show_clients(lambda: Clients(watchers=audience.size))
         async with self.server.serve(self.registration, self.context, Watchers(audience, self.reactor)):
             task_status.started()
             while True:

@@ -1,6 +1,6 @@
 """`workflow_forwarder`: hand every stream also to another workflow, and pass it on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast
 
 import structlog
@@ -34,8 +34,21 @@ class Route(Protocol):
 class Junctions(Protocol):
     """The ways between workflows, as far as forwarders need them."""
 
-    def connect(self, source: str, target: str, events: Sequence[MediaEvent] = ()) -> Route:
+    def connect(
+        self,
+        source: str,
+        target: str,
+        events: Sequence[MediaEvent] = (),
+        *,
+        step_id: str,
+        is_leaving: Callable[[str, str], bool],
+    ) -> Route:
         """Open a way, on which `events` have been already. Raises `StepError` where it closes a circle."""
+
+
+def connect(junctions: Junctions, context: StepContext, target: str, events: Sequence[MediaEvent] = ()) -> Route:
+    """A way from the step of that `context`; see `Junctions.connect`."""
+    return junctions.connect(context.workflow, target, events, step_id=context.step_id, is_leaving=context.is_leaving)
 
 
 def target_conflicts(values: Values) -> Iterable[str]:
@@ -55,7 +68,7 @@ class WorkflowForwarder:
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready at once: whether the target runs does not matter."""
-        route = self.junctions.connect(self.context.workflow, self.target)
+        route = connect(self.junctions, self.context, self.target)
         try:
             task_status.started()
             while True:
@@ -116,7 +129,7 @@ class _RoutedStream:
         for target in targets:
             if target not in self._routes and (memory := self.ledger.streams.get(self.started.stream_id)):
                 try:
-                    self._routes[target] = self.junctions.connect(self.context.workflow, target, memory.replay())
+                    self._routes[target] = connect(self.junctions, self.context, target, memory.replay())
                 except StepError as error:
                     log.error("stream cannot be forwarded", stream=self.started.stream_name, reason=str(error))
 

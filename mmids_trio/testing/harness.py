@@ -44,6 +44,9 @@ from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowStatus
 
 __all__ = ["RTMP_PORT", "Harness", "Recorder"]
 
+OWN_SUBSCRIPTIONS = 2
+"""To the events of a running server: the harness's, and that of the API's history."""
+
 E = TypeVar("E")
 
 PRUNE_EVERY = 256
@@ -221,7 +224,8 @@ class Harness:
         """Nothing is left of the server's, once its workflows have been stopped, or the block has ended.
 
         That is: no workflow, registration, open port, stream, connection, lease or child; no task that the server has
-        started elsewhere, and no subscription to its events but the harness's.  After the block: no task at all.
+        started elsewhere, and no subscription to its events but the harness's and the API's.  After the block: no task
+        at all.
         Raises `AssertionError`, which names everything that is left.
         """
         left = "\n".join(self.what_is_left())
@@ -230,7 +234,7 @@ class Harness:
     def what_is_left(self) -> list[str]:
         """What `assert_quiet` finds, a sentence each."""
         tasks = self._tasks.strays if self._is_running else self._tasks.living
-        subscriptions = self.server.hub.subscriptions - self._is_running
+        subscriptions = self.server.hub.subscriptions - (OWN_SUBSCRIPTIONS if self._is_running else 0)
         return [
             *quiet.what_is_left(self.server),
             *quiet.open_ports(self.network),

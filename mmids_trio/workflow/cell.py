@@ -13,7 +13,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Reservation, StepFactory
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.rewiring import Node
-from mmids_trio.workflow.status import StepStatus, StreamStatus
+from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus
 
 log = structlog.get_logger()
 
@@ -43,6 +43,7 @@ class Cell:
     _ready: bool = field(default=False, init=False)
     _reservations: list[Reservation] = field(factory=list, init=False)
     _describe_streams: Callable[[], Sequence[StreamStatus]] = field(default=tuple, init=False)
+    _count_clients: Callable[[], Clients] = field(default=lambda: NO_CLIENTS, init=False)
 
     def reserve(self, reservation: Reservation) -> None:
         """See `steps.base.StepContext.reserve`."""
@@ -51,6 +52,10 @@ class Cell:
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """See `steps.base.StepContext.show_streams`."""
         self._describe_streams = describe
+
+    def show_clients(self, count: Callable[[], Clients]) -> None:
+        """See `steps.base.StepContext.show_clients`."""
+        self._count_clients = count
 
     async def start(self, nursery: trio.Nursery, factory: Callable[[StepDefinition], StepFactory]) -> None:
         """Run the step in `nursery`; returns when it is ready, or when it has failed and `error` says why."""
@@ -129,8 +134,12 @@ class Cell:
     def describe(self) -> StepStatus:
         """The step as the outside sees it."""
         definition = self.definition
-        streams = () if self.ended.is_set() else tuple(self._describe_streams())
-        return StepStatus(self.step_id, definition.step_type, dict(definition.parameters), self.status, streams)
+        streams, clients = (
+            ((), NO_CLIENTS) if self.ended.is_set() else (self._describe_streams(), self._count_clients())
+        )
+        return StepStatus(
+            self.step_id, definition.step_type, dict(definition.parameters), self.status, tuple(streams), clients
+        )
 
 
 def _is_cancelled() -> bool:

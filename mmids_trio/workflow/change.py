@@ -19,6 +19,8 @@ class Change:
     definition: WorkflowDefinition
     plan: PlanView
     rollback: bool = False
+    is_superseded: bool = field(default=False, init=False)
+    """Whether a newer one has come while its new steps were being started."""
     _done: trio.Event = field(factory=trio.Event, init=False)
     _outcome: Outcome | None = field(default=None, init=False)
 

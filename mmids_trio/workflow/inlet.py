@@ -33,6 +33,8 @@ class Route:
     target: str
     """The workflow that is forwarded to."""
     on_close: Callable[["Route"], None]
+    step_id: str = ""
+    """The forwarder."""
     ledger: Ledger = field(factory=Ledger, init=False)
     inlet: "Inlet | None" = field(default=None, init=False)
     """The target's, while it runs."""

@@ -1,12 +1,15 @@
 """Which workflow forwards to which: routes by the name of their target, whether it runs or not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
 from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent
 from mmids_trio.workflow.inlet import Inlet, Route
+
+IsLeaving = Callable[[str, str], bool]
+"""Whether a step, by workflow and id, gives way to the change that is being carried out."""
 
 
 @define(eq=False)
@@ -36,15 +39,23 @@ class Junctions:
 
     # For forwarders.
 
-    def connect(self, source: str, target: str, events: Sequence[MediaEvent] = ()) -> Route:
-        """A way from workflow `source` to workflow `target`, on which `events` have been already.
+    def connect(
+        self,
+        source: str,
+        target: str,
+        events: Sequence[MediaEvent] = (),
+        *,
+        step_id: str = "",
+        is_leaving: IsLeaving = lambda _workflow, _step_id: False,
+    ) -> Route:
+        """A way from step `step_id` of workflow `source` to workflow `target`, on which `events` have been already.
 
-        Raises `StepError` where that closes a circle.
+        Raises `StepError` where that closes a circle, not counting the ways of steps that are leaving.
         """
-        path = self._path(target, source)
+        path = self._path(target, source, is_leaving)
         if path is not None:
             raise StepError(f"forwarding in a circle: {' -> '.join([source, *path])}")
-        route = Route(source, target, self._disconnect)
+        route = Route(source, target, self._disconnect, step_id)
         route.ledger.admit(events)
         self._routes.setdefault(target, {})[route] = None
         self._departures.setdefault(source, {})[route] = None
@@ -58,7 +69,7 @@ class Junctions:
         if route.inlet is not None:
             route.inlet.leave(route)
 
-    def _path(self, start: str, end: str) -> list[str] | None:
+    def _path(self, start: str, end: str, is_leaving: IsLeaving) -> list[str] | None:
         """The workflows from `start` to `end` along existing routes, both included."""
         came_from: dict[str, str | None] = {start: None}
         waiting = [start]
@@ -66,7 +77,8 @@ class Junctions:
             name = waiting.pop()
             if name == end:
                 return _trace(came_from, name)
-            for target in dict.fromkeys(route.target for route in self._departures.get(name, ())):
+            ways = self._departures.get(name, ())
+            for target in dict.fromkeys(way.target for way in ways if not is_leaving(way.source, way.step_id)):
                 if target not in came_from:
                     came_from[target] = name
                     waiting.append(target)

@@ -1,20 +1,39 @@
 """All workflows of a server by name: the one place that starts and stops them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Protocol
 
 import structlog
 import trio
+from attrs import evolve
 
+from mmids_trio.config.report import Findings
 from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.errors import ConfigurationError
 from mmids_trio.workflow.change import Change, Stopping
+from mmids_trio.workflow.line import StepFactories, Surroundings
 from mmids_trio.workflow.plan import make_plan, view
-from mmids_trio.workflow.runtime import StepFactories, Surroundings, Workflow
-from mmids_trio.workflow.status import PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.replacing import NoReactors, NoReplacement, Reactors, Replacement
+from mmids_trio.workflow.runtime import Workflow
+from mmids_trio.workflow.sets import (
+    SetConflict,
+    SetPlan,
+    StepCut,
+    WorkflowSet,
+    cuts,
+    name_conflicts,
+    prunable,
+    reactor_conflicts,
+)
+from mmids_trio.workflow.status import OutcomeKind, PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.transaction import Part, SetChange, Transaction
 
 log = structlog.get_logger()
 
 BY_API = WorkflowOwner("api")
+EMPTY_SET = WorkflowSet()
 
 
 class Steps(StepFactories, Protocol):
@@ -25,13 +44,19 @@ class Steps(StepFactories, Protocol):
 
 
 class WorkflowManager:
-    """Starts, changes and stops workflows; each runs in a nursery of its own inside the manager's."""
+    """Starts, changes and stops workflows; each runs in a nursery of its own inside the manager's.
+
+    `reactors` are those that are changed by sets of workflows; they come later, since they use the manager.
+    """
 
     def __init__(self, steps: Steps, surroundings: Surroundings | None = None) -> None:
         self._steps = steps
+        self.reactors: Reactors = NoReactors()
         self._surroundings = surroundings or Surroundings()
         self._nursery: trio.Nursery
         self._workflows: dict[str, Workflow] = {}
+        self._transactions: dict[Transaction, None] = {}
+        """Those that have not ended, in the order in which they were accepted."""
         self._is_stopping = False
         self._ending: dict[str, list[Workflow]] = {}
         """Workflows that are not listed any more but have not quite ended; their successors wait for them."""
@@ -83,6 +108,117 @@ class WorkflowManager:
         workflow = self._workflows.get(definition.name) or self._create(definition.name, owner)
         return workflow.submit(definition, rollback=rollback)
 
+    # Many at once.
+
+    def definition(self, name: str) -> WorkflowDefinition | None:
+        """What was accepted last for the workflow of that name, carried out or not; `None` where there is none."""
+        workflow = self._workflows.get(name)
+        return None if workflow is None else workflow.wanted
+
+    def prunable(self, kept: Collection[str]) -> tuple[str, ...]:
+        """The workflows that a whole configuration without them would delete: not `kept`, and of no reactor."""
+        return prunable(kept, self._owners())
+
+    def validate_all(self, wanted: WorkflowSet) -> WorkflowSet:
+        """The set in canonical spellings, checked against the reactors that it brings.
+
+        Raises `ConfigurationError` with every problem.
+        """
+        known = nullcontext() if wanted.reactors is None else self.reactors.as_if([r.name for r in wanted.reactors])
+        findings = Findings()
+        valid: list[WorkflowDefinition] = []
+        with known:
+            with _noting(findings):
+                self._replacement(wanted)
+            for definition in wanted.definitions:
+                with _noting(findings):
+                    valid.append(self.validate(definition))
+        if findings.problems:
+            raise ConfigurationError(findings.problems)
+        return evolve(wanted, definitions=tuple(valid))
+
+    def plan_all(self, wanted: WorkflowSet) -> SetPlan:
+        """What `apply_all` would do; pure. Raises `SetConflict`, or `ConfigurationError` for a reactor."""
+        return self._plan_all(wanted, self._replacement(wanted))
+
+    def _plan_all(self, wanted: WorkflowSet, replacement: Replacement) -> SetPlan:
+        problems = [*name_conflicts(wanted, self._owners()), *self._reactor_conflicts(replacement, wanted)]
+        if problems:
+            raise SetConflict(problems)
+        plans = tuple(self.plan(definition) for definition in wanted.definitions)
+        deleted = tuple(dict.fromkeys(name for name in wanted.delete if name in self._workflows))
+        return SetPlan(plans, deleted, tuple(self._cuts(plans, deleted)), tuple(replacement.plan))
+
+    def _replacement(self, wanted: WorkflowSet) -> Replacement:
+        return NoReplacement() if wanted.reactors is None else self.reactors.replacement(wanted.reactors)
+
+    def _reactor_conflicts(self, replacement: Replacement, wanted: WorkflowSet = EMPTY_SET) -> Iterator[str]:
+        """Who will still ask reactors that go: workflows that the set leaves alone, and its own."""
+        changed = {*wanted.delete, *(definition.name for definition in wanted.definitions)}
+        left = [
+            workflow.wanted
+            for name, workflow in self._workflows.items()
+            if name not in changed and not _ends_with(workflow.owner, replacement.removed)
+        ]
+        remaining = [definition for definition in (*left, *wanted.definitions) if definition is not None]
+        return reactor_conflicts(replacement.removed, remaining)
+
+    def apply_all(self, wanted: WorkflowSet, *, owner: WorkflowOwner = BY_API) -> SetChange:
+        """Put a validated set in place: all of it, or nothing.
+
+        Returns at once, and the change goes on whoever waits for it.  `owner` counts for workflows that are new.
+        Raises `SetConflict` (or `ConfigurationError` for a reactor) before anything is touched, and `Stopping`.
+        """
+        if self._is_stopping:
+            raise Stopping("the server is being stopped")
+        replacement = self._replacement(wanted)
+        plan = self._plan_all(wanted, replacement)
+        transaction = Transaction(SetChange(plan), replacement, partial(self._reactor_conflicts, replacement))
+        for definition in wanted.definitions:
+            self._join(transaction, definition.name, definition, owner)
+        for name in plan.deleted:
+            self._join(transaction, name, None, owner)
+        if transaction.is_trivial:
+            transaction.complete_at_once()
+        else:
+            self._supersede_reactors(transaction)
+            self._transactions[transaction] = None
+            self._nursery.start_soon(self._run_transaction, transaction)
+        return transaction.change
+
+    def _join(
+        self, transaction: Transaction, name: str, definition: WorkflowDefinition | None, owner: WorkflowOwner
+    ) -> None:
+        workflow = self._workflows.get(name) or self._create(name, owner)
+        is_idle = definition is not None and workflow.is_at_rest(definition)
+        part = Part(transaction, workflow, definition, is_idle)
+        transaction.add(part)
+        workflow.join(part)
+
+    def _supersede_reactors(self, newer: Transaction) -> None:
+        """Of two that change reactors the newer counts."""
+        for older in self._transactions if newer.replacement.plan else ():
+            if older.is_open and older.replacement.plan:
+                older.give_up(OutcomeKind.SUPERSEDED, "superseded by a newer update of the reactors")
+                newer.after.append(older.ended)
+
+    async def _run_transaction(self, transaction: Transaction) -> None:
+        """The wall around a transaction."""
+        try:
+            await transaction.run()
+        except* Exception:
+            log.exception("change of a set of workflows crashed")
+        finally:
+            del self._transactions[transaction]
+
+    def _owners(self) -> dict[str, WorkflowOwner]:
+        return {name: workflow.owner for name, workflow in self._workflows.items()}
+
+    def _cuts(self, plans: Iterable[PlanView], deleted: Iterable[str]) -> Iterator[StepCut]:
+        for name, plan in [*((plan.workflow, plan) for plan in plans), *((name, None) for name in deleted)]:
+            if (status := self.status(name)) is not None:
+                yield from cuts(status, plan, name)
+
     def _create(self, name: str, owner: WorkflowOwner) -> Workflow:
         workflow = self._workflows[name] = Workflow(
             name, self._steps, self._retire, owner=owner, surroundings=self._surroundings
@@ -114,6 +250,8 @@ class WorkflowManager:
     async def stop_all(self) -> None:
         """Stop every workflow, side by side, and start none any more."""
         self._is_stopping = True
+        for transaction in list(self._transactions):
+            transaction.stop()
         async with trio.open_nursery() as nursery:
             for name in {*self._workflows, *self._ending}:
                 nursery.start_soon(self.stop, name)
@@ -132,3 +270,18 @@ class WorkflowManager:
             ending.remove(workflow)
         if not ending:
             self._ending.pop(workflow.name, None)
+
+
+def _ends_with(owner: WorkflowOwner, reactors: Collection[str]) -> bool:
+    """Whether what the owner has ends with one of these reactors."""
+    return owner.kind == "reactor" and owner.name in reactors
+
+
+@contextmanager
+def _noting(findings: Findings) -> Iterator[None]:
+    """Add what is wrong to a report."""
+    try:
+        yield
+    except ConfigurationError as error:
+        for problem in error.problems:
+            findings.add(problem.place, problem.message)

@@ -1,150 +1,170 @@
-"""One workflow at work: a nursery whose children are the steps, and the transaction that changes them.
+"""One workflow at work: it accepts changes, and its own task carries them out, one after another.
 
-Callers hand a change over (`submit`, synchronous) and wait for its outcome elsewhere; the workflow's own task carries
-it out: start the new steps, let what the change touches come to rest, swap (one synchronous function), stop what is
-not wanted any more.
+Callers hand a change over (`submit`, `join`: synchronous) and wait for its outcome elsewhere; the workflow's task takes
+it through the phases of its `Line`: start the new steps, let what the change touches come to rest, swap (one
+synchronous function), stop what is not wanted any more.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Protocol
 
 import structlog
 import trio
-from attrs import field, frozen
 
-from mmids_trio.definitions import StepDefinition, WorkflowDefinition
-from mmids_trio.media.events import StreamStarted
-from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import StepFactory
+from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.workflow.carrying_out import carry_out_part
 from mmids_trio.workflow.cell import Cell
-from mmids_trio.workflow.chain import Chain
 from mmids_trio.workflow.change import Change
-from mmids_trio.workflow.hub import (
-    EventHub,
-    StreamBegan,
-    StreamOver,
-    WorkflowEnded,
-    WorkflowFailed,
-    WorkflowStarted,
-)
-from mmids_trio.workflow.junctions import Junctions
-from mmids_trio.workflow.plan import Plan, WantedStep, make_plan, view
+from mmids_trio.workflow.hub import WorkflowEnded
+from mmids_trio.workflow.line import Line, StepFactories, Surroundings, reason, stop
+from mmids_trio.workflow.plan import WantedStep, view
 from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.transaction import Part
 
 log = structlog.get_logger()
 
 
-class StepFactories(Protocol):
-    """Where a workflow gets its steps from."""
-
-    def factory(self, definition: StepDefinition) -> StepFactory:
-        """What builds the step, from a definition that was validated before."""
-
-
-@frozen
-class Surroundings:
-    """What workflows of one server share."""
-
-    junctions: Junctions = field(factory=Junctions)
-    hub: EventHub = field(factory=EventHub)
-
-
 class Workflow:
-    """One workflow, from its first definition until it is cancelled or its failed creation is taken back.
+    """One workflow, from its first definition until it is cancelled, retired or its failed creation is taken back.
 
-    `on_abandoned` is called, synchronously, in that last case; nothing may be submitted after it.
+    `on_retired` is called, synchronously, in the last two cases; nothing may be submitted after it.
     """
 
     def __init__(
         self,
         name: str,
         steps: StepFactories,
-        on_abandoned: Callable[["Workflow"], None],
+        on_retired: Callable[["Workflow"], None],
         *,
         owner: WorkflowOwner,
         surroundings: Surroundings,
     ) -> None:
         self.name = name
         self.owner = owner
-        self._junctions = surroundings.junctions
-        self._publish = surroundings.hub.publish
+        self.line = Line(name, steps, surroundings, self._on_trouble)
         self.ended = trio.Event()
-        self._steps = steps
-        self._on_abandoned = on_abandoned
+        self._publish = surroundings.hub.publish
+        self._on_retired = on_retired
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery
         self._stir = trio.lowlevel.ParkingLot()
-        self._chain = Chain()
-        self._definition: WorkflowDefinition | None = None
-        """What carries media (or has failed) now; `None` before the first swap."""
-        self._failed: Cell | None = None
-        self._is_breaking = False
-        """Whether a step that carries media has failed and the others are not shut down yet."""
-        self._next: Change | None = None
-        self._current: Change | None = None
-        self._wanted: list[Cell] = []
-        """All steps of the change that is being carried out, until its swap."""
-        self._leaving: frozenset[str] = frozenset()
-        self._attempt: trio.CancelScope | None = None
-        self._settling: trio.CancelScope | None = None
+        self._next: Change | Part | None = None
+        self._current: Change | Part | None = None
+        self._idle: Part | None = None
+        """The part in a transaction that leaves the workflow as it is."""
+        self._hindrances: list[trio.Event] = []
+        """Ends of transactions that something newer has superseded here: first they give up all that they hold."""
 
     # What others ask of it: synchronous, from any task.
 
     def plan(self, definition: WorkflowDefinition) -> PlanView:
         """What `definition` would change, compared with what carries media now."""
-        types = {cell.step_id: cell.definition.step_type for cell in self._chain.cells}
+        line = self.line
+        types = {cell.step_id: cell.definition.step_type for cell in line.chain.cells}
         return view(
-            self._plan(definition),
+            line.plan(definition),
             self.name,
-            created=self._definition is None,
+            created=line.definition is None,
             types=types,
-            has_failed=self._failed is not None,
+            has_failed=line.failed is not None,
         )
-
-    def _plan(self, definition: WorkflowDefinition) -> Plan:
-        return make_plan(() if self._failed else self._chain.ids, definition)
 
     def submit(self, definition: WorkflowDefinition, *, rollback: bool = False) -> Change:
         """Accept a change. One that still waits, for its turn or for its new steps, is superseded by it."""
         change = Change(definition, self.plan(definition), rollback)
-        if self._next is not None:
-            self._supersede(self._next)
-        self._next = change
-        if self._attempt is not None:
-            self._attempt.cancel()
+        self._overtake(change)
         self._stir.unpark_all()
         return change
 
+    def join(self, part: Part) -> None:
+        """Accept a part in a transaction; as `submit`. One that `is_idle` must find the workflow at rest."""
+        part.transaction.after += self._overtake(None if part.is_idle else part)
+        if part.is_idle:
+            self._idle = part
+        self._stir.unpark_all()
+
+    def is_at_rest(self, definition: WorkflowDefinition) -> bool:
+        """Whether nothing is going on, and the workflow is as `definition` says."""
+        return self._current is None and self._next is None and self.line.is_as(definition)
+
+    def _overtake(self, newer: Change | Part | None) -> list[trio.Event]:
+        """Put `newer` in place of what waits; returns the ends of the transactions that this supersedes."""
+        overtaken, self._next = self._next, newer
+        parts = [part for part in (overtaken, self._current, self._idle) if isinstance(part, Part)]
+        superseded = self._supersede_transactions(parts, f"a newer update of workflow '{self.name}'")
+        if isinstance(overtaken, Change):
+            self._supersede(overtaken)
+        if isinstance(self._current, Change) and self.line.is_starting:
+            self._current.is_superseded = True
+            self.line.cut_start()
+        return superseded
+
+    def _supersede_transactions(self, parts: Sequence[Part], by: str) -> list[trio.Event]:
+        superseded = dict.fromkeys(part.transaction for part in parts if part.transaction.is_open)
+        for transaction in superseded:
+            transaction.give_up(OutcomeKind.SUPERSEDED, f"superseded by {by}")
+        ends = [transaction.ended for transaction in superseded]
+        self._hindrances += ends
+        return ends
+
+    def withdraw(self, part: Part) -> None:
+        """See `transaction.Member`."""
+        if self._idle is part:
+            self._idle = None
+        if self._next is part:
+            self._next = None
+            if self._current is None and self._abandon_creation():
+                self._scope.cancel()
+
+    def retire(self) -> None:
+        """See `transaction.Member`."""
+        self.line.close()
+        self._on_retired(self)
+
     def cancel(self) -> None:
         """Begin the end; `ended` is set when nothing of the workflow is left."""
+        parts = [part for part in (self._current, self._next, self._idle) if isinstance(part, Part)]
+        self._supersede_transactions(parts, f"the end of workflow '{self.name}'")
         self._finish_stopped()
         self._scope.cancel()
 
+    @property
+    def wanted(self) -> WorkflowDefinition | None:
+        """The definition that was accepted last, carried out or not."""
+        change = self._next or self._current
+        return self.line.definition if change is None else change.definition
+
     def status(self) -> WorkflowStatus:
         """What the outside may know."""
-        failed = self._failed
+        failed = self.line.failed
         return WorkflowStatus(
             status="Running" if failed is None else f"Step id {failed.step_id} failed: {failed.error}",
-            active_steps=tuple(cell.describe() for cell in self._chain.cells),
+            active_steps=tuple(cell.describe() for cell in self.line.chain.cells),
             pending_steps=self._pending_steps(),
             owner=self.owner,
         )
 
     def _pending_steps(self) -> tuple[StepStatus, ...]:
-        change = self._next or (self._current if self._wanted else None)
-        if change is None:
+        line = self.line
+        change = self._next or (self._current if line.wanted else None)
+        if change is None or change.definition is None:
             return ()
-        known = {cell.step_id: cell for cell in (*self._chain.running, *self._wanted)}
+        known = {cell.step_id: cell for cell in (*line.chain.running, *line.wanted)}
         return tuple(
             known[step.step_id].describe() if step.step_id in known else _describe_unborn(step)
-            for step in self._plan(change.definition).wanted
+            for step in line.plan(change.definition).wanted
         )
+
+    def _on_trouble(self, cell: Cell) -> None:
+        """A step has failed that was ready: what is being carried out hears of it, and what it broke is shut down."""
+        for part in (self._current, self._idle):
+            if isinstance(part, Part):
+                part.fail(cell)
+        self._stir.unpark_all()
 
     # Its own task.
 
     async def run(self, after: Sequence[trio.Event] = ()) -> None:
-        """Run until cancelled or abandoned; begins when all of `after` (ends of predecessors) are set."""
+        """Run until cancelled, retired or abandoned; begins when all of `after` (ends of predecessors) are set."""
         structlog.contextvars.clear_contextvars()  # of the request that happened to create it
         structlog.contextvars.bind_contextvars(workflow=self.name)
         try:
@@ -154,21 +174,31 @@ class Workflow:
                 async with trio.open_nursery() as self._nursery:
                     await self._carry_out_changes()
         finally:
-            self._close_inlet()
+            self.line.close()
             self._finish_stopped()
+            self._leave_transactions()
             self.ended.set()
             self._publish(WorkflowEnded(self.name))
             log.info("workflow ended")
 
     def _finish_stopped(self) -> None:
+        message = f"workflow '{self.name}' was stopped before its update had finished"
         for change in (self._current, self._next):
-            if change is not None:
-                change.finish(OutcomeKind.STOPPED, f"workflow '{self.name}' was stopped before its update had finished")
+            if isinstance(change, Change):
+                change.finish(OutcomeKind.STOPPED, message)
+
+    def _leave_transactions(self) -> None:
+        for part in (self._current, self._next, self._idle):
+            if isinstance(part, Part):
+                part.transaction.give_up(OutcomeKind.STOPPED, f"workflow '{self.name}' was stopped meanwhile")
+                part.done.set()
 
     async def _carry_out_changes(self) -> None:
         while True:
-            if self._is_breaking:
-                await self._break_down()
+            if self.line.is_breaking:
+                await self.line.break_down()
+            elif self._hindrances:
+                await self._hindrances.pop().wait()
             elif self._next is not None:
                 self._current, self._next = self._next, None
                 if not await self._carry_out(self._current):
@@ -177,111 +207,67 @@ class Workflow:
             else:
                 await self._stir.park()
 
-    async def _carry_out(self, change: Change) -> bool:
+    async def _carry_out(self, change: Change | Part) -> bool:
         """One change, from its turn to its outcome. False when the workflow is to end with it."""
-        plan = self._plan(change.definition)
-        if plan.is_empty and self._failed is None and self._definition is not None:
-            self._definition = change.definition
+        try:
+            if isinstance(change, Change):
+                return await self._carry_out_alone(change)
+            return await self._carry_out_part(change)
+        finally:
+            self.line.forget()
+
+    async def _carry_out_part(self, part: Part) -> bool:
+        await carry_out_part(part, self.line, self._nursery)
+        is_over = part.definition is None if part.transaction.is_swapped else self._abandon_creation()
+        if not is_over:
+            part.done.set()
+        return not is_over
+
+    async def _carry_out_alone(self, change: Change) -> bool:
+        line = self.line
+        plan = line.plan(change.definition)
+        if line.is_as(change.definition, plan):
+            line.definition = change.definition
             change.finish(OutcomeKind.APPLIED, "nothing to change")
             return True
-        fresh = self._prepare(plan)
-        try:
-            await self._start(fresh)
-            if self._may_swap(fresh):
-                await self._settle()
-            if self._may_swap(fresh):
-                await self._swap(change)
-                return True
-            return await self._give_up(change, fresh)
-        finally:
-            self._wanted, self._leaving = [], frozenset()
-
-    def _prepare(self, plan: Plan) -> list[Cell]:
-        """Make the cells of the new steps; nothing of them runs yet."""
-        fresh = {step.step_id: self._cell(step) for step in plan.start}
-        running = {} if self._failed else {cell.step_id: cell for cell in self._chain.cells}
-        self._wanted = [fresh.get(step_id) or running[step_id] for step_id in plan.order]
-        self._leaving = frozenset(plan.stop)
-        return list(fresh.values())
-
-    def _cell(self, step: WantedStep) -> Cell:
-        cell = Cell(self.name, step.step_id, step.definition, self._is_leaving, self._on_step_failure, self._publish)
-        cell.outlet.ledger.on_stream = partial(self._on_stream, cell)
-        return cell
-
-    def _on_stream(self, cell: Cell, started: StreamStarted, is_live: bool) -> None:
-        """A stream has begun or ended behind a step; only those that produce bring it in."""
-        if cell.flow is Flow.PRODUCES and started.stream_id not in self._chain.inlet.streams:
-            kind = StreamBegan if is_live else StreamOver
-            self._publish(kind(self.name, cell.step_id, started.stream_id, started.stream_name))
-
-    def _is_leaving(self, workflow: str, step_id: str) -> bool:
-        return workflow == self.name and step_id in self._leaving
-
-    def _on_step_failure(self, cell: Cell) -> None:
-        if self._failed is None and cell in self._chain.cells:
-            self._failed, self._is_breaking = cell, True
-        for scope in (self._attempt, self._settling):
-            if scope is not None:
-                scope.cancel()
-        self._stir.unpark_all()
-
-    async def _start(self, fresh: Sequence[Cell]) -> None:
-        """Start the new steps; ends early when one fails or the change is superseded.
-
-        One after another: which of two that want the same thing gets it is decided by their order, not by chance.
-        """
-        with trio.CancelScope() as self._attempt:
-            if self._next is not None:
-                self._attempt.cancel()
-            for cell in fresh:
-                await cell.start(self._nursery, self._steps.factory)
-                if cell.error is not None:
-                    break
-        self._attempt = None
-
-    async def _settle(self) -> None:
-        """Bring what the change touches to rest; ends early when a step fails."""
-        with trio.CancelScope() as self._settling:
-            await self._chain.settle(self._wanted)
-        self._settling = None
-
-    def _may_swap(self, fresh: Sequence[Cell]) -> bool:
-        return not self._is_breaking and all(cell.status == "Active" for cell in fresh)
+        fresh = line.prepare(plan)
+        await line.start(self._nursery, fresh)
+        if line.may_swap(fresh):
+            await line.settle()
+        if line.may_swap(fresh):
+            await self._swap(change)
+            return True
+        return await self._give_up(change, fresh)
 
     async def _swap(self, change: Change) -> None:
         """The swap itself runs without a checkpoint; then what was taken out is awaited."""
-        removed = self._chain.swap(self._wanted)
-        self._junctions.open(self.name, self._chain.inlet)
-        if self._definition is None or self._failed is not None:
-            self._publish(WorkflowStarted(self.name))
-        self._definition, self._failed = change.definition, None
-        self._wanted, self._leaving = [], frozenset()
-        log.info("workflow changed", steps=len(self._chain.cells), stopped=len(removed))
-        await _stop(removed)
-        if self._is_breaking:
+        removed = self.line.rewire()
+        self.line.conclude(change.definition, len(removed))
+        await stop(removed)
+        if self.line.is_breaking:
             self._finish_broken(change)
         else:
             change.finish(OutcomeKind.APPLIED, "running")
 
     def _finish_broken(self, change: Change) -> None:
         """A step that carries media has failed in the middle of the change: there is nothing to go back to."""
-        assert self._failed is not None
-        change.finish(OutcomeKind.FAILED, ("not rolled back: " if change.rollback else "") + _reason(self._failed))
+        assert self.line.failed is not None
+        change.finish(OutcomeKind.FAILED, ("not rolled back: " if change.rollback else "") + reason(self.line.failed))
 
     async def _give_up(self, change: Change, fresh: Sequence[Cell]) -> bool:
         """The change cannot be carried out: leave no trace of it, or put the workflow in error."""
         failed = next((cell for cell in fresh if cell.error is not None), None)
-        self._chain.release()
+        self.line.chain.release()
         if failed is not None and not change.rollback:
-            await self._fail(change, failed)
+            await stop(self.line.fail(change.definition, failed))
+            change.finish(OutcomeKind.FAILED, reason(failed))
             return True
-        await _stop(fresh)
-        if self._is_breaking and change.rollback:
+        await stop(fresh)
+        if self.line.is_breaking and change.rollback:
             self._finish_broken(change)
         elif failed is not None:
-            change.finish(OutcomeKind.ROLLED_BACK, f"rolled back: {_reason(failed)}")
-        elif self._next is not None:
+            change.finish(OutcomeKind.ROLLED_BACK, f"rolled back: {reason(failed)}")
+        elif self._next is not None or change.is_superseded:
             self._supersede(change)
         else:
             # A step that carries media has failed, perhaps the one to be removed: once the workflow is broken down,
@@ -289,34 +275,11 @@ class Workflow:
             self._next = change
         return not self._abandon_creation()
 
-    async def _fail(self, change: Change, failed: Cell) -> None:
-        """Put the workflow in error under its new definition, with all steps shut down."""
-        everyone = {*self._chain.cells, *self._wanted}
-        self._chain.cells, self._wanted = self._wanted, []
-        self._definition, self._failed = change.definition, failed
-        self._is_breaking = False  # should a step that carried media have failed as well, it is shut down with the rest
-        self._close_inlet()
-        self._publish(WorkflowFailed(self.name, _reason(failed)))
-        await _stop(everyone)
-        change.finish(OutcomeKind.FAILED, _reason(failed))
-
-    async def _break_down(self) -> None:
-        """A step failed while it carried media: shut down the others."""
-        log.error("workflow failed", reason=self._failed and self._failed.error)
-        self._close_inlet()
-        if self._failed is not None:
-            self._publish(WorkflowFailed(self.name, _reason(self._failed)))
-        await _stop(self._chain.cells)
-        self._is_breaking = False
-
-    def _close_inlet(self) -> None:
-        self._junctions.close(self.name, self._chain.inlet)
-
     def _abandon_creation(self) -> bool:
         """Whether a creation that failed leaves nothing, and nobody asks for more."""
-        if self._definition is not None or self._next is not None:
+        if self.line.definition is not None or self._next is not None:
             return False
-        self._on_abandoned(self)
+        self._on_retired(self)
         return True
 
     def _supersede(self, change: Change) -> None:
@@ -326,15 +289,3 @@ class Workflow:
 def _describe_unborn(step: WantedStep) -> StepStatus:
     definition = step.definition
     return StepStatus(step.step_id, definition.step_type, dict(definition.parameters), "Created")
-
-
-def _reason(cell: Cell) -> str:
-    return f"Step id {cell.step_id} failed: {cell.error}"
-
-
-async def _stop(cells: Sequence[Cell] | set[Cell]) -> None:
-    """Cancel steps side by side and wait until nothing of them is left."""
-    for cell in cells:
-        cell.cancel()
-    for cell in cells:
-        await cell.ended.wait()

@@ -50,6 +50,17 @@ class StreamStatus:
 
 
 @frozen
+class Clients:
+    """How many clients use a step now, and would be disconnected with it."""
+
+    publishers: int = 0
+    watchers: int = 0
+
+
+NO_CLIENTS = Clients()
+
+
+@frozen
 class StepStatus:
     """One step; `status` is `Created`, `Active`, `Error: <why>` or `Shut Down`."""
 
@@ -58,6 +69,7 @@ class StepStatus:
     parameters: Mapping[str, ParameterValue]
     status: str
     streams: tuple[StreamStatus, ...] = ()
+    clients: Clients = NO_CLIENTS
 
 
 @frozen

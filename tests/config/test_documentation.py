@@ -46,7 +46,7 @@ def test_the_table_gives_the_defaults() -> None:
         if value is None:
             assert not re.fullmatch(r"`.*`", written)
         else:
-            assert written == f"`{value}`"
+            assert written == f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def test_the_page_gives_the_limits_and_the_plain_characters() -> None:

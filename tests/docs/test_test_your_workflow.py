@@ -25,7 +25,7 @@ def test_every_option_and_fixture_of_the_page_is_there(pytester: pytest.Pytester
     options = set(re.findall(r"`(--[\w-]+)", PAGE))
     fixtures = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert len(options) == 4
-    assert len(fixtures) == 4
+    assert len(fixtures) == 5
     known = pytester.runpytest_inprocess("-p", "mmids_trio.testing.plugin", "--help").stdout.str()
     assert [option for option in options if f"{option}=" not in known] == []
     known = pytester.runpytest_inprocess("-p", "mmids_trio.testing.plugin", "--fixtures").stdout.str()

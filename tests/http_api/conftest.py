@@ -50,6 +50,7 @@ class ScriptedWorkflows:
     """Remembers what it was asked for; `ending`, if set, is how every change ends at once."""
 
     statuses: dict[str, WorkflowStatus] = field(factory=dict)
+    definitions: dict[str, WorkflowDefinition] = field(factory=dict)
     changes: list[ScriptedChange] = field(factory=list)
     applied: list[tuple[WorkflowDefinition, bool]] = field(factory=list)
     stopped: list[str] = field(factory=list)
@@ -65,6 +66,11 @@ class ScriptedWorkflows:
 
     def status(self, name: str) -> WorkflowStatus | None:
         return self.statuses.get(name)
+
+    def definition(self, name: str) -> WorkflowDefinition | None:
+        if name not in self.statuses:
+            return None
+        return self.definitions.get(name) or WorkflowDefinition(name)
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         problems = [
@@ -88,6 +94,7 @@ class ScriptedWorkflows:
             change.end(self.ending.kind, self.ending.message)
         self.changes.append(change)
         self.applied.append((definition, rollback))
+        self.definitions[definition.name] = definition
         steps = tuple(StepStatus("1", step.step_type, step.parameters, "Active") for step in definition.steps)
         self.statuses[definition.name] = WorkflowStatus("Running", steps, ())
         self.changed.set()

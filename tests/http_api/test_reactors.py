@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from attrs import frozen
 
+from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.http_api.app import create_app
 from mmids_trio.reactors.views import LeaseView, ReactorView
 from mmids_trio.workflow.status import WorkflowOwner, WorkflowStatus
@@ -41,6 +42,10 @@ class TwoReactors:
 
     def view(self, name: str) -> ReactorView | None:
         return next((view for view in self.views() if view.name == name), None)
+
+    @property
+    def definitions(self) -> Sequence[ReactorDefinition]:
+        return []
 
 
 @pytest.fixture

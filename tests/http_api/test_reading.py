@@ -51,7 +51,7 @@ async def test_an_unknown_workflow_is_not_found(client: httpx2.AsyncClient) -> N
     assert (response.status_code, response.text) == (404, "Workflow not found")
 
 
-@pytest.mark.parametrize("name", ["a b", "ä", "a/b", "/", "100%", "x?y#z", "a//b", "..", "."])
+@pytest.mark.parametrize("name", ["a b", "ä", "a/b", "/", "100%", "x?y#z", "a//b", "..", ".", "a\n", "\n"])
 async def test_any_name_can_be_asked_for_percent_encoded(client: httpx2.AsyncClient, workflows: Any, name: str) -> None:
     workflows.statuses[name] = WorkflowStatus("Running", (), ())
     encoded = "".join(f"%{byte:02x}" for byte in name.encode())

@@ -1,7 +1,7 @@
 """What stands in for the workflow manager and for a lookup service, and a reactor between the two."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import trio
 from attrs import define, field
@@ -50,6 +50,9 @@ class FakeWorkflows:
         steps = self.running[name].steps
         described = (StepStatus(i, s.step_type, {}, "Active") for i, s in zip(step_ids(steps), steps, strict=True))
         return WorkflowStatus("Step id 1 failed: x" if name in self.failed else "Running", tuple(described), ())
+
+    def definition(self, name: str) -> WorkflowDefinition | None:
+        return self.running.get(name)
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         if any(step.step_type == "bad" for step in definition.steps):
@@ -117,11 +120,15 @@ class Bench:
     reactor: Reactor = field(init=False)
     began: float = field(init=False)
 
+    def opened(self) -> AbstractAsyncContextManager[ScriptedExecutor]:
+        """The executor, to be opened."""
+        return nullcontext(self.executor)
+
     async def start(self, *, interval: int = 0, allow: bool = False, name: str = "lookup") -> Reactor:
         """Run the reactor (or, with another name, one more on the same stand-ins)."""
         self.reactor = Reactor(
             ReactorDefinition(name, "scripted", interval),
-            nullcontext(self.executor),
+            self.opened(),
             self.workflows,
             allow_on_failure=allow,
             listener=self.events.append,

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mmids_trio.http_api.schemas import workflow_json
+from mmids_trio.http_api.schemas import to_json
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.harness import Harness
@@ -131,7 +131,7 @@ async def test_a_child_that_dies_is_replaced_by_one_that_begins_with_a_key_frame
 async def test_the_details_say_why_a_child_ended_until_it_is_healthy(autojump_clock: MockClock) -> None:
     camera, take = Camera(), Take(seconds=70)
     async with harness(camera, ONE, DIES, Behaviour()) as h:
-        assert "streams" not in str(workflow_json(h.workflow("w")))
+        assert "streams" not in str(to_json(h.workflow("w")))
         await camera.roll([*take.begin, *take.headers, *take.second(0), *take.second(1), *take.second(2)])
         said = "ffmpeg exited with status 1\n[error] Connection refused"
         assert messages(h) == [("talk", said)]
@@ -139,11 +139,11 @@ async def test_the_details_say_why_a_child_ended_until_it_is_healthy(autojump_cl
         assert h.workflow("w").status == "Running"
         await trio.sleep(65)
         assert messages(h) == []
-        assert "streams" not in str(workflow_json(h.workflow("w")))
+        assert "streams" not in str(to_json(h.workflow("w")))
 
 
 def _streams(h: Harness) -> list[object]:
-    described = workflow_json(h.workflow("w"))
+    described = to_json(h.workflow("w"))
     assert isinstance(described, dict)
     steps = described["active_steps"]
     assert isinstance(steps, list)

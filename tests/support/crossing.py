@@ -17,8 +17,8 @@ from mmids_trio.steps.workflow_forwarder import workflow_forwarder
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.inlet import Inlet
 from mmids_trio.workflow.junctions import Junctions
+from mmids_trio.workflow.line import Surroundings
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.runtime import Surroundings
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 from tests.support.bench import Bench, definition, is_frame
 from tests.support.footage import Footage
@@ -55,7 +55,7 @@ class Crossing:
         return wanted
 
     def factory(self, wanted: StepDefinition) -> StepFactory:
-        """See `workflow.runtime.StepFactories`."""
+        """See `workflow.line.StepFactories`."""
         if wanted.step_type == "forward":
             return self._registry.factory(
                 StepDefinition("workflow_forwarder", {"target_workflow": wanted.parameters["label"]})

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.steps.base import Reservation
-from mmids_trio.workflow.status import StreamStatus
+from mmids_trio.workflow.status import Clients, StreamStatus
 
 
 @define(eq=False)
@@ -64,4 +64,7 @@ class Context:
         self.happenings.append(event)
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
+        """Shown to nobody."""
+
+    def show_clients(self, count: Callable[[], Clients]) -> None:
         """Shown to nobody."""

@@ -10,8 +10,9 @@ from trio.testing import MockClock
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.line import Surroundings
 from mmids_trio.workflow.manager import BY_API
-from mmids_trio.workflow.runtime import Surroundings, Workflow
+from mmids_trio.workflow.runtime import Workflow
 from tests.support.bench import SLOWNESS, Bench, definition
 from tests.support.footage import Footage
 

@@ -203,7 +203,7 @@ async def test_a_slow_change_of_one_workflow_holds_up_no_other(stage: Stage, han
 async def test_a_crash_of_one_workflow_leaves_the_others_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await stage.run(SOURCE)
     with monkeypatch.context() as patch:
-        patch.setattr("mmids_trio.workflow.runtime.Cell", None)
+        patch.setattr("mmids_trio.workflow.line.Cell", None)
         outcome = await stage.apply(A, name="v")
     assert outcome.kind is OutcomeKind.STOPPED
     await wait_all_tasks_blocked()

@@ -1,0 +1,145 @@
+"""One client's stream of events: the body of its response, and the bound on how long it may take each piece.
+
+The body ends by itself when the server stops or after `MAX_STREAM_SECONDS`; a piece that the client does not take is
+cut by `StreamCutter`, an ASGI layer, as the one who sends (Quart) cannot be told to stop.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+
+import trio
+from attrs import define, field
+from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
+from quart.wrappers.response import ResponseBody
+
+from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.http_api.event_history import Entry, Start
+from mmids_trio.http_api.event_shapes import Missed, Reset, event_json, type_name
+from mmids_trio.http_api.sse import render_event, render_heartbeat, render_start
+
+EVENTS_PATH = "/events"
+
+HEARTBEAT_SECONDS = 15.0
+"""Silence, then a comment: proxies commonly close what is silent for 60 s, some for 30 s."""
+
+MAX_STREAM_SECONDS = 3600.0
+"""How long a stream lasts; then the client asks again and goes on. So one that reads nothing of a quiet stream, which
+no buffer betrays, is gone one day too."""
+
+EVENTS_AT_ONCE = 100
+"""Events rendered in one go, so that a long history does not hold up the loop."""
+
+
+@define(eq=False)
+class EventStream(ResponseBody):
+    """The events behind `start`, of `types` (none given: all)."""
+
+    _feed: EventFeed
+    _start: Start
+    _types: frozenset[str]
+    _position: int = field(init=False)
+    _began: bool = field(default=False, init=False)
+    _is_admitted: bool = field(default=False, init=False)
+    _deadline: float = field(factory=lambda: trio.current_time() + MAX_STREAM_SECONDS, init=False)
+    _skew: float = field(factory=lambda: datetime.now(UTC).timestamp() - trio.current_time(), init=False)
+    """What the wall clock is ahead of the history's."""
+
+    def __attrs_post_init__(self) -> None:
+        self._position = self._start.number
+
+    async def __aenter__(self) -> "EventStream":
+        if not self._feed.is_full:
+            self._is_admitted = True
+            self._feed.streams += 1
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._is_admitted:
+            self._is_admitted = False
+            self._feed.streams -= 1
+
+    def __aiter__(self) -> "EventStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece: events, or a heartbeat."""
+        while self._is_admitted and not self._feed.is_over:
+            if not self._began:
+                return self._begin()
+            piece = self._next_events()
+            if piece:
+                return piece
+            if trio.current_time() >= self._deadline:
+                break
+            if self._is_behind():
+                await trio.lowlevel.checkpoint()
+            elif not await self._feed.news(min(HEARTBEAT_SECONDS, self._deadline - trio.current_time())):
+                return render_heartbeat(self._feed.history.id_of(self._position))
+        raise StopAsyncIteration
+
+    def _begin(self) -> bytes:
+        self._began = True
+        event_id = self._feed.history.id_of(self._position)
+        if self._start.reset is None:
+            return render_start(event_id)
+        reset = Reset(self._start.reset)
+        return render_start(event_id) + render_event(type_name(Reset), event_json(reset), event_id)
+
+    def _is_behind(self) -> bool:
+        return self._position < self._feed.history.newest
+
+    def _next_events(self) -> bytes:
+        history = self._feed.history
+        gone, entries = history.after(self._position, EVENTS_AT_ONCE, trio.current_time())
+        pieces = []
+        if gone:
+            self._position += gone
+            pieces.append(render_event(type_name(Missed), event_json(Missed(gone)), history.id_of(self._position)))
+        pieces += self._render(entries)
+        if entries:
+            self._position = entries[-1].number
+        return b"".join(pieces)
+
+    def _render(self, entries: Sequence[Entry]) -> list[bytes]:
+        return [
+            render_event(name, event_json(entry.event, time=self._time(entry)), self._feed.history.id_of(entry.number))
+            for entry in entries
+            if (name := type_name(type(entry.event))) in self._types or not self._types
+        ]
+
+    def _time(self, entry: Entry) -> str:
+        """When it happened, as RFC 3339 has it, in UTC."""
+        at = datetime.fromtimestamp(entry.at + self._skew, UTC)
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class StreamCut(Exception):
+    """The client does not take what is sent to it, or the server stops."""
+
+
+@define
+class StreamCutter:
+    """Wraps an ASGI application: what it sends on the path of the events has to be taken in time."""
+
+    _app: ASGIFramework
+    _feed: EventFeed
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["path"] != EVENTS_PATH:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_in_time(message: ASGISendEvent) -> None:
+            with self._feed.sending() as sending:
+                await send(message)
+            if sending.cancelled_caught:
+                raise StreamCut
+
+        try:
+            await self._app(scope, receive, send_in_time)
+        except* StreamCut:
+            pass  # the connection ends with the answer that was not finished

@@ -1,0 +1,88 @@
+"""What clients read when something goes wrong: one place where exceptions become answers."""
+
+import structlog
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+    RequestTimeout,
+)
+
+from mmids_trio.errors import MmidsError
+from mmids_trio.http_api.answers import json_response, refuse, respond, text_response
+from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere, NotModified, PreconditionFailed
+from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes
+from mmids_trio.http_api.schemas import ConditionError
+from mmids_trio.workflow.change import Stopping
+from mmids_trio.workflow.sets import SetConflict
+
+_log = structlog.get_logger(__name__)
+
+
+def add_failure_handlers(app: QuartTrio) -> None:
+    """Have every exception answered."""
+    _add_refusals(app)
+    _add_conditions(app)
+
+    @app.errorhandler(HTTPException)
+    async def http_error(error: HTTPException) -> Response:
+        response = refuse(error.code or 500, _explain(error, app))
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return response
+
+    @app.errorhandler(Exception)
+    async def unexpected(error: Exception) -> Response:
+        _log.error("http request failed", exc_info=error)
+        return refuse(500, "internal error; the server's log has it under this answer's x-request-id")
+
+
+def _add_refusals(app: QuartTrio) -> None:
+    @app.errorhandler(BadRequest)
+    @app.errorhandler(MmidsError)
+    async def bad_request(error: Exception) -> Response:
+        return refuse(400, str(error))
+
+    @app.errorhandler(Conflict)
+    @app.errorhandler(SetConflict)
+    async def conflict(error: Exception) -> Response:
+        return refuse(409, str(error))
+
+    @app.errorhandler(NotHere)
+    async def not_here(error: NotHere) -> Response:
+        return text_response(404, str(error))
+
+    @app.errorhandler(Stopping)
+    async def stopping(error: Stopping) -> Response:
+        return refuse(503, str(error))
+
+
+def _add_conditions(app: QuartTrio) -> None:
+    @app.errorhandler(PreconditionFailed)
+    async def lost_race(error: PreconditionFailed) -> Response:
+        return json_response(412, ConditionError(error.message, error.etag), etag=error.etag)
+
+    @app.errorhandler(NotModified)
+    async def not_modified(error: NotModified) -> Response:
+        return respond(304, "", None, etag=error.etag)
+
+
+def _explain(error: HTTPException, app: QuartTrio) -> str:
+    match error:
+        case NotFound():
+            return f"no such path; known are {', '.join(_known_paths(app))}"
+        case MethodNotAllowed():
+            return f"this path takes {', '.join(sorted(error.valid_methods or ()))}"
+        case RequestEntityTooLarge():
+            return f"the body is larger than {max_body_bytes(request.path)} bytes"
+        case RequestTimeout():
+            return f"the body did not arrive within {BODY_TIMEOUT_SECONDS} s"
+    return error.description or error.name
+
+
+def _known_paths(app: QuartTrio) -> list[str]:
+    rules = dict.fromkeys(rule.rule.replace("<any_name:", "<") for rule in app.url_map.iter_rules())
+    return list(rules)

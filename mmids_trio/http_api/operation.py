@@ -1,0 +1,103 @@
+"""What one operation of the API takes and answers, as plain data: the stuff of the OpenAPI document.
+
+Apart from the handlers, which are added together with one of these, and from the document, which is made of them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from mmids_trio.http_api.put import MAX_WAIT_SECONDS
+from mmids_trio.http_api.schemas import ConditionError, Error, Json
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+EVENT_STREAM = "text/event-stream"
+WORKFLOW = "application/vnd.mmids.workflow"
+
+
+@frozen
+class Answer:
+    """What comes with one status: `content` has a type for each media type (`str`: plain text), `headers` are names."""
+
+    meaning: str
+    content: Mapping[str, Any] = field(factory=dict)
+    headers: tuple[str, ...] = ()
+
+
+@frozen
+class Parameter:
+    """One parameter; `schema` is JSON Schema, as `Answer` has no use for types that are only written in a query."""
+
+    name: str
+    where: Literal["query", "path", "header"]
+    schema: Mapping[str, Json]
+    meaning: str
+
+
+@frozen
+class Body:
+    """What a request carries: text of one of these media types."""
+
+    meaning: str
+    media_types: tuple[str, ...]
+    example: str
+
+
+@frozen
+class Operation:
+    """One method of one path; `public` ones need no token."""
+
+    method: Literal["GET", "PUT", "POST", "DELETE"]
+    path: str
+    operation_id: str
+    summary: str
+    answers: Mapping[int, Answer]
+    parameters: tuple[Parameter, ...] = ()
+    body: Body | None = None
+    public: bool = False
+
+
+def json_answer(meaning: str, shape: Any, *headers: str) -> Answer:
+    """An answer with JSON of one shape."""
+    return Answer(meaning, {JSON: shape}, headers)
+
+
+def text_answer(meaning: str, *headers: str) -> Answer:
+    """An answer with plain text."""
+    return Answer(meaning, {TEXT: str}, headers)
+
+
+def error(meaning: str, *headers: str) -> Answer:
+    """A refusal."""
+    return json_answer(meaning, Error, *headers)
+
+
+NAME = Parameter("name", "path", {"type": "string", "minLength": 1, "examples": ["show"]}, "Any name, percent-encoded.")
+
+TRUE_OR_FALSE: Mapping[str, Json] = {"type": "string", "enum": ["true", "false"]}
+
+_UP_TO_299 = r"(0{0,4}[0-9]{1,2}|0{0,3}[12][0-9]{2})(\.[0-9]{0,9})?"
+_SECONDS = rf"^({_UP_TO_299}|0{{0,3}}300(\.0{{0,9}})?|\.[0-9]{{1,9}})$"
+WAIT = Parameter(
+    "wait",
+    "query",
+    {"type": "string", "pattern": _SECONDS},
+    f"Seconds, 0 to {MAX_WAIT_SECONDS}: answer when the update has finished.",
+)
+
+_TAGS: Mapping[str, Json] = {
+    "anyOf": [
+        {"type": "string", "enum": ["*"]},
+        {"type": "string", "pattern": r'^(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*"){0,7}$'},
+    ]
+}
+IF_MATCH = Parameter("If-Match", "header", _TAGS, "Go on only if the ETag is one of these (`*`: any).")
+IF_NONE_MATCH = Parameter("If-None-Match", "header", _TAGS, "Go on only if the ETag is none of these.")
+CONDITIONS = (IF_MATCH, IF_NONE_MATCH)
+
+LOST_RACE = json_answer("A condition (`If-Match`, `If-None-Match`) does not hold.", ConditionError, "ETag")
+NOT_MODIFIED = Answer("The definition is the one whose ETag was sent.", {}, ("ETag",))
+BAD_CONDITION = error("A condition is malformed.")
+NOT_KEPT = error("The change was made, but the state file could not be written; it is tried again.")

@@ -1,0 +1,33 @@
+"""The ways in which a request is turned down on purpose, as exceptions that handlers raise and `errors` answers.
+
+Apart from the checks that raise them, so that pure modules can turn a request down without knowing of answers.
+"""
+
+from attrs import frozen
+
+
+class BadRequest(Exception):
+    """The request cannot be served as it is; `str()` is the answer's message (400)."""
+
+
+class Conflict(Exception):
+    """What runs forbids the change, of which nothing was done; `str()` is the answer's message (409)."""
+
+
+class NotHere(Exception):
+    """Nothing of that name; `str()` is the answer, as plain text (404)."""
+
+
+@frozen(eq=False)
+class PreconditionFailed(Exception):
+    """A condition of the request does not hold (412). `etag` is the current one, `None` where nothing is there."""
+
+    message: str
+    etag: str | None
+
+
+@frozen(eq=False)
+class NotModified(Exception):
+    """The client has what it asks for (304)."""
+
+    etag: str

@@ -1,0 +1,109 @@
+"""How paths become handlers: routes by path alone, names with anything in them, and bodies of bounded size.
+
+A handler is added together with the `Operation` that describes it, so that the document at `/openapi.json` and the
+routes cannot drift apart.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attrs import define, field
+from quart import Response, request
+from quart.wrappers.base import BaseRequestWebsocket
+from quart_trio import QuartTrio
+from quart_trio.wrappers import TrioRequest
+from werkzeug.routing import BaseConverter, MapAdapter
+
+from mmids_trio.http_api.operation import Operation
+
+MAX_BODY_BYTES = 1024 * 1024
+"""Largest body of a request that is about one workflow; a workflow of a thousand steps is about 100 kB."""
+
+MAX_CONFIG_BYTES = 16 * 1024 * 1024
+"""Largest body of a request that is about everything: a hundred thousand workflows of two steps."""
+
+BODY_TIMEOUT_SECONDS = 30
+"""How long a body may take; 1 MiB in 30 s is slower than any link that video goes over."""
+
+CONFIG_PATH = "/config"
+"""What is below it takes the larger bodies."""
+
+REQUEST_FILE = "<request>"
+"""Stands for the file name in messages about a body."""
+
+Handler = Callable[..., Awaitable[Response]]
+
+
+def max_body_bytes(path: str) -> int:
+    """The largest body that a path takes."""
+    return MAX_CONFIG_BYTES if path == CONFIG_PATH or path.startswith(CONFIG_PATH + "/") else MAX_BODY_BYTES
+
+
+class ApiRequest(TrioRequest):
+    """A request whose body may be as large as its path says."""
+
+    def __init__(self, method: str, scheme: str, path: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(method, scheme, path, *args, **{**kwargs, "max_content_length": max_body_bytes(path)})
+
+
+class Api(QuartTrio):
+    """Routes by path alone: whether a `Host` will do is for `safety` to say."""
+
+    request_class = ApiRequest
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """Bind the routes to a request, without the `Host` that Quart would parse (and refuse)."""
+        if request is None:
+            return None
+        return self.url_map.bind("localhost", default_method=request.method, path_info=request.path)
+
+
+async def request_body() -> bytes:
+    """The body of the current request as it came, whatever type it claims (never read as a form)."""
+    data: bytes = await request.get_data(cache=True, as_text=False, parse_form_data=False)
+    return data
+
+
+def request_query() -> dict[str, list[str]]:
+    """The query parameters of the current request, each with all its values."""
+    return request.args.to_dict(flat=False)
+
+
+class NameConverter(BaseConverter):
+    """Any name, also one with slashes in it."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False
+
+
+def create_api() -> Api:
+    """An application without routes."""
+    api = Api("mmids_trio.http_api", static_folder=None)
+    api.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        BODY_TIMEOUT=BODY_TIMEOUT_SECONDS,
+        RESPONSE_TIMEOUT=None,  # every piece of a response has its deadline in the connection
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+    )
+    api.url_map.merge_slashes = False
+    api.url_map.converters["any_name"] = NameConverter
+    return api
+
+
+@define
+class Routes:
+    """Adds handlers to an application, and remembers what they do."""
+
+    _api: Api
+    operations: list[Operation] = field(factory=list, init=False)
+
+    def add(self, operation: Operation) -> Callable[[Handler], Handler]:
+        """Decorates the handler of `operation`; a `{name}` in its path becomes the handler's argument."""
+
+        def register(handler: Handler) -> Handler:
+            rule = operation.path.replace("{", "<any_name:").replace("}", ">")
+            self._api.add_url_rule(rule, operation.operation_id, handler, methods=[operation.method])
+            self.operations.append(operation)
+            return handler
+
+        return register

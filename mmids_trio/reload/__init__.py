@@ -1,0 +1,1 @@
+"""Reading the configuration file again while the server runs."""

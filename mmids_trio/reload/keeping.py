@@ -1,0 +1,53 @@
+"""The state of a server from start to end: the file is ours, what it holds may run, the last change is saved."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.offload import Offload
+from mmids_trio.reactors.directory import ReactorDirectory
+from mmids_trio.state.file import StateError, StateFile
+from mmids_trio.state.merge import merge_reactors
+from mmids_trio.state.opening import Steps, checked_state, parsed_state
+from mmids_trio.state.record import State
+from mmids_trio.state.store import StateStore
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def keep_state(
+    path: str | None,
+    steps: Steps,
+    directory: ReactorDirectory,
+    reactors: Sequence[ReactorDefinition],
+    offload: Offload,
+) -> Iterator[tuple[State, StateStore | None]]:
+    """What the file at `path` holds, and what keeps it from now on; without a file neither.
+
+    Raises `StateError`, and `ConfigurationError` for a file that cannot be used.
+    """
+    if path is None:
+        yield State(), None
+        return
+    file = StateFile(Path(path))
+    file.lock()
+    try:
+        state = parsed_state(file.read(), file.path)
+        with directory.as_if([reactor.name for reactor in merge_reactors(reactors, state)]):
+            state = checked_state(state, steps)
+        yield state, StateStore(file, offload)
+    finally:
+        file.unlock()
+
+
+async def save_the_last(store: StateStore | None) -> None:
+    """Wait until all is on the disk, at the end of the server."""
+    if store is not None:
+        try:
+            await store.durable()
+        except StateError as error:
+            log.error("the last changes are not saved", reason=str(error))

@@ -1,0 +1,34 @@
+"""How each setting changes that a reload can change while the server runs; which these are: `config.live_settings`."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import trio
+
+from mmids_trio.config.settings import Settings
+from mmids_trio.ffmpeg.executable import Places
+from mmids_trio.ffmpeg.tools import FfmpegTools
+from mmids_trio.reload.reloader import Prepare
+from mmids_trio.rtmp.server import RtmpServer
+
+
+def live_settings(rtmp: RtmpServer, ffmpeg: FfmpegTools) -> Mapping[str, Prepare]:
+    """By name: what checks a new value, and returns what puts it in place."""
+
+    async def ffmpeg_path(wanted: Settings) -> Callable[[], None]:
+        places = Places(wanted.ffmpeg_path)
+        return partial(ffmpeg.use, places, await ffmpeg.look_in(places))
+
+    async def publisher_timeout(wanted: Settings) -> Callable[[], None]:
+        await trio.lowlevel.checkpoint()
+        return partial(setattr, rtmp, "publisher_timeout", wanted.publisher_timeout)
+
+    async def http_api_token(_wanted: Settings) -> Callable[[], None]:
+        await trio.lowlevel.checkpoint()
+        return lambda: None  # each request asks for the current one
+
+    return {
+        "ffmpeg_path": ffmpeg_path,
+        "http_api_token": http_api_token,
+        "publisher_timeout": publisher_timeout,
+    }

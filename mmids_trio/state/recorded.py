@@ -1,0 +1,161 @@
+"""The workflows as the API gets them: what is changed through here is remembered.
+
+Apart from the manager, which reactors and the configuration file use as well, and from the recorder, which decides
+what is remembered.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Protocol
+
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.state.recorder import Recorder
+from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.manager import WorkflowManager
+from mmids_trio.workflow.sets import SetPlan, WorkflowSet
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.transaction import SetChange
+
+FAILED = (OutcomeKind.FAILED, OutcomeKind.ROLLED_BACK)
+"""Outcomes after which something else than what was asked for may run."""
+
+
+class AnyChange(Protocol):
+    """A change, of one workflow or of many."""
+
+    async def wait(self) -> Outcome:
+        """Wait for the outcome. Cancelling the wait does nothing to the change."""
+
+
+@frozen(eq=False)
+class _Followed:
+    """A change; whoever has seen its outcome finds it in the record already."""
+
+    _change: AnyChange
+    _names: Collection[str]
+    _recorder: Recorder
+
+    async def wait(self) -> Outcome:
+        """See `AnyChange.wait`."""
+        outcome = await self._change.wait()
+        if outcome.kind in FAILED:
+            for name in self._names:
+                self._recorder.settle(name)
+        return outcome
+
+
+@frozen(eq=False)
+class RecordedChange(_Followed):
+    """A change of one workflow."""
+
+    plan: PlanView
+
+
+@frozen(eq=False)
+class RecordedSetChange(_Followed):
+    """A change of many."""
+
+    _set_change: SetChange
+    _take_back: Callable[[], None] | None = None
+
+    @property
+    def plan(self) -> SetPlan:
+        """See `SetChange.plan`."""
+        return self._set_change.plan
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """See `SetChange.outcome`."""
+        return self._set_change.outcome
+
+    async def wait(self) -> Outcome:
+        """See `AnyChange.wait`."""
+        outcome = await _Followed.wait(self)
+        if outcome.kind in FAILED and self._take_back is not None:
+            self._take_back()
+        return outcome
+
+
+@define(eq=False)
+class RecordedWorkflows:
+    """A manager's workflows; see there for what everything does. Changes are taken while `run` runs."""
+
+    _manager: WorkflowManager
+    _recorder: Recorder
+    _nursery: trio.Nursery = field(init=False)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Follow every change to its end, also those that nobody waits for; until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> RecordedChange:
+        """See `WorkflowManager.apply`."""
+        change: Change = self._manager.apply(definition, rollback=rollback)
+        self._recorder.accept(definition.name, definition)
+        recorded = RecordedChange(change, (definition.name,), self._recorder, change.plan)
+        self._nursery.start_soon(recorded.wait)
+        return recorded
+
+    def apply_all(self, wanted: WorkflowSet) -> RecordedSetChange:
+        """See `WorkflowManager.apply_all`. Reactors are remembered as a whole."""
+        change: SetChange = self._manager.apply_all(wanted)
+        for name in wanted.delete:
+            self._recorder.accept(name, None)
+        for definition in wanted.definitions:
+            self._recorder.accept(definition.name, definition)
+        take_back = None
+        if wanted.reactors is not None:
+            before = self._recorder.accept_reactors(wanted.reactors)
+            take_back = partial(self._recorder.take_back_reactors, wanted.reactors, before)
+        names = [*wanted.delete, *(definition.name for definition in wanted.definitions)]
+        recorded = RecordedSetChange(change, names, self._recorder, change, take_back)
+        self._nursery.start_soon(recorded.wait)
+        return recorded
+
+    async def stop(self, name: str) -> None:
+        """See `WorkflowManager.stop`."""
+        self._recorder.accept(name, None)
+        await self._manager.stop(name)
+
+    # What only looks.
+
+    def names(self) -> Sequence[str]:
+        """See `WorkflowManager.names`."""
+        return self._manager.names()
+
+    def status(self, name: str) -> WorkflowStatus | None:
+        """See `WorkflowManager.status`."""
+        return self._manager.status(name)
+
+    def definition(self, name: str) -> WorkflowDefinition | None:
+        """See `WorkflowManager.definition`."""
+        return self._manager.definition(name)
+
+    def owner(self, name: str) -> WorkflowOwner | None:
+        """See `WorkflowManager.owner`."""
+        return self._manager.owner(name)
+
+    def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
+        """See `WorkflowManager.validate`."""
+        return self._manager.validate(definition)
+
+    def plan(self, definition: WorkflowDefinition) -> PlanView:
+        """See `WorkflowManager.plan`."""
+        return self._manager.plan(definition)
+
+    def prunable(self, kept: Collection[str]) -> tuple[str, ...]:
+        """See `WorkflowManager.prunable`."""
+        return self._manager.prunable(kept)
+
+    def validate_all(self, wanted: WorkflowSet) -> WorkflowSet:
+        """See `WorkflowManager.validate_all`."""
+        return self._manager.validate_all(wanted)
+
+    def plan_all(self, wanted: WorkflowSet) -> SetPlan:
+        """See `WorkflowManager.plan_all`."""
+        return self._manager.plan_all(wanted)

@@ -1,0 +1,131 @@
+"""Which changes over the API are remembered: recorded when they are accepted, taken back where they come to nothing.
+
+Decides synchronously and hands every new state on.  Workflows of reactors are none of its business: they come and go
+with their streams.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from attrs import define, evolve, field, frozen
+
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.state.merge import Merged
+from mmids_trio.state.record import Entry, ReactorsEntry, State, difference, digest_reactors
+from mmids_trio.workflow.status import WorkflowOwner
+
+
+class Running(Protocol):
+    """The workflows, to be looked at."""
+
+    def owner(self, name: str) -> WorkflowOwner | None:
+        """Whose the workflow is, `None` if there is none of that name."""
+
+    def definition(self, name: str) -> WorkflowDefinition | None:
+        """What is wanted of the workflow now, `None` if there is none."""
+
+
+def unsaved(_state: State) -> None:
+    """Where there is no file to keep the state in."""
+
+
+@frozen
+class Basis:
+    """What the recorder went by before: see `Recorder.rebase`."""
+
+    file: Mapping[str, WorkflowDefinition]
+    dropped: Mapping[str, Entry]
+    file_reactors: str
+    reactors: ReactorsEntry | None
+
+
+@define(eq=False)
+class Recorder:
+    """The changes over the API since the configuration file was read; `save` gets every new state."""
+
+    _running: Running
+    save: Callable[[State], None] = unsaved
+    state: State = field(factory=State, init=False)
+    _file: Mapping[str, WorkflowDefinition] = field(factory=dict, init=False)
+    _file_reactors: str = field(default=digest_reactors(()), init=False)
+
+    @property
+    def file_names(self) -> frozenset[str]:
+        """The workflows of the configuration file as it was read last."""
+        return frozenset(self._file)
+
+    def begin(
+        self, file: Sequence[WorkflowDefinition], merged: Merged, reactors: Sequence[ReactorDefinition] = ()
+    ) -> None:
+        """Go by what `merge` has made of the configuration file and of the state that was kept."""
+        self._file = {definition.name: definition for definition in file}
+        self._file_reactors = digest_reactors(reactors)
+        self.state = merged.state
+        self.save(merged.state)
+
+    def accept(self, name: str, definition: WorkflowDefinition | None) -> None:
+        """Somebody has asked for this over the API (`None`: that it ends)."""
+        owner = self._running.owner(name)
+        if owner is None or owner.kind != "reactor":
+            self._put(name, definition)
+
+    def accept_reactors(self, definitions: Sequence[ReactorDefinition]) -> ReactorsEntry | None:
+        """Somebody has asked for these reactors over the API; returns what was remembered of them before."""
+        before = self.state.reactors
+        is_as_in_file = digest_reactors(definitions) == self._file_reactors
+        self._put_reactors(None if is_as_in_file else ReactorsEntry(tuple(definitions), self._file_reactors))
+        return before
+
+    def take_back_reactors(self, definitions: Sequence[ReactorDefinition], before: ReactorsEntry | None) -> None:
+        """These have come to nothing: go by what was remembered before, unless something else was asked for since."""
+        now = self.state.reactors
+        if now is None or now.definitions == tuple(definitions):
+            self._put_reactors(before if before is None or before.base == self._file_reactors else None)
+
+    def _put_reactors(self, entry: ReactorsEntry | None) -> None:
+        if entry != self.state.reactors:
+            self._become(evolve(self.state, reactors=entry))
+
+    def settle(self, name: str) -> None:
+        """A change of this workflow has failed: go by what is left of it."""
+        self.accept(name, self._running.definition(name))
+
+    def _put(self, name: str, definition: WorkflowDefinition | None) -> None:
+        self._become(self.state.put(name, difference(name, definition, self._file.get(name))))
+
+    def _become(self, state: State) -> None:
+        if state is not self.state:
+            self.state = state
+            self.save(state)
+
+    def rebase(
+        self, file: Sequence[WorkflowDefinition], merged: Merged, reactors: Sequence[ReactorDefinition] = ()
+    ) -> Basis:
+        """Go by another content of the configuration file, and by what `merge` has made of it and of `state`.
+
+        Returns what takes it back.
+        """
+        dropped = {entry.name: entry for entry in self.state if entry.name not in merged.state.entries}
+        before = Basis(self._file, dropped, self._file_reactors, self.state.reactors)
+        self._file_reactors = digest_reactors(reactors)
+        self._file = {definition.name: definition for definition in file}
+        if merged.state != self.state:
+            self._become(merged.state)
+        return before
+
+    def restore(self, before: Basis) -> None:
+        """Take a `rebase` back; what was changed over the API since keeps its difference from the file of before."""
+        since = [entry for entry in self.state if entry.base != _base(entry.name, before.file)]
+        self._file, self._file_reactors = before.file, before.file_reactors
+        if self.state.reactors is None:
+            self._put_reactors(before.reactors)
+        for entry in before.dropped.values():
+            if self.state.get(entry.name) is None:
+                self._become(self.state.put(entry.name, entry))
+        for entry in since:
+            self._put(entry.name, entry.definition)
+
+
+def _base(name: str, file: Mapping[str, WorkflowDefinition]) -> str | None:
+    entry = difference(name, None, file.get(name))
+    return None if entry is None else entry.base

@@ -1,0 +1,169 @@
+"""The state as text: the ordinary configuration language, with what it cannot say in comments of a fixed form.
+
+The last line has a checksum, so that a text that was cut off or damaged is never taken for a shorter state; whoever
+edits the file by hand says so there.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+
+from attrs import define, field
+
+from mmids_trio.config.encoding import decode
+from mmids_trio.config.parser import DefinitionSet, parse_set
+from mmids_trio.config.suggestions import shown
+from mmids_trio.config.writer import write_reactor
+from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.errors import ConfigurationError, Place, Problem
+from mmids_trio.state.record import DIGEST_BYTES, Entry, ReactorsEntry, State
+
+MARK = "# mmids-state"
+"""What every line begins with that says something the language does not."""
+
+VERSION = "1"
+EDITED = "edited"
+"""Stands for the checksum in a file that was edited by hand."""
+
+HEADER = f"""\
+# What was changed over the HTTP API, in the language of the configuration file. The server writes this file.
+# Edit it only while the server is stopped, and write "{EDITED}" for the checksum in the last line then.
+{MARK} version {VERSION}
+"""
+
+_DIGEST = re.compile(rf"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
+
+
+def write(state: State) -> bytes:
+    """The text, in UTF-8."""
+    marks = "".join(_mark(entry) for entry in state if entry.base is not None)
+    reactors = ""
+    if state.reactors is not None:
+        marks += f"{MARK} reactors {state.reactors.base}\n"
+        reactors = "".join(write_reactor(reactor) for reactor in state.reactors.definitions)
+    body = (HEADER + marks + "\n" + reactors + "".join(entry.text for entry in state)).encode()
+    return body + f"{MARK} end {_checksum(body)}\n".encode()
+
+
+def _mark(entry: Entry) -> str:
+    return f"{MARK} {'deleted' if entry.definition is None else 'changed'} {entry.name} {entry.base}\n"
+
+
+def _checksum(body: bytes) -> str:
+    return blake2b(body, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def read(data: bytes, file: str) -> State:
+    """The state that `data` holds, which messages call `file`.
+
+    Raises `ConfigurationError`, with the places, for anything but a whole text of this version: half a state is none.
+    """
+    text = decode(data, file)
+    marks = _Marks(file)
+    marks.read(text)
+    marks.check(data)
+    nodes = _parse(text, file)
+    workflows = {workflow.name: workflow for workflow in nodes.workflows}
+    marks.check_names(workflows)
+    entries = {entry.name: entry for entry in _entries(marks.bases, marks.deleted, workflows)}
+    return State(entries, None if marks.reactors is None else ReactorsEntry(nodes.reactors, marks.reactors))
+
+
+def _parse(text: str, file: str) -> DefinitionSet:
+    """All nodes at once: nothing else runs yet."""
+    parsing = parse_set(text, file)
+    while True:
+        try:
+            next(parsing)
+        except StopIteration as end:
+            nodes: DefinitionSet = end.value
+            return nodes
+
+
+def _entries(
+    changed: Mapping[str, str], deleted: Mapping[str, str], workflows: Mapping[str, WorkflowDefinition]
+) -> Iterator[Entry]:
+    for name, base in deleted.items():
+        yield Entry(name, None, base)
+    for name, workflow in workflows.items():
+        yield Entry(name, workflow, changed.get(name))
+
+
+@define
+class _Marks:
+    """The marked lines of one text."""
+
+    file: str
+    bases: dict[str, str] = field(factory=dict)
+    deleted: dict[str, str] = field(factory=dict)
+    places: dict[str, Place] = field(factory=dict)
+    reactors: str | None = None
+    version: str | None = None
+    checksum: str | None = None
+    last: Place = field(init=False)
+    problems: list[Problem] = field(factory=list)
+
+    def read(self, text: str) -> None:
+        """Take in every marked line."""
+        self.last = Place(self.file, 1, 1, "")
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                self.last = Place(self.file, number, 1, line.rstrip("\r"))
+                self._read_line(line)
+
+    def _read_line(self, line: str) -> None:
+        if self.checksum is not None:
+            self._complain(f"expected nothing behind the line '{MARK} end'")
+            self.checksum = None
+        if not line.startswith(MARK):
+            return
+        match line.removeprefix(MARK).split():
+            case ["version", version]:
+                self.version = version
+            case ["changed", name, base] if _DIGEST.fullmatch(base):
+                self._take(self.bases, name, base)
+            case ["deleted", name, base] if _DIGEST.fullmatch(base):
+                self._take(self.deleted, name, base)
+            case ["reactors", base] if _DIGEST.fullmatch(base):
+                self.reactors = base
+            case ["end", checksum]:
+                self.checksum = checksum
+            case _:
+                self._complain(f"expected version, changed, deleted, reactors or end behind '{MARK}', with arguments")
+
+    def _take(self, marks: dict[str, str], name: str, base: str) -> None:
+        if name in self.places:
+            self._complain(f"workflow {shown(name)} is marked already, in line {self.places[name].line}")
+        self.places[name] = self.last
+        marks[name] = base
+
+    def _complain(self, message: str) -> None:
+        self.problems.append(Problem(self.last, message))
+
+    def check(self, data: bytes) -> None:
+        """Refuse a text that is not whole."""
+        if self.version is None:
+            self._complain(f"expected a line '{MARK} version {VERSION}': this is no state file, or it is damaged")
+        elif self.version != VERSION:
+            self._complain(f"expected version {VERSION} of the state file, found {shown(self.version)}")
+        elif self.checksum is None and not self.problems:
+            self._complain(f"expected a last line '{MARK} end CHECKSUM': the file was cut off")
+        elif self.checksum not in (None, EDITED) and self.checksum != _checksum(data[: data.rfind(MARK.encode())]):
+            self._complain(
+                f"the checksum does not fit: the file was edited or is damaged; write '{MARK} end {EDITED}' here "
+                "to use it as it is"
+            )
+        self._raise()
+
+    def check_names(self, workflows: Mapping[str, WorkflowDefinition]) -> None:
+        """Refuse marks that fit no workflow, or one that they should not."""
+        for name, place in self.places.items():
+            if name in self.bases and name not in workflows:
+                self.problems.append(Problem(place, f"there is no workflow {shown(name)} in this file"))
+            if name in self.deleted and name in workflows:
+                self.problems.append(Problem(place, f"workflow {shown(name)} is deleted here, and defined below"))
+        self._raise()
+
+    def _raise(self) -> None:
+        if self.problems:
+            raise ConfigurationError(self.problems)

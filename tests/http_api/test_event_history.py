@@ -1,0 +1,128 @@
+"""The history of events and their rendering as pure functions: positions, bounds, ids, and what a reader gets."""
+
+from collections import deque
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmids_trio.http_api import event_history
+from mmids_trio.http_api.event_history import MAX_AGE_SECONDS, EventHistory, Start
+from mmids_trio.http_api.event_shapes import EVENT_KINDS, EVENT_TYPES, event_json, type_name
+from mmids_trio.http_api.sse import render_event, render_heartbeat, render_start
+from mmids_trio.workflow import happenings, hub
+
+
+def read(stream: bytes) -> list[tuple[str, str, str]]:
+    """The (id, type, data) of each event, as WHATWG HTML §9.2.6 has a client read them."""
+    events, last_id, kind, data = [], "", "", list[str]()
+    for line in stream.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            if data:
+                events.append((last_id, kind, "\n".join(data)))
+            kind, data = "", []
+        elif name == "id":
+            last_id = value
+        elif name == "event":
+            kind = value
+        elif name == "data":
+            data.append(value)
+    return events
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_a_client_reads_what_was_rendered(data: str) -> None:
+    stream = render_start("a-0") + render_event("kind", data, "a-1") + render_heartbeat("a-1")
+    assert read(stream) == [("a-1", "kind", data.replace("\r\n", "\n").replace("\r", "\n"))]
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b"])
+def test_ids_and_types_are_one_line(value: str) -> None:
+    with pytest.raises(ValueError, match="one line"):
+        render_event("kind", "", value)
+    with pytest.raises(ValueError, match="one line"):
+        render_event(value, "")
+
+
+def test_a_client_goes_on_behind_the_last_event_that_it_saw() -> None:
+    history = EventHistory("ab")
+    for event in "wxyz":
+        history.record(event, 0.0)
+    assert history.start(None) == Start(4)
+    assert history.start("") == Start(4)
+    assert history.start(history.id_of(2)) == Start(2)
+    gone, entries = history.after(2, 10, 0.0)
+    assert (gone, [(entry.number, entry.event) for entry in entries]) == (0, [(3, "y"), (4, "z")])
+    assert history.after(4, 10, 0.0) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("last_id", "reset"),
+    [("cd-1", "restarted"), ("ab-9", "unknown"), ("ab-x", "unknown"), ("7", "unknown"), ("ab-1\n", "unknown")],
+)
+def test_an_id_that_is_none_of_this_run_is_told_apart(last_id: str, reset: str) -> None:
+    history = EventHistory("ab")
+    history.record("x", 0.0)
+    start = history.start(last_id)
+    assert (start.number, start.reset) == (1, reset)
+
+
+def test_what_is_too_old_is_gone_and_counted() -> None:
+    history = EventHistory("ab")
+    history.record("old", 0.0)
+    history.record("young", MAX_AGE_SECONDS)
+    assert history.after(0, 10, MAX_AGE_SECONDS)[0] == 0
+    gone, entries = history.after(0, 10, MAX_AGE_SECONDS + 1)
+    assert (gone, [entry.event for entry in entries]) == (1, ["young"])
+    assert history.after(0, 10, 3 * MAX_AGE_SECONDS) == (2, [])
+
+
+def test_what_could_not_be_recorded_is_counted() -> None:
+    history = EventHistory("ab")
+    history.record("x", 0.0)
+    history.record("y", 0.0, lost=5)
+    gone, entries = history.after(1, 10, 0.0)
+    assert (gone, [(entry.number, entry.event) for entry in entries]) == (5, [(7, "y")])
+
+
+ACTIONS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.integers(0, 2)), max_size=30)
+
+
+@given(ACTIONS)
+def test_every_reader_gets_or_is_told_of_each_event_once(actions: list[tuple[int, int, int]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_history, "MAX_EVENTS", 10)
+        history = EventHistory("ab")
+        position, seen, gone_so_far = 0, deque[int](), 0
+        for bursts, limit, lost in actions:
+            for _ in range(bursts):
+                history.record("x", 0.0, lost=lost)
+            gone, entries = history.after(position, limit, 0.0)
+            assert len(entries) <= limit
+            assert [entry.number for entry in entries] == list(
+                range(position + gone + 1, position + gone + 1 + len(entries))
+            )
+            position += gone + len(entries)
+            gone_so_far += gone
+            seen.extend(entry.number for entry in entries)
+        assert gone_so_far + len(seen) == position <= history.newest
+
+
+def test_every_event_of_the_hub_has_a_name() -> None:
+    events = {
+        kind
+        for module in (hub, happenings)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and attrs.has(kind) and kind.__module__ == module.__name__
+    } - {hub.Subscription, hub.EventHub}
+    assert events <= set(EVENT_KINDS)
+    assert len(set(EVENT_TYPES)) == len(EVENT_KINDS)
+    assert type_name(hub.StreamOver) == "stream_over"
+
+
+def test_the_data_of_an_event_are_its_fields() -> None:
+    assert event_json(hub.WorkflowFailed("w", "no\nport")) == '{"workflow": "w", "reason": "no\\nport"}'
+    assert event_json(hub.WorkflowEnded("w"), time="now") == '{"time": "now", "workflow": "w"}'

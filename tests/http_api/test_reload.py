@@ -1,0 +1,126 @@
+"""`POST /config/reload`: what it answers for what the one who knows the file says, over a scripted stand-in."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.errors import ConfigurationError, Place, Problem
+from mmids_trio.http_api.app import create_app
+from mmids_trio.workflow.manager import WorkflowManager
+from mmids_trio.workflow.sets import SetConflict, SetPlan
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
+
+PLAN = SetPlan((PlanView("w", created=True, changed=True, steps=()),))
+
+
+class NoSteps:
+    """Nothing can be built."""
+
+    def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
+        return definition
+
+    def factory(self, definition: object) -> Any:
+        raise AssertionError
+
+
+@frozen
+class Reloaded:
+    """What a file brings."""
+
+    outcome: Outcome | None
+    plan: SetPlan = PLAN
+    applied_settings: tuple[str, ...] = ("publisher_timeout",)
+    needs_restart: tuple[str, ...] = ("http_api_port",)
+    warnings: tuple[str, ...] = ("unknown setting",)
+
+    async def wait(self) -> Outcome:
+        if self.outcome is None:
+            await trio.sleep_forever()
+        assert self.outcome is not None
+        return self.outcome
+
+
+@define
+class File:
+    """A file that reads as the test says."""
+
+    content: Reloaded | Exception = field(factory=lambda: Reloaded(None))
+
+    async def reload(self) -> Reloaded:
+        await trio.lowlevel.checkpoint()
+        if isinstance(self.content, Exception):
+            raise self.content
+        return self.content
+
+
+@pytest.fixture
+def file() -> File:
+    return File()
+
+
+@pytest.fixture
+async def client(serve_app: Any, workflows: Any, file: File) -> AsyncIterator[httpx2.AsyncClient]:
+    app = create_app(workflows, token=None, version="1", sets=WorkflowManager(NoSteps()), reloader=file)
+    served = await serve_app(app)
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{served.port}", trust_env=False) as client:
+        yield client
+
+
+async def test_the_answer_has_the_plan_and_what_became_of_the_settings(client: httpx2.AsyncClient) -> None:
+    response = await client.post("/config/reload")
+    assert response.status_code == 200
+    assert response.json() == {
+        "plan": {
+            "changed": True,
+            "publishers": 0,
+            "watchers": 0,
+            "workflows": [{"workflow": "w", "created": True, "changed": True, "steps": []}],
+            "deleted": [],
+            "cuts": [],
+            "reactors": [],
+        },
+        "applied_settings": ["publisher_timeout"],
+        "needs_restart": ["http_api_port"],
+        "warnings": ["unknown setting"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "said"),
+    [
+        (Outcome(OutcomeKind.APPLIED, "running"), 200, "plan"),
+        (Outcome(OutcomeKind.ROLLED_BACK, "rolled back: no port"), 409, "rolled back: no port"),
+        (None, 504, "still pending after 0 s"),
+    ],
+)
+async def test_a_wait_tells_how_it_ended(
+    client: httpx2.AsyncClient, file: File, outcome: Outcome | None, status: int, said: str
+) -> None:
+    file.content = Reloaded(outcome)
+    response = await client.post("/config/reload?wait=0")
+    assert response.status_code == status
+    assert said in response.text
+
+
+async def test_a_file_that_cannot_be_used_is_a_400_with_every_problem(client: httpx2.AsyncClient, file: File) -> None:
+    place = Place("mmids.config", 3, 5, "    rtmp_recieve")
+    file.content = ConfigurationError([Problem(place, "unknown step type")] * 2)
+    response = await client.post("/config/reload")
+    assert response.status_code == 400
+    assert response.json()["error"].count("mmids.config:3:5: unknown step type") == 2
+
+
+async def test_a_file_that_cannot_be_put_in_place_is_a_409(client: httpx2.AsyncClient, file: File) -> None:
+    file.content = SetConflict(["workflow 'w' belongs to a reactor"])
+    response = await client.post("/config/reload")
+    assert (response.status_code, response.json()["error"]) == (409, "workflow 'w' belongs to a reactor")
+
+
+@pytest.mark.parametrize("query", ["?wait=never", "?force=true"])
+async def test_options_that_make_no_sense_are_refused(client: httpx2.AsyncClient, query: str) -> None:
+    assert (await client.post(f"/config/reload{query}")).status_code == 400

@@ -1,0 +1,239 @@
+"""Reloads in memory: all or nothing, one at a time, whoever waits, and with respect for what the API has changed."""
+
+import pytest
+import trio
+from attrs import define, evolve, field
+from trio.testing import wait_all_tasks_blocked
+
+from mmids_trio.app import Server
+from mmids_trio.cli.configuration_file import Configuration
+from mmids_trio.config.parser import parse, parse_workflow
+from mmids_trio.config.settings import Settings
+from mmids_trio.errors import ConfigurationError, MmidsError, StepError
+from mmids_trio.reload.live import live_settings
+from mmids_trio.reload.reloader import Reloader
+from mmids_trio.state.recorded import RecordedWorkflows
+from mmids_trio.steps.registry import StepType
+from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.workflow.status import OutcomeKind
+
+FILE = "mmids.config"
+
+
+def workflow(name: str, key: str = "a") -> str:
+    return f"workflow {name} {{\n    rtmp_receive rtmp_app={name} stream_key={key}\n}}\n"
+
+
+def refuse(*_: object) -> object:
+    raise StepError("cannot start")
+
+
+BROKEN = StepType("broken", (), refuse)  # type: ignore[arg-type]  # nothing of it is ever used
+BROKEN_WORKFLOW = "workflow broken {\n    broken\n}\n"
+
+
+@define(eq=False)
+class Stage:
+    """A server in memory with `text` in its file, and the ways to change it."""
+
+    text: str
+    server: Server
+    reloader: Reloader = field(init=False)
+    recorded: RecordedWorkflows = field(init=False)
+    reads: int = 0
+    gate: trio.Event | None = None
+    fault: Exception | None = None
+    renewals: int = 0
+    settings: Settings = field(factory=Settings)
+
+    def __attrs_post_init__(self) -> None:
+        server = self.server
+        live = live_settings(server.rtmp, server.ffmpeg)
+        self.reloader = Reloader(server.settings, self.load, server.workflows, server.recorder, live, self.renew)
+        self.recorded = RecordedWorkflows(server.workflows, server.recorder)
+
+    async def renew(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.renewals += 1
+
+    async def load(self) -> Configuration:
+        self.reads += 1
+        await trio.lowlevel.checkpoint()
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.fault is not None:
+            raise self.fault
+        document = parse(self.text, FILE)
+        if document.problems:
+            raise ConfigurationError(document.problems)
+        workflows = tuple(self.server.steps.validate(workflow) for workflow in document.workflows)
+        return Configuration(FILE, evolve(document, workflows=workflows), self.settings)
+
+    async def put(self, text: str, *, rollback: bool = False) -> OutcomeKind:
+        definition = self.recorded.validate(parse_workflow(text, "request"))
+        return (await self.recorded.apply(definition, rollback=rollback).wait()).kind
+
+    async def reload(self, text: str) -> OutcomeKind:
+        self.text = text
+        return (await (await self.reloader.reload()).wait()).kind
+
+    def running(self) -> dict[str, str | None]:
+        """The stream keys."""
+        definitions = {name: self.recorded.definition(name) for name in self.recorded.names()}
+        return {
+            name: definition.steps[0].parameters.get("stream_key")
+            for name, definition in definitions.items()
+            if definition is not None
+        }
+
+
+async def start(nursery: trio.Nursery, text: str) -> Stage:
+    stage = Stage(text, Server(Settings(), network=MemoryNetwork(), more_steps=[BROKEN]))
+    await nursery.start(stage.server.run, (await stage.load()).document.workflows)
+    await nursery.start(stage.reloader.run)
+    await nursery.start(stage.recorded.run)
+    return stage
+
+
+async def test_what_the_file_says_anew_runs_and_what_it_says_no_more_does_not(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, workflow("kept") + workflow("changed") + workflow("gone"))
+    await stage.put(workflow("made"))
+    assert await stage.reload(workflow("kept") + workflow("changed", "b") + workflow("new")) is OutcomeKind.APPLIED
+    assert stage.running() == {"kept": "a", "changed": "b", "made": "a", "new": "a"}
+    assert str(stage.recorded.owner("new")) == f"configuration file {FILE}"
+
+
+async def test_certificates_are_read_again_with_a_file_that_is_put_in_place_and_only_then(
+    nursery: trio.Nursery,
+) -> None:
+    stage = await start(nursery, workflow("kept"))
+    await stage.reload(workflow("kept"))
+    assert stage.renewals == 1
+    with pytest.raises(ConfigurationError):
+        await stage.reload("workflow {")
+    assert stage.renewals == 1
+
+
+async def test_a_reload_of_the_same_file_keeps_what_the_api_has_changed(nursery: trio.Nursery) -> None:
+    file = workflow("changed") + workflow("deleted")
+    stage = await start(nursery, file)
+    await stage.put(workflow("changed", "b"))
+    await stage.recorded.stop("deleted")
+    reload = await stage.reloader.reload()
+    assert not reload.plan.changed
+    await reload.wait()
+    assert stage.running() == {"changed": "b"}
+
+
+async def test_a_file_that_changed_overrules_the_api_and_says_so(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, workflow("changed") + workflow("deleted") + workflow("gone"))
+    await stage.put(workflow("changed", "b"))
+    await stage.put(workflow("gone", "b"))
+    await stage.recorded.stop("deleted")
+    stage.text = workflow("changed", "c") + workflow("deleted", "c")
+    reload = await stage.reloader.reload()
+    assert (await reload.wait()).kind is OutcomeKind.APPLIED
+    assert stage.running() == {"changed": "c", "deleted": "c"}
+    assert [warning.partition(" over the API")[0] for warning in reload.warnings] == [
+        "workflow 'changed' was changed",
+        "workflow 'gone' was changed",
+        "workflow 'deleted' was deleted",
+    ]
+    assert not stage.server.recorder.state.entries
+
+
+async def test_a_file_with_errors_changes_nothing(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, workflow("live"))
+    stage.text = workflow("live", "b") + "workflow {\n}\n"
+    with pytest.raises(ConfigurationError, match="expected a workflow name"):
+        await stage.reloader.reload()
+    assert stage.running() == {"live": "a"}
+
+
+async def test_a_file_of_which_something_cannot_start_changes_nothing(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, workflow("live") + workflow("changed"))
+    await stage.put(workflow("changed", "b"))
+    state = stage.server.recorder.state
+    stage.settings = Settings(publisher_timeout=5)
+    kind = await stage.reload(workflow("live", "b") + workflow("changed", "c") + BROKEN_WORKFLOW)
+    assert kind is OutcomeKind.ROLLED_BACK
+    assert stage.running() == {"live": "a", "changed": "b"}
+    assert stage.server.recorder.state == state
+    assert stage.server.rtmp.publisher_timeout == Settings().publisher_timeout
+    assert await stage.reload(workflow("live") + workflow("changed")) is OutcomeKind.APPLIED
+    assert stage.running() == {"live": "a", "changed": "b"}
+
+
+async def test_settings_change_where_they_can(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, "")
+    stage.settings = Settings(publisher_timeout=5, http_api_token="new", log_path="/elsewhere")
+    reload = await stage.reloader.reload()
+    await reload.wait()
+    assert set(reload.applied_settings) == {"publisher_timeout", "http_api_token"}
+    assert reload.needs_restart == ("log_path",)
+    assert stage.server.rtmp.publisher_timeout == 5
+    assert stage.reloader.settings == Settings(publisher_timeout=5, http_api_token="new")
+
+
+async def test_an_ffmpeg_that_does_not_work_changes_nothing(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, workflow("live"))
+    stage.text, stage.settings = workflow("live", "b"), Settings(ffmpeg_path="/none/ffmpeg")
+    with pytest.raises(StepError, match="the setting ffmpeg_path names /none/ffmpeg, which does not exist"):
+        await stage.reloader.reload()
+    assert stage.running() == {"live": "a"}
+
+
+async def test_a_fault_of_ours_ends_one_reload_and_not_the_next(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, "")
+    stage.fault = RuntimeError("a bug")
+    with pytest.raises(MmidsError, match="internal error"):
+        await stage.reloader.reload()
+    stage.fault = None
+    assert await stage.reload(workflow("live")) is OutcomeKind.APPLIED
+
+
+async def test_requests_that_come_while_a_file_is_read_share_the_next_reading(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, "")
+    before, stage.gate = stage.reads, trio.Event()
+    async with trio.open_nursery() as waiting:
+        for _ in range(5):
+            waiting.start_soon(stage.reloader.reload)
+            await wait_all_tasks_blocked()
+        assert stage.reads == before + 1
+        stage.gate.set()
+    assert stage.reads == before + 2
+
+
+async def test_whoever_stops_waiting_stops_nothing(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, "")
+    stage.text, stage.gate = workflow("live"), trio.Event()
+    async with trio.open_nursery() as waiting:
+        waiting.start_soon(stage.reloader.reload)
+        await wait_all_tasks_blocked()
+        waiting.cancel_scope.cancel()
+    stage.gate.set()
+    await wait_all_tasks_blocked()
+    assert stage.running() == {"live": "a"}
+
+
+async def test_a_change_that_was_rolled_back_is_forgotten_by_whoever_waited_for_it(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, workflow("live"))
+    assert await stage.put(BROKEN_WORKFLOW, rollback=True) is OutcomeKind.ROLLED_BACK
+    assert not stage.server.recorder.state.entries
+    broken_live = BROKEN_WORKFLOW.replace("workflow broken", "workflow live")
+    assert await stage.put(broken_live, rollback=True) is OutcomeKind.ROLLED_BACK
+    assert not stage.server.recorder.state.entries
+
+
+async def test_a_workflow_that_failed_is_remembered_as_it_was_asked_for(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, "")
+    assert await stage.put(BROKEN_WORKFLOW) is OutcomeKind.FAILED
+    assert list(stage.server.recorder.state.entries) == ["broken"]
+
+
+async def test_the_end_of_the_server_is_no_deletion(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, "")
+    await stage.put(workflow("made"))
+    stage.server.stop()
+    await wait_all_tasks_blocked()
+    assert list(stage.server.recorder.state.entries) == ["made"]
