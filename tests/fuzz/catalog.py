@@ -2,7 +2,7 @@
 
 A target is a module with `fuzz_one(data)`, which asserts its invariant, and with `CALLS` and `CALLS_PER_BYTE`, the
 bound on what an input may cost.  Seeds are made of recordings and examples that the tests have anyway; what fuzzing
-found is in corpus/TARGET/.
+found is in corpus/TARGET/, what nobody sends in handmade.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +16,7 @@ from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.message_types import COMMAND_AMF0, DATA_AMF0
 from tests.fuzz.cost import calls_of
+from tests.fuzz.handmade import HANDMADE
 from tests.fuzz.targets.handshake import LENGTH
 
 HERE = Path(__file__).parent
@@ -27,7 +28,6 @@ SERVERS = CORPUS / "servers"
 FILES = CORPUS / "files"
 """The first seconds of files of real muxers."""
 
-PUBLISHES_AFTER_HANDSHAKE = b"\x02\x00"
 PLAYS, SHAKEN_HANDS = 1, 2
 
 
@@ -63,7 +63,7 @@ def found(name: str) -> list[Path]:
 
 def seeds(name: str) -> list[bytes]:
     """What to begin with, recordings first."""
-    return [*SEEDS[name](), *(path.read_bytes() for path in found(name))]
+    return [*SEEDS[name](), *HANDMADE[name], *(path.read_bytes() for path in found(name))]
 
 
 def _recordings(directory: Path, pattern: str) -> list[bytes]:
@@ -99,14 +99,15 @@ def _handshakes() -> list[bytes]:
 
 
 def _server_sessions() -> list[bytes]:
-    whole = [bytes((owner << 3, size)) + one for one in _sessions() for owner, size in ((0, 0), (1, 201), (2, 0))]
-    return whole + [b"\x06\0" + _as_records(one[LENGTH:], 4) for one in _sessions()]
+    whole = [bytes((0, 201)) + one for one in _sessions()]
+    later = [bytes((1 | owner << 3, 0)) + one[LENGTH:] for one in _sessions() for owner in (0, 1, 2)]
+    return whole + later + [b"\x05\0" + _as_records(one[LENGTH:], 4) for one in _sessions()]
 
 
 def _client_sessions() -> list[bytes]:
-    modes = ((0, 0), (PLAYS, 0), (PLAYS, 97))
-    whole = [bytes((flags, size)) + one for one in _servers() for flags, size in modes]
-    return whole + [b"\x07\0" + _as_records(one[LENGTH:], 2) for one in _servers()]
+    whole = [bytes((plays, 97)) + one for one in _servers() for plays in (0, PLAYS)]
+    later = [bytes((SHAKEN_HANDS | plays, 0)) + one[LENGTH:] for one in _servers() for plays in (0, PLAYS)]
+    return whole + later + [b"\x07\0" + _as_records(one[LENGTH:], 2) for one in _servers()]
 
 
 def _as_records(wire: bytes, head: int) -> bytes:

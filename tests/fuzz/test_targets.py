@@ -8,7 +8,7 @@ import pytest
 from tests.fuzz.catalog import NAMES, SEEDS, seeds, target
 from tests.fuzz.mutate import mutated
 
-MUTATED = 600
+MUTATED = 400
 MOST_BYTES = 2048
 """Of a mutated input: the beginnings of recordings hold their variety, the rest is media."""
 
