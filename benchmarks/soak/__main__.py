@@ -97,7 +97,7 @@ async def _soak(directory: Path, minutes: float, seed: int) -> tuple[Result, Seq
             said = set_up.log.read_text("utf-8", errors="replace")[-2000:]
             raise click.ClickException(f"the server is gone: {list(leaves(group))!r}\n{said}") from group
         faults = [*traffic.faults, *await _stop(set_up)]
-    verdicts = [*trend.trends(watch.counted), *trend.rests(before, after)]
+    verdicts = [*trend.trends(watch.counted), trend.zombies(watch.samples), *trend.rests(before, after)]
     counts = dict(sorted(traffic.counts.items()))
     return Result(described, machine.revision(), minutes, seed, counts, before, after, verdicts, faults), watch.samples
 

@@ -18,8 +18,8 @@ WARM_UP = 0.25
 MOST_POINTS = 300
 """Samples that a slope is made of, evenly spread over more than that: the pairs grow with the square."""
 
-FEWEST_POINTS = 8
-"""Below it there is no verdict."""
+SHORTEST_SECONDS = 300.0
+"""Of samples; in less than that traffic has hardly begun, and a slope says nothing."""
 
 ZOMBIE_SECONDS = 30.0
 """A child that has ended is awaited within this time; the server promises a few seconds."""
@@ -90,16 +90,16 @@ def growth(samples: Sequence[Sample], figure: str) -> float:
 def trends(samples: Sequence[Sample]) -> list[Verdict]:
     """One verdict for each figure that may only come and go; `samples` are those after the warm-up.
 
-    Raises `ValueError` when they are fewer than `FEWEST_POINTS`.
+    None from samples that cover less than `SHORTEST_SECONDS`.
     """
-    if len(samples) < FEWEST_POINTS:
-        raise ValueError(f"{len(samples)} samples after the warm-up, at least {FEWEST_POINTS} are needed")
+    if not samples or samples[-1].seconds - samples[0].seconds < SHORTEST_SECONDS:
+        return []
     verdicts = []
     for limit in LIMITS:
         usual = median(float(getattr(sample, limit.figure)) for sample in samples)
         allowed = max(limit.least, limit.part * usual)
         verdicts.append(Verdict(f"trend of {limit.figure}", growth(samples, limit.figure), allowed, limit.unit))
-    return [*verdicts, Verdict("longest life of a zombie", longest_zombie(samples), ZOMBIE_SECONDS, "s")]
+    return verdicts
 
 
 def rests(before: Sample, after: Sample) -> list[Verdict]:
@@ -113,6 +113,11 @@ def rests(before: Sample, after: Sample) -> list[Verdict]:
         )
         for limit in LIMITS
     ]
+
+
+def zombies(samples: Sequence[Sample]) -> Verdict:
+    """Whether children that have ended were awaited in time; of all samples."""
+    return Verdict("longest life of a zombie", longest_zombie(samples), ZOMBIE_SECONDS, "s")
 
 
 def longest_zombie(samples: Sequence[Sample]) -> float:

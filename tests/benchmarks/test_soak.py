@@ -15,7 +15,7 @@ from benchmarks.machine import Machine
 from benchmarks.soak import results
 from benchmarks.soak.results import Result
 from benchmarks.soak.samples import Child, Sample, child_in, look
-from benchmarks.soak.trend import LIMITS, longest_zombie, rests, slope, trends
+from benchmarks.soak.trend import LIMITS, longest_zombie, rests, slope, trends, zombies
 
 BASE = Sample(seconds=0, pss_mb=60.0, files=40, threads=4, tasks=80, children=5, zombies=(), workflows=3)
 MACHINE = Machine("chip", 2, 8.0, "Linux", "6", "3.11", 0.1, "today")
@@ -74,12 +74,13 @@ def test_only_the_same_zombie_counts_on() -> None:
     same = [evolve(BASE, seconds=10.0 * i, zombies=(7, i)) for i in range(8, 13)]
     assert longest_zombie(different) == 0
     assert longest_zombie(same) == 40
-    assert "longest life of a zombie" in failed([evolve(BASE, seconds=10.0 * i, zombies=(7,)) for i in range(10)])
+    assert not zombies(same).is_fine
+    assert zombies(different).is_fine
 
 
-def test_too_few_samples_are_no_verdict() -> None:
-    with pytest.raises(ValueError, match="at least 8"):
-        trends([BASE] * 7)
+def test_a_run_that_is_too_short_for_a_trend_has_none() -> None:
+    assert trends(run_of(lambda second: {"files": 1000 * second}, minutes=4)) == []
+    assert trends([]) == []
 
 
 def test_children_are_told_by_their_parent_even_with_an_evil_name() -> None:
@@ -100,7 +101,7 @@ def test_a_look_at_this_process_finds_what_it_has(tmp_path: Path) -> None:
 
 def test_results_hold_every_sample_and_whether_all_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "_draw", lambda *_: None)
-    samples = run_of(lambda _: {}, minutes=2)
+    samples = run_of(lambda _: {}, minutes=6)
     result = Result(MACHINE, "abc", 2, 1, {"GET, 200": 5}, BASE, BASE, trends(samples), ["a fault"])
     results.write(result, samples, tmp_path)
     rows = list(csv.DictReader((tmp_path / "samples.csv").read_text("utf-8").splitlines()))
@@ -110,4 +111,4 @@ def test_results_hold_every_sample_and_whether_all_is_well(tmp_path: Path, monke
     assert said["is_fine"] is False
     assert not evolve(result, faults=[], verdicts=rests(BASE, evolve(BASE, files=99))).is_fine
     assert evolve(result, faults=[]).is_fine
-    assert len(said["verdicts"]) == len(LIMITS) + 1
+    assert len(said["verdicts"]) == len(LIMITS)
