@@ -38,5 +38,6 @@ def run(source: str, folder: Path, *options: str) -> str:
 @pytest.mark.e2e
 def test_nothing_is_imported_for_who_does_not_use_it(tmp_path: Path) -> None:
     # Those import trio, or what it stands on, for everybody.
-    others = [option for name in ("trio", "hypothesispytest", "anyio") for option in ("-p", f"no:{name}")]
+    names = ("trio", "hypothesispytest", "anyio", "schemathesis")
+    others = [option for name in names for option in ("-p", f"no:{name}")]
     assert "1 passed" in run(UNUSED, tmp_path, *others)
