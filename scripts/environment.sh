@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scripts share, to be sourced: finding a Python, keeping
-# .venv in step with pyproject.toml and the locks in requirements/.
+# What the scripts share, to be sourced: finding a Python, keeping .venv in step with pyproject.toml and the locks in
+# requirements/.
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$root/.venv
