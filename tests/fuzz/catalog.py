@@ -25,6 +25,8 @@ CORPUS = HERE / "corpus"
 SESSIONS = TESTS / "rtmp" / "protocol" / "sessions"
 SERVERS = CORPUS / "servers"
 """What real servers sent to a `ClientConnection`; its README says which."""
+CLIENTS = CORPUS / "clients"
+"""The same of clients that the sessions lack."""
 FILES = CORPUS / "files"
 """The first seconds of files of real muxers."""
 
@@ -71,7 +73,7 @@ def _recordings(directory: Path, pattern: str) -> list[bytes]:
 
 
 def _sessions() -> list[bytes]:
-    return _recordings(SESSIONS, "*.bin")
+    return _recordings(SESSIONS, "*.bin") + _recordings(CLIENTS, "*.bin")
 
 
 def _servers() -> list[bytes]:
