@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import time
 
 import click
 import structlog
@@ -16,6 +17,7 @@ from mmids_trio import __version__, logs
 from mmids_trio.app import Server
 from mmids_trio.cli.configuration_file import Configuration, load
 from mmids_trio.cli.reactor_test_server import DEFAULT_DIRECTORY, DEFAULT_PORT, run_until_signal
+from mmids_trio.cli.sign_play_url import signed_url
 from mmids_trio.cli.welcome import addresses, welcome
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
@@ -25,6 +27,8 @@ from mmids_trio.workflow.change import Change
 log = structlog.get_logger()
 
 DEFAULT_CONFIGURATION = "mmids.config"
+
+PLAY_KEY_VARIABLE = "mmids_play_key"
 
 WELCOME_SECONDS = 5.0
 """How long the welcome waits for the workflows to come up, so that it names the ports that are really open."""
@@ -97,6 +101,25 @@ def reactor_test_server(port: int, directory: Path) -> None:
         for error in leaves(group):
             click.echo(f"error: {error}", err=True)
     sys.exit(status)
+
+
+@main.command("sign-play-url")
+@click.argument("url")
+@click.option(
+    "--play-key", envvar=PLAY_KEY_VARIABLE, prompt=True, hide_input=True, help="The play_key of the rtmp_watch."
+)
+@click.option("--valid-for", type=click.IntRange(1), default=3600, show_default=True, help="Seconds from now.")
+def sign_play_url(url: str, play_key: str, valid_for: int) -> None:
+    """Print URL with a token that lets a player in for a while.
+
+    The play key is asked for, unless the environment variable mmids_play_key has it; as an option other users of the
+    machine can see it.
+    """
+    try:
+        click.echo(signed_url(url, play_key, int(time()) + valid_for))
+    except MmidsError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
 
 
 def _kinds(document: Document) -> Server:

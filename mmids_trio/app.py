@@ -3,8 +3,10 @@
 import resource
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
 from random import random
+from time import time
 
 import structlog
 import trio
@@ -20,6 +22,7 @@ from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.spawning import SystemSpawner
 from mmids_trio.ffmpeg.tools import FfmpegTools
+from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.listening import bind, port_of
@@ -81,6 +84,10 @@ class Server:
     offload: Offload = in_thread
     random: Callable[[], float] = random
     """Numbers from 0 to 1, for the jitter of what is tried again."""
+    now: Callable[[], float] = time
+    """The calendar's time, in seconds since 1970 UTC; play tokens expire by it."""
+    guards: GuardCounters = field(factory=GuardCounters, init=False)
+    """Who was kept out or cut off, by reason."""
     certificates: Certificates = field(init=False)
     dialer: NetworkDialer = field(init=False)
     rtmp: RtmpServer = field(init=False)
@@ -114,8 +121,11 @@ class Server:
             self.network,
             host=self.settings.rtmp_host,
             publisher_timeout=self.settings.publisher_timeout,
-            max_connections=_connections_that_leave_files(),
+            max_connections=self.settings.max_connections or _connections_that_leave_files(),
+            max_connections_per_ip=self.settings.max_connections_per_ip or inf,
+            balancers=self.settings.rtmp_proxy_protocol_from or (),
             certificates=self.certificates,
+            guards=self.guards,
         )
         self.ffmpeg = FfmpegTools(
             self.spawner,
@@ -134,6 +144,7 @@ class Server:
             junctions=surroundings.junctions,
             reactors=self._directory,
             random=self.random,
+            now=self.now,
             more=self.more_steps,
         )
         self.workflows = WorkflowManager(self.steps, surroundings)
@@ -178,6 +189,7 @@ class Server:
                 sets=self._recorded,
                 reloader=self.reloader,
                 durability=self._store,
+                guards=self.guards,
             )
         return self._http_app
 
@@ -266,7 +278,7 @@ class Server:
         self._directory.fill(self.reactors)
         await nursery.start(self._events.run)
         if listeners:
-            await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop))
+            await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop, guards=self.guards))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 

@@ -15,18 +15,27 @@ ParameterValue = str | None
 """A parameter's value as written; `None` for a flag."""
 
 
+HIDDEN = "***"
+"""What is shown in place of a secret value."""
+
+
 @frozen
 class StepDefinition:
     """One step of a workflow: its type and its parameters, in the order written.
 
     `place` and `parameter_places` (where each parameter stands) are for messages only and take no
-    part in comparisons.
+    part in comparisons.  `secrets`: parameters whose values are for the step alone; known once validated.
     """
 
     step_type: str
     parameters: Mapping[str, ParameterValue] = field(factory=dict)
     place: Place | None = field(default=None, eq=False, repr=False)
     parameter_places: Mapping[str, Place] = field(factory=dict, eq=False, repr=False)
+    secrets: frozenset[str] = field(default=frozenset(), eq=False, repr=False)
+
+    def shown_parameters(self) -> dict[str, ParameterValue]:
+        """The parameters as anybody may see them."""
+        return {name: HIDDEN if name in self.secrets else value for name, value in self.parameters.items()}
 
 
 @frozen

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
+from mmids_trio.guards import Guard
+
 SHOWN_WIDTH = 120
 """Characters that a message shows of a source line: a wide terminal's width, and a bound on what a report repeats."""
 
@@ -73,7 +75,14 @@ class RegistrationConflict(StepError):
 
 
 class ProtocolError(MmidsError):
-    """A peer broke its protocol or a limit; its connection is closed, nothing else is affected."""
+    """A peer broke its protocol or a limit; its connection is closed, nothing else is affected.
+
+    `guard`: what it is counted as.
+    """
+
+    def __init__(self, message: str, guard: Guard = Guard.PROTOCOL) -> None:
+        super().__init__(message)
+        self.guard = guard
 
 
 def printable(text: str, kept: str = "") -> str:

@@ -20,6 +20,10 @@ ANY = "KEY"
 """What stands for any stream key in an address."""
 
 
+QUERIES = {"publish_token": "?token=TOKEN", "play_key": "?expires=TIME&token=SIGNATURE"}
+"""What has to be added to an address, by the parameter that asks for it."""
+
+
 @frozen
 class Address:
     """One address that a workflow serves."""
@@ -73,4 +77,5 @@ def _url(step: StepDefinition, host: str, port: int) -> str:
     default = RTMPS_PORT if scheme == "rtmps" else RTMP_PORT
     place = host if port == default else f"{host}:{port}"
     key = step.parameters["stream_key"]
-    return f"{scheme}://{place}/{step.parameters['rtmp_app']}/{ANY if key == '*' else key}"
+    query = next((query for name, query in QUERIES.items() if name in step.parameters), "")
+    return f"{scheme}://{place}/{step.parameters['rtmp_app']}/{ANY if key == '*' else key}{query}"

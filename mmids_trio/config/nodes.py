@@ -64,7 +64,9 @@ class NodeBase:
         except BadTokenError as error:
             self.report.error(self.header, tokens[0].column, str(error))
             return self._arguments(tokens if tokens[0].text else tokens[1:])
-        self.place = Place(self.report.file, self.header.number, tokens[0].column, self.header.source)
+        self.place = Place(
+            self.report.file, self.header.number, tokens[0].column, self.report.shown_source(self.header)
+        )
         return self._arguments(tokens[1:])
 
     def _arguments(self, tokens: list[Token]) -> list[Argument]:
@@ -131,7 +133,7 @@ class WorkflowNode(NodeBase):
         values: dict[str, ParameterValue] = {}
         places: dict[str, Place] = {}
         if self._read_parameters(line, values, places):
-            place = Place(self.report.file, line.number, head.column, line.source)
+            place = Place(self.report.file, line.number, head.column, self.report.shown_source(line))
             self.steps.append(StepDefinition(step_type, values, place, places))
 
     def _refuse(self, line: Line) -> None:
@@ -141,7 +143,7 @@ class WorkflowNode(NodeBase):
         self._is_too_long = True
 
     def _read_parameters(self, line: Line, values: dict[str, ParameterValue], places: dict[str, Place]) -> bool:
-        file, number, source = self.report.file, line.number, line.source
+        file, number, source = self.report.file, line.number, self.report.shown_source(line)
         tokens = line.tokens[1:]
         if self.too_many(line, tokens, f"a step has at most {MAX_ARGUMENTS} parameters"):
             return False

@@ -20,6 +20,9 @@ MAX_MESSAGE = 500
 TOO_MANY = "too many problems to list; the others are left out"
 
 _SECRET_NAME = re.compile(r"\s*[^\s=]*(?:token|password|secret)[^\s=]*", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(r"token|password|secret|play_?key", re.IGNORECASE)
+_PAIR = re.compile(r'(?<!\S)([^\s="]+)=("(?:[^"\\]|\\.)*"?|\S*)')
+"""A parameter with its value, quoted or not. A word is looked at once, however long it is."""
 _FIRST_WORD = re.compile(r"\s*[^\s=]*")
 _VISIBLE = re.compile(r"\S")
 
@@ -76,14 +79,27 @@ class Report:
         if not self.warnings.is_full:
             self.warnings.add(self._shown_place(line, column, _FIRST_WORD), message)
 
+    def shown_source(self, line: Line) -> str:
+        """The line as it may be shown, for problems that are found later."""
+        return self._shown_source(line, _SECRET_NAME)
+
     def _shown_place(self, line: Line, column: int, hide_after: re.Pattern[str]) -> Place:
         return Place(self.file, line.number, column, self._shown_source(line, hide_after))
 
     def _shown_source(self, line: Line, hide_after: re.Pattern[str]) -> str:
         hidden = hide_after.match(line.source)
-        if hidden is None:
+        if hidden is None and not _SECRET_PARAMETER.search(line.source):
             return line.source
         key = (line.number, hide_after)
         if key not in self._masked:
-            self._masked[key] = hidden.group() + _VISIBLE.sub("*", line.source[hidden.end() :])
+            if hidden is None:
+                self._masked[key] = _PAIR.sub(_hide_secret, line.source)
+            else:
+                self._masked[key] = hidden.group() + _VISIBLE.sub("*", line.source[hidden.end() :])
         return self._masked[key]
+
+
+def _hide_secret(pair: re.Match[str]) -> str:
+    """A pair whose name says that its value is secret, as long as before, so that carets stay where they belong."""
+    name, value = pair.groups()
+    return f"{name}={_VISIBLE.sub('*', value)}" if _SECRET_PARAMETER.search(name) else pair.group()

@@ -8,7 +8,9 @@ from ipaddress import ip_address
 
 from attrs import field, fields, frozen
 
-Reader = Callable[[str], str | int]
+from mmids_trio.rtmp.addresses import Network, parse_networks
+
+Reader = Callable[[str], object]
 """Turns a value as written into the setting's; raises `ValueError` with what was expected.
 
 It never repeats the value, which may be secret and is shown with the line where it is not."""
@@ -16,6 +18,9 @@ It never repeats the value, which may be secret and is shown with the line where
 LARGEST_PORT = 65_535
 LONGEST_TIMEOUT = 86_400
 """Seconds in a day; a publisher that may be silent for longer is as good as never timed out."""
+
+MOST_CONNECTIONS = 1_000_000
+"""More than one process can have files open on any usual system (Linux: fs.nr_open, 1,048,576)."""
 
 LONGEST_NUMBER = 15
 """Digits of a whole number: far more than any bound asks for, few enough to convert at once."""
@@ -52,6 +57,14 @@ def bearer_token(value: str) -> str:
     return value
 
 
+def networks(value: str) -> tuple[Network, ...]:
+    """Reads IPv4 and IPv6 networks, separated by commas."""
+    try:
+        return parse_networks(value)
+    except ValueError:
+        raise ValueError("expected IPv4 or IPv6 addresses or CIDR networks, separated by commas") from None
+
+
 def switch(value: str) -> bool:
     """Reads `true` or `false`."""
     if value not in ("true", "false"):
@@ -72,6 +85,7 @@ class Settings:
 
     `state_path` of `None`: changes over the API end with the server.
     Ports: 0 means any free one. `http_api_port` of `None`: no HTTP API. `publisher_timeout`: seconds.
+    `max_connections` of `None`: as many as there are files; `max_connections_per_ip` of `None`: no such limit.
     """
 
     ffmpeg_path: str | None = field(default=None, metadata=_as(filled))
@@ -84,6 +98,9 @@ class Settings:
     tls_key_path: str | None = field(default=None, metadata=_as(filled))
     log_path: str = field(default="logs", metadata=_as(filled))
     publisher_timeout: int = field(default=30, metadata=_as(whole_number(1, LONGEST_TIMEOUT, " of seconds")))
+    max_connections: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
+    max_connections_per_ip: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
+    rtmp_proxy_protocol_from: tuple[Network, ...] | None = field(default=None, metadata=_as(networks))
     state_path: str | None = field(default=None, metadata=_as(filled))
     watch_config: bool = field(default=False, metadata=_as(switch))
 

@@ -11,6 +11,7 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from mmids_trio.errors import MmidsError
+from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.answers import refuse
 from mmids_trio.http_api.control import Durability, Reactors, Reloader, Sets, Workflows
 from mmids_trio.http_api.definition_tags import DefinitionTags
@@ -28,6 +29,14 @@ from mmids_trio.http_api.running_config import RunningConfig
 from mmids_trio.http_api.safety import refusal
 from mmids_trio.http_api.tracing import Tracing
 
+REFUSALS = {
+    HTTPStatus.UNAUTHORIZED: Guard.API_TOKEN,
+    HTTPStatus.FORBIDDEN: Guard.API_FOREIGN,
+    HTTPStatus.REQUEST_TIMEOUT: Guard.API_BODY_SLOW,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Guard.API_BODY_SIZE,
+}
+"""What statuses are counted as."""
+
 CHANGING = ("PUT", "POST", "DELETE")
 STATUSES_OF_CHANGES = (HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT)
 """Those of a change that was accepted; all others are of requests that were turned down."""
@@ -43,10 +52,12 @@ def create_app(
     sets: Sets | None = None,
     reloader: Reloader | None = None,
     durability: Durability | None = None,
+    guards: GuardCounters | None = None,
 ) -> QuartTrio:
     """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only.
 
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
+    `guards`: where refusals are counted.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
@@ -72,6 +83,8 @@ def create_app(
     public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
     _add_guard(app, current_token, public_paths)
     add_failure_handlers(app)
+    if guards is not None:
+        _count_refusals(app, guards)
     app.asgi_app = Tracing(app.asgi_app)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
     return app
 
@@ -101,4 +114,12 @@ def _add_guard(app: QuartTrio, token: Callable[[], str | None], public_paths: fr
         response = refuse(refused.status, refused.message)
         if refused.status == 401:  # noqa: PLR2004  (RFC 9110 §11.6.1 asks for the challenge)
             response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+
+def _count_refusals(app: QuartTrio, guards: GuardCounters) -> None:
+    @app.after_request
+    async def count(response: Response) -> Response:
+        if (guard := REFUSALS.get(HTTPStatus(response.status_code))) is not None:
+            guards.count(guard)
         return response

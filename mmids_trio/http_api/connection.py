@@ -32,6 +32,7 @@ from hypercorn.typing import (
 )
 from hypercorn.utils import parse_socket_addr
 
+from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.http2 import Protocols
 from mmids_trio.http_api.tracing import REQUEST_ID_HEADER, new_request_id
 
@@ -51,6 +52,9 @@ lose the answer (a 413 that comes while it sends its body). About ten round trip
 MAX_RECEIVE_BYTES = 64 * 1024
 """Read at once; also the most that a request head can exceed Hypercorn's limit by."""
 
+HEAD_TOO_LARGE = 431
+"""RFC 6585 §5."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -62,6 +66,7 @@ class Connection:
     _config: Config
     _context: WorkerContext
     _stream: trio.SocketStream
+    _guards: GuardCounters
     _reading: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _send_lock: trio.Lock = field(factory=trio.Lock, init=False)
     _is_idle: bool = field(default=True, init=False)
@@ -103,7 +108,8 @@ class Connection:
             self._handle_protocol_event,
         )
         wrapper = Protocols(*parts)
-        wrapper.protocol = _Http1(*parts)
+        wrapper.protocol = http1 = _Http1(*parts)
+        http1.guards = self._guards
         return wrapper
 
     async def _read(self) -> None:
@@ -111,6 +117,9 @@ class Connection:
             while data := await self._receive():
                 if not self._is_closing:
                     await self._hand_over(data)
+            return
+        if trio.current_time() >= self._reading.deadline and self._is_idle and not self._is_closing:
+            self._guards.count(Guard.API_IDLE)
 
     async def _receive(self) -> bytes:
         try:
@@ -124,6 +133,7 @@ class Connection:
             await self._protocol.handle(RawData(data))
         except Exception as error:
             _log.debug("http protocol failed", error=repr(error))
+            self._guards.count(Guard.API_PROTOCOL)
             self._close_gently()
         self._notice_idle_http2()
 
@@ -156,7 +166,10 @@ class Connection:
                 for piece in pieces:
                     with trio.fail_after(SEND_TIMEOUT_SECONDS):
                         await self._stream.send_all(piece)
-        except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
+        except trio.TooSlowError:
+            self._guards.count(Guard.API_STALLED)
+            self._reading.cancel()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._reading.cancel()
 
     def _close_gently(self) -> None:
@@ -210,7 +223,11 @@ async def _run_application(
 class _Http1(H11Protocol):
     """HTTP/1.1 with a request id also on answers to what was no request, and without WebSockets."""
 
+    guards: GuardCounters
+
     async def _send_error_response(self, status_code: int) -> None:
+        too_large = status_code == HEAD_TOO_LARGE
+        self.guards.count(Guard.API_HEAD_SIZE if too_large else Guard.API_PROTOCOL)
         own = [
             (b"content-length", b"0"),
             (b"connection", b"close"),

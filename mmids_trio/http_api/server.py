@@ -15,6 +15,7 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 
+from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.connection import Connection
 
 GRACE_SECONDS = 2.5
@@ -37,14 +38,15 @@ async def serve(
     listeners: Sequence[trio.SocketListener],
     *,
     shutdown: trio.Event,
+    guards: GuardCounters | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on `listeners` (owned from here on) until `shutdown` is set, then stop in good order.
 
     An orderly stop lets requests in progress finish for `GRACE_SECONDS` and returns when nothing is left;
-    cancelling ends everything at once.
+    cancelling ends everything at once.  `guards`: where refusals are counted.
     """
-    server = _Server(ASGIWrapper(app))
+    server = _Server(ASGIWrapper(app), guards or GuardCounters())
     try:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
@@ -76,6 +78,7 @@ class _Server:
     """The connections that are open."""
 
     _app: ASGIWrapper
+    _guards: GuardCounters
     _config: Config = field(factory=_create_config, init=False)
     _context: WorkerContext = field(factory=lambda: WorkerContext(None), init=False)
     _connections: set[Connection] = field(factory=set, init=False)
@@ -84,9 +87,10 @@ class _Server:
         """Serve one accepted connection, or close it where there are too many."""
         if len(self._connections) >= MAX_CONNECTIONS or self._context.terminated.is_set():
             stream.socket.close()
+            self._guards.count(Guard.API_TOO_MANY)
             _log.debug("http connection refused", open=len(self._connections), limit=MAX_CONNECTIONS)
             return
-        connection = Connection(self._app, self._config, self._context, stream)
+        connection = Connection(self._app, self._config, self._context, stream, self._guards)
         self._connections.add(connection)
         try:
             await connection.run()

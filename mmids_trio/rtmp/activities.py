@@ -4,13 +4,15 @@ Apart from the session, which reads bytes and keeps time, because this half know
 """
 
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import TypeVar, cast
 
 import structlog
 import trio
 from attrs import define, field, frozen
 
-from mmids_trio.media.events import MediaEvent
+from mmids_trio.guards import Guard
+from mmids_trio.media.events import MediaEvent, MediaPacket
 from mmids_trio.rtmp.admission import Directory, admit
 from mmids_trio.rtmp.endpoints import Client, Endpoint, Publication, PublishHandler, Refused, Viewing, WatchHandler
 from mmids_trio.rtmp.ingest import media_events
@@ -36,6 +38,14 @@ class Playing:
     viewing: Viewing
 
 
+class Got(Enum):
+    """The best of what one read brought."""
+
+    NO_MEDIA = "nothing for a stream"
+    ANNOUNCEMENT = "metadata or headers, after which frames can be expected"
+    FRAME = "at least one frame"
+
+
 @define(eq=False)
 class Activities:
     """Everything that one client does.
@@ -49,7 +59,7 @@ class Activities:
     directory: Directory
     connection: ServerConnection
     output: Watcher
-    on_refusal: Callable[[str], None]
+    on_refusal: Callable[[str, Guard], None]
     on_change: Callable[[], None]
     playing: Playing | None = field(default=None, init=False)
     changed_at: float = field(factory=trio.current_time, init=False)
@@ -78,23 +88,25 @@ class Activities:
         """For lines about the client: they name the step that served it last, if one did."""
         return next(reversed(self._logs.values()), log)
 
-    async def take(self, events: list[said.Event], nursery: trio.Nursery) -> bool:
+    async def take(self, events: list[said.Event], nursery: trio.Nursery) -> Got:
         """Act on what the client said; media of one read goes on as one batch. Approvals run in `nursery`.
 
-        Returns whether there was any media.
+        Returns what there was of media.
         """
         media: MediaByStream = {}
-        has_media = False
+        got = Got.NO_MEDIA
         for event in events:
             if isinstance(event, (said.MediaReceived, said.MetadataReceived, said.DataReceived)):
                 if publication := self._publications.get(event.stream):
-                    has_media = True
-                    media.setdefault(event.stream, []).extend(media_events(publication.stream_id, event))
+                    incoming = media_events(publication.stream_id, event)
+                    if got is not Got.FRAME:
+                        got = Got.FRAME if any(map(_is_frame, incoming)) else Got.ANNOUNCEMENT
+                    media.setdefault(event.stream, []).extend(incoming)
             else:
                 await self._hand_on(media)
                 self._act(event, nursery)
         await self._hand_on(media)
-        return has_media
+        return got
 
     async def _hand_on(self, media: MediaByStream) -> None:
         for stream, events in media.items():
@@ -104,7 +116,7 @@ class Activities:
     def _act(self, event: said.Event, nursery: trio.Nursery) -> None:
         match event:
             case said.ConnectRefused(description=description):
-                self.on_refusal(description)
+                self.on_refusal(description, Guard.UNKNOWN_NAME)
             case said.PublishRequested(request=publish):
                 self._consider(publish, self._approve_publish, nursery)
             case said.PlayRequested(request=play):
@@ -185,7 +197,7 @@ class Activities:
 
     async def _approve_publish(self, request: PublishRequest) -> None:
         endpoint = await self._admitted(Role.PUBLISH, request)
-        publication = await cast(PublishHandler, endpoint.handler).publish(request.key, self.client)
+        publication = await cast(PublishHandler, endpoint.handler).publish(request.key, self.client, request.query)
         if not self.connection.accept_publish(request):
             publication.end()
             return
@@ -196,7 +208,7 @@ class Activities:
         endpoint = await self._admitted(Role.WATCH, request)
         if self.playing is not None:
             raise Refused("NetStream.Play.Failed", "a connection can play one stream at a time")
-        viewing = await cast(WatchHandler, endpoint.handler).watch(request.key, self.client)
+        viewing = await cast(WatchHandler, endpoint.handler).watch(request.key, self.client, request.query)
         if self.playing is not None or not self.connection.accept_play(request):
             viewing.end()
             return
@@ -223,8 +235,12 @@ class Activities:
             said_so = self.connection.refuse_play(request, refusal.code, str(refusal))
         if said_so:
             self._leave(request.stream)  # a step that ends need not wait for who only reads why it may not
-            self.on_refusal(str(refusal))
+            self.on_refusal(str(refusal), refusal.guard)
 
     def _reply(self) -> None:
         if data := self.connection.data_to_send():
             self.output.write(data)
+
+
+def _is_frame(event: MediaEvent) -> bool:
+    return isinstance(event, MediaPacket) and not event.is_sequence_header

@@ -8,6 +8,10 @@ from attrs import frozen
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
+SITE_PREFIX = 64
+"""Bits of an IPv6 address that tell one subscriber from another: who has one such network has all 2**64 addresses in it
+(RFC 6177, RFC 7421)."""
+
 MAPPED_PREFIX = 96
 """Bits before the IPv4 address in an IPv6 address that it is mapped into (RFC 4291 §2.5.5.2)."""
 
@@ -21,14 +25,35 @@ class AddressRules:
 
     def permit(self, host: str) -> bool:
         """Whether a peer at `host` may connect. An IPv4 address mapped into IPv6 counts as IPv4."""
-        try:
-            address = ip_address(host.partition("%")[0])
-        except ValueError:
+        address = _address(host)
+        if address is None:
             return not self.allowed and not self.denied
-        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
         if self.allowed:
-            return _within(mapped or address, self.allowed)
-        return not _within(mapped or address, self.denied)
+            return _within(address, self.allowed)
+        return not _within(address, self.denied)
+
+
+def is_within(host: str, networks: Sequence[Network]) -> bool:
+    """Whether a peer at `host` is in one of `networks`."""
+    address = _address(host)
+    return address is not None and _within(address, networks)
+
+
+def source_of(host: str) -> str:
+    """What connections are counted by: an IPv4 address, or the /64 network that an IPv6 address is in."""
+    address = _address(host)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, SITE_PREFIX), strict=False))
+    return str(address or host)
+
+
+def _address(host: str) -> Address | None:
+    """The address that `host` is, if it is one; IPv4 where it was mapped into IPv6."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:

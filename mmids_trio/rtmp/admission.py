@@ -4,6 +4,7 @@ from typing import Protocol
 
 import trio
 
+from mmids_trio.guards import Guard
 from mmids_trio.rtmp.endpoints import Endpoint, Refused
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
 from mmids_trio.rtmp.registrations import Claim, Role
@@ -46,9 +47,9 @@ async def admit(
             claim = directory.find(role, port, request.app, request.key)
             if claim is None:
                 what = f"application {shown(request.app)} has no stream key {shown(request.key)} for {role.value}"
-                raise Refused(UNKNOWN[role], what)
+                raise Refused(UNKNOWN[role], what, Guard.UNKNOWN_NAME)
             if not claim.registration.rules.permit(peer_host):
-                raise Refused(DENIED[role], f"{peer_host} is not allowed here")
+                raise Refused(DENIED[role], f"{peer_host} is not allowed here", Guard.ADDRESS)
             if claim.committed:
                 return claim.endpoint
             await _settled(claim)

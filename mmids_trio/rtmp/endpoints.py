@@ -7,20 +7,26 @@ import trio
 from attrs import define, field
 
 from mmids_trio.errors import MmidsError
+from mmids_trio.guards import Guard
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.rtmp.broadcast import Channel
+from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.registrations import Owner
 
 DISMISS_SECONDS = 2.0
 """How long the clients of a step that ends may take to leave; each one's goodbye is bounded more tightly."""
 
 
-class Refused(MmidsError):
-    """A client may not do what it asked for; `code` is the RTMP status code for it."""
+NO_QUERY = Query()
 
-    def __init__(self, code: str, description: str) -> None:
+
+class Refused(MmidsError):
+    """A client may not do what it asked for; `code` is the RTMP status code for it, `guard` what it is counted as."""
+
+    def __init__(self, code: str, description: str, guard: Guard = Guard.OTHER_REFUSAL) -> None:
         super().__init__(description)
         self.code = code
+        self.guard = guard
 
 
 class Publication(Protocol):
@@ -57,8 +63,11 @@ class Client(Protocol):
 class PublishHandler(Protocol):
     """A step that takes publishers."""
 
-    async def publish(self, key: str, client: Client) -> Publication:
-        """Start the stream of a publisher, once it is approved; raises `Refused`."""
+    async def publish(self, key: str, client: Client, query: Query = NO_QUERY) -> Publication:
+        """Start the stream of a publisher, once it is approved; raises `Refused`.
+
+        `query` is what stood behind the `?` of application and key.
+        """
 
 
 class Viewing(Protocol):
@@ -75,8 +84,8 @@ class Viewing(Protocol):
 class WatchHandler(Protocol):
     """A step that serves watchers."""
 
-    async def watch(self, key: str, client: Client) -> Viewing:
-        """Let a watcher in, once it is approved; raises `Refused`."""
+    async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
+        """Let a watcher in, once it is approved; raises `Refused`. `query` is as for publishers."""
 
 
 class Commitment(Protocol):

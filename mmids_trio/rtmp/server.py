@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from math import inf
 
 import structlog
@@ -9,9 +10,12 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.errors import StepError
+from mmids_trio.guards import Guard, GuardCounters
+from mmids_trio.rtmp import addresses
 from mmids_trio.rtmp.certificates import Certificates
 from mmids_trio.rtmp.crowd import Crowd
 from mmids_trio.rtmp.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
+from mmids_trio.rtmp.proxying import Balancers, HeaderRefused
 from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.rtmp.session import Session, name_of
 from mmids_trio.rtmp.tls import HandshakeFailed, accept_tls
@@ -62,7 +66,8 @@ class RtmpServer:
     """Opens a port with the first registration on it and closes it with the last.
 
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
-    together; more are closed at once, so that there are files left for everything else.  `certificates`: for RTMPS.
+    together; more are closed at once, so that there are files left for everything else.  `max_connections_per_ip`: see
+    `crowd`.  `balancers`: see `proxying`.  `certificates`: for RTMPS.  `guards`: where refusals are counted.
 
     `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
@@ -74,12 +79,17 @@ class RtmpServer:
         host: str | None = None,
         publisher_timeout: float = 30.0,
         max_connections: float = inf,
+        max_connections_per_ip: float = inf,
+        balancers: Sequence[addresses.Network] = (),
         certificates: Certificates | None = None,
+        guards: GuardCounters | None = None,
     ) -> None:
         self._network = network
         self._host = host
         self.publisher_timeout = publisher_timeout
-        self._crowd = Crowd(max_connections)
+        self.guards = guards or GuardCounters()
+        self._crowd = Crowd(max_connections, max_connections_per_ip)
+        self._balancers = Balancers(balancers)
         self._certificates = certificates or Certificates()
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
@@ -155,6 +165,7 @@ class RtmpServer:
             listener = self._network.listen(self._host, number)
         except OSError as error:
             raise StepError(f"port {number} cannot be opened: {error.strerror or error}") from error
+        listener.on_pause = partial(self.guards.count, Guard.NO_FILES)
         port = self._ports[number] = _Port(number, listener)
         log.info("port opened", port=listener.port)
         self._nursery.start_soon(self._accept, port)
@@ -169,6 +180,7 @@ class RtmpServer:
                         if self._crowd.enter():
                             nursery.start_soon(self._serve_client, transport, port.number)
                         else:
+                            self.guards.count(Guard.TOO_MANY)
                             transport.close()
         finally:
             port.listener.close()
@@ -178,16 +190,34 @@ class RtmpServer:
         """The wall around a connection: a fault of ours in one must not end the others."""
         structlog.contextvars.bind_contextvars(connection=name_of(transport))
         try:
-            tls = self._registrations.wants_tls(port)
-            if tls:
-                transport = await self._encrypted(transport)
-            await Session(transport, port, _Entrance(self._registrations, tls), self.publisher_timeout).run()
+            transport = await self._balancers.look_behind(transport)
+            structlog.contextvars.bind_contextvars(connection=name_of(transport))
+            with self._crowd.one_of(transport.peer_host) as has_room:
+                if has_room:
+                    await self._converse(transport, port)
+                else:
+                    self.guards.count(Guard.TOO_MANY_OF_ONE_IP)
+                    transport.close()
+        except* HeaderRefused as group:
+            self._say_why(group, Guard.PROXY_HEADER)
         except* HandshakeFailed as group:
-            log.info("connection closes", reason=str(group.exceptions[0]))
+            self._say_why(group, Guard.TLS_HANDSHAKE)
         except* Exception:
             log.exception("connection crashed")
         finally:
             self._crowd.leave()
+
+    def _say_why(self, group: BaseExceptionGroup[Exception], guard: Guard) -> None:
+        self.guards.count(guard)
+        log.info("connection closes", reason=str(group.exceptions[0]))
+
+    async def _converse(self, transport: Transport, port: int) -> None:
+        """Serve a client that may be here."""
+        tls = self._registrations.wants_tls(port)
+        if tls:
+            transport = await self._encrypted(transport)
+        entrance = _Entrance(self._registrations, tls)
+        await Session(transport, port, entrance, self.publisher_timeout, self.guards).run()
 
     async def _encrypted(self, transport: Transport) -> Transport:
         """The connection behind its TLS handshake. Raises `HandshakeFailed`."""

@@ -11,13 +11,17 @@ import trio
 from attrs import define, field
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.activities import Activities
+from mmids_trio.guards import Guard, GuardCounters
+from mmids_trio.rtmp.activities import Activities, Got
 from mmids_trio.rtmp.admission import Directory, shown
+from mmids_trio.rtmp.allowance import Allowance
+from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
 from mmids_trio.rtmp.protocol.rendering import play_stop
 from mmids_trio.rtmp.protocol.requests import ConnectRequest
 from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
 from mmids_trio.rtmp.transport import Transport
 from mmids_trio.rtmp.watcher import Watcher
+from mmids_trio.rtmp.watching import WatcherEnd
 
 log = structlog.get_logger()
 
@@ -33,11 +37,25 @@ IDLE_SECONDS = 30.0
 PING_SECONDS = 30.0
 """Silence after which a watcher is pinged; nginx-rtmp does so after 60, and some routers forget after that."""
 
+LEAST_BYTES_PER_SECOND = 1024
+"""How fast a message that a publisher has begun must come to count against its silence: less than any audio takes."""
+
+MAX_FRAME_SECONDS = 120.0
+"""What a message under way adds to a publisher's time at most: the largest there is at 1 Mbit/s."""
+
 MAX_UNANSWERED_PINGS = 2
 """Pings without any answer after which a watcher that gets no media is given up; nginx-rtmp waits for 30 s as well."""
 
 GOODBYE_SECONDS = 1.0
 """What the last bytes to a client may take, and how long a refused one may read them before the close."""
+
+
+ENDS = {
+    WatcherEnd.STALLED: Guard.STALLED,
+    WatcherEnd.TOO_SLOW: Guard.TOO_SLOW,
+    WatcherEnd.FLOODED: Guard.REPLIES_UNREAD,
+}
+"""What the ends of outputs are counted as; a connection that broke is nobody's offence."""
 
 
 def name_of(transport: Transport) -> str:
@@ -50,13 +68,14 @@ def name_of(transport: Transport) -> str:
 class Session:
     """One connection, from its acceptance to its end; `run` owns the transport.
 
-    `publisher_timeout`: seconds of silence after which a publisher is disconnected.
+    `publisher_timeout`: seconds without a frame after which a publisher is disconnected.
     """
 
     transport: Transport
     port: int
     directory: Directory
     publisher_timeout: float
+    guards: GuardCounters = field(factory=GuardCounters)
     _connection: ServerConnection = field(init=False)
     _output: Watcher = field(init=False)
     _activities: Activities = field(init=False)
@@ -65,6 +84,10 @@ class Session:
     """Around the wait for the next bytes; what the client does decides how long that may take."""
     _quiet_since: float = field(factory=trio.current_time, init=False)
     """When the wait for the next bytes (of media, from a publisher) began, or the last ping went out."""
+    _bought: float = field(default=0.0, init=False)
+    """Seconds that a publisher was given beyond its time since its last frame."""
+    _talk: Allowance = field(init=False)
+    _talked: int = field(default=0, init=False)
     _unanswered_pings: int = field(default=0, init=False)
     _sent_at_ping: int = field(default=0, init=False)
     _lingers: bool = field(default=False, init=False)
@@ -72,6 +95,7 @@ class Session:
     def __attrs_post_init__(self) -> None:
         self._connection = ServerConnection(os.urandom, self._refusal_of_connect)
         self._output = Watcher(self.transport)
+        self._talk = Allowance(MAX_TALK_BURST, MAX_TALK_RATE, trio.current_time())
         self._activities = Activities(
             client=self,
             port=self.port,
@@ -113,14 +137,16 @@ class Session:
             self._output.write(play_stop(playing.stream))
         self._end(reason)
 
-    def _part(self, reason: str) -> None:
+    def _part(self, reason: str, guard: Guard) -> None:
         """Disconnect a refused client, once it had time to read why: a close may overtake the answer."""
         self._lingers = True
         self._reply()
-        self._end(f"refused: {reason}")
+        self._end(f"refused: {reason}", guard)
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, guard: Guard | None = None) -> None:
         if not self._life.cancel_called:
+            if guard is not None:
+                self.guards.count(guard)
             # Named here as well, since the task that dismisses a client is not the client's own.
             self._activities.log.info("connection closes", connection=name_of(self.transport), reason=reason)
             self._life.cancel()
@@ -129,7 +155,7 @@ class Session:
 
     async def _send(self) -> None:
         end = await self._output.run()
-        self._end(end.value)
+        self._end(end.value, ENDS.get(end))
 
     def _reply(self) -> None:
         if data := self._connection.data_to_send():
@@ -157,14 +183,37 @@ class Session:
         try:
             while data := await self._receive():
                 self._unanswered_pings = 0
-                has_media = await self._activities.take(self._connection.receive(data), nursery)
+                events = self._connection.receive(data)
+                if not self._may_talk():
+                    self._end("it sent more commands and metadata than anybody needs", Guard.TALKATIVE)
+                    return
+                began = trio.current_time()
+                got = await self._activities.take(events, nursery)
                 self._reply()
-                if has_media or self._connection.is_within_message or not self._activities.is_publishing:
-                    self._quiet_since = trio.current_time()
+                self._quiet_since += trio.current_time() - began  # it waited for the workflow
+                self._note_life(got, len(data))
         except ProtocolError as error:
-            self._end(f"protocol error: {error}")
+            self._end(f"protocol error: {error}", error.guard)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._end(f"connection lost: {error}")
+
+    def _note_life(self, got: Got, size: int) -> None:
+        """What a read of `size` bytes says about whether anything is still to be expected of the client.
+
+        A publisher that only announces frames gets its time once more, and one that is within a message what the
+        message needs at a least speed; neither can go on like that for ever.
+        """
+        if got is Got.FRAME or not self._activities.is_publishing:
+            self._quiet_since, self._bought = trio.current_time(), 0.0
+        elif got is Got.ANNOUNCEMENT:
+            waited = trio.current_time() - self._quiet_since
+            self._bought = max(self._bought, min(waited, self.publisher_timeout))
+        elif self._connection.is_within_message:
+            self._bought = max(self._bought, min(self._bought + size / LEAST_BYTES_PER_SECOND, MAX_FRAME_SECONDS))
+
+    def _may_talk(self) -> bool:
+        talked, self._talked = self._connection.talk - self._talked, self._connection.talk
+        return not talked or self._talk.spend(talked, trio.current_time())
 
     async def _receive(self) -> bytes:
         """The next bytes; `b""` when no more will come or silence has lasted too long.
@@ -175,8 +224,8 @@ class Session:
         while True:
             with trio.CancelScope(deadline=self._deadline()) as self._patience:
                 return await self.transport.receive_some(READ_SIZE)
-            if (reason := self._outlast_silence()) is not None:
-                self._end(reason)
+            if (offence := self._outlast_silence()) is not None:
+                self._end(*offence)
                 return b""
 
     def _adjust_patience(self) -> None:
@@ -189,24 +238,24 @@ class Session:
             return activities.changed_at + HANDSHAKE_SECONDS
         if activities.is_idle:
             return activities.changed_at + IDLE_SECONDS
-        patience = self.publisher_timeout if activities.is_publishing else PING_SECONDS
+        patience = self.publisher_timeout + self._bought if activities.is_publishing else PING_SECONDS
         return max(self._quiet_since, activities.changed_at) + patience
 
-    def _outlast_silence(self) -> str | None:
+    def _outlast_silence(self) -> tuple[str, Guard] | None:
         """Why the connection ends with the silence; `None` where it does not."""
         if self._connection.phase is Phase.HANDSHAKE:
-            return f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds"
+            return f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds", Guard.HANDSHAKE_SLOW
         if self._activities.is_idle:
-            return f"it neither published nor played for {IDLE_SECONDS:.0f} seconds"
+            return f"it neither published nor played for {IDLE_SECONDS:.0f} seconds", Guard.IDLE
         if self._activities.is_publishing:
-            return f"the publisher was silent for {self.publisher_timeout:.0f} seconds"
+            return f"the publisher was silent for {self.publisher_timeout:.0f} seconds", Guard.SILENT_PUBLISHER
         return self._ping()
 
-    def _ping(self) -> str | None:
+    def _ping(self) -> tuple[str, Guard] | None:
         """Ask a watcher whether it is there; why the connection ends where it has not answered for too long."""
         takes_media = self._output.counters.bytes_sent > self._sent_at_ping
         if self._unanswered_pings >= MAX_UNANSWERED_PINGS and not takes_media:
-            return f"no answer to {MAX_UNANSWERED_PINGS} pings"
+            return f"no answer to {MAX_UNANSWERED_PINGS} pings", Guard.NO_PONG
         self._unanswered_pings += 1
         self._quiet_since = trio.current_time()
         self._connection.ping(int(self._quiet_since * 1000))

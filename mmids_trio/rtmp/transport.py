@@ -71,6 +71,9 @@ class Transport(Protocol):
 class Listener(Protocol):
     """An open port."""
 
+    on_pause: Callable[[], None]
+    """Called when accepting pauses, as the process or the system is out of files or memory; does nothing until set."""
+
     @property
     def port(self) -> int:
         """The port, also where 0 was asked for."""
@@ -167,12 +170,17 @@ class SocketTransport:
         return trio.BrokenResourceError(f"cannot {action}: {error.strerror or error}")
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class SocketListener:
     """A `Listener` on one or more listening stdlib sockets, which it owns."""
 
     def __init__(self, sockets: Sequence[socket.socket]) -> None:
         self._sockets = list(sockets)
         self.port: int = self._sockets[0].getsockname()[1]
+        self.on_pause: Callable[[], None] = _nothing
         self._is_starved = False
 
     async def accept(self) -> SocketTransport:
@@ -186,11 +194,12 @@ class SocketListener:
                     raise
                 if not self._is_starved:
                     log.warning("connections cannot be accepted for now", port=self.port, reason=error.strerror)
+                    self.on_pause()
                 self._is_starved = True
                 await trio.sleep(ACCEPT_RETRY_SECONDS)
                 continue
-            self._is_starved = False
             if transport is not None:
+                self._is_starved = False
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return transport
             await self._wait_for_connection()

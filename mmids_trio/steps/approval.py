@@ -7,6 +7,7 @@ import trio
 
 from mmids_trio.config.suggestions import did_you_mean
 from mmids_trio.errors import StepError
+from mmids_trio.guards import Guard
 from mmids_trio.rtmp.endpoints import Refused
 from mmids_trio.steps.parameters import Values
 
@@ -89,7 +90,7 @@ async def approved(reactor: Reactor | None, stream_name: str, on_revoked: Callab
             await hold.wait_answer()
         if not hold.is_valid:
             reason = "not approved" if hold.is_valid is False else f"not answered within {ANSWER_SECONDS:.0f} seconds"
-            raise Refused(code, f"the stream is {reason}")
+            raise Refused(code, f"the stream is {reason}", Guard.NOT_APPROVED)
     except BaseException:
         hold.release()
         raise

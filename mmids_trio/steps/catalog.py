@@ -27,13 +27,17 @@ def built_in_steps(
     junctions: Junctions,
     reactors: Reactors,
     random: Callable[[], float],
+    now: Callable[[], float],
     more: Sequence[StepType] = (),
 ) -> StepRegistry:
-    """The registry of a server, with the steps of one's own added. `random`: numbers from 0 to 1, for jitter."""
+    """The registry of a server, with the steps of one's own added.
+
+    `random`: numbers from 0 to 1, for jitter; `now`: Unix time in seconds.
+    """
     return StepRegistry(
         [
             rtmp_receive(rtmp, reactors),
-            rtmp_watch(rtmp, reactors),
+            rtmp_watch(rtmp, reactors, now),
             rtmp_push(dialer, random),
             rtmp_pull(dialer, random),
             ffmpeg_pull(ffmpeg),

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from mmids_trio.config.settings import LARGEST_PORT, whole_number
 from mmids_trio.config.suggestions import did_you_mean, shown
-from mmids_trio.definitions import ParameterValue, StepDefinition
+from mmids_trio.definitions import HIDDEN, ParameterValue, StepDefinition
 from mmids_trio.errors import Place, Problem
 
 Values = Mapping[str, object]
@@ -30,6 +30,8 @@ class Parameter:
     required: bool = False
     default: object = None
     aliases: tuple[str, ...] = ()
+    secret: bool = False
+    """Whether its value grants access, and is shown to nobody."""
 
     @property
     def is_flag(self) -> bool:
@@ -40,6 +42,17 @@ class Parameter:
 def flag(name: str) -> Parameter:
     """A parameter without a value."""
     return Parameter(name, convert=None, default=False)
+
+
+def secret(name: str) -> Parameter:
+    """A parameter whose value is a password of some kind: any text, but not what stands for one where it is hidden."""
+    return Parameter(name, _secret_text, secret=True)
+
+
+def _secret_text(value: str) -> str:
+    if not value or value == HIDDEN:
+        raise ValueError(f"expected a secret, which is not empty and not {HIDDEN}")
+    return value
 
 
 def text(value: str) -> str:
@@ -77,13 +90,14 @@ def one_of(*accepted: str) -> Callable[[str], str]:
 
 
 def canonical(definition: StepDefinition, step_type: str, parameters: Sequence[Parameter]) -> StepDefinition:
-    """The same step in canonical spellings of its type and parameters."""
+    """The same step in canonical spellings of its type and parameters, with its secrets known as such."""
     names = {alias: parameter.name for parameter in parameters for alias in parameter.aliases}
     return StepDefinition(
         step_type,
         {names.get(name, name): value for name, value in definition.parameters.items()},
         definition.place,
         {names.get(name, name): place for name, place in definition.parameter_places.items()},
+        frozenset(parameter.name for parameter in parameters if parameter.secret),
     )
 
 
@@ -110,7 +124,7 @@ def check(definition: StepDefinition, parameters: Sequence[Parameter]) -> tuple[
                 values[parameter.name] = _convert(parameter, value)
             except ValueError as error:
                 values[parameter.name] = None
-                given = "" if value is None else f" {shown(value)}"
+                given = "" if value is None or parameter.secret else f" {shown(value)}"
                 complain(f"bad value{given} for '{name}': {error}", name)
     for parameter in parameters:
         if parameter.name not in values:

@@ -14,8 +14,11 @@ import structlog
 import trio
 from attrs import define, field
 
+from mmids_trio.guards import Guard
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
-from mmids_trio.rtmp.endpoints import Client, Publication, Refused
+from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Publication, Refused
+from mmids_trio.rtmp.protocol.requests import Query
+from mmids_trio.steps.access import PublishAccess
 from mmids_trio.steps.approval import Reactor, Release, approved
 from mmids_trio.steps.base import Outbox, StepContext
 from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed
@@ -37,7 +40,7 @@ class OnBusy(Enum):
     REFUSE = "refuse"
     TAKEOVER = "takeover"
     SAME_SOURCE = "same_source"
-    """Takes over if it comes from the same address."""
+    """Takes over if it comes from the same address, or has the publish token, where there is one."""
 
 
 @define(eq=False)
@@ -84,6 +87,7 @@ class Publishers:
     reactor: Reactor | None = None
     on_busy: OnBusy = OnBusy.REFUSE
     grace: float = 0.0
+    access: PublishAccess = field(factory=PublishAccess)
     _streams: dict[str, _Stream] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -95,11 +99,13 @@ class Publishers:
 
     # A publisher comes.
 
-    async def publish(self, key: str, client: Client) -> Publication:
+    async def publish(self, key: str, client: Client, query: Query = NO_QUERY) -> Publication:
         """Start the stream of a publisher of `key`, or let it go on with the stream that the key has.
 
-        Raises `Refused`, with nothing changed, where somebody else publishes it and may not be displaced.
+        Raises `Refused`, with nothing changed, where it lacks the token, or where somebody else publishes it and may
+        not be displaced.
         """
+        self.access.check(query)  # before anybody is asked, and before it can be seen which keys are busy
         self._refuse_if_taken(key, client)
         newcomer = _Publication(key, client, self)
         newcomer.release = await approved(self.reactor, key, newcomer.revoke, BAD_NAME)
@@ -115,11 +121,12 @@ class Publishers:
     def _refuse_if_taken(self, key: str, client: Client) -> None:
         stream = self._streams.get(key)
         if stream is not None and stream.ends_at is None and not self._may_displace(stream.source, client):
-            raise Refused(BAD_NAME, f"stream key '{key}' is being published already")
+            raise Refused(BAD_NAME, f"stream key '{key}' is being published already", Guard.KEY_BUSY)
 
     def _may_displace(self, publication: "_Publication", client: Client) -> bool:
         if self.on_busy is OnBusy.SAME_SOURCE:
-            return publication.client.peer_host == client.peer_host
+            # Who has come this far has shown the same token as the publisher there is.
+            return self.access.token is not None or publication.client.peer_host == client.peer_host
         return self.on_busy is OnBusy.TAKEOVER
 
     async def _install(self, newcomer: "_Publication") -> None:

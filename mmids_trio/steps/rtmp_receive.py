@@ -7,9 +7,10 @@ from attrs import field, frozen
 
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.steps.access import PublishAccess
 from mmids_trio.steps.approval import Reactor, Reactors, find_reactor
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
-from mmids_trio.steps.parameters import Parameter, Values, one_of, seconds
+from mmids_trio.steps.parameters import Parameter, Values, one_of, seconds, secret
 from mmids_trio.steps.publishers import OnBusy, Publishers
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
@@ -21,6 +22,7 @@ PARAMETERS = (
     *RTMP_PARAMETERS,
     Parameter("on_busy", one_of(*(choice.value for choice in OnBusy)), default=OnBusy.REFUSE.value),
     Parameter("grace", seconds(0, LONGEST_GRACE), default=0.0),
+    secret("publish_token"),
 )
 
 
@@ -33,12 +35,13 @@ class RtmpReceive:
     reactor: Reactor | None
     on_busy: OnBusy
     grace: float
+    access: PublishAccess
     context: StepContext
     flow: Flow = field(default=Flow.PRODUCES, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
-        publishers = Publishers(self.context, outbox, self.reactor, self.on_busy, self.grace)
+        publishers = Publishers(self.context, outbox, self.reactor, self.on_busy, self.grace, self.access)
         self.context.show_streams(publishers.describe)
         self.context.show_clients(publishers.count)
         async with self.server.serve(self.registration, self.context, publishers):
@@ -59,6 +62,7 @@ def rtmp_receive(server: RtmpPorts, reactors: Reactors) -> StepType:
             find_reactor(values, reactors),
             OnBusy(values["on_busy"]),
             cast(float, values["grace"]),
+            PublishAccess(cast(str | None, values["publish_token"])),
             context,
         )
 

@@ -1,19 +1,26 @@
 """`rtmp_watch`: serve RTMP players what passes by, and pass it on."""
 
+from collections.abc import Callable
+from typing import cast
+
 import trio
 from attrs import field, frozen
 
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.rtmp.endpoints import Client, Viewing
+from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Viewing
+from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.steps.access import PLAY_DENIED, PlayAccess
 from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
-from mmids_trio.steps.parameters import Values
+from mmids_trio.steps.parameters import Values, secret
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
 from mmids_trio.workflow.status import Clients
+
+PARAMETERS = (*RTMP_PARAMETERS, secret("play_key"))
 
 EVENTS_PER_PASS = 128
 """Events between two passes over the watchers. A burst after a standstill may hold more than a channel keeps (ten
@@ -34,10 +41,12 @@ class Watchers:
 
     audience: Audience
     reactor: Reactor | None
+    access: PlayAccess = field(factory=PlayAccess)
 
-    async def watch(self, key: str, client: Client) -> Viewing:
-        """Let a watcher in, once it is approved."""
-        release = await approved(self.reactor, key, client.dismiss, "NetStream.Play.Failed")
+    async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
+        """Let a watcher in, once it is approved. Its token has to be good when it begins, and not until it ends."""
+        self.access.check(key, query)
+        release = await approved(self.reactor, key, client.dismiss, PLAY_DENIED)
         return _Viewing(self.audience.channel(key), release)
 
 
@@ -48,6 +57,7 @@ class RtmpWatch:
     registration: Registration
     server: RtmpPorts
     reactor: Reactor | None
+    access: PlayAccess
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
@@ -55,7 +65,8 @@ class RtmpWatch:
         """Ready when the port is open and the registration reserved."""
         audience = Audience(self.registration.key)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
-        async with self.server.serve(self.registration, self.context, Watchers(audience, self.reactor)):
+        watchers = Watchers(audience, self.reactor, self.access)
+        async with self.server.serve(self.registration, self.context, watchers):
             task_status.started()
             while True:
                 events = await inbox.receive()
@@ -65,10 +76,11 @@ class RtmpWatch:
                 await outbox.send(events)
 
 
-def rtmp_watch(server: RtmpPorts, reactors: Reactors) -> StepType:
-    """The kind of step, on a server."""
+def rtmp_watch(server: RtmpPorts, reactors: Reactors, now: Callable[[], float]) -> StepType:
+    """The kind of step, on a server. `now`: Unix time in seconds, against which play tokens expire."""
 
     def build(values: Values, context: StepContext) -> Step:
-        return RtmpWatch(registration(Role.WATCH, values), server, find_reactor(values, reactors), context)
+        access = PlayAccess(cast(str | None, values["play_key"]), now)
+        return RtmpWatch(registration(Role.WATCH, values), server, find_reactor(values, reactors), access, context)
 
-    return StepType("rtmp_watch", RTMP_PARAMETERS, build, conflicts=rtmp_conflicts(reactors))
+    return StepType("rtmp_watch", PARAMETERS, build, conflicts=rtmp_conflicts(reactors))

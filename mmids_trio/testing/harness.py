@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import gettempdir
+from time import time
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast, overload
 from uuid import uuid4
@@ -66,6 +67,8 @@ class Harness:
     network: MemoryNetwork = field(factory=MemoryNetwork)
     spawner: Spawner = field(factory=FakeFfmpeg)
     more_executors: Sequence[ExecutorKind] = ()
+    now: Callable[[], float] = time
+    """The calendar's time, in seconds since 1970 UTC."""
     server: Server = field(init=False)
     _definitions: Sequence[WorkflowDefinition] = field(init=False)
     _log: EventLog = field(init=False)
@@ -92,6 +95,7 @@ class Harness:
             spawner=self.spawner,
             offload=inline,
             random=lambda: 0.0,
+            now=self.now,
         )
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:

@@ -7,6 +7,7 @@ that never reads makes the other side block exactly as a real one does.  How the
 import contextlib
 import errno
 import itertools
+from collections.abc import Callable
 
 import trio
 
@@ -137,11 +138,16 @@ def memory_connection(
     return ends
 
 
+def _nothing() -> None:
+    """Memory has no files to run out of."""
+
+
 class MemoryListener:
     """An open port of a `MemoryNetwork`; a `Listener`."""
 
     def __init__(self, network: "MemoryNetwork", port: int, backlog: int) -> None:
         self.port = port
+        self.on_pause: Callable[[], None] = _nothing
         self._network = network
         self._waiting, self._arriving = trio.open_memory_channel[MemoryTransport](backlog)
 

@@ -138,7 +138,7 @@ class Cell:
             ((), NO_CLIENTS) if self.ended.is_set() else (self._describe_streams(), self._count_clients())
         )
         return StepStatus(
-            self.step_id, definition.step_type, dict(definition.parameters), self.status, tuple(streams), clients
+            self.step_id, definition.step_type, definition.shown_parameters(), self.status, tuple(streams), clients
         )
 
 

@@ -288,4 +288,4 @@ class Workflow:
 
 def _describe_unborn(step: WantedStep) -> StepStatus:
     definition = step.definition
-    return StepStatus(step.step_id, definition.step_type, dict(definition.parameters), "Created")
+    return StepStatus(step.step_id, definition.step_type, definition.shown_parameters(), "Created")

@@ -149,6 +149,7 @@ SEEDS: Mapping[str, Callable[[], list[bytes]]] = {
     "flv": lambda: [size + file for file in _recordings(FILES, "*.flv") for size in (b"\0", b"\x65")],
     "handshake": _handshakes,
     "configuration": _configurations,
+    "proxy_header": lambda: [b"\0PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\n"],
     "server_session": _server_sessions,
     "client_session": _client_sessions,
     "state_file": _states,

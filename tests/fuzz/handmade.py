@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from mmids_trio.media.flv import TagType, flv_header, flv_tag
 from mmids_trio.rtmp.protocol import amf0
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH
+from mmids_trio.rtmp.proxy_protocol import SIGNATURE
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
 
 IN_ONE, ONE_BY_ONE = b"\0", b"\1"
@@ -127,6 +128,15 @@ HANDMADE: Mapping[str, Sequence[bytes]] = {
         b"workflow a {\n s " + b"a=b " * 100 + b"\n}\n",
         b'"' * 70_000,
         b"\xef\xbb\xbf\xff\n",
+    ),
+    "proxy_header": tuple(
+        size + SIGNATURE + header
+        for size in (IN_ONE, ONE_BY_ONE)
+        for header in (
+            b"\x21\x11\0\x0c" + bytes(range(12)) + b"behind",
+            b"\x21\x21\0\x28" + bytes(10) + b"\xff\xff" + bytes(28),
+            *(b"\x20\0\0\0", b"\x21\x11\0\4abcd", b"\x21\x31\0\0", b"\x21\x11\xff\xff", b"\x22\x11\0\0"),
+        )
     ),
     "server_session": _SERVER_SESSIONS,
     "client_session": _CLIENT_SESSIONS,

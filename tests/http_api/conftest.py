@@ -13,6 +13,7 @@ from structlog.testing import LogCapture
 
 from mmids_trio.definitions import WorkflowDefinition, step_ids
 from mmids_trio.errors import ConfigurationError, Place, Problem
+from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
@@ -129,6 +130,12 @@ class Served:
 Serve = Callable[[ASGIFramework], Awaitable[Served]]
 
 
+@pytest.fixture
+def guards() -> GuardCounters:
+    """Where the API under test counts whom it refuses."""
+    return GuardCounters()
+
+
 async def _run(app: ASGIFramework, listeners: list[trio.SocketListener], served: Served, **kwargs: object) -> None:
     with served.scope:
         await serve(app, listeners, shutdown=served.shutdown, **kwargs)  # type: ignore[arg-type]  # task_status
@@ -136,13 +143,13 @@ async def _run(app: ASGIFramework, listeners: list[trio.SocketListener], served:
 
 
 @pytest.fixture
-async def serve_app(nursery: trio.Nursery) -> Serve:
+async def serve_app(nursery: trio.Nursery, guards: GuardCounters) -> Serve:
     """Serves an application on a free loopback port until the end of the test."""
 
     async def start(app: ASGIFramework) -> Served:
         listeners = await bind("127.0.0.1", 0)
         served = Served(port_of(listeners), trio.Event(), trio.CancelScope(), trio.Event())
-        await nursery.start(partial(_run, app, listeners, served))
+        await nursery.start(partial(_run, app, listeners, served, guards=guards))
         return served
 
     return start
@@ -155,9 +162,9 @@ def workflows() -> ScriptedWorkflows:
 
 
 @pytest.fixture
-async def served(serve_app: Serve, workflows: ScriptedWorkflows) -> Served:
+async def served(serve_app: Serve, workflows: ScriptedWorkflows, guards: GuardCounters) -> Served:
     """The API without a token."""
-    return await serve_app(create_app(workflows, token=None, version="1.2.3"))
+    return await serve_app(create_app(workflows, token=None, version="1.2.3", guards=guards))
 
 
 @pytest.fixture
@@ -169,9 +176,11 @@ async def client(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-async def guarded(serve_app: Serve, workflows: ScriptedWorkflows) -> AsyncIterator[httpx2.AsyncClient]:
+async def guarded(
+    serve_app: Serve, workflows: ScriptedWorkflows, guards: GuardCounters
+) -> AsyncIterator[httpx2.AsyncClient]:
     """A client (without credentials) of the API with the token `s3cret`."""
-    served = await serve_app(create_app(workflows, token="s3cret", version="1.2.3"))
+    served = await serve_app(create_app(workflows, token="s3cret", version="1.2.3", guards=guards))
     url = f"http://127.0.0.1:{served.port}"
     async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=HANG_SECONDS) as client:
         yield client

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmids_trio.rtmp.addresses import AddressRules, parse_networks
+from mmids_trio.rtmp.addresses import AddressRules, parse_networks, source_of
 
 
 def allowing(text: str) -> AddressRules:
@@ -81,3 +81,17 @@ def test_what_is_no_network_is_named(text: str, named: str) -> None:
     with pytest.raises(ValueError, match="is not an IPv4 or IPv6 address or CIDR network") as caught:
         parse_networks(text)
     assert str(caught.value).startswith(named)
+
+
+@pytest.mark.parametrize(
+    ("host", "source"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:0:7:1:2:3:4", "2001:db8:0:7::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_connections_are_counted_by_ipv4_address_and_ipv6_network(host: str, source: str) -> None:
+    assert source_of(host) == source

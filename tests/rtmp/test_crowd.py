@@ -1,5 +1,7 @@
 """As many connections as there is room for, and one warning for a rush, not one for each who comes too late."""
 
+from contextlib import ExitStack
+
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -38,3 +40,22 @@ async def test_a_connection_too_many_is_closed_at_once(autojump_clock: MockClock
         second.close()
         await wait_all_tasks_blocked()
         await h.publish("key")
+
+
+def test_one_address_has_its_share_and_one_warning() -> None:
+    crowd = Crowd(100, limit_per_ip=2)
+    with capture_logs() as logs, ExitStack() as everybody:
+        hosts = ["192.0.2.1"] * 5 + ["192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1"]
+        rooms = [everybody.enter_context(crowd.one_of(host)) for host in hosts]
+        assert rooms == [True, True, False, False, False, True, True, True, False, True]
+    assert [line["ip"] for line in logs] == ["192.0.2.1", "2001:db8::/64"]
+    with crowd.one_of("192.0.2.1") as has_room:
+        assert has_room
+
+
+def test_nothing_is_remembered_of_addresses_that_have_left() -> None:
+    crowd = Crowd(100, limit_per_ip=1)
+    for number in range(50):
+        with crowd.one_of(f"192.0.2.{number}"), crowd.one_of(f"192.0.2.{number}"):
+            pass
+    assert (crowd._of_source, crowd._warned_of) == ({}, set())

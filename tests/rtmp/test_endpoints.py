@@ -4,14 +4,15 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock
 
-from mmids_trio.rtmp.endpoints import DISMISS_SECONDS, Client, Endpoint, Viewing
+from mmids_trio.rtmp.endpoints import DISMISS_SECONDS, NO_QUERY, Client, Endpoint, Viewing
+from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.registrations import Owner
 
 OWNER = Owner("w", "1")
 
 
 class Handler:
-    async def watch(self, key: str, client: Client) -> Viewing:
+    async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
         raise AssertionError("nobody asks")
 
 

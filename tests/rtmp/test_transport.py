@@ -269,9 +269,12 @@ async def test_accept_waits_while_the_system_is_out_of_files(failure: int, monke
 
     monkeypatch.setattr("mmids_trio.rtmp.transport.trio.sleep", sleep)
     listener, _ = failing_listener(failure, failure)
+    pauses: list[int] = []
+    listener.on_pause = lambda: pauses.append(1)
     with trio.fail_after(TIMEOUT):
         server, client = await connect(listener)
     assert slept == [ACCEPT_RETRY_SECONDS] * 2
+    assert len(pauses) == 1, "one for each time that files are short, not for each look"
     server.close()
     await client.aclose()
     listener.close()

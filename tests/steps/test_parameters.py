@@ -12,7 +12,7 @@ Found = list[tuple[int, int, str]]
 Problems = Callable[..., Found]
 Written = Callable[..., WorkflowDefinition]
 
-ACCEPTED = "rtmp_app, stream_key, port, rtmps, allow_ips, deny_ips, reactor"
+ACCEPTED = "rtmp_app, stream_key, port, rtmps, allow_ips, deny_ips, reactor, play_key"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from mmids_trio.reactors.executor import ExecutorFailure
 from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.testing.clients import ClientRefused, Disconnected
 from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService, Flapping, fails, hangs, invalid, valid
 
 GUARDED = """
@@ -18,6 +19,7 @@ workflow w {
     rtmp_receive rtmp_app=live stream_key=* reactor=r
 }
 """
+FRAMES = generate_stream(seconds=0.1)
 EXTRA = "workflow extra {\n    rtmp_watch rtmp_app=extra stream_key=*\n}\n"
 
 
@@ -84,7 +86,7 @@ async def test_a_server_outlives_a_service_that_flaps(autojump_clock: MockClock)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(publisher.read_until_closed)
             for _ in range(60):
-                await publisher.send_metadata({"still": "there"})
+                await publisher.send(FRAMES)
                 await trio.sleep(10)
             assert not publisher.is_disconnected
             assert h.workflow("extra").status == "Running"

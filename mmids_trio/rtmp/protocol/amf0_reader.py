@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from attrs import define, field, frozen
 
 from mmids_trio.errors import ProtocolError
+from mmids_trio.guards import Guard
 from mmids_trio.rtmp.protocol.amf0_values import (
     UNDEFINED,
     AmfValue,
@@ -129,18 +130,18 @@ class _Reader:
         self._count(container.items)
         self.expansion += container.size
         if self.expansion > MAX_AMF_EXPANSION:
-            raise ProtocolError(f"AMF0 references that stand for more than {MAX_AMF_EXPANSION} bytes")
+            raise ProtocolError(f"AMF0 references that stand for more than {MAX_AMF_EXPANSION} bytes", Guard.AMF)
         self._reach(self.depth + container.height)
         return container.value
 
     def _count(self, items: int) -> None:
         self.items += items
         if self.items > MAX_AMF_ITEMS:
-            raise ProtocolError(f"AMF0 body with more than {MAX_AMF_ITEMS} values")
+            raise ProtocolError(f"AMF0 body with more than {MAX_AMF_ITEMS} values", Guard.AMF)
 
     def _reach(self, depth: int) -> None:
         if depth > MAX_AMF_DEPTH:
-            raise ProtocolError(f"AMF0 value nested deeper than {MAX_AMF_DEPTH}")
+            raise ProtocolError(f"AMF0 value nested deeper than {MAX_AMF_DEPTH}", Guard.AMF)
         self.deepest = max(self.deepest, depth)
 
     def _container(self, value: _Filled, fill: "Callable[[_Reader, _Filled], None]") -> _Filled:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from attrs import define, field
 
 from mmids_trio.errors import ProtocolError
+from mmids_trio.guards import Guard
 from mmids_trio.rtmp.protocol.limits import MAX_COMMAND, MAX_CONTROL, MAX_DATA, MAX_MESSAGE
 
 TYPE_0, TYPE_1, TYPE_2, TYPE_3 = range(4)
@@ -129,4 +130,5 @@ def _parse_type_3(buffer: bytearray, position: int, stream: ChunkStream) -> tupl
 def _check_length(length: int, type_id: int) -> None:
     limit = LIMITS.get(type_id, MAX_MESSAGE)
     if length > limit:
-        raise ProtocolError(f"message of type {type_id} with {length} bytes; up to {limit} are accepted")
+        what = f"message of type {type_id} with {length} bytes; up to {limit} are accepted"
+        raise ProtocolError(what, Guard.MESSAGE_SIZE)

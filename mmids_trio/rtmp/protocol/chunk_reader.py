@@ -6,6 +6,7 @@ one behind the other are joined without a loop over them.
 """
 
 from mmids_trio.errors import ProtocolError
+from mmids_trio.guards import Guard
 from mmids_trio.rtmp.protocol.chunk_header import (
     TYPE_0,
     TYPE_1,
@@ -62,7 +63,7 @@ class ChunkReader:
             offset = end
         del buffer[:offset]
         if self.unfinished > self.max_buffered:
-            raise ProtocolError(f"more than {self.max_buffered} bytes of unfinished messages")
+            raise ProtocolError(f"more than {self.max_buffered} bytes of unfinished messages", Guard.UNFINISHED)
         return messages
 
     @property
@@ -147,7 +148,7 @@ class ChunkReader:
         if kind != TYPE_0 and (kind, chunk_stream_id) != (TYPE_1, _CONTROL_CHUNK_STREAM):
             raise ProtocolError(f"chunk stream {chunk_stream_id} begins with a type {kind} header, not type 0")
         if len(self._streams) >= MAX_CHUNK_STREAMS:
-            raise ProtocolError(f"more than {MAX_CHUNK_STREAMS} chunk streams")
+            raise ProtocolError(f"more than {MAX_CHUNK_STREAMS} chunk streams", Guard.CHUNK_STREAMS)
         continuation = bytes((basic_header[0] | TYPE_3 << 6,)) + basic_header[1:]
         stream = self._streams[chunk_stream_id] = ChunkStream(continuation)
         return stream

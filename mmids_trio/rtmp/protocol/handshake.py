@@ -17,6 +17,7 @@ _ZERO_HEADER = bytes(_HEADER)
 
 _TLS_HANDSHAKE = 0x16
 _OTHER_VERSIONS = {
+    0x0D: "a PROXY protocol header, from an address that rtmp_proxy_protocol_from does not list",
     0x06: "RTMPE (encrypted RTMP), which is not supported",
     0x08: "RTMPE (encrypted RTMP, XTEA), which is not supported",
     _TLS_HANDSHAKE: "TLS on a plain RTMP port",

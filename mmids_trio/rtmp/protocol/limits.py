@@ -38,6 +38,16 @@ what interleaves with it. Without it, every chunk stream could hold a largest me
 MAX_BUFFERED_BEFORE_PUBLISH = 2 * MAX_DATA
 """The same for a client that was not let in as a publisher (yet): commands, and the beginning of impatient media."""
 
+LEAST_TALK = 256
+"""Bytes that a command or data message counts as at least: what the smallest one costs, in the time that reading large
+ones takes."""
+
+MAX_TALK_BURST = 4 * MAX_DATA
+"""Bytes of commands, data and user control messages that a client may send at once: the largest metadata, and more."""
+
+MAX_TALK_RATE = 128 * 1024
+"""The same, a second in the long run: 512 small messages. Captions come with every frame at most, 60 a second."""
+
 MAX_AMF_DEPTH = 16
 """Objects and arrays within each other in one AMF0 value. `onMetaData` with a key frame index has 3."""
 

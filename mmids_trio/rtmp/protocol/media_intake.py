@@ -8,6 +8,7 @@ from mmids_trio.rtmp.protocol import message_types as types
 from mmids_trio.rtmp.protocol.aggregate import split_aggregate
 from mmids_trio.rtmp.protocol.data_messages import read_data
 from mmids_trio.rtmp.protocol.events import Event, MediaReceived
+from mmids_trio.rtmp.protocol.limits import LEAST_TALK
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.message_streams import MessageStream, MessageStreams
 
@@ -17,6 +18,8 @@ class MediaIntake:
 
     def __init__(self, streams: MessageStreams) -> None:
         self.ignored = 0
+        self.data_bytes = 0
+        """Bytes of data messages that were read, each counted as `LEAST_TALK` at least."""
         self._streams = streams
         self._due: list[Message] = []
 
@@ -31,6 +34,7 @@ class MediaIntake:
         if stream is None:
             self._keep_or_ignore(message)
         elif message.type_id in (types.DATA_AMF0, types.DATA_AMF3):
+            self.data_bytes += max(len(message.payload), LEAST_TALK)
             event = read_data(stream, message)
             if event is not None:
                 events.append(event)

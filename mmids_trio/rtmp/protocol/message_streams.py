@@ -10,6 +10,7 @@ from enum import Enum
 from attrs import define, field
 
 from mmids_trio.errors import ProtocolError
+from mmids_trio.guards import Guard
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
 
@@ -124,7 +125,8 @@ class MessageStreams:
         if stream is None:
             if not 0 <= stream_id <= MAX_MESSAGE_STREAMS:
                 raise ProtocolError(
-                    f"message stream {stream_id} was never created (0 to {MAX_MESSAGE_STREAMS} are usable)"
+                    f"message stream {stream_id} was never created (0 to {MAX_MESSAGE_STREAMS} are usable)",
+                    Guard.MESSAGE_STREAMS,
                 )
             stream = self._streams[stream_id] = MessageStream(stream_id)
         return stream

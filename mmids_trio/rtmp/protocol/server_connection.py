@@ -14,6 +14,7 @@ from contextlib import suppress
 from enum import Enum
 
 from mmids_trio.errors import ProtocolError
+from mmids_trio.guards import Guard
 from mmids_trio.rtmp.protocol import control, limits
 from mmids_trio.rtmp.protocol import message_types as types
 from mmids_trio.rtmp.protocol import server_replies as replies
@@ -62,6 +63,9 @@ PHASES = {
 MEDIA_TYPES = frozenset({types.AUDIO, types.VIDEO, types.DATA_AMF0, types.DATA_AMF3, types.AGGREGATE})
 """The types of messages that only publishers send."""
 
+TALK_TYPES = frozenset({types.COMMAND_AMF0, types.COMMAND_AMF3, types.USER_CONTROL})
+"""The types of messages that are no media and make work, each for itself."""
+
 ConnectRefusal = Callable[[ConnectRequest], str | None]
 """Says why a `connect` is to be refused, `None` to accept it."""
 
@@ -90,6 +94,7 @@ class ServerConnection:
         self._streams = MessageStreams()
         self._commands: StreamCommands | None = None
         self._media = MediaIntake(self._streams)
+        self._said = 0
 
     @property
     def phase(self) -> Phase:
@@ -100,6 +105,11 @@ class ServerConnection:
     def ignored_media(self) -> int:
         """Media and data messages that belonged to no publishing stream, so far."""
         return self._media.ignored
+
+    @property
+    def talk(self) -> int:
+        """Bytes of commands, data and user control messages so far, each counted as `limits.LEAST_TALK` at least."""
+        return self._said + self._media.data_bytes
 
     def receive(self, data: bytes) -> list[Event]:
         """Take bytes from the client and say what they mean, in order; then `data_to_send` has the answers.
@@ -120,7 +130,8 @@ class ServerConnection:
                 self._take(message, events)
         if self._phase is Phase.CONNECT_AWAITED and self._bytes_before_connect > limits.MAX_BYTES_BEFORE_CONNECT:
             raise ProtocolError(
-                f"connect was expected within {limits.MAX_BYTES_BEFORE_CONNECT} bytes after the handshake"
+                f"connect was expected within {limits.MAX_BYTES_BEFORE_CONNECT} bytes after the handshake",
+                Guard.NO_CONNECT,
             )
         return events
 
@@ -208,7 +219,9 @@ class ServerConnection:
         type_id = message.type_id
         if type_id in MEDIA_TYPES:
             self._media.take(message, events)
-        elif type_id in (types.COMMAND_AMF0, types.COMMAND_AMF3):
+            return
+        self._said += max(len(message.payload), limits.LEAST_TALK) if type_id in TALK_TYPES else 0
+        if type_id in (types.COMMAND_AMF0, types.COMMAND_AMF3):
             if self._phase is not Phase.REFUSED:
                 events.extend(self._take_command(parse_command(message)))
         elif type_id == types.USER_CONTROL:

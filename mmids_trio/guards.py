@@ -1,0 +1,81 @@
+"""What the server keeps out and cuts off, counted by reason.
+
+In the lowest layer because every wall counts here: the RTMP protocol, sessions, the accepting loop and the HTTP API.
+One object per server; plain numbers that only grow, for whoever wants to show them.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+
+
+class Guard(Enum):
+    """Why somebody was kept out or cut off; the value is its name to the outside."""
+
+    # RTMP connections.
+    TOO_MANY = "connections_beyond_limit"
+    TOO_MANY_OF_ONE_IP = "connections_beyond_limit_of_ip"
+    NO_FILES = "accept_paused_for_lack_of_files"
+    PROXY_HEADER = "proxy_header_refused"
+    TLS_HANDSHAKE = "tls_handshake_failed"
+    HANDSHAKE_SLOW = "handshake_too_slow"
+    IDLE = "idle"
+    SILENT_PUBLISHER = "publisher_without_frames"
+    NO_PONG = "ping_unanswered"
+    STALLED = "took_no_data"
+    TOO_SLOW = "too_slow_for_stream"
+    REPLIES_UNREAD = "replies_unread"
+    TALKATIVE = "commands_or_metadata_flood"
+
+    # What clients say.
+    PROTOCOL = "protocol_broken"
+    MESSAGE_SIZE = "message_too_large"
+    CHUNK_STREAMS = "too_many_chunk_streams"
+    UNFINISHED = "too_many_unfinished_bytes"
+    MESSAGE_STREAMS = "message_stream_out_of_range"
+    AMF = "amf_bomb"
+    NO_CONNECT = "connect_too_late"
+
+    # What clients ask for.
+    UNKNOWN_NAME = "unknown_application_or_key"
+    ADDRESS = "address_not_allowed"
+    PUBLISH_TOKEN = "publish_token_wrong"
+    PLAY_TOKEN = "play_token_wrong"
+    PLAY_TOKEN_EXPIRED = "play_token_expired"
+    KEY_BUSY = "key_busy"
+    NOT_APPROVED = "not_approved"
+    OTHER_REFUSAL = "refused_otherwise"
+
+    # The HTTP API.
+    API_TOO_MANY = "api_connections_beyond_limit"
+    API_HEAD_SIZE = "api_head_too_large"
+    API_IDLE = "api_idle_or_head_too_slow"
+    API_BODY_SIZE = "api_body_too_large"
+    API_BODY_SLOW = "api_body_too_slow"
+    API_STALLED = "api_took_no_data"
+    API_PROTOCOL = "api_protocol_broken"
+    API_TOKEN = "api_token_wrong"
+    API_FOREIGN = "api_foreign_request"
+
+
+class GuardCounters(Mapping[str, int]):
+    """How often each reason applied since the server was made; all reasons are there from the beginning."""
+
+    def __init__(self) -> None:
+        self._counts = {guard.value: 0 for guard in Guard}
+
+    def count(self, guard: Guard) -> None:
+        """Once more."""
+        self._counts[guard.value] += 1
+
+    def __getitem__(self, name: str) -> int:
+        return self._counts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def raised(self) -> dict[str, int]:
+        """Those that applied at all."""
+        return {name: count for name, count in self._counts.items() if count}

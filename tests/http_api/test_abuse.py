@@ -1,0 +1,128 @@
+"""Hostile clients of the API, one kind a test: cut off by a limit and counted, while everybody else is served.
+
+Clients are real loopback sockets; deadlines are reached by moving a mock clock, as in `test_stopping`.
+"""
+
+from typing import Any
+
+import httpx2
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from mmids_trio.guards import GuardCounters
+from mmids_trio.http_api import connection, routing, server
+
+HANG_SECONDS = 10
+HOST = b"Host: localhost\r\n"
+GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
+PUT = b"PUT /workflows HTTP/1.1\r\n" + HOST
+H2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+async def assert_others_are_served(served: Any) -> None:
+    client = await served.connect(GET)
+    assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
+    await client.aclose()
+
+
+async def end_of(client: trio.SocketStream) -> bytes:
+    """All that still comes."""
+    try:
+        return b"".join([bytes(piece) async for piece in client])
+    except trio.BrokenResourceError:
+        return b""
+    finally:
+        await client.aclose()
+
+
+async def test_a_body_that_never_ends_is_answered_when_its_time_is_up(
+    mock_clock: MockClock, served: Any, guards: GuardCounters
+) -> None:
+    client = await served.connect(PUT + b"Content-Length: 1000\r\n\r\nworkflow")
+    await wait_all_tasks_blocked(0.05)
+    await assert_others_are_served(served)
+    mock_clock.jump(routing.BODY_TIMEOUT_SECONDS)
+    assert (await client.receive_some()).startswith(b"HTTP/1.1 408 ")
+    assert guards.raised() == {"api_body_too_slow": 1}
+    await client.aclose()
+
+
+async def test_a_body_that_goes_on_and_on_is_answered_when_it_is_too_large(served: Any, guards: GuardCounters) -> None:
+    client = await served.connect(PUT + b"Transfer-Encoding: chunked\r\n\r\n")
+    with trio.fail_after(HANG_SECONDS):
+        for _ in range(2 * routing.MAX_BODY_BYTES // 0x8000):
+            try:
+                await client.send_all(b"8000\r\n" + bytes(0x8000) + b"\r\n")
+            except trio.BrokenResourceError:
+                break
+        assert (await end_of(client)).startswith(b"HTTP/1.1 413 ")
+    assert guards["api_body_too_large"] == 1
+    await assert_others_are_served(served)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"x" * 100_000,
+        b"GET / HTTP/1.1\r\n" + HOST + b"".join(b"X-%d: y\r\n" % number for number in range(10_000)),
+        b"GET /" + b"x" * 100_000,
+    ],
+    ids=["one header", "many headers", "path"],
+)
+async def test_a_flood_of_headers_is_a_431(served: Any, guards: GuardCounters, head: bytes) -> None:
+    client = await served.connect()
+    await client.send_all(head)
+    with trio.fail_after(HANG_SECONDS):
+        assert (await client.receive_some()).startswith(b"HTTP/1.1 431 ")
+    assert guards.raised() == {"api_head_too_large": 1}
+    await assert_others_are_served(served)
+    await client.aclose()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc", H2])
+async def test_who_never_finishes_a_head_is_let_go(
+    mock_clock: MockClock, served: Any, guards: GuardCounters, sent: bytes
+) -> None:
+    client = await served.connect(sent)
+    await wait_all_tasks_blocked(0.05)
+    mock_clock.jump(connection.KEEP_ALIVE_SECONDS)
+    await end_of(client)
+    assert guards.raised() == {"api_idle_or_head_too_slow": 1}
+
+
+async def test_a_head_that_drips_in_has_no_longer(mock_clock: MockClock, served: Any, guards: GuardCounters) -> None:
+    client = await served.connect(b"GET / HTTP/1.1\r\nX: ")
+    for _ in range(int(connection.KEEP_ALIVE_SECONDS)):
+        await wait_all_tasks_blocked(0.001)
+        mock_clock.jump(1)
+        try:
+            await client.send_all(b"x")
+        except trio.BrokenResourceError:
+            break
+    await end_of(client)
+    assert guards.raised() == {"api_idle_or_head_too_slow": 1}
+
+
+async def test_more_connections_than_the_limit_are_counted(
+    served: Any, guards: GuardCounters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
+    first, second = await served.connect(GET), await served.connect()
+    assert await second.receive_some() == b""
+    assert (await first.receive_some()).startswith(b"HTTP/1.1 200 ")
+    assert guards.raised() == {"api_connections_beyond_limit": 1}
+    await first.aclose()
+    await second.aclose()
+
+
+async def test_what_is_no_http_is_counted(served: Any, guards: GuardCounters) -> None:
+    await end_of(await served.connect(b"\x03" + bytes(1536) + b"\r\n\r\n"))
+    assert guards.raised() == {"api_protocol_broken": 1}
+
+
+async def test_who_has_no_right_to_ask_is_counted(guarded: httpx2.AsyncClient, guards: GuardCounters) -> None:
+    await guarded.get("/workflows")
+    await guarded.get("/workflows", headers={"Authorization": "Bearer guess"})
+    await guarded.get("/workflows", headers={"Authorization": "Bearer s3cret", "Origin": "http://evil.example"})
+    assert guards.raised() == {"api_token_wrong": 2, "api_foreign_request": 1}
