@@ -17,11 +17,15 @@ from mmids_trio import __version__, logs
 from mmids_trio.app import Server
 from mmids_trio.cli.configuration_file import Configuration, load
 from mmids_trio.cli.reactor_test_server import DEFAULT_DIRECTORY, DEFAULT_PORT, run_until_signal
+from mmids_trio.cli.recording import DEFAULT_MAX_MIB, Options, recorded
+from mmids_trio.cli.replaying import load_tape, write_log
 from mmids_trio.cli.sign_play_url import signed_url
 from mmids_trio.cli.welcome import addresses, welcome
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, MmidsError, leaves
+from mmids_trio.recording.attachment import attach, note_kept_state
+from mmids_trio.recording.masking import FULL, HEADERS, KEEP, MASK
 from mmids_trio.workflow.change import Change
 
 log = structlog.get_logger()
@@ -103,6 +107,63 @@ def reactor_test_server(port: int, directory: Path) -> None:
     sys.exit(status)
 
 
+@main.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIGURATION,
+    show_default=True,
+    help="Configuration file.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to make, a new file.")
+@click.option(
+    "--media",
+    type=click.Choice([HEADERS, FULL]),
+    default=HEADERS,
+    show_default=True,
+    help="How much of audio and video: all, or what tells frames apart (and sequence headers).",
+)
+@click.option(
+    "--secrets",
+    type=click.Choice([MASK, KEEP]),
+    default=MASK,
+    show_default=True,
+    help="Keys, tokens and passwords: replaced by pseudonyms, or kept.",
+)
+@click.option(
+    "--max-size",
+    type=click.IntRange(1),
+    default=DEFAULT_MAX_MIB,
+    show_default=True,
+    help="MiB at which the recording ends; the server goes on.",
+)
+def record(config: Path, out: Path, media: str, secrets: str, max_size: int) -> None:
+    """Run the server like without a command, and record on a tape what comes into it."""
+    sys.exit(_complain_or_run(config, Options(out, media, secrets, max_size)))
+
+
+@main.command()
+@click.argument("tape", type=click.Path(path_type=Path))
+@click.option("--log", "log_file", type=click.Path(path_type=Path), help="Where the lines go, instead of stdout.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order of tasks and random numbers.")
+def replay(tape: Path, log_file: Path | None, seed: int) -> None:
+    """Replay a recorded TAPE in memory, on a virtual clock, and print what happened: twice the same, byte for byte."""
+    from mmids_trio.testing.replay import run_replay  # noqa: PLC0415 - a server has no use for the test kit
+
+    try:
+        level = logs.level_from({"mmids_log": "error", **os.environ})
+        with logs.configure(level=level, directory=None, console=sys.stderr):
+            replayed = run_replay(load_tape(tape), seed=seed)
+        if log_file is None:
+            click.echo(replayed.text, nl=False)
+        else:
+            write_log(log_file, replayed.text)
+    except* MmidsError as group:
+        for error in leaves(group):
+            click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
 @main.command("sign-play-url")
 @click.argument("url")
 @click.option(
@@ -131,14 +192,23 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _complain_or_run(config: Path) -> int:
+def _complain_or_run(config: Path, options: Options | None = None) -> int:
     """Run a server; the exit status. What an operator can mend is one message, never a traceback."""
     status = 0
     try:
         level = logs.level_from(os.environ)
         configuration = load(config, _kinds)
         with logs.configure(level=level, directory=Path(configuration.settings.log_path), console=sys.stderr):
-            trio.run(_run, configuration, partial(load, config, _kinds))
+            server = Server(
+                configuration.settings,
+                configuration.document.reactors,
+                configuration_file=configuration.file,
+                load_again=partial(load, config, _kinds),
+            )
+            if options is None:
+                trio.run(_run, configuration, server)
+            else:
+                trio.run(_run_recorded, configuration, server, options)
     except* MmidsError as group:
         status = 1
         for error in leaves(group):
@@ -146,13 +216,22 @@ def _complain_or_run(config: Path) -> int:
     return status
 
 
-async def _run(configuration: Configuration, load_again: Callable[[], Configuration]) -> None:
+async def _run_recorded(configuration: Configuration, server: Server, options: Options) -> None:
+    async with recorded(configuration, options, __version__) as recorder:
+        attach(recorder, server)
+
+        def note(changes: Sequence[Change]) -> None:
+            note_kept_state(recorder, server, configuration, [change.definition for change in changes])
+
+        await _run(configuration, server, note)
+
+
+async def _run(
+    configuration: Configuration, server: Server, tell: Callable[[Sequence[Change]], None] = lambda _: None
+) -> None:
+    """Run a server until a signal comes; `tell` hears what it has started with."""
     for warning in configuration.document.warnings:
         log.warning("configuration", problem=str(warning))
-    document = configuration.document
-    server = Server(
-        configuration.settings, document.reactors, configuration_file=configuration.file, load_again=load_again
-    )
     workflows = configuration.document.workflows
     usual_thresholds = gc.get_threshold()
     gc.set_threshold(*START_GC_THRESHOLDS)
@@ -161,6 +240,7 @@ async def _run(configuration: Configuration, load_again: Callable[[], Configurat
             nursery.start_soon(_stop_on_signals, signals, server, nursery.cancel_scope)
             async with trio.open_nursery() as running:
                 changes = await running.start(server.run, workflows)
+                tell(changes)
                 nursery.start_soon(server.look_for_ffmpeg)  # which the end of the server does not wait for
                 gc.freeze()
                 gc.set_threshold(*usual_thresholds)

@@ -11,6 +11,7 @@ from time import time
 import structlog
 import trio
 from attrs import define, field
+from hypercorn.typing import ASGIFramework
 from quart_trio import QuartTrio
 
 from mmids_trio import __version__
@@ -47,6 +48,7 @@ from mmids_trio.state.recorder import Recorder
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
+from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.junctions import Junctions
@@ -81,6 +83,8 @@ class Server:
     more_steps: Sequence[StepType] = ()
     spawner: Spawner = field(factory=SystemSpawner)
     more_executors: Sequence[ExecutorKind] = ()
+    api_layer: Callable[[ASGIFramework], ASGIFramework] = field(default=lambda app: app)
+    """What is put around the application of the HTTP API."""
     offload: Offload = in_thread
     random: Callable[[], float] = random
     """Numbers from 0 to 1, for the jitter of what is tried again."""
@@ -111,6 +115,7 @@ class Server:
     """The port that the HTTP API is really open on."""
     reactors: Reactors | None = field(default=None, init=False)
     """The reactors, from the moment that they run."""
+    _webhook: Webhook | None = field(init=False)
     _http_app: QuartTrio | None = field(default=None, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
 
@@ -152,6 +157,7 @@ class Server:
         self.recorder = Recorder(self.workflows)
         self._recorded = RecordedWorkflows(self.workflows, self.recorder)
         self._events = EventFeed(self.hub, self._stop)
+        self._webhook = _webhook(self.settings, self.hub, self.random)
         if self.load_again is not None:
             self.reloader = Reloader(
                 self.settings,
@@ -244,6 +250,8 @@ class Server:
                 nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
                 await self.workflows.stop_all()
                 await save_the_last(self._store)
+                if self._webhook is not None:
+                    await self._webhook.flush()
                 nursery.cancel_scope.cancel()
         finally:
             for listener in listeners:  # they are the API's, which may have been cancelled before it ran
@@ -264,6 +272,8 @@ class Server:
         listeners: list[trio.SocketListener],
         reactor_definitions: Sequence[ReactorDefinition],
     ) -> None:
+        if self._webhook is not None:
+            await nursery.start(self._webhook.run)
         await nursery.start(self.rtmp.run)
         await nursery.start(self.workflows.run)
         if self._store is not None:
@@ -278,7 +288,8 @@ class Server:
         self._directory.fill(self.reactors)
         await nursery.start(self._events.run)
         if listeners:
-            await nursery.start(partial(serve, self.http_app, listeners, shutdown=self._stop, guards=self.guards))
+            app = self.api_layer(self.http_app)
+            await nursery.start(partial(serve, app, listeners, shutdown=self._stop, guards=self.guards))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 
@@ -309,6 +320,13 @@ def _certificate_files(settings: Settings) -> CertificateFiles | None:
         return None
     key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
     return CertificateFiles(Path(settings.tls_cert_path), settings.tls_cert_password, key)
+
+
+def _webhook(settings: Settings, hub: EventHub, random: Callable[[], float]) -> Webhook | None:
+    if settings.webhook_url is None:
+        return None
+    types = (settings.webhook_events or "").split(",") if settings.webhook_events else ()
+    return Webhook(hub=hub, url=settings.webhook_url, secret=settings.webhook_secret, types=types, random=random)
 
 
 def _connections_that_leave_files() -> int:

@@ -28,6 +28,8 @@ class Configuration:
     file: str
     document: Document
     settings: Settings
+    text: str = ""
+    """As it stands in the file."""
 
 
 class Kinds(Protocol):
@@ -47,7 +49,8 @@ def load(path: Path, kinds: Callable[[Document], Kinds]) -> Configuration:
 
     Raises `UnreadableFile`, or `ConfigurationError` with every problem of syntax and steps that a report lists.
     """
-    document = parse(decode(_read(path), str(path)), str(path))
+    text = read_text(path)
+    document = parse(text, str(path))
     known = kinds(document)
     findings = Findings(list(document.problems))
     for reactor in document.reactors:
@@ -58,7 +61,13 @@ def load(path: Path, kinds: Callable[[Document], Kinds]) -> Configuration:
     if findings.problems:
         raise ConfigurationError(findings.problems)
     workflows = tuple(known.steps.validate(workflow) for workflow in document.workflows)
-    return Configuration(str(path), evolve(document, workflows=workflows), _resolved(document.settings, path.parent))
+    settings = _resolved(document.settings, path.parent)
+    return Configuration(str(path), evolve(document, workflows=workflows), settings, text)
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration file. Raises `UnreadableFile`, or `ConfigurationError` where it is not UTF-8."""
+    return decode(_read(path), str(path))
 
 
 def _read(path: Path) -> bytes:

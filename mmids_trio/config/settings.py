@@ -5,6 +5,7 @@ A new setting is one line of `Settings`; the parser works through the table that
 
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from attrs import field, fields, frozen
 
@@ -72,6 +73,42 @@ def switch(value: str) -> bool:
     return value == "true"
 
 
+def web_address(value: str) -> str:
+    """Reads an http or https URL."""
+    try:
+        parts = urlsplit(value)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or not value.isprintable() or " " in value:
+        raise ValueError("expected an http or https URL")
+    return value
+
+
+EVENT_NAMES = (
+    "workflow_started",
+    "workflow_failed",
+    "workflow_ended",
+    "stream_began",
+    "stream_over",
+    "stream_interrupted",
+    "stream_resumed",
+    "stream_stalled",
+    "stream_switched",
+    "target_up",
+    "target_down",
+    "reactor_answered",
+)
+"""Events that the outside may hear of; a test compares them with those that there are."""
+
+
+def event_names(value: str) -> str:
+    """Reads names of events, separated by commas."""
+    if not set(value.split(",")) <= set(EVENT_NAMES):
+        raise ValueError(f"expected names of events, separated by commas, out of {', '.join(EVENT_NAMES)}")
+    return value
+
+
 def _as(read: Reader, *other_spellings: str) -> dict[str, object]:
     return {"read": read, "other_spellings": other_spellings}
 
@@ -103,6 +140,9 @@ class Settings:
     rtmp_proxy_protocol_from: tuple[Network, ...] | None = field(default=None, metadata=_as(networks))
     state_path: str | None = field(default=None, metadata=_as(filled))
     watch_config: bool = field(default=False, metadata=_as(switch))
+    webhook_url: str | None = field(default=None, repr=False, metadata=_as(web_address))
+    webhook_secret: str | None = field(default=None, repr=False, metadata=_as(filled))
+    webhook_events: str | None = field(default=None, metadata=_as(event_names))
 
 
 @frozen

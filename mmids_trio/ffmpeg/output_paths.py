@@ -1,5 +1,6 @@
 """Which step writes which output: two must not write one file, and a successor waits for its predecessor's end."""
 
+import os
 from collections.abc import Callable
 
 import trio
@@ -66,3 +67,13 @@ class OutputPaths:
         self._claims.remove(claim)
         claim.before = ()
         claim.released.set()
+
+
+def make_directory(path: str) -> None:
+    """Have a directory that can be written. Raises `StepError`."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise StepError(f"the directory '{path}' cannot be made: {error.strerror}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StepError(f"the directory '{path}' cannot be written")

@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.ffmpeg.child import FeedHook, ReadHook
 from mmids_trio.ffmpeg.executable import Executable, Places, find_ffmpeg
+from mmids_trio.ffmpeg.output_paths import make_directory
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.ffmpeg.stderr_log import StderrLog, log_path
@@ -44,6 +45,8 @@ class FfmpegTools:
     log_directory: Path
     random: Callable[[], float] = random
     offload: Offload = in_thread
+    make_directory: Callable[[str], None] = make_directory
+    """For what children write. Raises `StepError`."""
     _executable: Executable | None = field(default=None, init=False)
     _searching: trio.Lock = field(factory=trio.Lock, init=False)
 

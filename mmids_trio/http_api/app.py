@@ -23,6 +23,7 @@ from mmids_trio.http_api.routes.document import add_document_route
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.health import add_health_routes
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
+from mmids_trio.http_api.routes.switching import add_switch_route
 from mmids_trio.http_api.routes.workflows import add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
 from mmids_trio.http_api.running_config import RunningConfig
@@ -66,6 +67,7 @@ def create_app(
     tags = DefinitionTags(workflows)
     add_health_routes(routes, version)
     add_workflow_routes(routes, workflows, tags)
+    add_switch_route(routes, workflows)
     if reactors is not None:
         add_reactor_routes(routes, reactors)
     if sets is not None:
@@ -90,12 +92,15 @@ def create_app(
 
 
 def _add_durability(app: QuartTrio, durability: Durability) -> None:
-    """Also a change that was taken back, or that goes on, waits: a restart must not bring back something else."""
+    """Also a change that was taken back, or that goes on, waits: a restart must not bring back something else.
+
+    Plans change nothing, and switches nothing that is kept.
+    """
 
     @app.after_request
     async def keep(response: Response) -> Response:
-        is_plan = request.args.get("dry_run") == "true" or request.path.endswith("/plan")
-        if request.method not in CHANGING or is_plan or response.status_code not in STATUSES_OF_CHANGES:
+        keeps_nothing = request.args.get("dry_run") == "true" or request.path.endswith(("/plan", "/switch"))
+        if request.method not in CHANGING or keeps_nothing or response.status_code not in STATUSES_OF_CHANGES:
             return response
         try:
             await durability.durable()

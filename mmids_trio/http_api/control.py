@@ -10,7 +10,7 @@ from typing import Protocol
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.reactors.views import ReactorView
 from mmids_trio.workflow.sets import SetPlan, WorkflowSet
-from mmids_trio.workflow.status import Outcome, PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import Outcome, PlanView, Switched, WorkflowOwner, WorkflowStatus
 
 
 class Change(Protocol):
@@ -142,6 +142,9 @@ class Workflows(Protocol):
 
         With `rollback` a failed change leaves the old definition running.
         """
+
+    def switch(self, name: str, step_id: str, to: str) -> Switched:
+        """Have a step send its source `to`. Raises `switching.NoSuchStep` and `switching.CannotSwitch`."""
 
     async def stop(self, name: str) -> None:
         """Stop a workflow and return when nothing of it is left. Unknown names are no error."""

@@ -60,7 +60,7 @@ class Reloader:
 
     settings: Settings
     """Those that the server runs with now."""
-    _load: Load
+    load: Load
     _manager: WorkflowManager
     _recorder: Recorder
     _live: Mapping[str, Prepare]
@@ -101,7 +101,7 @@ class Reloader:
 
     async def _accept(self) -> tuple[Reload | None, MmidsError | None]:
         try:
-            return await self._apply(await self._load()), None
+            return await self._apply(await self.load()), None
         except MmidsError as error:
             _tell_refusal(error)
             return None, error

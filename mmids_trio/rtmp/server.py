@@ -1,6 +1,7 @@
 """The RTMP server: ports that are open while anybody has registered something on them, and their connections."""
 
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
@@ -14,11 +15,12 @@ from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.rtmp import addresses
 from mmids_trio.rtmp.certificates import Certificates
 from mmids_trio.rtmp.crowd import Crowd
+from mmids_trio.rtmp.doorman import Doorman, TlsDoorman
 from mmids_trio.rtmp.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
 from mmids_trio.rtmp.proxying import Balancers, HeaderRefused
 from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.rtmp.session import Session, name_of
-from mmids_trio.rtmp.tls import HandshakeFailed, accept_tls
+from mmids_trio.rtmp.tls import HandshakeFailed
 from mmids_trio.rtmp.transport import Listener, Network, Transport
 
 log = structlog.get_logger()
@@ -68,6 +70,7 @@ class RtmpServer:
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
     together; more are closed at once, so that there are files left for everything else.  `max_connections_per_ip`: see
     `crowd`.  `balancers`: see `proxying`.  `certificates`: for RTMPS.  `guards`: where refusals are counted.
+    `doorman` and `entropy` (so many random bytes) may be replaced before anything is served.
 
     `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
@@ -91,6 +94,8 @@ class RtmpServer:
         self._crowd = Crowd(max_connections, max_connections_per_ip)
         self._balancers = Balancers(balancers)
         self._certificates = certificates or Certificates()
+        self.doorman: Doorman = TlsDoorman(self._certificates)
+        self.entropy: Callable[[int], bytes] = os.urandom
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
@@ -137,7 +142,7 @@ class RtmpServer:
         claim = self._registrations.reserve(registration, owner, endpoint, claimant.is_leaving)
         try:
             if registration.tls:
-                await self._certificates.require()
+                await self.doorman.require_tls()
             self._open(registration.port)
             claimant.reserve(_Commitment(self._registrations, claim))
             yield
@@ -214,19 +219,9 @@ class RtmpServer:
     async def _converse(self, transport: Transport, port: int) -> None:
         """Serve a client that may be here."""
         tls = self._registrations.wants_tls(port)
-        if tls:
-            transport = await self._encrypted(transport)
+        transport = await self.doorman.admit(transport, port, tls)
         entrance = _Entrance(self._registrations, tls)
-        await Session(transport, port, entrance, self.publisher_timeout, self.guards).run()
-
-    async def _encrypted(self, transport: Transport) -> Transport:
-        """The connection behind its TLS handshake. Raises `HandshakeFailed`."""
-        try:
-            context = await self._certificates.context()
-        except BaseException:
-            transport.close()
-            raise
-        return await accept_tls(transport, context)
+        await Session(transport, port, entrance, self.publisher_timeout, self.guards, self.entropy).run()
 
     async def _close_if_unused(self, number: int) -> None:
         port = self._ports.get(number)

@@ -5,6 +5,7 @@ that answers, approvals and media of different tasks never meet in the middle of
 """
 
 import os
+from collections.abc import Callable
 
 import structlog
 import trio
@@ -68,7 +69,8 @@ def name_of(transport: Transport) -> str:
 class Session:
     """One connection, from its acceptance to its end; `run` owns the transport.
 
-    `publisher_timeout`: seconds without a frame after which a publisher is disconnected.
+    `publisher_timeout`: seconds without a frame after which a publisher is disconnected.  `entropy`: so many
+    random bytes.
     """
 
     transport: Transport
@@ -76,6 +78,7 @@ class Session:
     directory: Directory
     publisher_timeout: float
     guards: GuardCounters = field(factory=GuardCounters)
+    entropy: Callable[[int], bytes] = os.urandom
     _connection: ServerConnection = field(init=False)
     _output: Watcher = field(init=False)
     _activities: Activities = field(init=False)
@@ -93,7 +96,7 @@ class Session:
     _lingers: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._connection = ServerConnection(os.urandom, self._refusal_of_connect)
+        self._connection = ServerConnection(self.entropy, self._refusal_of_connect)
         self._output = Watcher(self.transport)
         self._talk = Allowance(MAX_TALK_BURST, MAX_TALK_RATE, trio.current_time())
         self._activities = Activities(

@@ -20,7 +20,7 @@ import trio
 
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.media.flow import Flow
-from mmids_trio.workflow.status import Clients, StreamStatus
+from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 
 class Inbox(Protocol):
@@ -96,6 +96,12 @@ class StepContext(Protocol):
 
     def publish(self, event: object) -> None:
         """Tell the server's subscribers what has happened (`workflow.happenings`). Never waits."""
+
+    def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
+        """Let operators switch the step to one of its sources, by name.
+
+        `switch_to` returns what is sent then; its `ValueError` says why that cannot be.
+        """
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """Have the workflow's details show what `describe` says of the step's streams (as a rule: nothing)."""

@@ -31,6 +31,10 @@ class Ffmpeg(Protocol):
     def supervisor(self, job: Job) -> Supervisor:
         """What keeps the child of `job` running. Only after `check`."""
 
+    @property
+    def make_directory(self) -> Callable[[str], None]:
+        """Has a directory that children can write in, or raises `StepError`."""
+
 
 class Turn(Protocol):
     """The right of a stream to be written, where only one may at a time."""

@@ -10,7 +10,6 @@ import trio
 from attrs import field, frozen
 
 from mmids_trio.config.settings import whole_number
-from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.arguments import hls_arguments, hls_playlist_path
 from mmids_trio.ffmpeg.locations import output_directory
 from mmids_trio.ffmpeg.output_paths import OutputPaths, PathClaim
@@ -65,7 +64,7 @@ class FfmpegHls:
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when there is an ffmpeg and the directory can be written."""
         await self.ffmpeg.check()
-        _make_directory(self.parameters.path)
+        self.ffmpeg.make_directory(self.parameters.path)
         with self._claim() as claim:
             async with trio.open_nursery() as nursery:
                 streams = FedStreams(
@@ -104,15 +103,6 @@ class FfmpegHls:
             yield claim
         finally:
             self.paths.release(claim)
-
-
-def _make_directory(path: str) -> None:
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise StepError(f"the directory '{path}' cannot be made: {error.strerror}") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise StepError(f"the directory '{path}' cannot be written")
 
 
 def ffmpeg_hls(ffmpeg: Ffmpeg, paths: OutputPaths) -> StepType:

@@ -15,13 +15,13 @@ import trio
 from attrs import define, field
 
 from mmids_trio.guards import Guard
-from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
+from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId, StreamStarted
 from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Publication, Refused
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.steps.access import PublishAccess
 from mmids_trio.steps.approval import Reactor, Release, approved
 from mmids_trio.steps.base import Outbox, StepContext
-from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed
+from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed, StreamStalled
 from mmids_trio.workflow.status import Clients, StreamStatus
 
 log = structlog.get_logger()
@@ -54,6 +54,10 @@ class _Stream:
     """When media came last, on trio's clock; when it began, where none have."""
     ends_at: float | None = None
     """When it ends unless a publisher comes back; `None` while it has one."""
+    heard_at: float = 0.0
+    """When its source sent media last, or became its source."""
+    is_stalled: bool = False
+    """Whether it has been said that its source sends nothing."""
     is_announced: bool = False
     """Whether later steps have been told that it has started."""
     _sends: int = field(default=0, init=False)
@@ -79,7 +83,8 @@ class Publishers:
     """The streams of one step; see `rtmp.endpoints.PublishHandler`.
 
     Stream ids are `<workflow>/<step id>/<number>`, so the same events in the same order have the same ids.
-    `grace`: seconds that a stream waits for the return of a publisher that has vanished.
+    `grace`: seconds that a stream waits for the return of a publisher that has vanished.  `stall_after`: seconds
+    without media after which a publisher is said to be stalled; 0 for never.
     """
 
     context: StepContext
@@ -88,6 +93,7 @@ class Publishers:
     on_busy: OnBusy = OnBusy.REFUSE
     grace: float = 0.0
     access: PublishAccess = field(factory=PublishAccess)
+    stall_after: float = 0.0
     _streams: dict[str, _Stream] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -146,6 +152,8 @@ class Publishers:
         """Whether there was a publisher that had to give way."""
         former, stream.source, newcomer.stream = stream.source, newcomer, stream
         took_over, stream.ends_at = stream.ends_at is None, None
+        stream.heard_at, stream.is_stalled = trio.current_time(), False
+        self._watch_for_silence(stream)
         if former is not newcomer:
             former.step_aside()
         return took_over
@@ -157,11 +165,38 @@ class Publishers:
         return stream
 
     def _resume(self, stream: _Stream, took_over: bool) -> None:
-        gap = round((trio.current_time() - stream.last_sent) * 1000)
+        gap = _milliseconds_since(stream.last_sent)
         self.outbox.restart_stream(stream.stream_id, gap)
+        self._tell_resumed(stream, gap, took_over=took_over)
+
+    def _tell_resumed(self, stream: _Stream, gap: int, *, took_over: bool) -> None:
         context = self.context
         context.publish(StreamResumed(context.workflow, context.step_id, stream.stream_id, stream.key, gap, took_over))
         log.info("stream goes on", stream=stream.key, gap_ms=gap, took_over=took_over)
+
+    # A publisher is silent.
+
+    def heard(self, stream: _Stream) -> None:
+        """Its source has sent media."""
+        stream.heard_at = trio.current_time()
+        if stream.is_stalled:
+            stream.is_stalled = False
+            self._tell_resumed(stream, _milliseconds_since(stream.last_sent), took_over=False)
+            self._watch_for_silence(stream)
+
+    def _watch_for_silence(self, stream: _Stream) -> None:
+        self._alarm.deadline = min(self._alarm.deadline, self._stalls_at(stream))
+
+    def _stalls_at(self, stream: _Stream) -> float:
+        is_watched = self.stall_after and stream.ends_at is None and not stream.is_stalled
+        return stream.heard_at + self.stall_after if is_watched else inf
+
+    def _tell_stalled(self, stream: _Stream) -> None:
+        stream.is_stalled = True
+        context = self.context
+        place = (context.workflow, context.step_id, stream.stream_id, stream.key)
+        context.publish(StreamStalled(*place, self.stall_after))
+        log.warning("stream stalled", stream=stream.key, seconds=self.stall_after)
 
     # A publisher goes.
 
@@ -185,18 +220,24 @@ class Publishers:
             stream.source.let_go()
 
     async def end_overdue(self) -> None:
-        """End interrupted streams when their time is up, until cancelled."""
+        """End interrupted streams when their time is up, and notice those that stall, until cancelled.
+
+        A stream that sends does not set the alarm anew: it goes off about once in `stall_after`, and looks.
+        """
         while True:
-            with trio.CancelScope(deadline=self._next_end()) as self._alarm:
+            with trio.CancelScope(deadline=self._next_alarm()) as self._alarm:
                 await trio.sleep_forever()
             now = trio.current_time()
             for stream in list(self._streams.values()):
-                if stream.ends_at is not None and stream.ends_at <= now:
+                if self._stalls_at(stream) <= now:
+                    self._tell_stalled(stream)
+                elif stream.ends_at is not None and stream.ends_at <= now:
                     log.info("publisher did not come back", stream=stream.key, seconds=self.grace)
                     self.end(stream)
 
-    def _next_end(self) -> float:
-        return min((stream.ends_at for stream in self._streams.values() if stream.ends_at is not None), default=inf)
+    def _next_alarm(self) -> float:
+        streams = self._streams.values()
+        return min((self._stalls_at(s) if s.ends_at is None else s.ends_at for s in streams), default=inf)
 
     def close(self) -> None:
         """The step ends: nobody is waited for any more."""
@@ -206,18 +247,27 @@ class Publishers:
                 self.end(stream)
 
     def describe(self) -> Sequence[StreamStatus]:
-        """The interrupted streams."""
+        """The streams that are interrupted or stalled."""
         now = trio.current_time()
         return [
-            _interrupted(stream.key, max(stream.ends_at - now, 0.0))
+            _interrupted(stream.key, max(stream.ends_at - now, 0.0)) if stream.ends_at is not None else _stalled(stream)
             for stream in self._streams.values()
-            if stream.ends_at is not None
+            if stream.ends_at is not None or stream.is_stalled
         ]
 
 
 def _interrupted(name: str, left: float) -> StreamStatus:
     message = f"interrupted; ends in {left:.1f} s unless a publisher comes back"
     return StreamStatus(name, message, "interrupted", left)
+
+
+def _stalled(stream: _Stream) -> StreamStatus:
+    silent = _milliseconds_since(stream.last_sent) / 1000
+    return StreamStatus(stream.key, f"stalled; its publisher has sent no media for {silent:.1f} s", "stalled")
+
+
+def _milliseconds_since(time: float) -> int:
+    return round((trio.current_time() - time) * 1000)
 
 
 def _nothing() -> None:
@@ -256,7 +306,9 @@ class _Publication:
         if self.stream is None or not self.is_live:
             await trio.lowlevel.checkpoint()
             return
-        self.stream.last_sent = trio.current_time()
+        if any(isinstance(event, MediaPacket) for event in events):
+            self.publishers.heard(self.stream)
+            self.stream.last_sent = trio.current_time()
         await self.stream.send(events, self.publishers.outbox)
 
     def end(self) -> None:

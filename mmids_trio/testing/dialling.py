@@ -8,10 +8,12 @@ RTMP_PORT = 1935
 
 
 class Dialling(TypedDict, total=False):
-    """How a client connects: to which port (1935), from which address (127.0.0.1), over which link (the network's)."""
+    """How a client connects: to which port (1935), from which address (127.0.0.1) and port (one of its own), over which
+    link (the network's)."""
 
     port: int
     peer_host: str
+    peer_port: int
     link: Link
 
 

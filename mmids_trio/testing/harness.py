@@ -22,6 +22,7 @@ from attrs import define, evolve, field
 from hypercorn.typing import ASGIFramework
 
 from mmids_trio.app import Server
+from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
@@ -58,8 +59,8 @@ PRUNE_EVERY = 256
 class Harness:
     """A server that runs `configuration` as long as the `async with` block does, and is stopped in good order after.
 
-    Every workflow must come up.  `more_steps` and `more_executors` are of one's own.  Children, of whatever ffmpeg the
-    settings name, come from `spawner`, and restart without jitter.  Raises `ConfigurationError`.
+    Every workflow must come up (`all_must_run`).  `more_steps` and `more_executors` are of one's own.  Children, of
+    whatever ffmpeg the settings name, come from `spawner`, and restart without jitter.  Raises `ConfigurationError`.
     """
 
     configuration: str = ""
@@ -67,6 +68,10 @@ class Harness:
     network: MemoryNetwork = field(factory=MemoryNetwork)
     spawner: Spawner = field(factory=FakeFfmpeg)
     more_executors: Sequence[ExecutorKind] = ()
+    all_must_run: bool = True
+    """Whether a workflow that does not come up is an error."""
+    load_again: Callable[[], Configuration] | None = None
+    """What a reload reads; without it there are no reloads."""
     now: Callable[[], float] = time
     """The calendar's time, in seconds since 1970 UTC."""
     server: Server = field(init=False)
@@ -95,16 +100,20 @@ class Harness:
             spawner=self.spawner,
             offload=inline,
             random=lambda: 0.0,
+            load_again=self.load_again,
             now=self.now,
         )
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
             raise ConfigurationError(problems)
         self._log = EventLog(self.server.hub)
-        self._http = HttpClient(lambda: cast(ASGIFramework, self.server.http_app), lambda: self._nursery)
+        self._http = HttpClient(self._api, lambda: self._nursery)
         if token := document.settings.http_api_token:
             self._http.headers["authorization"] = f"Bearer {token}"
         self._definitions = [self.server.workflows.validate(workflow) for workflow in document.workflows]
+
+    def _api(self) -> ASGIFramework:
+        return self.server.api_layer(cast(ASGIFramework, self.server.http_app))
 
     def _settings(self, given: Settings) -> Settings:
         """With some program in place of an ffmpeg that is not named: this one is here everywhere, and not started."""
@@ -132,7 +141,8 @@ class Harness:
                     self._nursery.start_soon(host.run)
                     await host.up.wait()
                     for change in host.changes:
-                        _require_success(await change.wait())
+                        if self.all_must_run:
+                            _require_success(await change.wait())
                     yield
                     self.server.stop()
                     await host.ended.wait()
@@ -167,7 +177,10 @@ class Harness:
     async def open(self, **how: Unpack[Dialling]) -> MemoryTransport:
         """A bare connection. Raises `ConnectionRefusedError` where the port is closed."""
         transport = await self.network.connect(
-            how.get("port", RTMP_PORT), peer_host=how.get("peer_host", "127.0.0.1"), link=how.get("link")
+            how.get("port", RTMP_PORT),
+            peer_host=how.get("peer_host", "127.0.0.1"),
+            peer_port=how.get("peer_port"),
+            link=how.get("link"),
         )
         self.transports.append(transport)
         if len(self.transports) % PRUNE_EVERY == 0:

@@ -192,8 +192,10 @@ class MemoryNetwork:
         listener = self._listeners[port] = MemoryListener(self, port, self._backlog)
         return listener
 
-    async def connect(self, port: int, *, peer_host: str = "127.0.0.1", link: Link | None = None) -> MemoryTransport:
-        """The client's end of a new connection to `port`; the server sees it come from `peer_host`.
+    async def connect(
+        self, port: int, *, peer_host: str = "127.0.0.1", peer_port: int | None = None, link: Link | None = None
+    ) -> MemoryTransport:
+        """The client's end of a new connection to `port`; the server sees it come from `peer_host` and `peer_port`.
 
         Raises `ConnectionRefusedError` when nobody listens.
         """
@@ -203,7 +205,7 @@ class MemoryNetwork:
             raise _refused(port)
         client, server = memory_connection(
             buffer_size=self._buffer_size,
-            client=(peer_host, next(self._client_ports)),
+            client=(peer_host, next(self._client_ports) if peer_port is None else peer_port),
             server=("127.0.0.1", port),
             link=link or self._link,
         )

@@ -13,7 +13,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Reservation, StepFactory
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.rewiring import Node
-from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus
+from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus, Switched
 
 log = structlog.get_logger()
 
@@ -38,6 +38,8 @@ class Cell:
     status: str = field(default="Created", init=False)
     error: str | None = field(default=None, init=False)
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
+    switch_to: Callable[[str], Switched] | None = field(default=None, init=False)
+    """What switches the step to one of its sources, where it has several."""
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _begun: bool = field(default=False, init=False)
     _ready: bool = field(default=False, init=False)
@@ -52,6 +54,10 @@ class Cell:
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """See `steps.base.StepContext.show_streams`."""
         self._describe_streams = describe
+
+    def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
+        """See `steps.base.StepContext.accept_switch`."""
+        self.switch_to = switch_to
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
         """See `steps.base.StepContext.show_clients`."""

@@ -17,7 +17,8 @@ from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import WorkflowEnded
 from mmids_trio.workflow.line import Line, StepFactories, Surroundings, reason, stop
 from mmids_trio.workflow.plan import WantedStep, view
-from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, Switched, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.switching import switch
 from mmids_trio.workflow.transaction import Part
 
 log = structlog.get_logger()
@@ -74,6 +75,10 @@ class Workflow:
         self._overtake(change)
         self._stir.unpark_all()
         return change
+
+    def switch(self, step_id: str, to: str) -> Switched:
+        """See `switching.switch`."""
+        return switch(self.name, self.line.chain.cells, step_id, to)
 
     def join(self, part: Part) -> None:
         """Accept a part in a transaction; as `submit`. One that `is_idle` must find the workflow at rest."""

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess
@@ -120,13 +120,19 @@ async def run_program(
 
 
 async def serve(
-    nursery: trio.Nursery, directory: Path, workflows: str = "", *, api_port: int = 0, settings: str = ""
+    nursery: trio.Nursery,
+    directory: Path,
+    workflows: str = "",
+    *,
+    api_port: int = 0,
+    settings: str = "",
+    command: Sequence[str] = (),
 ) -> Program:
-    """Start a server with these workflows, and wait for its welcome."""
+    """Start a server with these workflows, with `command` before the usual arguments, and wait for its welcome."""
     block = f"settings {{\n    http_api_port {api_port}\n    {settings}\n}}\n"
     file = directory / "mmids.config"
     file.write_text(block + workflows, encoding="utf-8")
-    child = await run_program(nursery, directory, "--config", str(file))
+    child = await run_program(nursery, directory, *command, "--config", str(file))
     api = (await child.out.line("HTTP API ")).split()[-1]
     rtmp = re.search(r"rtmps?://([^/]+)/", child.out.text)
     return Program(child, directory, api, rtmp[1] if rtmp else None)

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.steps.base import Reservation
-from mmids_trio.workflow.status import Clients, StreamStatus
+from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 
 @define(eq=False)
@@ -62,6 +62,9 @@ class Context:
     def publish(self, event: object) -> None:
         """Noted."""
         self.happenings.append(event)
+
+    def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
+        """Offered to nobody."""
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """Shown to nobody."""

@@ -1,0 +1,1 @@
+"""Recording what comes into a live server, so that it can be replayed."""

@@ -1,0 +1,88 @@
+"""Texts on a tape without what grants access: configurations, workflows, requests to the API.
+
+Apart from the parser because a text that does not parse is recorded as well, and nothing of it may be secret
+either.  What is masked: values of parameters and settings whose names say that they are keys, tokens or
+passwords; of a URL the user, the query, and the last part where it is RTMP; comments.
+"""
+
+import re
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from mmids_trio.recording.pseudonyms import Pseudonyms
+
+_SECRET_NAME = r"[\w-]*(?:stream_key|play_key|token|passw(?:or)?d|passphrase|secret|authorization|credential)[\w-]*"
+_IS_SECRET = re.compile(_SECRET_NAME, re.IGNORECASE | re.ASCII)
+_TOKEN = re.compile(r'[^\s"]*"(?:[^"\\]|\\.)*"?|\S+|\s+')
+_JSON_SECRET = re.compile(rf'("{_SECRET_NAME}"\s*:\s*")((?:[^"\\]|\\.)*)', re.IGNORECASE | re.ASCII)
+_KEY_IN_JSON = re.compile(r'(stream_key=(?:\\")?)([^\s"\\]+)')
+_QUERY_SECRET = re.compile(rf"(?<![^?&])({_SECRET_NAME}|key|auth|sig|signature)=([^&]*)", re.IGNORECASE | re.ASCII)
+_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,19})://([^\s'\"]*)")
+_ESCAPED = re.compile(r'\\(["\\])')
+_TO_ESCAPE = re.compile(r'(["\\])')
+
+
+@frozen
+class TextMasker:
+    """Masks texts with the pseudonyms of one recording."""
+
+    pseudonyms: Pseudonyms
+
+    def configuration(self, text: str) -> str:
+        """A text in the configuration language, or one that was meant to be; lines and columns stay."""
+        return "\n".join("".join(self._line(line)) for line in text.split("\n"))
+
+    def json(self, text: str) -> str:
+        """A text in JSON; strings with workflows in them are masked as well."""
+        text = _JSON_SECRET.sub(lambda match: match[1] + self.pseudonyms.of(match[2]), text)
+        return self.urls(_KEY_IN_JSON.sub(lambda match: match[1] + self.pseudonyms.of(match[2]), text))
+
+    def target(self, text: str) -> str:
+        """A path with a query."""
+        return _QUERY_SECRET.sub(lambda match: f"{match[1]}={self.pseudonyms.of(match[2])}", text)
+
+    def authorization(self, value: str) -> str:
+        """The value of an `Authorization` header; the scheme stays."""
+        scheme, space, credentials = value.partition(" ")
+        return f"{scheme} {self.pseudonyms.of(credentials)}" if space else self.pseudonyms.of(value)
+
+    def urls(self, text: str) -> str:
+        """Any text, with its URLs masked."""
+        return _URL.sub(self._url, text) if "://" in text else text
+
+    def _line(self, line: str) -> Iterator[str]:
+        follows_secret_name = False
+        for match in _TOKEN.finditer(line):
+            token = match[0]
+            if token.startswith("#"):
+                yield "#"
+                return
+            if token.isspace():
+                yield token
+                continue
+            name, equals, value = token.partition("=")
+            if follows_secret_name:
+                yield self._value(token)
+            elif equals and _IS_SECRET.fullmatch(name):
+                yield name + equals + self._value(value)
+            else:
+                yield self.urls(token)
+            follows_secret_name |= not equals and _IS_SECRET.fullmatch(token) is not None
+
+    def _value(self, value: str) -> str:
+        if not value.startswith('"'):
+            return self.pseudonyms.of(value)
+        closing = '"' if len(value) > 1 and value.endswith('"') else ""
+        inner = _ESCAPED.sub(r"\1", value[1 : len(value) - len(closing)])
+        return '"' + _TO_ESCAPE.sub(r"\\\1", self.pseudonyms.of(inner)) + closing
+
+    def _url(self, match: re.Match[str]) -> str:
+        location, question, query = match[2].partition("?")
+        authority, slash, path = location.partition("/")
+        user, at, host = authority.rpartition("@")
+        if match[1].lower().startswith("rtmp") and path:
+            before, separator, key = path.rpartition("/")
+            path = before + separator + self.pseudonyms.of(key)
+        masked = f"{self.pseudonyms.of(user)}{at}{host}{slash}{path}{question}{self.pseudonyms.of(query)}"
+        return f"{match[1]}://{masked}"

@@ -1,0 +1,64 @@
+"""Recording in virtual time: a tape in memory, and a harness whose server is recorded on it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import define, field
+
+from mmids_trio.recording.attachment import attach
+from mmids_trio.recording.masking import HEADERS, MASK, Masking
+from mmids_trio.recording.recorder import Recorder
+from mmids_trio.recording.records import Start
+from mmids_trio.recording.tape import Tape, read_tape
+from mmids_trio.testing.harness import Harness
+
+SECRET = b"of a test, so that its pseudonyms are always the same"
+MEBIBYTE = 1024 * 1024
+CLOCK = 1_800_000_000
+"""When all tapes of tests were recorded."""
+
+
+@define(eq=False)
+class MemoryTape:
+    """A `Sink` in memory. While `seconds` is set, every write takes so long; `error` is raised instead of writing; one
+    that `hangs` never ends."""
+
+    data: bytearray = field(factory=bytearray)
+    seconds: float = 0.0
+    error: OSError | None = None
+    hangs: bool = False
+
+    async def write(self, data: bytes) -> None:
+        """See `Sink`."""
+        if self.hangs:
+            await trio.sleep_forever()
+        with trio.CancelScope(shield=True):
+            await trio.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
+        self.data += data
+
+    def read(self) -> Tape:
+        """What is on it."""
+        return read_tape(bytes(self.data))
+
+
+def start_record(configuration: str = "", media: str = HEADERS, secrets: str = MASK) -> Start:
+    """The first record of a tape."""
+    return Start(0, "test", media, secrets, CLOCK, configuration.encode())
+
+
+@asynccontextmanager
+async def recording(
+    harness: Harness, *, media: str = HEADERS, secrets: str = MASK, max_bytes: int = 16 * MEBIBYTE
+) -> AsyncIterator[MemoryTape]:
+    """Run a harness and record its server; the tape is whole when the block has ended."""
+    tape = MemoryTape()
+    recorder = Recorder(tape, Masking(SECRET, media, secrets), max_bytes)
+    attach(recorder, harness.server)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(recorder.run, start_record(harness.configuration, media, secrets))
+        async with harness:
+            yield tape
+        nursery.cancel_scope.cancel()
