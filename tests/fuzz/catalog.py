@@ -150,6 +150,7 @@ SEEDS: Mapping[str, Callable[[], list[bytes]]] = {
     "handshake": _handshakes,
     "configuration": _configurations,
     "proxy_header": lambda: [b"\0PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\n"],
+    "tape": lambda: [b"\0mmtape 1\n"],
     "server_session": _server_sessions,
     "client_session": _client_sessions,
     "state_file": _states,

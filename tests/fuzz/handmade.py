@@ -6,6 +6,8 @@ Each is at a limit or just over it, or in pieces of one byte where a header is l
 from collections.abc import Mapping, Sequence
 
 from mmids_trio.media.flv import TagType, flv_header, flv_tag
+from mmids_trio.recording.records import Closed, Opened, Received, Record, Start
+from mmids_trio.recording.tape import FIRST_LINE, encode
 from mmids_trio.rtmp.protocol import amf0
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH
 from mmids_trio.rtmp.proxy_protocol import SIGNATURE
@@ -96,6 +98,12 @@ _CLIENT_SESSIONS = tuple(
     for rest in (command("onStatus", 0, None, _STATUS, stream=1), message(AGGREGATE, _TAGS, stream=1))
 )
 
+_RECORDS: tuple[Record, ...] = (
+    *(Start(0, "0.1", "full", "keep", 1, b"settings {\n}\n"), Opened(1, 1, 1935, "::1", 2)),
+    *(Received(2, 1, bytes(1000) + b"x"), Received(3, 1, b""), Closed(4, 1, "end")),
+)
+_TAPE = FIRST_LINE + b"".join(map(encode, _RECORDS))
+
 HANDMADE: Mapping[str, Sequence[bytes]] = {
     "amf0": (
         *(_nested(depth) for depth in (MAX_AMF_DEPTH, MAX_AMF_DEPTH + 1, 5000)),
@@ -137,6 +145,11 @@ HANDMADE: Mapping[str, Sequence[bytes]] = {
             b"\x21\x21\0\x28" + bytes(10) + b"\xff\xff" + bytes(28),
             *(b"\x20\0\0\0", b"\x21\x11\0\4abcd", b"\x21\x31\0\0", b"\x21\x11\xff\xff", b"\x22\x11\0\0"),
         )
+    ),
+    "tape": (
+        *(IN_ONE + _TAPE, ONE_BY_ONE + _TAPE, b"\x61" + _TAPE[:-9], IN_ONE + FIRST_LINE + b"[" * 100_000 + b"\n"),
+        *(IN_ONE + b"mmtape 9\n", IN_ONE + FIRST_LINE + b'{"kind":"x","size":2}\nab\n{"size":1e9}\n'),
+        IN_ONE + FIRST_LINE + b'{"kind":"received","time":1,"connection":1,"size":3,"packed":9}\nabc\n',
     ),
     "server_session": _SERVER_SESSIONS,
     "client_session": _CLIENT_SESSIONS,
