@@ -20,6 +20,11 @@ LARGEST_PORT = 65_535
 LONGEST_TIMEOUT = 86_400
 """Seconds in a day; a publisher that may be silent for longer is as good as never timed out."""
 
+LONGEST_SEND_INTERVAL = 1_000
+"""Milliseconds; a player that gets media once a second stutters unless it buffers more than players do."""
+
+LONGEST_WATCHER_LAG = 60
+"""Seconds; who is further behind does not watch live any more, and memory is kept for it all the same."""
 MOST_CONNECTIONS = 1_000_000
 """More than one process can have files open on any usual system (Linux: fs.nr_open, 1,048,576)."""
 
@@ -134,6 +139,9 @@ class Settings:
     tls_cert_password: str | None = field(default=None, repr=False, metadata=_as(anything))
     tls_key_path: str | None = field(default=None, metadata=_as(filled))
     log_path: str = field(default="logs", metadata=_as(filled))
+    rtmp_send_interval: int = field(default=0, metadata=_as(whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds")))
+    gop_cache: bool = field(default=True, metadata=_as(switch))
+    max_watcher_lag: int = field(default=10, metadata=_as(whole_number(1, LONGEST_WATCHER_LAG, " of seconds")))
     publisher_timeout: int = field(default=30, metadata=_as(whole_number(1, LONGEST_TIMEOUT, " of seconds")))
     max_connections: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
     max_connections_per_ip: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))

@@ -13,15 +13,17 @@ from quart_trio import QuartTrio
 from mmids_trio.errors import MmidsError
 from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.answers import refuse
-from mmids_trio.http_api.control import Durability, Reactors, Reloader, Sets, Workflows
+from mmids_trio.http_api.control import Durability, Metrics, Reactors, Reloader, Sets, Workflows
 from mmids_trio.http_api.definition_tags import DefinitionTags
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
 from mmids_trio.http_api.failures import add_failure_handlers
+from mmids_trio.http_api.http_counts import HttpCounts
 from mmids_trio.http_api.routes.config import add_config_routes, add_reload_route
 from mmids_trio.http_api.routes.document import add_document_route
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.health import add_health_routes
+from mmids_trio.http_api.routes.metrics import add_metrics_route
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.switching import add_switch_route
 from mmids_trio.http_api.routes.workflows import add_workflow_routes
@@ -53,6 +55,7 @@ def create_app(
     sets: Sets | None = None,
     reloader: Reloader | None = None,
     durability: Durability | None = None,
+    metrics: Metrics | None = None,
     guards: GuardCounters | None = None,
 ) -> QuartTrio:
     """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only.
@@ -78,6 +81,8 @@ def create_app(
     if events is not None:
         add_event_routes(routes, events)
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
+    if metrics is not None:
+        add_metrics_route(routes, metrics)
     current_token = token if callable(token) else lambda: token
     add_document_route(routes, version, needs_token=current_token() is not None)
     if durability is not None:
@@ -87,7 +92,8 @@ def create_app(
     add_failure_handlers(app)
     if guards is not None:
         _count_refusals(app, guards)
-    app.asgi_app = Tracing(app.asgi_app)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
+    counts = HttpCounts() if metrics is None else metrics.http
+    app.asgi_app = Tracing(app.asgi_app, counts)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
     return app
 
 

@@ -4,10 +4,11 @@ The workflow manager fits these Protocols without knowing of them; `app` brings 
 tests put a scripted stand-in in its place.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.http_api.http_counts import HttpCounts
 from mmids_trio.reactors.views import ReactorView
 from mmids_trio.workflow.sets import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, PlanView, Switched, WorkflowOwner, WorkflowStatus
@@ -106,6 +107,17 @@ class Reload(Protocol):
 
     async def wait(self) -> Outcome:
         """Wait for the end of the change. Cancelling the wait has no effect on the change."""
+
+
+class Metrics(Protocol):
+    """What the server counts."""
+
+    @property
+    def http(self) -> HttpCounts:
+        """Where the API itself counts."""
+
+    def pieces(self) -> Iterator[str]:
+        """All of it in Prometheus' text format, in pieces of bounded work; some are empty."""
 
 
 class Reloader(Protocol):

@@ -22,6 +22,9 @@ class MediaKind(Enum):
     VIDEO = "video"
     OTHER = "other"
 
+    # Each member is one object. `Enum` hashes its name, by a call of Python's for every packet on every link.
+    __hash__ = object.__hash__
+
 
 @frozen
 class StreamStarted:

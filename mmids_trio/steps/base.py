@@ -20,6 +20,7 @@ import trio
 
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.media.flow import Flow
+from mmids_trio.metrics.counts import ReadCounts
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 
@@ -108,6 +109,12 @@ class StepContext(Protocol):
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
         """Have plans show how many clients would be disconnected with the step."""
+
+    def show_counts(self, read: ReadCounts) -> None:
+        """Have `/metrics` show what `read` says, each under the workflow and the step besides its own labels.
+
+        It is read when somebody looks, and once more when the step has ended.
+        """
 
 
 StepFactory = Callable[[StepContext], Step]

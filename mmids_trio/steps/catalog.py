@@ -18,6 +18,7 @@ from mmids_trio.steps.rtmp_push import rtmp_push
 from mmids_trio.steps.rtmp_receive import rtmp_receive
 from mmids_trio.steps.rtmp_watch import rtmp_watch
 from mmids_trio.steps.slate import slate
+from mmids_trio.steps.watch_options import WatchOptions
 from mmids_trio.steps.workflow_forwarder import Junctions, workflow_forwarder
 
 
@@ -29,6 +30,7 @@ def built_in_steps(
     junctions: Junctions,
     reactors: Reactors,
     random: Callable[[], float],
+    watch_options: WatchOptions,
     now: Callable[[], float],
     more: Sequence[StepType] = (),
 ) -> StepRegistry:
@@ -39,7 +41,7 @@ def built_in_steps(
     return StepRegistry(
         [
             rtmp_receive(rtmp, reactors),
-            rtmp_watch(rtmp, reactors, now),
+            rtmp_watch(rtmp, reactors, now, watch_options),
             rtmp_push(dialer, random),
             rtmp_pull(dialer, random),
             ffmpeg_pull(ffmpeg),

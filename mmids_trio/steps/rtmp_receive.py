@@ -48,6 +48,7 @@ class RtmpReceive:
         )
         self.context.show_streams(publishers.describe)
         self.context.show_clients(publishers.count)
+        self.context.show_counts(publishers.counts)
         async with self.server.serve(self.registration, self.context, publishers):
             task_status.started()
             try:

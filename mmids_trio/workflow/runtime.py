@@ -44,6 +44,7 @@ class Workflow:
         self.line = Line(name, steps, surroundings, self._on_trouble)
         self.ended = trio.Event()
         self._publish = surroundings.hub.publish
+        self._totals = surroundings.totals
         self._on_retired = on_retired
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery
@@ -172,6 +173,7 @@ class Workflow:
         """Run until cancelled, retired or abandoned; begins when all of `after` (ends of predecessors) are set."""
         structlog.contextvars.clear_contextvars()  # of the request that happened to create it
         structlog.contextvars.bind_contextvars(workflow=self.name)
+        tally = self._totals.open((self.name, "", ""), self.line.counts)
         try:
             with self._scope:
                 for event in after:
@@ -180,6 +182,7 @@ class Workflow:
                     await self._carry_out_changes()
         finally:
             self.line.close()
+            self._totals.close(tally)
             self._finish_stopped()
             self._leave_transactions()
             self.ended.set()

@@ -6,6 +6,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
+from mmids_trio.metrics.counts import ReadCounts
 from mmids_trio.steps.base import Reservation
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
@@ -67,6 +68,9 @@ class Context:
         """Offered to nobody."""
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
+        """Shown to nobody."""
+
+    def show_counts(self, read: ReadCounts) -> None:
         """Shown to nobody."""
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
