@@ -10,6 +10,7 @@ for its owner's answer as long as the owner likes, while everything else goes on
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import Enum
 
 from mmids_trio.errors import ProtocolError
@@ -152,9 +153,10 @@ class ServerConnection:
         return events
 
     def receive_end(self) -> list[Event]:
-        """The client's bytes are at their end: says which publishes and plays ended with them."""
+        """The client's bytes are at their end: says which publishes and plays ended with them. Never raises."""
         events: list[Event] = []
-        self._media.take_due(events)
+        with suppress(ProtocolError):  # in what was still due; the ends have to be said all the same
+            self._media.take_due(events)
         if self._commands is not None:
             for stream in self._streams:
                 events += self._commands.end(stream)
