@@ -1,6 +1,5 @@
 """`python -m benchmarks`: the command line, and the order of things. `scripts/benchmark` calls it."""
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,7 +84,7 @@ async def _measure(rows: Sequence[Row], effort: Effort) -> Report:
             figure = "-" if check.measured is None else f"{tables.shown(check.measured)} {check.target.unit}"
             _say(f"  {check.target.what}: {figure}, at most {check.target.at_most:g}: {check.verdict}")
     _say(f"measured in {(trio.current_time() - begin) / 60:.1f} minutes")
-    return Report(described, bench.versions, _revision(), effort.repeat, effort.seconds, effort.scale, results)
+    return Report(described, bench.versions, machine.revision(), effort.repeat, effort.seconds, effort.scale, results)
 
 
 def _write(report: Report, directory: Path) -> None:
@@ -106,14 +105,6 @@ def for_page(report: Report) -> str:
     """What docs/performance.md includes: the tables, and the plots that there are."""
     drawn = [file.name for file in (HERE / "plots").glob("*.png")]
     return f"{tables.markdown(report)}\n{tables.pictures(drawn, '../benchmarks/plots')}\n".rstrip() + "\n"
-
-
-def _revision() -> str:
-    git = ["git", "-C", str(machine.ROOT), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _say(text: str) -> None:

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import resource
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,3 +80,12 @@ def _system() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except OSError:
         return platform.system()
+
+
+def revision() -> str:
+    """Which commit of this checkout is measured."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,6 +1,5 @@
 """The whole server, put together; what is made here and handed on is all the wiring that there is."""
 
-import resource
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
@@ -28,7 +27,10 @@ from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
+from mmids_trio.metrics.collection import Metrics
+from mmids_trio.metrics.sources import Sources
 from mmids_trio.offload import Offload, in_thread
+from mmids_trio.parts import certificate_files, connections_that_leave_files, watch_options, webhook_of
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
@@ -37,7 +39,7 @@ from mmids_trio.reload.keeping import keep_state, save_the_last
 from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
 from mmids_trio.reload.watch import look_at, watch
-from mmids_trio.rtmp.certificates import CertificateFiles, Certificates
+from mmids_trio.rtmp.certificates import Certificates
 from mmids_trio.rtmp.dialing import NetworkDialer
 from mmids_trio.rtmp.server import RtmpServer
 from mmids_trio.rtmp.transport import Network, SocketNetwork
@@ -48,6 +50,7 @@ from mmids_trio.state.recorder import Recorder
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
+from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.junctions import Junctions
@@ -59,9 +62,6 @@ log = structlog.get_logger()
 
 STOP_SECONDS = 4.5
 """What an orderly stop may take before everything left is cancelled; operators are promised 5 s."""
-
-RESERVED_FILES = 100
-"""Descriptors that RTMP clients leave to the API, to logs and to child processes."""
 
 ORDER_SECONDS = 1.0
 """How long a workflow at the start of the server is waited for before the next one is started beside it."""
@@ -104,6 +104,8 @@ class Server:
     """Where the workflows come from that `run` is given; they belong to it."""
     load_again: Callable[[], Configuration] | None = None
     """Reads that file once more, for reloads; raises `MmidsError`. May block. Without it there are none."""
+    metrics: Metrics = field(init=False)
+    """What it counts. Collectors of `prometheus_client` may be added to `metrics.registry`."""
     recorder: Recorder = field(init=False)
     _recorded: RecordedWorkflows = field(init=False)
     _events: EventFeed = field(init=False)
@@ -114,6 +116,7 @@ class Server:
     """The port that the HTTP API is really open on."""
     reactors: Reactors | None = field(default=None, init=False)
     """The reactors, from the moment that they run."""
+    _webhook: Webhook | None = field(init=False)
     _http_app: QuartTrio | None = field(default=None, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
     _may_change: trio.Event = field(factory=trio.Event, init=False)
@@ -121,12 +124,12 @@ class Server:
 
     def __attrs_post_init__(self) -> None:
         self.dialer = NetworkDialer(self.network, offload=self.offload)
-        self.certificates = Certificates(_certificate_files(self.settings), offload=self.offload)
+        self.certificates = Certificates(certificate_files(self.settings), offload=self.offload)
         self.rtmp = RtmpServer(
             self.network,
             host=self.settings.rtmp_host,
             publisher_timeout=self.settings.publisher_timeout,
-            max_connections=self.settings.max_connections or _connections_that_leave_files(),
+            max_connections=self.settings.max_connections or connections_that_leave_files(),
             max_connections_per_ip=self.settings.max_connections_per_ip or inf,
             balancers=self.settings.rtmp_proxy_protocol_from or (),
             certificates=self.certificates,
@@ -149,6 +152,7 @@ class Server:
             junctions=surroundings.junctions,
             reactors=self._directory,
             random=self.random,
+            watch_options=watch_options(self.settings),
             now=self.now,
             more=self.more_steps,
         )
@@ -157,6 +161,20 @@ class Server:
         self.recorder = Recorder(self.workflows)
         self._recorded = RecordedWorkflows(self.workflows, self.recorder)
         self._events = EventFeed(self.hub, self._stop)
+        self.metrics = Metrics(
+            surroundings.totals,
+            Sources(
+                version=__version__,
+                rtmp=self.rtmp,
+                guards=self.guards,
+                workflows=self.workflows.names,
+                leases=lambda: {} if self.reactors is None else self.reactors.leases(),
+                events=self._events,
+                hub=self.hub,
+            ),
+        )
+        self.hub.listen(self.metrics.sources.answers.note)
+        self._webhook = webhook_of(self.settings, self.hub, self.random)
         if self.load_again is not None:
             self.reloader = Reloader(
                 self.settings,
@@ -195,6 +213,7 @@ class Server:
                 reloader=self.reloader,
                 durability=self._store,
                 may_change=self._may_change,
+                metrics=self.metrics,
                 guards=self.guards,
             )
         return self._http_app
@@ -233,7 +252,8 @@ class Server:
             state, self._store = kept
             if self._store is not None:
                 self.recorder.save = self._store.save
-            await self._run(definitions, state, task_status)
+            with self.metrics.sources.lag.measuring():
+                await self._run(definitions, state, task_status)
 
     async def _run(
         self, definitions: Sequence[WorkflowDefinition], state: State, task_status: trio.TaskStatus[list[Change]]
@@ -251,6 +271,8 @@ class Server:
                 nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
                 await self.workflows.stop_all()
                 await save_the_last(self._store)
+                if self._webhook is not None:
+                    await self._webhook.flush()
                 nursery.cancel_scope.cancel()
         finally:
             for listener in listeners:  # they are the API's, which may have been cancelled before it ran
@@ -271,6 +293,8 @@ class Server:
         listeners: list[trio.SocketListener],
         reactor_definitions: Sequence[ReactorDefinition],
     ) -> None:
+        if self._webhook is not None:
+            await nursery.start(self._webhook.run)
         await nursery.start(self.rtmp.run)
         await nursery.start(self.workflows.run)
         if self._store is not None:
@@ -282,7 +306,8 @@ class Server:
         await nursery.start(self._events.run)
         if listeners:
             app = self.api_layer(self.http_app)
-            await nursery.start(partial(serve, app, listeners, shutdown=self._stop, guards=self.guards))
+            counts = self.metrics.http
+            await nursery.start(partial(serve, app, listeners, shutdown=self._stop, guards=self.guards, counts=counts))
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 
@@ -314,16 +339,3 @@ class Server:
         listeners = await bind(self.settings.http_api_host, self.settings.http_api_port)
         self.api_port = port_of(listeners)
         return listeners
-
-
-def _certificate_files(settings: Settings) -> CertificateFiles | None:
-    if settings.tls_cert_path is None:
-        return None
-    key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
-    return CertificateFiles(Path(settings.tls_cert_path), settings.tls_cert_password, key)
-
-
-def _connections_that_leave_files() -> int:
-    """RTMP connections that the process may have: the descriptors it is allowed, without `RESERVED_FILES` (or half)."""
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(allowed - RESERVED_FILES, allowed // 2)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What scripts/run, scripts/test, scripts/benchmark and scripts/lock share, to be sourced: finding a Python, keeping
-# .venv in step with pyproject.toml and the locks in requirements/.
+# What the scripts share, to be sourced: finding a Python, keeping .venv in step with pyproject.toml and the locks in
+# requirements/.
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$root/.venv
@@ -72,11 +72,13 @@ fingerprint() {
     { printf '%s\n' "$root" && cat "$root/pyproject.toml" "$root"/requirements/*.txt; } | sha256sum | cut -d ' ' -f 1
 }
 
-# is_installed EXTRA FINGERPRINT: `test` holds everything that `run` does, and `benchmark` everything that `test` does.
+# is_installed EXTRA FINGERPRINT: `test` holds everything that `run` does, `benchmark` and `fuzz` all that `test` does.
 is_installed() {
     local installed
     is_recent "$python" && installed=$(cat "$stamp" 2>/dev/null) || return 1
-    [[ $installed == "$1 $2" || $installed == "benchmark $2" || ($1 == run && $installed == "test $2") ]]
+    [[ $installed == "$1 $2" ]] ||
+        [[ $1 == run && $installed == "test $2" ]] ||
+        [[ ($1 == run || $1 == test) && ($installed == "benchmark $2" || $installed == "fuzz $2") ]]
 }
 
 # ensure_environment EXTRA: .venv holds the package (editable) and exactly what requirements/EXTRA.txt pins.

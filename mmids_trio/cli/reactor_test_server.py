@@ -6,15 +6,18 @@ Apart from the HTTP API, with which it shares how connections are served, as it 
 
 import json
 import signal
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
+import click
 import structlog
 import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
 
@@ -115,3 +118,24 @@ async def run_until_signal(directory: Path, port: int, tell: Callable[[str], Non
             async for _ in signals:
                 shutdown.set()
                 break
+
+
+@click.command("reactor-test-server")
+@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="Port to open.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    default=Path(DEFAULT_DIRECTORY),
+    show_default=True,
+    help="Where the answers are: CATEGORY/STREAM.mmids.",
+)
+def reactor_test_server(port: int, directory: Path) -> None:
+    """Answer simple_http reactors from files, for trying them out."""
+    status = 0
+    try:
+        trio.run(run_until_signal, directory, port, click.echo)
+    except* MmidsError as group:
+        status = 1
+        for error in leaves(group):
+            click.echo(f"error: {error}", err=True)
+    sys.exit(status)

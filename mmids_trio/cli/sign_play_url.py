@@ -1,8 +1,15 @@
 """URLs that may be played until a certain time, for whoever gives them to players."""
 
+import sys
+from time import time
+
+import click
+
 from mmids_trio.errors import MmidsError
 from mmids_trio.rtmp.play_tokens import EXPIRES, TOKEN, sign
 from mmids_trio.rtmp.protocol.urls import parse_rtmp_url
+
+PLAY_KEY_VARIABLE = "mmids_play_key"
 
 
 def signed_url(url: str, play_key: str, expires: int) -> str:
@@ -19,3 +26,22 @@ def signed_url(url: str, play_key: str, expires: int) -> str:
     if "?" in key:
         raise MmidsError("expected a URL without a query")
     return f"{url}?{EXPIRES}={expires}&{TOKEN}={sign(play_key, key, expires)}"
+
+
+@click.command("sign-play-url")
+@click.argument("url")
+@click.option(
+    "--play-key", envvar=PLAY_KEY_VARIABLE, prompt=True, hide_input=True, help="The play_key of the rtmp_watch."
+)
+@click.option("--valid-for", type=click.IntRange(1), default=3600, show_default=True, help="Seconds from now.")
+def sign_play_url(url: str, play_key: str, valid_for: int) -> None:
+    """Print URL with a token that lets a player in for a while.
+
+    The play key is asked for, unless the environment variable mmids_play_key has it; as an option other users of the
+    machine can see it.
+    """
+    try:
+        click.echo(signed_url(url, play_key, int(time()) + valid_for))
+    except MmidsError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -19,7 +19,7 @@ MAX_MESSAGE = 500
 
 TOO_MANY = "too many problems to list; the others are left out"
 
-_SECRET_NAME = re.compile(r"\s*[^\s=]*(?:token|password|secret)[^\s=]*", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"\s*[^\s=]*(?:token|password|secret|webhook_url)[^\s=]*", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(r"token|password|secret|play_?key", re.IGNORECASE)
 _PAIR = re.compile(r'(?<!\S)([^\s="]+)=("(?:[^"\\]|\\.)*"?|\S*)')
 """A parameter with its value, quoted or not. A word is looked at once, however long it is."""

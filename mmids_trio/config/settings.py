@@ -5,6 +5,7 @@ A new setting is one line of `Settings`; the parser works through the table that
 
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from attrs import field, fields, frozen
 
@@ -19,6 +20,11 @@ LARGEST_PORT = 65_535
 LONGEST_TIMEOUT = 86_400
 """Seconds in a day; a publisher that may be silent for longer is as good as never timed out."""
 
+LONGEST_SEND_INTERVAL = 1_000
+"""Milliseconds; a player that gets media once a second stutters unless it buffers more than players do."""
+
+LONGEST_WATCHER_LAG = 60
+"""Seconds; who is further behind does not watch live any more, and memory is kept for it all the same."""
 MOST_CONNECTIONS = 1_000_000
 """More than one process can have files open on any usual system (Linux: fs.nr_open, 1,048,576)."""
 
@@ -72,6 +78,42 @@ def switch(value: str) -> bool:
     return value == "true"
 
 
+def web_address(value: str) -> str:
+    """Reads an http or https URL."""
+    try:
+        parts = urlsplit(value)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or not value.isprintable() or " " in value:
+        raise ValueError("expected an http or https URL")
+    return value
+
+
+EVENT_NAMES = (
+    "workflow_started",
+    "workflow_failed",
+    "workflow_ended",
+    "stream_began",
+    "stream_over",
+    "stream_interrupted",
+    "stream_resumed",
+    "stream_stalled",
+    "stream_switched",
+    "target_up",
+    "target_down",
+    "reactor_answered",
+)
+"""Events that the outside may hear of; a test compares them with those that there are."""
+
+
+def event_names(value: str) -> str:
+    """Reads names of events, separated by commas."""
+    if not set(value.split(",")) <= set(EVENT_NAMES):
+        raise ValueError(f"expected names of events, separated by commas, out of {', '.join(EVENT_NAMES)}")
+    return value
+
+
 def _as(read: Reader, *other_spellings: str) -> dict[str, object]:
     return {"read": read, "other_spellings": other_spellings}
 
@@ -97,12 +139,18 @@ class Settings:
     tls_cert_password: str | None = field(default=None, repr=False, metadata=_as(anything))
     tls_key_path: str | None = field(default=None, metadata=_as(filled))
     log_path: str = field(default="logs", metadata=_as(filled))
+    rtmp_send_interval: int = field(default=0, metadata=_as(whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds")))
+    gop_cache: bool = field(default=True, metadata=_as(switch))
+    max_watcher_lag: int = field(default=10, metadata=_as(whole_number(1, LONGEST_WATCHER_LAG, " of seconds")))
     publisher_timeout: int = field(default=30, metadata=_as(whole_number(1, LONGEST_TIMEOUT, " of seconds")))
     max_connections: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
     max_connections_per_ip: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
     rtmp_proxy_protocol_from: tuple[Network, ...] | None = field(default=None, metadata=_as(networks))
     state_path: str | None = field(default=None, metadata=_as(filled))
     watch_config: bool = field(default=False, metadata=_as(switch))
+    webhook_url: str | None = field(default=None, repr=False, metadata=_as(web_address))
+    webhook_secret: str | None = field(default=None, repr=False, metadata=_as(filled))
+    webhook_events: str | None = field(default=None, metadata=_as(event_names))
 
 
 @frozen

@@ -12,6 +12,7 @@ from mmids_trio.ffmpeg.media_pipe import metadata_for_a_child, metadata_tag, pac
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamMetadata
 from mmids_trio.media.flv import flv_header
 from mmids_trio.media.timeline import is_after, shifted
+from mmids_trio.media.tracks import TrackKey, is_of_main_track, remember_header
 from mmids_trio.rtmp.timeline import RESTART_MS, ChannelTimeline
 
 VIDEO_PATIENCE_MS = 10_000
@@ -24,7 +25,8 @@ class FeedFilter:
 
     A child gets the FLV header, metadata and sequence headers, then everything from a key frame on (from the
     first audio frame on, where no video is about), its clock starting at 0.  Data packets are left out: FFmpeg
-    takes them for subtitles.  What a later child needs is remembered; `begin` makes it the child.
+    takes them for subtitles; and so are tracks beside the main one of their kind, which older ones cannot tell
+    apart from it.  What a later child needs is remembered; `begin` makes it the child.
     """
 
     dropped_packets: int = 0
@@ -37,7 +39,7 @@ class FeedFilter:
     """Whether a track or codec has appeared that this child was not told of: only another child will take it."""
 
     _metadata: Mapping[str, object] = Factory(dict)
-    _headers: dict[MediaKind, MediaPacket] = Factory(dict)
+    _headers: dict[TrackKey, MediaPacket] = Factory(dict)
     _codecs: dict[MediaKind, str | None] = Factory(dict)  # of every track that was seen
     _told: dict[MediaKind, str | None] = Factory(dict)  # the child's tracks; `None`: of any codec
     _timeline: ChannelTimeline = Factory(ChannelTimeline)
@@ -78,7 +80,7 @@ class FeedFilter:
         self._began_last = False
         if isinstance(event, StreamMetadata):
             return self._new_metadata(event)
-        if not isinstance(event, MediaPacket) or event.kind is MediaKind.OTHER or not event.data:
+        if not isinstance(event, MediaPacket) or not _concerns_children(event):
             return b""
         self._notice(event)
         if event.is_sequence_header:
@@ -105,7 +107,7 @@ class FeedFilter:
         return metadata_tag(self._metadata, self._timeline.newest) if can_send else b""
 
     def _new_header(self, header: MediaPacket) -> bytes:
-        self._headers[header.kind] = header
+        remember_header(self._headers, header)
         can_send = self.base is not None and not self._is_skipping and header.kind in self._told
         return packet_tag(header, self._timeline.place(header)) if can_send else b""
 
@@ -145,7 +147,7 @@ class FeedFilter:
         return self._header_tags() + self._frame(packet)  # headers may be among what was lost
 
     def _header_tags(self) -> bytes:
-        headers = (self._headers[kind] for kind in self._told if kind in self._headers)
+        headers = (header for kind in self._told for header in self._headers.values() if header.kind is kind)
         return b"".join(packet_tag(header, self._timeline.now(header)) for header in headers)
 
     def _frame(self, packet: MediaPacket) -> bytes:
@@ -159,3 +161,7 @@ class FeedFilter:
         """Audio that came late for the key frame. What is further back is of a clock that started again."""
         assert self.base is not None  # frames come after the beginning
         return is_after(self.base, timestamp) and not is_after(shifted(self.base, -RESTART_MS), timestamp)
+
+
+def _concerns_children(packet: MediaPacket) -> bool:
+    return packet.kind is not MediaKind.OTHER and bool(packet.data) and is_of_main_track(packet)

@@ -14,16 +14,19 @@ from quart_trio import QuartTrio
 from mmids_trio.errors import MmidsError
 from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.answers import refuse
-from mmids_trio.http_api.control import Durability, Reactors, Reloader, Sets, Workflows
+from mmids_trio.http_api.control import Durability, Metrics, Reactors, Reloader, Sets, Workflows
 from mmids_trio.http_api.definition_tags import DefinitionTags
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
 from mmids_trio.http_api.failures import add_failure_handlers
+from mmids_trio.http_api.http_counts import HttpCounts
 from mmids_trio.http_api.routes.config import add_config_routes, add_reload_route
 from mmids_trio.http_api.routes.document import add_document_route
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.health import add_health_routes
+from mmids_trio.http_api.routes.metrics import add_metrics_route
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
+from mmids_trio.http_api.routes.switching import add_switch_route
 from mmids_trio.http_api.routes.workflows import add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
 from mmids_trio.http_api.running_config import RunningConfig
@@ -54,6 +57,7 @@ def create_app(
     reloader: Reloader | None = None,
     durability: Durability | None = None,
     may_change: trio.Event | None = None,
+    metrics: Metrics | None = None,
     guards: GuardCounters | None = None,
 ) -> QuartTrio:
     """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only.
@@ -69,6 +73,7 @@ def create_app(
     tags = DefinitionTags(workflows)
     add_health_routes(routes, version)
     add_workflow_routes(routes, workflows, tags)
+    add_switch_route(routes, workflows)
     if reactors is not None:
         add_reactor_routes(routes, reactors)
     if sets is not None:
@@ -79,6 +84,8 @@ def create_app(
     if events is not None:
         add_event_routes(routes, events)
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
+    if metrics is not None:
+        add_metrics_route(routes, metrics)
     current_token = token if callable(token) else lambda: token
     add_document_route(routes, version, needs_token=current_token() is not None)
     if durability is not None:
@@ -90,23 +97,36 @@ def create_app(
     add_failure_handlers(app)
     if guards is not None:
         _count_refusals(app, guards)
-    app.asgi_app = Tracing(app.asgi_app)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
+    counts = HttpCounts() if metrics is None else metrics.http
+    app.asgi_app = Tracing(app.asgi_app, counts)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
     return app
 
 
 def _add_durability(app: QuartTrio, durability: Durability) -> None:
-    """Also a change that was taken back, or that goes on, waits: a restart must not bring back something else."""
+    """Also a change that was taken back, or that goes on, waits: a restart must not bring back something else.
+
+    Plans change nothing, and switches nothing that is kept.
+    """
 
     @app.after_request
     async def keep(response: Response) -> Response:
-        is_plan = request.args.get("dry_run") == "true" or request.path.endswith("/plan")
-        if request.method not in CHANGING or is_plan or response.status_code not in STATUSES_OF_CHANGES:
+        if not _may_be_kept() or response.status_code not in STATUSES_OF_CHANGES:
             return response
         try:
             await durability.durable()
         except MmidsError as error:
             return refuse(507, str(error)) if response.status_code == HTTPStatus.OK else response
         return response
+
+
+def _may_be_kept() -> bool:
+    """By method first: a workflow that is deleted may be called as any of these, and a DELETE has no dry run."""
+    match request.method:
+        case "PUT":
+            return request.args.get("dry_run") != "true"
+        case "POST":
+            return not request.path.endswith(("/plan", "/switch"))
+    return request.method == "DELETE"
 
 
 def _add_guard(app: QuartTrio, token: Callable[[], str | None], public_paths: frozenset[str]) -> None:

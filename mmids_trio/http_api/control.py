@@ -4,13 +4,14 @@ The workflow manager fits these Protocols without knowing of them; `app` brings 
 tests put a scripted stand-in in its place.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.http_api.http_counts import HttpCounts
 from mmids_trio.reactors.views import ReactorView
 from mmids_trio.workflow.sets import SetPlan, WorkflowSet
-from mmids_trio.workflow.status import Outcome, PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import Outcome, PlanView, Switched, WorkflowOwner, WorkflowStatus
 
 
 class Change(Protocol):
@@ -108,6 +109,17 @@ class Reload(Protocol):
         """Wait for the end of the change. Cancelling the wait has no effect on the change."""
 
 
+class Metrics(Protocol):
+    """What the server counts."""
+
+    @property
+    def http(self) -> HttpCounts:
+        """Where the API itself counts."""
+
+    def pieces(self) -> Iterator[str]:
+        """All of it in Prometheus' text format, in pieces of bounded work; some are empty."""
+
+
 class Reloader(Protocol):
     """Who knows the configuration file."""
 
@@ -142,6 +154,9 @@ class Workflows(Protocol):
 
         With `rollback` a failed change leaves the old definition running.
         """
+
+    def switch(self, name: str, step_id: str, to: str) -> Switched:
+        """Have a step send its source `to`. Raises `switching.NoSuchStep` and `switching.CannotSwitch`."""
 
     async def stop(self, name: str) -> None:
         """Stop a workflow and return when nothing of it is left. Unknown names are no error."""

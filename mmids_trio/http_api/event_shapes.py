@@ -35,6 +35,8 @@ EVENT_KINDS: tuple[type, ...] = (
     hub.StreamOver,
     happenings.StreamInterrupted,
     happenings.StreamResumed,
+    happenings.StreamStalled,
+    happenings.StreamSwitched,
     happenings.TargetUp,
     happenings.TargetDown,
     ReactorAnswered,

@@ -18,6 +18,7 @@ from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes
 from mmids_trio.http_api.schemas import ConditionError
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.sets import SetConflict
+from mmids_trio.workflow.switching import CannotSwitch, NoSuchStep
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +47,11 @@ def _add_refusals(app: QuartTrio) -> None:
     async def bad_request(error: Exception) -> Response:
         return refuse(400, str(error))
 
+    @app.errorhandler(NoSuchStep)
+    async def no_such_step(error: NoSuchStep) -> Response:
+        return refuse(404, str(error))
+
+    @app.errorhandler(CannotSwitch)
     @app.errorhandler(Conflict)
     @app.errorhandler(SetConflict)
     async def conflict(error: Exception) -> Response:

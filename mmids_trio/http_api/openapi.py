@@ -69,10 +69,10 @@ def _operation(operation: Operation, schemas: Schemas, needs_token: bool, *, is_
         },
     }
     if operation.body is not None:
-        media: dict[str, Json] = {"schema": {"type": "string"}, "example": operation.body.example}
+        media: dict[str, Json] = {"schema": dict(operation.body.schema), "example": operation.body.example}
         described["requestBody"] = {
             "description": operation.body.meaning,
-            "required": True,
+            "required": operation.body.required,
             "content": {media_type: media for media_type in operation.body.media_types},
         }
     if needs_token and operation.public:

@@ -38,11 +38,13 @@ class Parameter:
 
 @frozen
 class Body:
-    """What a request carries: text of one of these media types."""
+    """What a request carries, in one of these media types; `schema` is JSON Schema."""
 
     meaning: str
     media_types: tuple[str, ...]
-    example: str
+    example: Json
+    schema: Mapping[str, Json] = field(factory=lambda: {"type": "string"})
+    required: bool = True
 
 
 @frozen

@@ -17,6 +17,7 @@ from hypercorn.typing import ASGIFramework
 
 from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.connection import Connection
+from mmids_trio.http_api.http_counts import HttpCounts
 
 GRACE_SECONDS = 2.5
 """How long an orderly stop waits for requests in progress. With the closing it stays under three seconds."""
@@ -38,6 +39,7 @@ async def serve(
     listeners: Sequence[trio.SocketListener],
     *,
     shutdown: trio.Event,
+    counts: HttpCounts | None = None,
     guards: GuardCounters | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -46,7 +48,7 @@ async def serve(
     An orderly stop lets requests in progress finish for `GRACE_SECONDS` and returns when nothing is left;
     cancelling ends everything at once.  `guards`: where refusals are counted.
     """
-    server = _Server(ASGIWrapper(app), guards or GuardCounters())
+    server = _Server(ASGIWrapper(app), counts or HttpCounts(), guards or GuardCounters())
     try:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
@@ -78,6 +80,7 @@ class _Server:
     """The connections that are open."""
 
     _app: ASGIWrapper
+    _counts: HttpCounts
     _guards: GuardCounters
     _config: Config = field(factory=_create_config, init=False)
     _context: WorkerContext = field(factory=lambda: WorkerContext(None), init=False)
@@ -92,10 +95,12 @@ class _Server:
             return
         connection = Connection(self._app, self._config, self._context, stream, self._guards)
         self._connections.add(connection)
+        self._counts.connections += 1
         try:
             await connection.run()
         finally:
             self._connections.remove(connection)
+            self._counts.connections -= 1
 
     async def finish(self) -> None:
         """Have every connection end after its current request."""

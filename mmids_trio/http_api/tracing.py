@@ -13,6 +13,8 @@ import trio
 from attrs import define, field
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 
+from mmids_trio.http_api.http_counts import HttpCounts
+
 REQUEST_ID_HEADER = "x-request-id"
 
 MAX_LOGGED_PATH = 200
@@ -35,9 +37,10 @@ def request_id(given: str | None) -> str:
 
 @define
 class Tracing:
-    """Wraps an ASGI application: binds `request_id` for its log lines and sends it back."""
+    """Wraps an ASGI application: binds `request_id` for its log lines, sends it back, and counts what comes of it."""
 
     _app: ASGIFramework
+    _counts: HttpCounts
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one request (or pass on what is none)."""
@@ -50,6 +53,7 @@ class Tracing:
             try:
                 await self._app(_with_rooted_path(scope), receive, answer.send)
             finally:
+                self._counts.ended(scope["method"], answer.status)
                 _log_access(scope, answer.status, trio.current_time() - began)
 
 

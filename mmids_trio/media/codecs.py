@@ -61,7 +61,7 @@ def parse_video(stream_id: StreamId, timestamp: int, data: bytes) -> MediaPacket
             data,
             found.codec,
             found.is_coded and frame_type == _KEY_FRAME and found.track == 0,
-            found.is_sequence_header and frame_type != _COMMAND_FRAME,
+            found.is_sequence_header,
             found.composition_offset,
         )
     codec = first & 0x0F

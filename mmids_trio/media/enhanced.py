@@ -7,6 +7,10 @@ behind it.  Reading is best effort and never raises: bytes that are missing leav
 from typing import Final, NamedTuple
 
 _SEQUENCE_START, _CODED_FRAMES, _CODED_FRAMES_X, _TS_SEQUENCE_START = 0, 1, 3, 5
+_DESCRIPTION = 4  # colours of video (Metadata), channels of audio (MultichannelConfig)
+_COMMAND_FRAME = 5
+_VIDEO_HEADERS = frozenset((_SEQUENCE_START, _TS_SEQUENCE_START, _DESCRIPTION))
+_AUDIO_HEADERS = frozenset((_SEQUENCE_START, _DESCRIPTION))
 _AUDIO_MULTITRACK = 5
 _VIDEO_MULTITRACK = 6
 _MOD_EX = 7
@@ -33,6 +37,7 @@ class EnhancedHeader(NamedTuple):
 
     codec: str | None = None
     is_sequence_header: bool = False
+    """Whether it is a sequence start, or the description that encoders send once behind it."""
     is_coded: bool = False
     """Whether the packet holds frames, not configuration or an end mark."""
     composition_offset: int = 0
@@ -44,10 +49,11 @@ def parse_enhanced_video(data: bytes) -> EnhancedHeader:
     packet_type, codec, track, position = _read_start(data, _VIDEO_MULTITRACK)
     if codec is None:
         return EnhancedHeader()
+    is_command = (data[0] >> 4) & 0x07 == _COMMAND_FRAME  # which the descriptions of FFmpeg claim to be, too
     has_offset = packet_type == _CODED_FRAMES and codec in _WITH_OFFSET
     return EnhancedHeader(
         codec,
-        packet_type in (_SEQUENCE_START, _TS_SEQUENCE_START),
+        packet_type == _DESCRIPTION or (packet_type in _VIDEO_HEADERS and not is_command),
         packet_type in (_CODED_FRAMES, _CODED_FRAMES_X),
         signed_24(data[position : position + _SIZE_24]) if has_offset else 0,
         track,
@@ -59,7 +65,7 @@ def parse_enhanced_audio(data: bytes) -> EnhancedHeader:
     packet_type, codec, track, _ = _read_start(data, _AUDIO_MULTITRACK)
     if codec is None:
         return EnhancedHeader()
-    return EnhancedHeader(codec, packet_type == _SEQUENCE_START, packet_type == _CODED_FRAMES, 0, track)
+    return EnhancedHeader(codec, packet_type in _AUDIO_HEADERS, packet_type == _CODED_FRAMES, 0, track)
 
 
 def _read_start(data: bytes, multitrack: int) -> tuple[int, str | None, int, int]:

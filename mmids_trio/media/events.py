@@ -22,6 +22,9 @@ class MediaKind(Enum):
     VIDEO = "video"
     OTHER = "other"
 
+    # Each member is one object. `Enum` hashes its name, by a call of Python's for every packet on every link.
+    __hash__ = object.__hash__
+
 
 @frozen
 class StreamStarted:
@@ -41,7 +44,8 @@ class StreamMetadata:
 
 @frozen
 class MediaPacket:
-    """One frame or one sequence header.
+    """One frame or one sequence header (which is whatever a decoder has to be told before the frames, so colours and
+    channels as well).
 
     `timestamp` is the decoding time in milliseconds on the stream's own clock, 0 to 2**32 - 1 (it wraps,
     RTMP 1.0 §5.3.1.2); `composition_offset` is added to it for the presentation time (milliseconds, signed).

@@ -51,6 +51,11 @@ class Reactor:
         return self._definition.name
 
     @property
+    def lease_count(self) -> int:
+        """Streams that somebody holds a lease for."""
+        return len(self._leases)
+
+    @property
     def leased(self) -> Collection[str]:
         """Streams with a lease that has not ended, those included that nobody holds any more."""
         return [*self._leases, *(stream for stream in self._ending if stream not in self._leases)]

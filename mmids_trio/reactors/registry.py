@@ -1,6 +1,6 @@
 """All reactors of a server, by name: the one place that runs them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
@@ -66,6 +66,10 @@ class Reactors:
     def leased(self) -> Sequence[str]:
         """`reactor stream` of every lease that has not ended, those included that nobody holds any more."""
         return [f"{reactor.name} {stream}" for reactor in self._reactors.values() for stream in reactor.leased]
+
+    def leases(self) -> Mapping[str, int]:
+        """How many streams each has a lease for."""
+        return {name: self._reactors[name].lease_count for name in self.names()}
 
     def views(self) -> Sequence[ReactorView]:
         """What the outside may know of all of them."""

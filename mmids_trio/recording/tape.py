@@ -83,7 +83,7 @@ class TapeReader:
                 offset = end
                 if record is not None:
                     yield record
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter for JSON that nests without end
             self.damage = f"unreadable from byte {self.position} on: {error}"
         finally:
             del self._buffer[:offset]

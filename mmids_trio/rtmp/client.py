@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.errors import MmidsError, ProtocolError
 from mmids_trio.rtmp.protocol.adobe_authentication import answer
-from mmids_trio.rtmp.protocol.client_connection import ClientConnection
+from mmids_trio.rtmp.protocol.client_connection import FORWARDS_EVERYTHING, ClientConnection
 from mmids_trio.rtmp.protocol.client_events import ClientConnected, ClientEvent, PlayStarted, PublishStarted, Refused
 from mmids_trio.rtmp.protocol.rendering import OUTGOING_CHUNK_SIZE
 from mmids_trio.rtmp.protocol.urls import RtmpUrl
@@ -119,7 +119,9 @@ class _Opening:
         except OSError as error:
             raise ClientFailed(f"cannot connect: {error.strerror or error}") from error
         app, tc_url = url.app + self.query, url.tc_url + self.query
-        connection = ClientConnection(os.urandom, app, tc_url, chunk_size=OUTGOING_CHUNK_SIZE)
+        connection = ClientConnection(
+            os.urandom, app, tc_url, chunk_size=OUTGOING_CHUNK_SIZE, properties=FORWARDS_EVERYTHING
+        )
         client = None
         try:
             client = await self._converse(transport, connection)

@@ -54,7 +54,8 @@ class Prologue:
     def note_track(self, packet: MediaPacket) -> bool:
         """Remember which codec a kind of media has; whether metadata made up from that changes."""
         known = self._tracks.get(packet.kind)
-        if known is not None and not packet.is_sequence_header:
+        is_plain_header = packet.is_sequence_header and not track_of(packet)[1]
+        if known is not None and not is_plain_header:
             return False
         if packet.kind is MediaKind.OTHER:
             return False

@@ -8,7 +8,7 @@ from math import inf
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mmids_trio.errors import StepError
 from mmids_trio.guards import Guard, GuardCounters
@@ -21,6 +21,7 @@ from mmids_trio.rtmp.proxying import Balancers, HeaderRefused
 from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.rtmp.session import Session, name_of
 from mmids_trio.rtmp.tls import HandshakeFailed
+from mmids_trio.rtmp.traffic import Traffic
 from mmids_trio.rtmp.transport import Listener, Network, Transport
 
 log = structlog.get_logger()
@@ -99,6 +100,8 @@ class RtmpServer:
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
+        self._traffic = Traffic()
+        self._sessions: dict[Session, None] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the ports and connections until cancelled."""
@@ -114,6 +117,19 @@ class RtmpServer:
         """The port that is really open for registrations on `number` (another one where that is 0), if any is."""
         port = self._ports.get(number)
         return None if port is None else port.listener.port
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return self._crowd.present
+
+    def traffic(self) -> Traffic:
+        """What clients have done so far, those included that are here."""
+        ignored, abandoned = self._traffic.ignored, self._traffic.abandoned
+        for session in self._sessions:
+            ignored += session.ignored
+            abandoned += session.abandoned
+        return evolve(self._traffic, ignored=ignored, abandoned=abandoned)
 
     @property
     def is_quiet(self) -> bool:
@@ -183,6 +199,7 @@ class RtmpServer:
                     while True:
                         transport = await port.listener.accept()
                         if self._crowd.enter():
+                            self._traffic.accepted += 1
                             nursery.start_soon(self._serve_client, transport, port.number)
                         else:
                             self.guards.count(Guard.TOO_MANY)
@@ -221,7 +238,12 @@ class RtmpServer:
         tls = self._registrations.wants_tls(port)
         transport = await self.doorman.admit(transport, port, tls)
         entrance = _Entrance(self._registrations, tls)
-        await Session(transport, port, entrance, self.publisher_timeout, self.guards, self.entropy).run()
+        session = Session(transport, port, entrance, self.publisher_timeout, self.guards, self.entropy, self._traffic)
+        self._sessions[session] = None
+        try:
+            await session.run()
+        finally:
+            del self._sessions[session]
 
     async def _close_if_unused(self, number: int) -> None:
         port = self._ports.get(number)

@@ -20,11 +20,15 @@ from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
 from mmids_trio.rtmp.protocol.rendering import play_stop
 from mmids_trio.rtmp.protocol.requests import ConnectRequest
 from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
+from mmids_trio.rtmp.traffic import Traffic
 from mmids_trio.rtmp.transport import Transport
 from mmids_trio.rtmp.watcher import Watcher
 from mmids_trio.rtmp.watching import WatcherEnd
 
 log = structlog.get_logger()
+
+RANKS = tuple(Got)
+"""What a read brought, the least first."""
 
 READ_SIZE = 64 * 1024
 """Bytes per read: more than a frame at usual bitrates; larger ones make the allocator map memory each time."""
@@ -79,6 +83,8 @@ class Session:
     publisher_timeout: float
     guards: GuardCounters = field(factory=GuardCounters)
     entropy: Callable[[int], bytes] = os.urandom
+    traffic: Traffic = field(factory=Traffic)
+    """Where it counts."""
     _connection: ServerConnection = field(init=False)
     _output: Watcher = field(init=False)
     _activities: Activities = field(init=False)
@@ -125,12 +131,27 @@ class Session:
             finally:
                 self.transport.close()
                 self._activities.detach()
+                self._count_what_it_wasted()
                 self._connection.forget()  # not when the garbage of this circle of objects is collected some day
 
     @property
     def peer_host(self) -> str:
         """See `endpoints.Client`."""
         return self.transport.peer_host
+
+    @property
+    def ignored(self) -> int:
+        """See `Traffic`."""
+        return self._connection.ignored_media
+
+    @property
+    def abandoned(self) -> int:
+        """See `Traffic`."""
+        return self._connection.abandoned_messages
+
+    def _count_what_it_wasted(self) -> None:
+        self.traffic.ignored += self.ignored
+        self.traffic.abandoned += self.abandoned
 
     def dismiss(self, reason: str = "what it used has ended") -> None:
         """Disconnect the client because what it uses ends. Synchronous."""
@@ -186,19 +207,35 @@ class Session:
         try:
             while data := await self._receive():
                 self._unanswered_pings = 0
-                events = self._connection.receive(data)
-                if not self._may_talk():
+                self.traffic.received_bytes += len(data)
+                got = await self._take(data, nursery)
+                if got is None:
                     self._end("it sent more commands and metadata than anybody needs", Guard.TALKATIVE)
                     return
-                began = trio.current_time()
-                got = await self._activities.take(events, nursery)
-                self._reply()
-                self._quiet_since += trio.current_time() - began  # it waited for the workflow
                 self._note_life(got, len(data))
         except ProtocolError as error:
             self._end(f"protocol error: {error}", error.guard)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._end(f"connection lost: {error}")
+
+    async def _take(self, data: bytes, nursery: trio.Nursery) -> Got | None:
+        """Act on what was read; the most that it says of the client's life, `None` where the client talks too much.
+
+        A read is 64 KiB at most, but as many as 65,536 messages: others have a turn in between.
+        """
+        most, is_first = Got.NO_MEDIA, True
+        for events in self._connection.receive_in_turns(data):
+            if not self._may_talk():
+                return None
+            began = trio.current_time()
+            if not is_first:
+                await trio.lowlevel.checkpoint()
+            is_first = False
+            got = await self._activities.take(events, nursery)
+            self._reply()
+            self._quiet_since += trio.current_time() - began  # it waited for the workflow
+            most = max(most, got, key=RANKS.index)
+        return most
 
     def _note_life(self, got: Got, size: int) -> None:
         """What a read of `size` bytes says about whether anything is still to be expected of the client.

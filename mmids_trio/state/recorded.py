@@ -15,7 +15,7 @@ from mmids_trio.state.recorder import Recorder
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.sets import SetPlan, WorkflowSet
-from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, Switched, WorkflowOwner, WorkflowStatus
 from mmids_trio.workflow.transaction import SetChange
 
 
@@ -117,6 +117,10 @@ class RecordedWorkflows:
         """See `WorkflowManager.stop`."""
         self._recorder.accept(name, None)
         await self._manager.stop(name)
+
+    def switch(self, name: str, step_id: str, to: str) -> Switched:
+        """See `WorkflowManager.switch`. Nothing to remember: after a restart steps choose anew."""
+        return self._manager.switch(name, step_id, to)
 
     # What only looks.
 

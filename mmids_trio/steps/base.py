@@ -20,7 +20,8 @@ import trio
 
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.media.flow import Flow
-from mmids_trio.workflow.status import Clients, StreamStatus
+from mmids_trio.metrics.counts import ReadCounts
+from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 
 class Inbox(Protocol):
@@ -97,11 +98,23 @@ class StepContext(Protocol):
     def publish(self, event: object) -> None:
         """Tell the server's subscribers what has happened (`workflow.happenings`). Never waits."""
 
+    def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
+        """Let operators switch the step to one of its sources, by name.
+
+        `switch_to` returns what is sent then; its `ValueError` says why that cannot be.
+        """
+
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """Have the workflow's details show what `describe` says of the step's streams (as a rule: nothing)."""
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
         """Have plans show how many clients would be disconnected with the step."""
+
+    def show_counts(self, read: ReadCounts) -> None:
+        """Have `/metrics` show what `read` says, each under the workflow and the step besides its own labels.
+
+        It is read when somebody looks, and once more when the step has ended.
+        """
 
 
 StepFactory = Callable[[StepContext], Step]

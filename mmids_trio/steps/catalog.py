@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from mmids_trio.ffmpeg.output_paths import OutputPaths
 from mmids_trio.rtmp.client import Dialer
 from mmids_trio.steps.approval import Reactors
+from mmids_trio.steps.failover import failover
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.ffmpeg_hls import ffmpeg_hls
 from mmids_trio.steps.ffmpeg_pull import ffmpeg_pull
@@ -16,6 +17,8 @@ from mmids_trio.steps.rtmp_pull import rtmp_pull
 from mmids_trio.steps.rtmp_push import rtmp_push
 from mmids_trio.steps.rtmp_receive import rtmp_receive
 from mmids_trio.steps.rtmp_watch import rtmp_watch
+from mmids_trio.steps.slate import slate
+from mmids_trio.steps.watch_options import WatchOptions
 from mmids_trio.steps.workflow_forwarder import Junctions, workflow_forwarder
 
 
@@ -27,6 +30,7 @@ def built_in_steps(
     junctions: Junctions,
     reactors: Reactors,
     random: Callable[[], float],
+    watch_options: WatchOptions,
     now: Callable[[], float],
     more: Sequence[StepType] = (),
 ) -> StepRegistry:
@@ -37,13 +41,15 @@ def built_in_steps(
     return StepRegistry(
         [
             rtmp_receive(rtmp, reactors),
-            rtmp_watch(rtmp, reactors, now),
+            rtmp_watch(rtmp, reactors, now, watch_options),
             rtmp_push(dialer, random),
             rtmp_pull(dialer, random),
             ffmpeg_pull(ffmpeg),
             ffmpeg_push(ffmpeg),
             ffmpeg_hls(ffmpeg, OutputPaths()),
             *transcoding_steps(ffmpeg),
+            slate(ffmpeg),
+            failover(),
             workflow_forwarder(junctions, reactors),
             *more,
         ]

@@ -15,7 +15,9 @@ from mmids_trio.ffmpeg.stopping import STOP_SECONDS
 from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
+from mmids_trio.metrics.counts import Counts, lasting, total
 from mmids_trio.steps.base import StepContext
+from mmids_trio.steps.child_counts import child_counts
 from mmids_trio.workflow.status import StreamStatus
 
 LAST_CHANCE_SECONDS = FINISH_SECONDS + STOP_SECONDS
@@ -130,9 +132,12 @@ class FedStreams:
     """Called when a stream has ended and its child has finished."""
     _live: dict[StreamId, FedStream] = field(factory=dict, init=False)
     _all: dict[FedStream, None] = field(factory=dict, init=False)
+    _gone: Counts = field(factory=dict, init=False)
+    """Of streams that have ended."""
 
     def __attrs_post_init__(self) -> None:
         self.context.show_streams(self._describe)
+        self.context.show_counts(self._counts)
 
     def take(self, event: MediaEvent) -> None:
         """Hand an event to the child of its stream. Never waits."""
@@ -156,6 +161,7 @@ class FedStreams:
         finally:
             turn.end()
         del self._all[stream]
+        self._gone = total(self._gone, lasting(child_counts([stream.state])))
         self.on_end(stream.started.stream_id)
 
     def _supervisor(self, stream: FedStream) -> Supervisor:
@@ -171,6 +177,9 @@ class FedStreams:
                 secrets=self.secrets,
             )
         )
+
+    def _counts(self) -> Counts:
+        return total(child_counts(stream.state for stream in self._all), self._gone)
 
     def _describe(self) -> Sequence[StreamStatus]:
         return [

@@ -15,6 +15,7 @@ from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
+from mmids_trio.steps.child_counts import child_counts
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.parameters import Parameter, Values, text
 from mmids_trio.steps.registry import StepType
@@ -65,6 +66,7 @@ class FfmpegPull:
         await self.ffmpeg.check()
         state = ChildState()
         self.context.show_streams(lambda: self._describe(state))
+        self.context.show_counts(lambda: child_counts([state]))
         pulled = _Pulled(self.parameters.stream_name, f"{self.context.workflow}/{self.context.step_id}", outbox)
         supervisor = self.ffmpeg.supervisor(
             Job(

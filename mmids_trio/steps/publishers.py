@@ -6,7 +6,7 @@ given up or comes back in one go, whoever waits for an answer meanwhile.  Beside
 alarm for the whole step (`end_overdue`), so a thousand interrupted streams need no task each.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from math import inf
 
@@ -15,13 +15,16 @@ import trio
 from attrs import define, field
 
 from mmids_trio.guards import Guard
-from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
-from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Publication, Refused
+from mmids_trio.media.events import StreamId, StreamStarted
+from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
+from mmids_trio.metrics.counts import Counts
+from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Refused
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.steps.access import PublishAccess
-from mmids_trio.steps.approval import Reactor, Release, approved
+from mmids_trio.steps.approval import Reactor, approved
 from mmids_trio.steps.base import Outbox, StepContext
-from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed
+from mmids_trio.steps.publication import Publication, Stream
+from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed, StreamStalled
 from mmids_trio.workflow.status import Clients, StreamStatus
 
 log = structlog.get_logger()
@@ -44,42 +47,12 @@ class OnBusy(Enum):
 
 
 @define(eq=False)
-class _Stream:
-    """One stream, from its first publisher to its end. `source` feeds it now, or has fed it last."""
-
-    stream_id: StreamId
-    key: str
-    source: "_Publication"
-    last_sent: float
-    """When media came last, on trio's clock; when it began, where none have."""
-    ends_at: float | None = None
-    """When it ends unless a publisher comes back; `None` while it has one."""
-    is_announced: bool = False
-    """Whether later steps have been told that it has started."""
-    _sends: int = field(default=0, init=False)
-    _silent: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
-
-    async def send(self, events: Sequence[MediaEvent], outbox: Outbox) -> None:
-        """Hand media of its source on."""
-        self._sends += 1
-        try:
-            await outbox.send(events)
-        finally:
-            self._sends -= 1
-            self._silent.unpark_all()
-
-    async def wait_silent(self) -> None:
-        """Wait until nothing of a displaced source is under way any more; its client's task has been cancelled."""
-        while self._sends:
-            await self._silent.park()
-
-
-@define(eq=False)
 class Publishers:
     """The streams of one step; see `rtmp.endpoints.PublishHandler`.
 
     Stream ids are `<workflow>/<step id>/<number>`, so the same events in the same order have the same ids.
-    `grace`: seconds that a stream waits for the return of a publisher that has vanished.
+    `grace`: seconds that a stream waits for the return of a publisher that has vanished.  `stall_after`: seconds
+    without media after which a publisher is said to be stalled; 0 for never.
     """
 
     context: StepContext
@@ -88,7 +61,10 @@ class Publishers:
     on_busy: OnBusy = OnBusy.REFUSE
     grace: float = 0.0
     access: PublishAccess = field(factory=PublishAccess)
-    _streams: dict[str, _Stream] = field(factory=dict, init=False)
+    received_bytes: int = field(default=0, init=False)
+    """Of media, of all publishers ever."""
+    stall_after: float = 0.0
+    _streams: dict[str, Stream] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _is_closed: bool = field(default=False, init=False)
@@ -107,7 +83,7 @@ class Publishers:
         """
         self.access.check(query)  # before anybody is asked, and before it can be seen which keys are busy
         self._refuse_if_taken(key, client)
-        newcomer = _Publication(key, client, self)
+        newcomer = Publication(key, client, self)
         newcomer.release = await approved(self.reactor, key, newcomer.revoke, BAD_NAME)
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -123,13 +99,13 @@ class Publishers:
         if stream is not None and stream.ends_at is None and not self._may_displace(stream.source, client):
             raise Refused(BAD_NAME, f"stream key '{key}' is being published already", Guard.KEY_BUSY)
 
-    def _may_displace(self, publication: "_Publication", client: Client) -> bool:
+    def _may_displace(self, publication: "Publication", client: Client) -> bool:
         if self.on_busy is OnBusy.SAME_SOURCE:
             # Who has come this far has shown the same token as the publisher there is.
             return self.access.token is not None or publication.client.peer_host == client.peer_host
         return self.on_busy is OnBusy.TAKEOVER
 
-    async def _install(self, newcomer: "_Publication") -> None:
+    async def _install(self, newcomer: "Publication") -> None:
         """The key changes hands without a checkpoint; the rest is waiting."""
         stream = self._streams.get(newcomer.key) or self._begin(newcomer)
         took_over = self._hand_over(stream, newcomer)
@@ -142,30 +118,60 @@ class Publishers:
             await stream.send([StreamStarted(stream.stream_id, stream.key)], self.outbox)
             stream.is_announced = True
 
-    def _hand_over(self, stream: _Stream, newcomer: "_Publication") -> bool:
+    def _hand_over(self, stream: Stream, newcomer: "Publication") -> bool:
         """Whether there was a publisher that had to give way."""
         former, stream.source, newcomer.stream = stream.source, newcomer, stream
         took_over, stream.ends_at = stream.ends_at is None, None
+        stream.heard_at, stream.is_stalled = trio.current_time(), False
+        self._watch_for_silence(stream)
         if former is not newcomer:
             former.step_aside()
         return took_over
 
-    def _begin(self, first: "_Publication") -> _Stream:
+    def _begin(self, first: "Publication") -> Stream:
         self._count += 1
         stream_id = StreamId(f"{self.context.workflow}/{self.context.step_id}/{self._count}")
-        stream = self._streams[first.key] = _Stream(stream_id, first.key, first, trio.current_time())
+        stream = self._streams[first.key] = Stream(stream_id, first.key, first, trio.current_time())
         return stream
 
-    def _resume(self, stream: _Stream, took_over: bool) -> None:
-        gap = round((trio.current_time() - stream.last_sent) * 1000)
+    def _resume(self, stream: Stream, took_over: bool) -> None:
+        gap = _milliseconds_since(stream.last_sent)
         self.outbox.restart_stream(stream.stream_id, gap)
+        self._tell_resumed(stream, gap, took_over=took_over)
+
+    def _tell_resumed(self, stream: Stream, gap: int, *, took_over: bool) -> None:
         context = self.context
         context.publish(StreamResumed(context.workflow, context.step_id, stream.stream_id, stream.key, gap, took_over))
         log.info("stream goes on", stream=stream.key, gap_ms=gap, took_over=took_over)
 
+    # A publisher is silent.
+
+    def heard(self, stream: Stream, size: int) -> None:
+        """Its source has sent `size` bytes of media."""
+        self.received_bytes += size
+        stream.heard_at = trio.current_time()
+        if stream.is_stalled:
+            stream.is_stalled = False
+            self._tell_resumed(stream, _milliseconds_since(stream.last_sent), took_over=False)
+            self._watch_for_silence(stream)
+
+    def _watch_for_silence(self, stream: Stream) -> None:
+        self._alarm.deadline = min(self._alarm.deadline, self._stalls_at(stream))
+
+    def _stalls_at(self, stream: Stream) -> float:
+        is_watched = self.stall_after and stream.ends_at is None and not stream.is_stalled
+        return stream.heard_at + self.stall_after if is_watched else inf
+
+    def _tell_stalled(self, stream: Stream) -> None:
+        stream.is_stalled = True
+        context = self.context
+        place = (context.workflow, context.step_id, stream.stream_id, stream.key)
+        context.publish(StreamStalled(*place, self.stall_after))
+        log.warning("stream stalled", stream=stream.key, seconds=self.stall_after)
+
     # A publisher goes.
 
-    def interrupt(self, stream: _Stream) -> None:
+    def interrupt(self, stream: Stream) -> None:
         """The publisher is gone and has not said goodbye: wait for its return, where that is wanted."""
         is_one_too_many = sum(other.ends_at is not None for other in self._streams.values()) >= MAX_INTERRUPTED
         if self._is_closed or not self.grace or not stream.is_announced or is_one_too_many:
@@ -177,7 +183,7 @@ class Publishers:
         context.publish(StreamInterrupted(context.workflow, context.step_id, stream.stream_id, stream.key, self.grace))
         log.warning("stream interrupted", stream=stream.key, seconds=self.grace)
 
-    def end(self, stream: _Stream) -> None:
+    def end(self, stream: Stream) -> None:
         """Free the key, and let later steps know."""
         if self._streams.get(stream.key) is stream:
             del self._streams[stream.key]
@@ -185,18 +191,24 @@ class Publishers:
             stream.source.let_go()
 
     async def end_overdue(self) -> None:
-        """End interrupted streams when their time is up, until cancelled."""
+        """End interrupted streams when their time is up, and notice those that stall, until cancelled.
+
+        A stream that sends does not set the alarm anew: it goes off about once in `stall_after`, and looks.
+        """
         while True:
-            with trio.CancelScope(deadline=self._next_end()) as self._alarm:
+            with trio.CancelScope(deadline=self._next_alarm()) as self._alarm:
                 await trio.sleep_forever()
             now = trio.current_time()
             for stream in list(self._streams.values()):
-                if stream.ends_at is not None and stream.ends_at <= now:
+                if self._stalls_at(stream) <= now:
+                    self._tell_stalled(stream)
+                elif stream.ends_at is not None and stream.ends_at <= now:
                     log.info("publisher did not come back", stream=stream.key, seconds=self.grace)
                     self.end(stream)
 
-    def _next_end(self) -> float:
-        return min((stream.ends_at for stream in self._streams.values() if stream.ends_at is not None), default=inf)
+    def _next_alarm(self) -> float:
+        streams = self._streams.values()
+        return min((self._stalls_at(s) if s.ends_at is None else s.ends_at for s in streams), default=inf)
 
     def close(self) -> None:
         """The step ends: nobody is waited for any more."""
@@ -205,13 +217,17 @@ class Publishers:
             if stream.ends_at is not None:
                 self.end(stream)
 
+    def counts(self) -> Counts:
+        """See `StepContext.show_counts`."""
+        return {(STEP_PUBLISHERS, ()): self.count().publishers, (STEP_RECEIVED, ()): self.received_bytes}
+
     def describe(self) -> Sequence[StreamStatus]:
-        """The interrupted streams."""
+        """The streams that are interrupted or stalled."""
         now = trio.current_time()
         return [
-            _interrupted(stream.key, max(stream.ends_at - now, 0.0))
+            _interrupted(stream.key, max(stream.ends_at - now, 0.0)) if stream.ends_at is not None else _stalled(stream)
             for stream in self._streams.values()
-            if stream.ends_at is not None
+            if stream.ends_at is not None or stream.is_stalled
         ]
 
 
@@ -220,75 +236,10 @@ def _interrupted(name: str, left: float) -> StreamStatus:
     return StreamStatus(name, message, "interrupted", left)
 
 
-def _nothing() -> None:
-    """Lets go of nothing."""
+def _stalled(stream: Stream) -> StreamStatus:
+    silent = _milliseconds_since(stream.last_sent) / 1000
+    return StreamStatus(stream.key, f"stalled; its publisher has sent no media for {silent:.1f} s", "stalled")
 
 
-@define(eq=False)
-class _Publication:
-    """One publisher's turn at a stream; see `rtmp.endpoints.Publication`."""
-
-    key: str
-    client: Client
-    publishers: Publishers
-    stream: _Stream | None = field(default=None, init=False)
-    """Set when the key becomes its own."""
-    release: Release = field(default=_nothing, init=False)
-    """Lets go of the reactor's approval; the stream's, as long as it has no other source."""
-    _has_left: bool = field(default=False, init=False)
-
-    @property
-    def stream_id(self) -> StreamId:
-        assert self.stream is not None, "nobody has seen it before it had the key"
-        return self.stream.stream_id
-
-    @property
-    def _is_source(self) -> bool:
-        return self.stream is not None and self.stream.source is self
-
-    @property
-    def is_live(self) -> bool:
-        """Whether what it sends is the stream."""
-        return self._is_source and not self._has_left
-
-    async def send(self, events: Sequence[MediaEvent]) -> None:
-        """What comes from a displaced publisher on its way out goes nowhere."""
-        if self.stream is None or not self.is_live:
-            await trio.lowlevel.checkpoint()
-            return
-        self.stream.last_sent = trio.current_time()
-        await self.stream.send(events, self.publishers.outbox)
-
-    def end(self) -> None:
-        self._leave(self.publishers.end)
-
-    def vanish(self) -> None:
-        self._leave(self.publishers.interrupt)
-
-    def _leave(self, give_up: Callable[[_Stream], None]) -> None:
-        if self._has_left:
-            return
-        self._has_left = True
-        if self.stream is not None and self._is_source:
-            give_up(self.stream)
-        else:
-            self.let_go()
-
-    def step_aside(self) -> None:
-        """Another publisher has the key now."""
-        if not self._has_left:
-            self._has_left = True
-            self.client.dismiss("another publisher has taken its stream key over")
-        self.let_go()
-
-    def revoke(self) -> None:
-        """The reactor takes its approval back: the stream is over, whether its publisher is there or gone."""
-        if self.stream is not None and self._is_source:
-            self._has_left = True
-            self.publishers.end(self.stream)
-        self.client.dismiss("the reactor does not approve of its stream any more")
-
-    def let_go(self) -> None:
-        """Release the approval; repeating it does nothing."""
-        release, self.release = self.release, _nothing
-        release()
+def _milliseconds_since(time: float) -> int:
+    return round((trio.current_time() - time) * 1000)

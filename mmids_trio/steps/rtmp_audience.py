@@ -14,8 +14,10 @@ from mmids_trio.media.events import (
     StreamStarted,
 )
 from mmids_trio.media.tracks import TrackKey, remember_header
-from mmids_trio.rtmp.broadcast import Channel, Pace
+from mmids_trio.rtmp.broadcast import Channel, ChannelCounters, Pace
 from mmids_trio.rtmp.registrations import ANY_KEY
+from mmids_trio.rtmp.stream_log import StreamLog
+from mmids_trio.steps.watch_options import WatchOptions
 
 log = structlog.get_logger()
 
@@ -64,10 +66,13 @@ class Audience:
     """The channels of one step. `key` is exact, and gets the first stream that comes, or `ANY_KEY`."""
 
     key: str
+    options: WatchOptions = field(factory=WatchOptions)
     _pace: Pace = field(factory=Pace, init=False)
     """One for all channels, as one task passes over them."""
     _feeds: dict[StreamId, _Feed] = field(factory=dict, init=False)
     _stages: dict[str, _Stage] = field(factory=dict, init=False)
+    _gone: ChannelCounters = field(factory=ChannelCounters, init=False)
+    """Of channels that were forgotten."""
     _purge_at: int = field(default=FIRST_PURGE, init=False)
 
     @property
@@ -78,6 +83,13 @@ class Audience:
     def channel(self, key: str) -> Channel:
         """Where a watcher of `key` gets its media; it may wait there for a stream to begin."""
         return self._stage(key).channel
+
+    def counters(self) -> ChannelCounters:
+        """Sums over all channels that there ever were."""
+        sums = ChannelCounters()
+        for counters in (self._gone, *(stage.channel.counters() for stage in self._stages.values())):
+            sums.add_channel(counters)
+        return sums
 
     def feed(self, events: Sequence[MediaEvent]) -> list[Channel]:
         """Hand events to the channels; returns those that now have something to send."""
@@ -134,11 +146,18 @@ class Audience:
         stage = self._stages.get(key)
         if stage is None:
             self._purge()
-            stage = self._stages[key] = _Stage(key, Channel(pace=self._pace))
+            stage = self._stages[key] = _Stage(key, self._channel())
         return stage
+
+    def _channel(self) -> Channel:
+        log = StreamLog(max_ms=1000 * self.options.max_lag)
+        return Channel(pace=self._pace, log=log, gop_cache=self.options.gop_cache)
 
     def _purge(self) -> None:
         """Forget keys that nobody publishes or watches any more, now and then."""
         if len(self._stages) >= self._purge_at:
+            for stage in self._stages.values():
+                if not stage.is_used:
+                    self._gone.add_channel(stage.channel.counters())
             self._stages = {key: stage for key, stage in self._stages.items() if stage.is_used}
             self._purge_at = max(FIRST_PURGE, 2 * len(self._stages))

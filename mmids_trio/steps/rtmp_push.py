@@ -17,7 +17,8 @@ from mmids_trio.media.events import (
     StreamStarted,
 )
 from mmids_trio.media.flow import Flow
-from mmids_trio.rtmp.broadcast import Channel
+from mmids_trio.metrics.counts import Counts
+from mmids_trio.rtmp.broadcast import Channel, ChannelCounters
 from mmids_trio.rtmp.client import Dialer
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.rtmp.pushing import Target
@@ -26,6 +27,7 @@ from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_watch import EVENTS_PER_PASS
+from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.happenings import TargetDown, TargetUp
 from mmids_trio.workflow.status import StreamStatus
 
@@ -78,13 +80,18 @@ class Pushes:
     _live: dict[StreamId, _Pushed] = field(factory=dict, init=False)
     _targets: dict[Target, StreamStarted] = field(factory=dict, init=False)
     """Those of streams that have ended as well, until they have said goodbye."""
+    _pushed: dict[_Pushed, None] = field(factory=dict, init=False)
+    """Streams that are live, or have a target that has not said goodbye."""
+    _gone: ChannelCounters = field(factory=ChannelCounters, init=False)
+    """Of all other streams."""
 
     async def take(self, events: Sequence[MediaEvent]) -> None:
         """Send to all targets what they take at once."""
         touched: dict[_Pushed, None] = {}
         for event in events:
             if isinstance(event, StreamStarted):
-                self._live[event.stream_id] = _Pushed(event)
+                fresh = self._live[event.stream_id] = _Pushed(event)
+                self._pushed[fresh] = None
             if (pushed := self._live.get(event.stream_id)) is None:
                 continue
             pushed.feed(event)
@@ -99,6 +106,7 @@ class Pushes:
             if isinstance(event, StreamEnded) and (ended := self._live.pop(event.stream_id, None)):
                 for target in ended.targets:
                     target.finish()
+                self._forget_if_over(ended)
 
     def _start(self, pushed: _Pushed) -> None:
         """Connect with the first frame: servers do not wait long for media."""
@@ -109,7 +117,7 @@ class Pushes:
             target = self._target(url, name, pushed.channel)
             pushed.targets.append(target)
             self._targets[target] = pushed.started
-            self.nursery.start_soon(self._run, target, name)
+            self.nursery.start_soon(self._run, target, pushed, name)
 
     def _target(self, url: RtmpUrl, name: str, channel: Channel) -> Target:
         place = (self.context.workflow, self.context.step_id, name, str(url))
@@ -123,10 +131,24 @@ class Pushes:
             on_down=lambda reason: self.context.publish(TargetDown(*place, reason)),
         )
 
-    async def _run(self, target: Target, name: str) -> None:
+    async def _run(self, target: Target, pushed: _Pushed, name: str) -> None:
         structlog.contextvars.bind_contextvars(stream=name)
         await target.run()
         del self._targets[target]
+        self._forget_if_over(pushed)
+
+    def _forget_if_over(self, pushed: _Pushed) -> None:
+        is_live = any(live is pushed for live in self._live.values())
+        if pushed in self._pushed and not is_live and not any(target in self._targets for target in pushed.targets):
+            del self._pushed[pushed]
+            self._gone.add_channel(pushed.channel.counters())
+
+    def counts(self) -> Counts:
+        """See `StepContext.show_counts`."""
+        sums = ChannelCounters()
+        for counters in (self._gone, *(pushed.channel.counters() for pushed in self._pushed)):
+            sums.add_channel(counters)
+        return sent_counts(sums)
 
     def describe(self) -> Sequence[StreamStatus]:
         """Each target of each stream."""
@@ -159,6 +181,7 @@ class RtmpPush:
         async with trio.open_nursery() as nursery:
             pushes = Pushes(self.urls, nursery, self.dialer, self.context, self.random)
             self.context.show_streams(pushes.describe)
+            self.context.show_counts(pushes.counts)
             task_status.started()
             while True:
                 events = await inbox.receive()

@@ -22,6 +22,7 @@ PARAMETERS = (
     *RTMP_PARAMETERS,
     Parameter("on_busy", one_of(*(choice.value for choice in OnBusy)), default=OnBusy.REFUSE.value),
     Parameter("grace", seconds(0, LONGEST_GRACE), default=0.0),
+    Parameter("stall_after", seconds(0, LONGEST_GRACE), default=0.0),
     secret("publish_token"),
 )
 
@@ -36,14 +37,18 @@ class RtmpReceive:
     on_busy: OnBusy
     grace: float
     access: PublishAccess
+    stall_after: float
     context: StepContext
     flow: Flow = field(default=Flow.PRODUCES, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
-        publishers = Publishers(self.context, outbox, self.reactor, self.on_busy, self.grace, self.access)
+        publishers = Publishers(
+            self.context, outbox, self.reactor, self.on_busy, self.grace, self.access, self.stall_after
+        )
         self.context.show_streams(publishers.describe)
         self.context.show_clients(publishers.count)
+        self.context.show_counts(publishers.counts)
         async with self.server.serve(self.registration, self.context, publishers):
             task_status.started()
             try:
@@ -63,6 +68,7 @@ def rtmp_receive(server: RtmpPorts, reactors: Reactors) -> StepType:
             OnBusy(values["on_busy"]),
             cast(float, values["grace"]),
             PublishAccess(cast(str | None, values["publish_token"])),
+            cast(float, values["stall_after"]),
             context,
         )
 

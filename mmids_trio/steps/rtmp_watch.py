@@ -1,12 +1,18 @@
 """`rtmp_watch`: serve RTMP players what passes by, and pass it on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
+from time import perf_counter
 from typing import cast
 
 import trio
-from attrs import field, frozen
+from attrs import define, field, frozen
 
+from mmids_trio.media.events import MediaEvent
 from mmids_trio.media.flow import Flow
+from mmids_trio.metrics.catalog import STEP_PASS, STEP_WATCHERS
+from mmids_trio.metrics.counts import Counts
+from mmids_trio.metrics.distribution import Distribution
 from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Viewing
 from mmids_trio.rtmp.protocol.requests import Query
@@ -18,13 +24,18 @@ from mmids_trio.steps.parameters import Values, secret
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
+from mmids_trio.steps.sent_counts import sent_counts
+from mmids_trio.steps.watch_options import WATCH_PARAMETERS, WatchOptions
 from mmids_trio.workflow.status import Clients
 
-PARAMETERS = (*RTMP_PARAMETERS, secret("play_key"))
+USUAL = WatchOptions()
+
+PARAMETERS = (*RTMP_PARAMETERS, secret("play_key"), *WATCH_PARAMETERS)
 
 EVENTS_PER_PASS = 128
 """Events between two passes over the watchers. A burst after a standstill may hold more than a channel keeps (ten
-seconds), so it is sent piece by piece; ten seconds of 15 frames a second without audio are 150 packets."""
+seconds), so it is sent piece by piece; ten seconds of 15 frames a second without audio are 150 packets. Others have a
+turn in between, as an inbox may hold thousands of tiny events, at some 2 µs each."""
 
 
 @frozen(eq=False)
@@ -50,11 +61,58 @@ class Watchers:
         return _Viewing(self.audience.channel(key), release)
 
 
+@define(eq=False)
+class Passes:
+    """When what came in is sent: at once, or `interval` seconds after the last pass at the earliest.
+
+    One that waits covers all that has come meanwhile with one send a watcher, which is what most of it costs.
+    """
+
+    audience: Audience
+    interval: float
+    _touched: dict[Channel, None] = field(factory=dict, init=False)
+    """Channels with something to send."""
+    _due_at: float = field(default=-inf, init=False)
+    _durations: Distribution = field(factory=Distribution, init=False)
+
+    async def next_events(self, inbox: Inbox) -> Sequence[MediaEvent]:
+        """What comes next; nothing, where a pass is due before."""
+        if not self._touched:
+            return await inbox.receive()
+        with trio.move_on_at(self._due_at):
+            return await inbox.receive()
+        return ()
+
+    async def take(self, events: Sequence[MediaEvent]) -> None:
+        """Take events, and send if that is due."""
+        for start in range(0, len(events), EVENTS_PER_PASS):
+            if start:
+                await trio.lowlevel.checkpoint()
+            self._touched |= dict.fromkeys(self.audience.feed(events[start : start + EVENTS_PER_PASS]))
+            if not self.interval:
+                await self._send()
+        if self._touched and trio.current_time() >= self._due_at:
+            self._due_at = trio.current_time() + self.interval
+            await self._send()
+
+    def counts(self) -> Counts:
+        """See `StepContext.show_counts`."""
+        return {(STEP_PASS, ()): self._durations}
+
+    async def _send(self) -> None:
+        touched, self._touched = self._touched, {}
+        for channel in touched:
+            began = perf_counter()
+            await channel.send_pass()
+            self._durations.observe(perf_counter() - began)
+
+
 @frozen
 class RtmpWatch:
     """See the module."""
 
     registration: Registration
+    options: WatchOptions
     server: RtmpPorts
     reactor: Reactor | None
     access: PlayAccess
@@ -63,24 +121,37 @@ class RtmpWatch:
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
-        audience = Audience(self.registration.key)
+        audience = Audience(self.registration.key, self.options)
+        passes = Passes(audience, self.options.send_interval / 1000)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
+        self.context.show_counts(
+            lambda: {
+                (STEP_WATCHERS, ()): audience.size,
+                **sent_counts(audience.counters()),
+                **passes.counts(),
+            }
+        )
         watchers = Watchers(audience, self.reactor, self.access)
         async with self.server.serve(self.registration, self.context, watchers):
             task_status.started()
             while True:
-                events = await inbox.receive()
-                for start in range(0, len(events), EVENTS_PER_PASS):
-                    for channel in audience.feed(events[start : start + EVENTS_PER_PASS]):
-                        await channel.send_pass()
-                await outbox.send(events)
+                events = await passes.next_events(inbox)
+                await passes.take(events)
+                if events:
+                    await outbox.send(events)
 
 
-def rtmp_watch(server: RtmpPorts, reactors: Reactors, now: Callable[[], float]) -> StepType:
-    """The kind of step, on a server. `now`: Unix time in seconds, against which play tokens expire."""
+def rtmp_watch(
+    server: RtmpPorts, reactors: Reactors, now: Callable[[], float], defaults: WatchOptions = USUAL
+) -> StepType:
+    """The kind of step, on a server whose settings are `defaults`.
+
+    `now`: Unix time in seconds, against which play tokens expire.
+    """
 
     def build(values: Values, context: StepContext) -> Step:
         access = PlayAccess(cast(str | None, values["play_key"]), now)
-        return RtmpWatch(registration(Role.WATCH, values), server, find_reactor(values, reactors), access, context)
+        options, reactor = defaults.with_values(values), find_reactor(values, reactors)
+        return RtmpWatch(registration(Role.WATCH, values), options, server, reactor, access, context)
 
     return StepType("rtmp_watch", PARAMETERS, build, conflicts=rtmp_conflicts(reactors))

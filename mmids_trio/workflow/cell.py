@@ -10,10 +10,13 @@ from attrs import define, field
 from mmids_trio.definitions import StepDefinition
 from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.media.flow import Flow
+from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_REFUSED, STEP_STREAMS
+from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
+from mmids_trio.metrics.totals import Tally, Totals
 from mmids_trio.steps.base import Reservation, StepFactory
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.rewiring import Node
-from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus
+from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus, Switched
 
 log = structlog.get_logger()
 
@@ -31,6 +34,8 @@ class Cell:
     """Called, synchronously, when the step fails after it was ready."""
     publish: Callable[[object], None]
     """See `steps.base.StepContext.publish`."""
+    totals: Totals = field(factory=Totals)
+    """Where the step is counted from its start to its end."""
 
     inbox: Inbox = field(factory=Inbox, init=False)
     outlet: Outlet = field(factory=Outlet, init=False)
@@ -38,12 +43,16 @@ class Cell:
     status: str = field(default="Created", init=False)
     error: str | None = field(default=None, init=False)
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
+    switch_to: Callable[[str], Switched] | None = field(default=None, init=False)
+    """What switches the step to one of its sources, where it has several."""
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _begun: bool = field(default=False, init=False)
     _ready: bool = field(default=False, init=False)
     _reservations: list[Reservation] = field(factory=list, init=False)
     _describe_streams: Callable[[], Sequence[StreamStatus]] = field(default=tuple, init=False)
     _count_clients: Callable[[], Clients] = field(default=lambda: NO_CLIENTS, init=False)
+    _read_counts: ReadCounts = field(default=count_nothing, init=False)
+    _tally: Tally | None = field(default=None, init=False)
 
     def reserve(self, reservation: Reservation) -> None:
         """See `steps.base.StepContext.reserve`."""
@@ -53,13 +62,31 @@ class Cell:
         """See `steps.base.StepContext.show_streams`."""
         self._describe_streams = describe
 
+    def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
+        """See `steps.base.StepContext.accept_switch`."""
+        self.switch_to = switch_to
+
     def show_clients(self, count: Callable[[], Clients]) -> None:
         """See `steps.base.StepContext.show_clients`."""
         self._count_clients = count
 
+    def show_counts(self, read: ReadCounts) -> None:
+        """See `steps.base.StepContext.show_counts`."""
+        self._read_counts = read
+
+    def _counts(self) -> Counts:
+        ledger = self.outlet.ledger
+        return {
+            (STEP_EVENTS, ()): self.outlet.passed,
+            (STEP_REFUSED, ()): ledger.refused,
+            (STEP_STREAMS, ()): len(ledger.streams),
+            **self._read_counts(),
+        }
+
     async def start(self, nursery: trio.Nursery, factory: Callable[[StepDefinition], StepFactory]) -> None:
         """Run the step in `nursery`; returns when it is ready, or when it has failed and `error` says why."""
         self._begun = True
+        self._tally = self.totals.open((self.workflow, self.step_id, self.definition.step_type), self._counts)
         try:
             await nursery.start(self._run, factory)
         except RuntimeError:
@@ -107,6 +134,8 @@ class Cell:
             self.status = "Shut Down"
         self.outlet.detach()
         self.outlet.ledger.end_all()
+        if self._tally is not None:
+            self.totals.close(self._tally)
         self.ended.set()
 
     def commit(self) -> None:

@@ -30,6 +30,29 @@ class StreamResumed:
 
 
 @frozen
+class StreamStalled:
+    """A live stream has sent nothing for `seconds`."""
+
+    workflow: str
+    step_id: str
+    stream_id: StreamId
+    name: str
+    seconds: float
+
+
+@frozen
+class StreamSwitched:
+    """A step sends another of its sources; `source_before` is `None` for the first."""
+
+    workflow: str
+    step_id: str
+    name: str
+    source_before: str | None
+    source: str
+    reason: str
+
+
+@frozen
 class TargetUp:
     """A stream is being pushed to `target`, which is shown without its key."""
 

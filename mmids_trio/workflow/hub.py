@@ -5,7 +5,7 @@ is told how many.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import trio
@@ -102,6 +102,9 @@ class Subscription:
 class EventHub:
     """Hands every event to every subscriber."""
 
+    missed_before: int = field(default=0, init=False)
+    """Events that subscribers who have left had missed."""
+    _listeners: list[Callable[[object], None]] = field(factory=list, init=False)
     _subscriptions: dict[Subscription, None] = field(factory=dict, init=False)
 
     @property
@@ -109,8 +112,19 @@ class EventHub:
         """How many there are."""
         return len(self._subscriptions)
 
+    @property
+    def missed(self) -> int:
+        """Events that were too many for a subscriber, ever."""
+        return self.missed_before + sum(subscription.missed for subscription in self._subscriptions)
+
+    def listen(self, listener: Callable[[object], None]) -> None:
+        """Call `listener` with every event, at once and as long as the hub is there; it must neither wait nor raise."""
+        self._listeners.append(listener)
+
     def publish(self, event: object) -> None:
         """Tell all subscribers. Synchronous; costs nothing where there is none."""
+        for listener in self._listeners:
+            listener(event)
         for subscription in self._subscriptions:
             subscription.put(event)
 
@@ -123,3 +137,4 @@ class EventHub:
             yield subscription
         finally:
             del self._subscriptions[subscription]
+            self.missed_before += subscription.missed

@@ -15,6 +15,9 @@ from attrs import field, frozen
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.media.events import StreamStarted
 from mmids_trio.media.flow import Flow
+from mmids_trio.metrics.catalog import WORKFLOW_DROPPED, WORKFLOW_FAILED, WORKFLOW_STEPS
+from mmids_trio.metrics.counts import Counts
+from mmids_trio.metrics.totals import Totals
 from mmids_trio.steps.base import StepFactory
 from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.chain import Chain
@@ -38,6 +41,7 @@ class Surroundings:
 
     junctions: Junctions = field(factory=Junctions)
     hub: EventHub = field(factory=EventHub)
+    totals: Totals = field(factory=Totals)
 
 
 class Line:
@@ -61,6 +65,7 @@ class Line:
         self._steps = steps
         self._junctions = surroundings.junctions
         self._publish = surroundings.hub.publish
+        self._totals = surroundings.totals
         self._on_trouble = on_trouble
         self._attempt: trio.CancelScope | None = None
         self._settling: trio.CancelScope | None = None
@@ -69,6 +74,14 @@ class Line:
     def is_starting(self) -> bool:
         """Whether new steps are being started."""
         return self._attempt is not None
+
+    def counts(self) -> Counts:
+        """How the workflow as a whole stands."""
+        return {
+            (WORKFLOW_FAILED, ()): int(self.failed is not None),
+            (WORKFLOW_STEPS, ()): 0 if self.failed else len(self.chain.cells),
+            (WORKFLOW_DROPPED, ()): self.chain.inlet.dropped_groups,
+        }
 
     def plan(self, definition: WorkflowDefinition) -> Plan:
         """What `definition` would change, compared with what carries media now."""
@@ -95,7 +108,15 @@ class Line:
         self.wanted, self.leaving = [], frozenset(self.chain.ids)
 
     def _cell(self, step: WantedStep) -> Cell:
-        cell = Cell(self.name, step.step_id, step.definition, self._is_leaving, self._on_step_failure, self._publish)
+        cell = Cell(
+            self.name,
+            step.step_id,
+            step.definition,
+            self._is_leaving,
+            self._on_step_failure,
+            self._publish,
+            self._totals,
+        )
         cell.outlet.ledger.on_stream = partial(self._on_stream, cell)
         return cell
 

@@ -16,6 +16,11 @@ INBOX_BATCHES = 16
 """Batches that a link holds before its sender waits. A batch is what one read of a socket produced (at most
 256 kB), so a step that stands still costs 4 MB."""
 
+INBOX_EVENTS = 1024
+"""Events at which a link is full whatever they come in. A step takes all that is there at once, at 2 to 4 µs for the
+smallest events, so what a flood has brought holds up the streams behind it by some milliseconds; ten seconds of an
+ordinary stream are fewer."""
+
 
 class Inbox:
     """Where one step reads. Owned by the workflow; the step sees it through `steps.base.Inbox`.
@@ -80,7 +85,7 @@ class Inbox:
     @property
     def is_full(self) -> bool:
         """Whether a sender has to wait."""
-        return self._pending >= self._capacity
+        return self._pending >= self._capacity or self._untaken >= INBOX_EVENTS
 
     @property
     def is_at_rest(self) -> bool:
@@ -129,6 +134,8 @@ class Outlet:
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self.passed = 0
+        """Events that the step has sent and that were in order, whether anybody took them or not."""
         self._target: Inbox | None = None
         self._detached = False
         self._gate_closed = False
@@ -159,7 +166,9 @@ class Outlet:
     def _admit(self, events: Sequence[MediaEvent]) -> Sequence[MediaEvent]:
         if self._echoes:
             events = [event for event in events if not self._is_echo(event)]
-        return self.ledger.admit(events)
+        admitted = self.ledger.admit(events)
+        self.passed += len(admitted)
+        return admitted
 
     def _is_echo(self, event: MediaEvent) -> bool:
         """Whether `event` is awaited as an echo. Those before it will not come: the step has dropped them."""

@@ -27,7 +27,8 @@ from mmids_trio.workflow.sets import (
     prunable,
     reactor_conflicts,
 )
-from mmids_trio.workflow.status import OutcomeKind, PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import OutcomeKind, PlanView, Switched, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.switching import NoSuchStep
 from mmids_trio.workflow.transaction import Part, SetChange, Transaction
 
 log = structlog.get_logger()
@@ -250,6 +251,13 @@ class WorkflowManager:
             log.exception("workflow crashed", workflow=workflow.name)
         finally:
             self._forget(workflow)
+
+    def switch(self, name: str, step_id: str, to: str) -> Switched:
+        """Have a step send its source `to`. Raises `switching.NoSuchStep` and `switching.CannotSwitch`."""
+        workflow = self._workflows.get(name)
+        if workflow is None:
+            raise NoSuchStep(f"there is no workflow '{name}'")
+        return workflow.switch(step_id, to)
 
     async def stop(self, name: str) -> None:
         """Stop a workflow and wait until nothing of it is left; no error where none runs.

@@ -17,7 +17,8 @@ from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import WorkflowEnded
 from mmids_trio.workflow.line import Line, StepFactories, Surroundings, reason, stop
 from mmids_trio.workflow.plan import WantedStep, view
-from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, Switched, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.switching import switch
 from mmids_trio.workflow.transaction import Part
 
 log = structlog.get_logger()
@@ -43,6 +44,7 @@ class Workflow:
         self.line = Line(name, steps, surroundings, self._on_trouble)
         self.ended = trio.Event()
         self._publish = surroundings.hub.publish
+        self._totals = surroundings.totals
         self._on_retired = on_retired
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery
@@ -74,6 +76,10 @@ class Workflow:
         self._overtake(change)
         self._stir.unpark_all()
         return change
+
+    def switch(self, step_id: str, to: str) -> Switched:
+        """See `switching.switch`."""
+        return switch(self.name, self.line.chain.cells, step_id, to)
 
     def join(self, part: Part) -> None:
         """Accept a part in a transaction; as `submit`. One that `is_idle` must find the workflow at rest."""
@@ -167,6 +173,7 @@ class Workflow:
         """Run until cancelled, retired or abandoned; begins when all of `after` (ends of predecessors) are set."""
         structlog.contextvars.clear_contextvars()  # of the request that happened to create it
         structlog.contextvars.bind_contextvars(workflow=self.name)
+        tally = self._totals.open((self.name, "", ""), self.line.counts)
         try:
             with self._scope:
                 for event in after:
@@ -175,6 +182,7 @@ class Workflow:
                     await self._carry_out_changes()
         finally:
             self.line.close()
+            self._totals.close(tally)
             self._finish_stopped()
             self._leave_transactions()
             self.ended.set()

@@ -50,6 +50,14 @@ class StreamStatus:
 
 
 @frozen
+class Switched:
+    """What a step with several sources sends: now, and from that one's next key frame on (`None`: no other)."""
+
+    sending: str | None
+    wanted: str | None
+
+
+@frozen
 class Clients:
     """How many clients use a step now, and would be disconnected with it."""
 

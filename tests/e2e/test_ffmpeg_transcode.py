@@ -14,6 +14,7 @@ from attrs import frozen
 from tests.support.children import ffmpegs_of
 from tests.support.encoder import encoder, tags_of
 from tests.support.ffmpeg import AUDIO, GOP_FRAMES, VIDEO, Crew, Player, Recording, place_of
+from tests.support.ffmpeg_runs import executables
 from tests.support.program import Launch, Program
 from tests.support.waiting import eventually
 
@@ -164,9 +165,9 @@ def never_goes_back(player: Player) -> bool:
     return all(before <= after for kind in (VIDEO, AUDIO) for before, after in pairwise(player.times(kind)))
 
 
-async def sees(program: Program, crew: Crew, app: str) -> tuple[int, int]:
+async def sees(program: Program, crew: Crew, app: str, ffmpeg: str = "ffmpeg") -> tuple[int, int]:
     """Width and height of what a new watcher decodes, to whom nothing looks wrong."""
-    decoder = await crew.decode(program.url(app=app), GOP_FRAMES)
+    decoder = await crew.decode(program.url(app=app), GOP_FRAMES, ffmpeg)
     assert (await decoder.end(), decoder.err.text) == (0, "")
     command = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height", "-of", "json"]
     probed = await trio.run_process([*command, program.url(app=app)], capture_stdout=True)
@@ -174,18 +175,19 @@ async def sees(program: Program, crew: Crew, app: str) -> tuple[int, int]:
     return track["width"], track["height"]
 
 
+@pytest.mark.parametrize("ffmpeg", executables(), ids=["installed", "bundled"])
 async def test_a_transcode_put_before_a_watch_step_and_taken_out_again_keeps_watchers_and_serves_new_ones(
-    launch: Launch, crew: Crew, show: Recording
+    launch: Launch, crew: Crew, show: Recording, ffmpeg: str
 ) -> None:
-    program = await launch(workflow(WATCH))
+    program = await launch(workflow(WATCH), settings=f'ffmpeg_path "{ffmpeg}"')
     await crew.publish(show, program.url())
     await program.logged("publisher joined")
     kept = await crew.play(program.url())
     await kept.gets(GOP_FRAMES)
 
     assert (await program.put(workflow(SMALLER, WATCH, NEW_WATCH))).status == 200
-    assert await sees(program, crew, "new") == (80, 46)
-    assert await sees(program, crew, "live") == (80, 46)
+    assert await sees(program, crew, "new", ffmpeg) == (80, 46)
+    assert await sees(program, crew, "live", ffmpeg) == (80, 46)
     newcomer = await crew.play(program.url(app="new"))
     await newcomer.gets(GOP_FRAMES)
     await kept.gets_more()
@@ -194,7 +196,7 @@ async def test_a_transcode_put_before_a_watch_step_and_taken_out_again_keeps_wat
 
     assert (await program.put(workflow(WATCH, NEW_WATCH, LAST_WATCH))).status == 200
     assert ffmpegs_of(program.child.process.pid) == []
-    assert await sees(program, crew, "last") == (160, 90)
+    assert await sees(program, crew, "last", ffmpeg) == (160, 90)
     last = await crew.play(program.url(app="last"))
     await last.gets(GOP_FRAMES)
     place_of(last.packets.video, show.packets.video)

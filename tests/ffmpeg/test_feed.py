@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmids_trio.ffmpeg.feed import VIDEO_PATIENCE_MS, FeedFilter
 from mmids_trio.ffmpeg.media_pipe import events_from_tags
-from mmids_trio.media.codecs import parse_other
+from mmids_trio.media.codecs import parse_audio, parse_other
 from mmids_trio.media.events import (
     MediaEvent,
     MediaKind,
@@ -139,6 +139,20 @@ def test_the_next_child_gets_the_latest_headers_and_metadata() -> None:
     first = tags(fed(feed, sent[40:]))
     assert events_from_tags(STREAM, first[:1]) == [new_metadata]
     assert first[1].data == new_header.data
+
+
+def test_a_feed_has_the_main_tracks_alone_with_all_that_describes_them() -> None:
+    def audio(data: bytes, timestamp: int = 0) -> MediaPacket:
+        return parse_audio(STREAM, timestamp, data)
+
+    main = [audio(b"\x90Opushead"), audio(b"\x94Opus\x01\x06\0\0\0\x3f"), audio(b"\x91Opusframe", 20)]
+    beside = [audio(b"\x95\x00mp4a\x01\x12\x10"), audio(b"\x95\x01mp4a\x01frame", 20)]
+    feed = FeedFilter()
+    for _ in range(2):  # also for a child that comes in later
+        feed.begin()
+        data = fed(feed, [main[0], beside[0], main[1], beside[1], main[2], beside[1]])
+        assert [tag.data for tag in tags(data)] == [packet.data for packet in main]
+        assert not feed.is_outdated
 
 
 def test_data_packets_and_the_ends_of_streams_are_left_out() -> None:

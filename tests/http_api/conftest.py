@@ -17,7 +17,8 @@ from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
-from mmids_trio.workflow.status import Outcome, OutcomeKind, PlannedStep, PlanView, StepStatus, WorkflowStatus
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlannedStep, PlanView, StepStatus, Switched, WorkflowStatus
+from mmids_trio.workflow.switching import NoSuchStep
 
 KNOWN_STEPS = {"rtmp_receive", "rtmp_watch"}
 HANG_SECONDS = 20
@@ -100,6 +101,9 @@ class ScriptedWorkflows:
         self.statuses[definition.name] = WorkflowStatus("Running", steps, ())
         self.changed.set()
         return change
+
+    def switch(self, name: str, step_id: str, to: str) -> Switched:
+        raise NoSuchStep(f"{name}, {step_id} and {to}")
 
     async def stop(self, name: str) -> None:
         self.stopped.append(name)

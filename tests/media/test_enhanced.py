@@ -30,7 +30,8 @@ def said(packet: MediaPacket) -> tuple[str | None, bool, bool, int]:
         (f"a1 {HEVC} 0000", ("hvc1", False, False, 0)),
         (f"93 {HEVC} 000028", ("hvc1", True, False, 0)),
         (f"92 {HEVC}", ("hvc1", False, False, 0)),
-        (f"94 {HEVC} 02", ("hvc1", False, False, 0)),
+        (f"94 {HEVC} 02", ("hvc1", False, True, 0)),  # colours
+        (f"d4 {HEVC} 02", ("hvc1", False, True, 0)),  # as FFmpeg sends them
         (f"95 {AV1} 02", ("av01", False, True, 0)),
         (f"91 {AV1} 000028 01", ("av01", True, False, 0)),
         (f"98 {AV1} 000028 01", ("av01", False, False, 0)),
@@ -56,8 +57,9 @@ def test_only_codecs_that_reorder_have_a_composition_offset(name: str) -> None:
 @pytest.mark.parametrize("name", ["ac-3", "ec-3", "Opus", ".mp3", "fLaC", "mp4a"])
 def test_audio_headers(name: str) -> None:
     four_cc = name.encode().hex()
-    assert said(audio(f"90 {four_cc} 00")) == (name, False, True, 0)
-    for packet_type in (1, 2, 4, 6, 15):
+    for packet_type in (0, 4):  # 4: which channels there are
+        assert said(audio(f"9{packet_type:x} {four_cc} 00")) == (name, False, True, 0)
+    for packet_type in (1, 2, 6, 15):
         assert said(audio(f"9{packet_type:x} {four_cc} 00")) == (name, False, False, 0)
 
 

@@ -3,7 +3,15 @@
 import pytest
 
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
-from mmids_trio.media.tracks import MAX_HEADER_BYTES, MAX_HEADERS_BYTES, MAX_TRACKS, TrackKey, remember_header, track_of
+from mmids_trio.media.tracks import (
+    MAX_HEADER_BYTES,
+    MAX_HEADERS_BYTES,
+    MAX_TRACKS,
+    TrackKey,
+    is_of_main_track,
+    remember_header,
+    track_of,
+)
 
 VIDEO, AUDIO = MediaKind.VIDEO, MediaKind.AUDIO
 
@@ -20,6 +28,9 @@ def header(kind: MediaKind, data: bytes) -> MediaPacket:
         (header(VIDEO, b""), (VIDEO, b"")),
         (header(VIDEO, b"\x96\x00avc1\x02rest"), (VIDEO, b"avc1\x02")),
         (header(AUDIO, b"\x95\x00mp4a\x03rest"), (AUDIO, b"mp4a\x03")),
+        (header(VIDEO, b"\xd4hvc1\x02rest"), (VIDEO, b"\x04")),
+        (header(AUDIO, b"\x94Opus\x01rest"), (AUDIO, b"\x04")),
+        (header(AUDIO, b"\x95\x04Opus\x03rest"), (AUDIO, b"Opus\x03\x04")),
     ],
 )
 def test_a_track_is_a_kind_and_what_a_multitrack_packet_says(packet: MediaPacket, track: TrackKey) -> None:
@@ -34,6 +45,34 @@ def test_a_header_takes_the_place_of_its_tracks_last_one_only() -> None:
     changed = header(VIDEO, b"\x96\x00avc1\x00c")
     assert remember_header(headers, changed)
     assert list(headers.values()) == [changed, second]
+
+
+def test_colours_and_channels_stand_beside_the_sequence_header_until_that_changes() -> None:
+    headers: dict[TrackKey, MediaPacket] = {}
+    first, channels = header(AUDIO, b"\x90Opushead"), header(AUDIO, b"\x94Opus\x01\x06")
+    for packet in (first, channels, first):
+        assert remember_header(headers, packet)
+    assert list(headers.values()) == [first, channels]
+    changed = header(AUDIO, b"\x90Opusother")
+    assert remember_header(headers, changed)
+    assert list(headers.values()) == [changed]
+
+
+@pytest.mark.parametrize(
+    ("packet", "is_main"),
+    [
+        (header(VIDEO, b"\x17\x00"), True),
+        (header(VIDEO, b"\x90hvc1\x05"), True),
+        (header(VIDEO, b"\x96\x00avc1\x00rest"), True),
+        (header(VIDEO, b"\xa6\x01avc1\x01rest"), False),
+        (header(AUDIO, b"\x95\x01mp4a\x01rest"), False),
+        (header(AUDIO, b"\x95\x01mp4"), False),
+        (header(AUDIO, b"\x95"), False),
+        (header(AUDIO, b""), True),
+    ],
+)
+def test_the_main_track_is_the_one_without_a_number_or_number_0(packet: MediaPacket, is_main: bool) -> None:
+    assert is_of_main_track(packet) is is_main
 
 
 def test_more_tracks_than_any_encoder_has_are_not_remembered() -> None:

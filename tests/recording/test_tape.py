@@ -153,3 +153,9 @@ def test_every_kind_has_a_time_and_no_more_than_one_field_of_bytes(kind: type[Re
     attributes = fields(kind)
     assert attributes[0].name == "time"
     assert sum(attribute.type is bytes for attribute in attributes) <= 1
+
+
+def test_json_that_nests_without_end_is_damage() -> None:
+    tape = read_tape(written([START]) + b"[" * 100_000 + b"\n")
+    assert tape.damage is not None
+    assert "unreadable" in tape.damage

@@ -1,5 +1,7 @@
 """Reloads in memory: all or nothing, one at a time, whoever waits, and with respect for what the API has changed."""
 
+from functools import partial
+
 import pytest
 import trio
 from attrs import define, evolve, field
@@ -15,9 +17,9 @@ from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
 from mmids_trio.state.merge import merge
 from mmids_trio.state.recorded import RecordedWorkflows
+from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.network import MemoryNetwork
-from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.status import OutcomeKind
 
 FILE = "mmids.config"
@@ -40,7 +42,7 @@ class Lasting:
         self.may_end = trio.Event()
         self.shall_fail = trio.Event()
 
-    async def run(self, _inbox: Inbox, _outlet: Outlet, *, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         task_status.started()
         try:
             await self.shall_fail.wait()
@@ -48,6 +50,10 @@ class Lasting:
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await self.may_end.wait()
+
+
+def _made(step: Lasting, _values: object, _context: object) -> Lasting:
+    return step
 
 
 BROKEN = StepType("broken", (), refuse)  # type: ignore[arg-type]  # nothing of it is ever used
@@ -110,7 +116,7 @@ class Stage:
 
 
 async def start(nursery: trio.Nursery, text: str, **more: Lasting) -> Stage:
-    lasting = [StepType(name, (), lambda _values, _context, step=step: step) for name, step in more.items()]
+    lasting = [StepType(name, (), partial(_made, step)) for name, step in more.items()]
     stage = Stage(text, Server(Settings(), network=MemoryNetwork(), more_steps=[BROKEN, *lasting]))
     await nursery.start(stage.server.run, (await stage.load()).document.workflows)
     await nursery.start(stage.reloader.run)

@@ -14,11 +14,11 @@ from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
 from mmids_trio.state.recorded import RecordedChange, RecordedSetChange, RecordedWorkflows
 from mmids_trio.state.recorder import Recorder
+from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.http import HttpClient
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.reactors import FakeReactorService
-from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.sets import WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 
@@ -39,7 +39,7 @@ class Slow:
     may_end: trio.Event = field(factory=trio.Event)
     shall_fail: trio.Event = field(factory=trio.Event)
 
-    async def run(self, _inbox: Inbox, _outlet: Outlet, *, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         await self.may_be_ready.wait()
         task_status.started()
         try:

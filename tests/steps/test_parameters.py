@@ -12,7 +12,9 @@ Found = list[tuple[int, int, str]]
 Problems = Callable[..., Found]
 Written = Callable[..., WorkflowDefinition]
 
-ACCEPTED = "rtmp_app, stream_key, port, rtmps, allow_ips, deny_ips, reactor, play_key"
+ACCEPTED = (
+    "rtmp_app, stream_key, port, rtmps, allow_ips, deny_ips, reactor, play_key, send_interval, gop_cache, max_lag"
+)
 
 
 @pytest.mark.parametrize(

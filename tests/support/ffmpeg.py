@@ -8,6 +8,7 @@ import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 from attrs import define, frozen
@@ -37,6 +38,10 @@ _DTS, _HASH = 1, 5
 
 _HASHES = ("-show_packets", "-show_data_hash", "md5", "-of", "json", "-show_entries")
 _ENTRIES = "packet=codec_type,flags,data_hash,dts,pts"
+
+
+T = TypeVar("T", str, bytes)
+"""A packet, or its hash."""
 
 
 @frozen
@@ -138,10 +143,10 @@ def dump_command(url: str, file: Path) -> list[str]:
     return ["rtmpdump", "--quiet", "--live", "--rtmp", url, "--flv", str(file)]
 
 
-def decode_command(url: str, frames: int) -> list[str]:
-    """ffmpeg, decoding so many pictures and complaining of every flaw."""
-    as_it_comes = ("-fps_mode", "passthrough", "-enc_time_base", "-1")
-    begin = ["ffmpeg", *_QUIET, "-err_detect", "explode", "-i", url, "-frames:v", str(frames)]
+def decode_command(url: str, frames: int, ffmpeg: str = "ffmpeg") -> list[str]:
+    """An ffmpeg, decoding so many pictures and complaining of every flaw."""
+    as_it_comes = ("-fps_mode", "passthrough", "-enc_time_base:v", "1:1000")
+    begin = [ffmpeg, *_QUIET, "-err_detect", "explode", "-i", url, "-frames:v", str(frames)]
     return [*begin, *as_it_comes, "-f", "null", "-"]
 
 
@@ -196,16 +201,16 @@ class Crew:
         entries = ("-show_entries", "stream=codec_name,codec_type", "-of", "csv=p=0")
         return await start(self.nursery, ["ffprobe", "-v", "error", *entries, url])
 
-    async def decode(self, url: str, frames: int) -> Child:
+    async def decode(self, url: str, frames: int, ffmpeg: str = "ffmpeg") -> Child:
         """An ffmpeg that decodes so many pictures; whatever it prints is a flaw."""
-        return await start(self.nursery, decode_command(url, frames), name="decoder")
+        return await start(self.nursery, decode_command(url, frames, ffmpeg), name="decoder")
 
     async def dump(self, url: str, file: Path) -> Child:
         """An rtmpdump that stores what it watches."""
         return await start(self.nursery, dump_command(url, file))
 
 
-def place_of(received: Sequence[str], published: Sequence[str]) -> int:
+def place_of(received: Sequence[T], published: Sequence[T]) -> int:
     """Where in `published` what was received begins; raises `AssertionError` unless it goes on without a gap."""
     if not received:
         raise AssertionError("no packet was received")

@@ -6,8 +6,9 @@ import trio
 from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
+from mmids_trio.metrics.counts import ReadCounts
 from mmids_trio.steps.base import Reservation
-from mmids_trio.workflow.status import Clients, StreamStatus
+from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 
 @define(eq=False)
@@ -63,7 +64,13 @@ class Context:
         """Noted."""
         self.happenings.append(event)
 
+    def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
+        """Offered to nobody."""
+
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
+        """Shown to nobody."""
+
+    def show_counts(self, read: ReadCounts) -> None:
         """Shown to nobody."""
 
     def show_clients(self, count: Callable[[], Clients]) -> None:

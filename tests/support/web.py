@@ -28,6 +28,7 @@ rtmp {{
         listen 127.0.0.1:{port};
         application live {{
             live on;
+            {directives}
         }}
     }}
 }}
@@ -60,10 +61,13 @@ def web_server(directory: Path) -> Iterator[str]:
         server.server_close()
 
 
-async def start_nginx(nursery: trio.Nursery, directory: Path, port: int) -> Child:
-    """An nginx that takes and serves rtmp://127.0.0.1:<port>/live/<any key>; it listens when this returns."""
+async def start_nginx(nursery: trio.Nursery, directory: Path, port: int, directives: str = "") -> Child:
+    """An nginx that takes and serves rtmp://127.0.0.1:<port>/live/<any key>; it listens when this returns.
+
+    `directives` are more of the application's: `push ...;`, `pull ...;`.
+    """
     file = directory / "nginx.conf"
-    file.write_text(_NGINX.format(module=NGINX_RTMP, directory=directory, port=port))
+    file.write_text(_NGINX.format(module=NGINX_RTMP, directory=directory, port=port, directives=directives))
     nginx = await start(nursery, [str(NGINX), "-e", "stderr", "-p", str(directory), "-c", str(file)])
     await nginx.err.line("OS: ")
     return nginx

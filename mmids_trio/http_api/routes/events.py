@@ -30,7 +30,7 @@ EVENTS = Operation(
         Parameter(
             "types",
             "query",
-            {"type": "string", "pattern": f"^({_ANY_TYPE})(,({_ANY_TYPE})){{0,9}}$"},
+            {"type": "string", "pattern": f"^({_ANY_TYPE})(,({_ANY_TYPE})){{0,{len(EVENT_TYPES) - 1}}}$"},
             f"Only these, separated by commas: {', '.join(EVENT_TYPES)}.",
         ),
         Parameter("Last-Event-ID", "header", {"type": "string"}, "The last id that was seen: go on behind it."),

@@ -20,13 +20,13 @@ from mmids_trio.rtmp.protocol.amf0_values import (
     TypedObject,
     XmlDocument,
 )
+from mmids_trio.rtmp.protocol.amf3_reader import Amf3Reader
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH, MAX_AMF_EXPANSION, MAX_AMF_ITEMS
 
 _NUMBER = Struct(">d")
 _DATE = Struct(">dh")
 
 _OBJECT_END = 0x09
-_AVMPLUS = 0x11
 _RESERVED: Final = {0x04: "movie clip", 0x0E: "record set"}
 
 _Filled = TypeVar("_Filled", dict[str, AmfValue], EcmaArray, TypedObject, list[AmfValue])
@@ -75,7 +75,7 @@ class _Reader:
     def value(self) -> AmfValue:
         """The value at the position, its marker first."""
         marker = self.take(1)[0]
-        self._count(1)
+        self.count(1)
         read = _READERS.get(marker)
         if read is None:
             raise ProtocolError(_why_not(marker, self.position - 1))
@@ -127,19 +127,22 @@ class _Reader:
                 f"AMF0 reference to object {index}, which is not one of the complete ones among the first "
                 f"{len(self.containers)}"
             )
-        self._count(container.items)
-        self.expansion += container.size
-        if self.expansion > MAX_AMF_EXPANSION:
-            raise ProtocolError(f"AMF0 references that stand for more than {MAX_AMF_EXPANSION} bytes", Guard.AMF)
-        self._reach(self.depth + container.height)
+        self.count(container.items)
+        self.expand(container.size)
+        self.reach(self.depth + container.height)
         return container.value
 
-    def _count(self, items: int) -> None:
+    def count(self, items: int) -> None:
         self.items += items
         if self.items > MAX_AMF_ITEMS:
             raise ProtocolError(f"AMF0 body with more than {MAX_AMF_ITEMS} values", Guard.AMF)
 
-    def _reach(self, depth: int) -> None:
+    def expand(self, size: int) -> None:
+        self.expansion += size
+        if self.expansion > MAX_AMF_EXPANSION:
+            raise ProtocolError(f"AMF0 references that stand for more than {MAX_AMF_EXPANSION} bytes", Guard.AMF)
+
+    def reach(self, depth: int) -> None:
         if depth > MAX_AMF_DEPTH:
             raise ProtocolError(f"AMF0 value nested deeper than {MAX_AMF_DEPTH}", Guard.AMF)
         self.deepest = max(self.deepest, depth)
@@ -151,7 +154,7 @@ class _Reader:
         start, items, outer_deepest = self.position + self.expansion, self.items, self.deepest
         self.depth += 1
         self.deepest = 0
-        self._reach(self.depth)
+        self.reach(self.depth)
         fill(self, value)
         self.containers[index] = _Container(
             value,
@@ -199,13 +202,12 @@ _READERS: Final[dict[int, Callable[[_Reader], AmfValue]]] = {
     0x0D: lambda reader: UNDEFINED,  # "unsupported": the sender had a value that AMF0 cannot say
     0x0F: lambda reader: XmlDocument(reader.text(4)),
     0x10: _Reader.typed_object,
+    0x11: lambda reader: Amf3Reader(reader).value(),
 }
 
 
 def _why_not(marker: int, position: int) -> str:
-    if marker == _AVMPLUS:
-        return f"AMF3 value (marker 0x11) at {position}; this server speaks AMF0 only"
     if marker == _OBJECT_END:
         return f"AMF0 object end at {position}, where a value is due"
     kind = _RESERVED.get(marker, "unknown")
-    return f"AMF0 marker 0x{marker:02x} ({kind}) at {position}; expected one of 0x00 to 0x10"
+    return f"AMF0 marker 0x{marker:02x} ({kind}) at {position}; expected one of 0x00 to 0x11"

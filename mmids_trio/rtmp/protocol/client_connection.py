@@ -28,6 +28,7 @@ from mmids_trio.rtmp.protocol.handshake import ClientHandshake
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.outgoing import Outgoing
 from mmids_trio.rtmp.protocol.requests import LIVE_OR_RECORDED
+from mmids_trio.rtmp.protocol.server_replies import CAN_FORWARD, SUPPORTED_CAPS_EX
 
 CLIENT_CHUNK_SIZE = 60_000
 """Bytes; what FFmpeg announces when it publishes, so every server has met it."""
@@ -35,6 +36,14 @@ CLIENT_CHUNK_SIZE = 60_000
 CLIENT_VERSION = "FMLE/3.0 (compatible; mmids_trio)"
 """The name that encoders go by; some servers take streams from an "FMLE" alone."""
 
+
+FORWARDS_EVERYTHING: Mapping[str, object] = {
+    "fourCcList": ["*"],
+    "videoFourCcInfoMap": {"*": CAN_FORWARD},
+    "audioFourCcInfoMap": {"*": CAN_FORWARD},
+    "capsEx": float(SUPPORTED_CAPS_EX),
+}
+"""What `connect` says of a client that takes and gives media as they are (Enhanced RTMP v2, NetConnection connect)."""
 
 ON_STATUS = b"\x02\x00\x08onStatus"
 """How a status begins that comes as a data message (AMF0 §2.4)."""

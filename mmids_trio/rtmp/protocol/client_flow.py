@@ -20,6 +20,9 @@ from mmids_trio.rtmp.protocol.client_events import (
 from mmids_trio.rtmp.protocol.commands import Command, as_mapping, as_number, as_string, command_message
 from mmids_trio.rtmp.protocol.outgoing import Outgoing
 
+LAST_MESSAGE_STREAM = 0xFFFFFFFF
+"""All that the 32-bit field of a chunk's header can say (RTMP 1.0 §5.3.1.2.1)."""
+
 
 class ClientPhase(Enum):
     """How far a client has come."""
@@ -137,7 +140,7 @@ class ClientFlow:
                 self.move(ClientMove.CONNECT_ACCEPTED)
                 return [ClientConnected(as_mapping(command.argument(0)), as_mapping(command.argument(1)))]
             if asked == "createStream":
-                self._ask(as_number(command.argument(1), int))
+                self._ask(_created_stream(command))
         elif command.name == "onStatus":
             return [self._status(command)]
         return []
@@ -168,3 +171,11 @@ class ClientFlow:
         self.move(ClientMove.REFUSAL)
         information = as_mapping(command.argument(1)) or as_mapping(command.argument(0))
         return Refused(as_string(information.get("code")), as_string(information.get("description")))
+
+
+def _created_stream(command: Command) -> int:
+    """The message stream that the server made (RTMP 1.0 §7.2.1.3), which has to fit a chunk's header."""
+    stream = as_number(command.argument(1), int)
+    if not 0 <= stream <= LAST_MESSAGE_STREAM:
+        raise ProtocolError(f"a message stream of 0 to {LAST_MESSAGE_STREAM} was expected, {stream} was created")
+    return stream

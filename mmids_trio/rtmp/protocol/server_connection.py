@@ -9,7 +9,8 @@ It knows no socket and no clock.  What clients pipeline is answered in order; a 
 for its owner's answer as long as the owner likes, while everything else goes on being answered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import Enum
 
 from mmids_trio.errors import ProtocolError
@@ -106,6 +107,11 @@ class ServerConnection:
         return self._media.ignored
 
     @property
+    def abandoned_messages(self) -> int:
+        """Messages that the client gave up by beginning another one, so far."""
+        return self._reader.dropped_messages
+
+    @property
     def talk(self) -> int:
         """Bytes of commands, data and user control messages so far, each counted as `limits.LEAST_TALK` at least."""
         return self._said + self._media.data_bytes
@@ -116,28 +122,41 @@ class ServerConnection:
         Raises `ProtocolError` when the client breaks the protocol or a limit: the connection is beyond
         repair.  After a refused `connect` everything is ignored.
         """
+        return [event for turn in self.receive_in_turns(data) for event in turn]
+
+    def receive_in_turns(self, data: bytes) -> Iterator[list[Event]]:
+        """As `receive`, but in pieces of bounded work, between which others may have a turn; at least one.
+
+        One piece is `limits.CHUNKS_PER_TURN` chunks.  Take all of them before the next bytes.
+        """
         if self._received.is_due_after(len(data)) and self._phase is Phase.CONNECTED:
             self._outgoing.send(control.acknowledgement(self._received.total))
         if self._phase is Phase.HANDSHAKE:
             data = self._shake_hands(data)
         if self._phase is Phase.CONNECT_AWAITED:
             self._bytes_before_connect += len(data)
-        events: list[Event] = []
-        self._media.take_due(events)
-        if data and self._phase is not Phase.REFUSED:
-            for message in self._reader.receive(data):
-                self._take(message, events)
+        yield self._receive_turn(data)
+        while self._reader.has_more and self._phase is not Phase.REFUSED:
+            yield self._receive_turn(b"")
         if self._phase is Phase.CONNECT_AWAITED and self._bytes_before_connect > limits.MAX_BYTES_BEFORE_CONNECT:
             raise ProtocolError(
                 f"connect was expected within {limits.MAX_BYTES_BEFORE_CONNECT} bytes after the handshake",
                 Guard.NO_CONNECT,
             )
+
+    def _receive_turn(self, data: bytes) -> list[Event]:
+        events: list[Event] = []
+        self._media.take_due(events)
+        if self._phase is not Phase.REFUSED and (data or self._reader.has_more):
+            for message in self._reader.receive(data, limits.CHUNKS_PER_TURN):
+                self._take(message, events)
         return events
 
     def receive_end(self) -> list[Event]:
-        """The client's bytes are at their end: says which publishes and plays ended with them."""
+        """The client's bytes are at their end: says which publishes and plays ended with them. Never raises."""
         events: list[Event] = []
-        self._media.take_due(events)
+        with suppress(ProtocolError):  # in what was still due; the ends have to be said all the same
+            self._media.take_due(events)
         if self._commands is not None:
             for stream in self._streams:
                 events += self._commands.end(stream)
@@ -167,7 +186,8 @@ class ServerConnection:
 
     def forget(self) -> None:
         """Let go of all that is held for the client, who is gone; the connection is of no use any more."""
-        self._reader = ChunkReader()
+        dropped, self._reader = self._reader.dropped_messages, ChunkReader()
+        self._reader.dropped_messages = dropped
         self._outgoing.take()
 
     def refuse_publish(

@@ -265,3 +265,18 @@ def test_a_hostile_server_causes_nothing_but_protocol_errors(pieces: list[bytes]
     except ProtocolError:
         pass
     assert client.phase is not ClientPhase.HANDSHAKE
+
+
+@pytest.mark.parametrize("stream", [-1, 2**32, 1e15])
+@pytest.mark.parametrize("plays", [True, False])
+def test_a_server_that_creates_a_stream_which_no_header_can_name_breaks_the_protocol(
+    stream: float, plays: bool
+) -> None:
+    client = ClientConnection(zeros, "live", "rtmp://h/live")
+    client.receive(PLAIN_HANDSHAKE + command("_result", 1, {}, {}))
+    if plays:
+        client.play("key")
+    else:
+        client.publish("key")
+    with pytest.raises(ProtocolError, match="was created"):
+        client.receive(command("_result", 2 if plays else 4, None, stream))

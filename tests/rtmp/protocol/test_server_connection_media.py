@@ -173,6 +173,17 @@ def test_media_that_was_kept_is_not_lost_at_the_end(hasty: tuple[ScriptedClient,
     assert ended == PublishEnded(1)
 
 
+def test_the_end_is_said_even_if_what_was_kept_breaks_the_protocol() -> None:
+    client = ScriptedClient()
+    client.connect()
+    client.say(command("createStream", 2, None))
+    broken = message(DATA, amf0.encode_all(["onMetaData"]) + b"\x03\x00", stream=1)
+    (requested,) = client.say(command("publish", 3, None, "key", stream=1), broken)
+    assert isinstance(requested, PublishRequested)
+    client.server.accept_publish(requested.request)
+    assert client.server.receive_end() == [PublishEnded(1)]
+
+
 def test_media_of_a_refused_publisher_is_forgotten(hasty: tuple[ScriptedClient, PublishRequest]) -> None:
     client, request = hasty
     client.server.refuse_publish(request)

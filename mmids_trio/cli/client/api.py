@@ -1,0 +1,232 @@
+"""The HTTP API as a command uses it: one request at a time, and every way in which it can fail in one sentence."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx2
+from attrs import define, frozen
+
+from mmids_trio.cli.client.failures import ClientError
+from mmids_trio.cli.client.plans import Plan, read_plan
+from mmids_trio.errors import printable
+
+CONNECT_SECONDS = 10.0
+
+ANSWER_SECONDS = 60.0
+"""What a server may take for an answer, beside the `wait` of a request: twice what it gives a body to arrive."""
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""Twice what the details of 10,000 workflows take."""
+
+MAX_LINE = 1024 * 1024
+"""Characters in a line of an answer that goes on; those of a server have some hundred."""
+
+SHOWN_CHARACTERS = 300
+"""Of an answer that is not the API's."""
+
+Params = Mapping[str, str]
+Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE"]
+
+NO_WORKFLOW = "Workflow not found"
+"""The one answer of the API that is no JSON."""
+
+OF_A_CHANGE = (504, 507)
+"""Statuses of 500 and more that are no fault of the server: what became of a change."""
+
+UNCERTAIN = "; whether anything was changed is not known, `plan` tells"
+
+
+class Refused(ClientError):
+    """An answer other than 200. `etag` is what a lost race (412) tells; `is_unknown`: there is no such request."""
+
+    def __init__(self, message: str, *, status: int, etag: str | None = None, is_unknown: bool = False) -> None:
+        super().__init__(message, status=status)
+        self.etag = etag
+        self.is_unknown = is_unknown
+
+
+@frozen
+class Answer:
+    """A 200."""
+
+    text: str
+    etag: str | None
+
+    def json(self) -> Any:
+        """The body. Raises `ClientError`."""
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            raise ClientError(f"the answer is not JSON: {_excerpt(self.text)}") from None
+
+
+@define
+class Api:
+    """The server at `url`, through `_http`."""
+
+    url: str
+    _http: httpx2.Client
+
+    def request(
+        self,
+        method: Method,
+        path: str,
+        *,
+        params: Params | None = None,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        wait: float = 0,
+    ) -> Answer:
+        """One request; `wait` is how long the server was told to wait, in seconds. Raises `ClientError`."""
+        content = None if body is None else body.encode()
+        given = {"Content-Type": "text/plain; charset=utf-8", **(headers or {})} if body else dict(headers or {})
+        request = self._http.build_request(method, path, params=params, content=content, headers=given)
+        request.extensions["timeout"] = httpx2.Timeout(ANSWER_SECONDS + wait, connect=CONNECT_SECONDS).as_dict()
+        with self._told_failures(method), self._answer(request) as response:
+            text = _limited(response)
+            if response.status_code != httpx2.codes.OK:
+                raise self._refusal(response, text)
+            return Answer(text, response.headers.get("ETag"))
+
+    @contextmanager
+    def stream(
+        self, path: str, *, params: Params, headers: Mapping[str, str], seconds: float
+    ) -> Iterator[Iterator[str]]:
+        """The lines of an answer that goes on, of which each piece takes at most `seconds`. Raises `ClientError`."""
+        request = self._http.build_request("GET", path, params=params, headers=dict(headers))
+        request.extensions["timeout"] = httpx2.Timeout(seconds, connect=CONNECT_SECONDS).as_dict()
+        with self._told_failures("GET"), self._answer(request) as response:
+            if response.status_code != httpx2.codes.OK:
+                raise self._refusal(response, _limited(response))
+            yield _lines(response)
+
+    def _refusal(self, response: httpx2.Response, text: str) -> Refused:
+        return refusal(self.url, response.status_code, text, had_token="Authorization" in self._http.headers)
+
+    @contextmanager
+    def _answer(self, request: httpx2.Request) -> Iterator[httpx2.Response]:
+        response = self._http.send(request, stream=True)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    @contextmanager
+    def _told_failures(self, method: str) -> Iterator[None]:
+        uncertain = UNCERTAIN if method in ("PUT", "DELETE") else ""
+        try:
+            yield
+        except httpx2.ConnectTimeout:
+            raise Unreachable(f"cannot reach {self.url} within {CONNECT_SECONDS:g} s") from None
+        except httpx2.ConnectError as error:
+            hint = "; does the server run, with http_api_port? --server or MMIDS_SERVER names another one"
+            raise Unreachable(f"cannot reach {self.url}: {_reason(error)}{hint}") from None
+        except httpx2.TimeoutException:
+            raise Unreachable(f"{self.url} does not answer{uncertain}") from None
+        except httpx2.TransportError as error:
+            raise Unreachable(f"the connection to {self.url} broke off: {_reason(error)}{uncertain}") from None
+        except httpx2.HTTPError as error:
+            raise ClientError(f"{self.url} answers what cannot be read: {_reason(error)}") from None
+
+    # Requests of several commands.
+
+    def plan(self, text: str, *, prune: bool, if_match: str | None = None) -> Plan:
+        """`POST /config/plan`."""
+        headers = {} if if_match is None else {"If-Match": if_match}
+        answer = self.request("POST", "/config/plan", params=_pruning(prune=prune), body=text, headers=headers)
+        return read_plan(answer.json(), answer.etag)
+
+    def workflow(self, name: str) -> Mapping[str, Any] | None:
+        """`GET /workflows/NAME`; `None` where there is none."""
+        try:
+            found = self.request("GET", workflow_path(name)).json()
+        except Refused as error:
+            if str(error) != NO_WORKFLOW:
+                raise
+            return None
+        if not isinstance(found, Mapping) or not isinstance(found.get("active_steps"), list):
+            raise ClientError("the answer is not a workflow; is this the HTTP API of an mmids_trio?")
+        return found
+
+    def names(self) -> list[str]:
+        """`GET /workflows`."""
+        found = self.request("GET", "/workflows").json()
+        if not isinstance(found, list) or not all(isinstance(item, Mapping) and "name" in item for item in found):
+            raise ClientError("the answer is no list of workflows; is this the HTTP API of an mmids_trio?")
+        return [str(item["name"]) for item in found]
+
+
+class Unreachable(ClientError):
+    """There is no whole answer."""
+
+
+def workflow_path(name: str) -> str:
+    """Where a workflow is, whatever its name."""
+    return f"/workflows/{quote(name, safe='')}"
+
+
+def _pruning(*, prune: bool) -> Params:
+    return {"prune": "true"} if prune else {}
+
+
+def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Refused:
+    """What an answer other than 200 means."""
+    message, etag = _error_of(text)
+    if status == httpx2.codes.UNAUTHORIZED:
+        other = "another token than this one" if had_token else "a token"
+        return Refused(f"the server wants {other}: set MMIDS_TOKEN to its http_api_token", status=status)
+    if 300 <= status < 400:  # noqa: PLR2004  (HTTP's own class)
+        message = f"{url} answers {status}, a redirection, which is not followed; name the right address"
+    elif message is None:
+        message = f"{url} answers {status}: {_excerpt(text)}; is that the HTTP API of an mmids_trio?"
+    elif message.startswith("no such path"):
+        return Refused(f"{url} does not know this request; is it an older version?", status=status, is_unknown=True)
+    elif status >= 500 and status not in OF_A_CHANGE:  # noqa: PLR2004
+        message = f"{url} answers {status}: {message}"
+    return Refused(message, status=status, etag=etag)
+
+
+def _error_of(text: str) -> tuple[str | None, str | None]:
+    """Message and ETag of a refusal, where it is the API's."""
+    if text == NO_WORKFLOW:
+        return text, None
+    try:
+        document = json.loads(text)
+        etag = document.get("etag")
+        return printable(str(document["error"]), kept="\n\t"), None if etag is None else str(etag)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None, None
+
+
+def _lines(response: httpx2.Response) -> Iterator[str]:
+    """Lines without their ends, none of them endless."""
+    rest = ""
+    for piece in response.iter_text():
+        *complete, rest = (rest + piece).split("\n")
+        yield from (line.removesuffix("\r") for line in complete)
+        if len(rest) > MAX_LINE:
+            raise ClientError(f"the server sends a line of more than {MAX_LINE} characters")
+
+
+def _excerpt(text: str) -> str:
+    line = printable(text.strip().partition("\n")[0])
+    return (line[:SHOWN_CHARACTERS] + "…" if len(line) > SHOWN_CHARACTERS else line) or "(nothing)"
+
+
+def _limited(response: httpx2.Response) -> str:
+    pieces, size = [], 0
+    for piece in response.iter_bytes():
+        size += len(piece)
+        if size > MAX_ANSWER_BYTES:
+            raise ClientError(f"the answer is larger than {MAX_ANSWER_BYTES // 1024**2} MiB")
+        pieces.append(piece)
+    return b"".join(pieces).decode("utf-8", "replace")
+
+
+def _reason(error: Exception) -> str:
+    """`Connection refused` for `[Errno 111] Connection refused`."""
+    text = str(error) or type(error).__name__
+    return printable(text.rpartition("] ")[2])

@@ -1,0 +1,131 @@
+"""What all commands of the client have in common: options, the connection, and one wall for what goes wrong."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from ipaddress import ip_address
+from typing import Any
+
+import click
+import httpx2
+from attrs import define
+
+from mmids_trio.cli.client.api import Api
+from mmids_trio.cli.client.failures import ClientError
+from mmids_trio.cli.client.output import Output
+from mmids_trio.errors import MmidsError
+
+DEFAULT_SERVER = "http://127.0.0.1:9011"
+"""The port of the examples, where the API is open to this machine alone."""
+
+FAILED = 1
+
+
+@define
+class Session:
+    """One command at work."""
+
+    server: str
+    output: Output
+    _token: str | None
+    _transport: httpx2.BaseTransport | None
+    """In place of the network, for tests."""
+
+    @contextmanager
+    def api(self) -> Iterator[Api]:
+        """The server. Raises `ClientError` for an address or token that cannot be."""
+        url = _checked_url(self.server)
+        headers = [] if self._token is None else [(b"Authorization", _bearer(self._token))]
+        # A proxy of the environment has no business between a machine and itself.
+        with httpx2.Client(
+            base_url=url, headers=headers, transport=self._transport, trust_env=not _is_loopback(url)
+        ) as http:
+            yield Api(str(url).rstrip("/"), http)
+
+
+class ClientCommand(click.Command):
+    """A command of which wrong arguments have the status of any other error: with `plan`, 2 means something else."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """As usual."""
+        try:
+            return super().make_context(*arguments, **options)
+        except click.UsageError as error:
+            raise _with_status(error, FAILED) from None
+
+
+def _with_status(error: click.UsageError, status: int) -> click.UsageError:
+    setattr(error, "exit_code", status)  # noqa: B010  (of the class by its type, of the instance by click's own use)
+    return error
+
+
+def client_command(name: str) -> Callable[[Callable[..., int]], click.Command]:
+    """A command with the common options; the function gets a `Session`, and returns the exit status."""
+
+    def decorate(function: Callable[..., int]) -> click.Command:
+        @wraps(function)
+        @click.pass_context
+        def run(context: click.Context, /, *, server: str, token: str | None, as_json: bool, **options: Any) -> None:
+            output = Output(as_json)
+            transport = context.find_root().obj
+            sys.exit(_status(output, lambda: function(Session(server, output, token or None, transport), **options)))
+
+        command: Callable[..., None] = run
+        for option in _OPTIONS:
+            command = option(command)
+        return click.command(name, cls=ClientCommand)(command)
+
+    return decorate
+
+
+_OPTIONS = (
+    click.option("--json", "as_json", is_flag=True, envvar="MMIDS_JSON", help="Print JSON. [env: MMIDS_JSON]"),
+    click.option(
+        "--token", envvar="MMIDS_TOKEN", help="The server's http_api_token; better in the environment. [MMIDS_TOKEN]"
+    ),
+    click.option(
+        "--server",
+        metavar="URL",
+        envvar="MMIDS_SERVER",
+        default=DEFAULT_SERVER,
+        show_default=True,
+        help="Address of the HTTP API. [env: MMIDS_SERVER]",
+    ),
+)
+
+
+def _status(output: Output, work: Callable[[], int]) -> int:
+    """Run a command; what an operator can mend is one message, never a traceback."""
+    try:
+        return work()
+    except MmidsError as error:
+        output.fail(error)
+    except KeyboardInterrupt:
+        output.fail(ClientError("interrupted; a change that the server has accepted goes on there"))
+    return FAILED
+
+
+def _checked_url(server: str) -> httpx2.URL:
+    try:
+        url = httpx2.URL(server)
+    except (httpx2.InvalidURL, TypeError, ValueError):
+        raise ClientError("--server: that is no URL; expected http://HOST:PORT") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ClientError("--server: expected http://HOST:PORT or https://...")
+    if url.userinfo or url.query or url.fragment:
+        raise ClientError("--server: expected a URL without user, password and query; a token goes to MMIDS_TOKEN")
+    return url
+
+
+def _bearer(token: str) -> bytes:
+    if not token.isprintable():
+        raise ClientError("the token has characters that no header can carry")
+    return f"Bearer {token}".encode()
+
+
+def _is_loopback(url: httpx2.URL) -> bool:
+    try:
+        return ip_address(url.host).is_loopback
+    except ValueError:
+        return url.host == "localhost"

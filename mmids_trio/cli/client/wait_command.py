@@ -1,0 +1,55 @@
+"""`wait`: until a workflow runs."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from mmids_trio.cli.client.command import Session, client_command
+from mmids_trio.cli.client.failures import ClientError
+from mmids_trio.errors import printable
+
+LOOK_SECONDS = 0.2
+"""Between two looks: short for whoever waits, and nothing for a server, which answers hundreds of them a second."""
+
+RUNNING = "Running"
+
+
+@client_command("wait")
+@click.argument("name")
+@click.option(
+    "--timeout", type=click.FloatRange(0), default=30, show_default=True, metavar="SECONDS", help="How long at most."
+)
+def wait(session: Session, *, name: str, timeout: float) -> int:
+    """Wait until a workflow runs, with no update of it pending; also for one that does not exist yet.
+
+    Exit status: 0 it runs; 1 it is in error, or does not run in time.
+    """
+    with session.api() as api, session.output.working(f"waiting for '{printable(name)}', for {timeout:g} s at most"):
+        status = wait_until_settled(lambda: api.workflow(name), timeout)
+    if status is None or status.get("pending_steps"):
+        what = "there is no such workflow" if status is None else "its update is still pending"
+        raise ClientError(f"workflow '{printable(name)}' does not run after {timeout:g} s: {what}")
+    if status["status"] != RUNNING:
+        raise ClientError(f"workflow '{printable(name)}' is in error: {printable(str(status['status']), kept=chr(10))}")
+    session.output.document({"name": name, **status})
+    session.output.say(f"workflow '{printable(name)}' runs", "green")
+    return 0
+
+
+def wait_until_settled(
+    look: Callable[[], Mapping[str, Any] | None],
+    seconds: float,
+    *,
+    now: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> Mapping[str, Any] | None:
+    """What a last look sees: of a workflow that is there without a pending update, or when the time is over."""
+    deadline = now() + seconds
+    while True:
+        status = look()
+        left = deadline - now()
+        if left <= 0 or (status is not None and not status.get("pending_steps")):
+            return status
+        pause(min(LOOK_SECONDS, left))

@@ -1,0 +1,127 @@
+"""Running a server from a configuration file: signals, exit status, the welcome."""
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import click
+import structlog
+import trio
+
+from mmids_trio import __version__, logs
+from mmids_trio.app import Server
+from mmids_trio.cli.checking import kinds
+from mmids_trio.cli.configuration_file import Configuration, load
+from mmids_trio.cli.recording import Options, recorded
+from mmids_trio.cli.welcome import addresses, welcome
+from mmids_trio.errors import MmidsError, leaves
+from mmids_trio.recording.attachment import attach, note_kept_state
+from mmids_trio.workflow.change import Change
+
+log = structlog.get_logger()
+
+WELCOME_SECONDS = 5.0
+"""How long the welcome waits for the workflows to come up, so that it names the ports that are really open."""
+
+START_GC_THRESHOLDS = (20_000, 20, 50)
+"""While the server starts. Python's own made 10,000 workflows of 3 steps start in 10.7 s instead of 3.9 s: almost
+everything that is made then lives until the end, and would be looked at again and again."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def complain_or_run(config: Path, options: Options | None = None) -> int:
+    """Run a server, recorded where there are `options`; the exit status.
+
+    What an operator can mend is one message, never a traceback.
+    """
+    status = 0
+    try:
+        level = logs.level_from(os.environ)
+        configuration = load(config, kinds)
+        with logs.configure(level=level, directory=Path(configuration.settings.log_path), console=sys.stderr):
+            server = Server(
+                configuration.settings,
+                configuration.document.reactors,
+                configuration_file=configuration.file,
+                load_again=partial(load, config, kinds),
+            )
+            if options is None:
+                trio.run(_run, configuration, server)
+            else:
+                trio.run(_run_recorded, configuration, server, options)
+    except* MmidsError as group:
+        status = 1
+        for error in leaves(group):
+            click.echo(f"error: {error}", err=True)
+    return status
+
+
+async def _run_recorded(configuration: Configuration, server: Server, options: Options) -> None:
+    async with recorded(configuration, options, __version__) as recorder:
+        attach(recorder, server)
+
+        def note(changes: Sequence[Change]) -> None:
+            note_kept_state(recorder, server, configuration, [change.definition for change in changes])
+
+        await _run(configuration, server, note)
+
+
+async def _run(
+    configuration: Configuration, server: Server, tell: Callable[[Sequence[Change]], None] = lambda _: None
+) -> None:
+    """Run a server until a signal comes; `tell` hears what it has started with."""
+    for warning in configuration.document.warnings:
+        log.warning("configuration", problem=str(warning))
+    workflows = configuration.document.workflows
+    usual_thresholds = gc.get_threshold()
+    gc.set_threshold(*START_GC_THRESHOLDS)
+    async with trio.open_nursery() as nursery:
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            nursery.start_soon(_stop_on_signals, signals, server, nursery.cancel_scope)
+            async with trio.open_nursery() as running:
+                changes = await running.start(server.run, workflows)
+                tell(changes)
+                nursery.start_soon(server.look_for_ffmpeg)  # which the end of the server does not wait for
+                gc.freeze()
+                gc.set_threshold(*usual_thresholds)
+                running.start_soon(_say_welcome, server, changes)
+            nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signals(signals: AsyncIterator[int], server: Server, everything: trio.CancelScope) -> None:
+    async for number in signals:
+        name = signal.Signals(number).name
+        if number == signal.SIGHUP and server.reloader is not None:
+            log.info("reloading the configuration", signal=name)
+            server.reloader.request()
+        elif server.is_stopping:
+            log.warning("stopping at once", signal=name)
+            everything.cancel()
+        else:
+            log.info("stopping", signal=name)
+            server.stop()
+
+
+async def _say_welcome(server: Server, changes: Sequence[Change]) -> None:
+    with trio.move_on_after(WELCOME_SECONDS):
+        for change in changes:
+            await change.wait()
+    if not server.is_stopping:
+        workflows = [change.definition for change in changes]
+        lines = list(addresses(workflows, server.settings.rtmp_host or "127.0.0.1", server.rtmp.bound_port))
+        _tell(welcome(lines, server.api_url))
+
+
+def _tell(text: str) -> None:
+    """Print on stdout; the server goes on where nobody reads it any more (`... | head -1`)."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        log.warning("the welcome cannot be printed", reason=error.strerror)
+        with open(os.devnull, "wb") as nothing:  # what is left in the buffer goes there when the program ends
+            os.dup2(nothing.fileno(), sys.stdout.fileno())

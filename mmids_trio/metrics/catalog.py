@@ -1,0 +1,99 @@
+"""Every metric of the server: its name, what it means, its labels. The page `docs/metrics.md` has the same table."""
+
+from mmids_trio.metrics.counts import Kind, Metric
+
+PLACE = ("workflow", "step_id", "step_type")
+"""Labels of what a step counts."""
+
+
+def _counter(name: str, help: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, help, labels)
+
+
+def _gauge(name: str, help: str, *labels: str) -> Metric:
+    return Metric(name, Kind.GAUGE, help, labels)
+
+
+BUILD_INFO = _gauge("mmids_build_info", "Always 1; the label says which version runs.", "version")
+LOOP_LAG = Metric(
+    "mmids_loop_lag_seconds",
+    Kind.HISTOGRAM,
+    "How long tasks ran between two looks at sockets and clocks, which is what everything else had to wait.",
+)
+
+CONNECTIONS = _gauge("mmids_rtmp_connections", "RTMP and RTMPS connections that are open.")
+ACCEPTED = _counter("mmids_rtmp_connections_accepted_total", "RTMP and RTMPS connections that found room.")
+TURNED_AWAY = _counter(
+    "mmids_turned_away_total",
+    "Clients of RTMP and of the API that were kept out or cut off.",
+    "reason",
+)
+RECEIVED = _counter("mmids_rtmp_received_bytes_total", "Bytes that RTMP clients have sent.")
+IGNORED = _counter(
+    "mmids_rtmp_ignored_messages_total", "Media and data messages that belonged to no stream that was being published."
+)
+ABANDONED = _counter(
+    "mmids_rtmp_abandoned_messages_total", "Messages that clients began and gave up by beginning another one."
+)
+
+WORKFLOWS = _gauge("mmids_workflows", "Workflows that are listed.")
+WORKFLOW_FAILED = _gauge("mmids_workflow_failed", "1 where a step's failure has put the workflow in error.", "workflow")
+WORKFLOW_STEPS = _gauge("mmids_workflow_steps", "Steps that carry media.", "workflow")
+WORKFLOW_DROPPED = _counter(
+    "mmids_workflow_dropped_groups_total",
+    "Groups of pictures from other workflows that were left out since the workflow could not keep up.",
+    "workflow",
+)
+
+STEP_EVENTS = _counter("mmids_step_events_total", "Media events that the step has passed on.", *PLACE)
+STEP_REFUSED = _counter(
+    "mmids_step_refused_events_total",
+    "Media events that were out of order, or came before a key frame.",
+    *PLACE,
+)
+STEP_STREAMS = _gauge("mmids_step_streams", "Streams that are live behind the step.", *PLACE)
+STEP_PUBLISHERS = _gauge("mmids_step_publishers", "Publishers that are connected.", *PLACE)
+STEP_WATCHERS = _gauge("mmids_step_watchers", "Watchers that are connected.", *PLACE)
+STEP_RECEIVED = _counter("mmids_step_received_bytes_total", "Bytes of media that publishers have sent.", *PLACE)
+STEP_SENT = _counter("mmids_step_sent_bytes_total", "Bytes that watchers or targets have got.", *PLACE)
+STEP_SKIPPED = _counter(
+    "mmids_step_skipped_packets_total", "Packets that watchers or targets have missed since they were too slow.", *PLACE
+)
+STEP_JUMPS = _counter("mmids_step_jumps_total", "Jumps of slow watchers or targets to a later key frame.", *PLACE)
+STEP_CUT = _counter(
+    "mmids_step_slow_disconnects_total", "Watchers or targets that were given up since they were too slow.", *PLACE
+)
+STEP_REFUSED_HEADERS = _counter(
+    "mmids_step_refused_headers_total",
+    "Sequence headers that were too large or too many to keep.",
+    *PLACE,
+)
+STEP_PASS = Metric(
+    "mmids_step_pass_seconds",
+    Kind.HISTOGRAM,
+    "How long passes over the watchers of a stream took, with the turns that others had meanwhile.",
+    PLACE,
+)
+STEP_CHILDREN = _gauge("mmids_step_children", "ffmpeg processes that run.", *PLACE)
+STEP_CHILD_RESTARTS = _counter("mmids_step_child_restarts_total", "Starts of ffmpeg after its first.", *PLACE)
+STEP_CHILD_DROPPED = _counter(
+    "mmids_step_child_dropped_groups_total",
+    "Groups of pictures that a slow ffmpeg has missed.",
+    *PLACE,
+)
+
+REACTOR_ANSWERS = _counter(
+    "mmids_reactor_answers_total",
+    "Answers about streams: valid, invalid or failed.",
+    "reactor",
+    "result",
+)
+REACTOR_LEASES = _gauge("mmids_reactor_leases", "Streams with a lease.", "reactor")
+
+HTTP_REQUESTS = _counter("mmids_http_requests_total", "Requests to the API that have ended.", "method", "status")
+HTTP_CONNECTIONS = _gauge("mmids_http_connections", "Connections to the API that are open.")
+EVENT_CLIENTS = _gauge("mmids_event_stream_clients", "Clients that read the stream of events.")
+EVENTS_MISSED = _counter("mmids_events_missed_total", "Events that subscribers inside the server were too slow for.")
+
+METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+"""In the order in which they are shown."""

@@ -1,0 +1,164 @@
+"""The commands against the real API of a server in memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from mmids_trio.testing.harness import Harness
+from tests.support.commands import Result, command
+
+LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"
+OLD = "workflow old {\n    rtmp_receive rtmp_app=old stream_key=*\n}\n"
+THIEF = "workflow thief {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
+REACTOR = "reactor lookup executor=simple_http {\n    url http://127.0.0.1:1/\n}\n"
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """The server is in the same process, and would print its log between the lines of a command."""
+    with capture_logs():
+        yield
+
+
+async def run(harness: Harness, *arguments: str, stdin: str = "", status: int = 0) -> Result:
+    """A command that ends with this status."""
+    done = await command(harness.http, *arguments, stdin=stdin)
+    assert done.status == status, done
+    return done
+
+
+def file(directory: Path, *texts: str) -> str:
+    """A file with these texts."""
+    path = directory / "wanted.mmids"
+    path.write_text("".join(texts))
+    return str(path)
+
+
+async def test_plan_shows_what_apply_then_does(tmp_path: Path) -> None:
+    async with Harness(LIVE + OLD) as h:
+        wanted = file(tmp_path, LIVE.replace("rtmp_watch rtmp_app=live", "rtmp_watch rtmp_app=other"))
+        planned = await run(h, "plan", "--prune", wanted, status=2)
+        assert planned.out.splitlines() == [
+            "~ workflow live",
+            "    = rtmp_receive rtmp_app=live stream_key=*",
+            "    + rtmp_watch rtmp_app=other stream_key=*",
+            "    - rtmp_watch rtmp_app=live stream_key=*",
+            "- workflow old",
+            "    - rtmp_receive rtmp_app=old stream_key=*",
+            "workflows: 1 changed, 1 stopped; disconnects nobody",
+        ]
+        applied = await run(h, "apply", "--prune", wanted)
+        assert applied.out.startswith(planned.out)
+        assert applied.out.splitlines()[-1].startswith("applied in ")
+        assert (await run(h, "plan", "--prune", wanted)).out == "no change: 1 workflow as wanted\n"
+        again = await run(h, "apply", "--prune", "--json", wanted)
+        assert (again.document["applied"], again.document["changed"]) == (True, False)
+
+
+async def test_clients_that_would_be_cut_are_counted_and_protect_themselves(tmp_path: Path) -> None:
+    async with Harness(LIVE) as h:
+        await h.publish("live/key")
+        await h.watch("live/key")
+        empty = file(tmp_path, "# nothing\n")
+        planned = await run(h, "plan", "--prune", empty, status=2)
+        assert "disconnects 1 publisher and 1 watcher" in planned.out.splitlines()[-1]
+        refused = await run(h, "apply", "--prune", "--max-disconnects", "1", empty, status=1)
+        assert "this would disconnect 1 publisher and 1 watcher, and --max-disconnects allows 1" in refused.err
+        assert h.workflow("live").status == "Running"
+        await run(h, "apply", "--prune", "--max-disconnects", "2", empty)
+        assert h.server.workflows.names() == []
+
+
+async def test_a_set_that_fails_is_taken_back_and_the_reason_told(tmp_path: Path) -> None:
+    async with Harness(LIVE) as h:
+        refused = await run(h, "apply", file(tmp_path, OLD, THIEF), status=1)
+        assert "not applied: rolled back: workflow 'thief': Step id" in refused.err
+        assert h.server.workflows.names() == ["live"]
+
+
+async def test_one_by_one_a_workflow_that_fails_stays_in_error_and_the_others_go_on(tmp_path: Path) -> None:
+    async with Harness(LIVE) as h:
+        wanted = file(tmp_path, REACTOR, LIVE, THIEF, OLD.replace("*", "* reactor=lookup"))
+        done = await run(h, "apply", "--on-error", "error", "--json", wanted, status=1)
+        assert [(each["workflow"], each["error"] is None) for each in done.document["workflows"]] == [
+            ("thief", False),
+            ("old", True),
+        ]
+        assert (await run(h, "wait", "old")).err == ""
+        assert "is in error: Step id" in (await run(h, "wait", "thief", status=1)).err
+        assert (
+            "reactors" in (await run(h, "apply", "--on-error", "error", "--prune", file(tmp_path, LIVE), status=1)).err
+        )
+        await run(h, "apply", "--prune", file(tmp_path, LIVE))
+        await run(h, "apply", "--on-error", "error", "--prune", file(tmp_path, OLD))
+        assert h.server.workflows.names() == ["old"]
+
+
+async def test_an_older_plan_is_refused_and_a_quoted_tag_is_the_same_as_a_bare_one(tmp_path: Path) -> None:
+    async with Harness(LIVE) as h:
+        wanted = file(tmp_path, LIVE, OLD)
+        etag = (await run(h, "plan", "--json", wanted, status=2)).document["etag"]
+        assert (await run(h, "export", "--etag")).out == f"{etag}\n"
+        for mode in ("rollback", "error"):
+            await h.put(OLD.replace("old", f"other-{mode}"))
+            done = await run(h, "apply", "--if-match", etag, "--on-error", mode, wanted, status=1)
+            assert "somebody else has changed the server since this plan was made" in done.err
+        etag = (await run(h, "plan", "--json", wanted, status=2)).document["etag"]
+        await run(h, "apply", "--if-match", etag.strip('"'), wanted)
+
+
+async def test_what_is_exported_may_be_applied_again(tmp_path: Path) -> None:
+    async with Harness(REACTOR + LIVE) as h:
+        exported = await run(h, "export")
+        copy = tmp_path / "copy.mmids"
+        await run(h, "export", "--output", str(copy))
+        assert copy.read_text() == exported.out
+        assert copy.stat().st_mode & 0o777 == 0o600
+        assert (await run(h, "plan", "--prune", "-", stdin=exported.out)).out.startswith("no change")
+        assert (await run(h, "export", "--json")).document["config"] == exported.out
+
+
+async def test_errors_that_only_the_server_finds_are_told_with_places_in_files(tmp_path: Path) -> None:
+    (tmp_path / "a.mmids").write_text("# one\n" + LIVE)
+    (tmp_path / "b.mmids").write_text("\n\nworkflow b {\n    rtmp_recieve rtmp_app=live stream_key=*\n}\n")
+    async with Harness(LIVE) as h:
+        done = await run(h, "plan", str(tmp_path), status=1)
+        assert f"{tmp_path}/b.mmids:4:5: unknown step type 'rtmp_recieve'; did you mean" in done.err
+
+
+async def test_what_runs_is_listed_and_shown() -> None:
+    async with Harness(LIVE + OLD) as h:
+        await h.publish("live/key")
+        listed = (await run(h, "list")).out.splitlines()
+        assert [line.split()[:5] for line in listed[1:]] == [
+            ["live", "Running", "2", "1", "0"],
+            ["old", "Running", "1", "0", "0"],
+        ]
+        assert (await run(h, "list", "--names")).out == "live\nold\n"
+        assert [each["publishers"] for each in (await run(h, "list", "--json")).document] == [1, 0]
+        shown = (await run(h, "show", "live")).out
+        assert shown.startswith("workflow live: Running\n")
+        assert "Active, used by 1 publisher" in shown
+        assert "did you mean 'live'?" in (await run(h, "show", "liv", status=1)).err
+
+
+async def test_a_workflow_is_deleted_once() -> None:
+    async with Harness(LIVE) as h:
+        assert "disconnects nobody" in (await run(h, "delete", "live")).out
+        assert h.server.workflows.names() == []
+        assert "there is no workflow 'live'" in (await run(h, "delete", "live", status=1)).err
+        assert (await run(h, "list")).out == "no workflow runs\n"
+
+
+async def test_a_wait_for_what_does_not_come_fails() -> None:
+    async with Harness(LIVE) as h:
+        assert (await run(h, "wait", "live", "--json")).document["name"] == "live"
+        assert "there is no such workflow" in (await run(h, "wait", "absent", "--timeout", "0", status=1)).err
+
+
+async def test_a_server_without_a_file_has_nothing_to_reload() -> None:
+    async with Harness(LIVE) as h:
+        done = await run(h, "reload", status=1)
+        assert "error: this server was not started from a configuration file" in done.err

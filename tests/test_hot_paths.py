@@ -1,0 +1,215 @@
+"""The hot paths do no more than they did: calls, sends and allocations are counted, never time.
+
+Every bound is what the path needs today; a fifth more fails.  Whoever makes one of them cheaper lowers its bound, and
+whoever has to raise one says in the commit what it buys.  Calls are counted with `sys.setprofile`, those into
+C included, over a run that is long enough for what happens once not to count.
+"""
+
+import gc
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterable
+from types import FrameType
+
+import pytest
+import trio
+from attrs import define
+
+from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
+from mmids_trio.metrics.distribution import Distribution
+from mmids_trio.rtmp.broadcast import Channel
+from mmids_trio.rtmp.certificates import server_context
+from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol.message import Message
+from mmids_trio.rtmp.protocol.message_types import VIDEO
+from mmids_trio.rtmp.protocol.rendering import render
+from mmids_trio.rtmp.tls import TlsTransport, accept_tls, connect_tls
+from mmids_trio.rtmp.tls_identity import Identity
+from mmids_trio.rtmp.watcher import Watcher
+from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.network import memory_connection
+from mmids_trio.workflow.replay import Ledger
+from tests.support.certificates import HOST, make
+
+WATCHERS = 64
+"""One slice of a pass, so that no turn of others is counted."""
+
+FRAMES = [packet for packet in generate_stream(seconds=4, audio=False, gop=1000) if not packet.is_sequence_header]
+
+
+def calls(work: Callable[[], object]) -> Counter[str]:
+    """How often anything was called by `work`, by name."""
+    seen: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            seen[frame.f_code.co_qualname] += 1
+        elif event == "c_call":
+            seen[getattr(argument, "__qualname__", "?")] += 1
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    seen.pop("setprofile", None)
+    return seen
+
+
+def allocated(work: Callable[[], object]) -> int:
+    """Bytes that were allocated at most, beyond what was there, while `work` ran."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        work()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+@define(eq=False)
+class Wire:
+    """A transport that takes everything and counts how often it was asked."""
+
+    peer_host: str = "192.0.2.1"
+    peer_port: int = 1
+    takes_ahead: bool = False
+    has_unsent: bool = False
+    sends: int = 0
+
+    def send_nowait(self, data: bytes | memoryview) -> int:
+        self.sends += 1
+        return len(data)
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        raise NotImplementedError
+
+    async def send_all(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    async def wait_writable(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+def audience(count: int) -> tuple[Channel, list[Wire]]:
+    channel, wires = Channel(), [Wire() for _ in range(count)]
+    for wire in wires:
+        channel.add(Watcher(wire))
+    channel.stream_started()
+    channel.packet(FRAMES[0])
+    run_quietly(channel)
+    for wire in wires:
+        wire.sends = 0
+    return channel, wires
+
+
+def passes(channel: Channel, packets: Iterable[MediaPacket]) -> None:
+    for packet in packets:
+        channel.packet(packet)
+        channel.pace._sends = 0
+        run_quietly(channel)
+
+
+def run_quietly(channel: Channel) -> None:
+    """One pass, without a scheduler: within a slice it never waits."""
+    try:
+        channel.send_pass().send(None)
+    except StopIteration:
+        return
+    raise AssertionError("the pass has waited")
+
+
+def test_a_pass_is_one_send_a_watcher() -> None:
+    channel, wires = audience(WATCHERS - 1)
+    passes(channel, FRAMES[1:51])
+    assert {wire.sends for wire in wires} == {50}
+
+
+def test_several_packets_are_one_send_a_watcher() -> None:
+    channel, wires = audience(WATCHERS - 1)
+    for packet in FRAMES[1:11]:
+        channel.packet(packet)
+    channel.pace._sends = 0
+    run_quietly(channel)
+    assert {wire.sends for wire in wires} == {1}
+
+
+def calls_of_passes(count: int) -> Counter[str]:
+    channel, _ = audience(count)
+    return calls(lambda: passes(channel, FRAMES[1:51]))
+
+
+def test_one_watcher_more_is_two_calls_more_in_a_pass() -> None:
+    """The transport's `send_nowait`, and in this test its `len`; nothing of the pass's own."""
+    more = calls_of_passes(63) - calls_of_passes(13)
+    assert more.total() / 50 / 50 <= 2
+
+
+def test_a_pass_allocates_nothing_for_a_watcher() -> None:
+    few, many = audience(3)[0], audience(63)[0]
+    passes(few, FRAMES[1:21])
+    passes(many, FRAMES[1:21])
+    one = allocated(lambda: passes(few, FRAMES[21:22]))
+    assert allocated(lambda: passes(many, FRAMES[21:22])) - one <= 60 * 44  # two tuples, and the count of bytes
+
+
+@pytest.mark.parametrize(("size", "chunk_size", "most"), [(10_000, 4096, 28), (10_000, 128, 28), (300, 4096, 19)])
+def test_the_chunk_reader_makes_few_calls_a_message(size: int, chunk_size: int, most: float) -> None:
+    reader = ChunkReader()
+    reader.chunk_size = chunk_size
+    data = render(Message(VIDEO, 1, 0, bytes(size), 4), chunk_size)
+    reader.receive(data)
+    seen = calls(lambda: [reader.receive(data * 4) for _ in range(50)])
+    assert seen.total() / 200 <= most
+
+
+def test_the_chunk_reader_copies_a_message_thrice_at_most() -> None:
+    """Into the buffer, out of it, and into the `bytes` that goes on."""
+    reader = ChunkReader()
+    reader.chunk_size = 65_536
+    data = render(Message(VIDEO, 1, 0, bytes(60_000), 4), 65_536)
+    assert allocated(lambda: reader.receive(data)) <= 3.3 * len(data)
+
+
+async def test_an_encrypted_send_is_one_send_and_few_calls() -> None:
+    made, ends = make(), dict[str, TlsTransport]()
+    far, near = memory_connection()
+    context = server_context(Identity(made.key, made.certificate, (made.authority,)))
+
+    async def accept() -> None:
+        ends["server"] = await accept_tls(near, context)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept)
+        client = await connect_tls(far, HOST, made.client_context())
+    server, wire, data = ends["server"], Wire(), bytes(10_000)
+    server._transport = wire
+    seen = calls(lambda: [server.send_nowait(data) for _ in range(50)])
+    assert wire.sends == 50
+    assert seen.total() / 50 <= 13
+    server._transport = near
+    client.close()
+    server.close()
+
+
+def test_a_ledger_makes_few_calls_a_packet() -> None:
+    ledger = Ledger()
+    ledger.admit([StreamStarted(StreamId("stream"), "show")])
+    seen = calls(lambda: [ledger.admit(FRAMES[:50]) for _ in range(20)])
+    assert seen.total() / 1000 <= 3.2
+
+
+def test_a_duration_is_noted_with_two_calls() -> None:
+    durations = Distribution()
+
+    def observe() -> None:
+        for _ in range(100):
+            durations.observe(0.001)
+
+    assert calls(observe).total() <= 202
