@@ -87,7 +87,7 @@ def create_app(
     if metrics is not None:
         add_metrics_route(routes, metrics)
     current_token = token if callable(token) else lambda: token
-    add_document_route(routes, version, needs_token=current_token() is not None)
+    add_document_route(routes, version, needs_token=lambda: current_token() is not None)
     if durability is not None:
         _add_durability(app, durability)
     public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
