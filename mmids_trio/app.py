@@ -247,7 +247,11 @@ class Server:
         state file that cannot be used.
         """
         with keep_state(
-            self.settings.state_path, self.steps, self._directory, self.reactor_definitions, self.offload
+            self.settings.state_path,
+            self.steps,
+            self._directory,
+            (definitions, self.reactor_definitions),
+            self.offload,
         ) as kept:
             state, self._store = kept
             if self._store is not None:

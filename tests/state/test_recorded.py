@@ -1,5 +1,6 @@
 """What is remembered is what runs: also of changes that others overtake, and of those that fail late."""
 
+from pathlib import Path
 from typing import cast
 
 import trio
@@ -10,13 +11,17 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.app import Server
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
+from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
+from mmids_trio.state.record import Entry, State, digest
 from mmids_trio.state.recorded import RecordedChange, RecordedSetChange, RecordedWorkflows
 from mmids_trio.state.recorder import Recorder
+from mmids_trio.state.text import write
 from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.http import HttpClient
+from mmids_trio.testing.inline import inline
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.workflow.sets import WorkflowSet
@@ -173,3 +178,15 @@ async def test_what_fails_after_the_swap_leaves_the_reactors_of_its_set(
     assert [reactor.name for reactor in stage.server.workflows.reactor_definitions] == ["r"]
     assert stage.recorder.state.reactors is not None
     assert stage.recorder.state.entries["slow"].definition == stage.recorded.definition("slow")
+
+
+async def test_a_change_that_the_file_overrules_may_name_what_there_is_no_more(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    gone = WorkflowDefinition("w", (StepDefinition("step_of_a_plugin"),))
+    kept = tmp_path / "state"
+    kept.write_bytes(write(State({"w": Entry("w", gone, digest(WorkflowDefinition("w")))})))
+    server = Server(Settings(state_path=str(kept)), network=MemoryNetwork(), offload=inline)
+    await nursery.start(server.run, [])
+    assert server.workflows.names() == []
+    nursery.cancel_scope.cancel()
