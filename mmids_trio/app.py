@@ -119,6 +119,8 @@ class Server:
     _webhook: Webhook | None = field(init=False)
     _http_app: QuartTrio | None = field(default=None, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
+    _may_change: trio.Event = field(factory=trio.Event, init=False)
+    """Set when everything is started that the file and the state call for."""
 
     def __attrs_post_init__(self) -> None:
         self.dialer = NetworkDialer(self.network, offload=self.offload)
@@ -210,6 +212,7 @@ class Server:
                 sets=self._recorded,
                 reloader=self.reloader,
                 durability=self._store,
+                may_change=self._may_change,
                 metrics=self.metrics,
                 guards=self.guards,
             )
@@ -244,7 +247,11 @@ class Server:
         state file that cannot be used.
         """
         with keep_state(
-            self.settings.state_path, self.steps, self._directory, self.reactor_definitions, self.offload
+            self.settings.state_path,
+            self.steps,
+            self._directory,
+            (definitions, self.reactor_definitions),
+            self.offload,
         ) as kept:
             state, self._store = kept
             if self._store is not None:
@@ -261,6 +268,7 @@ class Server:
                 merged = self._merge(definitions, state)
                 await self._start(nursery, listeners, merged.reactors)
                 changes = await self._apply(merged)
+                await self._take_changes(nursery)
                 log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
                 task_status.started(changes)
                 await self._stop.wait()
@@ -296,10 +304,6 @@ class Server:
         if self._store is not None:
             await nursery.start(self._store.run)
         await nursery.start(self._recorded.run)
-        if self.reloader is not None:
-            await nursery.start(self.reloader.run)
-            if self.settings.watch_config and self.configuration_file is not None:
-                await nursery.start(watch, look_at(Path(self.configuration_file)), self.reloader.request)
         self.reactors = Reactors(reactor_definitions, self.executors, self.workflows, self.hub.publish)
         await nursery.start(self.reactors.run)
         self._directory.fill(self.reactors)
@@ -324,6 +328,14 @@ class Server:
             with trio.move_on_after(ORDER_SECONDS):
                 await change.wait()
         return changes
+
+    async def _take_changes(self, nursery: trio.Nursery) -> None:
+        """From now on others may change what runs; before, the rest of the start would undo it."""
+        self._may_change.set()
+        if self.reloader is not None:
+            await nursery.start(self.reloader.run)
+            if self.settings.watch_config and self.configuration_file is not None:
+                await nursery.start(watch, look_at(Path(self.configuration_file)), self.reloader.request)
 
     async def _bind_api(self) -> list[trio.SocketListener]:
         if self.settings.http_api_port is None:

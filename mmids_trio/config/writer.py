@@ -6,7 +6,7 @@ elsewhere.
 
 import re
 
-from mmids_trio.config.scanner import is_plain, is_quotable
+from mmids_trio.config.scanner import MAX_LINE_LENGTH, is_plain, is_quotable
 from mmids_trio.config.suggestions import shown
 from mmids_trio.definitions import ParameterValue, ReactorDefinition, StepDefinition, WorkflowDefinition
 
@@ -21,15 +21,20 @@ def write_workflow(definition: WorkflowDefinition) -> str:
     line feed, a NUL or half a surrogate pair. Nothing that the parser has read is of that kind.
     """
     flag = " routed_by_reactor" if definition.routed_by_reactor else ""
-    steps = "".join(f"    {_step(step)}\n" for step in definition.steps)
+    steps = "".join(f"{_indented(_step(step))}\n" for step in definition.steps)
     return f"workflow {_name(definition.name)}{flag} {{\n{steps}}}\n"
 
 
 def write_reactor(definition: ReactorDefinition) -> str:
     """The reactor node of `definition`, with a final line end. Raises `ValueError` as `write_workflow` does."""
     interval = f" update_interval={definition.update_interval}" if definition.update_interval else ""
-    lines = "".join(f"    {_setting(*item)}\n" for item in definition.parameters.items())
+    lines = "".join(f"{_indented(_setting(*item))}\n" for item in definition.parameters.items())
     return f"reactor {_name(definition.name)} executor={_value(definition.executor)}{interval} {{\n{lines}}}\n"
+
+
+def _indented(line: str) -> str:
+    """A line that was read without its indentation may just fit; then it stays without."""
+    return f"    {line}" if len(line) + 4 <= MAX_LINE_LENGTH else line
 
 
 def _setting(name: str, value: ParameterValue) -> str:

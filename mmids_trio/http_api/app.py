@@ -7,6 +7,7 @@ is done by what they are given, and what goes back is shaped by `schemas`.
 from collections.abc import Callable
 from http import HTTPStatus
 
+import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 
@@ -55,12 +56,14 @@ def create_app(
     sets: Sets | None = None,
     reloader: Reloader | None = None,
     durability: Durability | None = None,
+    may_change: trio.Event | None = None,
     metrics: Metrics | None = None,
     guards: GuardCounters | None = None,
 ) -> QuartTrio:
     """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only.
 
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
+    What changes (or plans) something waits for `may_change`.
     `guards`: where refusals are counted.
     """
     if token == "":
@@ -84,11 +87,13 @@ def create_app(
     if metrics is not None:
         add_metrics_route(routes, metrics)
     current_token = token if callable(token) else lambda: token
-    add_document_route(routes, version, needs_token=current_token() is not None)
+    add_document_route(routes, version, needs_token=lambda: current_token() is not None)
     if durability is not None:
         _add_durability(app, durability)
     public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
     _add_guard(app, current_token, public_paths)
+    if may_change is not None:
+        _hold_changes(app, may_change)
     add_failure_handlers(app)
     if guards is not None:
         _count_refusals(app, guards)
@@ -105,14 +110,23 @@ def _add_durability(app: QuartTrio, durability: Durability) -> None:
 
     @app.after_request
     async def keep(response: Response) -> Response:
-        keeps_nothing = request.args.get("dry_run") == "true" or request.path.endswith(("/plan", "/switch"))
-        if request.method not in CHANGING or keeps_nothing or response.status_code not in STATUSES_OF_CHANGES:
+        if not _may_be_kept() or response.status_code not in STATUSES_OF_CHANGES:
             return response
         try:
             await durability.durable()
         except MmidsError as error:
             return refuse(507, str(error)) if response.status_code == HTTPStatus.OK else response
         return response
+
+
+def _may_be_kept() -> bool:
+    """By method first: a workflow that is deleted may be called as any of these, and a DELETE has no dry run."""
+    match request.method:
+        case "PUT":
+            return request.args.get("dry_run") != "true"
+        case "POST":
+            return not request.path.endswith(("/plan", "/switch"))
+    return request.method == "DELETE"
 
 
 def _add_guard(app: QuartTrio, token: Callable[[], str | None], public_paths: frozenset[str]) -> None:
@@ -126,6 +140,15 @@ def _add_guard(app: QuartTrio, token: Callable[[], str | None], public_paths: fr
         if refused.status == 401:  # noqa: PLR2004  (RFC 9110 §11.6.1 asks for the challenge)
             response.headers["WWW-Authenticate"] = "Bearer"
         return response
+
+
+def _hold_changes(app: QuartTrio, may_change: trio.Event) -> None:
+    """Behind the guard: who may not come in does not wait."""
+
+    @app.before_request
+    async def hold() -> None:
+        if request.method in CHANGING:
+            await may_change.wait()
 
 
 def _count_refusals(app: QuartTrio, guards: GuardCounters) -> None:

@@ -29,7 +29,7 @@ MAX_HEAD_BYTES = 16 * 1024
 """Largest head of a request; browsers and proxies stay under 8 KiB."""
 
 MAX_HTTP2_STREAMS = 10
-"""Requests at once on one HTTP/2 connection; each may hold a body of 1 MiB."""
+"""Requests at once on one HTTP/2 connection; each may hold a body of 16 MiB."""
 
 _log = structlog.get_logger(__name__)
 

@@ -34,6 +34,11 @@ class ReactorDirectory:
         """The reactors are made."""
         self._reactors = reactors
 
+    @property
+    def definitions(self) -> Sequence[ReactorDefinition]:
+        """See `workflow.replacing.Reactors`."""
+        return () if self._reactors is None else self._reactors.definitions
+
     # For sets of workflows that bring reactors; see `workflow.replacing.Reactors`.
 
     @contextmanager

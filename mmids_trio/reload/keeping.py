@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.offload import Offload
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.state.file import StateError, StateFile
@@ -23,25 +23,27 @@ def keep_state(
     path: str | None,
     steps: Steps,
     directory: ReactorDirectory,
-    reactors: Sequence[ReactorDefinition],
+    file: tuple[Sequence[WorkflowDefinition], Sequence[ReactorDefinition]],
     offload: Offload,
 ) -> Iterator[tuple[State, StateStore | None]]:
     """What the file at `path` holds, and what keeps it from now on; without a file neither.
 
+    `file` has the workflows and reactors of the configuration.
     Raises `StateError`, and `ConfigurationError` for a file that cannot be used.
     """
     if path is None:
         yield State(), None
         return
-    file = StateFile(Path(path))
-    file.lock()
+    kept = StateFile(Path(path))
+    kept.lock()
+    workflows, reactors = file
     try:
-        state = parsed_state(file.read(), file.path)
+        state = parsed_state(kept.read(), kept.path)
         with directory.as_if([reactor.name for reactor in merge_reactors(reactors, state)]):
-            state = checked_state(state, steps)
-        yield state, StateStore(file, offload)
+            state = checked_state(state, steps, workflows)
+        yield state, StateStore(kept, offload)
     finally:
-        file.unlock()
+        kept.unlock()
 
 
 async def save_the_last(store: StateStore | None) -> None:

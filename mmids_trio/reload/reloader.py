@@ -127,14 +127,17 @@ class Reloader:
         )
 
     async def _see_through(self, reload: Reload) -> None:
-        """To the end: where the change is not put in place, the old file counts again."""
+        """To the end: where the change is not put in place, the old file counts again.
+
+        Not at the end of the server, though: the next start goes by the file as it is now.
+        """
         outcome = await reload.change.wait()
-        if outcome.kind is OutcomeKind.APPLIED:
+        if reload.change.is_in_place:
             for put in reload.put_in_place:
                 put()
             self.settings = reload.settings.running
             await self._renew_certificates()
-        else:
+        elif not self._manager.is_stopping:
             self._recorder.restore(reload.before)
         _tell(reload, outcome)
         reload.finish(outcome)
@@ -165,9 +168,11 @@ def _tell_refusal(error: MmidsError) -> None:
 def _tell(reload: Reload, outcome: Outcome) -> None:
     for warning in reload.warnings:
         log.warning("configuration", problem=warning)
-    if outcome.kind is not OutcomeKind.APPLIED:
+    if not reload.change.is_in_place:
         log.error("configuration not reloaded", problem=outcome.message)
         return
+    if outcome.kind is not OutcomeKind.APPLIED:
+        log.error("configuration reloaded, but something has failed", problem=outcome.message)
     if reload.needs_restart:
         log.warning("settings need a restart", settings=list(reload.needs_restart))
     log.info("configuration reloaded", changed=reload.plan.changed, settings=list(reload.applied_settings))

@@ -4,8 +4,7 @@ Apart from the manager, which reactors and the configuration file use as well, a
 what is remembered.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import trio
@@ -18,9 +17,6 @@ from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.sets import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, Switched, WorkflowOwner, WorkflowStatus
 from mmids_trio.workflow.transaction import SetChange
-
-FAILED = (OutcomeKind.FAILED, OutcomeKind.ROLLED_BACK)
-"""Outcomes after which something else than what was asked for may run."""
 
 
 class AnyChange(Protocol):
@@ -37,14 +33,19 @@ class _Followed:
     _change: AnyChange
     _names: Collection[str]
     _recorder: Recorder
+    _manager: WorkflowManager
 
     async def wait(self) -> Outcome:
         """See `AnyChange.wait`."""
         outcome = await self._change.wait()
-        if outcome.kind in FAILED:
-            for name in self._names:
-                self._recorder.settle(name)
+        if outcome.kind is not OutcomeKind.APPLIED and not self._manager.is_stopping:
+            self._settle()
         return outcome
+
+    def _settle(self) -> None:
+        """Something else than what was asked for may run, also of a set of which something newer took one part."""
+        for name in self._names:
+            self._recorder.settle(name)
 
 
 @frozen(eq=False)
@@ -56,10 +57,10 @@ class RecordedChange(_Followed):
 
 @frozen(eq=False)
 class RecordedSetChange(_Followed):
-    """A change of many."""
+    """A change of many. `reactors_asked` is what the recorder knows its reactors by, `None` where it brings none."""
 
     _set_change: SetChange
-    _take_back: Callable[[], None] | None = None
+    _reactors_asked: int | None = None
 
     @property
     def plan(self) -> SetPlan:
@@ -71,12 +72,10 @@ class RecordedSetChange(_Followed):
         """See `SetChange.outcome`."""
         return self._set_change.outcome
 
-    async def wait(self) -> Outcome:
-        """See `AnyChange.wait`."""
-        outcome = await _Followed.wait(self)
-        if outcome.kind in FAILED and self._take_back is not None:
-            self._take_back()
-        return outcome
+    def _settle(self) -> None:
+        _Followed._settle(self)
+        if self._reactors_asked is not None:
+            self._recorder.settle_reactors(self._reactors_asked)
 
 
 @define(eq=False)
@@ -97,7 +96,7 @@ class RecordedWorkflows:
         """See `WorkflowManager.apply`."""
         change: Change = self._manager.apply(definition, rollback=rollback)
         self._recorder.accept(definition.name, definition)
-        recorded = RecordedChange(change, (definition.name,), self._recorder, change.plan)
+        recorded = RecordedChange(change, (definition.name,), self._recorder, self._manager, change.plan)
         self._nursery.start_soon(recorded.wait)
         return recorded
 
@@ -108,12 +107,9 @@ class RecordedWorkflows:
             self._recorder.accept(name, None)
         for definition in wanted.definitions:
             self._recorder.accept(definition.name, definition)
-        take_back = None
-        if wanted.reactors is not None:
-            before = self._recorder.accept_reactors(wanted.reactors)
-            take_back = partial(self._recorder.take_back_reactors, wanted.reactors, before)
+        asked = None if wanted.reactors is None else self._recorder.accept_reactors(wanted.reactors)
         names = [*wanted.delete, *(definition.name for definition in wanted.definitions)]
-        recorded = RecordedSetChange(change, names, self._recorder, change, take_back)
+        recorded = RecordedSetChange(change, names, self._recorder, self._manager, change, asked)
         self._nursery.start_soon(recorded.wait)
         return recorded
 

@@ -24,6 +24,10 @@ class Running(Protocol):
     def definition(self, name: str) -> WorkflowDefinition | None:
         """What is wanted of the workflow now, `None` if there is none."""
 
+    @property
+    def reactor_definitions(self) -> Sequence[ReactorDefinition]:
+        """What the reactors that are in force were made from."""
+
 
 def unsaved(_state: State) -> None:
     """Where there is no file to keep the state in."""
@@ -36,7 +40,7 @@ class Basis:
     file: Mapping[str, WorkflowDefinition]
     dropped: Mapping[str, Entry]
     file_reactors: str
-    reactors: ReactorsEntry | None
+    reactors_asked: int
 
 
 @define(eq=False)
@@ -48,6 +52,10 @@ class Recorder:
     state: State = field(factory=State, init=False)
     _file: Mapping[str, WorkflowDefinition] = field(factory=dict, init=False)
     _file_reactors: str = field(default=digest_reactors(()), init=False)
+    _reactors_asked: int = field(default=0, init=False)
+    """How often somebody has asked for other reactors."""
+    _reactors_wanted: tuple[ReactorDefinition, ...] = field(default=(), init=False)
+    """What was asked for last over the API."""
 
     @property
     def file_names(self) -> frozenset[str]:
@@ -69,25 +77,28 @@ class Recorder:
         if owner is None or owner.kind != "reactor":
             self._put(name, definition)
 
-    def accept_reactors(self, definitions: Sequence[ReactorDefinition]) -> ReactorsEntry | None:
-        """Somebody has asked for these reactors over the API; returns what was remembered of them before."""
-        before = self.state.reactors
+    def accept_reactors(self, definitions: Sequence[ReactorDefinition]) -> int:
+        """Somebody has asked for these reactors over the API; returns what `settle_reactors` takes."""
+        self._reactors_asked += 1
+        self._remember_reactors(definitions)
+        return self._reactors_asked
+
+    def settle_reactors(self, asked: int) -> None:
+        """What was asked for has come to nothing: go by what is in force, unless something was asked for since."""
+        if asked == self._reactors_asked:
+            self._remember_reactors(self._running.reactor_definitions)
+
+    def _remember_reactors(self, definitions: Sequence[ReactorDefinition]) -> None:
+        self._reactors_wanted = tuple(definitions)
         is_as_in_file = digest_reactors(definitions) == self._file_reactors
         self._put_reactors(None if is_as_in_file else ReactorsEntry(tuple(definitions), self._file_reactors))
-        return before
-
-    def take_back_reactors(self, definitions: Sequence[ReactorDefinition], before: ReactorsEntry | None) -> None:
-        """These have come to nothing: go by what was remembered before, unless something else was asked for since."""
-        now = self.state.reactors
-        if now is None or now.definitions == tuple(definitions):
-            self._put_reactors(before if before is None or before.base == self._file_reactors else None)
 
     def _put_reactors(self, entry: ReactorsEntry | None) -> None:
         if entry != self.state.reactors:
             self._become(evolve(self.state, reactors=entry))
 
     def settle(self, name: str) -> None:
-        """A change of this workflow has failed: go by what is left of it."""
+        """A change of this workflow has come to nothing: go by what is left of it."""
         self.accept(name, self._running.definition(name))
 
     def _put(self, name: str, definition: WorkflowDefinition | None) -> None:
@@ -106,7 +117,8 @@ class Recorder:
         Returns what takes it back.
         """
         dropped = {entry.name: entry for entry in self.state if entry.name not in merged.state.entries}
-        before = Basis(self._file, dropped, self._file_reactors, self.state.reactors)
+        self._reactors_asked += 1
+        before = Basis(self._file, dropped, self._file_reactors, self._reactors_asked)
         self._file_reactors = digest_reactors(reactors)
         self._file = {definition.name: definition for definition in file}
         if merged.state != self.state:
@@ -117,8 +129,8 @@ class Recorder:
         """Take a `rebase` back; what was changed over the API since keeps its difference from the file of before."""
         since = [entry for entry in self.state if entry.base != _base(entry.name, before.file)]
         self._file, self._file_reactors = before.file, before.file_reactors
-        if self.state.reactors is None:
-            self._put_reactors(before.reactors)
+        self._remember_reactors(self._reactors_wanted)
+        self.settle_reactors(before.reactors_asked)
         for entry in before.dropped.values():
             if self.state.get(entry.name) is None:
                 self._become(self.state.put(entry.name, entry))

@@ -108,7 +108,8 @@ class _Marks:
         self.last = Place(self.file, 1, 1, "")
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
-                self.last = Place(self.file, number, 1, line.rstrip("\r"))
+                # Other lines are not shown: in a damaged file any of them may hold a key.
+                self.last = Place(self.file, number, 1, line.rstrip("\r") if line.startswith(MARK) else "")
                 self._read_line(line)
 
     def _read_line(self, line: str) -> None:

@@ -10,7 +10,7 @@ import trio
 from attrs import evolve
 
 from mmids_trio.config.report import Findings
-from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.workflow.change import Change, Stopping
 from mmids_trio.workflow.line import StepFactories, Surroundings
@@ -71,6 +71,16 @@ class WorkflowManager:
     def names(self) -> Sequence[str]:
         """Names of all workflows, in the order in which they were started."""
         return list(self._workflows)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop_all` was called: nothing that ends from then on was asked for."""
+        return self._is_stopping
+
+    @property
+    def reactor_definitions(self) -> Sequence[ReactorDefinition]:
+        """What all reactors that are in force were made from."""
+        return self.reactors.definitions
 
     @property
     def is_quiet(self) -> bool:
@@ -174,15 +184,20 @@ class WorkflowManager:
             raise Stopping("the server is being stopped")
         replacement = self._replacement(wanted)
         plan = self._plan_all(wanted, replacement)
-        transaction = Transaction(SetChange(plan), replacement, partial(self._reactor_conflicts, replacement))
+        transaction = Transaction(
+            SetChange(plan),
+            replacement,
+            partial(self._reactor_conflicts, replacement),
+            brings_reactors=wanted.reactors is not None,
+        )
         for definition in wanted.definitions:
             self._join(transaction, definition.name, definition, owner)
         for name in plan.deleted:
             self._join(transaction, name, None, owner)
+        self._supersede_reactors(transaction)
         if transaction.is_trivial:
             transaction.complete_at_once()
         else:
-            self._supersede_reactors(transaction)
             self._transactions[transaction] = None
             self._nursery.start_soon(self._run_transaction, transaction)
         return transaction.change
@@ -197,9 +212,10 @@ class WorkflowManager:
         workflow.join(part)
 
     def _supersede_reactors(self, newer: Transaction) -> None:
-        """Of two that change reactors the newer counts."""
-        for older in self._transactions if newer.replacement.plan else ():
-            if older.is_open and older.replacement.plan:
+        """Of two that bring reactors the newer counts, unless neither changes any."""
+        for older in self._transactions if newer.brings_reactors else ():
+            changes = older.changes_reactors or newer.changes_reactors
+            if older.is_open and older.brings_reactors and changes:
                 older.give_up(OutcomeKind.SUPERSEDED, "superseded by a newer update of the reactors")
                 newer.after.append(older.ended)
 

@@ -48,6 +48,10 @@ class NoReplacement:
 class Reactors(Protocol):
     """What the manager needs of the reactors, which are changed together with workflows."""
 
+    @property
+    def definitions(self) -> Sequence[ReactorDefinition]:
+        """What all that are in force were made from."""
+
     def replacement(self, definitions: Sequence[ReactorDefinition]) -> Replacement:
         """What puts `definitions` in place of the reactors that there are; nothing has happened yet.
 
@@ -60,6 +64,8 @@ class Reactors(Protocol):
 
 class NoReactors:
     """Where there are no reactors, and cannot be any."""
+
+    definitions: Sequence[ReactorDefinition] = ()
 
     def replacement(self, definitions: Sequence[ReactorDefinition]) -> Replacement:
         """See `Reactors`."""

@@ -101,6 +101,8 @@ class SetChange:
     """One accepted set. It belongs to the workflows' tasks; callers only watch it."""
 
     plan: SetPlan
+    is_in_place: bool = field(default=False, init=False)
+    """Whether the swap has happened: then it stays, whatever the outcome is."""
     _done: trio.Event = field(factory=trio.Event, init=False)
     _outcome: Outcome | None = field(default=None, init=False)
 
@@ -129,6 +131,8 @@ class Transaction:
     change: SetChange
     replacement: Replacement
     obstacles: Callable[[], Iterable[str]] = tuple
+    brings_reactors: bool = False
+    """Whether it says which reactors there shall be, be it those that there are."""
     parts: list[Part] = field(factory=list, init=False)
     after: list[trio.Event] = field(factory=list, init=False)
     """Ends of transactions that this one has superseded."""
@@ -149,6 +153,11 @@ class Transaction:
     def is_open(self) -> bool:
         """Whether it may still be given up."""
         return not self.is_swapped and self._verdict is None
+
+    @property
+    def changes_reactors(self) -> bool:
+        """Whether other reactors shall be there than there are."""
+        return any(reactor.action != "keep" for reactor in self.change.plan.reactors)
 
     @property
     def is_trivial(self) -> bool:
@@ -251,7 +260,7 @@ class Transaction:
         for part in self.parts:
             part.conclude()
         self.replacement.commit()
-        self.is_swapped = True
+        self.is_swapped = self.change.is_in_place = True
         self.swapped.set()
 
     def _outcome(self) -> Outcome:

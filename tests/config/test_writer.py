@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.config.parser import parse_workflow
+from mmids_trio.config.scanner import MAX_LINE_LENGTH
 from mmids_trio.config.writer import write_workflow
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 
@@ -51,3 +52,9 @@ def test_a_value_that_no_text_can_hold_cannot_be_written(value: str) -> None:
     definition = WorkflowDefinition("w", (StepDefinition("s", {"k": value}),))
     with pytest.raises(ValueError, match="expected a value"):
         write_workflow(definition)
+
+
+def test_a_line_that_just_fits_is_written_so_that_it_fits() -> None:
+    step = StepDefinition("s", {"k": "v" * (MAX_LINE_LENGTH - len("s k="))})
+    definition = WorkflowDefinition("w", (step,))
+    assert parse_workflow(write_workflow(definition), "written") == definition

@@ -47,7 +47,14 @@ async def desk(serve_app: Callable[..., Awaitable[Any]], workflows: Any) -> Desk
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "content"), [("PUT", "/workflows", WORKFLOW), ("DELETE", "/workflows/w", None)]
+    ("method", "path", "content"),
+    [
+        ("PUT", "/workflows", WORKFLOW),
+        ("DELETE", "/workflows/w", None),
+        ("DELETE", "/workflows/plan", None),
+        ("DELETE", "/workflows/w/switch", None),
+        ("DELETE", "/workflows/w?dry_run=true", None),
+    ],
 )
 async def test_a_change_is_answered_when_it_is_kept(desk: Desk, method: str, path: str, content: bytes | None) -> None:
     assert (await desk.ask(method, path, content)).status_code == 200

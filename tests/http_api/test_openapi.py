@@ -183,3 +183,11 @@ def test_fields_that_say_nothing_are_absent_and_not_required() -> None:
     step = schemas.components["StepStatus"]
     assert isinstance(step, dict)
     assert step["required"] == ["step_id", "step_type", "parameters", "status"]
+
+
+async def test_the_document_follows_a_token_that_comes_with_a_reload(server: Server) -> None:
+    tokens: list[str | None] = [None]
+    app = create_app(server.workflows, token=lambda: tokens[-1], version="1")
+    assert (await document_of(app))["security"] == []
+    tokens.append("new")
+    assert (await document_of(app, Authorization="Bearer new"))["security"] == [{"token": []}]

@@ -1,5 +1,7 @@
 """Reloads in memory: all or nothing, one at a time, whoever waits, and with respect for what the API has changed."""
 
+from functools import partial
+
 import pytest
 import trio
 from attrs import define, evolve, field
@@ -10,9 +12,12 @@ from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, MmidsError, StepError
+from mmids_trio.media.flow import Flow
 from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
+from mmids_trio.state.merge import merge
 from mmids_trio.state.recorded import RecordedWorkflows
+from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.status import OutcomeKind
@@ -26,6 +31,29 @@ def workflow(name: str, key: str = "a") -> str:
 
 def refuse(*_: object) -> object:
     raise StepError("cannot start")
+
+
+class Lasting:
+    """A step that is told to fail, or takes its time to end."""
+
+    flow = Flow.PRODUCES
+
+    def __init__(self) -> None:
+        self.may_end = trio.Event()
+        self.shall_fail = trio.Event()
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        try:
+            await self.shall_fail.wait()
+            raise StepError("told to fail")
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                await self.may_end.wait()
+
+
+def _made(step: Lasting, _values: object, _context: object) -> Lasting:
+    return step
 
 
 BROKEN = StepType("broken", (), refuse)  # type: ignore[arg-type]  # nothing of it is ever used
@@ -87,8 +115,9 @@ class Stage:
         }
 
 
-async def start(nursery: trio.Nursery, text: str) -> Stage:
-    stage = Stage(text, Server(Settings(), network=MemoryNetwork(), more_steps=[BROKEN]))
+async def start(nursery: trio.Nursery, text: str, **more: Lasting) -> Stage:
+    lasting = [StepType(name, (), partial(_made, step)) for name, step in more.items()]
+    stage = Stage(text, Server(Settings(), network=MemoryNetwork(), more_steps=[BROKEN, *lasting]))
     await nursery.start(stage.server.run, (await stage.load()).document.workflows)
     await nursery.start(stage.reloader.run)
     await nursery.start(stage.recorded.run)
@@ -237,3 +266,37 @@ async def test_the_end_of_the_server_is_no_deletion(nursery: trio.Nursery) -> No
     stage.server.stop()
     await wait_all_tasks_blocked()
     assert list(stage.server.recorder.state.entries) == ["made"]
+
+
+async def test_a_file_that_is_in_place_counts_also_where_something_has_failed_since(nursery: trio.Nursery) -> None:
+    old, new = Lasting(), Lasting()
+    stage = await start(nursery, "workflow w {\n    old\n}\n", old=old, new=new)
+    stage.text, stage.settings = "workflow w {\n    new\n}\n", Settings(publisher_timeout=5)
+    reload = await stage.reloader.reload()
+    await wait_all_tasks_blocked()
+    new.may_end.set()
+    new.shall_fail.set()
+    await wait_all_tasks_blocked()
+    old.may_end.set()
+    assert (await reload.wait()).kind is OutcomeKind.FAILED
+    assert stage.server.rtmp.publisher_timeout == 5
+    assert stage.server.recorder.state.entries == {}
+    await stage.put(workflow("w"))
+    assert merge((await stage.load()).document.workflows, stage.server.recorder.state).dropped == ()
+
+
+async def test_a_change_during_a_reload_that_the_end_of_the_server_cuts_short_counts_with_the_new_file(
+    nursery: trio.Nursery,
+) -> None:
+    old = Lasting()
+    stage = await start(nursery, workflow("live") + "workflow w {\n    old\n}\n", old=old)
+    stage.text = workflow("live", "b")
+    reload = await stage.reloader.reload()
+    await wait_all_tasks_blocked()
+    await stage.put(workflow("live", "c"))
+    stage.server.stop()
+    await wait_all_tasks_blocked()
+    old.may_end.set()
+    assert (await reload.wait()).kind is OutcomeKind.STOPPED
+    merged = merge((await stage.load()).document.workflows, stage.server.recorder.state)
+    assert (merged.dropped, merged.workflows[0].steps[0].parameters["stream_key"]) == ((), "c")

@@ -19,6 +19,7 @@ def workflow(name: str, key: str = "a") -> WorkflowDefinition:
 class Running:
     owners: dict[str, WorkflowOwner] = field(factory=dict)
     definitions: dict[str, WorkflowDefinition] = field(factory=dict)
+    reactor_definitions: tuple[ReactorDefinition, ...] = ()
 
     def owner(self, name: str) -> WorkflowOwner | None:
         return self.owners.get(name)
@@ -137,14 +138,33 @@ def test_reactors_are_remembered_as_a_whole_until_they_are_those_of_the_file_aga
 
 def test_reactors_that_came_to_nothing_are_taken_back() -> None:
     desk = Desk()
-    before = desk.recorder.accept_reactors([REACTOR])
-    desk.recorder.take_back_reactors([REACTOR], before)
+    desk.recorder.settle_reactors(desk.recorder.accept_reactors([REACTOR]))
     assert desk.recorder.state == State()
+
+
+def test_of_two_changes_of_reactors_that_come_to_nothing_neither_is_remembered() -> None:
+    desk = Desk()
+    first = desk.recorder.accept_reactors([REACTOR])
+    second = desk.recorder.accept_reactors([evolve(REACTOR, update_interval=5)])
+    desk.recorder.settle_reactors(first)
+    assert desk.recorder.state.reactors is not None
+    desk.recorder.settle_reactors(second)
+    assert desk.recorder.state == State()
+
+
+def test_reactors_asked_for_during_a_reload_that_failed_differ_from_the_file_of_before() -> None:
+    desk = Desk()
+    other = [evolve(REACTOR, update_interval=5)]
+    basis = desk.recorder.rebase([workflow("live")], merge([workflow("live")], State(), other), other)
+    desk.recorder.accept_reactors([REACTOR])
+    desk.recorder.restore(basis)
+    assert desk.recorder.state.reactors == ReactorsEntry((REACTOR,), digest_reactors(()))
 
 
 def test_another_file_overrules_reactors_and_a_reload_that_failed_brings_them_back() -> None:
     desk = Desk()
     desk.recorder.accept_reactors([REACTOR])
+    desk.running.reactor_definitions = (REACTOR,)
     before = desk.recorder.state
     other = [evolve(REACTOR, update_interval=5)]
     merged = merge([], before, other)

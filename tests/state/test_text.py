@@ -119,3 +119,11 @@ def test_what_is_wrong_is_said_with_its_place(text: bytes, message: str) -> None
     with pytest.raises(ConfigurationError) as caught:
         read(text, FILE)
     assert message in str(caught.value)
+
+
+def test_a_file_that_was_cut_off_is_refused_without_showing_where_a_key_may_stand() -> None:
+    step = StepDefinition("rtmp_receive", {"rtmp_app": "live", "stream_key": "s3cret"})
+    whole = write(State({"w": Entry("w", WorkflowDefinition("w", (step,)))}))
+    with pytest.raises(ConfigurationError, match="the file was cut off") as refused:
+        read(whole[: whole.index(b"s3cret") + 6], "state")
+    assert "s3cret" not in str(refused.value)

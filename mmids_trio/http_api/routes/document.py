@@ -1,5 +1,6 @@
 """`GET /openapi.json`: what this API is, for programs."""
 
+from collections.abc import Callable
 from json import dumps
 
 from quart import Response
@@ -14,12 +15,13 @@ GET_DOCUMENT = Operation(
 )
 
 
-def add_document_route(routes: Routes, version: str, *, needs_token: bool) -> None:
-    """Add the description of all routes, also of those that are added later."""
-    made: list[str] = []
+def add_document_route(routes: Routes, version: str, *, needs_token: Callable[[], bool]) -> None:
+    """Add the description of all routes, also of those that are added later; a reload may bring a token."""
+    made: dict[bool, str] = {}
 
     @routes.add(GET_DOCUMENT)
     async def get_document() -> Response:
-        if not made:
-            made.append(dumps(create_document(routes.operations, version, needs_token=needs_token)) + "\n")
-        return respond(200, made[0], JSON)
+        locked = needs_token()
+        if locked not in made:
+            made[locked] = dumps(create_document(routes.operations, version, needs_token=locked)) + "\n"
+        return respond(200, made[locked], JSON)
