@@ -79,6 +79,7 @@ PLACES: Mapping[str, str] = {
     "offload": "C",
     "reactors.simple_http": "C",
     "rtmp": "C",
+    "sending": "C",
     "steps": "D",
     "reactors": "E",
     "workflow": "E",

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import trio
 
+from mmids_trio.sending import send_everything
+
 
 class _File(Protocol):
     """The part of `io.FileIO` that is used; it owns the descriptor."""
@@ -62,13 +64,7 @@ class InputPipe(_PipeEnd):
 
     async def send_all(self, data: bytes) -> None:
         """See `ChildInput`."""
-        await trio.lowlevel.checkpoint()
-        rest = memoryview(data)
-        while rest:
-            sent = self.send_nowait(rest)
-            rest = rest[sent:]
-            if not sent:
-                await self.wait_writable()
+        await send_everything(self, data)
 
 
 class OutputPipe(_PipeEnd):

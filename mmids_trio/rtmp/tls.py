@@ -12,6 +12,7 @@ import trio
 
 from mmids_trio.errors import MmidsError
 from mmids_trio.rtmp.transport import Transport
+from mmids_trio.sending import send_everything
 
 RECORD_BYTES = 16 * 1024
 """Plain bytes of the largest record (RFC 8446 §5.1)."""
@@ -104,13 +105,7 @@ class TlsTransport:
 
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""
-        await trio.lowlevel.checkpoint()
-        rest = memoryview(data)
-        while rest:
-            sent = self.send_nowait(rest)
-            rest = rest[sent:]
-            if not sent:
-                await self.wait_writable()
+        await send_everything(self, data)
         await self._send_unsent()
 
     def send_nowait(self, data: bytes | memoryview) -> int:

@@ -16,6 +16,8 @@ from typing import Protocol
 import structlog
 import trio
 
+from mmids_trio.sending import send_everything
+
 log = structlog.get_logger()
 
 ACCEPT_BACKLOG = 1024
@@ -137,13 +139,7 @@ class SocketTransport:
 
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""
-        await trio.lowlevel.checkpoint()
-        rest = memoryview(data)
-        while rest:
-            sent = self.send_nowait(rest)
-            rest = rest[sent:]
-            if not sent:
-                await self.wait_writable()
+        await send_everything(self, data)
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """See `Transport`."""

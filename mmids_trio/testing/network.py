@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import trio
 
+from mmids_trio.sending import send_everything
 from mmids_trio.testing.links import PERFECT, Link, Pipe, Wire
 
 DEFAULT_BUFFER = 64 * 1024
@@ -60,13 +61,7 @@ class MemoryTransport:
 
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""
-        await trio.lowlevel.checkpoint()
-        rest = memoryview(data)
-        while rest:
-            sent = self.send_nowait(rest)
-            rest = rest[sent:]
-            if not sent:
-                await self.wait_writable()
+        await send_everything(self, data)
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """See `Transport`."""
