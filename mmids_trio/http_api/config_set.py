@@ -11,7 +11,7 @@ from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.http_api.control import Sets
 from mmids_trio.http_api.refusals import BadRequest
-from mmids_trio.http_api.routing import REQUEST_FILE
+from mmids_trio.http_api.routing import REQUEST_FILE, check_name
 from mmids_trio.workflow.sets import WorkflowSet
 
 MAX_WORKFLOWS = 10_000
@@ -30,6 +30,8 @@ async def parse_in_turns(body: bytes) -> DefinitionSet:
     definitions = await _in_turns(parse_set(decode(body, REQUEST_FILE), REQUEST_FILE))
     if len(definitions.workflows) > MAX_WORKFLOWS:
         raise BadRequest(f"{len(definitions.workflows)} workflows; one request may bring {MAX_WORKFLOWS}")
+    for workflow in definitions.workflows:
+        check_name(workflow.name)
     return definitions
 
 

@@ -20,6 +20,7 @@ reactor show executor=simple_http {
 }
 workflow show {
     rtmp_receive rtmp_app=live stream_key=show port=0
+    failover primary=main backup=spare output=show after=2
     rtmp_watch rtmp_app=live stream_key=show port=0
 }
 """

@@ -3,6 +3,7 @@
 import httpx2
 import pytest
 
+from mmids_trio.http_api.config_set import parse_in_turns
 from mmids_trio.http_api.refusals import BadRequest
 from mmids_trio.http_api.switching import parse_switch
 
@@ -54,3 +55,23 @@ async def test_names_in_the_path_may_have_slashes(client: httpx2.AsyncClient) ->
 
 async def test_a_switch_is_asked_for_with_post(client: httpx2.AsyncClient) -> None:
     assert (await client.put("/workflows/w/steps/1/switch?to=x")).status_code == 405
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_the_address_of_a_step_is_not_that_of_a_workflow_with_such_a_name(
+    method: str, client: httpx2.AsyncClient
+) -> None:
+    response = await client.request(method, "/workflows/w/steps/1/switch")
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
+
+
+async def test_a_workflow_with_such_a_name_is_refused(client: httpx2.AsyncClient) -> None:
+    response = await client.put("/workflows", content=b"workflow a/steps/1/switch {\n}\n")
+    assert response.status_code == 400
+    assert "cannot end in /steps/<id>/switch" in response.json()["error"]
+    assert (await client.put("/workflows", content=b"workflow a/steps/1/switch/more {\n}\n")).status_code == 200
+
+
+async def test_nor_is_it_taken_in_a_set() -> None:
+    with pytest.raises(BadRequest, match="cannot end in"):
+        await parse_in_turns(b"workflow a {\n}\nworkflow a/steps/1/switch {\n}\n")

@@ -11,7 +11,7 @@ from mmids_trio.http_api.etags import Conditions, check_change, check_reading, p
 from mmids_trio.http_api.put import PutOptions, check_content_type, parse_options
 from mmids_trio.http_api.refusals import NotHere
 from mmids_trio.http_api.routes.workflow_operations import DELETE_WORKFLOW, GET_WORKFLOW, LIST_WORKFLOWS, PUT_WORKFLOW
-from mmids_trio.http_api.routing import REQUEST_FILE, Routes, request_body, request_query
+from mmids_trio.http_api.routing import REQUEST_FILE, Routes, check_name, request_body, request_query
 from mmids_trio.http_api.schemas import WorkflowName
 from mmids_trio.http_api.waiting import wait_for
 from mmids_trio.workflow.status import Outcome, OutcomeKind
@@ -28,6 +28,7 @@ def add_workflow_routes(routes: Routes, workflows: Workflows, tags: DefinitionTa
         conditions = parse_conditions(request.headers)
         body = await request_body()
         definition = workflows.validate(parse_workflow(decode(body, REQUEST_FILE), REQUEST_FILE))
+        check_name(definition.name)
         return await _put(workflows, tags, definition, options, conditions)
 
     @routes.add(DELETE_WORKFLOW)
