@@ -11,14 +11,18 @@ from werkzeug.exceptions import (
     RequestTimeout,
 )
 
-from mmids_trio.errors import MmidsError
+from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.http_api.answers import json_response, refuse, respond, text_response
 from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere, NotModified, PreconditionFailed
-from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes
+from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes, request_body
 from mmids_trio.http_api.schemas import ConditionError
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.sets import SetConflict
 from mmids_trio.workflow.switching import CannotSwitch, NoSuchStep
+
+FORM = "application/x-www-form-urlencoded"
+
+LOST_LINES = "the body is a single line; curl keeps the line ends of a file with --data-binary, not with --data"
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +49,8 @@ def _add_refusals(app: QuartTrio) -> None:
     @app.errorhandler(BadRequest)
     @app.errorhandler(MmidsError)
     async def bad_request(error: Exception) -> Response:
-        return refuse(400, str(error))
+        has_lost_lines = isinstance(error, ConfigurationError) and await _is_on_one_line()
+        return refuse(400, f"{error}\n{LOST_LINES}" if has_lost_lines else str(error))
 
     @app.errorhandler(NoSuchStep)
     async def no_such_step(error: NoSuchStep) -> Response:
@@ -74,6 +79,12 @@ def _add_conditions(app: QuartTrio) -> None:
     @app.errorhandler(NotModified)
     async def not_modified(error: NotModified) -> Response:
         return respond(304, "", None, etag=error.etag)
+
+
+async def _is_on_one_line() -> bool:
+    """Whether the body is what `curl --data @file` makes of a file."""
+    body = await request_body() if request.mimetype == FORM else b""
+    return bool(body) and b"\n" not in body
 
 
 def _explain(error: HTTPException, app: QuartTrio) -> str:

@@ -15,9 +15,6 @@ from mmids_trio.definitions import ParameterValue, ReactorDefinition, WorkflowDe
 from mmids_trio.errors import ConfigurationError, MmidsError, Place, Problem
 from mmids_trio.steps.parameters import Parameter, Values, one_of
 
-FIRST_ANSWER_SECONDS = 60
-"""How long a client waits for the first answer: three tries of 10 s with 15 s between them take 45."""
-
 ALLOW = "allow"
 ON_FAILURE = Parameter("on_failure", one_of("deny", ALLOW), default="deny")
 """What a first request means that fails after all tries; every kind of executor has this parameter."""

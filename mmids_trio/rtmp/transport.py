@@ -7,6 +7,7 @@ fan-out sends without a task.  This is apart from sessions and broadcast so that
 import contextlib
 import errno
 import ipaddress
+import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -254,9 +255,22 @@ class SocketNetwork:
 
     async def dial(self, host: str, port: int) -> SocketTransport:
         """See `Network`. Tries the host's addresses side by side (RFC 8305)."""
-        stream = await trio.open_tcp_stream(host, port)
+        try:
+            stream = await trio.open_tcp_stream(host, port)
+        except OSError as error:
+            raise _first_cause(error) from error
         connection = stream.socket
         return SocketTransport(socket.socket(connection.family, connection.type, connection.proto, connection.detach()))
+
+
+def _first_cause(error: OSError) -> OSError:
+    """Why the first address could not be reached: trio's own error only says that none could."""
+    cause: BaseException | None = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return OSError(cause.errno, os.strerror(cause.errno))
+    return error
 
 
 def _listen_everywhere(port: int) -> socket.socket:

@@ -27,7 +27,7 @@ from mmids_trio.steps.publication import Publication, Stream
 from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed, StreamStalled
 from mmids_trio.workflow.status import Clients, StreamStatus
 
-log = structlog.get_logger()
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 BAD_NAME = "NetStream.Publish.BadName"
 
@@ -142,7 +142,7 @@ class Publishers:
     def _tell_resumed(self, stream: Stream, gap: int, *, took_over: bool) -> None:
         context = self.context
         context.publish(StreamResumed(context.workflow, context.step_id, stream.stream_id, stream.key, gap, took_over))
-        log.info("stream goes on", stream=stream.key, gap_ms=gap, took_over=took_over)
+        self._log(stream).info("stream goes on", gap_ms=gap, took_over=took_over)
 
     # A publisher is silent.
 
@@ -167,7 +167,7 @@ class Publishers:
         context = self.context
         place = (context.workflow, context.step_id, stream.stream_id, stream.key)
         context.publish(StreamStalled(*place, self.stall_after))
-        log.warning("stream stalled", stream=stream.key, seconds=self.stall_after)
+        self._log(stream).warning("stream stalled", seconds=self.stall_after)
 
     # A publisher goes.
 
@@ -181,7 +181,7 @@ class Publishers:
         self._alarm.deadline = min(self._alarm.deadline, stream.ends_at)
         context = self.context
         context.publish(StreamInterrupted(context.workflow, context.step_id, stream.stream_id, stream.key, self.grace))
-        log.warning("stream interrupted", stream=stream.key, seconds=self.grace)
+        self._log(stream).warning("stream interrupted", seconds=self.grace)
 
     def end(self, stream: Stream) -> None:
         """Free the key, and let later steps know."""
@@ -203,8 +203,12 @@ class Publishers:
                 if self._stalls_at(stream) <= now:
                     self._tell_stalled(stream)
                 elif stream.ends_at is not None and stream.ends_at <= now:
-                    log.info("publisher did not come back", stream=stream.key, seconds=self.grace)
+                    self._log(stream).info("publisher did not come back", seconds=self.grace)
                     self.end(stream)
+
+    def _log(self, stream: Stream) -> structlog.typing.FilteringBoundLogger:
+        """Says where it is: a publisher's own task, which comes here as well, knows nothing of workflows."""
+        return log.bind(workflow=self.context.workflow, step_id=self.context.step_id, stream=stream.key)
 
     def _next_alarm(self) -> float:
         streams = self._streams.values()

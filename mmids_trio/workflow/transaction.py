@@ -272,6 +272,7 @@ class Transaction:
     def _end(self, outcome: Outcome) -> None:
         if not self.is_swapped:
             self.replacement.take_back()
-        log.info("set of workflows changed", outcome=outcome.kind.value, workflows=len(self.parts))
+        if self.change.plan.changed or outcome.kind is not OutcomeKind.APPLIED:
+            log.info("set of workflows changed", outcome=outcome.kind.value, workflows=len(self.parts))
         self.change.finish(outcome)
         self.ended.set()

@@ -41,6 +41,14 @@ def test_there_is_something_to_test() -> None:
     assert len(WORKFLOWS) >= 2
 
 
+def test_the_list_of_examples_has_every_file_and_folder() -> None:
+    table = (ROOT / "examples" / "README.md").read_text("utf-8")
+    # What else lies there (logs of servers that ran) is not in git.
+    folders = [path for path in (ROOT / "examples").iterdir() if path.is_dir() and path.name != "logs"]
+    missing = [path.name for path in [*EXAMPLES, *folders] if not re.search(rf"[\[`]{path.name}[/\]`]", table)]
+    assert missing == []
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_may_be_run(example: Path, kinds: Known) -> None:
     assert load(example, kinds).document.warnings == ()

@@ -220,3 +220,13 @@ async def test_no_body_gives_a_500(workflows: Any, body: bytes) -> None:
     client = create_app(workflows, token=None, version="1").test_client()
     response = await client.put("/workflows?dry_run=true", data=body, headers={"Host": "localhost"})
     assert response.status_code in (200, 400)
+
+
+@pytest.mark.parametrize("body", [WORKFLOW, WORKFLOW.replace(b"\n", b"")])
+async def test_a_body_that_has_lost_its_line_ends_on_the_way_is_answered_with_how_to_keep_them(
+    client: httpx2.AsyncClient, body: bytes
+) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    response = await client.put("/workflows", content=body, headers=form)
+    assert ("--data-binary" in response.text) == (b"\n" not in body)
+    assert response.status_code == (200 if b"\n" in body else 400)

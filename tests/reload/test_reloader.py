@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import trio
 from attrs import define, evolve, field
+from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.app import Server
@@ -130,6 +131,15 @@ async def test_what_the_file_says_anew_runs_and_what_it_says_no_more_does_not(nu
     assert await stage.reload(workflow("kept") + workflow("changed", "b") + workflow("new")) is OutcomeKind.APPLIED
     assert stage.running() == {"kept": "a", "changed": "b", "made": "a", "new": "a"}
     assert str(stage.recorded.owner("new")) == f"configuration file {FILE}"
+
+
+async def test_a_reload_that_changes_nothing_does_not_claim_in_the_log_that_it_did(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, workflow("kept"))
+    with capture_logs() as logs:
+        await stage.reload(workflow("kept"))
+        assert [line["event"] for line in logs] == ["configuration reloaded"]
+        await stage.reload(workflow("kept", "b"))
+    assert "set of workflows changed" in [line["event"] for line in logs]
 
 
 async def test_certificates_are_read_again_with_a_file_that_is_put_in_place_and_only_then(

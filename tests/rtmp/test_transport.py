@@ -308,3 +308,12 @@ def test_peers_are_named_in_the_plain_form_of_their_address(address: object, exp
     assert (transport.peer_host, transport.peer_port) == expected
     named.close()
     theirs.close()
+
+
+async def test_who_calls_a_closed_port_is_told_that_nobody_listens_there() -> None:
+    listener = SocketNetwork().listen("127.0.0.1", 0)
+    port = listener.port
+    listener.close()
+    with trio.fail_after(TIMEOUT), pytest.raises(ConnectionRefusedError) as raised:
+        await SocketNetwork().dial("127.0.0.1", port)
+    assert raised.value.strerror == os.strerror(errno.ECONNREFUSED)

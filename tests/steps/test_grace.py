@@ -7,6 +7,7 @@ import trio
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamStarted
@@ -55,6 +56,19 @@ async def test_a_publisher_that_comes_back_in_time_goes_on_for_the_same_watchers
             assert not watcher.is_disconnected
             nursery.cancel_scope.cancel()
     h.assert_quiet()
+
+
+async def test_what_the_log_says_of_it_names_the_workflow(autojump_clock: MockClock) -> None:
+    with capture_logs() as logs:
+        async with Harness(workflow(RECEIVE)) as h:
+            first = await h.publish("key", FIRST)
+            await wait_all_tasks_blocked()
+            first.close()
+            await trio.sleep(1)
+            await h.publish("key", SECOND)
+            await wait_all_tasks_blocked()
+    told = {line["event"]: (line.get("workflow"), line.get("stream")) for line in logs}
+    assert told["stream interrupted"] == told["stream goes on"] == ("w", "key")
 
 
 async def test_after_the_grace_it_ends_everywhere(autojump_clock: MockClock) -> None:
