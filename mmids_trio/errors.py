@@ -53,9 +53,13 @@ class Problem:
     place: Place
     message: str
 
+    @property
+    def summary(self) -> str:
+        """Place and message in one line, for logs: what else stands in the source line may be a stream key."""
+        return f"{self.place.file}:{self.place.line}:{self.place.column}: {self.message}"
+
     def __str__(self) -> str:
-        place = self.place
-        return f"{place.file}:{place.line}:{place.column}: {self.message}\n{place.pointer()}"
+        return f"{self.summary}\n{self.place.pointer()}"
 
 
 class ConfigurationError(MmidsError):

@@ -76,7 +76,7 @@ async def _run(
 ) -> None:
     """Run a server until a signal comes; `tell` hears what it has started with."""
     for warning in configuration.document.warnings:
-        log.warning("configuration", problem=str(warning))
+        log.warning("configuration", problem=warning.summary)
     workflows = configuration.document.workflows
     usual_thresholds = gc.get_threshold()
     gc.set_threshold(*START_GC_THRESHOLDS)

@@ -117,7 +117,7 @@ class Reloader:
         merged = merge(file, self._recorder.state, reactors)
         wanted = WorkflowSet(_to_apply(merged), self._removed(merged), merged.reactors)
         change = self._manager.apply_all(wanted, owner=WorkflowOwner("config", configuration.file))
-        warnings = [str(warning) for warning in configuration.document.warnings]
+        warnings = [warning.summary for warning in configuration.document.warnings]
         return Reload(
             change,
             settings,
@@ -158,11 +158,12 @@ def _to_apply(merged: Merged) -> tuple[WorkflowDefinition, ...]:
 
 
 def _tell_refusal(error: MmidsError) -> None:
-    if isinstance(error, ConfigurationError | SetConflict):
-        for problem in error.problems:
-            log.error("configuration not reloaded", problem=str(problem))
+    if isinstance(error, ConfigurationError):
+        problems = [problem.summary for problem in error.problems]
     else:
-        log.error("configuration not reloaded", problem=str(error))
+        problems = list(error.problems) if isinstance(error, SetConflict) else [str(error)]
+    for problem in problems:
+        log.error("configuration not reloaded", problem=problem)
 
 
 def _tell(reload: Reload, outcome: Outcome) -> None:

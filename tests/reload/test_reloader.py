@@ -153,6 +153,16 @@ async def test_certificates_are_read_again_with_a_file_that_is_put_in_place_and_
     assert stage.renewals == 1
 
 
+async def test_the_log_names_what_is_wrong_without_the_line_that_may_hold_a_key(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, workflow("kept"))
+    with capture_logs() as lines, pytest.raises(ConfigurationError):
+        await stage.reload("workflow w {\n    rtmp_receive rtmp_app=live stream_key=private port=x\n}\n")
+    [problem] = [line["problem"] for line in lines if line["event"] == "configuration not reloaded"]
+    assert problem.startswith(f"{FILE}:2:")
+    assert "'port'" in problem
+    assert "private" not in str(lines)
+
+
 async def test_a_reload_of_the_same_file_keeps_what_the_api_has_changed(nursery: trio.Nursery) -> None:
     file = workflow("changed") + workflow("deleted")
     stage = await start(nursery, file)
