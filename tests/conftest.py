@@ -1,5 +1,7 @@
 """What holds for all tests: real processes come last, and Hypothesis does not judge by the clock."""
 
+import gc
+
 import pytest
 from hypothesis import settings
 
@@ -10,9 +12,24 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with real processes come last: what is wrong in a unit shows in its own tests first."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _is_in_virtual_time(item):
+            item.add_marker("virtual_time")
     items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
+
+
+def _is_in_virtual_time(item: pytest.Function) -> bool:
+    clocks = {"autojump_clock", "mock_clock", "schedule_seed"}
+    return bool(clocks & set(item.fixturenames)) or hasattr(item.module, "MockClock")
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: the collector of garbage need not look at all of it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -48,11 +48,13 @@ def calls(work: Callable[[], object]) -> Counter[str]:
         elif event == "c_call":
             seen[getattr(argument, "__qualname__", "?")] += 1
 
+    gc.disable()  # its callbacks, Hypothesis' for instance, would be counted
     sys.setprofile(note)
     try:
         work()
     finally:
         sys.setprofile(None)
+        gc.enable()
     seen.pop("setprofile", None)
     return seen
 
