@@ -75,8 +75,8 @@ def draw(report: Report, directory: Path) -> list[str]:
 
 
 def _draw(file: Path, report: Report, curves: dict[str, Curve], x: str, y: str, *, log: str) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 (the rest works without matplotlib)
+    from matplotlib.figure import Figure  # noqa: PLC0415 (as above)
 
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)

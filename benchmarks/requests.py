@@ -38,7 +38,7 @@ def _ask(port: int, requests: Sequence[Request], pause: float, seconds: float, t
         _time(connection, requests[0])
         end = time.monotonic() + seconds
         for request in cycle(requests):
-            time.sleep(pause)
+            time.sleep(pause)  # in a thread of its own: the answers are timed, not the loop that measures
             if time.monotonic() >= end:
                 return
             took.append(_time(connection, request))

@@ -110,7 +110,7 @@ def _cell(runs: Sequence[Run], subject: str, figure: str) -> str:
 
 def shown(value: float) -> str:
     """Three digits, or all of a whole number."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 (three digits)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

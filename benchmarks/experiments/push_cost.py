@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SECONDS, WARM_UP = 8.0, 4.0
+POLL_SECONDS = 0.1
 TICK = os.sysconf("SC_CLK_TCK")
 SOURCE_PORT, TARGET_PORT = 19350, 19351
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30", "-f", "lavfi", "-i", "anoisesrc=amplitude=0.3")
@@ -70,7 +71,7 @@ def wait_for(port: int) -> None:
     for _ in range(300):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
-        time.sleep(0.1)
+        time.sleep(POLL_SECONDS)  # nothing tells of a port that another process opens
     raise TimeoutError(f"nobody listens on port {port}")
 
 
@@ -89,7 +90,7 @@ def measure(kind: str, targets: int, media: Path, directory: Path) -> float:
         for port in (TARGET_PORT, SOURCE_PORT):
             wait_for(port)
         with running(*publish, directory=directory):
-            time.sleep(WARM_UP)
+            time.sleep(WARM_UP)  # what is measured is how much the server works while we do nothing
             before = ticks(server.pid)
             time.sleep(SECONDS)
             return 100 * (ticks(server.pid) - before) / TICK / SECONDS

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from http import HTTPStatus
 from http.client import HTTPConnection
 
 import trio
@@ -68,7 +69,7 @@ def _has_all_steps(port: int, path: str) -> bool:
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
-        workflow = json.loads(answer.read()) if answer.status == 200 else {"active_steps": []}  # noqa: PLR2004
+        workflow = json.loads(answer.read()) if answer.status == HTTPStatus.OK else {"active_steps": []}
     except OSError:
         return False
     finally:

@@ -58,8 +58,8 @@ def write(result: Result, samples: Sequence[Sample], directory: Path) -> None:
 
 
 def _draw(result: Result, samples: Sequence[Sample], file: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 (the rest works without matplotlib)
+    from matplotlib.figure import Figure  # noqa: PLC0415 (as above)
 
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)

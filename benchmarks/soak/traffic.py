@@ -121,7 +121,7 @@ class Traffic:
         number = self.random.randrange(EXTRAS)
         if what < 0.3:  # noqa: PLR2004 (a third of the changes)
             await self._request("DELETE", f"/workflows/extra{number}")
-        elif what < 0.5:  # noqa: PLR2004
+        elif what < 0.5:  # noqa: PLR2004 (a fifth of them)
             body = self.stage.main(self.random.choice(OPTIONAL))
             await self._request("PUT", f"/workflows?wait={WAIT_SECONDS}", body)
         else:

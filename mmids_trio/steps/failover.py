@@ -20,6 +20,7 @@ from mmids_trio.workflow.status import StreamStatus, Switched
 log = structlog.get_logger()
 
 MAX_BACKUPS = 8
+"""More than anybody keeps running for one show."""
 
 
 def names(value: str) -> tuple[str, ...]:

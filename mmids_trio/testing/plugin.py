@@ -79,14 +79,14 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Run a marked test under its schedules."""
     if not isinstance(item, pytest.Function) or item.get_closest_marker("schedules") is None:
         return None
-    from mmids_trio.testing.rounds import run_rounds  # noqa: PLC0415
+    from mmids_trio.testing.rounds import run_rounds
 
     run_rounds(item, nextitem, _seeds_of(item))
     return True
 
 
 def _seeds_of(item: pytest.Function) -> list[int]:
-    from mmids_trio.testing.schedules import seeds  # noqa: PLC0415
+    from mmids_trio.testing.schedules import seeds
 
     options = item.config.option
     if options.schedule_seed is not None:
@@ -109,13 +109,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     __tracebackhide__ = True
     with ExitStack() as stack:
         if pyfuncitem.get_closest_marker("schedules") is not None:
-            from mmids_trio.testing.rounds import SEED, in_schedule  # noqa: PLC0415
+            from mmids_trio.testing.rounds import SEED, in_schedule
 
             if hasattr(pyfuncitem.obj, "hypothesis"):
                 pytest.fail("schedules does not go with @given: draw a seed for mmids_trio.testing.schedules.schedule")
             stack.enter_context(in_schedule(pyfuncitem.stash[SEED]))
         if (place := pyfuncitem.config.option.cancel_at) is not None:
-            from mmids_trio.testing.cancellation import cancel_only_at  # noqa: PLC0415
+            from mmids_trio.testing.cancellation import cancel_only_at
 
             stack.enter_context(cancel_only_at(*place))
         return (yield)
@@ -135,7 +135,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def schedule_seed(request: pytest.FixtureRequest) -> int:
     """The seed of the schedule that the test runs under, for choices of its own: `Random(schedule_seed)`."""
-    from mmids_trio.testing.rounds import SEED  # noqa: PLC0415
+    from mmids_trio.testing.rounds import SEED
 
     seed = request.node.stash.get(SEED, None)
     if seed is None:
@@ -146,7 +146,7 @@ def schedule_seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def memory_network() -> "MemoryNetwork":
     """The network that servers of `harness` are on."""
-    from mmids_trio.testing.network import MemoryNetwork  # noqa: PLC0415
+    from mmids_trio.testing.network import MemoryNetwork
 
     return MemoryNetwork()
 
@@ -154,7 +154,7 @@ def memory_network() -> "MemoryNetwork":
 @pytest.fixture
 def fake_ffmpeg() -> "FakeFfmpeg":
     """The ffmpeg that servers of `harness` start; its `children` say what became of them."""
-    from mmids_trio.testing.ffmpeg import FakeFfmpeg  # noqa: PLC0415
+    from mmids_trio.testing.ffmpeg import FakeFfmpeg
 
     return FakeFfmpeg()
 
@@ -162,7 +162,7 @@ def fake_ffmpeg() -> "FakeFfmpeg":
 @pytest.fixture
 def fake_reactor() -> "FakeReactorService":
     """The service behind `reactor r executor=scripted {` in servers of `harness`; a test scripts its answers."""
-    from mmids_trio.testing.reactors import FakeReactorService  # noqa: PLC0415
+    from mmids_trio.testing.reactors import FakeReactorService
 
     return FakeReactorService()
 
@@ -175,7 +175,7 @@ def harness(
 
     Takes what `Harness` takes; network, ffmpeg and executors are those of the fixtures, unless it is given others.
     """
-    from mmids_trio.testing.harness import Harness  # noqa: PLC0415
+    from mmids_trio.testing.harness import Harness
 
     @asynccontextmanager
     async def run(configuration: str = "", **more: Any) -> "AsyncIterator[Harness]":

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 from _pytest._code.code import ExceptionRepr
 from _pytest.runner import runtestprotocol
-from pytest_trio.plugin import TrioFixture  # type: ignore[import-untyped]
+from pytest_trio.plugin import TrioFixture  # type: ignore[import-untyped]  # it has no types
 
 from mmids_trio.testing.plugin import PROPERTY
 from mmids_trio.testing.schedules import schedule
@@ -61,7 +61,7 @@ def _run_once(item: pytest.Function, seed: int, name: str) -> list[pytest.TestRe
     item.stash[SEED] = seed
     try:
         # The parent stands for the next test: only what belongs to this test is torn down.
-        reports = runtestprotocol(item, log=False, nextitem=item.parent)  # type: ignore[arg-type]
+        reports = runtestprotocol(item, log=False, nextitem=item.parent)  # type: ignore[arg-type]  # any node does
     except BaseException as interruption:  # of a test that hangs, for instance
         item.config.get_terminal_writer().line(f"\n{item.nodeid}: interrupted in {name}")
         raise interruption

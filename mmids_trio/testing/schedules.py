@@ -33,7 +33,7 @@ def schedule(seed: int) -> Iterator[None]:
 
 
 def _allow_determinism(allowed: bool) -> None:
-    _run._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # type: ignore[misc]
+    _run._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # type: ignore[misc]  # trio's own switch, said to be constant
 
 
 def draw_seed() -> int:

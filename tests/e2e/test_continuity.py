@@ -87,7 +87,7 @@ async def test_a_publisher_that_is_killed_ten_times_in_a_row_is_one_show_to_ever
         await trio.sleep(2)  # a publisher's time on air, of which nothing else tells
         publisher.send(signal.SIGKILL)
         publisher = await crew.publish(show, program.url())
-        await program.child.err.until(lambda _, n=number: len(gaps(program)) > n, "a stream that goes on")  # type: ignore[misc]
+        await program.child.err.until(lambda _, n=number: len(gaps(program)) > n, "a stream that goes on")  # type: ignore[misc]  # of a lambda with a default
     await trio.sleep(2)
     assert program.count_logged("watcher left") == 0
     assert program.count_logged("child ended") == 0

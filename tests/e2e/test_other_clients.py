@@ -1,6 +1,6 @@
 """Publishers and players of GStreamer, mpv and VLC: one stream each way, compared packet by packet where that can be.
 
-Each test runs where its program is installed; README and docs say which these are.
+Each test runs where its program is installed; docs/interoperability.md says which these are.
 """
 
 import os
@@ -46,6 +46,15 @@ def pipeline(text: str) -> list[str]:
     return ["gst-launch-1.0", "-q", *text.split()]
 
 
+@pytest.fixture
+async def on_air(launch: Launch, crew: Crew, show: Recording) -> str:
+    """Where `show` is being published."""
+    program = await launch(WORKFLOW)
+    await crew.publish(show, program.url())
+    await program.logged("publisher joined")
+    return program.url()
+
+
 @gstreamer
 @pytest.mark.parametrize("sink", ["rtmp2sink", "rtmpsink"])
 async def test_what_gstreamer_publishes_plays_without_a_flaw(
@@ -65,43 +74,34 @@ async def test_what_gstreamer_publishes_plays_without_a_flaw(
 @gstreamer
 @pytest.mark.parametrize("source", ["rtmp2src", "rtmpsrc"])
 async def test_gstreamer_plays_what_was_published(
-    launch: Launch, nursery: trio.Nursery, crew: Crew, show: Recording, *, tmp_path: Path, source: str
+    nursery: trio.Nursery, on_air: str, show: Recording, *, tmp_path: Path, source: str
 ) -> None:
-    program = await launch(WORKFLOW)
-    await crew.publish(show, program.url())
-    await program.logged("publisher joined")
     file = tmp_path / "played.flv"
-    await start(nursery, pipeline(f"{source} location={program.url()} ! filesink buffer-mode=2 location={file}"))
+    await start(nursery, pipeline(f"{source} location={on_air} ! filesink buffer-mode=2 location={file}"))
     await eventually(lambda: file.exists() and file.stat().st_size > STORED_BYTES, "media")
     assert_was_published(file, show)
 
 
 @needs("mpv", "mpv")
 async def test_mpv_plays_what_was_published(
-    launch: Launch, nursery: trio.Nursery, crew: Crew, show: Recording, tmp_path: Path
+    nursery: trio.Nursery, on_air: str, show: Recording, tmp_path: Path
 ) -> None:
-    program = await launch(WORKFLOW)
-    await crew.publish(show, program.url())
-    await program.logged("publisher joined")
     file = tmp_path / "played.flv"
     quiet = ["--no-config", "--vo=null", "--ao=null", "--msg-level=all=error"]
-    player = await start(nursery, ["mpv", *quiet, f"--frames={GOP_FRAMES}", f"--stream-record={file}", program.url()])
+    player = await start(nursery, ["mpv", *quiet, f"--frames={GOP_FRAMES}", f"--stream-record={file}", on_air])
     assert (await player.end(), player.out.text + player.err.text) == (0, "")
     assert_was_published(file, show)
 
 
 @needs("cvlc", "vlc-bin, vlc-plugin-base")
 async def test_vlc_plays_what_was_published(
-    launch: Launch, nursery: trio.Nursery, crew: Crew, show: Recording, tmp_path: Path
+    nursery: trio.Nursery, on_air: str, show: Recording, tmp_path: Path
 ) -> None:
-    program = await launch(WORKFLOW)
-    await crew.publish(show, program.url())
-    await program.logged("publisher joined")
     home = tmp_path / "home"
     home.mkdir()
     file = home / "played.flv"
     storing = f"#std{{access=file,mux=ffmpeg{{mux=flv}},dst={file}}}"
-    command = ["cvlc", "--quiet", "--intf", "dummy", "--run-time=2", "--sout", storing, program.url(), "vlc://quit"]
+    command = ["cvlc", "--quiet", "--intf", "dummy", "--run-time=2", "--sout", storing, on_air, "vlc://quit"]
     if os.geteuid() == 0:  # as whom VLC does not run
         for place in [home, *home.parents]:
             if place == Path(gettempdir()):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import trio
-import yaml  # type: ignore[import-untyped]
+import yaml  # type: ignore[import-untyped]  # it has no types
 
 from tests.support.processes import start
 from tests.support.program import ROOT, Launch, Program

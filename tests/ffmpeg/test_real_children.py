@@ -109,7 +109,7 @@ async def test_the_process_id_is_that_of_the_program_itself() -> None:
 
 @linux
 async def test_a_child_inherits_nothing_but_its_three_files() -> None:
-    with open("/dev/null") as file:  # noqa: ASYNC230
+    with open("/dev/null") as file:  # noqa: ASYNC230  # /dev/null never blocks
         os.set_inheritable(file.fileno(), True)
         _, stdout, _, _ = await run(python("import os; print(os.listdir('/proc/self/fd'))"))
     assert len(eval(stdout)) == 4  # the fourth is the folder that is listed

@@ -126,6 +126,7 @@ def _configurations() -> list[bytes]:
 
 
 def _states() -> list[bytes]:
+    # Here, so that a target instruments nothing but what it fuzzes.
     from mmids_trio.config.parser import parse_workflows  # noqa: PLC0415
     from mmids_trio.state.record import Entry, State, digest  # noqa: PLC0415
     from mmids_trio.state.text import write  # noqa: PLC0415

@@ -162,7 +162,7 @@ async def test_an_executor_that_cannot_be_opened_takes_the_set_back(autojump_clo
     def broken(_values: object) -> None:
         raise OSError("secret")
 
-    kind = ExecutorKind("broken", (), broken)  # type: ignore[arg-type]
+    kind = ExecutorKind("broken", (), broken)  # type: ignore[arg-type]  # it never gets to return one
     async with Harness("", more_executors=[kind]) as h:
         outcome = await apply(h, "reactor b executor=broken {\n}\nworkflow x {\n}\n")
         assert outcome == Outcome(OutcomeKind.ROLLED_BACK, "rolled back: reactor 'b' cannot be started: OSError")

@@ -14,7 +14,7 @@ OLD, NEW = b"what was", b"what is to be"
 
 
 def disk_with_old(**options: object) -> Disk:
-    disk = Disk(**options)  # type: ignore[arg-type]
+    disk = Disk(**options)  # type: ignore[arg-type]  # fields of it
     inode = Inode(OLD, OLD)
     disk.seen, disk.kept = {STATE: inode}, {STATE: inode}
     return disk

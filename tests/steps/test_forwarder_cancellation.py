@@ -2,44 +2,25 @@
 
 import pytest
 import trio
-from attrs import define, field
 
 from mmids_trio.definitions import StepDefinition
-from mmids_trio.media.events import MediaEvent
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.steps.workflow_forwarder import workflow_forwarder
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.workflow.cell import Cell
-from mmids_trio.workflow.inlet import Inlet
 from mmids_trio.workflow.junctions import Junctions
 from mmids_trio.workflow.links import Inbox, Outlet
 from tests.support.bench import is_frame
+from tests.support.entry import Entry
 from tests.support.footage import Footage, legality
 from tests.support.reactors import ScriptedReactor, ScriptedReactors
 
 NAME = "name of x"
 
 
-@define(eq=False)
-class Target:
-    """A workflow that takes all that enters."""
-
-    inlet: Inlet = field(factory=Inlet)
-    outlet: Outlet = field(factory=Outlet)
-    inbox: Inbox = field(factory=Inbox)
-    seen: list[MediaEvent] = field(factory=list)
-
-    def __attrs_post_init__(self) -> None:
-        self.outlet.connect(self.inbox)
-        self.inlet.enter_through(self.outlet)
-
-    def take(self) -> None:
-        self.seen += self.inbox._take(())
-
-
 @pytest.mark.parametrize("parameter", ["target_workflow", "reactor"])
 async def test_nothing_is_left_in_a_target_that_lives_on(parameter: str) -> None:
-    junctions, reactor, target = Junctions(), ScriptedReactor(), Target()
+    junctions, reactor, target = Junctions(), ScriptedReactor(), Entry()
     junctions.open("a", target.inlet)
     definition = StepDefinition("workflow_forwarder", {parameter: "a" if parameter == "target_workflow" else "r"})
     factory = StepRegistry([workflow_forwarder(junctions, ScriptedReactors(reactor))]).factory(definition)

@@ -78,7 +78,7 @@ async def test_without_the_cache_a_newcomer_waits_for_the_next_key_frame(autojum
             await wait_all_tasks_blocked()
             watcher = await h.watch("key")
             await publisher.send(STREAM[len(early) :])
-            await watcher.read_until(lambda watcher=watcher: len(watcher.packets) > 10)  # type: ignore[misc]
+            await watcher.read_until(lambda watcher=watcher: len(watcher.packets) > 10)  # type: ignore[misc]  # of a lambda with a default
             video = [p for p in watcher.packets if p.kind is MediaKind.VIDEO and not p.is_sequence_header]
             assert video[0].is_key_frame
             assert video[0].timestamp == first_key_frame
@@ -97,7 +97,7 @@ async def test_a_cancelled_wait_for_the_next_pass_loses_nothing(autojump_clock: 
 
     passes = Passes(Audience("*"), 0.2)
     with trio.move_on_after(1) as scope:
-        await passes.next_events(Inbox())  # type: ignore[arg-type]
+        await passes.next_events(Inbox())  # type: ignore[arg-type]  # nothing ever comes out of it
     assert scope.cancelled_caught
 
 

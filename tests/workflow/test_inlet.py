@@ -1,48 +1,16 @@
 """Where streams of other workflows enter: room, gates, and routes that come and go, without a workflow around."""
 
 import pytest
-from attrs import define, field
 
-from mmids_trio.media.events import MediaEvent, MediaKind, StreamEnded, StreamId
-from mmids_trio.workflow.inlet import MAX_HELD, Inlet, Route
-from mmids_trio.workflow.links import INBOX_BATCHES, Inbox, Outlet
+from mmids_trio.media.events import MediaKind, StreamEnded, StreamId
+from mmids_trio.workflow.inlet import MAX_HELD, Route
+from mmids_trio.workflow.links import INBOX_BATCHES
 from tests.support.bench import is_frame
+from tests.support.entry import Entry
 from tests.support.footage import Footage, legality
 
 PROLOGUE = 4
 """Events before the frames of `Footage`."""
-
-
-@define(eq=False)
-class Entry:
-    """An inlet in front of an inbox that is emptied when the test says so."""
-
-    inlet: Inlet = field(factory=Inlet)
-    outlet: Outlet = field(factory=Outlet)
-    inbox: Inbox = field(factory=Inbox)
-    seen: list[MediaEvent] = field(factory=list)
-
-    def __attrs_post_init__(self) -> None:
-        self.outlet.connect(self.inbox)
-        self.inlet.enter_through(self.outlet)
-
-    def route(self) -> Route:
-        route = Route("source", "target", self.inlet.leave)
-        self.inlet.join(route)
-        return route
-
-    def take(self) -> list[MediaEvent]:
-        """All that has arrived since the last time."""
-        events = list(self.inbox._take(()))
-        self.seen += events
-        return events
-
-    def open(self) -> None:
-        self.outlet.open_gate()
-        self.inlet.let_go_on()
-
-    def frames(self) -> list[str]:
-        return [event.data.decode() for event in self.take() if is_frame(event)]
 
 
 def numbers(*those: int, stream: str = "x") -> list[str]:

@@ -184,7 +184,7 @@ def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Ref
         message = f"{url} answers {status}: {_excerpt(text)}; is that the HTTP API of an mmids_trio?"
     elif message.startswith("no such path"):
         return Refused(f"{url} does not know this request; is it an older version?", status=status, is_unknown=True)
-    elif status >= 500 and status not in OF_A_CHANGE:  # noqa: PLR2004
+    elif status >= httpx2.codes.INTERNAL_SERVER_ERROR and status not in OF_A_CHANGE:
         message = f"{url} answers {status}: {message}"
     return Refused(message, status=status, etag=etag)
 

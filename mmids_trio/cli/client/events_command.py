@@ -95,7 +95,7 @@ class _Feed:
             lost_at = lost_at or time.monotonic()
             if time.monotonic() - lost_at > GIVE_UP_SECONDS:
                 raise ClientError(reason)
-            time.sleep(AGAIN_SECONDS)
+            time.sleep(AGAIN_SECONDS)  # this program does nothing else meanwhile
 
     def _newest_id(self) -> str:
         with ExitStack() as stack:

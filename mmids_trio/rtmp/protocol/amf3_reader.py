@@ -14,6 +14,8 @@ from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.protocol.amf0_values import UNDEFINED, AmfValue, Date, EcmaArray, TypedObject, XmlDocument
 
 _NUMBER = Struct(">d")
+_MORE = 0x80
+"""In each but the last byte of such a number: another one follows."""
 _INTEGER_BYTES = 4  # at most, 7 bits each but the last with all of its 8 (AMF3 §1.3.1)
 _LONGEST_NAME = 0xFFFF  # bytes (AMF0 §1.3.1)
 _SIGN, _MODULUS = 1 << 28, 1 << 29
@@ -166,7 +168,7 @@ class Amf3Reader:
         for _ in range(_INTEGER_BYTES - 1):
             byte = self.source.take(1)[0]
             number = number << 7 | byte & 0x7F
-            if byte < 0x80:  # noqa: PLR2004
+            if not byte & _MORE:
                 return number
         return number << 8 | self.source.take(1)[0]
 

@@ -181,7 +181,7 @@ def test_an_interrupted_command_says_so(file: str) -> None:
 
 def test_help_names_every_command() -> None:
     done: Result = invoke("--help")
-    assert [name for name in main.list_commands(None) if name not in done.out] == []  # type: ignore[arg-type]
+    assert [name for name in main.list_commands(None) if name not in done.out] == []  # type: ignore[arg-type]  # a list that no context changes
 
 
 def test_an_apply_without_a_change_is_one_request(file: str) -> None:

@@ -1,6 +1,6 @@
 """How `wait` waits, on a clock of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import define
@@ -26,7 +26,10 @@ class Clock:
 def wait(seconds: float, *seen: Mapping[str, Any] | None) -> tuple[Mapping[str, Any] | None, float]:
     """What the wait ends with, and after how long; the last of `seen` stays."""
     clock, looks = Clock(), list(seen)
-    look: Callable[[], Mapping[str, Any] | None] = lambda: looks.pop(0) if len(looks) > 1 else looks[0]  # noqa: E731
+
+    def look() -> Mapping[str, Any] | None:
+        return looks.pop(0) if len(looks) > 1 else looks[0]
+
     found = wait_until_settled(look, seconds, now=lambda: clock.now, pause=clock.pause)
     return found, round(clock.now - 100.0, 3)
 
