@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from enum import Enum
 from math import inf
 
-import structlog
 import trio
 from attrs import define, field
 
@@ -24,10 +23,8 @@ from mmids_trio.steps.access import PublishAccess
 from mmids_trio.steps.approval import Reactor, approved
 from mmids_trio.steps.base import Outbox, StepContext
 from mmids_trio.steps.publication import Publication, Stream
-from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed, StreamStalled
+from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.workflow.status import Clients, StreamStatus
-
-log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 BAD_NAME = "NetStream.Publish.BadName"
 
@@ -137,12 +134,7 @@ class Publishers:
     def _resume(self, stream: Stream, took_over: bool) -> None:
         gap = _milliseconds_since(stream.last_sent)
         self.outbox.restart_stream(stream.stream_id, gap)
-        self._tell_resumed(stream, gap, took_over=took_over)
-
-    def _tell_resumed(self, stream: Stream, gap: int, *, took_over: bool) -> None:
-        context = self.context
-        context.publish(StreamResumed(context.workflow, context.step_id, stream.stream_id, stream.key, gap, took_over))
-        self._log(stream).info("stream goes on", gap_ms=gap, took_over=took_over)
+        self._news(stream).resumed(gap, took_over=took_over)
 
     # A publisher is silent.
 
@@ -152,7 +144,7 @@ class Publishers:
         stream.heard_at = trio.current_time()
         if stream.is_stalled:
             stream.is_stalled = False
-            self._tell_resumed(stream, _milliseconds_since(stream.last_sent), took_over=False)
+            self._news(stream).resumed(_milliseconds_since(stream.last_sent))
             self._watch_for_silence(stream)
 
     def _watch_for_silence(self, stream: Stream) -> None:
@@ -164,10 +156,7 @@ class Publishers:
 
     def _tell_stalled(self, stream: Stream) -> None:
         stream.is_stalled = True
-        context = self.context
-        place = (context.workflow, context.step_id, stream.stream_id, stream.key)
-        context.publish(StreamStalled(*place, self.stall_after))
-        self._log(stream).warning("stream stalled", seconds=self.stall_after)
+        self._news(stream).stalled(self.stall_after)
 
     # A publisher goes.
 
@@ -179,9 +168,7 @@ class Publishers:
             return
         stream.ends_at = trio.current_time() + self.grace
         self._alarm.deadline = min(self._alarm.deadline, stream.ends_at)
-        context = self.context
-        context.publish(StreamInterrupted(context.workflow, context.step_id, stream.stream_id, stream.key, self.grace))
-        self._log(stream).warning("stream interrupted", seconds=self.grace)
+        self._news(stream).interrupted(self.grace)
 
     def end(self, stream: Stream) -> None:
         """Free the key, and let later steps know."""
@@ -203,12 +190,11 @@ class Publishers:
                 if self._stalls_at(stream) <= now:
                     self._tell_stalled(stream)
                 elif stream.ends_at is not None and stream.ends_at <= now:
-                    self._log(stream).info("publisher did not come back", seconds=self.grace)
+                    self._news(stream).given_up(self.grace)
                     self.end(stream)
 
-    def _log(self, stream: Stream) -> structlog.typing.FilteringBoundLogger:
-        """Says where it is: a publisher's own task, which comes here as well, knows nothing of workflows."""
-        return log.bind(workflow=self.context.workflow, step_id=self.context.step_id, stream=stream.key)
+    def _news(self, stream: Stream) -> StreamNews:
+        return StreamNews(self.context, stream.stream_id, stream.key)
 
     def _next_alarm(self) -> float:
         streams = self._streams.values()

@@ -20,7 +20,7 @@ from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values, seconds, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_receive import LONGEST_GRACE
-from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed
+from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.workflow.status import StreamStatus
 
 log = structlog.get_logger()
@@ -72,8 +72,7 @@ class _Pulled:
     def _resume(self, stream_id: StreamId) -> None:
         gap = round((trio.current_time() - self._last_sent) * 1000)
         self.outbox.restart_stream(stream_id, gap)
-        workflow, step_id = self.context.workflow, self.context.step_id
-        self.context.publish(StreamResumed(workflow, step_id, stream_id, self.name, gap, took_over=False))
+        StreamNews(self.context, stream_id, self.name).resumed(gap)
 
     def interrupt(self) -> None:
         """The connection is lost."""
@@ -83,8 +82,7 @@ class _Pulled:
             self.end()
             return
         self.ends_at = trio.current_time() + self.grace
-        workflow, step_id = self.context.workflow, self.context.step_id
-        self.context.publish(StreamInterrupted(workflow, step_id, self.stream_id, self.name, self.grace))
+        StreamNews(self.context, self.stream_id, self.name).interrupted(self.grace)
 
     def end(self) -> None:
         """The source says that it is over, or nobody believes in it any more."""

@@ -24,7 +24,7 @@ from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.parameters import Parameter, Values, seconds, text
 from mmids_trio.steps.registry import StepType
-from mmids_trio.workflow.happenings import StreamResumed, StreamStalled
+from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.workflow.status import StreamStatus
 
 log = structlog.get_logger()
@@ -141,7 +141,7 @@ class _Slated:
             if event.is_sequence_header:
                 self._format = None  # perhaps another size: look again
         if self.slate.state is SlateState.LIVE and before in (SlateState.SLATE, SlateState.SILENT):
-            self._tell_back(now)
+            self._news.resumed(round((now - self._went_at + self.slate.after) * 1000))
         if self._format is None and self.observer.is_known:
             self._format = self.observer.format()
         return events
@@ -162,20 +162,13 @@ class _Slated:
         before = self.slate.state
         events = self.slate.due(now)
         if self.slate.state is SlateState.SLATE and before is SlateState.LIVE:
-            self._tell_gone(now)
+            self._went_at = now
+            self._news.stalled(self.slate.after)
         return events
 
-    def _tell_gone(self, now: float) -> None:
-        self._went_at = now
-        place = (self.context.workflow, self.context.step_id, self.started.stream_id, self.started.stream_name)
-        self.context.publish(StreamStalled(*place, self.slate.after))
-        log.warning("slate is shown", stream=self.started.stream_name, after=self.slate.after)
-
-    def _tell_back(self, now: float) -> None:
-        gap = round((now - self._went_at + self.slate.after) * 1000)
-        place = (self.context.workflow, self.context.step_id, self.started.stream_id, self.started.stream_name)
-        self.context.publish(StreamResumed(*place, gap, took_over=False))
-        log.info("live again", stream=self.started.stream_name, gap_ms=gap)
+    @property
+    def _news(self) -> StreamNews:
+        return StreamNews(self.context, self.started.stream_id, self.started.stream_name)
 
     def describe(self) -> StreamStatus:
         """How it is doing."""
