@@ -6,11 +6,9 @@ C included, over a run that is long enough for what happens once not to count.
 """
 
 import gc
-import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable
-from types import FrameType
 
 import pytest
 import trio
@@ -30,33 +28,13 @@ from mmids_trio.rtmp.watcher import Watcher
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import memory_connection
 from mmids_trio.workflow.replay import Ledger
+from tests.support.calls import calls
 from tests.support.certificates import HOST, make
 
 WATCHERS = 64
 """One slice of a pass, so that no turn of others is counted."""
 
 FRAMES = [packet for packet in generate_stream(seconds=4, audio=False, gop=1000) if not packet.is_sequence_header]
-
-
-def calls(work: Callable[[], object]) -> Counter[str]:
-    """How often anything was called by `work`, by name."""
-    seen: Counter[str] = Counter()
-
-    def note(frame: FrameType, event: str, argument: object) -> None:
-        if event == "call":
-            seen[frame.f_code.co_qualname] += 1
-        elif event == "c_call":
-            seen[getattr(argument, "__qualname__", "?")] += 1
-
-    gc.disable()  # its callbacks, Hypothesis' for instance, would be counted
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-        gc.enable()
-    seen.pop("setprofile", None)
-    return seen
 
 
 def allocated(work: Callable[[], object]) -> int:

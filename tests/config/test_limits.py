@@ -1,15 +1,12 @@
 """Time and size stay in proportion to the text, also for texts that are made to hurt."""
 
-import gc
-import sys
-from types import FrameType
-
 import pytest
 
 from mmids_trio.config.nodes import MAX_ARGUMENTS, MAX_STEPS
 from mmids_trio.config.parser import parse
 from mmids_trio.config.report import MAX_MESSAGE, MAX_PROBLEMS, TOO_MANY, Findings
 from mmids_trio.errors import ConfigurationError, Place
+from tests.support.calls import calls
 
 WORKFLOW = """workflow w{number} {{
     rtmp_receive rtmp_app=in{number} stream_key=* port=1936 allow_ips=192.168.0.1,10.0.0.0/8 rtmps
@@ -22,24 +19,10 @@ WORKFLOW = """workflow w{number} {{
 """
 
 
-def calls(text: str) -> int:
-    """Calls of functions that reading takes: what time grows with, the same on every machine and at every load."""
-    counted = 0
-
-    def count(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal counted
-        counted += event in ("call", "c_call")
-
+def calls_of_reading(text: str) -> int:
+    """What reading takes."""
     parse(text, "test")  # for what the standard library remembers
-    before = sys.getprofile()
-    gc.disable()  # its callbacks, Hypothesis' for instance, would be counted
-    sys.setprofile(count)
-    try:
-        parse(text, "test")
-    finally:
-        sys.setprofile(before)
-        gc.enable()
-    return counted
+    return calls(lambda: parse(text, "test")).total()
 
 
 def of_size(count: int) -> str:
@@ -48,7 +31,7 @@ def of_size(count: int) -> str:
 
 def test_the_work_of_reading_grows_with_the_text_and_not_faster() -> None:
     assert not parse(of_size(2), "test").problems
-    few, many = calls(of_size(100)), calls(of_size(1_000))
+    few, many = calls_of_reading(of_size(100)), calls_of_reading(of_size(1_000))
     assert 9 * few < many < 11 * few
 
 
@@ -58,7 +41,7 @@ def test_the_work_of_reading_grows_with_the_text_and_not_faster() -> None:
 def test_no_line_takes_more_than_its_share_of_work(line: str) -> None:
     text = "\n".join(["settings {", line * (6_000 // len(line))] * 4)
     longer = "\n".join(["settings {", line * (60_000 // len(line))] * 4)
-    assert calls(longer) < 11 * calls(text)
+    assert calls_of_reading(longer) < 11 * calls_of_reading(text)
 
 
 def test_a_report_lists_no_more_than_so_many_problems() -> None:
@@ -69,7 +52,7 @@ def test_a_report_lists_no_more_than_so_many_problems() -> None:
 
 
 def test_nothing_is_read_behind_what_makes_a_report_full() -> None:
-    few, many = calls("workflow w {\n" + "=\n" * 2_000 + "}"), calls("workflow w {\n" + "=\n" * 20_000 + "}")
+    few, many = (calls_of_reading("workflow w {\n" + "=\n" * count + "}") for count in (2_000, 20_000))
     assert few == many
 
 

@@ -1,13 +1,12 @@
 """Who may hold what at the same time, and how claims change hands. Pure: no server runs."""
 
-import sys
 from functools import partial
-from types import FrameType
 
 import pytest
 
 from mmids_trio.errors import RegistrationConflict
 from mmids_trio.rtmp.registrations import ANY_KEY, Claim, Owner, Registration, Registrations, Role
+from tests.support.calls import calls
 
 ONE, OTHER, NEWER = Owner("one", "1"), Owner("other", "2"), Owner("one", "3")
 
@@ -217,24 +216,16 @@ def test_ports_and_applications_are_known_from_the_first_registration_to_the_las
 
 
 def calls_of_a_registration(registrations: Registrations[str]) -> int:
-    """Calls of functions that one exact key takes from its reservation to its release."""
-    counted = 0
+    """What one exact key takes from its reservation to its release."""
 
-    def count(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal counted
-        counted += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
+    def come_and_go() -> None:
         claim = registrations.reserve(wanted("one more"), ONE, "")
         registrations.commit(claim)
         registrations.find(Role.PUBLISH, 1935, "live", "one more")
         registrations.find(Role.PUBLISH, 1935, "live", "another")
         registrations.release(claim)
-    finally:
-        sys.setprofile(before)
-    return counted
+
+    return calls(come_and_go).total()
 
 
 def test_a_key_costs_the_same_however_many_its_application_has(registrations: Registrations[str]) -> None:

@@ -1,8 +1,5 @@
 """The work of a swap grows with the steps of a workflow and not faster."""
 
-import sys
-from types import FrameType
-
 from mmids_trio.definitions import StepDefinition
 from mmids_trio.media.events import StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
@@ -11,6 +8,7 @@ from mmids_trio.workflow.chain import Chain
 from mmids_trio.workflow.plan import changed_segment
 from mmids_trio.workflow.replay import Ledger
 from mmids_trio.workflow.rewiring import Node, rewire
+from tests.support.calls import calls
 
 STEPS = 300
 
@@ -59,19 +57,7 @@ def calls_of_rewiring(steps: int) -> int:
     before = [node(number) for number in range(steps)]
     after = [before[0], *before[2:], before[1]]
     segment = changed_segment([one.step_id for one in before], [one.step_id for one in after])
-    counted = 0
-
-    def count(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal counted
-        counted += event in ("call", "c_call")
-
-    profiler = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        rewire(before, after, segment)
-    finally:
-        sys.setprofile(profiler)
-    return counted
+    return calls(lambda: rewire(before, after, segment)).total()
 
 
 def test_rewiring_does_not_look_back_from_every_step_to_the_first() -> None:
