@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 
 import pytest
 import trio
-from attrs import define
 
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
 from mmids_trio.metrics.distribution import Distribution
@@ -30,6 +29,7 @@ from mmids_trio.testing.network import memory_connection
 from mmids_trio.workflow.replay import Ledger
 from tests.support.calls import calls
 from tests.support.certificates import HOST, make
+from tests.support.wires import Wire
 
 WATCHERS = 64
 """One slice of a pass, so that no turn of others is counted."""
@@ -48,33 +48,6 @@ def allocated(work: Callable[[], object]) -> int:
         return tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
-
-
-@define(eq=False)
-class Wire:
-    """A transport that takes everything and counts how often it was asked."""
-
-    peer_host: str = "192.0.2.1"
-    peer_port: int = 1
-    takes_ahead: bool = False
-    has_unsent: bool = False
-    sends: int = 0
-
-    def send_nowait(self, data: bytes | memoryview) -> int:
-        self.sends += 1
-        return len(data)
-
-    async def receive_some(self, max_bytes: int) -> bytes:
-        raise NotImplementedError
-
-    async def send_all(self, data: bytes) -> None:
-        raise NotImplementedError
-
-    async def wait_writable(self) -> None:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        raise NotImplementedError
 
 
 def audience(count: int) -> tuple[Channel, list[Wire]]:

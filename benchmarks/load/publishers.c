@@ -30,7 +30,9 @@ enum {
     ANSWER_SECONDS = 10,
     STAGGER_MS = 7,        /* between one publisher and the next, */
     STAGGER_WITHIN_MS = 33, /* modulo a frame */
-    TICK_NS = 1000000,
+    TICK_NS = 1000000,     /* at least between two looks at what is due */
+    LONGEST_PAUSE_MS = 20,
+    ROUNDS_PER_DRAIN = 16,
 };
 
 struct tag {
@@ -198,14 +200,15 @@ static void send_tag(struct publisher *publisher, const struct tag *tag, bool wi
     write_all(publisher, scratch->message, size);
 }
 
-/* Sends all that is due `elapsed` milliseconds after the start of this publisher. */
-static void send_due(struct publisher *publisher, const struct footage *footage, double elapsed, bool with_stamp,
+/* Sends all that is due `elapsed` milliseconds after the start of this publisher; returns when the next is. */
+static double send_due(struct publisher *publisher, const struct footage *footage, double elapsed, bool with_stamp,
                      struct scratch *scratch)
 {
     for (;;) {
         const struct tag *tag = &footage->tags[publisher->next];
-        if ((double)tag->timestamp + publisher->offset > elapsed)
-            return;
+        double due = (double)tag->timestamp + publisher->offset;
+        if (due > elapsed)
+            return due;
         if (!publisher->has_begun || !tag->is_start)
             send_tag(publisher, tag, with_stamp, scratch);
         if (++publisher->next == footage->count) {
@@ -236,15 +239,20 @@ static void run(struct publisher *publishers, int count, double seconds, const s
     printf("{\"event\": \"start\"}\n");
     fflush(stdout);
     for (int round = 0; (double)(tick - begin) / 1e9 < seconds; round++) {
-        double elapsed = (double)(now_ns() - begin) / 1e6;
-        latest = (double)(now_ns() - last) / 1e9 > latest ? (double)(now_ns() - last) / 1e9 : latest;
-        last = now_ns();
+        uint64_t now = now_ns();
+        double elapsed = (double)(now - begin) / 1e6, pause = LONGEST_PAUSE_MS;
+        latest = (double)(now - last) / 1e9 > latest ? (double)(now - last) / 1e9 : latest;
+        last = now;
         for (int i = 0; i < count; i++) {
-            send_due(&publishers[i], footage, elapsed - i * STAGGER_MS % STAGGER_WITHIN_MS, with_stamp, &scratch);
-            if (round % 256 == 0)
+            double own = elapsed - i * STAGGER_MS % STAGGER_WITHIN_MS;
+            double until_next = send_due(&publishers[i], footage, own, with_stamp, &scratch) - own;
+            pause = until_next < pause ? until_next : pause;
+            if (round % ROUNDS_PER_DRAIN == 0)
                 drain(&publishers[i]);
         }
-        tick = now_ns() + TICK_NS;
+        /* Not until something is due: each time that it wakes up costs its core, and those who would wake that. */
+        tick = now + (uint64_t)(pause * 1e6);
+        tick = tick < now_ns() + TICK_NS ? now_ns() + TICK_NS : tick;
         struct timespec until = {.tv_sec = (time_t)(tick / 1000000000u), .tv_nsec = (long)(tick % 1000000000u)};
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
     }

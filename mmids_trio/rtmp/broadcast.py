@@ -252,8 +252,9 @@ class Channel:
             if position != start or size > MAX_SEND:
                 watcher.advance()
                 continue
+            send = watcher.send  # a slot: called in one go, it would be looked up as a method first, and dearly
             try:
-                sent = watcher.send(data)
+                sent = send(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 watcher.finish(WatcherEnd.BROKEN)
                 continue

@@ -25,8 +25,8 @@ from mmids_trio.rtmp.pushing import Target
 from mmids_trio.rtmp.rendering import PublishRendering
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values
+from mmids_trio.steps.passes import EVENTS_PER_PASS
 from mmids_trio.steps.registry import StepType
-from mmids_trio.steps.rtmp_watch import EVENTS_PER_PASS
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.happenings import TargetDown, TargetUp
 from mmids_trio.workflow.status import StreamStatus

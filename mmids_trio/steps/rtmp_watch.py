@@ -1,18 +1,13 @@
 """`rtmp_watch`: serve RTMP players what passes by, and pass it on."""
 
-from collections.abc import Callable, Sequence
-from math import inf
-from time import perf_counter
+from collections.abc import Callable
 from typing import cast
 
 import trio
-from attrs import define, field, frozen
+from attrs import field, frozen
 
-from mmids_trio.media.events import MediaEvent
 from mmids_trio.media.flow import Flow
-from mmids_trio.metrics.catalog import STEP_PASS, STEP_WATCHERS
-from mmids_trio.metrics.counts import Counts
-from mmids_trio.metrics.distribution import Distribution
+from mmids_trio.metrics.catalog import STEP_WATCHERS
 from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Viewing
 from mmids_trio.rtmp.protocol.requests import Query
@@ -21,6 +16,7 @@ from mmids_trio.steps.access import PLAY_DENIED, PlayAccess
 from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values, secret
+from mmids_trio.steps.passes import Passes
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
@@ -31,11 +27,6 @@ from mmids_trio.workflow.status import Clients
 USUAL = WatchOptions()
 
 PARAMETERS = (*RTMP_PARAMETERS, secret("play_key"), *WATCH_PARAMETERS)
-
-EVENTS_PER_PASS = 128
-"""Events between two passes over the watchers. A burst after a standstill may hold more than a channel keeps (ten
-seconds), so it is sent piece by piece; ten seconds of 15 frames a second without audio are 150 packets. Others have a
-turn in between, as an inbox may hold thousands of tiny events, at some 2 µs each."""
 
 
 @frozen(eq=False)
@@ -59,52 +50,6 @@ class Watchers:
         self.access.check(key, query)
         release = await approved(self.reactor, key, client.dismiss, PLAY_DENIED)
         return _Viewing(self.audience.channel(key), release)
-
-
-@define(eq=False)
-class Passes:
-    """When what came in is sent: at once, or `interval` seconds after the last pass at the earliest.
-
-    One that waits covers all that has come meanwhile with one send a watcher, which is what most of it costs.
-    """
-
-    audience: Audience
-    interval: float
-    _touched: dict[Channel, None] = field(factory=dict, init=False)
-    """Channels with something to send."""
-    _due_at: float = field(default=-inf, init=False)
-    _durations: Distribution = field(factory=Distribution, init=False)
-
-    async def next_events(self, inbox: Inbox) -> Sequence[MediaEvent]:
-        """What comes next; nothing, where a pass is due before."""
-        if not self._touched:
-            return await inbox.receive()
-        with trio.move_on_at(self._due_at):
-            return await inbox.receive()
-        return ()
-
-    async def take(self, events: Sequence[MediaEvent]) -> None:
-        """Take events, and send if that is due."""
-        for start in range(0, len(events), EVENTS_PER_PASS):
-            if start:
-                await trio.lowlevel.checkpoint()
-            self._touched |= dict.fromkeys(self.audience.feed(events[start : start + EVENTS_PER_PASS]))
-            if not self.interval:
-                await self._send()
-        if self._touched and trio.current_time() >= self._due_at:
-            self._due_at = trio.current_time() + self.interval
-            await self._send()
-
-    def counts(self) -> Counts:
-        """See `StepContext.show_counts`."""
-        return {(STEP_PASS, ()): self._durations}
-
-    async def _send(self) -> None:
-        touched, self._touched = self._touched, {}
-        for channel in touched:
-            began = perf_counter()
-            await channel.send_pass()
-            self._durations.observe(perf_counter() - began)
 
 
 @frozen

@@ -9,7 +9,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.events import MediaKind
 from mmids_trio.steps.rtmp_audience import Audience
-from mmids_trio.steps.rtmp_watch import Passes
 from mmids_trio.steps.watch_options import WatchOptions
 from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.media import generate_stream
@@ -87,18 +86,6 @@ async def test_without_the_cache_a_newcomer_waits_for_the_next_key_frame(autojum
 
 def test_what_is_kept_for_the_slow_is_as_long_as_asked_for() -> None:
     assert Audience("*", WatchOptions(max_lag=3)).channel("key").log.max_ms == 3000
-
-
-async def test_a_cancelled_wait_for_the_next_pass_loses_nothing(autojump_clock: MockClock) -> None:
-    class Inbox:
-        async def receive(self) -> list[object]:
-            await trio.sleep_forever()
-            raise AssertionError
-
-    passes = Passes(Audience("*"), 0.2)
-    with trio.move_on_after(1) as scope:
-        await passes.next_events(Inbox())  # type: ignore[arg-type]  # nothing ever comes out of it
-    assert scope.cancelled_caught
 
 
 @pytest.mark.parametrize("options", ["send_interval=1001", "send_interval=-1", "gop_cache=yes", "max_lag=0"])
