@@ -56,7 +56,7 @@ def main(
     """Measure the server against the targets in docs/performance.md, in turns with nginx-rtmp and Node-Media-Server."""
     if is_list:
         for row in rows:
-            click.echo(f"{row.name:<12} {row.work}")
+            click.echo(f"{row.name:<15} {row.work}")
         return
     effort = QUICK if quick else FULL
     effort = evolve(effort, repeat=repeat or effort.repeat, seconds=seconds or effort.seconds)

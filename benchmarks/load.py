@@ -21,11 +21,14 @@ SOURCES = Path(__file__).parent / "load"
 TOOLS: Mapping[str, Sequence[str]] = {
     "watchers": ("watchers.c", "rtmp.c"),
     "publishers": ("publishers.c", "rtmp.c"),
+    "flood": ("flood.c", "rtmp.c"),
     "at_once.so": ("-shared", "-fPIC", "at_once.c"),
 }
 """What is built, and of what."""
 
-APP, KEY = "live", "show"
+APP, KEY, FLOOD_KEY = "live", "show", "flood"
+
+QUIET = ("-v", "error", "-nostdin")
 
 FOOTAGE_SECONDS = 20
 FOOTAGE = (
@@ -128,6 +131,23 @@ class Load:
             yield events
 
     @asynccontextmanager
+    async def flooding(self, port: int, *, mbit: float, seconds: float) -> AsyncIterator[Events]:
+        """A publisher of frames in the smallest chunks, under a key of its own, that has begun."""
+        async with self._tool("flood", [str(port), APP, FLOOD_KEY, str(mbit), str(seconds)]) as (events, _):
+            await events.wait_for("start", OPENING_SECONDS)
+            yield events
+
+    @asynccontextmanager
+    async def encoder(self, port: int) -> AsyncIterator[None]:
+        """FFmpeg, which publishes until the block ends. It begins within the warm-up of a window."""
+        log = self.directory / "ffmpeg.log"
+        log.write_bytes(b"")
+        source = ("-re", "-stream_loop", "-1", "-i", str(self.footage), "-c", "copy")
+        command = [ffmpeg(), *QUIET, *source, "-f", "flv", f"rtmp://127.0.0.1:{port}/{APP}/{KEY}"]
+        async with child(command, directory=self.directory, log=log):
+            yield
+
+    @asynccontextmanager
     async def watching(
         self, port: int, count: int, *, seconds: float, warm_up: float, app: str = APP
     ) -> AsyncIterator[Watching]:
@@ -171,9 +191,14 @@ def _build(program: Path, parts: Sequence[str]) -> None:
 
 
 def _make_footage(footage: Path) -> None:
-    ffmpeg = shutil.which("ffmpeg") or shipped_with_imageio()
-    if ffmpeg is None:
-        raise NotPossible("ffmpeg is needed for the footage; on Debian: apt-get install ffmpeg")
     unfinished = footage.with_suffix(".part")
-    subprocess.run([ffmpeg, "-v", "error", "-nostdin", "-y", *FOOTAGE, str(unfinished)], check=True)
+    subprocess.run([ffmpeg(), *QUIET, "-y", *FOOTAGE, str(unfinished)], check=True)
     unfinished.rename(footage)
+
+
+def ffmpeg() -> str:
+    """The program. Raises `NotPossible` without one."""
+    found = shutil.which("ffmpeg") or shipped_with_imageio()
+    if found is None:
+        raise NotPossible("ffmpeg is needed as a load; on Debian: apt-get install ffmpeg")
+    return found

@@ -14,6 +14,7 @@ FIGURES = {
     "cpu_percent_per_publisher": "CPU % of a core per publisher",
     "mbit_per_watcher": "Mbit/s each",
     "mbit_per_publisher": "Mbit/s each",
+    "flood_mbit": "flood Mbit/s",
     "latency_p50_ms": "latency p50 ms",
     "latency_p99_ms": "p99 ms",
     "latency_p999_ms": "p99.9 ms",

@@ -129,6 +129,7 @@ class Server:
             self.network,
             host=self.settings.rtmp_host,
             publisher_timeout=self.settings.publisher_timeout,
+            merge_reads=self.settings.rtmp_merge_reads,
             max_connections=self.settings.max_connections or connections_that_leave_files(),
             max_connections_per_ip=self.settings.max_connections_per_ip or inf,
             balancers=self.settings.rtmp_proxy_protocol_from or (),

@@ -27,7 +27,6 @@ enum {
     VIDEO_HEADER = 5,      /* before the NAL units of an AVC packet */
     CODEC_AVC = 7,
     NAL_UNITS = 1,
-    ANSWER_SECONDS = 10,
     STAGGER_MS = 7,        /* between one publisher and the next, */
     STAGGER_WITHIN_MS = 33, /* modulo a frame */
     TICK_NS = 1000000,     /* at least between two looks at what is due */
@@ -126,50 +125,6 @@ static void write_all(struct publisher *publisher, const uint8_t *data, size_t s
             sent_bytes += (uint64_t)wrote;
         }
     }
-}
-
-static void await_bytes(int fd, uint8_t *out, size_t size)
-{
-    while (size > 0) {
-        ssize_t got = read(fd, out, size);
-        if (got <= 0)
-            die("the server left during the handshake");
-        out += got;
-        size -= (size_t)got;
-    }
-}
-
-/* Reads until the server lets it publish. */
-static void await_start(int fd)
-{
-    static const char word[] = "NetStream.Publish.Start";
-    uint8_t answer[16384];
-    size_t size = 0;
-    while (size < sizeof answer) {
-        struct pollfd readable = {.fd = fd, .events = POLLIN};
-        if (poll(&readable, 1, ANSWER_SECONDS * 1000) <= 0)
-            break;
-        ssize_t got = read(fd, answer + size, sizeof answer - size);
-        if (got <= 0)
-            break;
-        size += (size_t)got;
-        if (memmem(answer, size, word, sizeof word - 1) != NULL)
-            return;
-    }
-    die("the server does not let it publish");
-}
-
-static void open_publisher(struct publisher *publisher, const struct target *target, const char *key)
-{
-    uint8_t hello[HELLO_SIZE], answer[ANSWER_SIZE], words[LONGEST_WORDS];
-    publisher->fd = connect_to(target);
-    put_hello(hello);
-    write_all(publisher, hello, sizeof hello);
-    await_bytes(publisher->fd, answer, sizeof answer);
-    write_all(publisher, answer + 1, HANDSHAKE_SIZE);
-    write_all(publisher, words, put_publish(words, target, key, CHUNK_SIZE));
-    await_start(publisher->fd);
-    fcntl(publisher->fd, F_SETFL, O_NONBLOCK);
 }
 
 /* The payload with a stamp before its first NAL unit, in `scratch`; other tags as they are. */
@@ -278,7 +233,8 @@ int main(int count_of_arguments, char **arguments)
     for (int i = 0; i < count; i++) {
         char key[256];
         snprintf(key, sizeof key, count == 1 ? "%s" : "%s%d", arguments[3], i);
-        open_publisher(&publishers[i], &target, key);
+        publishers[i].fd = open_publisher(&target, key, CHUNK_SIZE);
+        fcntl(publishers[i].fd, F_SETFL, O_NONBLOCK);
     }
     run(publishers, count, atof(arguments[5]), &footage, count_of_arguments > 7);
     return 0;

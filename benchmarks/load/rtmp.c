@@ -1,19 +1,23 @@
 /* See rtmp.h. */
+#define _GNU_SOURCE
 #include "rtmp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 const uint8_t STAMP_MARK[STAMP_MARK_SIZE] = {0x8e, 0x5b, 0x1d, 0xc3, 0x77, 0x42, 0x4f, 0x9a,
                                              0xb1, 0x6d, 0xe2, 0x39, 0x5c, 0xa8, 0xf4, 0x13};
 
 enum { CONTROL_CHUNK_STREAM = 2, COMMAND_CHUNK_STREAM = 3, STREAM_CHUNK_STREAM = 8 };
+enum { ANSWER_SECONDS = 10 };
 enum { AMF_NUMBER = 0, AMF_STRING = 2, AMF_OBJECT = 3, AMF_NULL = 5, AMF_OBJECT_END = 9 };
 
 void die(const char *what)
@@ -173,5 +177,55 @@ int connect_to(const struct target *target)
     if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
         die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+static void await_bytes(int fd, uint8_t *out, size_t size)
+{
+    while (size > 0) {
+        ssize_t got = read(fd, out, size);
+        if (got <= 0)
+            die("the server left during the handshake");
+        out += got;
+        size -= (size_t)got;
+    }
+}
+
+/* Reads until the server lets it publish. */
+static void await_start(int fd)
+{
+    static const char word[] = "NetStream.Publish.Start";
+    uint8_t answer[16384];
+    size_t size = 0;
+    while (size < sizeof answer) {
+        struct pollfd readable = {.fd = fd, .events = POLLIN};
+        if (poll(&readable, 1, ANSWER_SECONDS * 1000) <= 0)
+            break;
+        ssize_t got = read(fd, answer + size, sizeof answer - size);
+        if (got <= 0)
+            break;
+        size += (size_t)got;
+        if (memmem(answer, size, word, sizeof word - 1) != NULL)
+            return;
+    }
+    die("the server does not let it publish");
+}
+
+static void say(int fd, const uint8_t *words, size_t size)
+{
+    if (write(fd, words, size) != (ssize_t)size)
+        die("the commands did not fit into the socket");
+}
+
+int open_publisher(const struct target *target, const char *key, size_t chunk_size)
+{
+    uint8_t hello[HELLO_SIZE], answer[ANSWER_SIZE], words[LONGEST_WORDS];
+    int fd = connect_to(target);
+    put_hello(hello);
+    say(fd, hello, sizeof hello);
+    await_bytes(fd, answer, sizeof answer);
+    say(fd, answer + 1, HANDSHAKE_SIZE);
+    say(fd, words, put_publish(words, target, key, chunk_size));
+    await_start(fd);
     return fd;
 }

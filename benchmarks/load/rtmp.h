@@ -1,4 +1,4 @@
-/* What both load tools need of RTMP: writing messages, the first words of a client, and time.
+/* What the load tools need of RTMP: writing messages, the first words of a client, and time.
  *
  * They play clients that know what they want and pipeline it; what a server answers is looked at only where a figure
  * depends on it.  "RTMP" with a section number is Adobe's RTMP 1.0.
@@ -61,6 +61,9 @@ void put_stamp(uint8_t out[STAMP_SIZE], uint64_t time_ns);
 
 /* A TCP connection without Nagle's delay, connected; ends the program when there is none. */
 int connect_to(const struct target *target);
+
+/* The same for a client that publishes `key`, once the server lets it. */
+int open_publisher(const struct target *target, const char *key, size_t chunk_size);
 
 /* Prints the message and what errno says, and ends the program. */
 _Noreturn void die(const char *what);

@@ -3,13 +3,15 @@
 from benchmarks.bench import Row
 from benchmarks.rows.api import READING, UPDATING
 from benchmarks.rows.audience import AUDIENCE
-from benchmarks.rows.fan_out import FAN_OUT, LATENCY, THROUGHPUT_SETTING
+from benchmarks.rows.fan_out import FAN_OUT, LATENCY, SINGLE_PACKETS, THROUGHPUT_SETTING
+from benchmarks.rows.flood import FLOOD
 from benchmarks.rows.idle_memory import IDLE_MEMORY
 from benchmarks.rows.publishers import INGEST
 from benchmarks.rows.starting import MANY_WORKFLOWS, START_UP
 
 ROWS: tuple[Row, ...] = (
     FAN_OUT,
+    SINGLE_PACKETS,
     THROUGHPUT_SETTING,
     AUDIENCE,
     INGEST,
@@ -17,6 +19,7 @@ ROWS: tuple[Row, ...] = (
     LATENCY,
     READING,
     UPDATING,
+    FLOOD,
     MANY_WORKFLOWS,
     START_UP,
 )

@@ -16,7 +16,7 @@ async def _measure(bench: Bench) -> Measured:
     sizes = sorted({bench.effort.scaled(size) for size in SIZES})
 
     async def once(subject: Subject) -> Sequence[Run]:
-        async with bench.run(subject) as server, bench.load.publishing(server.ports.rtmp):
+        async with bench.run(subject) as server, bench.load.encoder(server.ports.rtmp):
             return [await watch(bench, server, size) for size in sizes]
 
     return await bench.alternate([OURS, bench.nginx], once)

@@ -142,6 +142,7 @@ class Settings:
     rtmp_send_interval: int = field(default=0, metadata=_as(whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds")))
     gop_cache: bool = field(default=True, metadata=_as(switch))
     max_watcher_lag: int = field(default=10, metadata=_as(whole_number(1, LONGEST_WATCHER_LAG, " of seconds")))
+    rtmp_merge_reads: bool = field(default=True, metadata=_as(switch))
     publisher_timeout: int = field(default=30, metadata=_as(whole_number(1, LONGEST_TIMEOUT, " of seconds")))
     max_connections: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
     max_connections_per_ip: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))

@@ -62,6 +62,17 @@ class RecordedTransport:
             self._note_end(records.ENDED)
         return data
 
+    def receive_nowait(self, max_bytes: int) -> bytes:
+        """See `Transport`."""
+        try:
+            data = self._transport.receive_nowait(max_bytes)
+        except trio.BrokenResourceError:
+            self._note_end(records.RESET)
+            raise
+        if data:
+            self._recorder.received(self._connection, data)
+        return data
+
     def close(self) -> None:
         """See `Transport`."""
         self._note_end(records.BY_SERVER)

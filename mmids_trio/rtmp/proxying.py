@@ -32,6 +32,7 @@ class ProxiedTransport:
         "close",
         "peer_host",
         "peer_port",
+        "receive_nowait",
         "receive_some",
         "send_all",
         "send_nowait",
@@ -41,9 +42,9 @@ class ProxiedTransport:
     def __init__(self, below: Transport, source: Source) -> None:
         self._below = below
         self.peer_host, self.peer_port = source.host, source.port
-        self.receive_some, self.send_all = below.receive_some, below.send_all
-        self.send_nowait, self.wait_writable = below.send_nowait, below.wait_writable
-        self.close = below.close
+        self.receive_some, self.receive_nowait = below.receive_some, below.receive_nowait
+        self.send_all, self.send_nowait = below.send_all, below.send_nowait
+        self.wait_writable, self.close = below.wait_writable, below.close
 
     @property
     def takes_ahead(self) -> bool:

@@ -18,6 +18,7 @@ from mmids_trio.rtmp.crowd import Crowd
 from mmids_trio.rtmp.doorman import Doorman, TlsDoorman
 from mmids_trio.rtmp.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
 from mmids_trio.rtmp.proxying import Balancers, HeaderRefused
+from mmids_trio.rtmp.read_turns import ReadTurns
 from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.rtmp.session import Session, name_of
 from mmids_trio.rtmp.tls import HandshakeFailed
@@ -68,10 +69,11 @@ class _Entrance:
 class RtmpServer:
     """Opens a port with the first registration on it and closes it with the last.
 
-    `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `max_connections`: of all ports
-    together; more are closed at once, so that there are files left for everything else.  `max_connections_per_ip`: see
-    `crowd`.  `balancers`: see `proxying`.  `certificates`: for RTMPS.  `guards`: where refusals are counted.
-    `doorman` and `entropy` (so many random bytes) may be replaced before anything is served.
+    `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `read_turns`.
+    `max_connections`: of all ports together; more are closed at once, so that there are files left for everything
+    else.  `max_connections_per_ip`: see `crowd`.  `balancers`: see `proxying`.  `certificates`: for RTMPS.
+    `guards`: where refusals are counted.  `doorman` and `entropy` (so many random bytes) may be replaced before
+    anything is served.
 
     `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
@@ -82,6 +84,7 @@ class RtmpServer:
         *,
         host: str | None = None,
         publisher_timeout: float = 30.0,
+        merge_reads: bool = True,
         max_connections: float = inf,
         max_connections_per_ip: float = inf,
         balancers: Sequence[addresses.Network] = (),
@@ -101,12 +104,14 @@ class RtmpServer:
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
         self._traffic = Traffic()
+        self._turns = ReadTurns(merge_reads)
         self._sessions: dict[Session, None] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the ports and connections until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(self._turns.run)
             try:
                 task_status.started()
                 await trio.sleep_forever()
@@ -238,7 +243,9 @@ class RtmpServer:
         tls = self._registrations.wants_tls(port)
         transport = await self.doorman.admit(transport, port, tls)
         entrance = _Entrance(self._registrations, tls)
-        session = Session(transport, port, entrance, self.publisher_timeout, self.guards, self.entropy, self._traffic)
+        session = Session(
+            transport, port, entrance, self.publisher_timeout, self.guards, self.entropy, self._traffic, self._turns
+        )
         self._sessions[session] = None
         try:
             await session.run()

@@ -20,6 +20,7 @@ from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
 from mmids_trio.rtmp.protocol.rendering import play_stop
 from mmids_trio.rtmp.protocol.requests import ConnectRequest
 from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
+from mmids_trio.rtmp.read_turns import ReadTurns
 from mmids_trio.rtmp.traffic import Traffic
 from mmids_trio.rtmp.transport import Transport
 from mmids_trio.rtmp.watcher import Watcher
@@ -85,6 +86,8 @@ class Session:
     entropy: Callable[[int], bytes] = os.urandom
     traffic: Traffic = field(factory=Traffic)
     """Where it counts."""
+    turns: ReadTurns = field(factory=ReadTurns)
+    """When it is read, as long as it publishes."""
     _connection: ServerConnection = field(init=False)
     _output: Watcher = field(init=False)
     _activities: Activities = field(init=False)
@@ -113,7 +116,7 @@ class Session:
             connection=self._connection,
             output=self._output,
             on_refusal=self._part,
-            on_change=self._adjust_patience,
+            on_change=self._has_changed,
         )
 
     async def run(self) -> None:
@@ -126,6 +129,7 @@ class Session:
                     nursery.cancel_scope.cancel()
         finally:
             self._activities.let_go()
+            self.turns.note(self, publishes=False)
             try:
                 await self._say_goodbye()
             finally:
@@ -205,7 +209,7 @@ class Session:
     async def _read(self, nursery: trio.Nursery) -> None:
         """Until the client leaves or has to."""
         try:
-            while data := await self._receive():
+            while data := await self._next():
                 self._unanswered_pings = 0
                 self.traffic.received_bytes += len(data)
                 got = await self._take(data, nursery)
@@ -255,6 +259,12 @@ class Session:
         talked, self._talked = self._connection.talk - self._talked, self._connection.talk
         return not talked or self._talk.spend(talked, trio.current_time())
 
+    async def _next(self) -> bytes:
+        """The next bytes, once it is this client's turn; `b""` at the end."""
+        has_rested = self._activities.is_publishing and await self.turns.rest()
+        data = self.transport.receive_nowait(READ_SIZE) if has_rested else b""
+        return data or await self._receive()
+
     async def _receive(self) -> bytes:
         """The next bytes; `b""` when no more will come or silence has lasted too long.
 
@@ -268,7 +278,9 @@ class Session:
                 self._end(*offence)
                 return b""
 
-    def _adjust_patience(self) -> None:
+    def _has_changed(self) -> None:
+        """The client does something else now."""
+        self.turns.note(self, publishes=self._activities.is_publishing)
         self._patience.deadline = self._deadline()
 
     def _deadline(self) -> float:

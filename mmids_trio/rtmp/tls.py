@@ -103,6 +103,20 @@ class TlsTransport:
                     await trio.lowlevel.cancel_shielded_checkpoint()
                 return data
 
+    def receive_nowait(self, max_bytes: int) -> bytes:
+        """See `Transport`."""
+        if data := self._transport.receive_nowait(READ_BYTES):
+            self._incoming.write(data)
+        try:
+            return self._read(max_bytes)
+        except ssl.SSLWantReadError:
+            self._flush()
+            return b""
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+        except ssl.SSLError as error:
+            raise trio.BrokenResourceError(f"TLS: {reason_of(error)}") from error
+
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""
         await send_everything(self, data)

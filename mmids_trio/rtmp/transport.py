@@ -47,6 +47,9 @@ class Transport(Protocol):
     async def receive_some(self, max_bytes: int) -> bytes:
         """What has arrived, at least one byte; `b""` at the end. Raises `trio.BrokenResourceError`."""
 
+    def receive_nowait(self, max_bytes: int) -> bytes:
+        """What has arrived; `b""` where that is nothing, or the end. Raises `trio.BrokenResourceError`."""
+
     async def send_all(self, data: bytes) -> None:
         """Send everything. Raises `trio.BrokenResourceError`."""
 
@@ -136,6 +139,15 @@ class SocketTransport:
                 if not waited:
                     await trio.lowlevel.cancel_shielded_checkpoint()
                 return data
+
+    def receive_nowait(self, max_bytes: int) -> bytes:
+        """See `Transport`."""
+        try:
+            return self._recv(max_bytes)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise self._failure("receive", error) from error
 
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""

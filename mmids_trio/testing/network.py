@@ -53,7 +53,7 @@ class MemoryTransport:
                 await pipe.changed.park()
 
     def receive_nowait(self, max_bytes: int = DEFAULT_BUFFER) -> bytes:
-        """What has arrived, `b""` when that is nothing or the end; for tests that have no task to wait in."""
+        """See `Transport`; also for tests that have no task to wait in."""
         self._check_open()
         if not self._incoming.arrived:
             self._check_whole()

@@ -11,8 +11,10 @@ from trio.testing import MockClock
 
 from mmids_trio.recording import recorder as recorder_module
 from mmids_trio.recording import records
+from mmids_trio.recording.connections import RecordedTransport
 from mmids_trio.recording.masking import FULL, KEEP, Masking
 from mmids_trio.recording.recorder import MAX_QUEUED, SIZE_LIMIT, STOPPED, Recorder
+from mmids_trio.testing.network import memory_connection
 from tests.support.tapes import MEBIBYTE, SECRET, MemoryTape, start_record
 
 LOOSE = Masking(SECRET, FULL, KEEP)
@@ -47,6 +49,24 @@ async def test_everything_is_on_the_tape_when_it_ends(autojump_clock: MockClock)
         records.Received(1_500_000, connection, b"hello"),
         records.Closed(1_500_000, connection, records.ENDED),
         records.End(1_500_000, STOPPED),
+    ]
+
+
+async def test_reads_that_do_not_wait_are_noted_like_others(autojump_clock: MockClock) -> None:
+    tape = MemoryTape()
+    async with running(tape) as recorder:
+        connection = opened(recorder)
+        client, server = memory_connection()
+        transport = RecordedTransport(server, recorder, connection)
+        assert transport.receive_nowait(100) == b""
+        await client.send_all(b"hello")
+        assert transport.receive_nowait(100) == b"hello"
+        client.reset()
+        with pytest.raises(trio.BrokenResourceError):
+            transport.receive_nowait(100)
+    assert tape.read().records[1:-1] == [
+        records.Received(0, connection, b"hello"),
+        records.Closed(0, connection, records.RESET),
     ]
 
 

@@ -328,3 +328,23 @@ async def test_what_tls_itself_has_to_say_is_bounded_as_well(autojump_clock: Moc
         server._outgoing.write(bytes(MAX_UNSENT_BYTES + 1))
         with pytest.raises(trio.BrokenResourceError, match="does not read"):
             server.send_nowait(b"x")
+
+
+async def test_what_has_arrived_is_had_without_waiting(autojump_clock: MockClock) -> None:
+    async with pair() as (client, server):
+        assert server.receive_nowait(100) == b""
+        await client.send_all(b"arrived")
+        assert [server.receive_nowait(4), server.receive_nowait(100)] == [b"arri", b"ved"]
+        client.close()
+        assert server.receive_nowait(100) == b""
+        assert await server.receive_some(100) == b""
+
+
+async def test_what_cannot_be_decrypted_breaks_a_read_that_does_not_wait(autojump_clock: MockClock) -> None:
+    far, near = memory_connection()
+    async with both(far, near, MADE.client_context()) as (client, server):
+        await far.send_all(bytes(100))
+        with pytest.raises(trio.BrokenResourceError, match="TLS"):
+            server.receive_nowait(100)
+        client.close()
+        server.close()

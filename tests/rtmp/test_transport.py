@@ -37,6 +37,20 @@ async def test_bytes_go_both_ways() -> None:
     listener.close()
 
 
+async def test_what_has_arrived_is_had_without_waiting() -> None:
+    transport, peer = a_pair()
+    assert transport.receive_nowait(100) == b""
+    peer.send(b"arrived")
+    assert [transport.receive_nowait(4), transport.receive_nowait(100)] == [b"arri", b"ved"]
+    peer.close()
+    assert transport.receive_nowait(100) == b""
+    with trio.fail_after(TIMEOUT):
+        assert await transport.receive_some(100) == b""
+    transport.close()
+    with pytest.raises(trio.ClosedResourceError):
+        transport.receive_nowait(100)
+
+
 async def test_media_is_not_held_back_by_the_kernel() -> None:
     listener = SocketNetwork().listen("127.0.0.1", 0)
     server, client = await connect(listener)
