@@ -66,7 +66,7 @@ def _targets(results: Sequence[Result]) -> str:
         for result in results
         for check in result.checks
     ]
-    return _table(["work", "against", "figure", "at most", "measured", "target"], rows)
+    return table(["work", "against", "figure", "at most", "measured", "target"], rows)
 
 
 def _limit(check: Check) -> str:
@@ -94,7 +94,7 @@ def _details(result: Result) -> str:
     heads = ["subject", *(["watchers"] if any(sizes) else []), *(FIGURES[name] for name in names)]
     parts = [
         f"**{result.row}**: {result.work}",
-        _table(heads, rows) if rows else "",
+        table(heads, rows) if rows else "",
         "\n".join(map(_note, result.notes)),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -114,7 +114,8 @@ def shown(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 (three digits)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells as Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 

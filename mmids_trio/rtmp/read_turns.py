@@ -57,11 +57,12 @@ class ReadTurns:
     async def run(self) -> None:
         """Wake those who rest, until cancelled. Takes no time where nobody has to."""
         while True:
-            while interval := self.interval:
+            if interval := self.interval:
                 await trio.sleep(interval)
                 await self._wake()
-            await self._wake()
-            await self._idle.park()
+            else:
+                self._resting.unpark_all()  # without a checkpoint before `park`, in which somebody could come to rest
+                await self._idle.park()
 
     async def _wake(self) -> None:
         """Those who rest now, not those who will have come back meanwhile."""

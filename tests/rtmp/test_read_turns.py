@@ -74,6 +74,30 @@ async def test_who_rests_is_woken_when_there_are_few_again(autojump_clock: MockC
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("_round", range(8))  # each has another order
+async def test_who_comes_while_all_are_woken_is_not_forgotten(_round: int, autojump_clock: MockClock) -> None:
+    turns, woken = turns_of(MANY), list[int]()
+
+    async def client(number: int) -> None:
+        await turns.rest()
+        woken.append(number)
+        if len(woken) > FEW + 1:
+            return
+        turns.note(number, publishes=True)
+        with trio.fail_after(2 * LONGEST_REST):
+            await turns.rest()
+
+    async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as clients:
+            for number in range(MANY):
+                clients.start_soon(client, number)
+            await wait_all_tasks_blocked()
+            for number in range(MANY):
+                turns.note(number, publishes=False)
+            nursery.start_soon(turns.run)
+        nursery.cancel_scope.cancel()
+
+
 CONFIGURATION = """\
 settings {
     %s
