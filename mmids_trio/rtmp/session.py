@@ -209,7 +209,7 @@ class Session:
     async def _read(self, nursery: trio.Nursery) -> None:
         """Until the client leaves or has to."""
         try:
-            while data := await self._next():
+            while data := await self._receive():
                 self._unanswered_pings = 0
                 self.traffic.received_bytes += len(data)
                 got = await self._take(data, nursery)
@@ -217,6 +217,7 @@ class Session:
                     self._end("it sent more commands and metadata than anybody needs", Guard.TALKATIVE)
                     return
                 self._note_life(got, len(data))
+                del data  # what was read is not kept while the next is waited for
         except ProtocolError as error:
             self._end(f"protocol error: {error}", error.guard)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -259,18 +260,15 @@ class Session:
         talked, self._talked = self._connection.talk - self._talked, self._connection.talk
         return not talked or self._talk.spend(talked, trio.current_time())
 
-    async def _next(self) -> bytes:
-        """The next bytes, once it is this client's turn; `b""` at the end."""
-        has_rested = self._activities.is_publishing and await self.turns.rest()
-        data = self.transport.receive_nowait(READ_SIZE) if has_rested else b""
-        return data or await self._receive()
-
     async def _receive(self) -> bytes:
-        """The next bytes; `b""` when no more will come or silence has lasted too long.
+        """The next bytes, once it is this client's turn; `b""` when no more come or silence has lasted too long.
 
         Only waiting here counts as silence of the client: not the time before, in which its media waited for the
         workflow.  Bytes that came in time count however late we get to read them, when the machine stood still, say.
         """
+        has_rested = self._activities.is_publishing and await self.turns.rest()
+        if has_rested and (data := self.transport.receive_nowait(READ_SIZE)):
+            return data
         while True:
             with trio.CancelScope(deadline=self._deadline()) as self._patience:
                 return await self.transport.receive_some(READ_SIZE)

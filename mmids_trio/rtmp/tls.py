@@ -86,36 +86,19 @@ class TlsTransport:
         """See `Transport`. The end of the connection counts as the peer's goodbye, with or without a word of TLS."""
         await trio.lowlevel.checkpoint_if_cancelled()
         waited = False
-        while True:
-            try:
-                data = self._read(max_bytes)
-            except ssl.SSLWantReadError:
-                self._flush()  # an answer of TLS itself
-                waited = True
-                if not await self._read_more():
-                    return b""
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+        while (data := self._decrypted(max_bytes)) is None:
+            waited = True
+            if not await self._read_more():
                 return b""
-            except ssl.SSLError as error:
-                raise trio.BrokenResourceError(f"TLS: {reason_of(error)}") from error
-            else:
-                if not waited:
-                    await trio.lowlevel.cancel_shielded_checkpoint()
-                return data
+        if not waited:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return data
 
     def receive_nowait(self, max_bytes: int) -> bytes:
         """See `Transport`."""
         if data := self._transport.receive_nowait(READ_BYTES):
             self._incoming.write(data)
-        try:
-            return self._read(max_bytes)
-        except ssl.SSLWantReadError:
-            self._flush()
-            return b""
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            return b""
-        except ssl.SSLError as error:
-            raise trio.BrokenResourceError(f"TLS: {reason_of(error)}") from error
+        return self._decrypted(max_bytes) or b""
 
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""
@@ -162,6 +145,18 @@ class TlsTransport:
         self._transport.close()
 
     # Within.
+
+    def _decrypted(self, max_bytes: int) -> bytes | None:
+        """What can be decrypted, `b""` at the end; `None` where that is nothing."""
+        try:
+            return self._read(max_bytes)
+        except ssl.SSLWantReadError:
+            self._flush()  # an answer of TLS itself
+            return None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+        except ssl.SSLError as error:
+            raise trio.BrokenResourceError(f"TLS: {reason_of(error)}") from error
 
     def _read(self, max_bytes: int) -> bytes:
         """All that can be decrypted of what is here, `max_bytes` at most. Raises `ssl.SSLError` if that is nothing."""

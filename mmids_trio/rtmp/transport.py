@@ -127,27 +127,17 @@ class SocketTransport:
         """See `Transport`. Always a checkpoint, so that a peer that floods starves nobody."""
         await trio.lowlevel.checkpoint_if_cancelled()
         waited = False
-        while True:
-            try:
-                data = self._recv(max_bytes)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._socket)
-                waited = True
-            except OSError as error:
-                raise self._failure("receive", error) from error
-            else:
-                if not waited:
-                    await trio.lowlevel.cancel_shielded_checkpoint()
-                return data
+        while (data := self._receive(max_bytes)) is None:
+            # Not where the exception is handled: it would be kept with its traceback, 2.3 kB for each idle watcher.
+            await trio.lowlevel.wait_readable(self._socket)
+            waited = True
+        if not waited:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return data
 
     def receive_nowait(self, max_bytes: int) -> bytes:
         """See `Transport`."""
-        try:
-            return self._recv(max_bytes)
-        except BlockingIOError:
-            return b""
-        except OSError as error:
-            raise self._failure("receive", error) from error
+        return self._receive(max_bytes) or b""
 
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""
@@ -172,6 +162,15 @@ class SocketTransport:
             self._closed = True
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
+
+    def _receive(self, max_bytes: int) -> bytes | None:
+        """What has arrived, `b""` at the end; `None` where that is nothing."""
+        try:
+            return self._recv(max_bytes)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self._failure("receive", error) from error
 
     def _failure(self, action: str, error: OSError) -> Exception:
         if self._closed:
