@@ -1,7 +1,6 @@
 """The socket transport and listener, on loopback sockets."""
 
 import errno
-import gc
 import os
 import socket
 
@@ -36,37 +35,6 @@ async def test_bytes_go_both_ways() -> None:
         assert await server.receive_some(100) == b""
     server.close()
     listener.close()
-
-
-async def test_what_has_arrived_is_had_without_waiting() -> None:
-    transport, peer = a_pair()
-    assert transport.receive_nowait(100) == b""
-    peer.send(b"arrived")
-    assert [transport.receive_nowait(4), transport.receive_nowait(100)] == [b"arri", b"ved"]
-    peer.close()
-    assert transport.receive_nowait(100) == b""
-    with trio.fail_after(TIMEOUT):
-        assert await transport.receive_some(100) == b""
-    transport.close()
-    with pytest.raises(trio.ClosedResourceError):
-        transport.receive_nowait(100)
-
-
-def kept_exceptions() -> int:
-    """Of the kind that says that nothing has arrived; each has a traceback, and frames with it."""
-    return sum(isinstance(held, BlockingIOError) for held in gc.get_objects())
-
-
-async def test_a_read_that_waits_keeps_no_exception() -> None:
-    transport, peer = a_pair()
-    before = kept_exceptions()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(transport.receive_some, 100)
-        await trio.testing.wait_all_tasks_blocked()
-        assert kept_exceptions() == before
-        peer.send(b"late")
-    transport.close()
-    peer.close()
 
 
 async def test_media_is_not_held_back_by_the_kernel() -> None:
