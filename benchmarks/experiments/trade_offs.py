@@ -22,8 +22,8 @@ from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.rtmp.transport import SocketNetwork, SocketTransport
 from mmids_trio.testing.clients import RtmpClient
 
-NEWCOMERS, NEWCOMER_PAUSE = 40, 0.17
-"""How many, and seconds between two: twenty groups of pictures, and no multiple of one."""
+NEWCOMERS, GROUP_SECONDS = 25, 2.0
+"""How many, and how long a group of pictures is, in which each comes later than the one before."""
 
 STREAMS = 10
 LAGS = (1, 10, 30)
@@ -66,9 +66,9 @@ async def newcomers(tools: Load, cores: Cores, cache: str) -> Sequence[str]:
         nursery.start_soon(live.read_until_closed)
         await trio.sleep(3)
         seen = []
-        for _ in range(NEWCOMERS):
+        for number in range(NEWCOMERS):
             seen.append(await join(server, live))
-            await trio.sleep(NEWCOMER_PAUSE)
+            await trio.sleep(number * GROUP_SECONDS / NEWCOMERS)
         nursery.cancel_scope.cancel()
         live.close()
     waits, behinds = zip(*seen, strict=True)
