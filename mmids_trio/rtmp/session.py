@@ -32,6 +32,9 @@ RANKS = tuple(Got)
 """What a read brought, the least first."""
 
 READ_SIZE = 64 * 1024
+
+SMALL_READ = READ_SIZE // 2
+"""Bytes below which a read has taken all that was there, also from TLS, which needs some of them for itself."""
 """Bytes per read: more than a frame at usual bitrates; larger ones make the allocator map memory each time."""
 
 HANDSHAKE_SECONDS = 10.0
@@ -103,6 +106,8 @@ class Session:
     _unanswered_pings: int = field(default=0, init=False)
     _sent_at_ping: int = field(default=0, init=False)
     _lingers: bool = field(default=False, init=False)
+    _may_rest: bool = field(default=False, init=False)
+    """Whether it publishes and has nothing more to be read at the moment."""
 
     def __attrs_post_init__(self) -> None:
         self._connection = ServerConnection(self.entropy, self._refusal_of_connect)
@@ -217,6 +222,7 @@ class Session:
                     self._end("it sent more commands and metadata than anybody needs", Guard.TALKATIVE)
                     return
                 self._note_life(got, len(data))
+                self._may_rest = self._activities.is_publishing and len(data) < SMALL_READ
                 del data  # what was read is not kept while the next is waited for
         except ProtocolError as error:
             self._end(f"protocol error: {error}", error.guard)
@@ -266,7 +272,7 @@ class Session:
         Only waiting here counts as silence of the client: not the time before, in which its media waited for the
         workflow.  Bytes that came in time count however late we get to read them, when the machine stood still, say.
         """
-        has_rested = self._activities.is_publishing and await self.turns.rest()
+        has_rested = self._may_rest and await self.turns.rest()
         if has_rested and (data := self.transport.receive_nowait(READ_SIZE)):
             return data
         while True:

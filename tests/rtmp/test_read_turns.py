@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaPacket, StreamEnded
@@ -177,3 +177,17 @@ async def test_the_end_of_one_of_many_is_noticed(autojump_clock: MockClock) -> N
         clients[3].close()
         await trio.sleep(1)
         assert sum(isinstance(event, StreamEnded) for event in step.events) == 1
+
+
+async def test_who_sends_much_is_read_until_there_is_nothing_more(autojump_clock: MockClock) -> None:
+    """Or else one of many could send no more than 64 KiB a turn, which is 13 Mbit/s."""
+    step = Arrivals()
+    large = evolve(FRAMES[-1], data=FRAMES[-1].data + bytes(2_000_000))
+    async with Harness(CONFIGURATION % "", [step.step_type()]) as h:
+        clients = [await h.publish(f"live/key{number}", STREAM[:2]) for number in range(MANY)]
+        await trio.sleep(1)
+        began = trio.current_time()
+        await clients[0].send([large])
+        await trio.sleep(1)
+    [arrived] = [when for when, batch in step.batches for packet in batch if packet.data == large.data]
+    assert arrived - began < 3 * MANY / READS_PER_SECOND
