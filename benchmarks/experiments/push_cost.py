@@ -92,7 +92,7 @@ def measure(kind: str, targets: int, media: Path, directory: Path) -> float:
         with running(*publish, directory=directory):
             time.sleep(WARM_UP)  # what is measured is how much the server works while we do nothing
             before = ticks(server.pid)
-            time.sleep(SECONDS)
+            time.sleep(SECONDS)  # as above
             return 100 * (ticks(server.pid) - before) / TICK / SECONDS
 
 

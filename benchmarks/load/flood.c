@@ -1,4 +1,4 @@
-/* A publisher that floods: frames of 10 kB in chunks of 128 bytes, at a rate of its own or as fast as they are taken.
+/* A publisher that floods: frames of 10 kB in chunks of 128 bytes, at a rate, or as fast as they are taken if that is less.
  *
  *     flood PORT APP KEY MBIT_PER_SECOND SECONDS
  *
@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -46,12 +45,6 @@ static void write_all(int fd, const uint8_t *data, size_t size)
         data += wrote;
         size -= (size_t)wrote;
     }
-}
-
-static void sleep_until(uint64_t ns)
-{
-    struct timespec until = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
 int main(int count_of_arguments, char **arguments)

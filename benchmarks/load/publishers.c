@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -208,8 +207,7 @@ static void run(struct publisher *publishers, int count, double seconds, const s
         /* Not until something is due: each time that it wakes up costs its core, and those who would wake that. */
         tick = now + (uint64_t)(pause * 1e6);
         tick = tick < now_ns() + TICK_NS ? now_ns() + TICK_NS : tick;
-        struct timespec until = {.tv_sec = (time_t)(tick / 1000000000u), .tv_nsec = (long)(tick % 1000000000u)};
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+        sleep_until(tick);
     }
     printf("{\"event\": \"end\", \"publishers\": %d, \"closed\": %d, \"seconds\": %.6f, \"bytes\": %llu, "
            "\"longest_pause_ms\": %.3f}\n",

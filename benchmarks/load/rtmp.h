@@ -40,6 +40,8 @@ struct target {
 
 uint64_t now_ns(void); /* CLOCK_MONOTONIC: the same clock in all processes of a machine */
 
+void sleep_until(uint64_t ns); /* on that clock */
+
 void put_big_endian(uint8_t *out, uint64_t value, int bytes);
 
 /* Writes one message with a type 0 header and type 3 chunks after it; returns its size on the wire. */

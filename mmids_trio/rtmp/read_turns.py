@@ -2,8 +2,8 @@
 
 A read costs more than the packet that it brings (the wait for it, the wake-up, the hop to the next step), and it brings
 as many as are there.  So where more than `FEW` publish they rest between two reads, the longer the more there are:
-packets of 16 publishers wait for 13 ms at most, those of 50 or more for 40 ms.  That makes a publisher, one of 50, cost
-a third (`docs/performance.md#publishers-that-are-read-in-turns`).
+packets of 16 publishers wait for 13 ms at most, those of 50 or more for 40 ms.  That makes one of 50 cost less
+than half (`docs/performance.md#publishers-that-are-read-in-turns`).
 """
 
 import trio
