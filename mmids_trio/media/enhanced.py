@@ -17,7 +17,9 @@ _MOD_EX = 7
 _RESERVED = 15  # stands in for a packet type that is not there
 _MOST_EXTENSIONS = 16  # one is defined; bounds what a body made of nothing else costs
 _LONG_SIZE = 256  # a size byte of 255, plus one: the size follows in 16 bits
-_ONE_TRACK = 0
+_ONE_TRACK, _MANY_CODECS = 0, 2
+_MAIN_TRACK = 0
+_MOST_TRACKS = 32  # of one packet; more than any encoder offers
 _FOUR_CC = 4  # bytes
 
 _SIZE_24 = 3  # bytes of a composition offset and of a track's size
@@ -66,6 +68,54 @@ def parse_enhanced_audio(data: bytes) -> EnhancedHeader:
     if codec is None:
         return EnhancedHeader()
     return EnhancedHeader(codec, packet_type in _AUDIO_HEADERS, packet_type == _CODED_FRAMES, 0, track)
+
+
+class PayloadPlace(NamedTuple):
+    """Where in a body the main track's payload lies, behind a composition offset."""
+
+    start: int
+    stop: int
+    is_description: bool
+    is_coded: bool
+
+
+def locate_payload(data: bytes, *, is_video: bool) -> PayloadPlace | None:
+    """The payload of track 0 in a body that is known to be enhanced; `None` where there is none."""
+    packet_type, position = data[0] & 0x0F, 1
+    if packet_type == _MOD_EX:
+        packet_type, position = _skip_extensions(data)
+    stop = len(data)
+    if packet_type != (_VIDEO_MULTITRACK if is_video else _AUDIO_MULTITRACK):
+        codec, position = data[position : position + _FOUR_CC], position + _FOUR_CC
+    else:
+        packet_type = data[position] & 0x0F if position < stop else _RESERVED
+        found = _main_track(data, position)
+        if found is None:
+            return None
+        codec, position, stop = found
+    coded = (_CODED_FRAMES, _CODED_FRAMES_X) if is_video else (_CODED_FRAMES,)
+    if is_video and packet_type == _CODED_FRAMES and _CODECS.get(codec) in _WITH_OFFSET:
+        position += _SIZE_24
+    return PayloadPlace(position, max(position, stop), packet_type == _DESCRIPTION, packet_type in coded)
+
+
+def _main_track(data: bytes, position: int) -> tuple[bytes, int, int] | None:
+    """FourCC of track 0 of a multitrack body, and where it begins and ends."""
+    kind = data[position] >> 4 if position < len(data) else _ONE_TRACK
+    codec, position = data[position + 1 : position + 1 + _FOUR_CC], position + 1 + _FOUR_CC
+    for _ in range(_MOST_TRACKS):
+        if position >= len(data):
+            break
+        track, position = data[position], position + 1
+        if kind == _ONE_TRACK:
+            return (codec, position, len(data)) if track == _MAIN_TRACK else None
+        size, position = int.from_bytes(data[position : position + _SIZE_24], "big"), position + _SIZE_24
+        if track == _MAIN_TRACK:
+            return codec, position, min(position + size, len(data))
+        position += size
+        if kind == _MANY_CODECS:
+            codec, position = data[position : position + _FOUR_CC], position + _FOUR_CC
+    return None
 
 
 def _read_start(data: bytes, multitrack: int) -> tuple[int, str | None, int, int]:

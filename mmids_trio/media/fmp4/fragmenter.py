@@ -1,0 +1,369 @@
+"""From the packets of one stream to init segments, parts and segments: where each begins and ends is decided here.
+
+How a packet becomes part of a fragment:
+
+- FLV's timestamps are milliseconds.  Pictures keep them.  Sound goes back on its own clock, which counts samples: a
+  frame follows the one before it, unless its timestamp is more than `SNAP_MS` away from that place.
+- How long a frame lasts is known when the next one of its track comes, so the last one of each track is held back.
+- A *segment* begins with a key frame, once the one before it is long enough; without pictures, with any frame of sound.
+- A *part* ends before it would be longer than the part target, which is a whole number of frames (RFC 8216bis §4.4.3.7
+  wants parts of at least 85 % of it, and none longer).
+- Tracks are those that were seen before the first segment.  One that comes later, another decoder configuration and
+  a jump of the clock begin a new *chapter*: an init segment of its own, after which a playlist says DISCONTINUITY.
+
+Decoding times grow over all chapters, so that nobody who counts from them goes backwards.
+"""
+
+from collections.abc import Iterator
+from statistics import median
+
+from attrs import Factory, define, field, frozen
+
+from mmids_trio.media.configuration import (
+    AudioConfiguration,
+    Configuration,
+    VideoConfiguration,
+    is_configured_by_frames,
+    read_configuration,
+)
+from mmids_trio.media.events import MediaKind, MediaPacket
+from mmids_trio.media.fmp4.fragments import Sample, TrackRun, fragment
+from mmids_trio.media.fmp4.init import UNKNOWN_SIZE, Track, init_segment
+from mmids_trio.media.opus import opus_samples
+from mmids_trio.media.payload import payload_of
+
+SNAP_MS = 50
+"""How far a frame of sound may be from its place on the sample clock: FLV's rounding and an encoder's jitter."""
+
+JUMP_MS = 10_000
+"""A frame that is further than this from the one before it belongs to another clock."""
+
+WAIT_FOR_TRACK_MS = 1_000
+"""How long the first segment waits for a track whose configuration is known but not its frames, or the reverse."""
+
+LONGEST_SEGMENT = 8
+"""Times the target: a group of pictures that does not end is cut at any frame then, so that memory stays bounded."""
+
+_MODULUS = 1 << 32
+_VIDEO_ID, _AUDIO_ID = 1, 2
+
+
+@frozen
+class Chapter:
+    """What follows needs another init segment. `tracks` says what is in it."""
+
+    init: bytes
+    tracks: tuple[Track, ...]
+
+
+@frozen
+class Part:
+    """One fragment. Times in milliseconds on the stream's output clock."""
+
+    data: bytes
+    start_ms: float
+    duration_ms: float
+    is_independent: bool
+    """Whether it begins with a frame that depends on no other."""
+    opens_segment: bool
+    """Whether it is the first of its segment."""
+
+
+@frozen
+class SegmentEnd:
+    """The parts since the last one are a whole segment."""
+
+    duration_ms: float
+
+
+Output = Chapter | Part | SegmentEnd
+
+
+@frozen
+class _Frame:
+    """A frame that waits for its successor; `time` in the track's ticks."""
+
+    data: bytes
+    time: int
+    offset: int
+    is_sync: bool
+
+
+@define(eq=False)
+class _TrackBuilder:
+    """One track of the current chapter."""
+
+    track: Track
+    held: _Frame | None = None
+    start: int = 0
+    samples: list[Sample] = Factory(list)
+    usual_duration: int = 0
+    """Of the last sample, in ticks."""
+
+    def ms(self, ticks: int) -> float:
+        return ticks * 1000 / self.track.timescale
+
+    def ticks(self, ms: float) -> int:
+        return round(ms * self.track.timescale / 1000)
+
+    def hold(self, frame: _Frame) -> None:
+        """Put the frame that was held into the part, now that its end is known, and hold `frame`."""
+        if self.held is not None:
+            self._add(self.held, frame.time - self.held.time)
+        self.held = frame
+
+    def flush(self) -> None:
+        """The frame that is held has no successor."""
+        if self.held is not None:
+            self._add(self.held, self.usual_duration or self.ticks(40))
+            self.held = None
+
+    def _add(self, frame: _Frame, duration: int) -> None:
+        if not self.samples:
+            self.start = frame.time
+        self.samples.append(Sample(frame.data, duration, frame.offset, frame.is_sync))
+        self.usual_duration = duration
+
+    def take(self) -> TrackRun | None:
+        """All samples of the part."""
+        if not self.samples:
+            return None
+        samples, self.samples = self.samples, []
+        return TrackRun(self.track.track_id, self.start, samples)
+
+
+@define(eq=False)
+class Fragmenter:
+    """Makes fragmented MP4 of one stream. `segment_ms` and `part_ms` are what is aimed at; `part_target_ms` is what
+    parts really keep to, once it is known."""
+
+    segment_ms: float = 2_000
+    part_ms: float = 200
+    part_target_ms: float | None = field(default=None, init=False)
+    _configurations: dict[MediaKind, Configuration] = field(factory=dict, init=False)
+    _sizes: tuple[int, int] = field(default=UNKNOWN_SIZE, init=False)
+    """What metadata say."""
+    _waiting: list[MediaPacket] = field(factory=list, init=False)
+    """Frames before the first chapter."""
+    _builders: dict[MediaKind, _TrackBuilder] = field(factory=dict, init=False)
+    _sequence_number: int = field(default=0, init=False)
+    _offset_ms: int | None = field(default=None, init=False)
+    """From the stream's clock to the output's; `None` where the next frame decides."""
+    _newest_ms: float = field(default=0, init=False)
+    """The end of what was put out."""
+    _last_ms: int = field(default=0, init=False)
+    """The last timestamp of the stream, without wraps."""
+    _segment_start: float = field(default=0, init=False)
+    _part_start: float = field(default=0, init=False)
+    _is_incomplete: bool = field(default=False, init=False)
+    """Whether frames come of a track that the chapter has not got: the next key frame begins another one."""
+    _opens_segment: bool = field(default=True, init=False)
+
+    def metadata(self, width: int, height: int) -> None:
+        """The size that the stream says its pictures have; counts where the configuration does not tell."""
+        self._sizes = (width, height)
+
+    def packet(self, packet: MediaPacket) -> Iterator[Output]:
+        """One packet of the stream, in order."""
+        if packet.kind is MediaKind.OTHER:
+            return
+        if packet.is_sequence_header or is_configured_by_frames(packet.codec):
+            yield from self._configure(packet)
+        payload = None if packet.is_sequence_header else payload_of(packet)
+        if payload is None or not payload.is_frame or not payload.data:
+            return
+        if not self._builders:
+            yield from self._prepare(packet)
+            return
+        yield from self._frame(packet, payload.data)
+
+    def end(self) -> Iterator[Output]:
+        """The stream is over, or goes on elsewhere: put out what is held. Another packet begins a new chapter."""
+        if not self._builders and self._waiting:
+            yield from self._begin_chapter()
+        yield from self._close_chapter()
+        self._configurations.clear()
+        self._waiting.clear()
+
+    # Chapters.
+
+    def _configure(self, packet: MediaPacket) -> Iterator[Output]:
+        found = read_configuration(packet)
+        if found is None or self._is_known(found, packet.kind):
+            return
+        yield from self._close_chapter()
+        self._configurations[packet.kind] = found
+
+    def _is_known(self, found: Configuration, kind: MediaKind) -> bool:
+        """Whether it is the one in force; frames of MP3 and AC-3 say it again and again."""
+        return self._configurations.get(kind) == found
+
+    def _prepare(self, packet: MediaPacket) -> Iterator[Output]:
+        """A frame before the chapter begins: with a key frame, and with all tracks that come in time."""
+        waiting = self._waiting
+        if packet.kind not in self._configurations or (
+            packet.kind is MediaKind.VIDEO and not packet.is_key_frame and not self._has_waiting_picture
+        ):
+            return
+        waiting.append(packet)
+        kinds = {frame.kind for frame in waiting}
+        waited = _distance(waiting[0].timestamp, packet.timestamp)
+        if kinds == set(MediaKind) - {MediaKind.OTHER} or abs(waited) >= WAIT_FOR_TRACK_MS:
+            yield from self._begin_chapter()
+
+    @property
+    def _has_waiting_picture(self) -> bool:
+        return any(frame.kind is MediaKind.VIDEO for frame in self._waiting)
+
+    def _begin_chapter(self) -> Iterator[Output]:
+        waiting, self._waiting = self._waiting, []
+        kinds = [kind for kind in (MediaKind.VIDEO, MediaKind.AUDIO) if any(frame.kind is kind for frame in waiting)]
+        if MediaKind.VIDEO in kinds:
+            # Sound in front of the first picture would make the segment begin without one.
+            first = next(frame.timestamp for frame in waiting if frame.kind is MediaKind.VIDEO)
+            waiting = [frame for frame in waiting if _distance(first, frame.timestamp) >= 0]
+        self._builders = {kind: _TrackBuilder(self._track(kind)) for kind in kinds}
+        self._offset_ms = None
+        self._segment_start = self._part_start = self._newest_ms
+        self._opens_segment, self._is_incomplete = True, False
+        tracks = tuple(builder.track for builder in self._builders.values())
+        yield Chapter(init_segment(tracks), tracks)
+        for packet in waiting:
+            payload = payload_of(packet)
+            assert payload is not None
+            if packet.kind in self._builders:
+                yield from self._frame(packet, payload.data)
+
+    def _track(self, kind: MediaKind) -> Track:
+        found = self._configurations[kind]
+        if isinstance(found, VideoConfiguration):
+            return Track(_VIDEO_ID, found, found.size or self._sizes)
+        return Track(_AUDIO_ID, found)
+
+    def _close_chapter(self) -> Iterator[Output]:
+        if not self._builders:
+            return
+        for builder in self._builders.values():
+            builder.flush()
+        yield from self._close_part(self._end_of_samples())
+        yield from self._close_segment()
+        self._builders = {}
+
+    # Frames.
+
+    def _frame(self, packet: MediaPacket, data: bytes) -> Iterator[Output]:
+        builder = self._builders.get(packet.kind)
+        if builder is None:
+            self._is_incomplete |= packet.kind in self._configurations
+        if self._is_incomplete and packet.is_key_frame:
+            yield from self._begin_anew(packet)
+            return
+        if builder is None:
+            return
+        step = _distance(self._last_ms % _MODULUS, packet.timestamp)
+        if self._offset_ms is not None and abs(step) > JUMP_MS:
+            yield from self._begin_anew(packet)
+            return
+        if self._offset_ms is None:
+            self._last_ms = packet.timestamp
+            self._offset_ms = round(self._newest_ms) - packet.timestamp
+            step = 0
+        self._last_ms += step
+        frame = _Frame(
+            data,
+            self._place(builder, self._last_ms + self._offset_ms, data),
+            builder.ticks(packet.composition_offset),
+            packet.is_key_frame or packet.kind is MediaKind.AUDIO,
+        )
+        builder.hold(frame)
+        if self._leads(packet.kind):
+            yield from self._cut(builder, frame)
+
+    def _begin_anew(self, packet: MediaPacket) -> Iterator[Output]:
+        configurations = dict(self._configurations)
+        yield from self._close_chapter()
+        self._configurations = configurations
+        yield from self._prepare(packet)
+
+    def _place(self, builder: _TrackBuilder, ms: int, data: bytes) -> int:
+        """The decoding time of a frame, in ticks: never before that of the one in front of it."""
+        held, ticks = builder.held, builder.ticks(ms)
+        if held is None:
+            return max(ticks, 0)
+        found = builder.track.configuration
+        if isinstance(found, AudioConfiguration):
+            samples = found.frame_samples or (opus_samples(held.data) if found.codec == "Opus" else 0)
+            expected = held.time + samples
+            if samples and (ticks < expected or ticks - expected <= builder.ticks(SNAP_MS)):
+                return expected
+        return max(ticks, held.time)
+
+    def _leads(self, kind: MediaKind) -> bool:
+        """Whether tracks of this kind decide where parts end: pictures, where there are any."""
+        return kind is MediaKind.VIDEO or MediaKind.VIDEO not in self._builders
+
+    def _cut(self, builder: _TrackBuilder, next_frame: _Frame) -> Iterator[Output]:
+        """`next_frame` is held; everything before it is in the part. Decide whether part and segment end here."""
+        now = builder.ms(next_frame.time)
+        if now <= self._part_start:
+            return
+        lasted = now - self._segment_start
+        if (next_frame.is_sync and lasted >= self.segment_ms) or lasted >= LONGEST_SEGMENT * self.segment_ms:
+            yield from self._close_part(now)
+            yield from self._close_segment()
+            self._segment_start = now
+        elif now - self._part_start + builder.ms(builder.usual_duration) > self._target(builder) + 1:
+            yield from self._close_part(now)
+
+    def _target(self, builder: _TrackBuilder) -> float:
+        """The part target: as many whole frames as come nearest to what was asked for; decided once."""
+        if self.part_target_ms is None:
+            durations = [builder.ms(sample.duration) for sample in builder.samples if sample.duration]
+            if sum(durations) < min(self.part_ms, 100):
+                return self.part_ms
+            usual = median(durations)
+            mean = sum(durations) / len(durations)
+            frame = mean if abs(mean - usual) < 2 else usual  # noqa: PLR2004  (rounding to milliseconds)
+            self.part_target_ms = max(1, round(self.part_ms / frame)) * frame
+        return self.part_target_ms
+
+    def _close_part(self, end_ms: float) -> Iterator[Output]:
+        is_independent = self._begins_independently()
+        runs = [run for builder in self._builders.values() if (run := builder.take()) is not None]
+        if not runs:
+            return
+        self._sequence_number += 1
+        data = fragment(self._sequence_number, runs)
+        start, self._part_start = self._part_start, end_ms
+        self._newest_ms = max(self._newest_ms, end_ms)
+        yield Part(data, start, end_ms - start, is_independent, self._opens_segment)
+        self._opens_segment = False
+
+    def _begins_independently(self) -> bool:
+        leader = self._builders.get(MediaKind.VIDEO) or self._builders[MediaKind.AUDIO]
+        return bool(leader.samples) and leader.samples[0].is_sync
+
+    def _close_segment(self) -> Iterator[Output]:
+        if not self._opens_segment:
+            yield SegmentEnd(self._part_start - self._segment_start)
+        self._segment_start, self._opens_segment = self._part_start, True
+
+    def _end_of_samples(self) -> float:
+        """Where the tracks end that were flushed: the leading one decides."""
+        leader = self._builders.get(MediaKind.VIDEO) or self._builders[MediaKind.AUDIO]
+        if not leader.samples:
+            return self._part_start
+        end = leader.ms(leader.start + sum(sample.duration for sample in leader.samples))
+        others = [
+            builder.ms(builder.start + sum(sample.duration for sample in builder.samples))
+            for builder in self._builders.values()
+            if builder.samples
+        ]
+        self._newest_ms = max(self._newest_ms, *others)
+        return end
+
+
+def _distance(before: int, after: int) -> int:
+    """From one timestamp to another, the shorter way round (RTMP 1.0 §5.3.1.2)."""
+    step = (after - before) % _MODULUS
+    return step - _MODULUS if step >= _MODULUS // 2 else step
