@@ -41,6 +41,9 @@ JUMP_MS = 10_000
 WAIT_FOR_TRACK_MS = 1_000
 """How long the first segment waits for a track whose configuration is known but not its frames, or the reverse."""
 
+LEAD_MS = 100
+"""How long before the first picture sound may begin: encoders of sound start earlier, by a frame or two."""
+
 LONGEST_SEGMENT = 8
 """Times the target: a group of pictures that does not end is cut at any frame then, so that memory stays bounded."""
 
@@ -219,9 +222,9 @@ class Fragmenter:
         waiting, self._waiting = self._waiting, []
         kinds = [kind for kind in (MediaKind.VIDEO, MediaKind.AUDIO) if any(frame.kind is kind for frame in waiting)]
         if MediaKind.VIDEO in kinds:
-            # Sound in front of the first picture would make the segment begin without one.
+            # Sound long before the first picture would make the segment begin without one.
             first = next(frame.timestamp for frame in waiting if frame.kind is MediaKind.VIDEO)
-            waiting = [frame for frame in waiting if _distance(first, frame.timestamp) >= 0]
+            waiting = [frame for frame in waiting if _distance(first, frame.timestamp) >= -LEAD_MS]
         self._builders = {kind: _TrackBuilder(self._track(kind)) for kind in kinds}
         self._offset_ms = None
         self._segment_start = self._part_start = self._newest_ms
