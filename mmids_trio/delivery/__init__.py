@@ -1,0 +1,1 @@
+"""Media over HTTP: what players and browsers fetch."""
