@@ -178,11 +178,7 @@ class MediaPlaylist:
         if last is None or number > last.number:
             return False
         if number < last.number:
-            following = number + 1 == last.number and not last.parts
-            # Behind the last part of a whole segment stands the first one of the next.
-            segment = self._segment(number)
-            is_behind = part is not None and segment is not None and part >= len(segment.parts)
-            return not (is_behind and following)
+            return True  # a part behind its last one is the first of the next segment, which is there
         if part is None:
             return last.is_whole
         return part < len(last.parts)
