@@ -23,7 +23,7 @@ LONG = 100
 class Allowed:
     """A publication that notes how it ends; see `rtmp.endpoints.Publication`."""
 
-    stream_id: StreamId = StreamId("w/1/1")
+    stream_id: StreamId = field(factory=lambda: StreamId("w/1/1"))
     ends: list[str] = field(factory=list)
 
     async def send(self, events: Sequence[MediaEvent]) -> None:

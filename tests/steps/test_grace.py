@@ -217,6 +217,19 @@ async def test_nothing_is_said_of_a_stream_that_was_over_before_its_publisher_le
     assert boundaries(sink.events) == [StreamStarted, StreamEnded]
 
 
+async def test_word_that_comes_late_of_a_stream_that_is_over_ends_no_later_stream_of_its_key() -> None:
+    reactor, sink, guest = ScriptedReactor({"key": True}), Sink(), Guest()
+    publishers = Publishers(Context(), sink, reactor, grace=5)
+    former = await publishers.publish("key", Guest())
+    [hold] = reactor.held
+    former.end()
+    await publishers.publish("key", guest)
+    hold.answer(False)
+    assert guest.dismissals == 0
+    assert boundaries(sink.events) == [StreamStarted, StreamEnded, StreamStarted]
+    assert publishers.count().publishers == 1
+
+
 async def test_one_that_returns_in_the_instant_in_which_the_grace_ends_goes_on_or_starts_anew(
     autojump_clock: MockClock,
 ) -> None:

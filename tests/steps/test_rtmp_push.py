@@ -268,3 +268,15 @@ async def test_the_end_of_the_workflow_waits_two_seconds_for_a_target_that_takes
         await h.stop("w")
         assert trio.current_time() - began <= 2
         recorder.release()
+
+
+async def test_the_end_of_the_workflow_says_goodbye_to_targets(autojump_clock: MockClock) -> None:
+    """A target that heard it does not wait for a publisher that comes back."""
+    waiting = workflow("target", "rtmp_receive rtmp_app=in stream_key=* port=2001 grace=60")
+    async with Harness(pushing("rtmp://t:2001/in/k") + waiting, [Recorder().step_type()]) as h:
+        await h.publish("key", STREAM)
+        await wait_all_tasks_blocked()
+        assert [stream.state for stream in statuses(h).values()] == ["publishing"]
+        await h.stop("w")
+        await wait_all_tasks_blocked()
+        assert h.workflow("target").active_steps[0].streams == ()
