@@ -8,7 +8,7 @@ import trio
 from attrs import evolve
 
 from benchmarks import load, machine, plots, tables
-from benchmarks.against import ROUNDS, compare, text_of
+from benchmarks.against import ROUNDS, text_of
 from benchmarks.bench import FULL, QUICK, Bench, Effort, Row
 from benchmarks.report import Report, read, to_json
 from benchmarks.rows import ROWS
@@ -100,7 +100,7 @@ async def _measure_against(rows: Sequence[Row], effort: Effort, other: Path) -> 
     for row in rows:
         _say(f"{row.name}: {row.work}")
         measured = await row.measure(bench)
-        click.echo(text_of(row.name, compare(measured.runs, row.compared), measured.notes))
+        click.echo(text_of(row.name, measured.runs, row.compared, measured.notes))
 
 
 def _prepared(effort: Effort, other: Path | None = None) -> Bench:

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from benchmarks.figures import Run
 from benchmarks.subjects import Ours, Subject
+from benchmarks.tables import shown, warning_of
 
 ROUNDS = 5
 OTHER = " (other)"
@@ -78,9 +79,12 @@ def compare(runs: Sequence[Run], figures: Sequence[str]) -> list[Comparison]:
     ]
 
 
-def text_of(row: str, comparisons: Sequence[Comparison], notes: Sequence[str]) -> str:
-    """A Markdown table of a row: a line for each round of each figure, and one for the median of the ratios."""
+def text_of(row: str, runs: Sequence[Run], figures: Sequence[str], notes: Sequence[str]) -> str:
+    """Markdown tables of a row: a line for each round of each figure, and one for the median of the ratios."""
+    comparisons = compare(runs, figures)
     lines = [f"### {row}", ""]
+    if warning := warning_of(runs):
+        lines += [f"**{warning}**", ""]
     for comparison in comparisons:
         crowd = "" if comparison.watchers is None else f", {comparison.watchers:g} watchers"
         lines += [
@@ -99,7 +103,7 @@ def text_of(row: str, comparisons: Sequence[Comparison], notes: Sequence[str]) -
 
 
 def _line(pair: Pair) -> str:
-    return f"| {pair.round + 1} | {pair.ours:.4g} | {pair.other:.4g} | {_ratio(pair.ratio)} |"
+    return f"| {pair.round + 1} | {shown(pair.ours)} | {shown(pair.other)} | {_ratio(pair.ratio)} |"
 
 
 def _ratio(ratio: float | None) -> str:

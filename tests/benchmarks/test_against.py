@@ -109,7 +109,7 @@ def test_nothing_divided_by_nothing_is_no_ratio() -> None:
 
 
 def test_the_text_has_every_round_and_the_median() -> None:
-    text = text_of("fan-out", compare(runs("cpu", [10, 30, 8], [10, 20, 10], watchers=5), ["cpu"]), ["a\nnote"])
+    text = text_of("fan-out", runs("cpu", [1234.5, 30, 8], [1000, 20, 10], watchers=5), ["cpu"], ["a\nnote"])
     assert text.splitlines() == [
         "### fan-out",
         "",
@@ -117,17 +117,22 @@ def test_the_text_has_every_round_and_the_median() -> None:
         "",
         "| round | cpu | the other | ratio |",
         "| --- | ---: | ---: | ---: |",
-        "| 1 | 10 | 10 | 1.000 |",
+        "| 1 | 1,234 | 1,000 | 1.234 |",
         "| 2 | 30 | 20 | 1.500 |",
         "| 3 | 8 | 10 | 0.800 |",
-        "| median |  |  | 1.000 |",
+        "| median |  |  | 1.234 |",
         "",
         "- a note",
     ]
 
 
 def test_a_row_without_a_common_round_says_so() -> None:
-    assert "No round was measured on both." in text_of("fan-out", [], ["it did not start"])
+    assert "No round was measured on both." in text_of("fan-out", [], ["cpu"], ["it did not start"])
+
+
+def test_the_text_warns_of_a_machine_that_others_use() -> None:
+    assert "do not believe" in text_of("fan-out", runs("cpu", [1], [1], others_percent=50), ["cpu"], [])
+    assert "do not believe" not in text_of("fan-out", runs("cpu", [1], [1], others_percent=1), ["cpu"], [])
 
 
 def test_every_row_names_what_is_compared_and_there_are_five_rounds() -> None:

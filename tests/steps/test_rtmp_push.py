@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.media.events import MediaPacket
+from mmids_trio.media.events import MediaPacket, StreamEnded
 from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.steps.rtmp_push import MAX_TARGETS
 from mmids_trio.testing.clients import RtmpClient
@@ -270,13 +270,21 @@ async def test_the_end_of_the_workflow_waits_two_seconds_for_a_target_that_takes
         recorder.release()
 
 
-async def test_the_end_of_the_workflow_says_goodbye_to_targets(autojump_clock: MockClock) -> None:
-    """A target that heard it does not wait for a publisher that comes back."""
-    waiting = workflow("target", "rtmp_receive rtmp_app=in stream_key=* port=2001 grace=60")
-    async with Harness(pushing("rtmp://t:2001/in/k") + waiting, [Recorder().step_type()]) as h:
-        await h.publish("key", STREAM)
+async def test_a_target_that_takes_the_rest_in_time_hears_goodbye_at_the_end_of_the_workflow(
+    autojump_clock: MockClock,
+) -> None:
+    """One that has heard it does not wait for its publisher to come back."""
+    recorder = Recorder()
+    busy = workflow("busy", "rtmp_receive rtmp_app=in stream_key=* port=2001 grace=60", "busy")
+    async with Harness(pushing("rtmp://t:2001/in/k") + busy, [Recorder().step_type(), recorder.step_type("busy")]) as h:
+        source = await h.publish("key", STREAM[:10])
         await wait_all_tasks_blocked()
-        assert [stream.state for stream in statuses(h).values()] == ["publishing"]
-        await h.stop("w")
+        recorder.hold()
+        await pace(source, generate_stream(seconds=10, frame_bytes=20_000))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(h.stop, "w")
+            await trio.sleep(1)
+            recorder.release()
         await wait_all_tasks_blocked()
-        assert h.workflow("target").active_steps[0].streams == ()
+        assert [type(event) for event in recorder.events].count(StreamEnded) == 1
+        assert h.workflow("busy").active_steps[0].streams == ()
