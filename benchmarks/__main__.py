@@ -8,10 +8,11 @@ import trio
 from attrs import evolve
 
 from benchmarks import load, machine, plots, tables
+from benchmarks.against import ROUNDS, text_of
 from benchmarks.bench import FULL, QUICK, Bench, Effort, Row
 from benchmarks.report import Report, read, to_json
 from benchmarks.rows import ROWS
-from benchmarks.subjects import NginxRtmp, NodeMediaServer
+from benchmarks.subjects import NginxRtmp, NodeMediaServer, package_of
 
 CACHE = machine.ROOT / "build" / "benchmark"
 PAGE = machine.ROOT / "docs" / "performance.md"
@@ -42,6 +43,12 @@ def _rows(_context: click.Context, _parameter: click.Parameter, value: str | Non
     help="Directory for results.json, results.md and plots. Unless given: benchmarks/ for all rows at full length, "
     "which docs/performance.md then includes, and build/benchmark/ for everything else.",
 )
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
+    help="Measure another checkout of this project in place of the peers, in turns, and print the ratios; "
+    f"{ROUNDS} rounds unless given.",
+)
 @click.option("--redraw", is_flag=True, help="Measure nothing; make tables and plots again from results.json.")
 def main(
     *,
@@ -51,15 +58,24 @@ def main(
     repeat: int | None,
     seconds: float | None,
     output: Path | None,
+    against: Path | None,
     redraw: bool,
 ) -> None:
-    """Measure the server against the targets in docs/performance.md, in turns with nginx-rtmp and Node-Media-Server."""
+    """Measure the server against the targets in docs/performance.md, in turns with nginx-rtmp and Node-Media-Server.
+
+    With --against, in turns with the server of another checkout instead.
+    """
     if is_list:
         for row in rows:
             click.echo(f"{row.name:<15} {row.work}")
         return
-    effort = QUICK if quick else FULL
+    effort = QUICK if quick else FULL if against is None else evolve(FULL, repeat=ROUNDS)
     effort = evolve(effort, repeat=repeat or effort.repeat, seconds=seconds or effort.seconds)
+    if against is not None:
+        if redraw or output is not None:
+            raise click.UsageError("--against prints what it measures: it goes neither with --redraw nor with --output")
+        _compare(rows, effort, against)
+        return
     is_whole = len(rows) == len(ROWS) and not quick and effort.repeat >= FULL.repeat
     directory = output or (HERE if redraw or is_whole else CACHE)
     try:
@@ -69,13 +85,36 @@ def main(
     _write(report, directory)
 
 
-async def _measure(rows: Sequence[Row], effort: Effort) -> Report:
-    begin = trio.current_time()
+def _compare(rows: Sequence[Row], effort: Effort, other: Path) -> None:
+    """Measure, and print after each row what its rounds say."""
+    try:
+        package_of(other)
+        trio.run(_measure_against, rows, effort, other)
+    except machine.NotPossible as problem:
+        raise click.ClickException(str(problem)) from problem
+
+
+async def _measure_against(rows: Sequence[Row], effort: Effort, other: Path) -> None:
+    bench = _prepared(effort, other)
+    _say(f"{machine.revision()} against {machine.revision(other)} in {other}")
+    for row in rows:
+        _say(f"{row.name}: {row.work}")
+        measured = await row.measure(bench)
+        click.echo(text_of(row.name, measured.runs, row.compared, measured.notes))
+
+
+def _prepared(effort: Effort, other: Path | None = None) -> Bench:
+    """A bench; from then on this process is bound to the core of the load."""
     cores = machine.choose_cores()
-    described = machine.describe()
     built = load.prepare(CACHE)
     machine.prepare_this_process(cores)
-    bench = Bench(effort, cores, built, NginxRtmp(), NodeMediaServer(CACHE / "node"), _say)
+    return Bench(effort, cores, built, NginxRtmp(), NodeMediaServer(CACHE / "node"), _say, other)
+
+
+async def _measure(rows: Sequence[Row], effort: Effort) -> Report:
+    begin = trio.current_time()
+    described = machine.describe()
+    bench = _prepared(effort)
     results = []
     for row in rows:
         _say(f"{row.name}: {row.work}")

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import trio
 from attrs import define, evolve, field, frozen
 
+from benchmarks.against import beside
 from benchmarks.figures import Check, Result, Run, Target, doubts
 from benchmarks.load import Load
 from benchmarks.machine import Cores, NotPossible
@@ -56,6 +58,8 @@ class Bench:
     nginx: NginxRtmp
     node: NodeMediaServer
     say: Callable[[str], None]
+    other: Path | None = None
+    """A checkout that this one is measured against, in place of the peers."""
     versions: dict[str, str] = field(factory=dict, init=False)
     """Of the subjects that have been asked for, and why some cannot run."""
 
@@ -75,7 +79,7 @@ class Bench:
 
         What goes wrong with one subject is a note, and does not stop the others.
         """
-        able, notes = self.able(subjects)
+        able, notes = self.able(self.compared(subjects))
         runs: list[Run] = []
         for number, subject in turns(able, self.effort.repeat):
             self.say(f"  round {number + 1}: {subject.name}")
@@ -91,6 +95,10 @@ class Bench:
                 notes += [f"round {number + 1}: {problem!s}" for problem in leaves(group)]
                 self.say(f"  {notes[-1]}")
         return Measured(runs, notes)
+
+    def compared(self, subjects: Sequence[Subject]) -> Sequence[Subject]:
+        """`subjects`, or against another checkout: our own, each with the other's beside it."""
+        return subjects if self.other is None else beside(subjects, self.other)
 
     def able(self, subjects: Sequence[Subject]) -> tuple[list[Subject], list[str]]:
         """Those that can run here, and a note about each that cannot."""
@@ -123,6 +131,8 @@ class Row:
     against: str
     measure: Callable[[Bench], Awaitable[Measured]]
     checks: Sequence[tuple[Target, Callable[[Sequence[Run]], float | None]]]
+    compared: Sequence[str]
+    """The figures that are compared with those of another checkout; less is better."""
 
     async def run(self, bench: Bench) -> Result:
         """Measure it."""

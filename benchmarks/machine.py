@@ -82,9 +82,9 @@ def _system() -> str:
         return platform.system()
 
 
-def revision() -> str:
-    """Which commit of this checkout is measured."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+def revision(root: Path = ROOT) -> str:
+    """Which commit of a checkout is measured."""
+    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

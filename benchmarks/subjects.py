@@ -5,6 +5,7 @@ but for what the load needs (connections) and nginx's chunk size, which is raise
 """
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from attrs import field, frozen
 
 from benchmarks.children import child
 from benchmarks.load import APP
-from benchmarks.machine import ROOT, NotPossible
+from benchmarks.machine import ROOT, NotPossible, revision
 from mmids_trio import __version__
 from mmids_trio.config.settings import KNOWN_SETTINGS
 
@@ -84,17 +85,21 @@ class Subject(Protocol):
 
 @frozen
 class Ours:
-    """This checkout's server, with any workflows, run by the Python that runs the benchmark."""
+    """The server of a checkout (of this one, unless told), with any workflows, run by the Python that runs the
+    benchmark."""
 
     name: str = "mmids_trio"
     workflows: str = SIMPLE
     settings: Sequence[str] = ()
+    root: Path = ROOT
 
     def version(self) -> str:
         """See `Subject`. A setting that this version does not have makes it impossible."""
         for setting in self.settings:
             if setting.split()[0] not in KNOWN_SETTINGS:
                 raise NotPossible(f"setting {setting.split()[0]} not available")
+        if self.root != ROOT:
+            return revision(self.root)
         return f"{__version__}, trio {version('trio')}"
 
     def prepare(self, directory: Path, ports: Ports) -> Sequence[str]:
@@ -103,7 +108,21 @@ class Ours:
         block = "".join(f"    {setting}\n" for setting in settings)
         file = directory / "mmids.config"
         file.write_text(f"settings {{\n{block}}}\n{on_port(self.workflows, ports.rtmp)}", encoding="utf-8")
-        return ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "mmids_trio", "--config", str(file)]
+        return ["env", f"PYTHONPATH={self.root}", sys.executable, "-m", "mmids_trio", "--config", str(file)]
+
+
+def package_of(root: Path) -> Path:
+    """The package that a server of the checkout `root` runs. Raises `NotPossible` where that is not the checkout's."""
+    command = [sys.executable, "-c", "import mmids_trio; print(mmids_trio.__file__)"]
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as elsewhere:
+        environment = {**os.environ, "PYTHONPATH": str(root)}
+        done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotPossible(f"{root} has no server: {done.stderr.strip()[-200:]}")
+    package = Path(done.stdout.strip()).resolve().parent
+    if package.parent != root.resolve():
+        raise NotPossible(f"{root} is no checkout: its server would run {package}")
+    return package
 
 
 def on_port(workflows: str, port: int) -> str:

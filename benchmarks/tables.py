@@ -52,11 +52,8 @@ def _circumstances(report: Report) -> str:
         lines.insert(
             0, "**A try that shows that everything works: too short, or too small, for its figures to count.**"
         )
-    others = most_others([run for result in report.results for run in result.runs])
-    if others is not None:
-        lines.insert(
-            0, f"**Others used up to {others:.0f} % of the server's core meanwhile: do not believe the figures.**"
-        )
+    if warning := warning_of([run for result in report.results for run in result.runs]):
+        lines.insert(0, f"**{warning}**")
     return "\n".join(lines)
 
 
@@ -107,6 +104,14 @@ def _note(note: str) -> str:
 def _cell(runs: Sequence[Run], subject: str, figure: str) -> str:
     value = median_of(runs, subject, figure)
     return "" if value is None else shown(value)
+
+
+def warning_of(runs: Sequence[Run]) -> str | None:
+    """That others were too busy on the server's core, where they were."""
+    others = most_others(runs)
+    if others is None:
+        return None
+    return f"Others used up to {others:.0f} % of the server's core meanwhile: do not believe the figures."
 
 
 def shown(value: float) -> str:

@@ -42,4 +42,5 @@ AUDIENCE = Row(
     "itself with fewer",
     _measure,
     [(Target("steepest rise of CPU per MB from one size to the next", 1.0, "x", NOISE), steepest_rise)],
+    ("cpu_us_per_mb",),
 )

@@ -48,6 +48,7 @@ async def _latency(bench: Bench) -> Measured:
     return await measure_crowd(bench, everybody(bench), bench.effort.scaled(LATENCY_CROWD), encoder=False)
 
 
+CPU = ("cpu_us_per_mb",)
 AGAINST_NGINX = [
     (
         Target("CPU per delivered MB", 0.65, "x"),
@@ -58,13 +59,14 @@ AGAINST_NGINX = [
         lambda runs: ratio_of(runs, OURS.name, NGINX_AT_ONCE, "cpu_us_per_mb"),
     ),
 ]
-FAN_OUT = Row("fan-out", "1 publisher, 1,000 watchers, lowest latency", "nginx-rtmp", _fan_out, AGAINST_NGINX)
+FAN_OUT = Row("fan-out", "1 publisher, 1,000 watchers, lowest latency", "nginx-rtmp", _fan_out, AGAINST_NGINX, CPU)
 SINGLE_PACKETS = Row(
     "single-packets",
     "the same, from a publisher that sends sound and video apart",
     "nginx-rtmp",
     _single_packets,
     AGAINST_NGINX,
+    CPU,
 )
 THROUGHPUT_SETTING = Row(
     "throughput",
@@ -77,6 +79,7 @@ THROUGHPUT_SETTING = Row(
             lambda runs: ratio_of(runs, THROUGHPUT.name, OURS.name, "cpu_us_per_mb"),
         )
     ],
+    CPU,
 )
 LATENCY = Row(
     "latency",
@@ -84,4 +87,5 @@ LATENCY = Row(
     "absolute",
     _latency,
     [(Target("p99 from sending to reading", 10, "ms"), lambda runs: median_of(runs, OURS.name, "latency_p99_ms"))],
+    ("latency_p50_ms", "latency_p99_ms", "cpu_us_per_mb"),
 )

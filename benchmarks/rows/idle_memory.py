@@ -40,4 +40,5 @@ IDLE_MEMORY = Row(
     "absolute",
     _measure,
     [(Target("memory per idle watcher", 20, "kB"), lambda runs: median_of(runs, OURS.name, "kb_per_idle_watcher"))],
+    ("kb_per_idle_watcher",),
 )

@@ -53,4 +53,5 @@ INGEST = Row(
             lambda runs: ratio_of(runs, OURS.name, "Node-Media-Server", "cpu_percent_per_publisher"),
         )
     ],
+    ("cpu_percent_per_publisher",),
 )

@@ -4,10 +4,12 @@ from typing import Any
 
 import httpx2
 import pytest
+import trio
 from werkzeug.datastructures import Headers
 
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.safety import is_loopback_host, is_own_origin, refusal
+from tests.http_api.conftest import HANG_SECONDS, Served
 
 WORKFLOW = b"workflow w {\n    rtmp_watch\n}\n"
 EVERY_ROW = [
@@ -97,6 +99,25 @@ def test_these_hosts_are_not(host: str) -> None:
 )
 def test_only_the_very_same_origin_is_the_apis_own(origin: str, host: str, is_own: bool) -> None:
     assert is_own_origin(origin, [host]) is is_own
+
+
+@pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"]])
+@pytest.mark.parametrize("token", [None, "s3cret"])
+def test_an_origin_is_nobodys_own_beside_none_or_two_hosts(hosts: list[str], token: str | None) -> None:
+    headers = [("Origin", "http://localhost"), ("Authorization", "Bearer s3cret")]
+    refused = refusal(Headers([*headers, *(("Host", host) for host in hosts)]), token=token)
+    assert refused is not None
+    assert refused.status == 403
+    assert "Origin" in refused.message
+
+
+async def test_an_origin_without_a_host_is_refused_over_the_wire(served: Served) -> None:
+    """HTTP/1.0 needs no `Host`."""
+    async with await served.connect(b"GET /workflows HTTP/1.0\r\nOrigin: http://localhost\r\n\r\n") as stream:
+        with trio.fail_after(HANG_SECONDS):
+            answer = b"".join([data async for data in stream])
+    assert answer.split()[1] == b"403"
+    assert b"Origin" in answer
 
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"]])

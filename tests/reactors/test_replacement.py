@@ -191,3 +191,16 @@ async def test_a_renewed_lease_asks_at_once_and_then_in_its_new_rhythm(bench: Be
     await trio.sleep(250)
     assert bench.asked("s") == [0, 30, 130, 230]
     assert [told[0] for told in holder.told] == [False, True]
+
+
+async def test_a_renewal_that_comes_while_a_question_is_under_way_is_followed_by_another_question(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    reactor = await bench.start(interval=60)
+    await bench.held("s")
+    bench.executor.seconds = 5
+    await trio.sleep(62)
+    session = await reactor.open(bench.opened())
+    reactor.renew(evolve(reactor.definition, update_interval=100), session, allow_on_failure=False)
+    await trio.sleep(150)
+    assert bench.asked("s") == [0, 60, 65, 165]

@@ -198,3 +198,25 @@ async def test_who_joins_while_being_told_is_not_told_twice(
     await trio.sleep(INTERVAL + 1)
     assert [holder.told for holder in joined] == [[]] * joins
     assert all(holder.hold.is_valid is False for holder in joined)
+
+
+async def test_who_lets_go_while_others_are_told_is_not_told(bench: Bench, autojump_clock: MockClock) -> None:
+    await bench.start(interval=INTERVAL)
+    bench.executor.script["s"] = [EMPTY, INVALID]
+    first = bench.hold("s", then=lambda _: gone.hold.release())
+    gone = bench.hold("s")
+    last = bench.hold("s")
+    await trio.sleep(INTERVAL + 1)
+    assert first.told == last.told == [(False, ())]
+    assert gone.told == []
+    assert bench.lease().holders == 2
+
+
+async def test_who_has_let_go_is_not_told(bench: Bench, autojump_clock: MockClock) -> None:
+    await bench.start(interval=INTERVAL)
+    bench.executor.script["s"] = [EMPTY, INVALID]
+    gone, other = bench.hold("s"), bench.hold("s")
+    await trio.sleep(1)
+    gone.hold.release()
+    await trio.sleep(INTERVAL)
+    assert (gone.told, other.told) == ([], [(False, ())])

@@ -164,3 +164,19 @@ async def test_a_question_that_nobody_waits_for_any_more_has_no_answer(autojump_
 async def test_a_reactor_with_mistakes_is_refused_as_ever() -> None:
     problems = RecordedExecutors(ExecutorRegistry([]), a_recorder()).problems(ASK)
     assert "unknown executor" in problems[0].message
+
+
+async def test_two_questions_about_one_stream_are_noted_apart_with_an_answer_each(autojump_clock: MockClock) -> None:
+    recorder, executor = a_recorder(), Scripted(Answer(False))
+    kinds = ExecutorRegistry([ExecutorKind("scripted", (), lambda _values: executor.open())])
+    async with RecordedExecutors(kinds, recorder).choose(ASK).open() as recorded, trio.open_nursery() as nursery:
+        nursery.start_soon(recorded.ask, "show")
+        await trio.sleep(1)
+        nursery.start_soon(recorded.ask, "show")
+    assert executor.asked == ["show", "show"]
+    assert noted(recorder) == [
+        records.Asked(0, 1, "lookup", "show"),
+        records.Asked(1_000_000, 2, "lookup", "show"),
+        records.Told(2_000_000, 1, records.INVALID, b""),
+        records.Told(3_000_000, 2, records.INVALID, b""),
+    ]

@@ -1,13 +1,18 @@
 """Watchers that do not keep up: what they miss, what they cost, and that nobody else notices."""
 
+import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.rtmp.stream_log import StreamLog
 from mmids_trio.rtmp.watching import MAX_SEND, MAX_SENDS_PER_TURN, WATCHER_STALL_SECONDS, WatcherEnd
-from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.media import VIDEO_HEADER, generate_stream
 from tests.support.players import Player, feed, watch
+
+OTHER_VIDEO_HEADER = VIDEO_HEADER[:-1] + b"\x81"
+"""Of another picture parameter set."""
 
 
 def live_channel(log: StreamLog | None = None) -> Channel:
@@ -231,3 +236,32 @@ async def test_other_tasks_run_during_a_pass_over_many(nursery: trio.Nursery) ->
     assert max(seen) <= 128
     assert sum(seen) >= 192
     nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("change", [{"width": 1280.0}, OTHER_VIDEO_HEADER], ids=["metadata", "header"])
+@pytest.mark.parametrize("buffer_size", [2_000, 3_001, 4_567])
+async def test_a_skip_that_begins_exactly_at_new_headers_brings_them(
+    nursery: trio.Nursery, change: dict[str, object] | bytes, buffer_size: int
+) -> None:
+    """The first thing that the watcher does not get is the change itself."""
+    channel = live_channel()
+    slow = watch(channel, nursery, buffer_size=buffer_size)
+    packets = generate_stream(seconds=20, audio=False)
+    sent = 0
+    while not slow.watcher.blocked:
+        await feed(channel, packets[sent : sent + 1])
+        sent += 1
+    if isinstance(change, bytes):
+        channel.packet(evolve(packets[0], data=change, timestamp=packets[sent].timestamp))
+    else:
+        channel.metadata(change)
+    await feed(channel, packets[sent:])
+    await slow.read_all()
+    assert slow.watcher.counters.skips == 1
+    names = slow.summary()
+    place = max(place for place, name in enumerate(names) if name.startswith("header:video"))
+    assert place > names.index("header:video@0")
+    assert names[place - 1] == "metadata"
+    assert names[place + 1].startswith("key:video")
+    if isinstance(change, bytes):
+        assert change in [data for _, _, data in slow.media()]

@@ -219,3 +219,40 @@ async def test_bytes_that_came_in_time_count_although_the_machine_stood_still_af
         await wait_all_tasks_blocked()
         assert len(recorder.packets) == len(packets)
         assert closings() == []
+
+
+async def test_announcements_that_have_to_wait_for_the_workflow_leave_their_publisher_its_whole_time(
+    autojump_clock: MockClock, closings: Closings
+) -> None:
+    """No frame comes with what waited, so only the wait itself can excuse the silence."""
+    recorder = Recorder()
+    frames = generate_stream(seconds=1)
+    async with live(recorder=recorder) as h:
+        client = await h.publish("key")
+        recorder.hold()
+        for number in range(40):  # more than links and sockets hold in batches
+            await client.send_metadata({"width": float(number)})
+            await wait_all_tasks_blocked()
+        await trio.sleep(100)
+        recorder.release()
+        await trio.sleep(29)
+        await client.send(frames)
+        await wait_all_tasks_blocked()
+        assert [packet.data for packet in recorder.packets] == [packet.data for packet in frames]
+        assert closings() == []
+
+
+async def test_a_publisher_is_silent_once_its_workflow_waits_for_it(
+    autojump_clock: MockClock, closings: Closings
+) -> None:
+    recorder = Recorder()
+    async with live(recorder=recorder) as h:
+        client = await h.publish("key")
+        recorder.hold()
+        for number in range(40):
+            await client.send_metadata({"width": float(number)})
+            await wait_all_tasks_blocked()
+        await trio.sleep(100)
+        recorder.release()
+        assert await seconds_until_client_is_closed(client) == 30
+    assert closings() == ["the publisher was silent for 30 seconds"]

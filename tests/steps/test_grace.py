@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 import trio
-from attrs import evolve
+from attrs import define, evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -162,6 +162,72 @@ async def test_a_live_stream_whose_approval_is_taken_back_is_not_waited_for() ->
     assert guest.dismissals == 1
     assert boundaries(sink.events) == [StreamStarted, StreamEnded]
     assert not reactor.held
+
+
+@define(eq=False)
+class BusySink(Sink):
+    """An outbox that takes nothing, as that of a workflow that stands still."""
+
+    async def send(self, events: Sequence[MediaEvent]) -> None:
+        """Waits for good."""
+        await trio.sleep_forever()
+
+
+async def test_a_publisher_that_leaves_before_its_stream_was_announced_is_not_waited_for_and_ended_once(
+    autojump_clock: MockClock,
+) -> None:
+    reactor, sink, context = ScriptedReactor({"key": True}), BusySink(), Context()
+    publishers = Publishers(context, sink, reactor, grace=5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(publishers.end_overdue)
+        with trio.move_on_after(1):
+            await publishers.publish("key", Guest())
+        assert publishers.describe() == []
+        assert not reactor.held
+        await trio.sleep(50)
+        nursery.cancel_scope.cancel()
+    publishers.close()
+    assert context.happenings == []
+    assert boundaries(sink.events) == [StreamEnded]
+
+
+async def test_a_publisher_whose_approval_is_taken_back_before_its_stream_was_announced_is_ended_once(
+    autojump_clock: MockClock,
+) -> None:
+    reactor, sink, context, guest = ScriptedReactor({"key": True}), BusySink(), Context(), Guest()
+    publishers = Publishers(context, sink, reactor, grace=5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(publishers.publish, "key", guest)
+        await wait_all_tasks_blocked()
+        reactor.answer("key", is_valid=False)
+        assert guest.dismissals == 1
+        nursery.cancel_scope.cancel()  # as its session does when it is dismissed
+    publishers.close()
+    assert context.happenings == []
+    assert boundaries(sink.events) == [StreamEnded]
+
+
+async def test_nothing_is_said_of_a_stream_that_was_over_before_its_publisher_left() -> None:
+    reactor, sink, context = ScriptedReactor({"key": True}), Sink(), Context()
+    publishers = Publishers(context, sink, reactor, grace=5)
+    publication = await publishers.publish("key", Guest())
+    reactor.answer("key", is_valid=False)
+    publication.vanish()
+    assert context.happenings == []
+    assert boundaries(sink.events) == [StreamStarted, StreamEnded]
+
+
+async def test_word_that_comes_late_of_a_stream_that_is_over_ends_no_later_stream_of_its_key() -> None:
+    reactor, sink, guest = ScriptedReactor({"key": True}), Sink(), Guest()
+    publishers = Publishers(Context(), sink, reactor, grace=5)
+    former = await publishers.publish("key", Guest())
+    [hold] = reactor.held
+    former.end()
+    await publishers.publish("key", guest)
+    hold.answer(False)
+    assert guest.dismissals == 0
+    assert boundaries(sink.events) == [StreamStarted, StreamEnded, StreamStarted]
+    assert publishers.count().publishers == 1
 
 
 async def test_one_that_returns_in_the_instant_in_which_the_grace_ends_goes_on_or_starts_anew(

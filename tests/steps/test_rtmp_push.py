@@ -1,5 +1,6 @@
 """`rtmp_push`: what targets get, what becomes of those that fail or stall, and what is left: nothing."""
 
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -8,7 +9,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.media.events import MediaPacket
+from mmids_trio.media.events import MediaPacket, StreamEnded
+from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.steps.rtmp_push import MAX_TARGETS
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness, Recorder
@@ -55,6 +57,12 @@ async def all_of(happenings: Subscription) -> list[object]:
 
 def statuses(h: Harness) -> dict[str, StreamStatus]:
     return {stream.target: stream for stream in h.workflow("w").active_steps[1].streams if stream.target}
+
+
+def living(kind: type[object]) -> int:
+    """How many objects of a class somebody still refers to."""
+    gc.collect()
+    return sum(isinstance(each, kind) for each in gc.get_objects())
 
 
 @asynccontextmanager
@@ -198,3 +206,85 @@ async def test_nothing_is_left_when_the_workflow_stops_in_the_middle(autojump_cl
         await h.stop("w")
         assert trio.current_time() - began < 3
     h.assert_quiet()
+
+
+async def test_a_stream_that_is_over_is_forgotten_though_it_never_had_a_frame(autojump_clock: MockClock) -> None:
+    """No target was called for it, so none that goes can take it along."""
+    headers = [packet for packet in STREAM if packet.is_sequence_header]
+    async with Harness(pushing("rtmp://t:2001/in/k") + target(2001), [Recorder().step_type()]) as h:
+        before = living(Channel)
+        for number in range(3):
+            source = await h.publish(f"key{number}", headers)
+            await wait_all_tasks_blocked()
+            assert living(Channel) == before + 1
+            await source.unpublish()
+            await wait_all_tasks_blocked()
+        assert statuses(h) == {}
+        assert living(Channel) == before
+
+
+async def test_a_stream_that_is_over_is_forgotten_once_its_targets_have_gone(autojump_clock: MockClock) -> None:
+    async with Harness(pushing("rtmp://dead:9/in/k"), [Recorder().step_type()]) as h:
+        before = living(Channel)
+        source = await h.publish("key", STREAM)
+        await wait_all_tasks_blocked()
+        assert living(Channel) == before + 1
+        await source.unpublish()
+        await wait_all_tasks_blocked()
+        assert living(Channel) == before
+
+
+async def test_the_rest_for_a_target_that_takes_nothing_is_given_up_after_two_seconds(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    busy = workflow("busy", "rtmp_receive rtmp_app=in stream_key=* port=2001", "busy")
+    packets = generate_stream(seconds=10, frame_bytes=20_000)
+    async with Harness(pushing("rtmp://t:2001/in/k") + busy, [Recorder().step_type(), recorder.step_type("busy")]) as h:
+        source = await h.publish("key", packets[:10])
+        await wait_all_tasks_blocked()
+        recorder.hold()
+        await pace(source, packets[10:])
+        assert statuses(h)["rtmp://t:2001/in/***"].state == "publishing"
+        await source.unpublish()
+        await trio.sleep(1.9)
+        assert statuses(h)["rtmp://t:2001/in/***"].state == "publishing"
+        await trio.sleep(0.2)
+        assert statuses(h) == {}
+        recorder.release()
+
+
+async def test_the_end_of_the_workflow_waits_two_seconds_for_a_target_that_takes_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    busy = workflow("busy", "rtmp_receive rtmp_app=in stream_key=* port=2001", "busy")
+    async with Harness(pushing("rtmp://t:2001/in/k") + busy, [Recorder().step_type(), recorder.step_type("busy")]) as h:
+        source = await h.publish("key", STREAM[:10])
+        await wait_all_tasks_blocked()
+        recorder.hold()
+        await pace(source, generate_stream(seconds=10, frame_bytes=20_000))
+        began = trio.current_time()
+        await h.stop("w")
+        assert trio.current_time() - began <= 2
+        recorder.release()
+
+
+async def test_a_target_that_takes_the_rest_in_time_hears_goodbye_at_the_end_of_the_workflow(
+    autojump_clock: MockClock,
+) -> None:
+    """One that has heard it does not wait for its publisher to come back."""
+    recorder = Recorder()
+    busy = workflow("busy", "rtmp_receive rtmp_app=in stream_key=* port=2001 grace=60", "busy")
+    async with Harness(pushing("rtmp://t:2001/in/k") + busy, [Recorder().step_type(), recorder.step_type("busy")]) as h:
+        source = await h.publish("key", STREAM[:10])
+        await wait_all_tasks_blocked()
+        recorder.hold()
+        await pace(source, generate_stream(seconds=10, frame_bytes=20_000))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(h.stop, "w")
+            await trio.sleep(1)
+            recorder.release()
+        await wait_all_tasks_blocked()
+        assert [type(event) for event in recorder.events].count(StreamEnded) == 1
+        assert h.workflow("busy").active_steps[0].streams == ()
