@@ -121,7 +121,7 @@ async def test_of_a_set_that_a_deletion_supersedes_nothing_is_remembered(nursery
     assert [(entry.name, entry.definition) for entry in stage.recorder.state] == [("a", None)]
 
 
-async def test_a_deletion_whose_caller_hangs_up_is_remembered(nursery: trio.Nursery, mock_clock: MockClock) -> None:
+async def test_a_deletion_whose_caller_hangs_up_is_remembered(nursery: trio.Nursery) -> None:
     stage = Stage()
     stage.slow.may_be_ready.set()
     await stage.start(nursery, SLOW + workflow("a"))
@@ -129,7 +129,6 @@ async def test_a_deletion_whose_caller_hangs_up_is_remembered(nursery: trio.Nurs
         caller.start_soon(stage.recorded.stop, "slow")
         await wait_all_tasks_blocked()
         caller.cancel_scope.cancel()
-    assert [(entry.name, entry.definition) for entry in stage.recorder.state] == [("slow", None)]
     stage.slow.may_end.set()
     await wait_all_tasks_blocked()
     assert stage.recorded.names() == ["a"]

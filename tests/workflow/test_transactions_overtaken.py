@@ -135,8 +135,9 @@ async def test_a_newer_set_begins_nothing_before_all_of_a_superseded_one_is_take
     await wait_all_tasks_blocked()
     second = submit(stage, {**same, "c": ["recorder:c"]})
     await wait_all_tasks_blocked()
-    assert stage.bench.running == ["a", "n"]  # n may still hold what c wants
+    meanwhile = stage.bench.running
     stage.bench["n"].let_go()
+    assert meanwhile == ["a", "n"]  # n might still have held what c wanted
     assert [(await change.wait()).kind for change in (first, second)] == [OutcomeKind.SUPERSEDED, OutcomeKind.APPLIED]
     assert shown(stage.manager) == {"a": ["a"], "c": ["c"]}
 
@@ -149,9 +150,9 @@ async def test_a_set_that_is_superseded_while_it_waits_for_an_older_one_ends_no_
     for name in "cd":
         changes.append(submit(stage, {**same, name: [f"recorder:{name}"]}))
         await wait_all_tasks_blocked()
-    assert [change.outcome for change in changes] == [None] * 3
-    assert stage.bench.running == ["a", "n"]  # n may still hold what d wants
+    meanwhile = stage.bench.running, [change.outcome for change in changes]
     stage.bench["n"].let_go()
+    assert meanwhile == (["a", "n"], [None] * 3)  # n might still have held what d wanted
     kinds = [(await change.wait()).kind for change in changes]
     assert kinds == [OutcomeKind.SUPERSEDED, OutcomeKind.SUPERSEDED, OutcomeKind.APPLIED]
     assert shown(stage.manager) == {"a": ["a"], "d": ["d"]}
