@@ -13,7 +13,6 @@ from mmids_trio.workflow.links import INBOX_BATCHES, INBOX_EVENTS, Inbox, Outlet
 from tests.support.bench import is_frame
 from tests.support.footage import Footage
 
-
 ROUNDS = 30
 """Tries of what trio decides by the toss of a coin: that all fall on one side happens once in a billion runs."""
 
