@@ -1,19 +1,19 @@
 """What users have written down, and what programs of theirs rely on, stays as it was, byte for byte.
 
-That is: names and values in the configuration language, step ids, entity tags, state files, and names and fields of
-events and metrics.  `golden.json` and `state.mmids` hold all of it as of 0.1.0, for people to read.  The tests come to
-it through the front doors of the package alone, whose modules stand in the imports below and nowhere else, so that
-code may be moved and renamed without a change behind them.
+That is: names and values in the configuration language, step ids, entity tags, state files, names and fields of events,
+metrics and the HTTP API.  `golden.json` and `state.mmids` hold all of it as of 0.1.0, for people to read.  The tests
+come to it through the front doors of the package alone, and all imports stand here: code may be moved and renamed
+with a change of these lines, and never of the two files.
 
-What was written stays in `golden.json` as it is; `python -m tests.golden.test_golden` makes everything else anew,
-for a change that is meant, such as a new kind of step: look at the difference before you commit it.
+`python -m tests.golden.test_golden` makes the files anew, but for what `golden.json` has as written. That is for a
+change that is meant, such as a new kind of step: look at the difference before you commit it.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import trio
@@ -21,6 +21,7 @@ from attrs import fields
 from trio.testing import MockClock
 
 from mmids_trio.app import Server
+from mmids_trio.config.live_settings import compare as compare_settings
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.config.writer import write_reactor, write_workflow
@@ -175,7 +176,7 @@ def _workflow(written: Sequence[str]) -> Golden:
 
 
 def settings(golden: Golden) -> Golden:
-    """What each setting that was written makes of its default."""
+    """What each setting that was written makes of its default, and what reloads call it."""
     return {written: _setting(written) for written in golden}
 
 
@@ -185,7 +186,9 @@ def _setting(written: str) -> Golden:
     assert not document.problems
     values = _different(document.settings) - _different(Settings(http_api_token="needed") if more else Settings())
     [(default, value)] = values
-    return {"default": default, "value": value}
+    difference = compare_settings(Settings(), document.settings)
+    names = (*difference.changed, *difference.needs_restart)
+    return {"default": default, "value": value, "known_as": [name for name in names if not more or "host" in name]}
 
 
 def _different(given: Settings) -> set[tuple[str, str]]:
@@ -314,10 +317,8 @@ def test_every_spelling_of_every_step_and_parameter_is_written_somewhere(kind: A
 
 
 def test_every_setting_is_written_somewhere() -> None:
-    names = {written.split()[0] for written in GOLDEN["settings"]}
-    used = {(entry["default"], entry["value"]) for entry in GOLDEN["settings"].values()}
-    assert len(names) == len(fields(Settings)) + 1  # one has another spelling
-    assert len(used) >= len(fields(Settings))
+    known_as = {name for entry in GOLDEN["settings"].values() for name in entry["known_as"]}
+    assert len(known_as) == len(fields(Settings))
 
 
 def test_every_type_of_event_is_there_in_its_order() -> None:
@@ -361,28 +362,67 @@ workflow a {
 
 
 async def served() -> Golden:
-    """What a server with these workflows says over HTTP: entity tags by path, and how its metrics look."""
-    async with Harness(CONFIGURATION) as harness:
+    """What a server with these workflows says over HTTP: entity tags by path, how its metrics look, and its API."""
+    async with Harness(CONFIGURATION, load_again=_never) as harness:
         paths = ("/workflows", "/workflows/a", "/workflows/b", "/config")
         tags = {path: (await harness.http.get(path)).headers.get("etag") for path in paths}
         text = (await harness.http.get("/metrics")).text
+        document = (await harness.http.get("/openapi.json")).json()
     return {
         "etags": tags,
         "metrics": dict(re.findall(r"^# TYPE (mmids_\w+) (\w+)$", text, re.MULTILINE)),
         "reasons": re.findall(r'^mmids_turned_away_total\{reason="(\w+)"\}', text, re.MULTILINE),
         "buckets": re.findall(r'^mmids_loop_lag_seconds_bucket\{le="([^"]+)"\}', text, re.MULTILINE),
+        "api": _api(document),
     }
 
 
-async def test_a_server_tags_and_counts_as_it_did(autojump_clock: MockClock) -> None:
-    assert await served() == GOLDEN["served"]
+def _never() -> NoReturn:
+    pytest.fail("nobody has asked for a reload")
 
 
-def test_metrics_and_reasons_are_shown_under_the_names_that_they_have_inside() -> None:
-    """Those of a histogram only where there is something to show, for the rest all of them."""
-    shown, known = GOLDEN["served"]["metrics"], GOLDEN["metrics"]
-    assert shown == {name: known[name]["kind"] for name in shown}
-    assert GOLDEN["served"]["reasons"] == GOLDEN["reasons"]
+def _api(document: Golden) -> Golden:
+    """Each operation of an OpenAPI document, with the names of all that goes in and comes out, but for HEAD."""
+    schemas = document["components"]["schemas"]
+    return {
+        f"{method.upper()} {path}": {
+            "parameters": [f"{parameter['in']} {parameter['name']}" for parameter in operation["parameters"]],
+            "request": _bodies(operation.get("requestBody", {}), schemas),
+            "answers": {status: _bodies(answer, schemas) for status, answer in operation["responses"].items()},
+        }
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method != "head"
+    }
+
+
+def _bodies(holder: Golden, schemas: Golden) -> Golden:
+    return {kind: _shape(content.get("schema", {}), schemas) for kind, content in holder.get("content", {}).items()}
+
+
+def _shape(schema: Golden, schemas: Golden) -> object:
+    """An object by the names of its fields (with `?` where one may be absent), a list by its items, else the type."""
+    if "$ref" in schema:
+        return _shape(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    if "anyOf" in schema:
+        return {"any of": [_shape(choice, schemas) for choice in schema["anyOf"]]}
+    if "properties" in schema:
+        required = schema.get("required", ())
+        return {
+            name if name in required else f"{name}?": _shape(inner, schemas)
+            for name, inner in schema["properties"].items()
+        }
+    if "items" in schema:
+        return [_shape(schema["items"], schemas)]
+    choices = schema.get("enum") or schema.get("type", "anything")
+    return choices if isinstance(choices, str) else " | ".join(choices)
+
+
+async def test_a_server_tags_counts_and_answers_as_it_did(autojump_clock: MockClock) -> None:
+    now, expected = await served(), GOLDEN["served"]
+    assert now == expected
+    assert {name: entry["kind"] for name, entry in GOLDEN["metrics"].items()} == expected["metrics"]
+    assert GOLDEN["reasons"] == expected["reasons"]
 
 
 def renew() -> None:
