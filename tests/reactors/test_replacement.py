@@ -7,7 +7,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.config.parser import parse
 from mmids_trio.errors import ConfigurationError
+from mmids_trio.media.flow import Flow
 from mmids_trio.reactors.executor import ExecutorKind
+from mmids_trio.steps.base import Inbox, Outbox
+from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.reactors import FakeReactorService
@@ -19,6 +22,19 @@ R = "reactor r executor=scripted update_interval=20 {\n}\n"
 CHANGED = "reactor r executor=other update_interval=10 {\n}\n"
 ADDED = "reactor n executor=other {\n}\n"
 ASKING = "workflow w {\n rtmp_receive rtmp_app=in stream_key=* reactor=r\n}\n"
+
+
+class Slow:
+    """A step that is never ready, and takes a second to end."""
+
+    flow = Flow.PRODUCES
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
 
 
 def parsed(text: str, *delete: str) -> WorkflowSet:
@@ -123,6 +139,26 @@ async def test_of_two_sets_that_change_reactors_the_newer_counts(autojump_clock:
         assert (await newer.wait()).kind is OutcomeKind.APPLIED
         plan = workflows.plan_all(parsed(R + ADDED))
         assert [reactor.action for reactor in plan.reactors] == ["keep", "keep"]
+
+
+async def test_a_newer_set_of_reactors_waits_until_all_of_the_older_one_is_taken_back(
+    autojump_clock: MockClock,
+) -> None:
+    """They share no workflow, so that nothing but this keeps the two apart."""
+    service = FakeReactorService({"k": ""})
+    step = StepType("slow", (), lambda _values, _context: Slow())
+    async with Harness(R, [step], more_executors=[FakeReactorService().kind(), service.kind("other")]) as h:
+        workflows = h.server.workflows
+        older = workflows.apply_all(parsed(R + ADDED + "workflow old {\n slow\n}\n"))
+        await wait_all_tasks_blocked()
+        text = R + ADDED + "workflow new {\n rtmp_receive rtmp_app=in stream_key=* reactor=n\n}\n"
+        newer = workflows.apply_all(workflows.validate_all(parsed(text)))
+        await wait_all_tasks_blocked()
+        assert (older.outcome, newer.outcome) == (None, None)
+        assert (await older.wait()).kind is OutcomeKind.SUPERSEDED
+        assert (await newer.wait()).kind is OutcomeKind.APPLIED
+        await h.publish("in/k")  # the reactor is the newer one's, which the older one has not taken away
+        assert service.asked == ["k"]
 
 
 async def test_workflows_of_reactors_are_refused_and_left_alone(autojump_clock: MockClock) -> None:

@@ -117,6 +117,16 @@ def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
     other.unlock()
 
 
+def test_a_server_that_does_not_get_the_file_removes_nothing_of_the_one_that_has_it(tmp_path: Path) -> None:
+    one, other = StateFile(tmp_path / "state.mmids"), StateFile(tmp_path / "state.mmids")
+    one.lock()
+    one.temporary.write_bytes(b"half of")  # it is writing
+    with pytest.raises(StateError, match="another server"):
+        other.lock()
+    assert one.temporary.read_bytes() == b"half of"
+    one.unlock()
+
+
 def test_a_directory_that_there_is_not_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"cannot keep the state in .*/none/state: No such file"):
         StateFile(tmp_path / "none" / "state").lock()

@@ -121,6 +121,20 @@ async def test_of_a_set_that_a_deletion_supersedes_nothing_is_remembered(nursery
     assert [(entry.name, entry.definition) for entry in stage.recorder.state] == [("a", None)]
 
 
+async def test_a_deletion_whose_caller_hangs_up_is_remembered(nursery: trio.Nursery) -> None:
+    stage = Stage()
+    stage.slow.may_be_ready.set()
+    await stage.start(nursery, SLOW + workflow("a"))
+    async with trio.open_nursery() as caller:
+        caller.start_soon(stage.recorded.stop, "slow")
+        await wait_all_tasks_blocked()
+        caller.cancel_scope.cancel()
+    stage.slow.may_end.set()
+    await wait_all_tasks_blocked()
+    assert stage.recorded.names() == ["a"]
+    assert [(entry.name, entry.definition) for entry in stage.recorder.state] == [("slow", None)]
+
+
 async def test_a_set_in_progress_is_remembered_at_the_end_of_the_server(nursery: trio.Nursery) -> None:
     stage = Stage()
     await stage.start(nursery, workflow("a"))

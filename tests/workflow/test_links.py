@@ -9,9 +9,12 @@ from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.testing.cancellation import cancel_everywhere
-from mmids_trio.workflow.links import INBOX_BATCHES, Inbox, Outlet
+from mmids_trio.workflow.links import INBOX_BATCHES, INBOX_EVENTS, Inbox, Outlet
 from tests.support.bench import is_frame
 from tests.support.footage import Footage
+
+ROUNDS = 30
+"""Tries of what trio decides by the toss of a coin: that all fall on one side happens once in a billion runs."""
 
 
 @define
@@ -65,6 +68,23 @@ async def test_a_sender_waits_where_the_inbox_is_full(link: Link, nursery: trio.
     await wait_all_tasks_blocked()
     assert len(await link.inbox.receive()) == INBOX_BATCHES
     assert payloads(await link.inbox.receive()) == [b"x%d" % INBOX_BATCHES]
+
+
+async def test_a_sender_waits_where_the_inbox_holds_all_the_events_it_may_in_however_few_batches(
+    link: Link, nursery: trio.Nursery
+) -> None:
+    for count in (INBOX_EVENTS - 1, 1, 1):
+        nursery.start_soon(link.send, count)
+        await wait_all_tasks_blocked()
+    assert len(await link.inbox.receive()) == INBOX_EVENTS
+    assert payloads(await link.inbox.receive()) == [b"x%d" % INBOX_EVENTS]
+
+
+async def test_announcements_count_for_the_bound_of_an_inbox(link: Link, nursery: trio.Nursery) -> None:
+    link.inbox.carry(link.footage.frames(INBOX_EVENTS))
+    nursery.start_soon(link.send)
+    await wait_all_tasks_blocked()
+    assert len(await link.inbox.receive()) == INBOX_EVENTS
 
 
 async def test_all_that_is_there_is_received_at_once_and_in_order(link: Link) -> None:
@@ -191,6 +211,29 @@ async def test_a_step_is_at_rest_only_when_it_has_come_back_for_more(link: Link,
     nursery.start_soon(link.inbox.receive)
     await wait_all_tasks_blocked()
     assert rested.is_set()
+
+
+async def test_who_waits_for_rest_finds_it_although_a_sender_was_quicker_after_the_wake_up(
+    nursery: trio.Nursery,
+) -> None:
+    """The step asks for more, which wakes who waits for that; in the same turn a sender that had waited for room goes
+    on.  Which of the two runs first is trio's choice, so there are as many rounds as make it choose both."""
+    rests: list[bool] = []
+
+    async def rest(link: Link) -> None:
+        await link.inbox.wait_rest()
+        rests.append(link.inbox.is_at_rest)
+
+    for _ in range(ROUNDS):
+        link = Link()
+        await link.open()
+        await link.fill()
+        nursery.start_soon(link.send)
+        nursery.start_soon(rest, link)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(link.read, INBOX_BATCHES + 2)
+        await wait_all_tasks_blocked()
+    assert rests == [True] * ROUNDS
 
 
 async def test_discarding_counts_what_was_not_taken_and_what_is_in_hand(link: Link, nursery: trio.Nursery) -> None:

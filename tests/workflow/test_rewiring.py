@@ -10,7 +10,7 @@ from mmids_trio.workflow.plan import changed_segment
 from mmids_trio.workflow.replay import Ledger
 from mmids_trio.workflow.rewiring import Node, rewire
 from tests.support.bench import FLOWS, is_frame
-from tests.support.footage import Footage, legality
+from tests.support.footage import FRAME_MS, Footage, legality
 
 KINDS: Mapping[str, Flow] = {"s": FLOWS["source"], "p": FLOWS["recorder"], "t": FLOWS["replacer"]}
 
@@ -221,6 +221,19 @@ def test_audio_and_video_of_a_spliced_stream_keep_their_order_in_time() -> None:
     chain.change("s1", "p1")
     chain.send("s1", [*footage.frames(3), *footage.frames(3, MediaKind.AUDIO)])
     assert chain.timestamps("p1") == sorted(chain.timestamps("p1"))
+
+
+def test_a_splice_that_moves_to_another_link_does_not_count_the_one_in_front_of_it_again() -> None:
+    chain, footage = line("s1", "t2", "p1", "p2", "t3", "p3")
+    chain.change("s1", "t2", "p1", "p2", "p3")
+    chain.send("s1", footage.frames(5))  # a splice stays behind p2
+    chain.change("s1", "p1", "p2", "p3")
+    chain.send("s1", footage.frames(5))  # and one behind s1
+    assert chain.change("s1", "p1", "p3") == {}
+    chain.send("s1", footage.frames(3))
+    for name in ("p1", "p3"):
+        *_, before, first, second, last = chain.timestamps(name)
+        assert [first - before, second - first, last - second] == [FRAME_MS] * 3
 
 
 def test_two_changes_without_a_frame_between_them_do_not_forget_the_time() -> None:

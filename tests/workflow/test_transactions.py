@@ -9,10 +9,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.errors import StepError
 from mmids_trio.workflow.chain import SETTLE_SECONDS
 from mmids_trio.workflow.change import Stopping
+from mmids_trio.workflow.hub import WorkflowStarted
 from mmids_trio.workflow.sets import SetConflict, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 from mmids_trio.workflow.transaction import ORDER_SECONDS
 from tests.support.bench import definition
+from tests.support.crossing import Crossing
 from tests.support.footage import Footage
 from tests.support.stage import Stage
 from tests.support.troupe import apply, run, shown, statuses, submit, wanted
@@ -119,6 +121,14 @@ async def test_new_steps_start_in_the_order_of_the_set_and_one_slow_start_does_n
     for label in "cb":
         stage.bench[label].let_ready()
     assert (await change.wait()).kind is OutcomeKind.APPLIED
+
+
+async def test_who_hears_that_a_workflow_of_a_set_has_started_finds_all_of_the_set_in_place(crossing: Crossing) -> None:
+    seen: list[tuple[object, dict[str, list[str]]]] = []
+    crossing.hub.listen(lambda event: seen.append((event, shown(crossing.manager))))
+    await crossing.manager.apply_all(wanted({"a": ["recorder:a"], "b": ["recorder:b"], "c": ["recorder:c"]})).wait()
+    everything = {"a": ["a"], "b": ["b"], "c": ["c"]}
+    assert seen == [(WorkflowStarted(name), everything) for name in "abc"]
 
 
 async def test_starting_steps_know_all_who_give_way_to_the_set(stage: Stage) -> None:

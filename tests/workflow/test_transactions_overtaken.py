@@ -127,6 +127,37 @@ async def test_a_newer_change_waits_until_all_of_a_superseded_set_is_taken_back(
     assert shown(stage.manager) == {"a": [], "b": ["x"]}
 
 
+async def test_a_newer_set_begins_nothing_before_all_of_a_superseded_one_is_taken_back(stage: Stage) -> None:
+    """Also where they share but a workflow that both leave as it is, whose task waits for nothing."""
+    same = {"a": ["recorder:a"]}
+    await run(stage, same)
+    first = submit(stage, {**same, "b": ["recorder:n lingers", "recorder:w waits"]})
+    await wait_all_tasks_blocked()
+    second = submit(stage, {**same, "c": ["recorder:c"]})
+    await wait_all_tasks_blocked()
+    meanwhile = stage.bench.running
+    stage.bench["n"].let_go()
+    assert meanwhile == ["a", "n"]  # n might still have held what c wanted
+    assert [(await change.wait()).kind for change in (first, second)] == [OutcomeKind.SUPERSEDED, OutcomeKind.APPLIED]
+    assert shown(stage.manager) == {"a": ["a"], "c": ["c"]}
+
+
+async def test_a_set_that_is_superseded_while_it_waits_for_an_older_one_ends_no_sooner(stage: Stage) -> None:
+    same = {"a": ["recorder:a"]}
+    await run(stage, same)
+    changes = [submit(stage, {**same, "b": ["recorder:n lingers", "recorder:w waits"]})]
+    await wait_all_tasks_blocked()
+    for name in "cd":
+        changes.append(submit(stage, {**same, name: [f"recorder:{name}"]}))
+        await wait_all_tasks_blocked()
+    meanwhile = stage.bench.running, [change.outcome for change in changes]
+    stage.bench["n"].let_go()
+    assert meanwhile == (["a", "n"], [None] * 3)  # n might still have held what d wanted
+    kinds = [(await change.wait()).kind for change in changes]
+    assert kinds == [OutcomeKind.SUPERSEDED, OutcomeKind.SUPERSEDED, OutcomeKind.APPLIED]
+    assert shown(stage.manager) == {"a": ["a"], "d": ["d"]}
+
+
 async def test_a_creation_that_waits_for_its_predecessor_is_withdrawn_with_its_set(stage: Stage) -> None:
     await run(stage, {"a": ["recorder:a lingers"], "b": []})
     async with trio.open_nursery() as nursery:
