@@ -1,4 +1,4 @@
-"""`check`: what is wrong with a configuration file, without running it."""
+"""`check`: finds the errors of a configuration file without running it."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,10 @@ from mmids_trio.errors import ConfigurationError, MmidsError
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
-    """Check a configuration FILE and print every problem; exit status 0 if it may run, else 1."""
+    """Check a configuration FILE and print every error.
+
+    Exit status: 0 the server can run it; 1 it cannot.
+    """
     try:
         configuration = load(file, kinds)
     except ConfigurationError as error:
@@ -28,9 +31,8 @@ def check(file: Path) -> None:
     for warning in configuration.document.warnings:
         click.echo(f"warning: {warning}", err=True)
     document = configuration.document
-    click.echo(
-        f"{file}: fine, {_count(len(document.workflows), 'workflow')}, {_count(len(document.reactors), 'reactor')}"
-    )
+    workflows, reactors = _count(len(document.workflows), "workflow"), _count(len(document.reactors), "reactor")
+    click.echo(f"{file}: no errors in {workflows} and {reactors}")
 
 
 def kinds(document: Document) -> Server:
