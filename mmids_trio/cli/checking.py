@@ -31,8 +31,9 @@ def check(file: Path) -> None:
     for warning in configuration.document.warnings:
         click.echo(f"warning: {warning}", err=True)
     document = configuration.document
-    workflows, reactors = _count(len(document.workflows), "workflow"), _count(len(document.reactors), "reactor")
-    click.echo(f"{file}: no errors in {workflows} and {reactors}")
+    click.echo(
+        f"{file}: no errors, {_count(len(document.workflows), 'workflow')}, {_count(len(document.reactors), 'reactor')}"
+    )
 
 
 def kinds(document: Document) -> Server:

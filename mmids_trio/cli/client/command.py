@@ -82,9 +82,7 @@ def client_command(name: str) -> Callable[[Callable[..., int]], click.Command]:
 _OPTIONS = (
     click.option("--json", "as_json", is_flag=True, envvar="MMIDS_JSON", help="Print JSON. [env: MMIDS_JSON]"),
     click.option(
-        "--token",
-        envvar="MMIDS_TOKEN",
-        help="The server's http_api_token. Other users can see it here. [env: MMIDS_TOKEN]",
+        "--token", envvar="MMIDS_TOKEN", help="The server's http_api_token; others may see it here. [env: MMIDS_TOKEN]"
     ),
     click.option(
         "--server",
