@@ -62,7 +62,7 @@ class Wishes:
     metavar="N",
     help="Change nothing if the change would disconnect more clients than N. Default: no limit.",
 )
-@click.option("--if-match", metavar="ETAG", help="Change nothing unless the server still has the `etag` of `plan --json`.")
+@click.option("--if-match", metavar="ETAG", help="Change nothing unless the server has the `etag` of `plan --json`.")
 def apply(session: Session, *, paths: tuple[str, ...], **options: Any) -> int:
     """Make the server match the files: show the plan, ask, then apply all of it or nothing.
 
