@@ -41,11 +41,10 @@ COMMANDS = {
 @click.version_option(__version__, prog_name="mmids_trio", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context, config: Path) -> None:
-    """Live-video workflow server: run the workflows of a configuration file until a signal comes.
+    """Live-video workflow server. Without a COMMAND, it runs the workflows of a configuration file.
 
-    SIGINT or SIGTERM stops the server in good order within 5 seconds; a second one at once. SIGHUP makes it read
-    its configuration file again. The environment variable mmids_log sets the log level: error, warn, info (default)
-    or debug.
+    SIGINT or SIGTERM stops the server within 5 seconds, a second one stops it at once. SIGHUP reloads the configuration
+    file. The environment variable mmids_log sets the log level: error, warn, info (default) or debug.
 
     The commands plan to events talk to a running server: see "COMMAND --help".
     """

@@ -1,4 +1,4 @@
-"""`check`: what is wrong with a configuration file, without running it."""
+"""`check`: finds the errors of a configuration file without running it."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,10 @@ from mmids_trio.errors import ConfigurationError, MmidsError
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
-    """Check a configuration FILE and print every problem; exit status 0 if it may run, else 1."""
+    """Check a configuration FILE and print every error.
+
+    Exit status: 0 the server can run it; 1 it cannot.
+    """
     try:
         configuration = load(file, kinds)
     except ConfigurationError as error:
@@ -29,7 +32,7 @@ def check(file: Path) -> None:
         click.echo(f"warning: {warning}", err=True)
     document = configuration.document
     click.echo(
-        f"{file}: fine, {_count(len(document.workflows), 'workflow')}, {_count(len(document.reactors), 'reactor')}"
+        f"{file}: no errors, {_count(len(document.workflows), 'workflow')}, {_count(len(document.reactors), 'reactor')}"
     )
 
 

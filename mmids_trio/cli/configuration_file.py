@@ -75,7 +75,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        hint = "; --config FILE names another one" if isinstance(error, FileNotFoundError) else ""
+        hint = "; use --config FILE for another one" if isinstance(error, FileNotFoundError) else ""
         raise UnreadableFile(f"cannot read the configuration file {path}: {error.strerror}{hint}") from error
     if len(data) > MAX_FILE_BYTES:
         raise UnreadableFile(f"the configuration file {path} is larger than {MAX_FILE_BYTES // 1024**2} MiB")

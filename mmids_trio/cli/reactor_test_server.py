@@ -127,10 +127,10 @@ async def run_until_signal(directory: Path, port: int, tell: Callable[[str], Non
     type=click.Path(path_type=Path),
     default=Path(DEFAULT_DIRECTORY),
     show_default=True,
-    help="Where the answers are: CATEGORY/STREAM.mmids.",
+    help="Directory of the answers, which are CATEGORY/STREAM.mmids.",
 )
 def reactor_test_server(port: int, directory: Path) -> None:
-    """Answer simple_http reactors from files, for trying them out."""
+    """Answer the questions of simple_http reactors from files, so that you can try reactors out."""
     status = 0
     try:
         trio.run(run_until_signal, directory, port, click.echo)

@@ -35,10 +35,10 @@ def signed_url(url: str, play_key: str, expires: int) -> str:
 )
 @click.option("--valid-for", type=click.IntRange(1), default=3600, show_default=True, help="Seconds from now.")
 def sign_play_url(url: str, play_key: str, valid_for: int) -> None:
-    """Print URL with a token that lets a player in for a while.
+    """Print URL with a token that lets a player in for a limited time.
 
-    The play key is asked for, unless the environment variable mmids_play_key has it; as an option other users of the
-    machine can see it.
+    The command asks for the play key unless the environment variable mmids_play_key holds it. Other users of the
+    machine can see a key that you give as an option.
     """
     try:
         click.echo(signed_url(url, play_key, int(time()) + valid_for))

@@ -128,7 +128,7 @@ async def test_check_approves_of_a_good_file(nursery: trio.Nursery, tmp_path: Pa
     file = write(tmp_path, "settings {\n    http_api_prot 9011\n}\n" + GOOD)
     child = await run_program(nursery, tmp_path, "check", file)
     assert await child.end() == 0
-    assert child.out.text == f"{file}: fine, 1 workflow, 0 reactors"
+    assert child.out.text == f"{file}: no errors, 1 workflow, 0 reactors"
     assert child.err.text.startswith("warning: ")
     assert "http_api_port" in child.err.text
 

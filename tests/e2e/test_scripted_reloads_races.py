@@ -48,7 +48,7 @@ async def test_of_two_racing_jobs_one_wins_and_the_other_is_told_what_to_do(
     assert f"stream_key=job{winner + 1}" in await keys(program)
     told = jobs[1 - winner].err.text
     assert "somebody else has changed the server since this plan was made (its ETag is now" in told
-    assert "nothing was changed. Look at `plan` again, then apply again" in told
+    assert "nothing was changed. Run `plan` again, then `apply`" in told
     assert "Traceback" not in told
 
 
@@ -131,7 +131,7 @@ async def test_a_refused_token_is_told_in_one_line_without_the_token(
     launch: Launch, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     program = await launch(workflow("show", "a"), settings="http_api_token open-sesame")
-    for environment, word in (({}, "a token"), ({"MMIDS_TOKEN": "wrong-word"}, "another token")):
+    for environment, word in (({}, "requires a token"), ({"MMIDS_TOKEN": "wrong-word"}, "refuses this token")):
         variables = {"MMIDS_SERVER": program.api, **environment}
         child = await start(nursery, as_process("list"), environment={"PYTHONPATH": str(ROOT), **variables})
         assert await child.end() == 1

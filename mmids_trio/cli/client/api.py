@@ -36,7 +36,7 @@ NO_WORKFLOW = "Workflow not found"
 OF_A_CHANGE = (504, 507)
 """Statuses of 500 and more that are no fault of the server: what became of a change."""
 
-UNCERTAIN = "; whether anything was changed is not known, `plan` tells"
+UNCERTAIN = "; the server may have made the change, so run `plan` to see"
 
 
 class Refused(ClientError):
@@ -122,14 +122,14 @@ class Api:
         except httpx2.ConnectTimeout:
             raise Unreachable(f"cannot reach {self.url} within {CONNECT_SECONDS:g} s") from None
         except httpx2.ConnectError as error:
-            hint = "; does the server run, with http_api_port? --server or MMIDS_SERVER names another one"
+            hint = "; does the server run with http_api_port? --server or MMIDS_SERVER takes another address"
             raise Unreachable(f"cannot reach {self.url}: {_reason(error)}{hint}") from None
         except httpx2.TimeoutException:
             raise Unreachable(f"{self.url} does not answer{uncertain}") from None
         except httpx2.TransportError as error:
-            raise Unreachable(f"the connection to {self.url} broke off: {_reason(error)}{uncertain}") from None
+            raise Unreachable(f"the connection to {self.url} broke: {_reason(error)}{uncertain}") from None
         except httpx2.HTTPError as error:
-            raise ClientError(f"{self.url} answers what cannot be read: {_reason(error)}") from None
+            raise ClientError(f"cannot read the answer of {self.url}: {_reason(error)}") from None
 
     # Requests of several commands.
 
@@ -155,7 +155,7 @@ class Api:
         """`GET /workflows`."""
         found = self.request("GET", "/workflows").json()
         if not isinstance(found, list) or not all(isinstance(item, Mapping) and "name" in item for item in found):
-            raise ClientError("the answer is no list of workflows; is this the HTTP API of an mmids_trio?")
+            raise ClientError("the answer is not a list of workflows; is this the HTTP API of an mmids_trio?")
         return [str(item["name"]) for item in found]
 
 
@@ -176,10 +176,10 @@ def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Ref
     """What an answer other than 200 means."""
     message, etag = _error_of(text)
     if status == httpx2.codes.UNAUTHORIZED:
-        other = "another token than this one" if had_token else "a token"
-        return Refused(f"the server wants {other}: set MMIDS_TOKEN to its http_api_token", status=status)
+        reason = "refuses this token" if had_token else "requires a token"
+        return Refused(f"the server {reason}: set MMIDS_TOKEN to its http_api_token", status=status)
     if 300 <= status < 400:  # noqa: PLR2004  (HTTP's own class)
-        message = f"{url} answers {status}, a redirection, which is not followed; name the right address"
+        message = f"{url} answers {status}, a redirect; this command follows none, so name the final address"
     elif message is None:
         message = f"{url} answers {status}: {_excerpt(text)}; is that the HTTP API of an mmids_trio?"
     elif message.startswith("no such path"):

@@ -45,30 +45,30 @@ class Wishes:
     default=30,
     show_default=True,
     metavar="SECONDS",
-    help="How long the change may take; what is pending then goes on, and the exit status is 1.",
+    help="How long to wait. A change that is still pending then continues, and the exit status is 1.",
 )
-@click.option("--prune", is_flag=True, help="Stop what the files do not name (but for workflows of reactors).")
+@click.option("--prune", is_flag=True, help="Stop what the files do not name (except workflows of reactors).")
 @click.option(
     "--on-error",
     type=click.Choice(["rollback", "error"]),
     default="rollback",
     show_default=True,
-    help="rollback: all together, or nothing. error: workflow by workflow; one that fails stays in error.",
+    help="rollback: change everything or nothing. error: change workflow by workflow; one that fails stays in error.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask. (Without a terminal nobody is asked.)")
+@click.option("--yes", is_flag=True, help="Do not ask. (Without a terminal the command never asks.)")
 @click.option(
     "--max-disconnects",
     type=click.IntRange(0, MOST_CLIENTS),
     metavar="N",
-    help="Refuse, before anything is touched, to disconnect more clients. Default: any number.",
+    help="Change nothing if the change would disconnect more clients than N. Default: no limit.",
 )
-@click.option("--if-match", metavar="ETAG", help="Refuse unless the server still has what `plan --json` saw (`etag`).")
+@click.option("--if-match", metavar="ETAG", help="Change nothing unless the server has the `etag` of `plan --json`.")
 def apply(session: Session, *, paths: tuple[str, ...], **options: Any) -> int:
-    """Make the server match the files: plan, show the plan, ask, and put it in place together or not at all.
+    """Make the server match the files: show the plan, ask, then apply all of it or nothing.
 
-    Of a DIR all *.mmids files count, in the order of their names; - is standard input. Nothing is changed if somebody
-    else has changed the server since the plan was made.
-    Exit status: 0 applied, also if nothing had to change; 1 an error, or refused.
+    A DIR stands for its *.mmids files, in the order of their names; - is standard input. If somebody else has changed
+    the server since the plan, nothing changes.
+    Exit status: 0 applied, also if nothing had to change; 1 error or refused.
     """
     merged = read_all(paths)
     for note in merged.notes:
@@ -128,7 +128,7 @@ def _told(error: Refused, merged: Merged) -> Refused:
         case 409 if "nothing was changed" not in message:
             message = f"not applied: {message}\nthe server is as it was before"
         case 504:
-            message += "; `wait NAME` and `plan` tell how it ends"
+            message += "; run `wait NAME` or `plan` to see how it ends"
         case 507:
-            message = f"applied, but a restart would forget it: {message}"
+            message = f"applied, but the server forgets it at a restart: {message}"
     return Refused(message, status=error.status or FAILED, etag=error.etag)

@@ -82,7 +82,7 @@ def client_command(name: str) -> Callable[[Callable[..., int]], click.Command]:
 _OPTIONS = (
     click.option("--json", "as_json", is_flag=True, envvar="MMIDS_JSON", help="Print JSON. [env: MMIDS_JSON]"),
     click.option(
-        "--token", envvar="MMIDS_TOKEN", help="The server's http_api_token; better in the environment. [MMIDS_TOKEN]"
+        "--token", envvar="MMIDS_TOKEN", help="The server's http_api_token; others may see it here. [env: MMIDS_TOKEN]"
     ),
     click.option(
         "--server",
@@ -102,7 +102,7 @@ def _status(output: Output, work: Callable[[], int]) -> int:
     except MmidsError as error:
         output.fail(error)
     except KeyboardInterrupt:
-        output.fail(ClientError("interrupted; a change that the server has accepted goes on there"))
+        output.fail(ClientError("interrupted; the server continues a change that it has accepted"))
     return FAILED
 
 
@@ -110,17 +110,17 @@ def _checked_url(server: str) -> httpx2.URL:
     try:
         url = httpx2.URL(server)
     except (httpx2.InvalidURL, TypeError, ValueError):
-        raise ClientError("--server: that is no URL; expected http://HOST:PORT") from None
+        raise ClientError("--server: this is not a URL; expected http://HOST:PORT") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ClientError("--server: expected http://HOST:PORT or https://...")
     if url.userinfo or url.query or url.fragment:
-        raise ClientError("--server: expected a URL without user, password and query; a token goes to MMIDS_TOKEN")
+        raise ClientError("--server: expected a URL without user, password and query; put a token into MMIDS_TOKEN")
     return url
 
 
 def _bearer(token: str) -> bytes:
     if not token.isprintable():
-        raise ClientError("the token has characters that no header can carry")
+        raise ClientError("the token has characters that an HTTP header cannot carry")
     return f"Bearer {token}".encode()
 
 

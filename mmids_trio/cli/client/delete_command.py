@@ -14,11 +14,11 @@ from mmids_trio.errors import printable
 
 @client_command("delete")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask. (Without a terminal nobody is asked.)")
+@click.option("--yes", is_flag=True, help="Do not ask. (Without a terminal the command never asks.)")
 def delete(session: Session, *, name: str, yes: bool) -> int:
     """Stop a workflow, and return when nothing of it is left.
 
-    Exit status: 0 it is gone; 1 an error, also if there was none.
+    Exit status: 0 stopped; 1 error, also if there is no such workflow.
     """
     with session.api() as api:
         status = api.workflow(name)

@@ -46,7 +46,8 @@ def diff(plan: Plan, texts: Texts) -> Iterator[Line]:
 def summary(plan: Plan) -> str:
     """What a plan does, in a sentence."""
     if not plan.changed:
-        return f"no change: {count(len(plan.workflows), 'workflow')} as wanted"
+        verb = "is" if len(plan.workflows) == 1 else "are"
+        return f"No changes: {count(len(plan.workflows), 'workflow')} {verb} up to date"
     created = sum(view.created for view in plan.changing)
     numbers = ((created, "new"), (len(plan.changing) - created, "changed"), (len(plan.deleted), "stopped"))
     parts = [f"{number} {what}" for number, what in numbers if number]
@@ -75,7 +76,7 @@ def _why(view: PlanView) -> str:
     """What changes where all steps are kept."""
     if view.created or any(step.action != "keep" for step in view.steps):
         return ""
-    return "in another order, or again after a failure"
+    return "reordered, or restarted after a failure"
 
 
 def _deleted(name: str, cuts: Sequence[StepCut], texts: Texts) -> Iterator[Line]:

@@ -28,13 +28,13 @@ STYLES = {"workflow_failed": "red", "target_down": "red", "stream_interrupted": 
 
 
 @client_command("events")
-@click.option("--follow", "-f", is_flag=True, help="Print what happens from now on, until interrupted.")
-@click.option("--types", metavar="TYPE,...", help="Only these, such as workflow_started,workflow_failed.")
-@click.option("--last-id", metavar="ID", help="Go on behind this event (`id` in the JSON).")
+@click.option("--follow", "-f", is_flag=True, help="Print new events until you interrupt it.")
+@click.option("--types", metavar="TYPE,...", help="Print only these types, such as workflow_started,workflow_failed.")
+@click.option("--last-id", metavar="ID", help="Continue after this event (`id` in the JSON).")
 def events(session: Session, *, follow: bool, types: str | None, last_id: str | None) -> int:
-    """Print events, one a line, times in UTC: those that the server remembers, or with --follow those to come.
+    """Print events, one per line, with times in UTC: those that the server remembers, or with --follow new ones.
 
-    A server that restarts is waited for. --json prints one JSON object a line.
+    --follow waits for a server that restarts. --json prints one JSON object per line.
     """
     with session.api() as api:
         feed = _Feed(session, api, {"types": types} if types else {}, last_id or "")
@@ -67,7 +67,7 @@ class _Feed:
         if not number.isdecimal():
             raise ClientError("the stream of events begins without an id; is this the HTTP API of an mmids_trio?")
         if self.last_id and (self.last_id.rpartition("-")[0] != boot or _number(self.last_id) > int(number)):
-            self._session.output.warn(f"this server does not know the event {self.last_id}: it has restarted since")
+            self._session.output.warn(f"the server has restarted and does not know the event {self.last_id}")
             self.last_id = ""
         self.last_id = self.last_id or f"{boot}-0"
         wanted = {*self._params.get("types", "").split(","), *OF_THE_STREAM}

@@ -14,9 +14,9 @@ from mmids_trio.errors import printable
 
 
 @client_command("list")
-@click.option("--names", is_flag=True, help="Names alone, one a line, for scripts.")
+@click.option("--names", is_flag=True, help="Print only the names, one per line, for scripts.")
 def list_workflows(session: Session, *, names: bool) -> int:
-    """List the workflows, in the order in which they were started."""
+    """List the workflows, in the order in which they started."""
     with session.api() as api:
         found = api.names()
         if names:
@@ -33,7 +33,7 @@ def list_workflows(session: Session, *, names: bool) -> int:
         for summary, line in zip(summaries, lines, strict=True):
             session.output.say(line, "" if summary["status"] == "Running" else "red")
     else:
-        session.output.say("no workflow runs")
+        session.output.say("No workflows are running")
     return 0
 
 
@@ -52,14 +52,14 @@ def show(session: Session, *, name: str) -> int:
 
 
 @client_command("export")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="A file to write, readable by its owner alone.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write a file that only its owner can read.")
 @click.option(
-    "--etag", is_flag=True, help="Print the ETag alone (for `apply --if-match`), beside what --output writes."
+    "--etag", is_flag=True, help="Print only the ETag (for `apply --if-match`). --output still writes the file."
 )
 def export(session: Session, *, output: Path | None, etag: bool) -> int:
-    """Print what runs as a configuration file, which `apply` puts in place again.
+    """Print what runs as a configuration file, which `apply` can put in place again.
 
-    Without settings, and without the workflows of reactors. It has whatever is secret in parameters.
+    It leaves out settings and the workflows of reactors. The output contains secrets.
     """
     with session.api() as api:
         answer = api.request("GET", "/config")

@@ -103,6 +103,6 @@ def _without_settings(text: str) -> str:
 def _notes(sources: Sequence[Source], texts: Sequence[str], documents: Sequence[Document]) -> Iterator[str]:
     for source, text in zip(sources, texts, strict=True):
         if text != source.text:
-            yield f"{source.file}: settings are not sent; they belong to the server's own file, and to `reload`"
+            yield f"{source.file}: settings are not sent; they belong in the server's own file, which `reload` reads"
     for document in documents:
         yield from (str(warning) for warning in document.warnings)

@@ -41,7 +41,7 @@ def apply_one_by_one(
     failed = sum(result["error"] is not None for result in results)
     session.output.document({"applied": not failed, "changed": True, "workflows": results, "plan": plan.document})
     if failed:
-        session.output.warn(f"{count(failed, 'workflow')} of {len(results)} could not be brought into place")
+        session.output.warn(f"{failed} of {count(len(results), 'workflow')} failed")
         return FAILED
     session.output.say(f"applied {count(len(results), 'change')}", "bold green")
     return 0
@@ -98,7 +98,7 @@ def _noted() -> Iterator[list[str]]:
         raise
     except Refused as error:
         if error.status == LOST_RACE:
-            errors.append("somebody else has changed it since the plan was made; it was left alone")
+            errors.append("somebody else has changed it since this plan was made, so it stays as it is")
         elif error.status in (CONFLICT, PENDING):
             errors.append(str(error))
         else:

@@ -9,12 +9,12 @@ from mmids_trio.cli.client.sources import read_all
 
 @client_command("plan")
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)
-@click.option("--prune", is_flag=True, help="Plan to stop what the files do not name (but for workflows of reactors).")
+@click.option("--prune", is_flag=True, help="Plan to stop what the files do not name (except workflows of reactors).")
 def plan(session: Session, *, paths: tuple[str, ...], prune: bool) -> int:
-    """Show what apply would change: steps kept (=), started (+) and stopped (-), and whom that disconnects.
+    """Show what apply would change: steps kept (=), started (+) and stopped (-), and whom it disconnects.
 
-    Of a DIR all *.mmids files count, in the order of their names; - is standard input.
-    Exit status: 0 no change, 2 changes, 1 an error.
+    A DIR stands for its *.mmids files, in the order of their names; - is standard input.
+    Exit status: 0 no changes, 2 changes, 1 error.
     """
     merged = read_all(paths)
     for note in merged.notes:

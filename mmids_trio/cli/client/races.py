@@ -18,7 +18,7 @@ def lost_races() -> Iterator[None]:
             raise
         raise Refused(
             "refused: somebody else has changed the server since this plan was made"
-            f" (its ETag is now {error.etag}); nothing was changed. Look at `plan` again, then apply again",
+            f" (its ETag is now {error.etag}); nothing was changed. Run `plan` again, then `apply`",
             status=LOST_RACE,
             etag=error.etag,
         ) from None

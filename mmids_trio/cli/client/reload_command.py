@@ -19,12 +19,12 @@ from mmids_trio.cli.client.shown_plan import show_plan
     default=30,
     show_default=True,
     metavar="SECONDS",
-    help="How long the change may take; what is pending then goes on, and the exit status is 1.",
+    help="How long to wait. A change that is still pending then continues, and the exit status is 1.",
 )
 def reload(session: Session, *, wait: float) -> int:
-    """Have the server read its configuration file again, and put in place what it says; or nothing.
+    """Make the server read its configuration file again and apply all of it or nothing.
 
-    Exit status: 0 reloaded, also if nothing had to change; 1 an error.
+    Exit status: 0 reloaded, also if nothing had to change; 1 error.
     """
     with session.api() as api:
         with session.output.working(f"reloading {api.url}, for {wait:g} s at most"):
@@ -38,7 +38,7 @@ def reload(session: Session, *, wait: float) -> int:
     for warning in report["warnings"]:
         session.output.warn(f"warning: {warning}")
     if report["applied_settings"]:
-        session.output.say(f"settings that count from now on: {', '.join(report['applied_settings'])}")
+        session.output.say(f"settings that now apply: {', '.join(report['applied_settings'])}")
     if report["needs_restart"]:
         session.output.warn(f"settings that need a restart: {', '.join(report['needs_restart'])}")
     session.output.say("reloaded", "bold green")
@@ -48,7 +48,7 @@ def reload(session: Session, *, wait: float) -> int:
 def _report(document: Any) -> Mapping[str, Any]:
     lists = ("warnings", "applied_settings", "needs_restart")
     if not isinstance(document, dict) or not all(isinstance(document.get(name), list) for name in lists):
-        raise ClientError("the answer is no report of a reload; is this the HTTP API of an mmids_trio?")
+        raise ClientError("the answer is not the report of a reload; is this the HTTP API of an mmids_trio?")
     return document
 
 

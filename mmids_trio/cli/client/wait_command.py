@@ -19,12 +19,12 @@ RUNNING = "Running"
 @client_command("wait")
 @click.argument("name")
 @click.option(
-    "--timeout", type=click.FloatRange(0), default=30, show_default=True, metavar="SECONDS", help="How long at most."
+    "--timeout", type=click.FloatRange(0), default=30, show_default=True, metavar="SECONDS", help="How long to wait."
 )
 def wait(session: Session, *, name: str, timeout: float) -> int:
-    """Wait until a workflow runs, with no update of it pending; also for one that does not exist yet.
+    """Wait until a workflow runs and has no pending update. It need not exist yet.
 
-    Exit status: 0 it runs; 1 it is in error, or does not run in time.
+    Exit status: 0 it runs; 1 it is in error or does not run in time.
     """
     with session.api() as api, session.output.working(f"waiting for '{printable(name)}', for {timeout:g} s at most"):
         status = wait_until_settled(lambda: api.workflow(name), timeout)

@@ -52,7 +52,7 @@ async def test_plan_shows_what_apply_then_does(tmp_path: Path) -> None:
         applied = await run(h, "apply", "--prune", wanted)
         assert applied.out.startswith(planned.out)
         assert applied.out.splitlines()[-1].startswith("applied in ")
-        assert (await run(h, "plan", "--prune", wanted)).out == "no change: 1 workflow as wanted\n"
+        assert (await run(h, "plan", "--prune", wanted)).out == "No changes: 1 workflow is up to date\n"
         again = await run(h, "apply", "--prune", "--json", wanted)
         assert (again.document["applied"], again.document["changed"]) == (True, False)
 
@@ -116,7 +116,7 @@ async def test_what_is_exported_may_be_applied_again(tmp_path: Path) -> None:
         await run(h, "export", "--output", str(copy))
         assert copy.read_text() == exported.out
         assert copy.stat().st_mode & 0o777 == 0o600
-        assert (await run(h, "plan", "--prune", "-", stdin=exported.out)).out.startswith("no change")
+        assert (await run(h, "plan", "--prune", "-", stdin=exported.out)).out.startswith("No changes")
         assert (await run(h, "export", "--json")).document["config"] == exported.out
 
 
@@ -149,7 +149,7 @@ async def test_a_workflow_is_deleted_once() -> None:
         assert "disconnects nobody" in (await run(h, "delete", "live")).out
         assert h.server.workflows.names() == []
         assert "there is no workflow 'live'" in (await run(h, "delete", "live", status=1)).err
-        assert (await run(h, "list")).out == "no workflow runs\n"
+        assert (await run(h, "list")).out == "No workflows are running\n"
 
 
 async def test_a_wait_for_what_does_not_come_fails() -> None:

@@ -68,13 +68,13 @@ def test_what_is_kept_started_and_stopped_has_colours_of_its_own() -> None:
 
 def test_a_change_that_keeps_all_steps_says_why_it_is_one() -> None:
     line, *_ = diff(plan(workflows=[view("w", {"1": "keep"})]), {})
-    assert line.note == "in another order, or again after a failure"
+    assert line.note == "reordered, or restarted after a failure"
 
 
 def test_no_change_is_one_line() -> None:
     nothing = plan(changed=False, workflows=[view("w", {"1": "keep"}, changed=False)])
-    assert [str(line) for line in diff(nothing, {})] == ["no change: 1 workflow as wanted"]
-    assert summary(plan(changed=False)) == "no change: 0 workflows as wanted"
+    assert [str(line) for line in diff(nothing, {})] == ["No changes: 1 workflow is up to date"]
+    assert summary(plan(changed=False)) == "No changes: 0 workflows are up to date"
 
 
 def test_what_a_server_names_cannot_command_the_terminal() -> None:

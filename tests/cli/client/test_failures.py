@@ -60,11 +60,11 @@ def error_body(message: str) -> str:
         (raising(httpx2.ConnectError("[Errno 111] Connection refused")), "cannot reach http://127.0.0.1:9011: "),
         (raising(httpx2.ConnectTimeout("")), "cannot reach http://127.0.0.1:9011 within 10 s"),
         (raising(httpx2.ReadTimeout("")), "http://127.0.0.1:9011 does not answer"),
-        (raising(httpx2.RemoteProtocolError("peer closed")), "the connection to http://127.0.0.1:9011 broke off: peer"),
-        (raising(httpx2.DecodingError("bad gzip")), "http://127.0.0.1:9011 answers what cannot be read: bad gzip"),
-        (answering(401, error_body("x")), "the server wants a token: set MMIDS_TOKEN to its http_api_token"),
+        (raising(httpx2.RemoteProtocolError("peer closed")), "the connection to http://127.0.0.1:9011 broke: peer"),
+        (raising(httpx2.DecodingError("bad gzip")), "cannot read the answer of http://127.0.0.1:9011: bad gzip"),
+        (answering(401, error_body("x")), "the server requires a token: set MMIDS_TOKEN to its http_api_token"),
         (answering(403, error_body("refused: the Host header")), "refused: the Host header"),
-        (answering(302, "", location="http://x/"), "http://127.0.0.1:9011 answers 302, a redirection, which is not"),
+        (answering(302, "", location="http://x/"), "http://127.0.0.1:9011 answers 302, a redirect; this command"),
         (answering(404, error_body("no such path; known are /")), "http://127.0.0.1:9011 does not know this request"),
         (answering(500, error_body("internal error")), "http://127.0.0.1:9011 answers 500: internal error"),
         (answering(502, "<html>\nBad"), "http://127.0.0.1:9011 answers 502: <html>; is that the HTTP API"),
@@ -88,7 +88,7 @@ def test_a_change_whose_answer_is_lost_is_told_as_uncertain(file: str) -> None:
             raise httpx2.ReadError("Connection reset by peer")
         return httpx2.Response(200, json=PLAN)
 
-    assert "whether anything was changed is not known, `plan` tells" in failure(handler, "apply", file).splitlines()[-1]
+    assert "the server may have made the change, so run `plan`" in failure(handler, "apply", file).splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_a_change_whose_answer_is_lost_is_told_as_uncertain(file: str) -> None:
     [
         (409, {"error": "rolled back: x"}, ["not applied: rolled back: x", "the server is as it was before"]),
         (409, {"error": "max_disconnects; nothing was changed"}, ["max_disconnects; nothing was changed"]),
-        (412, {"error": "lost", "etag": '"9"'}, ['its ETag is now "9"); nothing was changed.', "then apply again"]),
-        (504, {"error": "still pending after 30 s; it goes on"}, ["still pending", "`wait NAME` and `plan` tell"]),
-        (507, {"error": "the disk is full"}, ["applied, but a restart would forget it: the disk is full"]),
+        (412, {"error": "lost", "etag": '"9"'}, ['its ETag is now "9"); nothing was changed.', "Run `plan` again"]),
+        (504, {"error": "still pending after 30 s; it goes on"}, ["still pending", "run `wait NAME` or `plan`"]),
+        (507, {"error": "the disk is full"}, ["applied, but the server forgets it at a restart: the disk is full"]),
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True])
@@ -136,7 +136,7 @@ def test_a_redirection_takes_no_token_along(file: str) -> None:
         (("--server", "ftp://x"), "--server: expected http://HOST:PORT"),
         (("--server", "localhost:9011"), "--server: expected http://HOST:PORT"),
         (("--server", "http://user:hush@host"), "--server: expected a URL without user"),
-        (("--server", "http://[::1"), "--server: that is no URL"),
+        (("--server", "http://[::1"), "--server: this is not a URL"),
         (("--token", "hush\nhush"), "the token has characters"),
     ],
 )
@@ -155,7 +155,7 @@ def test_the_token_goes_where_it_belongs_and_nowhere_else() -> None:
 
     done = invoke("list", "--json", transport=scripted(handler), environment={"MMIDS_TOKEN": "open-sesame"})
     assert done.document == {
-        "error": "the server wants another token than this one: set MMIDS_TOKEN to its http_api_token",
+        "error": "the server refuses this token: set MMIDS_TOKEN to its http_api_token",
         "status": 401,
         "problems": [],
     }
@@ -176,7 +176,7 @@ def test_an_interrupted_command_says_so(file: str) -> None:
     def handler(_request: httpx2.Request) -> httpx2.Response:
         raise KeyboardInterrupt
 
-    assert failure(handler, "plan", file).startswith("interrupted; a change that the server has accepted goes on")
+    assert failure(handler, "plan", file).startswith("interrupted; the server continues a change that it has accepted")
 
 
 def test_help_names_every_command() -> None:
