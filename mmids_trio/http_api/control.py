@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
-from mmids_trio.http_api.http_counts import HttpCounts
+from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.reactors.views import ReactorView
 from mmids_trio.workflow.sets import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, PlanView, Switched, WorkflowOwner, WorkflowStatus

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from mmids_trio.http_api.entrance import REQUEST_ID_HEADER
 from mmids_trio.http_api.json_schema import Schemas
 from mmids_trio.http_api.operation import Answer, Operation, Parameter, error
 from mmids_trio.http_api.schemas import Json
-from mmids_trio.http_api.tracing import REQUEST_ID_HEADER
 
 OPENAPI_VERSION = "3.1.0"
 

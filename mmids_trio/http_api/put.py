@@ -93,7 +93,7 @@ def parse_reload_options(query: Query) -> float | None:
 
 def check_content_type(value: str | None) -> None:
     """Accept a `Content-Type` (its parameters are ignored: the body is UTF-8) or its absence."""
-    media_type = (value or "").partition(";")[0].strip().lower()
+    media_type = (value or "").partition(";")[0].strip(" \t").lower()
     if media_type and media_type not in WORKFLOW_CONTENT_TYPES:
         expected = ", ".join(WORKFLOW_CONTENT_TYPES)
         raise BadRequest(f"unexpected Content-Type {media_type!r}; expected one of {expected}, or none")

@@ -1,7 +1,7 @@
 """Serving the API: accepts connections, counts them, and ends them in good order.
 
 Hypercorn's own `serve` is not used for the reasons given in `connection`; what is used of Hypercorn is
-its configuration and its protocols.
+its configuration and its HTTP/1.1.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from hypercorn.typing import ASGIFramework
 
 from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.connection import Connection
-from mmids_trio.http_api.http_counts import HttpCounts
+from mmids_trio.http_api.entrance import HttpCounts
 
 GRACE_SECONDS = 2.5
 """How long an orderly stop waits for requests in progress. With the closing it stays under three seconds."""
@@ -27,9 +27,6 @@ MAX_CONNECTIONS = 1000
 
 MAX_HEAD_BYTES = 16 * 1024
 """Largest head of a request; browsers and proxies stay under 8 KiB."""
-
-MAX_HTTP2_STREAMS = 10
-"""Requests at once on one HTTP/2 connection; each may hold a body of 16 MiB."""
 
 _log = structlog.get_logger(__name__)
 
@@ -70,8 +67,6 @@ def _create_config() -> Config:
     config.errorlog = None  # what is worth a line is logged in `connection` and by the application
     config.include_server_header = False
     config.h11_max_incomplete_size = MAX_HEAD_BYTES
-    config.h2_max_header_list_size = MAX_HEAD_BYTES
-    config.h2_max_concurrent_streams = MAX_HTTP2_STREAMS
     return config
 
 

@@ -17,7 +17,7 @@ def parse_switch(query: Mapping[str, Sequence[str]], content_type: str | None, b
         raise BadRequest(f"unknown query parameter {unknown[0]!r}; {EXPECTED}")
     names: list[object] = list(query.get("to", ()))
     if body.strip():
-        media_type = (content_type or "").partition(";")[0].strip().lower()
+        media_type = (content_type or "").partition(";")[0].strip(" \t").lower()
         if media_type and media_type not in JSON_CONTENT_TYPES:
             raise BadRequest(f"unexpected Content-Type {media_type!r}; {EXPECTED}")
         names.append(_from_json(body))
