@@ -25,8 +25,7 @@ from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.http_api.listening import bind, port_of
-from mmids_trio.http_api.server import serve
+from mmids_trio.http_api.server import bind, port_of, serve
 from mmids_trio.metrics.collection import Metrics
 from mmids_trio.metrics.sources import Sources
 from mmids_trio.offload import Offload, in_thread

@@ -18,8 +18,7 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from mmids_trio.errors import MmidsError, leaves
-from mmids_trio.http_api.listening import bind, port_of
-from mmids_trio.http_api.server import serve
+from mmids_trio.http_api.server import bind, port_of, serve
 
 log = structlog.get_logger()
 

@@ -13,23 +13,18 @@ from quart_trio import QuartTrio
 
 from mmids_trio.errors import MmidsError
 from mmids_trio.guards import GuardCounters
-from mmids_trio.http_api.answers import refuse
+from mmids_trio.http_api.answers import add_failure_handlers, refuse
+from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
 from mmids_trio.http_api.control import Durability, Metrics, Reactors, Reloader, Sets, Workflows
-from mmids_trio.http_api.definition_tags import DefinitionTags
 from mmids_trio.http_api.entrance import Entrance, HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
-from mmids_trio.http_api.failures import add_failure_handlers
+from mmids_trio.http_api.routes.about import add_document_route, add_health_routes, add_metrics_route
 from mmids_trio.http_api.routes.config import add_config_routes, add_reload_route
-from mmids_trio.http_api.routes.document import add_document_route
 from mmids_trio.http_api.routes.events import add_event_routes
-from mmids_trio.http_api.routes.health import add_health_routes
-from mmids_trio.http_api.routes.metrics import add_metrics_route
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
-from mmids_trio.http_api.routes.switching import add_switch_route
-from mmids_trio.http_api.routes.workflows import add_workflow_routes
+from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
-from mmids_trio.http_api.running_config import RunningConfig
 
 CHANGING = ("PUT", "POST", "DELETE")
 STATUSES_OF_CHANGES = (HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT)

@@ -158,5 +158,5 @@ async def test_a_lifespan_reaches_the_application(app: QuartTrio) -> None:
     async def send(message: Any) -> None:
         sent.append(message["type"])
 
-    await app({"type": "lifespan", "asgi": {}, "state": {}}, receive, send)  # type: ignore[arg-type, typeddict-item]
+    await app({"type": "lifespan", "asgi": {}, "state": {}}, receive, send)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

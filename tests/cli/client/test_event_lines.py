@@ -6,7 +6,7 @@ import pytest
 
 from mmids_trio.cli.client.event_lines import MAX_DATA, EventReader, ServerEvent, as_document, as_line
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.http_api.sse import render_event, render_heartbeat, render_start
+from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 
 
 def read(data: bytes) -> list[ServerEvent]:

@@ -1,6 +1,7 @@
-"""`GET /metrics`: what the server counts, in Prometheus' text format."""
+"""`/`, `/openapi.json` and `/metrics`: that the server is there, what its API is, and what it counts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from json import dumps
 from types import TracebackType
 
 import trio
@@ -8,11 +9,42 @@ from attrs import define
 from quart import Response, request
 from quart.wrappers.response import ResponseBody
 
-from mmids_trio.http_api.answers import refuse, respond
+from mmids_trio.http_api.answers import refuse, respond, text_response
 from mmids_trio.http_api.control import Metrics
-from mmids_trio.http_api.operation import Answer, Operation, error
+from mmids_trio.http_api.openapi import create_document
+from mmids_trio.http_api.operation import JSON, Answer, Operation, error, json_answer, text_answer
 from mmids_trio.http_api.routing import Routes
 from mmids_trio.metrics.exposition import CONTENT_TYPE
+
+HEALTH = Operation(
+    "GET", "/", "health", "The version; also the health check.", {200: text_answer("It runs.")}, public=True
+)
+
+
+def add_health_routes(routes: Routes, version: str) -> None:
+    """Add the health check."""
+
+    @routes.add(HEALTH)
+    async def health() -> Response:
+        return text_response(200, f"Mmids version {version}")
+
+
+GET_DOCUMENT = Operation(
+    "GET", "/openapi.json", "getDocument", "This document.", {200: json_answer("OpenAPI 3.1.", dict[str, object])}
+)
+
+
+def add_document_route(routes: Routes, version: str, *, needs_token: Callable[[], bool]) -> None:
+    """Add the description of all routes, also of those that are added later; a reload may bring a token."""
+    made: dict[bool, str] = {}
+
+    @routes.add(GET_DOCUMENT)
+    async def get_document() -> Response:
+        locked = needs_token()
+        if locked not in made:
+            made[locked] = dumps(create_document(routes.operations, version, needs_token=locked)) + "\n"
+        return respond(200, made[locked], JSON)
+
 
 MAX_SCRAPES = 8
 """Answers under way at once: a few Prometheus servers, and somebody who looks. Each holds its text, 1 MB for 10,000
