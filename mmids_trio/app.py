@@ -14,7 +14,6 @@ from hypercorn.typing import ASGIFramework
 from quart_trio import QuartTrio
 
 from mmids_trio import __version__
-from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import StepError
@@ -34,6 +33,7 @@ from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
+from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.reload.keeping import keep_state, save_the_last
 from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from mmids_trio.app import Server
-from mmids_trio.cli.configuration_file import load
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, MmidsError
+from mmids_trio.reload.configuration_file import load
 
 
 @click.command()

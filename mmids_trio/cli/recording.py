@@ -9,11 +9,11 @@ from time import time
 import trio
 from attrs import frozen
 
-from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.recording.file import TapeFile
 from mmids_trio.recording.masking import Masking
 from mmids_trio.recording.recorder import Recorder
 from mmids_trio.recording.records import Start
+from mmids_trio.reload.configuration_file import Configuration
 
 DEFAULT_MAX_MIB = 1024
 """Largest tape unless told otherwise: about an hour of one publisher of 2.6 Mbit/s with all its media."""

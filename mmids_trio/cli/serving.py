@@ -15,11 +15,11 @@ import trio
 from mmids_trio import __version__, logs
 from mmids_trio.app import Server
 from mmids_trio.cli.checking import kinds
-from mmids_trio.cli.configuration_file import Configuration, load
 from mmids_trio.cli.recording import Options, recorded
 from mmids_trio.cli.welcome import addresses, welcome
 from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.recording.attachment import attach, note_kept_state
+from mmids_trio.reload.configuration_file import Configuration, load
 from mmids_trio.workflow.change import Change
 
 log = structlog.get_logger()
