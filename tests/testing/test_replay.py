@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mmids_trio.cli.sign_play_url import signed_url
+from mmids_trio.cli.commands.sign_play_url import signed_url
 from mmids_trio.config.parser import parse
 from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.recording import records

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import click
 
-from mmids_trio.app import Server
-from mmids_trio.config.parser import Document
-from mmids_trio.config.settings import Settings
+from mmids_trio.cli.serving import kinds
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reload.configuration_file import load
 
@@ -31,11 +29,6 @@ def check(file: Path) -> None:
     click.echo(
         f"{file}: fine, {_count(len(document.workflows), 'workflow')}, {_count(len(document.reactors), 'reactor')}"
     )
-
-
-def kinds(document: Document) -> Server:
-    """What a configuration may name: the kinds of steps and executors of a server that is not run."""
-    return Server(Settings(), document.reactors)
 
 
 def _count(number: int, what: str) -> str:

@@ -1,11 +1,12 @@
-"""Showing a plan: the steps that it starts are those of the files, those that it stops are asked for."""
+"""`plan`: what `apply` would do. Others that change something show their plans as it does."""
+
+import click
 
 from mmids_trio.cli.client.api import Api, Refused
-from mmids_trio.cli.client.command import Session
-from mmids_trio.cli.client.diff import diff
-from mmids_trio.cli.client.merging import Merged
-from mmids_trio.cli.client.plans import Plan
-from mmids_trio.cli.client.step_texts import texts_by_id, texts_of
+from mmids_trio.cli.client.command import Session, client_command
+from mmids_trio.cli.client.files import Merged, read_all
+from mmids_trio.cli.client.plans import Plan, diff
+from mmids_trio.cli.client.tables import texts_by_id, texts_of
 from mmids_trio.config.parser import parse
 
 
@@ -35,3 +36,22 @@ def _texts(api: Api, plan: Plan, merged: Merged | None) -> dict[tuple[str, str],
             written = texts_of(definitions[view.workflow])
             texts.update({(view.workflow, step_id): text for step_id, text in zip(wanted, written, strict=False)})
     return texts
+
+
+@client_command("plan")
+@click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)
+@click.option("--prune", is_flag=True, help="Plan to stop what the files do not name (but for workflows of reactors).")
+def plan(session: Session, *, paths: tuple[str, ...], prune: bool) -> int:
+    """Show what apply would change: steps kept (=), started (+) and stopped (-), and whom that disconnects.
+
+    Of a DIR all *.mmids files count, in the order of their names; - is standard input.
+    Exit status: 0 no change, 2 changes, 1 an error.
+    """
+    merged = read_all(paths)
+    for note in merged.notes:
+        session.output.warn(note)
+    with session.api() as api:
+        planned = make_plan(api, merged, prune=prune)
+        show_plan(session, api, planned, merged)
+    session.output.document({**planned.document, "etag": planned.etag})
+    return planned.exit_status

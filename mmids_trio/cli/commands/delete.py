@@ -2,12 +2,10 @@
 
 import click
 
-from mmids_trio.cli.client.api import workflow_path
+from mmids_trio.cli.client.api import lost_races, missing, workflow_path
 from mmids_trio.cli.client.command import Session, client_command
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.looking import missing
 from mmids_trio.cli.client.plans import clients, count
-from mmids_trio.cli.client.races import lost_races
 from mmids_trio.cli.client.tables import summary_of
 from mmids_trio.errors import printable
 

@@ -9,7 +9,7 @@ from mmids_trio.cli.client.api import Refused
 from mmids_trio.cli.client.command import Session, client_command
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.plans import read_plan
-from mmids_trio.cli.client.shown_plan import show_plan
+from mmids_trio.cli.commands.plan import show_plan
 
 
 @client_command("reload")
