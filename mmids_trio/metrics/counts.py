@@ -2,7 +2,7 @@
 
 Nothing is told to anybody while the server works: objects count in plain integers, and are asked when somebody looks.
 A histogram is a list of numbers and one search, since it is filled on the hot path: `prometheus_client`'s takes a lock
-and a chain of objects for each duration, 1.5 µs; this takes 0.2 µs and is a plain value that can be copied and summed up.
+and a chain of objects for each duration, 1.5 µs; this takes 0.2 µs and is a plain value that can be copied and summed.
 """
 
 from bisect import bisect_left
