@@ -44,6 +44,9 @@ SEND_TIMEOUT_SECONDS = 10.0
 SEND_PIECE_BYTES = 64 * 1024
 """A response is sent in pieces of this size, so that a slow client is not taken for a stuck one."""
 
+BODY_STALL_SECONDS = 10.0
+"""How long the next piece of a body may take; `BODY_TIMEOUT_SECONDS` bounds all of them together."""
+
 KEEP_ALIVE_SECONDS = 30.0
 """How long a connection may be without a complete request head: idle, or sending one too slowly."""
 
@@ -121,10 +124,26 @@ class Connection:
         with self._reading:
             while data := await self._read_some():
                 if not self._is_closing:
-                    await http.handle(RawData(data))
+                    await self._hand_over(http, data)
             return
-        if trio.current_time() >= self._reading.deadline and self._is_idle and not self._is_closing:
+        if trio.current_time() < self._reading.deadline or self._is_closing:
+            return
+        if self._is_idle:
             self._guards.count(Guard.API_IDLE)
+        elif http.awaits_body:
+            self._guards.count(Guard.API_BODY_SLOW)
+            await http.give_up_body()
+
+    async def _hand_over(self, http: "_Http1", data: bytes) -> None:
+        """No clock runs against the client while the application takes its time, but one does for each piece of a body."""
+        self._limit_reading(inf)
+        await http.handle(RawData(data))
+        if http.awaits_body:
+            self._limit_reading(BODY_STALL_SECONDS)
+
+    def _limit_reading(self, seconds: float) -> None:
+        if not self._is_idle and not self._is_closing:
+            self._reading.deadline = trio.current_time() + seconds
 
     async def _read_some(self) -> bytes:
         try:
@@ -214,12 +233,25 @@ class _Http1(H11Protocol):
 
     guards: GuardCounters
 
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the client still has to send some of a body."""
+        return self.connection.their_state is h11.SEND_BODY
+
+    async def give_up_body(self) -> None:
+        """Say that the body does not come, where nothing else has been said yet."""
+        if self.connection.our_state is h11.SEND_RESPONSE:
+            await self._send_answer(HTTPStatus.REQUEST_TIMEOUT)
+
     async def _check_protocol(self, event: h11.Request) -> None:
         """Where Hypercorn would go over to HTTP/2."""
 
     async def _send_error_response(self, status_code: int) -> None:
         too_large = status_code == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         self.guards.count(Guard.API_HEAD_SIZE if too_large else Guard.API_PROTOCOL)
+        await self._send_answer(status_code)
+
+    async def _send_answer(self, status_code: int) -> None:
         own = [
             (b"content-length", b"0"),
             (b"connection", b"close"),

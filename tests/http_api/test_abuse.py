@@ -41,9 +41,60 @@ async def test_a_body_that_never_ends_is_answered_when_its_time_is_up(
     client = await served.connect(PUT + b"Content-Length: 1000\r\n\r\nworkflow")
     await wait_all_tasks_blocked(0.05)
     await assert_others_are_served(served)
-    mock_clock.jump(routing.BODY_TIMEOUT_SECONDS)
-    assert (await client.receive_some()).startswith(b"HTTP/1.1 408 ")
+    mock_clock.jump(connection.BODY_STALL_SECONDS)
+    assert (await end_of(client)).startswith(b"HTTP/1.1 408 ")
     assert guards.raised() == {"api_body_too_slow": 1}
+
+
+async def test_a_body_that_drips_in_is_answered_when_its_time_is_up(
+    mock_clock: MockClock, served: Any, guards: GuardCounters
+) -> None:
+    client = await served.connect(PUT + b"Content-Length: 1000\r\n\r\n")
+    for _ in range(int(routing.BODY_TIMEOUT_SECONDS)):
+        await client.send_all(b"#")
+        await wait_all_tasks_blocked(0.01)
+        assert guards.raised() == {}
+        mock_clock.jump(1)
+    assert (await end_of(client)).startswith(b"HTTP/1.1 408 ")
+    assert guards.raised() == {"api_body_too_slow": 1}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        PUT + b"Content-Length: 1000\r\n\r\n",
+        PUT + b"Transfer-Encoding: chunked\r\n\r\n3\r\n#",
+        b"POST /workflows/w/steps/1/switch HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n",
+        b"DELETE /workflows/w HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n",
+        PUT + b"Expect: 100-continue\r\nContent-Length: 1000\r\n\r\n",
+    ],
+)
+async def test_a_body_without_progress_ends_its_connection_on_every_route(
+    mock_clock: MockClock, served: Any, workflows: Any, guards: GuardCounters, head: bytes
+) -> None:
+    workflows.may_stop = trio.Event()
+    client = await served.connect(head)
+    await wait_all_tasks_blocked(0.05)
+    mock_clock.jump(connection.BODY_STALL_SECONDS)
+    answer = await end_of(client)
+    assert b"HTTP/1.1 408 " in answer
+    assert b"x-request-id: " in answer
+    assert guards.raised() == {"api_body_too_slow": 1}
+
+
+async def test_a_client_is_not_late_while_the_server_takes_its_time(
+    mock_clock: MockClock, served: Any, workflows: Any, guards: GuardCounters
+) -> None:
+    workflows.may_stop = trio.Event()
+    client = await served.connect(b"DELETE /workflows/w HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\n\r\n##")
+    await wait_all_tasks_blocked(0.05)
+    await client.send_all(b"##")
+    await wait_all_tasks_blocked(0.05)
+    mock_clock.jump(connection.BODY_STALL_SECONDS * 5)
+    await wait_all_tasks_blocked(0.05)
+    workflows.may_stop.set()
+    assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
+    assert guards.raised() == {}
     await client.aclose()
 
 
