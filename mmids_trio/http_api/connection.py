@@ -36,7 +36,7 @@ from hypercorn.typing import (
 from hypercorn.utils import parse_socket_addr
 
 from mmids_trio.guards import Guard, GuardCounters
-from mmids_trio.http_api.entrance import REQUEST_ID_HEADER, new_request_id
+from mmids_trio.http_api.entrance import NOTE_TOKEN, REQUEST_ID_HEADER, new_request_id
 
 SEND_TIMEOUT_SECONDS = 10.0
 """How long one piece of a response may take; a reader slower than 64 KiB in 10 s is stuck."""
@@ -72,6 +72,10 @@ class Connection:
     _context: WorkerContext
     _stream: trio.SocketStream
     _guards: GuardCounters
+    has_shown_token: bool = field(default=False, init=False)
+    """Whether a request of this connection bore the API's token."""
+    _idle_seconds: float = KEEP_ALIVE_SECONDS
+    """How long it may be idle until then."""
     _reading: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _send_lock: trio.Lock = field(factory=trio.Lock, init=False)
     _is_idle: bool = field(default=True, init=False)
@@ -90,6 +94,13 @@ class Connection:
             _log.error("http connection failed", exc_info=errors)
         finally:
             self._stream.socket.close()
+
+    def end(self) -> None:
+        """End now, whatever is being served."""
+        self._reading.cancel()
+
+    def _note_token(self) -> None:
+        self.has_shown_token = True
 
     def finish(self) -> None:
         """End now if no request is being served, else after it. Set the context's `terminated` before."""
@@ -111,7 +122,7 @@ class Connection:
             self._config,
             self._context,
             tasks,
-            ConnectionState(LifespanState()),
+            ConnectionState(LifespanState({NOTE_TOKEN: self._note_token})),
             False,
             parse_socket_addr(family, client),
             parse_socket_addr(family, server),
@@ -135,7 +146,7 @@ class Connection:
             await http.give_up_body()
 
     async def _hand_over(self, http: "_Http1", data: bytes) -> None:
-        """No clock runs against the client while the application takes its time, but one does for each piece of a body."""
+        """No clock runs against the client while the application takes its time; each piece of a body has one."""
         self._limit_reading(inf)
         await http.handle(RawData(data))
         if http.awaits_body:
@@ -163,7 +174,8 @@ class Connection:
         self._is_idle = is_idle
         if self._is_closing:
             return
-        self._reading.deadline = trio.current_time() + KEEP_ALIVE_SECONDS if is_idle else inf
+        allowed = KEEP_ALIVE_SECONDS if self.has_shown_token else self._idle_seconds
+        self._reading.deadline = trio.current_time() + allowed if is_idle else inf
         if self._context.terminated.is_set():
             self.finish()
 

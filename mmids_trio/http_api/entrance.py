@@ -26,10 +26,13 @@ from werkzeug.datastructures import Headers
 
 from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.operation import JSON
-from mmids_trio.http_api.safety import Refusal, refusal
+from mmids_trio.http_api.safety import Refusal, bears_token, refusal
 from mmids_trio.http_api.schemas import Error, to_json
 
 REQUEST_ID_HEADER = "x-request-id"
+
+NOTE_TOKEN = "note_token"
+"""In the `state` of a scope: what to call when a request bears the token, for a server that tells strangers apart."""
 
 MAX_LOGGED_PATH = 200
 """Characters of a path in a log line; workflow names are far shorter, and a client chooses the path."""
@@ -118,8 +121,13 @@ class Entrance:
                 _log_access(scope, answer.status, trio.current_time() - began)
 
     def _refusal(self, scope: HTTPScope, headers: Headers) -> Refusal | None:
+        token = self._token()
         is_public = scope["path"] in self._public_paths and scope["method"] in _READING
-        return refusal(headers, token=self._token(), needs_token=not is_public)
+        refused = refusal(headers, token=token, needs_token=not is_public)
+        note_token = scope.get("state", {}).get(NOTE_TOKEN)
+        if refused is None and note_token is not None and token is not None and bears_token(headers, token):
+            note_token()
+        return refused
 
 
 @define

@@ -51,9 +51,19 @@ def refusal(headers: Headers, *, token: str | None, needs_token: bool = True) ->
         return Refusal(403, f"refused: the request was caused by another web site (Sec-Fetch-Site: {shown})")
     if token is None:
         return None if _is_loopback_only(hosts) else _foreign_host(hosts)
-    if needs_token and not _bears(headers.getlist("Authorization"), token):
+    if needs_token and not bears_token(headers, token):
         return Refusal(401, "refused: a valid 'Authorization: Bearer <http_api_token>' header is needed")
     return None
+
+
+def bears_token(headers: Headers, token: str) -> bool:
+    """Whether a request has this bearer token; compared in constant time."""
+    authorizations = headers.getlist("Authorization")
+    if len(authorizations) != 1:
+        return False
+    scheme, _, credentials = authorizations[0].partition(" ")
+    came = credentials.strip(SPACE).encode("latin-1", "replace")
+    return hmac.compare_digest(came, token.encode()) and scheme.lower() == "bearer"
 
 
 def is_loopback_host(host: str) -> bool:
@@ -105,12 +115,3 @@ def _foreign_host(hosts: Sequence[str]) -> Refusal:
         "refused: without an http_api_token the API answers only to loopback names and addresses"
         f" (localhost, 127.0.0.1, [::1]); the Host header was {came}",
     )
-
-
-def _bears(authorizations: Sequence[str], token: str) -> bool:
-    """Compares in constant time; header values are Latin-1, as they came from the wire."""
-    if len(authorizations) != 1:
-        return False
-    scheme, _, credentials = authorizations[0].partition(" ")
-    came = credentials.strip(SPACE).encode("latin-1", "replace")
-    return hmac.compare_digest(came, token.encode()) and scheme.lower() == "bearer"

@@ -7,13 +7,13 @@ configuration and its HTTP/1.1.
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import structlog
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
@@ -21,7 +21,7 @@ from hypercorn.typing import ASGIFramework
 
 from mmids_trio.errors import MmidsError
 from mmids_trio.guards import Guard, GuardCounters
-from mmids_trio.http_api.connection import Connection
+from mmids_trio.http_api.connection import KEEP_ALIVE_SECONDS, Connection
 from mmids_trio.http_api.entrance import HttpCounts
 
 BACKLOG = 128
@@ -96,13 +96,40 @@ def _explain(host: str, port: int, error: OSError) -> str:
 GRACE_SECONDS = 2.5
 """How long an orderly stop waits for requests in progress. With the closing it stays under three seconds."""
 
-MAX_CONNECTIONS = 1000
-"""Connections at once. A handful drive an API; by default Linux gives a process 1,024 open files."""
+MAX_CONNECTIONS = 256
+"""Connections at once, unless told otherwise. A handful drive an API."""
+
+SHARE_OF_STRANGERS = 4
+"""While a token is set, one part in so many of all connections is for who has not shown it."""
+
+SHARE_KEPT = 16
+"""One part in so many is kept for who is about to show it, however many strangers there are."""
+
+PROVING_SECONDS = 2.0
+"""How long a connection in one of the places that are kept may take to show the token; then it is idle for too long."""
 
 MAX_HEAD_BYTES = 16 * 1024
 """Largest head of a request; browsers and proxies stay under 8 KiB."""
 
 _log = structlog.get_logger(__name__)
+
+
+@frozen
+class ConnectionLimits:
+    """How many connections there may be at once. `needs_token` says whether a token is set now."""
+
+    most: int
+    needs_token: Callable[[], bool] = lambda: False
+
+    @property
+    def strangers(self) -> int:
+        """How many may go without the token while one is set."""
+        return max(1, self.most // SHARE_OF_STRANGERS)
+
+    @property
+    def kept(self) -> int:
+        """How many more are let in to show it. At the bound the oldest that has not has to go."""
+        return max(1, self.most // SHARE_KEPT)
 
 
 async def serve(
@@ -112,14 +139,17 @@ async def serve(
     shutdown: trio.Event,
     counts: HttpCounts | None = None,
     guards: GuardCounters | None = None,
+    limits: ConnectionLimits | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on `listeners` (owned from here on) until `shutdown` is set, then stop in good order.
 
     An orderly stop lets requests in progress finish for `GRACE_SECONDS` and returns when nothing is left;
-    cancelling ends everything at once.  `guards`: where refusals are counted.
+    cancelling ends everything at once.  `guards`: where refusals are counted. `limits`: `MAX_CONNECTIONS` unless given.
     """
-    server = _Server(ASGIWrapper(app), counts or HttpCounts(), guards or GuardCounters())
+    server = _Server(
+        ASGIWrapper(app), counts or HttpCounts(), guards or GuardCounters(), limits or ConnectionLimits(MAX_CONNECTIONS)
+    )
     try:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
@@ -151,25 +181,59 @@ class _Server:
     _app: ASGIWrapper
     _counts: HttpCounts
     _guards: GuardCounters
+    _limits: ConnectionLimits
     _config: Config = field(factory=_create_config, init=False)
     _context: WorkerContext = field(factory=lambda: WorkerContext(None), init=False)
-    _connections: set[Connection] = field(factory=set, init=False)
+    _connections: dict[Connection, None] = field(factory=dict, init=False)
+    """The oldest one first."""
+    _proving: dict[Connection, None] = field(factory=dict, init=False)
+    """Those of them that are in places which are kept for who shows the token; some may have shown it meanwhile."""
 
     async def handle(self, stream: trio.SocketStream) -> None:
         """Serve one accepted connection, or close it where there are too many."""
-        if len(self._connections) >= MAX_CONNECTIONS or self._context.terminated.is_set():
+        connection = None if self._context.terminated.is_set() else self._admit(stream)
+        if connection is None:
             stream.socket.close()
             self._guards.count(Guard.API_TOO_MANY)
-            _log.debug("http connection refused", open=len(self._connections), limit=MAX_CONNECTIONS)
+            _log.debug("http connection refused", open=len(self._connections), limit=self._limits.most)
             return
-        connection = Connection(self._app, self._config, self._context, stream, self._guards)
-        self._connections.add(connection)
         self._counts.connections += 1
         try:
             await connection.run()
         finally:
-            self._connections.remove(connection)
+            self._forget(connection)
             self._counts.connections -= 1
+
+    def _admit(self, stream: trio.SocketStream) -> Connection | None:
+        """Give a new connection a place, if there is one. Nobody knows yet whether it will show the token."""
+        limits, is_full = self._limits, len(self._connections) >= self._limits.most
+        if not limits.needs_token():
+            return None if is_full else self._open(stream)
+        strangers = sum(not connection.has_shown_token for connection in self._connections)
+        if strangers < limits.strangers and len(self._connections) < limits.most - limits.kept:
+            return self._open(stream)
+        self._proving = {connection: None for connection in self._proving if not connection.has_shown_token}
+        if is_full or len(self._proving) >= limits.kept:
+            if not self._proving:
+                return None
+            self._turn_out(next(iter(self._proving)))
+        connection = self._open(stream, PROVING_SECONDS)
+        self._proving[connection] = None
+        return connection
+
+    def _open(self, stream: trio.SocketStream, idle_seconds: float = KEEP_ALIVE_SECONDS) -> Connection:
+        connection = Connection(self._app, self._config, self._context, stream, self._guards, idle_seconds)
+        self._connections[connection] = None
+        return connection
+
+    def _turn_out(self, connection: Connection) -> None:
+        self._guards.count(Guard.API_TOO_MANY)
+        self._forget(connection)
+        connection.end()
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+        self._proving.pop(connection, None)
 
     async def finish(self) -> None:
         """Have every connection end after its current request."""

@@ -130,7 +130,7 @@ class Served:
         return stream
 
 
-Serve = Callable[[ASGIFramework], Awaitable[Served]]
+Serve = Callable[..., Awaitable[Served]]
 
 
 @pytest.fixture
@@ -149,10 +149,10 @@ async def _run(app: ASGIFramework, listeners: list[trio.SocketListener], served:
 async def serve_app(nursery: trio.Nursery, guards: GuardCounters) -> Serve:
     """Serves an application on a free loopback port until the end of the test."""
 
-    async def start(app: ASGIFramework) -> Served:
+    async def start(app: ASGIFramework, **options: object) -> Served:
         listeners = await bind("127.0.0.1", 0)
         served = Served(port_of(listeners), trio.Event(), trio.CancelScope(), trio.Event())
-        await nursery.start(partial(_run, app, listeners, served, guards=guards))
+        await nursery.start(partial(_run, app, listeners, served, guards=guards, **options))
         return served
 
     return start

@@ -11,7 +11,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.guards import GuardCounters
-from mmids_trio.http_api import connection, routing, server
+from mmids_trio.http_api import connection, routing
+from mmids_trio.http_api.app import create_app
+from mmids_trio.http_api.server import ConnectionLimits
 
 HANG_SECONDS = 10
 HOST = b"Host: localhost\r\n"
@@ -155,9 +157,9 @@ async def test_a_head_that_drips_in_has_no_longer(mock_clock: MockClock, served:
 
 
 async def test_more_connections_than_the_limit_are_counted(
-    served: Any, guards: GuardCounters, monkeypatch: pytest.MonkeyPatch
+    serve_app: Any, workflows: Any, guards: GuardCounters
 ) -> None:
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
+    served = await serve_app(create_app(workflows, token=None, version="1"), limits=ConnectionLimits(1))
     first, second = await served.connect(GET), await served.connect()
     assert await second.receive_some() == b""
     assert (await first.receive_some()).startswith(b"HTTP/1.1 200 ")

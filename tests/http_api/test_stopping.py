@@ -14,6 +14,7 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.http_api import connection, server
+from mmids_trio.http_api.app import create_app
 
 HANG_SECONDS = 8
 LARGE = 256 * 1024 * 1024
@@ -21,7 +22,7 @@ LARGE = 256 * 1024 * 1024
 
 GET_LARGE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-Serve = Callable[[Any], Awaitable[Any]]
+Serve = Callable[..., Awaitable[Any]]
 
 
 @define
@@ -189,8 +190,8 @@ async def test_a_client_that_hangs_up_ends_its_wait_and_nothing_else(served: Any
     assert workflows.changes[0].outcome is None
 
 
-async def test_more_connections_than_the_limit_are_closed(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
+async def test_more_connections_than_the_limit_are_closed(serve_app: Serve, workflows: Any) -> None:
+    served = await serve_app(create_app(workflows, token=None, version="1"), limits=server.ConnectionLimits(2))
     first, second, third = [await served.connect() for _ in range(3)]
     assert await third.receive_some() == b""
     await first.send_all(GET_LARGE)
