@@ -57,6 +57,12 @@ lose the answer (a 413 that comes while it sends its body). About ten round trip
 MAX_RECEIVE_BYTES = 64 * 1024
 """Read at once; also the most that a request head can exceed Hypercorn's limit by."""
 
+CHUNKS_AT_ONCE = 100
+"""Pieces of a chunked body that go to the application as one, between two turns of others: 2 ms for as many bytes."""
+
+MAX_CHUNKS = 100_000
+"""Pieces of one chunked body: one for each line of a large configuration, and two seconds of parsing."""
+
 HTTP_VERSIONS = (b"1.0", b"1.1")
 """What h11 reads and answers; the preface of HTTP/2 looks like a request of version 2.0."""
 
@@ -240,10 +246,52 @@ async def _run_application(
     await send(None)
 
 
+class _Parser(h11.Connection):
+    """h11's, which takes together what comes in tiny chunks: a turn of the loop for each byte is a lot for a byte."""
+
+    _chunks = 0
+    _next: h11.EndOfMessage | h11.RemoteProtocolError | None = None
+    """What was found behind the chunks that were taken together. Other ends are found again."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """As h11's. Raises `RemoteProtocolError` also for a body in too many pieces."""
+        found, self._next = self._next, None
+        if isinstance(found, h11.RemoteProtocolError):
+            raise found
+        event = found or super().next_event()
+        return self._merge(event) if isinstance(event, h11.Data) else event
+
+    def start_next_cycle(self) -> None:
+        """Nothing of one request is left for the next one."""
+        super().start_next_cycle()
+        self._next, self._chunks = None, 0
+
+    def _merge(self, first: h11.Data) -> h11.Data:
+        pieces = [bytes(first.data)]
+        while len(pieces) < CHUNKS_AT_ONCE:
+            try:
+                event = super().next_event()
+            except h11.RemoteProtocolError as error:
+                self._next = error
+                break
+            if not isinstance(event, h11.Data):
+                self._next = event if isinstance(event, h11.EndOfMessage) else None
+                break
+            pieces.append(bytes(event.data))
+        self._chunks += len(pieces)
+        if self._chunks > MAX_CHUNKS:
+            raise h11.RemoteProtocolError("too many chunks", error_status_hint=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return h11.Data(b"".join(pieces))
+
+
 class _Http1(H11Protocol):
     """HTTP/1.1 and nothing else, with a request id also on answers to what was no request."""
 
     guards: GuardCounters
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.connection = _Parser(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
 
     @property
     def awaits_body(self) -> bool:
