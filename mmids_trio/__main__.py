@@ -10,24 +10,26 @@ from mmids_trio.cli.lazy import DEFAULT_CONFIGURATION, LazyGroup, load
 
 SERVER = "mmids_trio.cli.serving:complain_or_run"
 
-CLIENT = "mmids_trio.cli.client"
-
 COMMANDS = {
-    "check": "mmids_trio.cli.checking:check",
-    "plan": f"{CLIENT}.plan_command:plan",
-    "apply": f"{CLIENT}.apply_command:apply",
-    "reload": f"{CLIENT}.reload_command:reload",
-    "list": f"{CLIENT}.looking:list_workflows",
-    "show": f"{CLIENT}.looking:show",
-    "export": f"{CLIENT}.looking:export",
-    "wait": f"{CLIENT}.wait_command:wait",
-    "delete": f"{CLIENT}.delete_command:delete",
-    "events": f"{CLIENT}.events_command:events",
-    "sign-play-url": "mmids_trio.cli.sign_play_url:sign_play_url",
-    "record": "mmids_trio.cli.record_command:record",
-    "replay": "mmids_trio.cli.replay_command:replay",
-    "reactor-test-server": "mmids_trio.cli.reactor_test_server:reactor_test_server",
+    name: f"mmids_trio.cli.commands.{name.replace('-', '_')}:{function}"
+    for name, function in (
+        ("check", "check"),
+        ("plan", "plan"),
+        ("apply", "apply"),
+        ("reload", "reload"),
+        ("list", "list_workflows"),
+        ("show", "show"),
+        ("export", "export"),
+        ("wait", "wait"),
+        ("delete", "delete"),
+        ("events", "events"),
+        ("sign-play-url", "sign_play_url"),
+        ("record", "record"),
+        ("replay", "replay"),
+        ("reactor-test-server", "reactor_test_server"),
+    )
 }
+"""Where each command is: in the module that has its name."""
 
 
 @click.group(cls=LazyGroup, places=COMMANDS, invoke_without_command=True)

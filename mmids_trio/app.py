@@ -14,7 +14,6 @@ from hypercorn.typing import ASGIFramework
 from quart_trio import QuartTrio
 
 from mmids_trio import __version__
-from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import StepError
@@ -25,16 +24,22 @@ from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.http_api.listening import bind, port_of
-from mmids_trio.http_api.server import serve
+from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
 from mmids_trio.metrics.collection import Metrics
 from mmids_trio.metrics.sources import Sources
 from mmids_trio.offload import Offload, in_thread
-from mmids_trio.parts import certificate_files, connections_that_leave_files, watch_options, webhook_of
+from mmids_trio.parts import (
+    api_connections,
+    certificate_files,
+    connections_that_leave_files,
+    watch_options,
+    webhook_of,
+)
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
+from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.reload.keeping import keep_state, save_the_last
 from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
@@ -130,7 +135,7 @@ class Server:
             host=self.settings.rtmp_host,
             publisher_timeout=self.settings.publisher_timeout,
             merge_reads=self.settings.rtmp_merge_reads,
-            max_connections=self.settings.max_connections or connections_that_leave_files(),
+            max_connections=self.settings.max_connections or connections_that_leave_files(self.settings),
             max_connections_per_ip=self.settings.max_connections_per_ip or inf,
             balancers=self.settings.rtmp_proxy_protocol_from or (),
             certificates=self.certificates,
@@ -312,7 +317,12 @@ class Server:
         if listeners:
             app = self.api_layer(self.http_app)
             counts = self.metrics.http
-            await nursery.start(partial(serve, app, listeners, shutdown=self._stop, guards=self.guards, counts=counts))
+            limits = ConnectionLimits(
+                api_connections(self.settings), lambda: self.current_settings.http_api_token is not None
+            )
+            await nursery.start(
+                partial(serve, app, listeners, shutdown=self._stop, guards=self.guards, counts=counts, limits=limits)
+            )
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 

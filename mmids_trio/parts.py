@@ -11,7 +11,10 @@ from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.hub import EventHub
 
 RESERVED_FILES = 100
-"""Descriptors that RTMP clients leave to the API, to logs and to child processes."""
+"""Descriptors that RTMP clients leave to logs and to child processes, beside those of the API's connections."""
+
+API_SHARE = 4
+"""The API has one in so many of all descriptors at most."""
 
 
 def watch_options(settings: Settings) -> WatchOptions:
@@ -35,7 +38,13 @@ def webhook_of(settings: Settings, hub: EventHub, random: Callable[[], float]) -
     return Webhook(hub=hub, url=settings.webhook_url, secret=settings.webhook_secret, types=types, random=random)
 
 
-def connections_that_leave_files() -> int:
-    """RTMP connections that the process may have: the descriptors it is allowed, without `RESERVED_FILES` (or half)."""
+def api_connections(settings: Settings) -> int:
+    """Connections that the API may have, each of which has a descriptor that RTMP leaves to it; none without an API."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(allowed - RESERVED_FILES, allowed // 2)
+    return 0 if settings.http_api_port is None else min(settings.api_max_connections, allowed // API_SHARE)
+
+
+def connections_that_leave_files(settings: Settings) -> int:
+    """RTMP connections that the process may have: what descriptors the API and `RESERVED_FILES` leave (or half)."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(allowed - RESERVED_FILES - api_connections(settings), allowed // 2)

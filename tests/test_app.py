@@ -16,7 +16,7 @@ from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import StepError
-from mmids_trio.http_api.listening import CannotListen
+from mmids_trio.http_api.server import CannotListen
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
-from mmids_trio.metrics.distribution import Distribution
+from mmids_trio.metrics.counts import Distribution
 from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.rtmp.certificates import server_context
 from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader

@@ -1,26 +1,102 @@
-"""Running a server from a configuration file: signals, exit status, the welcome."""
+"""Running a server from a configuration file: signals, exit status, and what the program says when it has started."""
 
 import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import click
 import structlog
 import trio
+from attrs import frozen
 
-from mmids_trio import __version__, logs
+from mmids_trio import logs
 from mmids_trio.app import Server
-from mmids_trio.cli.checking import kinds
-from mmids_trio.cli.configuration_file import Configuration, load
-from mmids_trio.cli.recording import Options, recorded
-from mmids_trio.cli.welcome import addresses, welcome
+from mmids_trio.config.parser import Document
+from mmids_trio.config.settings import Settings
+from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import MmidsError, leaves
-from mmids_trio.recording.attachment import attach, note_kept_state
+from mmids_trio.reload.configuration_file import Configuration, load
+from mmids_trio.steps.rtmp_parameters import RTMP_PORT, RTMPS_PORT
 from mmids_trio.workflow.change import Change
+
+TRY_IT = (
+    "ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=frequency=440 "
+    "-c:v libx264 -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac -f flv {url}"
+)
+"""A publisher that needs no file."""
+
+MAX_LINES = 20
+"""Addresses that are printed; who runs more workflows asks the API."""
+
+ANY = "KEY"
+"""What stands for any stream key in an address."""
+
+
+QUERIES = {"publish_token": "?token=TOKEN", "play_key": "?expires=TIME&token=SIGNATURE"}
+"""What has to be added to an address, by the parameter that asks for it."""
+
+
+@frozen
+class Address:
+    """One address that a workflow serves."""
+
+    workflow: str
+    verb: str
+    url: str
+
+
+def addresses(
+    workflows: Sequence[WorkflowDefinition], host: str, bound_port: Callable[[int], int | None]
+) -> Iterator[Address]:
+    """All addresses to publish to and to watch, in order.
+
+    `bound_port` says which port is really open for one in a definition, if any is.
+    """
+    verbs = {"rtmp_receive": "publish", "rtmp_watch": "watch"}
+    for workflow in workflows:
+        for step in workflow.steps:
+            if step.step_type in verbs:
+                port = bound_port(_port(step))
+                if port is not None:
+                    yield Address(workflow.name, verbs[step.step_type], _url(step, host, port))
+
+
+def welcome(lines: Sequence[Address], api: str | None) -> str:
+    """The text to print."""
+    text = [f"  {line.verb:<8} {line.url:<42} workflow {line.workflow}" for line in lines[:MAX_LINES]]
+    if len(lines) > MAX_LINES:
+        text.append(f"  ... and {len(lines) - MAX_LINES} more addresses")
+    if api is not None:
+        text.append(f"  HTTP API {api}")
+    publish = next((line.url for line in lines if line.verb == "publish"), None)
+    if publish is not None:
+        text += ["", "Try it:", f"  {TRY_IT.format(url=publish.replace(ANY, 'test'))}"]
+        watch = next((line.url for line in lines if line.verb == "watch"), None)
+        if watch is not None:
+            text.append(f"  ffplay {watch.replace(ANY, 'test')}")
+    return "\n".join(text)
+
+
+def _port(step: StepDefinition) -> int:
+    port = step.parameters.get("port")
+    if port is not None:
+        return int(port)
+    return RTMPS_PORT if "rtmps" in step.parameters else RTMP_PORT
+
+
+def _url(step: StepDefinition, host: str, port: int) -> str:
+    scheme = "rtmps" if "rtmps" in step.parameters else "rtmp"
+    default = RTMPS_PORT if scheme == "rtmps" else RTMP_PORT
+    place = host if port == default else f"{host}:{port}"
+    key = step.parameters["stream_key"]
+    query = next((query for name, query in QUERIES.items() if name in step.parameters), "")
+    return f"{scheme}://{place}/{step.parameters['rtmp_app']}/{ANY if key == '*' else key}{query}"
+
 
 log = structlog.get_logger()
 
@@ -37,9 +113,25 @@ to 17 ms, with these 8: packets come and go all the time, and are no garbage of 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+Hear = Callable[[Sequence[Change]], None]
+"""Hears what a server has started with."""
 
-def complain_or_run(config: Path, options: Options | None = None) -> int:
-    """Run a server, recorded where there are `options`; the exit status.
+Around = Callable[[Configuration, Server], AbstractAsyncContextManager[Hear]]
+"""What is done around a server that runs."""
+
+
+def kinds(document: Document) -> Server:
+    """What a configuration may name: the kinds of steps and executors of a server that is not run."""
+    return Server(Settings(), document.reactors)
+
+
+@asynccontextmanager
+async def _alone(configuration: Configuration, server: Server) -> AsyncIterator[Hear]:
+    yield lambda changes: None
+
+
+def complain_or_run(config: Path, around: Around = _alone) -> int:
+    """Run a server, with `around` around it; the exit status.
 
     What an operator can mend is one message, never a traceback.
     """
@@ -54,10 +146,7 @@ def complain_or_run(config: Path, options: Options | None = None) -> int:
                 configuration_file=configuration.file,
                 load_again=partial(load, config, kinds),
             )
-            if options is None:
-                trio.run(_run, configuration, server)
-            else:
-                trio.run(_run_recorded, configuration, server, options)
+            trio.run(_run, configuration, server, around)
     except* MmidsError as group:
         status = 1
         for error in leaves(group):
@@ -65,20 +154,12 @@ def complain_or_run(config: Path, options: Options | None = None) -> int:
     return status
 
 
-async def _run_recorded(configuration: Configuration, server: Server, options: Options) -> None:
-    async with recorded(configuration, options, __version__) as recorder:
-        attach(recorder, server)
-
-        def note(changes: Sequence[Change]) -> None:
-            note_kept_state(recorder, server, configuration, [change.definition for change in changes])
-
-        await _run(configuration, server, note)
+async def _run(configuration: Configuration, server: Server, around: Around) -> None:
+    async with around(configuration, server) as hear:
+        await _run_until_signal(configuration, server, hear)
 
 
-async def _run(
-    configuration: Configuration, server: Server, tell: Callable[[Sequence[Change]], None] = lambda _: None
-) -> None:
-    """Run a server until a signal comes; `tell` hears what it has started with."""
+async def _run_until_signal(configuration: Configuration, server: Server, hear: Hear) -> None:
     for warning in configuration.document.warnings:
         log.warning("configuration", problem=warning.summary)
     workflows = configuration.document.workflows
@@ -88,7 +169,7 @@ async def _run(
             nursery.start_soon(_stop_on_signals, signals, server, nursery.cancel_scope)
             async with trio.open_nursery() as running:
                 changes = await running.start(server.run, workflows)
-                tell(changes)
+                hear(changes)
                 nursery.start_soon(server.look_for_ffmpeg)  # which the end of the server does not wait for
                 gc.freeze()
                 gc.set_threshold(*GC_THRESHOLDS)

@@ -146,6 +146,7 @@ class Settings:
     publisher_timeout: int = field(default=30, metadata=_as(whole_number(1, LONGEST_TIMEOUT, " of seconds")))
     max_connections: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
     max_connections_per_ip: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
+    api_max_connections: int = field(default=256, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
     rtmp_proxy_protocol_from: tuple[Network, ...] | None = field(default=None, metadata=_as(networks))
     state_path: str | None = field(default=None, metadata=_as(filled))
     watch_config: bool = field(default=False, metadata=_as(switch))

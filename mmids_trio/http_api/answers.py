@@ -1,12 +1,27 @@
-"""The answers that handlers give: JSON, text and refusals, with the headers that every one of them has."""
+"""What clients read: JSON, text and refusals, with the headers that every answer has, and what exceptions become."""
 
 import json
 from typing import Any
 
-from quart import Response
+import structlog
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+    RequestTimeout,
+)
 
+from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.http_api.operation import JSON, TEXT
-from mmids_trio.http_api.schemas import Error, to_json
+from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere, NotModified, PreconditionFailed
+from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes, request_body
+from mmids_trio.http_api.schemas import ConditionError, Error, to_json
+from mmids_trio.workflow.change import Stopping
+from mmids_trio.workflow.sets import SetConflict
+from mmids_trio.workflow.switching import CannotSwitch, NoSuchStep
 
 
 def json_response(status: int, content: Any, *, etag: str | None = None) -> Response:
@@ -34,3 +49,88 @@ def respond(status: int, content: Any, content_type: str | None, *, etag: str | 
     if etag is not None:
         response.headers["ETag"] = etag
     return response
+
+
+FORM = "application/x-www-form-urlencoded"
+
+LOST_LINES = "the body is a single line; curl keeps the line ends of a file with --data-binary, not with --data"
+
+_log = structlog.get_logger(__name__)
+
+
+def add_failure_handlers(app: QuartTrio) -> None:
+    """Have every exception answered."""
+    _add_refusals(app)
+    _add_conditions(app)
+
+    @app.errorhandler(HTTPException)
+    async def http_error(error: HTTPException) -> Response:
+        response = refuse(error.code or 500, _explain(error, app))
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return response
+
+    @app.errorhandler(Exception)
+    async def unexpected(error: Exception) -> Response:
+        _log.error("http request failed", exc_info=error)
+        return refuse(500, "internal error; the server's log has it under this answer's x-request-id")
+
+
+def _add_refusals(app: QuartTrio) -> None:
+    @app.errorhandler(BadRequest)
+    @app.errorhandler(MmidsError)
+    async def bad_request(error: Exception) -> Response:
+        has_lost_lines = isinstance(error, ConfigurationError) and await _is_on_one_line()
+        return refuse(400, f"{error}\n{LOST_LINES}" if has_lost_lines else str(error))
+
+    @app.errorhandler(NoSuchStep)
+    async def no_such_step(error: NoSuchStep) -> Response:
+        return refuse(404, str(error))
+
+    @app.errorhandler(CannotSwitch)
+    @app.errorhandler(Conflict)
+    @app.errorhandler(SetConflict)
+    async def conflict(error: Exception) -> Response:
+        return refuse(409, str(error))
+
+    @app.errorhandler(NotHere)
+    async def not_here(error: NotHere) -> Response:
+        return text_response(404, str(error))
+
+    @app.errorhandler(Stopping)
+    async def stopping(error: Stopping) -> Response:
+        return refuse(503, str(error))
+
+
+def _add_conditions(app: QuartTrio) -> None:
+    @app.errorhandler(PreconditionFailed)
+    async def lost_race(error: PreconditionFailed) -> Response:
+        return json_response(412, ConditionError(error.message, error.etag), etag=error.etag)
+
+    @app.errorhandler(NotModified)
+    async def not_modified(error: NotModified) -> Response:
+        return respond(304, "", None, etag=error.etag)
+
+
+async def _is_on_one_line() -> bool:
+    """Whether the body is what `curl --data @file` makes of a file."""
+    body = await request_body() if request.mimetype == FORM else b""
+    return bool(body) and b"\n" not in body
+
+
+def _explain(error: HTTPException, app: QuartTrio) -> str:
+    match error:
+        case NotFound():
+            return f"no such path; known are {', '.join(_known_paths(app))}"
+        case MethodNotAllowed():
+            return f"this path takes {', '.join(sorted(error.valid_methods or ()))}"
+        case RequestEntityTooLarge():
+            return f"the body is larger than {max_body_bytes(request.path)} bytes"
+        case RequestTimeout():
+            return f"the body did not arrive within {BODY_TIMEOUT_SECONDS} s"
+    return error.description or error.name
+
+
+def _known_paths(app: QuartTrio) -> list[str]:
+    rules = dict.fromkeys(rule.rule.replace("<any_name:", "<") for rule in app.url_map.iter_rules())
+    return list(rules)

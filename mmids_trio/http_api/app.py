@@ -1,7 +1,7 @@
 """The HTTP API put together: who may come in, the routes of every subject, and what goes wrong.
 
-The handlers (`routes/`) only translate: what a request asks for is checked by `safety`, `put` and `etags`, what it does
-is done by what they are given, and what goes back is shaped by `schemas`.
+`entrance` decides who may come in. The handlers (`routes/`) only translate: `put` and `etags` check what a request asks
+for, what it does is done by what they are given, and what goes back is shaped by `schemas`.
 """
 
 from collections.abc import Callable
@@ -12,34 +12,19 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from mmids_trio.errors import MmidsError
-from mmids_trio.guards import Guard, GuardCounters
-from mmids_trio.http_api.answers import refuse
+from mmids_trio.guards import GuardCounters
+from mmids_trio.http_api.answers import add_failure_handlers, refuse
+from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
 from mmids_trio.http_api.control import Durability, Metrics, Reactors, Reloader, Sets, Workflows
-from mmids_trio.http_api.definition_tags import DefinitionTags
+from mmids_trio.http_api.entrance import Entrance, HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
-from mmids_trio.http_api.failures import add_failure_handlers
-from mmids_trio.http_api.http_counts import HttpCounts
+from mmids_trio.http_api.routes.about import add_document_route, add_health_routes, add_metrics_route
 from mmids_trio.http_api.routes.config import add_config_routes, add_reload_route
-from mmids_trio.http_api.routes.document import add_document_route
 from mmids_trio.http_api.routes.events import add_event_routes
-from mmids_trio.http_api.routes.health import add_health_routes
-from mmids_trio.http_api.routes.metrics import add_metrics_route
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
-from mmids_trio.http_api.routes.switching import add_switch_route
-from mmids_trio.http_api.routes.workflows import add_workflow_routes
+from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
-from mmids_trio.http_api.running_config import RunningConfig
-from mmids_trio.http_api.safety import refusal
-from mmids_trio.http_api.tracing import Tracing
-
-REFUSALS = {
-    HTTPStatus.UNAUTHORIZED: Guard.API_TOKEN,
-    HTTPStatus.FORBIDDEN: Guard.API_FOREIGN,
-    HTTPStatus.REQUEST_TIMEOUT: Guard.API_BODY_SLOW,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Guard.API_BODY_SIZE,
-}
-"""What statuses are counted as."""
 
 CHANGING = ("PUT", "POST", "DELETE")
 STATUSES_OF_CHANGES = (HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT)
@@ -90,15 +75,14 @@ def create_app(
     add_document_route(routes, version, needs_token=lambda: current_token() is not None)
     if durability is not None:
         _add_durability(app, durability)
-    public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
-    _add_guard(app, current_token, public_paths)
     if may_change is not None:
         _hold_changes(app, may_change)
     add_failure_handlers(app)
-    if guards is not None:
-        _count_refusals(app, guards)
+    public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
     counts = HttpCounts() if metrics is None else metrics.http
-    app.asgi_app = Tracing(app.asgi_app, counts)  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
+    app.asgi_app = Entrance(  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
+        app.asgi_app, current_token, public_paths, counts, guards or GuardCounters()
+    )
     return app
 
 
@@ -129,31 +113,10 @@ def _may_be_kept() -> bool:
     return request.method == "DELETE"
 
 
-def _add_guard(app: QuartTrio, token: Callable[[], str | None], public_paths: frozenset[str]) -> None:
-    @app.before_request
-    async def guard() -> Response | None:
-        needs_token = not (request.path in public_paths and request.method in ("GET", "HEAD"))
-        refused = refusal(request.headers, token=token(), needs_token=needs_token)
-        if refused is None:
-            return None
-        response = refuse(refused.status, refused.message)
-        if refused.status == 401:  # noqa: PLR2004  (RFC 9110 §11.6.1 asks for the challenge)
-            response.headers["WWW-Authenticate"] = "Bearer"
-        return response
-
-
 def _hold_changes(app: QuartTrio, may_change: trio.Event) -> None:
-    """Behind the guard: who may not come in does not wait."""
+    """Behind the entrance: who may not come in does not wait."""
 
     @app.before_request
     async def hold() -> None:
         if request.method in CHANGING:
             await may_change.wait()
-
-
-def _count_refusals(app: QuartTrio, guards: GuardCounters) -> None:
-    @app.after_request
-    async def count(response: Response) -> Response:
-        if (guard := REFUSALS.get(HTTPStatus(response.status_code))) is not None:
-            guards.count(guard)
-        return response

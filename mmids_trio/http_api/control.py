@@ -1,4 +1,4 @@
-"""What the HTTP API needs from the rest of the server, declared here by its consumer and nowhere else.
+"""What the HTTP API needs from the rest of the server, declared here by its consumer, and how a request waits for it.
 
 The workflow manager fits these Protocols without knowing of them; `app` brings the two together, and
 tests put a scripted stand-in in its place.
@@ -7,22 +7,38 @@ tests put a scripted stand-in in its place.
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
+import trio
+
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
-from mmids_trio.http_api.http_counts import HttpCounts
+from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.reactors.views import ReactorView
 from mmids_trio.workflow.sets import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, PlanView, Switched, WorkflowOwner, WorkflowStatus
 
+LEAST_PATIENCE_SECONDS = 0.05
+"""What `wait=0` waits: long enough to see that a change has nothing to wait for."""
 
-class Change(Protocol):
+
+class AcceptedChange(Protocol):
     """A change that was accepted and goes on by itself, whoever waits for it."""
+
+    async def wait(self) -> Outcome:
+        """Wait for the end of the change. Cancelling the wait has no effect on the change."""
+
+
+async def wait_for(change: AcceptedChange, seconds: float) -> Outcome | None:
+    """The outcome, or `None` where there is none yet after so long. The change goes on in any case."""
+    with trio.move_on_after(max(seconds, LEAST_PATIENCE_SECONDS)):
+        return await change.wait()
+    return None
+
+
+class Change(AcceptedChange, Protocol):
+    """A change of one workflow."""
 
     @property
     def plan(self) -> PlanView:
         """What the change does."""
-
-    async def wait(self) -> Outcome:
-        """Wait for the end of the change. Cancelling the wait has no effect on the change."""
 
 
 class Durability(Protocol):
@@ -46,8 +62,8 @@ class Reactors(Protocol):
         """What all of them were made from, in the same order."""
 
 
-class SetChange(Protocol):
-    """A whole set that was accepted and goes on by itself, whoever waits for it."""
+class SetChange(AcceptedChange, Protocol):
+    """A change of a whole set."""
 
     @property
     def plan(self) -> SetPlan:
@@ -56,9 +72,6 @@ class SetChange(Protocol):
     @property
     def outcome(self) -> Outcome | None:
         """How it ended; `None` as long as it has not."""
-
-    async def wait(self) -> Outcome:
-        """Wait for the end of the change. Cancelling the wait has no effect on the change."""
 
 
 class Sets(Protocol):
@@ -86,7 +99,7 @@ class Sets(Protocol):
         """
 
 
-class Reload(Protocol):
+class Reload(AcceptedChange, Protocol):
     """A configuration file that was read again and accepted."""
 
     @property
@@ -104,9 +117,6 @@ class Reload(Protocol):
     @property
     def warnings(self) -> Sequence[str]:
         """What of the file is ignored, a sentence each."""
-
-    async def wait(self) -> Outcome:
-        """Wait for the end of the change. Cancelling the wait has no effect on the change."""
 
 
 class Metrics(Protocol):

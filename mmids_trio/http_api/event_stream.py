@@ -1,4 +1,4 @@
-"""One client's stream of events: the body of its response, and the bound on how long it may take each piece.
+"""One client's stream of events: as bytes, as the body of a response, and how long each piece of it may take.
 
 The body ends by itself when the server stops or after `MAX_STREAM_SECONDS`; a piece that the client does not take is
 cut by `StreamCutter`, an ASGI layer, as the one who sends (Quart) cannot be told to stop.
@@ -13,10 +13,37 @@ from attrs import define, field
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from quart.wrappers.response import ResponseBody
 
-from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.http_api.event_history import Entry, Start
+from mmids_trio.http_api.event_feed import Entry, EventFeed, Start
 from mmids_trio.http_api.event_shapes import Missed, Reset, event_json, type_name
-from mmids_trio.http_api.sse import render_event, render_heartbeat, render_start
+
+RETRY_MILLISECONDS = 2000
+"""When a client that has lost the stream should ask again; a server restarts in less."""
+
+
+def render_event(event_type: str, data: str, event_id: str | None = None) -> bytes:
+    """One event. Line ends of `data` separate its lines, whatever they are; type and id must have none."""
+    head = "" if event_id is None else f"id: {_single_line(event_id)}\n"
+    lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "".join(
+        [head, f"event: {_single_line(event_type)}\n", *(f"data: {line}\n" for line in lines), "\n"]
+    ).encode()
+
+
+def render_start(event_id: str) -> bytes:
+    """How a stream begins: when to come again after a loss, and the id to come again with before any event."""
+    return f"retry: {RETRY_MILLISECONDS}\nid: {_single_line(event_id)}\n\n".encode()
+
+
+def render_heartbeat(event_id: str) -> bytes:
+    """A comment, so that both ends see that the other is there, with the id of the newest event."""
+    return f": heartbeat\nid: {_single_line(event_id)}\n\n".encode()
+
+
+def _single_line(value: str) -> str:
+    if any(character in value for character in "\r\n\0"):
+        raise ValueError(f"expected one line without NUL, found {value!r}")
+    return value
+
 
 EVENTS_PATH = "/events"
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from mmids_trio.http_api.put import MAX_WAIT_SECONDS
+from mmids_trio.http_api.options import MAX_WAIT_SECONDS
 from mmids_trio.http_api.schemas import ConditionError, Error, Json
 
 JSON = "application/json"

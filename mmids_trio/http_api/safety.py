@@ -9,22 +9,25 @@ import hmac
 import re
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import Protocol
 
 from attrs import frozen
+from werkzeug.datastructures import Headers
 
 LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
+OWN_SITES = ("same-origin", "none")
+"""What browsers say of a request that the API's own page or the user has caused. Another port of the same host is
+`same-site`, and a page there is a stranger."""
+
+MAX_SHOWN = 100
+"""Characters of a header in a message; names of hosts are shorter."""
+
+SPACE = " \t"
+"""What may surround the value of a header (RFC 9110 §5.6.3). Python's own notion of space has 27 more characters."""
+
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@/?#\s]+)(?::(?P<port>[0-9]{1,5})?)?")
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)")
-
-
-class HeaderValues(Protocol):
-    """The one thing asked of a request's headers."""
-
-    def getlist(self, key: str) -> list[str]:
-        """All values of a header, in order, decoded as Latin-1."""
 
 
 @frozen
@@ -35,23 +38,37 @@ class Refusal:
     message: str
 
 
-def refusal(headers: HeaderValues, *, token: str | None, needs_token: bool = True) -> Refusal | None:
-    """Check a request, `None` if it may pass. `needs_token` is false for the health check alone."""
+def refusal(headers: Headers, *, token: str | None, needs_token: bool = True) -> Refusal | None:
+    """Check a request, `None` if it may pass. `needs_token` is false for the health check alone.
+
+    Header values are decoded as Latin-1.
+    """
     hosts = headers.getlist("Host")
     if any(not is_own_origin(origin, hosts) for origin in headers.getlist("Origin")):
         return Refusal(403, "refused: the Origin of this request is not the API's own")
-    if any(site.strip().lower() == "cross-site" for site in headers.getlist("Sec-Fetch-Site")):
-        return Refusal(403, "refused: the request was caused by another web site (Sec-Fetch-Site: cross-site)")
+    if foreign := [site for site in headers.getlist("Sec-Fetch-Site") if site.strip(SPACE).lower() not in OWN_SITES]:
+        shown = foreign[0][:MAX_SHOWN]
+        return Refusal(403, f"refused: the request was caused by another web site (Sec-Fetch-Site: {shown})")
     if token is None:
         return None if _is_loopback_only(hosts) else _foreign_host(hosts)
-    if needs_token and not _bears(headers.getlist("Authorization"), token):
+    if needs_token and not bears_token(headers, token):
         return Refusal(401, "refused: a valid 'Authorization: Bearer <http_api_token>' header is needed")
     return None
 
 
+def bears_token(headers: Headers, token: str) -> bool:
+    """Whether a request has this bearer token; compared in constant time."""
+    authorizations = headers.getlist("Authorization")
+    if len(authorizations) != 1:
+        return False
+    scheme, _, credentials = authorizations[0].partition(" ")
+    came = credentials.strip(SPACE).encode("latin-1", "replace")
+    return hmac.compare_digest(came, token.encode()) and scheme.lower() == "bearer"
+
+
 def is_loopback_host(host: str) -> bool:
     """Whether a `Host` header (name or address, port optional) names this machine's loopback."""
-    match = _AUTHORITY.fullmatch(host.strip())
+    match = _AUTHORITY.fullmatch(host.strip(SPACE))
     if match is None:
         return False
     name = match["host"].lower()
@@ -63,12 +80,12 @@ def is_own_origin(origin: str, hosts: Sequence[str]) -> bool:
 
     The scheme may be https too: a proxy in front may speak TLS for the API.
     """
-    match = _ORIGIN.fullmatch(origin.strip().lower())
+    match = _ORIGIN.fullmatch(origin.strip(SPACE).lower())
     if match is None or len(hosts) != 1:
         return False
     default_port = DEFAULT_PORTS[match["scheme"]]
     theirs = _host_and_port(match["authority"], default_port)
-    return theirs is not None and theirs == _host_and_port(hosts[0].strip().lower(), default_port)
+    return theirs is not None and theirs == _host_and_port(hosts[0].strip(SPACE).lower(), default_port)
 
 
 def _host_and_port(authority: str, default_port: str) -> tuple[str, str] | None:
@@ -92,18 +109,9 @@ def _is_loopback_only(hosts: Sequence[str]) -> bool:
 
 
 def _foreign_host(hosts: Sequence[str]) -> Refusal:
-    came = repr(hosts[0]) if hosts else "none"
+    came = repr(hosts[0][:MAX_SHOWN]) if hosts else "none"
     return Refusal(
         403,
         "refused: without an http_api_token the API answers only to loopback names and addresses"
         f" (localhost, 127.0.0.1, [::1]); the Host header was {came}",
     )
-
-
-def _bears(authorizations: Sequence[str], token: str) -> bool:
-    """Compares in constant time; header values are Latin-1, as they came from the wire."""
-    if len(authorizations) != 1:
-        return False
-    scheme, _, credentials = authorizations[0].partition(" ")
-    came = credentials.strip().encode("latin-1", "replace")
-    return hmac.compare_digest(came, token.encode()) and scheme.lower() == "bearer"

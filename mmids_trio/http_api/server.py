@@ -1,37 +1,135 @@
-"""Serving the API: accepts connections, counts them, and ends them in good order.
+"""Serving the API: opens its sockets, accepts connections, counts them, and ends them in good order.
 
-Hypercorn's own `serve` is not used for the reasons given in `connection`; what is used of Hypercorn is
-its configuration and its protocols.
+`bind` opens the sockets before anything runs: a port that is taken must end the start of the program, not a task in
+the middle of it.  Hypercorn's own `serve` is not used for the reasons given in `connection`; what is used of it is its
+configuration and its HTTP/1.1.
 """
 
-from collections.abc import Sequence
+import errno
+import socket
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 
+from mmids_trio.errors import MmidsError
 from mmids_trio.guards import Guard, GuardCounters
-from mmids_trio.http_api.connection import Connection
-from mmids_trio.http_api.http_counts import HttpCounts
+from mmids_trio.http_api.connection import KEEP_ALIVE_SECONDS, Connection
+from mmids_trio.http_api.entrance import HttpCounts
+
+BACKLOG = 128
+"""Connections that wait to be accepted; Linux' own default for net.core.somaxconn for decades."""
+
+_UNUSABLE_FAMILY = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+class CannotListen(MmidsError, OSError):
+    """The address cannot be listened on; the message says which and why."""
+
+
+async def bind(host: str, port: int) -> list[trio.SocketListener]:
+    """Listen on every address of `host` (a name or an address), all on one port; 0 picks a free one.
+
+    A family that the machine lacks (`localhost` without IPv6) is left out. Raises `CannotListen`.
+    """
+    listeners: list[trio.SocketListener] = []
+    unusable: OSError | None = None
+    try:
+        for family, address in await _addresses(host, port):
+            try:
+                listeners.append(_listen(family, address, port_of(listeners) if listeners else port))
+            except OSError as error:
+                if error.errno not in _UNUSABLE_FAMILY:
+                    raise
+                unusable = error
+        if not listeners:
+            raise unusable or OSError("the name has no addresses")
+    except OSError as error:
+        for listener in listeners:
+            listener.socket.close()
+        raise CannotListen(_explain(host, port, error)) from error
+    return listeners
+
+
+def port_of(listeners: list[trio.SocketListener]) -> int:
+    """The port that the listeners share."""
+    port: int = listeners[0].socket.getsockname()[1]
+    return port
+
+
+async def _addresses(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
+    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return [(family, tuple(address)) for family, _, _, _, address in found]
+
+
+def _listen(family: int, address: tuple[Any, ...], port: int) -> trio.SocketListener:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # An address of its own for each family, as the resolver lists them.
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((address[0], port, *address[2:]))
+        listening.listen(BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+
+
+def _explain(host: str, port: int, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.errno == errno.EADDRINUSE:
+        reason = "the port is in use by another program (or by another mmids_trio)"
+    elif error.errno == errno.EACCES:
+        reason = "permission denied (ports below 1024 are for privileged programs)"
+    return f"the HTTP API cannot listen on {host} port {port}: {reason}"
+
 
 GRACE_SECONDS = 2.5
 """How long an orderly stop waits for requests in progress. With the closing it stays under three seconds."""
 
-MAX_CONNECTIONS = 1000
-"""Connections at once. A handful drive an API; by default Linux gives a process 1,024 open files."""
+MAX_CONNECTIONS = 256
+"""Connections at once, unless told otherwise. A handful drive an API."""
+
+SHARE_OF_STRANGERS = 4
+"""While a token is set, one part in so many of all connections is for who has not shown it."""
+
+SHARE_KEPT = 16
+"""One part in so many is kept for who is about to show it, however many strangers there are."""
+
+PROVING_SECONDS = 2.0
+"""How long a connection in one of the places that are kept may take to show the token; then it is idle for too long."""
 
 MAX_HEAD_BYTES = 16 * 1024
 """Largest head of a request; browsers and proxies stay under 8 KiB."""
 
-MAX_HTTP2_STREAMS = 10
-"""Requests at once on one HTTP/2 connection; each may hold a body of 16 MiB."""
-
 _log = structlog.get_logger(__name__)
+
+
+@frozen
+class ConnectionLimits:
+    """How many connections there may be at once. `needs_token` says whether a token is set now."""
+
+    most: int
+    needs_token: Callable[[], bool] = lambda: False
+
+    @property
+    def strangers(self) -> int:
+        """How many may go without the token while one is set."""
+        return max(1, self.most // SHARE_OF_STRANGERS)
+
+    @property
+    def kept(self) -> int:
+        """How many more are let in to show it. At the bound the oldest that has not has to go."""
+        return max(1, self.most // SHARE_KEPT)
 
 
 async def serve(
@@ -41,14 +139,17 @@ async def serve(
     shutdown: trio.Event,
     counts: HttpCounts | None = None,
     guards: GuardCounters | None = None,
+    limits: ConnectionLimits | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on `listeners` (owned from here on) until `shutdown` is set, then stop in good order.
 
     An orderly stop lets requests in progress finish for `GRACE_SECONDS` and returns when nothing is left;
-    cancelling ends everything at once.  `guards`: where refusals are counted.
+    cancelling ends everything at once.  `guards`: where refusals are counted. `limits`: `MAX_CONNECTIONS` unless given.
     """
-    server = _Server(ASGIWrapper(app), counts or HttpCounts(), guards or GuardCounters())
+    server = _Server(
+        ASGIWrapper(app), counts or HttpCounts(), guards or GuardCounters(), limits or ConnectionLimits(MAX_CONNECTIONS)
+    )
     try:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
@@ -70,8 +171,6 @@ def _create_config() -> Config:
     config.errorlog = None  # what is worth a line is logged in `connection` and by the application
     config.include_server_header = False
     config.h11_max_incomplete_size = MAX_HEAD_BYTES
-    config.h2_max_header_list_size = MAX_HEAD_BYTES
-    config.h2_max_concurrent_streams = MAX_HTTP2_STREAMS
     return config
 
 
@@ -82,25 +181,59 @@ class _Server:
     _app: ASGIWrapper
     _counts: HttpCounts
     _guards: GuardCounters
+    _limits: ConnectionLimits
     _config: Config = field(factory=_create_config, init=False)
     _context: WorkerContext = field(factory=lambda: WorkerContext(None), init=False)
-    _connections: set[Connection] = field(factory=set, init=False)
+    _connections: dict[Connection, None] = field(factory=dict, init=False)
+    """The oldest one first."""
+    _proving: dict[Connection, None] = field(factory=dict, init=False)
+    """Those of them that are in places which are kept for who shows the token; some may have shown it meanwhile."""
 
     async def handle(self, stream: trio.SocketStream) -> None:
         """Serve one accepted connection, or close it where there are too many."""
-        if len(self._connections) >= MAX_CONNECTIONS or self._context.terminated.is_set():
+        connection = None if self._context.terminated.is_set() else self._admit(stream)
+        if connection is None:
             stream.socket.close()
             self._guards.count(Guard.API_TOO_MANY)
-            _log.debug("http connection refused", open=len(self._connections), limit=MAX_CONNECTIONS)
+            _log.debug("http connection refused", open=len(self._connections), limit=self._limits.most)
             return
-        connection = Connection(self._app, self._config, self._context, stream, self._guards)
-        self._connections.add(connection)
         self._counts.connections += 1
         try:
             await connection.run()
         finally:
-            self._connections.remove(connection)
+            self._forget(connection)
             self._counts.connections -= 1
+
+    def _admit(self, stream: trio.SocketStream) -> Connection | None:
+        """Give a new connection a place, if there is one. Nobody knows yet whether it will show the token."""
+        limits, is_full = self._limits, len(self._connections) >= self._limits.most
+        if not limits.needs_token():
+            return None if is_full else self._open(stream)
+        strangers = sum(not connection.has_shown_token for connection in self._connections)
+        if strangers < limits.strangers and len(self._connections) < limits.most - limits.kept:
+            return self._open(stream)
+        self._proving = {connection: None for connection in self._proving if not connection.has_shown_token}
+        if is_full or len(self._proving) >= limits.kept:
+            if not self._proving:
+                return None
+            self._turn_out(next(iter(self._proving)))
+        connection = self._open(stream, PROVING_SECONDS)
+        self._proving[connection] = None
+        return connection
+
+    def _open(self, stream: trio.SocketStream, idle_seconds: float = KEEP_ALIVE_SECONDS) -> Connection:
+        connection = Connection(self._app, self._config, self._context, stream, self._guards, idle_seconds)
+        self._connections[connection] = None
+        return connection
+
+    def _turn_out(self, connection: Connection) -> None:
+        self._guards.count(Guard.API_TOO_MANY)
+        self._forget(connection)
+        connection.end()
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+        self._proving.pop(connection, None)
 
     async def finish(self) -> None:
         """Have every connection end after its current request."""

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client import Metric as Family
 
-from mmids_trio.http_api.http_counts import HttpCounts
+from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.metrics.catalog import METRICS
 from mmids_trio.metrics.counts import Metric
 from mmids_trio.metrics.exposition import Sample, labelled, pieces

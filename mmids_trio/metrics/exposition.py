@@ -8,8 +8,7 @@ all metrics of a place.  `prometheus_client`'s own parser reads the result in th
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mmids_trio.metrics.counts import Metric, Value
-from mmids_trio.metrics.distribution import Distribution
+from mmids_trio.metrics.counts import Distribution, Metric, Value
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -11,7 +11,7 @@ from time import perf_counter
 import trio
 from attrs import define, field
 
-from mmids_trio.metrics.distribution import Distribution
+from mmids_trio.metrics.counts import Distribution
 
 
 @define(eq=False)

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.http_api.http_counts import HttpCounts
 from mmids_trio.metrics import catalog
 from mmids_trio.metrics.answers import AnswerCounts
 from mmids_trio.metrics.counts import Metric, Value

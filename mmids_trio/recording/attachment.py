@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from mmids_trio.app import Server
-from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.recording.api import RecordedApi
 from mmids_trio.recording.connections import RecordedDoorman
@@ -12,6 +11,7 @@ from mmids_trio.recording.reactors import RecordedExecutors
 from mmids_trio.recording.recorder import Recorder
 from mmids_trio.recording.records import Loaded
 from mmids_trio.recording.running import running_text
+from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.reload.reloader import Load
 
 

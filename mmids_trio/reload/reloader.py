@@ -10,12 +10,12 @@ import structlog
 import trio
 from attrs import define, field
 
-from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.live_settings import compare
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reload.accepted import Reload
+from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.state.merge import Merged, merge
 from mmids_trio.state.recorder import Recorder
 from mmids_trio.workflow.manager import WorkflowManager

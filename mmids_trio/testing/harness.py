@@ -22,7 +22,6 @@ from attrs import define, evolve, field
 from hypercorn.typing import ASGIFramework
 
 from mmids_trio.app import Server
-from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
@@ -30,6 +29,7 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.reactors.executor import ExecutorKind
+from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing import quiet
 from mmids_trio.testing.clients import RtmpClient

@@ -12,12 +12,12 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from mmids_trio.app import Server
-from mmids_trio.cli.configuration_file import Configuration, UnreadableFile
 from mmids_trio.config.parser import parse, parse_workflows
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.reactors.executor import Answer, ExecutorChoice, ExecutorFailure, ExecutorRegistry
 from mmids_trio.recording.records import CANCELLED, FAILED, INVALID, Asked, Loaded, Record, Told
+from mmids_trio.reload.configuration_file import Configuration, UnreadableFile
 from mmids_trio.rtmp.transport import Transport
 
 MICROSECONDS = 1_000_000

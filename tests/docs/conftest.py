@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mmids_trio.app import Server
-from mmids_trio.cli.configuration_file import Kinds
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
+from mmids_trio.reload.configuration_file import Kinds
 from mmids_trio.steps.registry import StepRegistry
 
 ROOT = Path(__file__).parents[2]

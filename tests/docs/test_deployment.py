@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmids_trio.cli.configuration_file import Kinds, load
 from mmids_trio.config.parser import Document
+from mmids_trio.reload.configuration_file import Kinds, load
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -7,9 +7,9 @@ from string import Template
 
 import pytest
 
-from mmids_trio.cli.configuration_file import Kinds, load
 from mmids_trio.config.parser import Document, parse
 from mmids_trio.config.settings import Settings
+from mmids_trio.reload.configuration_file import Kinds, load
 
 Known = Callable[[Document], Kinds]
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 from attrs import frozen
 
-from mmids_trio.cli.reactor_test_server import serve_workflows
+from mmids_trio.cli.commands.reactor_test_server import serve_workflows
 from tests.support.ffmpeg import Crew, Recording, place_of
 from tests.support.program import ROOT, Launch, Program, run_program
 

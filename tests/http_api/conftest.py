@@ -15,8 +15,7 @@ from mmids_trio.definitions import WorkflowDefinition, step_ids
 from mmids_trio.errors import ConfigurationError, Place, Problem
 from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
-from mmids_trio.http_api.listening import bind, port_of
-from mmids_trio.http_api.server import serve
+from mmids_trio.http_api.server import bind, port_of, serve
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlannedStep, PlanView, StepStatus, Switched, WorkflowStatus
 from mmids_trio.workflow.switching import NoSuchStep
 
@@ -131,7 +130,7 @@ class Served:
         return stream
 
 
-Serve = Callable[[ASGIFramework], Awaitable[Served]]
+Serve = Callable[..., Awaitable[Served]]
 
 
 @pytest.fixture
@@ -150,10 +149,10 @@ async def _run(app: ASGIFramework, listeners: list[trio.SocketListener], served:
 async def serve_app(nursery: trio.Nursery, guards: GuardCounters) -> Serve:
     """Serves an application on a free loopback port until the end of the test."""
 
-    async def start(app: ASGIFramework) -> Served:
+    async def start(app: ASGIFramework, **options: object) -> Served:
         listeners = await bind("127.0.0.1", 0)
         served = Served(port_of(listeners), trio.Event(), trio.CancelScope(), trio.Event())
-        await nursery.start(partial(_run, app, listeners, served, guards=guards))
+        await nursery.start(partial(_run, app, listeners, served, guards=guards, **options))
         return served
 
     return start

@@ -11,13 +11,14 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.guards import GuardCounters
-from mmids_trio.http_api import connection, routing, server
+from mmids_trio.http_api import connection, routing
+from mmids_trio.http_api.app import create_app
+from mmids_trio.http_api.server import ConnectionLimits
 
 HANG_SECONDS = 10
 HOST = b"Host: localhost\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 PUT = b"PUT /workflows HTTP/1.1\r\n" + HOST
-H2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 async def assert_others_are_served(served: Any) -> None:
@@ -42,9 +43,60 @@ async def test_a_body_that_never_ends_is_answered_when_its_time_is_up(
     client = await served.connect(PUT + b"Content-Length: 1000\r\n\r\nworkflow")
     await wait_all_tasks_blocked(0.05)
     await assert_others_are_served(served)
-    mock_clock.jump(routing.BODY_TIMEOUT_SECONDS)
-    assert (await client.receive_some()).startswith(b"HTTP/1.1 408 ")
+    mock_clock.jump(connection.BODY_STALL_SECONDS)
+    assert (await end_of(client)).startswith(b"HTTP/1.1 408 ")
     assert guards.raised() == {"api_body_too_slow": 1}
+
+
+async def test_a_body_that_drips_in_is_answered_when_its_time_is_up(
+    mock_clock: MockClock, served: Any, guards: GuardCounters
+) -> None:
+    client = await served.connect(PUT + b"Content-Length: 1000\r\n\r\n")
+    for _ in range(int(routing.BODY_TIMEOUT_SECONDS)):
+        await client.send_all(b"#")
+        await wait_all_tasks_blocked(0.01)
+        assert guards.raised() == {}
+        mock_clock.jump(1)
+    assert (await end_of(client)).startswith(b"HTTP/1.1 408 ")
+    assert guards.raised() == {"api_body_too_slow": 1}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        PUT + b"Content-Length: 1000\r\n\r\n",
+        PUT + b"Transfer-Encoding: chunked\r\n\r\n3\r\n#",
+        b"POST /workflows/w/steps/1/switch HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n",
+        b"DELETE /workflows/w HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n",
+        PUT + b"Expect: 100-continue\r\nContent-Length: 1000\r\n\r\n",
+    ],
+)
+async def test_a_body_without_progress_ends_its_connection_on_every_route(
+    mock_clock: MockClock, served: Any, workflows: Any, guards: GuardCounters, head: bytes
+) -> None:
+    workflows.may_stop = trio.Event()
+    client = await served.connect(head)
+    await wait_all_tasks_blocked(0.05)
+    mock_clock.jump(connection.BODY_STALL_SECONDS)
+    answer = await end_of(client)
+    assert b"HTTP/1.1 408 " in answer
+    assert b"x-request-id: " in answer
+    assert guards.raised() == {"api_body_too_slow": 1}
+
+
+async def test_a_client_is_not_late_while_the_server_takes_its_time(
+    mock_clock: MockClock, served: Any, workflows: Any, guards: GuardCounters
+) -> None:
+    workflows.may_stop = trio.Event()
+    client = await served.connect(b"DELETE /workflows/w HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\n\r\n##")
+    await wait_all_tasks_blocked(0.05)
+    await client.send_all(b"##")
+    await wait_all_tasks_blocked(0.05)
+    mock_clock.jump(connection.BODY_STALL_SECONDS * 5)
+    await wait_all_tasks_blocked(0.05)
+    workflows.may_stop.set()
+    assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
+    assert guards.raised() == {}
     await client.aclose()
 
 
@@ -80,7 +132,7 @@ async def test_a_flood_of_headers_is_a_431(served: Any, guards: GuardCounters, h
     await client.aclose()
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc", H2])
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc"])
 async def test_who_never_finishes_a_head_is_let_go(
     mock_clock: MockClock, served: Any, guards: GuardCounters, sent: bytes
 ) -> None:
@@ -105,9 +157,9 @@ async def test_a_head_that_drips_in_has_no_longer(mock_clock: MockClock, served:
 
 
 async def test_more_connections_than_the_limit_are_counted(
-    served: Any, guards: GuardCounters, monkeypatch: pytest.MonkeyPatch
+    serve_app: Any, workflows: Any, guards: GuardCounters
 ) -> None:
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
+    served = await serve_app(create_app(workflows, token=None, version="1"), limits=ConnectionLimits(1))
     first, second = await served.connect(GET), await served.connect()
     assert await second.receive_some() == b""
     assert (await first.receive_some()).startswith(b"HTTP/1.1 200 ")

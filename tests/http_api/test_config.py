@@ -10,7 +10,7 @@ from attrs import define, field
 from mmids_trio.app import Server
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
-from mmids_trio.http_api import config_set
+from mmids_trio.http_api.routes import config as config_routes
 from mmids_trio.http_api.routing import MAX_CONFIG_BYTES
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Inbox, Outbox
@@ -185,7 +185,7 @@ async def test_every_problem_of_a_set_is_told_at_once(client: httpx2.AsyncClient
 async def test_a_set_has_a_bounded_number_of_workflows(
     client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_set, "MAX_WORKFLOWS", 2)
+    monkeypatch.setattr(config_routes, "MAX_WORKFLOWS", 2)
     refused = await put(client, workflow("a") + workflow("b") + workflow("c"))
     assert (refused.status_code, refused.json()["error"]) == (400, "3 workflows; one request may bring 2")
 

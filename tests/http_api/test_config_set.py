@@ -12,9 +12,8 @@ from mmids_trio.config.parser import DefinitionSet, parse_set
 from mmids_trio.config.writer import write_reactor
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.http_api.config_set import as_set, parse_in_turns
-from mmids_trio.http_api.definition_tags import DefinitionTags
-from mmids_trio.http_api.running_config import RunningConfig
+from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
+from mmids_trio.http_api.routes.config import as_set, parse_in_turns
 from mmids_trio.workflow.sets import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowOwner
 

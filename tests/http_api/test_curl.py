@@ -1,4 +1,4 @@
-"""The API driven by curl as an operator would: its default content type, HTTP/1.1 and HTTP/2 in clear text."""
+"""The API driven by curl as an operator would: its default content type, and what it gets that asks for HTTP/2."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ async def curl(*arguments: str) -> str:
     return result.stdout.decode()
 
 
-@pytest.mark.parametrize("protocol", ["--http1.1", "--http2-prior-knowledge", "--http2"])
+@pytest.mark.parametrize("protocol", ["--http1.1", "--http2"])
 async def test_curl_starts_shows_and_stops_a_workflow(
     served: Any, workflows: Any, tmp_path: Path, protocol: str
 ) -> None:
@@ -41,9 +41,16 @@ async def test_curl_starts_shows_and_stops_a_workflow(
     assert await curl(protocol, url + "/workflows/w") == "Workflow not found|404"
 
 
-@pytest.mark.parametrize("protocol", ["--http1.1", "--http2-prior-knowledge"])
-async def test_curl_gets_the_413_of_a_large_upload(served: Any, tmp_path: Path, protocol: str) -> None:
+async def test_curl_gets_the_413_of_a_large_upload(served: Any, tmp_path: Path) -> None:
     file = tmp_path / "large.mmids"
     file.write_bytes(bytes(8_000_000))
-    put = await curl(protocol, "--upload-file", str(file), f"http://127.0.0.1:{served.port}/workflows")
+    put = await curl("--upload-file", str(file), f"http://127.0.0.1:{served.port}/workflows")
     assert put.endswith("|413")
+
+
+async def test_curl_with_prior_knowledge_of_http2_fails(served: Any) -> None:
+    command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "20", "--http2-prior-knowledge"]
+    run = partial(trio.run_process, capture_stdout=True, capture_stderr=True, check=False)
+    result: subprocess.CompletedProcess[bytes] = await run([*command, f"http://127.0.0.1:{served.port}/"])
+    assert result.returncode != 0
+    assert result.stdout == b""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
-from mmids_trio.http_api.definition_tags import canonical_text, text_tag
+from mmids_trio.http_api.canonical import canonical_text, text_tag
 from mmids_trio.http_api.etags import (
     Condition,
     Conditions,

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.http_api import event_history
-from mmids_trio.http_api.event_history import MAX_AGE_SECONDS, EventHistory, Start
+from mmids_trio.http_api import event_feed
+from mmids_trio.http_api.event_feed import MAX_AGE_SECONDS, EventHistory, Start
 from mmids_trio.http_api.event_shapes import EVENT_KINDS, EVENT_TYPES, event_json, type_name
-from mmids_trio.http_api.sse import render_event, render_heartbeat, render_start
+from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 from mmids_trio.workflow import happenings, hub
 
 
@@ -94,7 +94,7 @@ ACTIONS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.integers(
 @given(ACTIONS)
 def test_every_reader_gets_or_is_told_of_each_event_once(actions: list[tuple[int, int, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(event_history, "MAX_EVENTS", 10)
+        patch.setattr(event_feed, "MAX_EVENTS", 10)
         history = EventHistory("ab")
         position, seen, gone_so_far = 0, deque[int](), 0
         for bursts, limit, lost in actions:

@@ -15,7 +15,7 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.http_api import connection, event_feed, event_history, event_stream
+from mmids_trio.http_api import connection, event_feed, event_stream
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.workflow.hub import EventHub, StreamBegan, WorkflowEnded, WorkflowFailed, WorkflowStarted
@@ -158,7 +158,7 @@ async def test_an_id_of_another_run_is_answered_with_a_reset(events: Events, las
 async def test_a_client_that_was_away_for_too_long_is_told_how_much_it_missed(
     events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_history, "MAX_EVENTS", 3)
+    monkeypatch.setattr(event_feed, "MAX_EVENTS", 3)
     start = events.feed.history.id_of(0)
     for number in range(10):
         events.hub.publish(WorkflowEnded(str(number)))

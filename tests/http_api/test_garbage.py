@@ -6,8 +6,8 @@ import pytest
 import trio
 from structlog.testing import LogCapture
 
-H2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-H2_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+from mmids_trio.guards import GuardCounters
+
 HOST = b"Host: localhost\r\n"
 
 
@@ -84,25 +84,38 @@ async def test_a_request_without_a_host_in_http_1_0_is_refused(served: Any) -> N
     assert (await answer(served, b"GET / HTTP/1.0\r\n\r\n")).split(b" ")[1] == b"403"
 
 
-async def test_a_websocket_upgrade_is_answered_as_an_ordinary_request(served: Any) -> None:
-    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    key = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-    client = await served.connect(b"GET /workflows HTTP/1.1\r\n" + HOST + upgrade + key + b"\r\n")
-    assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
-    await client.aclose()
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nUpgrade: %s\r\n"
+CLOSE = b"Connection: close\r\n"
 
 
-@pytest.mark.parametrize(
-    "frames",
-    [
-        H2_SETTINGS + b"\x00\x00\x04\x00\x00\x00\x00\x00\x01abcd",
-        H2_SETTINGS + b"\x00\x00\x01\x01\x05\x00\x00\x00\x01\x82",
-    ],
-    ids=["data of no stream", "no path"],
-)
-async def test_broken_http2_closes_the_connection(served: Any, logs: LogCapture, frames: bytes) -> None:
-    await answer(served, H2 + frames)
+async def test_an_upgrade_to_http2_is_ignored(served: Any) -> None:
+    reply = await answer(served, b"GET /workflows HTTP/1.1\r\n" + HOST + UPGRADE % b"h2c" + CLOSE + b"\r\n")
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert reply.endswith(b"[]\n")
+
+
+@pytest.mark.parametrize("frames", [b"", b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", bytes(100_000)])
+async def test_http2_with_prior_knowledge_is_a_505_and_the_end(
+    served: Any, logs: LogCapture, guards: GuardCounters, frames: bytes
+) -> None:
+    reply = await answer(served, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frames)
+    assert reply.startswith(b"HTTP/1.1 505 ")
+    assert b"connection: close" in reply
+    assert b"x-request-id: " in reply
+    assert guards.raised() == {"api_protocol_broken": 1}
     assert not [line for line in logs.entries if "exc_info" in line]
-    assert (await answer(served, b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")).startswith(
-        b"HTTP/1.1 200"
-    )
+
+
+@pytest.mark.parametrize("version", [b"0.9", b"2.0", b"3.0"])
+async def test_other_versions_of_http_are_a_505(served: Any, version: bytes) -> None:
+    reply = await answer(served, b"GET /workflows HTTP/" + version + b"\r\n" + HOST + b"\r\n")
+    assert reply.startswith(b"HTTP/1.1 505 ")
+
+
+@pytest.mark.parametrize("wanted", [b"websocket", b"WebSocket", b"h2c, websocket"])
+async def test_a_websocket_is_refused(served: Any, guards: GuardCounters, wanted: bytes) -> None:
+    key = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+    reply = await answer(served, b"GET /workflows HTTP/1.1\r\n" + HOST + UPGRADE % wanted + key + b"\r\n")
+    assert reply.startswith(b"HTTP/1.1 400 ")
+    assert b"[]" not in reply
+    assert guards.raised() == {"api_protocol_broken": 1}

@@ -12,7 +12,7 @@ from mmids_trio.app import Server
 from mmids_trio.config.settings import Settings
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.http_api.json_schema import Schemas
+from mmids_trio.http_api.openapi import Schemas
 from mmids_trio.http_api.schemas import to_json
 from mmids_trio.reactors.registry import Reactors
 from mmids_trio.workflow.hub import EventHub

@@ -3,9 +3,9 @@
 import httpx2
 import pytest
 
-from mmids_trio.http_api.config_set import parse_in_turns
+from mmids_trio.http_api.options import parse_switch
 from mmids_trio.http_api.refusals import BadRequest
-from mmids_trio.http_api.switching import parse_switch
+from mmids_trio.http_api.routes.config import parse_in_turns
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from mmids_trio.metrics.catalog import LOOP_LAG, METRICS, STEP_EVENTS, STEP_PASS, STEP_WATCHERS
-from mmids_trio.metrics.counts import Kind, Metric
-from mmids_trio.metrics.distribution import Distribution
+from mmids_trio.metrics.counts import Distribution, Kind, Metric
 from mmids_trio.metrics.exposition import SERIES_PER_PIECE, Sample, labelled, pieces
 
 Labels = tuple[tuple[str, str], ...]

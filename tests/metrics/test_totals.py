@@ -6,8 +6,7 @@ from random import Random
 from attrs import define
 
 from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_PASS, STEP_WATCHERS
-from mmids_trio.metrics.counts import Counts
-from mmids_trio.metrics.distribution import Distribution
+from mmids_trio.metrics.counts import Counts, Distribution
 from mmids_trio.metrics.totals import OTHER, Labels, Tally, Totals
 
 PLACE: Labels = ("w", "1", "rtmp_watch")

@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from mmids_trio.cli.reactor_test_server import serve_workflows
+from mmids_trio.cli.commands.reactor_test_server import serve_workflows
 from mmids_trio.config.parser import parse
 from mmids_trio.reactors.executor import ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors

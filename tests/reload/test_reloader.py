@@ -9,11 +9,11 @@ from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.app import Server
-from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, MmidsError, StepError
 from mmids_trio.media.flow import Flow
+from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
 from mmids_trio.state.merge import merge

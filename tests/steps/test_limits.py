@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from mmids_trio.app import Server
-from mmids_trio.cli.configuration_file import load
 from mmids_trio.config.report import MAX_PROBLEMS, TOO_MANY
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
+from mmids_trio.reload.configuration_file import load
 from mmids_trio.steps.registry import StepRegistry
 
 Problems = Callable[..., list[tuple[int, int, str]]]

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from mmids_trio.app import Server
-from mmids_trio.cli.configuration_file import Configuration, load
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError
+from mmids_trio.reload.configuration_file import Configuration, load
 
 SAMPLES = Path(__file__).parents[1] / "config" / "samples"
 

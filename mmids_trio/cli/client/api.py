@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -168,6 +169,13 @@ def workflow_path(name: str) -> str:
     return f"/workflows/{quote(name, safe='')}"
 
 
+def missing(api: Api, name: str) -> ClientError:
+    """That there is no such workflow; perhaps it has another name."""
+    close = get_close_matches(name, api.names(), n=1)
+    hint = f"; did you mean '{printable(close[0])}'?" if close else ""
+    return ClientError(f"there is no workflow '{printable(name)}'{hint}", status=404)
+
+
 def _pruning(*, prune: bool) -> Params:
     return {"prune": "true"} if prune else {}
 
@@ -230,3 +238,22 @@ def _reason(error: Exception) -> str:
     """`Connection refused` for `[Errno 111] Connection refused`."""
     text = str(error) or type(error).__name__
     return printable(text.rpartition("] ")[2])
+
+
+LOST_RACE = 412
+
+
+@contextmanager
+def lost_races() -> Iterator[None]:
+    """Say what to do about a condition that does not hold."""
+    try:
+        yield
+    except Refused as error:
+        if error.status != LOST_RACE:
+            raise
+        raise Refused(
+            "refused: somebody else has changed the server since this plan was made"
+            f" (its ETag is now {error.etag}); nothing was changed. Run `plan` again, then `apply`",
+            status=LOST_RACE,
+            etag=error.etag,
+        ) from None

@@ -1,11 +1,15 @@
-"""The plan of a change as the server answers it, read into types, with what follows from it: counts, exit statuses."""
+"""The plan of a change as the server answers it, read into types, and as lines to read.
 
-from collections.abc import Mapping, Sequence
+Every workflow that changes is shown with each of its steps and whom it disconnects.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from attrs import AttrsInstance, fields_dict, frozen
 
 from mmids_trio.cli.client.failures import ClientError
+from mmids_trio.errors import printable
 from mmids_trio.workflow.sets import PlannedReactor, StepCut
 from mmids_trio.workflow.status import PlannedStep, PlanView
 
@@ -93,3 +97,85 @@ def clients(publishers: int, watchers: int) -> str:
 def count(number: int, what: str) -> str:
     """`1 step`, `2 steps`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+Texts = Mapping[tuple[str, str], str]
+"""Steps in words, by workflow and step id."""
+
+MARKS = {"keep": "=", "start": "+", "stop": "-", "change": "~"}
+STYLES = {"keep": "dim", "start": "green", "stop": "red", "change": "yellow"}
+ALARM = "bold red"
+
+
+@frozen
+class Line:
+    """A line to print: `text`, and a `note` behind it, each with how it looks."""
+
+    text: str
+    style: str = ""
+    note: str = ""
+    note_style: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}   {self.note}" if self.note else self.text
+
+
+def diff(plan: Plan, texts: Texts) -> Iterator[Line]:
+    """The whole plan; its last line is a summary."""
+    for reactor in plan.reactors:
+        if reactor.action != "keep":
+            yield _reactor(reactor)
+    cuts = {(cut.workflow, cut.step_id): cut for cut in plan.cuts}
+    for view in plan.changing:
+        yield from _workflow(view, cuts, texts)
+    for name in plan.deleted:
+        yield from _deleted(name, [cut for cut in plan.cuts if cut.workflow == name], texts)
+    yield Line(summary(plan), "bold")
+
+
+def summary(plan: Plan) -> str:
+    """What a plan does, in a sentence."""
+    if not plan.changed:
+        verb = "is" if len(plan.workflows) == 1 else "are"
+        return f"No changes: {count(len(plan.workflows), 'workflow')} {verb} up to date"
+    created = sum(view.created for view in plan.changing)
+    numbers = ((created, "new"), (len(plan.changing) - created, "changed"), (len(plan.deleted), "stopped"))
+    parts = [f"{number} {what}" for number, what in numbers if number]
+    if unchanged := len(plan.workflows) - len(plan.changing):
+        parts.append(f"{unchanged} unchanged")
+    reactors = [reactor for reactor in plan.reactors if reactor.action != "keep"]
+    more = [f"reactors: {len(reactors)} changed"] if reactors else []
+    workflows = [f"workflows: {', '.join(parts)}"] if parts else []
+    return "; ".join([*workflows, *more, f"disconnects {clients(plan.publishers, plan.watchers)}"])
+
+
+def _reactor(reactor: PlannedReactor) -> Line:
+    return Line(f"{MARKS[reactor.action]} reactor {printable(reactor.name)}", STYLES[reactor.action])
+
+
+def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut], texts: Texts) -> Iterator[Line]:
+    action = "start" if view.created else "change"
+    yield Line(f"{MARKS[action]} workflow {printable(view.workflow)}", f"bold {STYLES[action]}", _why(view))
+    for step in view.steps:
+        cut = cuts.get((view.workflow, step.step_id)) if step.action == "stop" else None
+        text = texts.get((view.workflow, step.step_id), printable(step.step_type))
+        yield _step(step.action, text, [cut] if cut else [])
+
+
+def _why(view: PlanView) -> str:
+    """What changes where all steps are kept."""
+    if view.created or any(step.action != "keep" for step in view.steps):
+        return ""
+    return "reordered, or restarted after a failure"
+
+
+def _deleted(name: str, cuts: Sequence[StepCut], texts: Texts) -> Iterator[Line]:
+    yield Line(f"{MARKS['stop']} workflow {printable(name)}", f"bold {STYLES['stop']}")
+    for cut in cuts:
+        yield _step("stop", texts.get((name, cut.step_id), printable(cut.step_type)), [cut])
+
+
+def _step(action: str, text: str, cuts: Sequence[StepCut]) -> Line:
+    publishers, watchers = sum(cut.publishers for cut in cuts), sum(cut.watchers for cut in cuts)
+    note = f"disconnects {clients(publishers, watchers)}" if publishers or watchers else ""
+    return Line(f"    {MARKS[action]} {text}", STYLES[action], note, ALARM)

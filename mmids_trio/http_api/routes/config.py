@@ -1,27 +1,205 @@
-"""`/config`: everything that runs as one text, and how it is changed, planned and reloaded as one."""
+"""`/config`: everything that runs as one text, and how it is changed, planned and reloaded as one.
 
+A body becomes the set of workflows and reactors that it asks for in turns, without holding up the loop.
+"""
+
+from collections.abc import Generator, Sequence
+from typing import TypeVar
+
+import trio
+from attrs import evolve
 from quart import Response, request
 
-from mmids_trio.config.parser import DefinitionSet
+from mmids_trio.config.parser import DefinitionSet, decode, parse_set
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.http_api.answers import json_response, refuse, text_response
-from mmids_trio.http_api.config_set import as_set, parse_in_turns, validate_in_turns
-from mmids_trio.http_api.control import Reload, Reloader, SetChange, Sets
+from mmids_trio.http_api.canonical import RunningConfig
+from mmids_trio.http_api.control import Reload, Reloader, SetChange, Sets, wait_for
 from mmids_trio.http_api.etags import check_change, check_reading, parse_conditions
-from mmids_trio.http_api.put import (
+from mmids_trio.http_api.operation import (
+    BAD_CONDITION,
+    CONDITIONS,
+    LOST_RACE,
+    NOT_KEPT,
+    NOT_MODIFIED,
+    TRUE_OR_FALSE,
+    WAIT,
+    Answer,
+    Body,
+    Operation,
+    Parameter,
+    error,
+    json_answer,
+    text_answer,
+)
+from mmids_trio.http_api.options import (
+    LARGEST_NUMBER,
+    WORKFLOW_CONTENT_TYPES,
     ConfigOptions,
     check_content_type,
     parse_config_options,
     parse_plan_options,
     parse_reload_options,
 )
-from mmids_trio.http_api.refusals import Conflict
-from mmids_trio.http_api.routes.config_operations import GET_CONFIG, PLAN_CONFIG, PUT_CONFIG, RELOAD_CONFIG
-from mmids_trio.http_api.routing import Routes, request_body, request_query
-from mmids_trio.http_api.running_config import RunningConfig
+from mmids_trio.http_api.refusals import BadRequest, Conflict
+from mmids_trio.http_api.routing import REQUEST_FILE, Routes, check_name, request_body, request_query
 from mmids_trio.http_api.schemas import ConfigPlan, ReloadReport
-from mmids_trio.http_api.waiting import wait_for
-from mmids_trio.workflow.sets import SetPlan
+from mmids_trio.workflow.sets import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
+
+CONFIG_BODY = Body(
+    "Workflow and reactor nodes in the configuration language, without settings.",
+    WORKFLOW_CONTENT_TYPES,
+    "workflow show {\n    rtmp_receive rtmp_app=live stream_key=show\n}\n",
+)
+
+PRUNE = Parameter(
+    "prune",
+    "query",
+    TRUE_OR_FALSE,
+    "The body is all that there shall be: stop what it does not name, but for the workflows of reactors.",
+)
+ON_ERROR = Parameter(
+    "on_error",
+    "query",
+    {"type": "string", "enum": ["rollback"]},
+    "What is always done: if any part fails, all of it is taken back.",
+)
+MAX_DISCONNECTS = Parameter(
+    "max_disconnects",
+    "query",
+    {"type": "string", "pattern": "^[0-9]{1,6}$"},
+    f"Change nothing if more publishers and watchers than this would be disconnected; 0 to {LARGEST_NUMBER}.",
+)
+
+_BAD_BODY = {
+    400: error("The body is not good, or an option makes no sense; nothing was changed."),
+    408: error("The body did not arrive in time."),
+    412: LOST_RACE,
+    413: error("The body is too large."),
+}
+_ENDS: dict[int, Answer] = {
+    409: error("It cannot be done, or failed and was taken back as a whole; or something newer came in its way."),
+    503: error("The server is being stopped."),
+    504: error("Still pending after `wait`; it goes on."),
+    507: NOT_KEPT,
+}
+
+GET_CONFIG = Operation(
+    "GET",
+    "/config",
+    "getConfig",
+    "What runs as a configuration file that can be applied again: reactors, and workflows but for those of reactors.",
+    {200: text_answer("The text.", "ETag"), 304: NOT_MODIFIED, 400: BAD_CONDITION, 412: LOST_RACE},
+    CONDITIONS,
+)
+PUT_CONFIG = Operation(
+    "PUT",
+    "/config",
+    "putConfig",
+    "Put a whole set of workflows and reactors in place, all of it or nothing.",
+    {200: json_answer("The plan: accepted, with `wait` carried out.", ConfigPlan, "ETag"), **_BAD_BODY, **_ENDS},
+    (PRUNE, WAIT, ON_ERROR, MAX_DISCONNECTS, *CONDITIONS),
+    CONFIG_BODY,
+)
+PLAN_CONFIG = Operation(
+    "POST",
+    "/config/plan",
+    "planConfig",
+    "What `PUT /config` would do. The ETag is that of the configuration which it was compared with.",
+    {
+        200: json_answer("The plan.", ConfigPlan, "ETag"),
+        **_BAD_BODY,
+        409: error("It cannot be done: names or reactors are in conflict."),
+    },
+    (PRUNE, *CONDITIONS),
+    CONFIG_BODY,
+)
+RELOAD_CONFIG = Operation(
+    "POST",
+    "/config/reload",
+    "reloadConfig",
+    "Read the configuration file again and put in place what it says, all of it or nothing.",
+    {
+        200: json_answer("Accepted, with `wait` carried out.", ReloadReport, "ETag"),
+        400: error("The file cannot be used; nothing was changed."),
+        **_ENDS,
+    },
+    (WAIT,),
+)
+
+
+MAX_WORKFLOWS = 10_000
+"""Workflows of one set: ten times what one server is made for, and what can be planned without a long pause."""
+
+WORKFLOWS_PER_TURN = 50
+"""Workflows checked at once: a few milliseconds."""
+
+T = TypeVar("T")
+
+
+async def parse_in_turns(body: bytes) -> DefinitionSet:
+    """What a body defines; others have their turns meanwhile. Raises `ConfigurationError` and `BadRequest`."""
+    if not body:
+        raise BadRequest("the body is empty; a configuration without anything in it is at least a comment (#)")
+    definitions = await _in_turns(parse_set(decode(body, REQUEST_FILE), REQUEST_FILE))
+    if len(definitions.workflows) > MAX_WORKFLOWS:
+        raise BadRequest(f"{len(definitions.workflows)} workflows; one request may bring {MAX_WORKFLOWS}")
+    for workflow in definitions.workflows:
+        check_name(workflow.name)
+    return definitions
+
+
+async def _in_turns(work: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await trio.lowlevel.checkpoint()
+
+
+async def validate_in_turns(
+    definitions: DefinitionSet, sets: Sets, reactors: Sequence[ReactorDefinition], *, prune: bool
+) -> DefinitionSet:
+    """The same in canonical spellings; others have their turns meanwhile.
+
+    Raises `ConfigurationError` with every problem.
+    """
+    wanted = as_set(definitions, sets, reactors, prune=prune)
+    valid: list[WorkflowDefinition] = []
+    problems: list[Problem] = []
+    for start in range(0, len(wanted.definitions), WORKFLOWS_PER_TURN):
+        part = evolve(wanted, definitions=wanted.definitions[start : start + WORKFLOWS_PER_TURN])
+        try:
+            valid += sets.validate_all(part).definitions
+        except ConfigurationError as error:
+            problems += error.problems
+        await trio.lowlevel.checkpoint()
+    if problems:
+        raise ConfigurationError(problems)
+    return DefinitionSet(tuple(valid), definitions.reactors)
+
+
+def as_set(
+    definitions: DefinitionSet, sets: Sets, reactors: Sequence[ReactorDefinition], *, prune: bool
+) -> WorkflowSet:
+    """The set that is asked for, given the `reactors` that there are.
+
+    With `prune` it is all that there shall be; without, what is not named stays as it is.
+    """
+    names = {workflow.name for workflow in definitions.workflows}
+    deleted = tuple(sets.prunable(names)) if prune else ()
+    if prune:
+        return WorkflowSet(definitions.workflows, deleted, definitions.reactors)
+    if not definitions.reactors:
+        return WorkflowSet(definitions.workflows, deleted)
+    named = {reactor.name: reactor for reactor in definitions.reactors}
+    kept = [named.pop(reactor.name, reactor) for reactor in reactors]
+    return WorkflowSet(definitions.workflows, deleted, (*kept, *named.values()))
+
 
 WHAT = "the configuration"
 

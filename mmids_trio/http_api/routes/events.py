@@ -7,12 +7,11 @@ from quart import Response, request
 from mmids_trio.http_api.answers import refuse, respond
 from mmids_trio.http_api.event_feed import MAX_STREAMS, EventFeed
 from mmids_trio.http_api.event_shapes import EVENT_TYPES
-from mmids_trio.http_api.event_stream import EVENTS_PATH, EventStream
+from mmids_trio.http_api.event_stream import EVENTS_PATH, RETRY_MILLISECONDS, EventStream
 from mmids_trio.http_api.operation import EVENT_STREAM, Answer, Operation, Parameter, error
-from mmids_trio.http_api.put import only_values
+from mmids_trio.http_api.options import only_values
 from mmids_trio.http_api.refusals import BadRequest
 from mmids_trio.http_api.routing import Routes, request_query
-from mmids_trio.http_api.sse import RETRY_MILLISECONDS
 
 _ANY_TYPE = "|".join(EVENT_TYPES)
 

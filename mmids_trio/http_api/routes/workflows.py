@@ -1,20 +1,151 @@
-"""`/workflows`: what runs, and how one workflow is started, changed and stopped."""
+"""`/workflows`: what runs, how one workflow is started, changed and stopped, and which of its sources a step sends."""
 
 from quart import Response, request
 
 from mmids_trio.config.parser import decode, parse_workflow
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.http_api.answers import json_response, refuse, text_response
-from mmids_trio.http_api.control import Change, Workflows
-from mmids_trio.http_api.definition_tags import DefinitionTags
+from mmids_trio.http_api.canonical import DefinitionTags
+from mmids_trio.http_api.control import Change, Workflows, wait_for
 from mmids_trio.http_api.etags import Conditions, check_change, check_reading, parse_conditions
-from mmids_trio.http_api.put import PutOptions, check_content_type, parse_options
+from mmids_trio.http_api.operation import (
+    BAD_CONDITION,
+    CONDITIONS,
+    LOST_RACE,
+    NAME,
+    NOT_KEPT,
+    NOT_MODIFIED,
+    TRUE_OR_FALSE,
+    WAIT,
+    Body,
+    Operation,
+    Parameter,
+    error,
+    json_answer,
+    text_answer,
+)
+from mmids_trio.http_api.options import (
+    JSON_CONTENT_TYPES,
+    WORKFLOW_CONTENT_TYPES,
+    PutOptions,
+    check_content_type,
+    parse_options,
+    parse_switch,
+)
 from mmids_trio.http_api.refusals import NotHere
-from mmids_trio.http_api.routes.workflow_operations import DELETE_WORKFLOW, GET_WORKFLOW, LIST_WORKFLOWS, PUT_WORKFLOW
 from mmids_trio.http_api.routing import REQUEST_FILE, Routes, check_name, request_body, request_query
 from mmids_trio.http_api.schemas import WorkflowName
-from mmids_trio.http_api.waiting import wait_for
-from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, Switched, WorkflowStatus
+
+ON_ERROR = Parameter(
+    "on_error",
+    "query",
+    {"type": "string", "enum": ["rollback"]},
+    "What fails leaves what ran before; needs `wait`.",
+)
+DRY_RUN = Parameter("dry_run", "query", TRUE_OR_FALSE, "Answer the plan, change nothing.")
+
+WORKFLOW_BODY = Body(
+    "One workflow node in the configuration language.",
+    WORKFLOW_CONTENT_TYPES,
+    "workflow show {\n    rtmp_receive rtmp_app=live stream_key=show\n}\n",
+)
+
+LIST_WORKFLOWS = Operation(
+    "GET",
+    "/workflows",
+    "listWorkflows",
+    "The names of all workflows, in the order in which they were started.",
+    {
+        200: json_answer("The names.", list[WorkflowName], "ETag"),
+        304: NOT_MODIFIED,
+        400: BAD_CONDITION,
+        412: LOST_RACE,
+    },
+    CONDITIONS,
+)
+GET_WORKFLOW = Operation(
+    "GET",
+    "/workflows/{name}",
+    "getWorkflow",
+    "How one workflow is. Its ETag tells definitions apart, not states.",
+    {
+        200: json_answer("The workflow.", WorkflowStatus, "ETag"),
+        304: NOT_MODIFIED,
+        400: BAD_CONDITION,
+        404: text_answer("There is none of that name."),
+        412: LOST_RACE,
+    },
+    (NAME, *CONDITIONS),
+)
+PUT_WORKFLOW = Operation(
+    "PUT",
+    "/workflows",
+    "putWorkflow",
+    "Start or update the one workflow in the body; conditions are about the workflow of that name.",
+    {
+        200: json_answer("The plan: accepted, with `wait` carried out, with `dry_run` only planned.", PlanView, "ETag"),
+        400: error("The body is no single good workflow, or an option makes no sense; nothing was changed."),
+        408: error("The body did not arrive in time."),
+        409: error("The awaited update failed, was rolled back or superseded, or the workflow was stopped."),
+        412: LOST_RACE,
+        413: error("The body is too large."),
+        503: error("The server is being stopped."),
+        507: NOT_KEPT,
+        504: error("The update is still pending after `wait`; it goes on."),
+    },
+    (WAIT, ON_ERROR, DRY_RUN, *CONDITIONS),
+    WORKFLOW_BODY,
+)
+DELETE_WORKFLOW = Operation(
+    "DELETE",
+    "/workflows/{name}",
+    "deleteWorkflow",
+    "Stop a workflow; the answer comes when nothing of it is left. Names of which none runs are fine.",
+    {200: text_answer("Nothing of it is left."), 400: BAD_CONDITION, 412: LOST_RACE, 507: NOT_KEPT},
+    (NAME, *CONDITIONS),
+)
+
+
+STEP_ID = Parameter("step_id", "path", {"type": "string", "minLength": 1, "pattern": "^[^/]+$"}, "The id of a step.")
+TO = Parameter("to", "query", {"type": "string", "minLength": 1}, "The source; else it is in the body.")
+
+SWITCH_SOURCE = Operation(
+    "POST",
+    "/workflows/{name}/steps/{step_id}/switch",
+    "switchSource",
+    "Have a step with several sources send another one, from its next key frame on.",
+    {
+        200: json_answer("What is sent now, and what from its next key frame on (null: no other).", Switched),
+        400: error("Not exactly one name of a source."),
+        404: error("No such workflow, or no such step at work in it."),
+        408: error("The body did not arrive in time."),
+        409: error("The step has no sources to switch between, or the wanted one sends nothing."),
+        413: error("The body is too large."),
+    },
+    (NAME, STEP_ID, TO),
+    Body(
+        "The name of the source, where it is not in the query.",
+        JSON_CONTENT_TYPES,
+        {"to": "backup"},
+        schema={
+            "type": "object",
+            "properties": {"to": {"type": "string", "minLength": 1}},
+            "required": ["to"],
+            "additionalProperties": False,
+        },
+        required=False,
+    ),
+)
+
+
+def add_switch_route(routes: Routes, workflows: Workflows) -> None:
+    """Add what switches sources."""
+
+    @routes.add(SWITCH_SOURCE)
+    async def switch_source(name: str, step_id: str) -> Response:
+        to = parse_switch(request_query(), request.headers.get("Content-Type"), await request_body())
+        return json_response(200, workflows.switch(name, step_id, to))
 
 
 def add_workflow_routes(routes: Routes, workflows: Workflows, tags: DefinitionTags) -> None:

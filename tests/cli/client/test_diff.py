@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from mmids_trio.cli.client.diff import diff, summary
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.plans import Plan, clients, read_plan, too_many
-from mmids_trio.cli.client.step_texts import step_text, texts_by_id
+from mmids_trio.cli.client.plans import Plan, clients, diff, read_plan, summary, too_many
+from mmids_trio.cli.client.tables import step_text, texts_by_id
 from mmids_trio.config.parser import parse_workflow
 from mmids_trio.definitions import step_ids
 

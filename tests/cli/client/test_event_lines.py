@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from mmids_trio.cli.client.event_lines import MAX_DATA, EventReader, ServerEvent, as_document, as_line
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.http_api.sse import render_event, render_heartbeat, render_start
+from mmids_trio.cli.commands.events import MAX_DATA, EventReader, ServerEvent, as_document, as_line
+from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 
 
 def read(data: bytes) -> list[ServerEvent]:
     """What a reader makes of it."""
     reader = EventReader()
-    events = [reader.receive(line) for line in data.decode().split("\n")[:-1]]
+    events = [reader.add_line(line) for line in data.decode().split("\n")[:-1]]
     return [event for event in events if event is not None]
 
 
@@ -34,9 +34,9 @@ def test_data_of_several_lines_is_one_text_and_an_id_holds_until_the_next() -> N
 def test_an_event_without_end_is_given_up() -> None:
     reader = EventReader()
     for _ in range(MAX_DATA // 1000):
-        reader.receive("data: " + 1000 * "x")
+        reader.add_line("data: " + 1000 * "x")
     with pytest.raises(ClientError, match="an event of more than"):
-        reader.receive("data: " + 1000 * "x")
+        reader.add_line("data: " + 1000 * "x")
 
 
 def test_an_event_is_shown_on_a_line() -> None:

@@ -6,8 +6,8 @@ import httpx2
 import pytest
 from attrs import define, field
 
-from mmids_trio.cli.client import events_command
-from mmids_trio.http_api.sse import render_event, render_heartbeat, render_start
+from mmids_trio.cli.commands import events as events_command
+from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 from tests.support.commands import Result, invoke, scripted
 
 

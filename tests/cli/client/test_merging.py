@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.cli.client.failures import Unusable
-from mmids_trio.cli.client.merging import Source, merge
+from mmids_trio.cli.client.files import Source, merge
 from mmids_trio.config.parser import parse
 
 STEP = "rtmp_receive rtmp_app=live stream_key=*"

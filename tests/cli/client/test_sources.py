@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmids_trio.cli.client.failures import ClientError, Unusable
-from mmids_trio.cli.client.sources import MAX_TEXT_BYTES, read_all
+from mmids_trio.cli.client.files import MAX_TEXT_BYTES, read_all
 
 
 def write(file: Path, name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import define
 
-from mmids_trio.cli.client.wait_command import wait_until_settled
+from mmids_trio.cli.commands.wait import wait_until_settled
 
 RUNNING = {"status": "Running", "pending_steps": []}
 PENDING = {"status": "Running", "pending_steps": [{}]}

@@ -1,0 +1,233 @@
+"""`apply`: make the server match the files, in one transaction or, with `--on-error error`, workflow by workflow.
+
+The latter is the way for a large installation of which one bad workflow must not hold up the rest: one that fails stays
+in error, and each change is made only if the workflow is still what the plan saw.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from attrs import frozen
+
+from mmids_trio.cli.client.api import LOST_RACE, Api, Refused, Unreachable, lost_races, workflow_path
+from mmids_trio.cli.client.command import FAILED, Session, Work, client_command
+from mmids_trio.cli.client.failures import ClientError
+from mmids_trio.cli.client.files import Merged, read_all
+from mmids_trio.cli.client.plans import Plan, count, read_plan, too_many
+from mmids_trio.cli.commands.plan import make_plan, show_plan
+from mmids_trio.config.writer import write_reactor, write_workflow
+from mmids_trio.errors import printable
+
+CONFLICT, PENDING = 409, 504
+
+
+def apply_one_by_one(
+    session: Session, api: Api, merged: Merged, plan: Plan, *, wait: float, prune: bool, allowed: int | None
+) -> int:
+    """Carry the plan out; the exit status. Raises `ClientError` for what concerns all of it."""
+    _check_reactors(plan)
+    tags = _tags(api, plan)
+    fresh = make_plan(api, merged, prune=prune, if_match=plan.etag)  # so the tags are those of the plan
+    if refusal := too_many(fresh, allowed):
+        raise ClientError(refusal)
+    results: list[dict[str, Any]] = []
+    what = f"applying {count(len(plan.changing) + len(plan.deleted), 'change')} to {api.url}, one by one"
+    with session.output.working(what, len(plan.changing) + len(plan.deleted)) as work:
+        _put_reactors(api, merged, plan, wait)
+        for name, error in _changes(api, merged, plan, tags, wait):
+            results.append({"workflow": name, "error": error})
+            _tell(session, work, name, error)
+    failed = sum(result["error"] is not None for result in results)
+    session.output.document({"applied": not failed, "changed": True, "workflows": results, "plan": plan.document})
+    if failed:
+        session.output.warn(f"{failed} of {count(len(results), 'workflow')} failed")
+        return FAILED
+    session.output.say(f"applied {count(len(results), 'change')}", "bold green")
+    return 0
+
+
+def _check_reactors(plan: Plan) -> None:
+    gone = [reactor.name for reactor in plan.reactors if reactor.action == "stop"]
+    if gone:
+        raise ClientError(f"--on-error error cannot remove reactors ({', '.join(gone)}); use --on-error rollback")
+
+
+def _tags(api: Api, plan: Plan) -> Mapping[str, str | None]:
+    """The ETags of what changes and is there."""
+    names = [view.workflow for view in plan.changing if not view.created] + list(plan.deleted)
+    return {name: api.request("HEAD", workflow_path(name)).etag for name in names}
+
+
+def _put_reactors(api: Api, merged: Merged, plan: Plan, wait: float) -> None:
+    """First those that are new or changed, as workflows ask them."""
+    if any(reactor.action != "keep" for reactor in plan.reactors):
+        text = "\n".join(write_reactor(reactor) for reactor in merged.reactors)
+        headers = {"If-Match": plan.etag} if plan.etag else {}
+        api.request("PUT", "/config", params={"wait": f"{wait:g}"}, body=text, headers=headers, wait=wait)
+
+
+def _changes(
+    api: Api, merged: Merged, plan: Plan, tags: Mapping[str, str | None], wait: float
+) -> Iterator[tuple[str, str | None]]:
+    """Make each change; names, with what went wrong. What ends comes first: others may need what it has."""
+    for name in plan.deleted:
+        with _noted() as errors:
+            api.request("DELETE", workflow_path(name), headers=_condition(tags[name]), wait=wait)
+        yield name, "\n".join(errors) or None
+    texts = {workflow.name: write_workflow(workflow) for workflow in merged.workflows}
+    for view in plan.changing:
+        headers = {"If-None-Match": "*"} if view.created else _condition(tags[view.workflow])
+        with _noted() as errors:
+            body = texts[view.workflow]
+            api.request("PUT", "/workflows", params={"wait": f"{wait:g}"}, body=body, headers=headers, wait=wait)
+        yield view.workflow, "\n".join(errors) or None
+
+
+def _condition(tag: str | None) -> Mapping[str, str]:
+    return {"If-Match": tag} if tag else {}
+
+
+@contextmanager
+def _noted() -> Iterator[list[str]]:
+    """Note what concerns one workflow; what concerns all passes."""
+    errors: list[str] = []
+    try:
+        yield errors
+    except Unreachable:
+        raise
+    except Refused as error:
+        if error.status == LOST_RACE:
+            errors.append("somebody else has changed it since this plan was made, so it stays as it is")
+        elif error.status in (CONFLICT, PENDING):
+            errors.append(str(error))
+        else:
+            raise
+
+
+def _tell(session: Session, work: Work, name: str, error: str | None) -> None:
+    work.step()
+    if error is None:
+        session.output.say(f"applied {printable(name)}", "green")
+    else:
+        session.output.warn(f"failed {printable(name)}: {error}")
+
+
+LONGEST_WAIT_SECONDS = 300
+"""What a server accepts as `wait`."""
+
+MOST_CLIENTS = 999_999
+"""What a server accepts as `max_disconnects`."""
+
+APPLIED = 0
+
+
+@frozen
+class Wishes:
+    """The options of one `apply`; `wait` is in seconds."""
+
+    wait: float
+    prune: bool
+    yes: bool
+    max_disconnects: int | None
+    if_match: str | None
+    on_error: str
+
+
+@client_command("apply")
+@click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, LONGEST_WAIT_SECONDS),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait. A change that is still pending then continues, and the exit status is 1.",
+)
+@click.option("--prune", is_flag=True, help="Stop what the files do not name (except workflows of reactors).")
+@click.option(
+    "--on-error",
+    type=click.Choice(["rollback", "error"]),
+    default="rollback",
+    show_default=True,
+    help="rollback: change everything or nothing. error: change workflow by workflow; one that fails stays in error.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask. (Without a terminal the command never asks.)")
+@click.option(
+    "--max-disconnects",
+    type=click.IntRange(0, MOST_CLIENTS),
+    metavar="N",
+    help="Change nothing if the change would disconnect more clients than N. Default: no limit.",
+)
+@click.option("--if-match", metavar="ETAG", help="Change nothing unless the server has the `etag` of `plan --json`.")
+def apply(session: Session, *, paths: tuple[str, ...], **options: Any) -> int:
+    """Make the server match the files: show the plan, ask, then apply all of it or nothing.
+
+    A DIR stands for its *.mmids files, in the order of their names; - is standard input. If somebody else has changed
+    the server since the plan, nothing changes.
+    Exit status: 0 applied, also if nothing had to change; 1 error or refused.
+    """
+    merged = read_all(paths)
+    for note in merged.notes:
+        session.output.warn(note)
+    wishes = Wishes(**options)
+    with session.api() as api:
+        with lost_races():
+            plan = make_plan(api, merged, prune=wishes.prune, if_match=_quoted(wishes.if_match))
+        show_plan(session, api, plan, merged)
+        if refusal := too_many(plan, wishes.max_disconnects):
+            raise ClientError(refusal)
+        if not plan.changed:
+            session.output.document({"applied": True, "changed": False, "etag": plan.etag, "plan": plan.document})
+            return APPLIED
+        if not wishes.yes and not session.output.ask("Apply this?"):
+            raise ClientError("not applied; nothing was changed")
+        with lost_races():
+            return _carry_out(session, api, merged, plan, wishes)
+
+
+def _quoted(tag: str | None) -> str | None:
+    """An entity tag in its quotes, which shells like to take away."""
+    return f'"{tag}"' if tag and '"' not in tag else tag
+
+
+def _carry_out(session: Session, api: Api, merged: Merged, plan: Plan, wishes: Wishes) -> int:
+    if wishes.on_error == "error":
+        return apply_one_by_one(
+            session, api, merged, plan, wait=wishes.wait, prune=wishes.prune, allowed=wishes.max_disconnects
+        )
+    began = time.monotonic()
+    with session.output.working(f"applying to {api.url}, for {wishes.wait:g} s at most"):
+        try:
+            answer = _put(api, merged, plan, wishes)
+        except Refused as error:
+            raise _told(error, merged) from None
+    done = read_plan(answer.json(), answer.etag)
+    session.output.say(f"applied in {time.monotonic() - began:.1f} s", "bold green")
+    session.output.document({"applied": True, "changed": done.changed, "etag": done.etag, "plan": done.document})
+    return APPLIED
+
+
+def _put(api: Api, merged: Merged, plan: Plan, wishes: Wishes) -> Any:
+    params = {"wait": f"{wishes.wait:g}", "on_error": "rollback"}
+    if wishes.prune:
+        params["prune"] = "true"
+    if wishes.max_disconnects is not None:
+        params["max_disconnects"] = str(wishes.max_disconnects)
+    headers = {"If-Match": plan.etag} if plan.etag else {}
+    return api.request("PUT", "/config", params=params, body=merged.text, headers=headers, wait=wishes.wait)
+
+
+def _told(error: Refused, merged: Merged) -> Refused:
+    """What a refusal means for what runs."""
+    message = merged.localised(str(error))
+    match error.status:
+        case 409 if "nothing was changed" not in message:
+            message = f"not applied: {message}\nthe server is as it was before"
+        case 504:
+            message += "; run `wait NAME` or `plan` to see how it ends"
+        case 507:
+            message = f"applied, but the server forgets it at a restart: {message}"
+    return Refused(message, status=error.status or FAILED, etag=error.etag)

@@ -1,0 +1,54 @@
+"""`replay`: a tape through a server in memory; apart from everything that a running server imports."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from mmids_trio import logs
+from mmids_trio.errors import MmidsError, leaves
+from mmids_trio.recording.tape import Tape, TapeError, read_tape
+from mmids_trio.testing.replay import run_replay
+
+
+class CannotReplay(MmidsError):
+    """There is no tape to replay, or its log cannot be written; the message says why."""
+
+
+def load_tape(path: Path) -> Tape:
+    """All of a tape, which is kept in memory. Raises `CannotReplay`."""
+    try:
+        return read_tape(path.read_bytes())
+    except OSError as error:
+        raise CannotReplay(f"cannot read the tape {path}: {error.strerror}") from error
+    except TapeError as error:
+        raise CannotReplay(f"{path}: {error}") from error
+
+
+def write_log(path: Path, text: str) -> None:
+    """Write the log of a replay in place of whatever was there. Raises `CannotReplay`."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CannotReplay(f"cannot write {path}: {error.strerror}") from error
+
+
+@click.command()
+@click.argument("tape", type=click.Path(path_type=Path))
+@click.option("--log", "log_file", type=click.Path(path_type=Path), help="Where the lines go, instead of stdout.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order of tasks and random numbers.")
+def replay(tape: Path, log_file: Path | None, seed: int) -> None:
+    """Replay a recorded TAPE in memory, on a virtual clock, and print what happened: twice the same, byte for byte."""
+    try:
+        level = logs.level_from({"mmids_log": "error", **os.environ})
+        with logs.configure(level=level, directory=None, console=sys.stderr):
+            replayed = run_replay(load_tape(tape), seed=seed)
+        if log_file is None:
+            click.echo(replayed.text, nl=False)
+        else:
+            write_log(log_file, replayed.text)
+    except* MmidsError as group:
+        for error in leaves(group):
+            click.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,127 @@
+"""What runs as canonical text, and the entity tags that are made of it.
+
+The same definition has the same tag, after a restart and on another machine: a tag is made from the canonical text
+alone, with parameters in the order of their names, as they have none of their own, and never from counters, states or
+owners.  Tags are kept, so that asking for a thousand again costs next to nothing.
+
+The text of everything leaves settings out: some are secret, and none can be changed that way.  So it does with the
+workflows of reactors, which come and go with their streams.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from attrs import define, evolve, field, frozen
+
+from mmids_trio.config.writer import write_reactor, write_workflow
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.http_api.control import Reactors, SetChange, Sets, Workflows
+from mmids_trio.http_api.etags import strong_tag
+
+TAG_BYTES = 16
+"""128 bits: two definitions never share a tag by chance."""
+
+
+def text_tag(text: str) -> str:
+    """The strong tag of a text."""
+    return strong_tag(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=TAG_BYTES).hexdigest())
+
+
+def canonical_text(definition: WorkflowDefinition) -> str:
+    """The workflow node with parameters in the order of their names; a stand-in where the language has no words."""
+    steps = tuple(evolve(step, parameters=dict(sorted(step.parameters.items()))) for step in definition.steps)
+    canonical = evolve(definition, steps=steps)
+    try:
+        return write_workflow(canonical)
+    except ValueError:
+        return ascii(canonical)  # made by a program, not read from a text
+
+
+@frozen
+class _Kept:
+    """What was made of a definition."""
+
+    definition: WorkflowDefinition
+    text: str
+    tag: str
+
+
+@define
+class DefinitionTags:
+    """The tags of what is wanted of each workflow: what carries media, or the newest change on its way there."""
+
+    _workflows: Workflows
+    _kept: dict[str, _Kept] = field(factory=dict, init=False)
+
+    def tag(self, name: str) -> str | None:
+        """The tag of one workflow, `None` where there is none."""
+        kept = self._keep(name)
+        return None if kept is None else kept.tag
+
+    def text(self, name: str) -> str | None:
+        """The canonical text of one workflow, `None` where there is none."""
+        kept = self._keep(name)
+        return None if kept is None else kept.text
+
+    def _keep(self, name: str) -> _Kept | None:
+        definition = self._workflows.definition(name)
+        if definition is None:
+            self._kept.pop(name, None)
+            return None
+        kept = self._kept.get(name)
+        if kept is None or kept.definition is not definition:
+            text = canonical_text(definition)
+            kept = self._kept[name] = _Kept(definition, text, text_tag(text))
+        return kept
+
+    def list_tag(self, names: Sequence[str]) -> str:
+        """The tag of these workflows, in this order."""
+        for gone in self._kept.keys() - set(names):
+            del self._kept[gone]
+        return text_tag("\n".join(f"{name} {self.tag(name)}" for name in names))
+
+
+HEADER = "# What runs, without settings and without the workflows of reactors.\n"
+
+
+@define
+class RunningConfig:
+    """Everything that `PUT /config` can change."""
+
+    _sets: Sets
+    _tags: DefinitionTags
+    _reactors: Reactors | None
+    _pending: tuple[SetChange, tuple[ReactorDefinition, ...]] | None = field(default=None, init=False)
+    """The newest change of the reactors that came this way."""
+
+    def accepted(self, change: SetChange, reactors: tuple[ReactorDefinition, ...] | None) -> None:
+        """A change was accepted that brings these reactors (`None`: it leaves them alone)."""
+        if reactors is not None:
+            self._pending = change, reactors
+
+    def reactors(self) -> tuple[ReactorDefinition, ...]:
+        """The reactors that are wanted: those of a change that is on its way, else those that there are."""
+        if self._pending is not None:
+            change, reactors = self._pending
+            if change.outcome is None:
+                return reactors
+            self._pending = None
+        return () if self._reactors is None else tuple(self._reactors.definitions)
+
+    def text(self) -> str:
+        """The nodes, reactors first, workflows in the order in which they were started."""
+        names = [name for name in self._sets.names() if not self._is_of_a_reactor(name)]
+        workflows = [text for name in names if (text := self._tags.text(name)) is not None]
+        return "\n".join([HEADER, *map(_canonical_reactor, self.reactors()), *workflows])
+
+    def tag(self) -> str:
+        """The strong tag of `text`."""
+        return text_tag(self.text())
+
+    def _is_of_a_reactor(self, name: str) -> bool:
+        owner = self._sets.owner(name)
+        return owner is not None and owner.kind == "reactor"
+
+
+def _canonical_reactor(definition: ReactorDefinition) -> str:
+    return write_reactor(evolve(definition, parameters=dict(sorted(definition.parameters.items()))))

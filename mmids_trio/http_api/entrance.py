@@ -1,0 +1,187 @@
+"""The outermost layer of the API: it lets requests in, gives each an identity, counts it, and writes one log line.
+
+An ASGI layer around the application, because what it does must hold whatever the application does with a scope, and
+however it ends: with an answer, with an error, or cancelled because the client hung up.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from uuid import uuid4
+
+import structlog
+import trio
+from attrs import define, field
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    ASGISendEvent,
+    HTTPScope,
+    Scope,
+)
+from werkzeug.datastructures import Headers
+
+from mmids_trio.guards import Guard, GuardCounters
+from mmids_trio.http_api.operation import JSON
+from mmids_trio.http_api.safety import Refusal, bears_token, refusal
+from mmids_trio.http_api.schemas import Error, to_json
+
+REQUEST_ID_HEADER = "x-request-id"
+
+NOTE_TOKEN = "note_token"
+"""In the `state` of a scope: what to call when a request bears the token, for a server that tells strangers apart."""
+
+MAX_LOGGED_PATH = 200
+"""Characters of a path in a log line; workflow names are far shorter, and a client chooses the path."""
+
+KNOWN_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
+"""All others are counted together: a client chooses them."""
+
+REFUSALS: Mapping[int, Guard] = {
+    HTTPStatus.UNAUTHORIZED: Guard.API_TOKEN,
+    HTTPStatus.FORBIDDEN: Guard.API_FOREIGN,
+    HTTPStatus.REQUEST_TIMEOUT: Guard.API_BODY_SLOW,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Guard.API_BODY_SIZE,
+}
+"""What statuses are counted as."""
+
+POLICY_VIOLATION = 1008
+"""RFC 6455 §7.4.1."""
+
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_READING = frozenset({"GET", "HEAD"})
+_log = structlog.get_logger(__name__)
+
+
+def new_request_id() -> str:
+    """A fresh random request id."""
+    return uuid4().hex
+
+
+def request_id(given: str | None) -> str:
+    """The caller's id if it is sane (1 to 128 of `A-Za-z0-9._-`), else a fresh one."""
+    return given if given is not None and _SANE_REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+@define(eq=False)
+class HttpCounts:
+    """What the clients of the API have done since the server began, in plain numbers."""
+
+    connections: int = field(default=0, init=False)
+    """Those that are open."""
+    requests: Counter[tuple[str, str]] = field(factory=Counter, init=False)
+    """By method, and by status or `hung up`."""
+
+    def ended(self, method: str, status: int | None) -> None:
+        """A request has been answered; without a status its client has hung up."""
+        shown = method if method in KNOWN_METHODS else "other"
+        self.requests[shown, "hung up" if status is None else str(status)] += 1
+
+
+@define
+class Entrance:
+    """Wraps an ASGI application. What is neither a request nor a lifespan never reaches it, nor does who may not ask.
+
+    `token` says which one holds now. A GET of one of `public_paths` needs none.
+    """
+
+    _app: ASGIFramework
+    _token: Callable[[], str | None]
+    _public_paths: frozenset[str]
+    _counts: HttpCounts
+    _guards: GuardCounters
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve one request. Raises `NotImplementedError` for a scope that nobody has heard of, as ASGI asks for."""
+        if scope["type"] == "http":
+            await self._serve(_with_rooted_path(scope), receive, send)
+        elif scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            self._guards.count(Guard.API_PROTOCOL)
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": None})
+        else:
+            raise NotImplementedError(f"the API serves no scope of the type {scope['type']!r}")
+
+    async def _serve(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
+        answer = _Answer(send, request_id(headers.get(REQUEST_ID_HEADER)), self._guards)
+        began = trio.current_time()
+        with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
+            try:
+                if (refused := self._refusal(scope, headers)) is not None:
+                    await _refuse(refused, scope["method"], answer.send)
+                else:
+                    await self._app(scope, receive, answer.send)
+            finally:
+                self._counts.ended(scope["method"], answer.status)
+                _log_access(scope, answer.status, trio.current_time() - began)
+
+    def _refusal(self, scope: HTTPScope, headers: Headers) -> Refusal | None:
+        token = self._token()
+        is_public = scope["path"] in self._public_paths and scope["method"] in _READING
+        refused = refusal(headers, token=token, needs_token=not is_public)
+        note_token = scope.get("state", {}).get(NOTE_TOKEN)
+        if refused is None and note_token is not None and token is not None and bears_token(headers, token):
+            note_token()
+        return refused
+
+
+@define
+class _Answer:
+    """Puts the request id on the answer, counts refusals, and remembers the status (`None`: there was no answer)."""
+
+    _send: ASGISendCallable
+    request_id: str
+    _guards: GuardCounters
+    status: int | None = field(default=None, init=False)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if (guard := REFUSALS.get(self.status)) is not None:
+                self._guards.count(guard)
+            name = REQUEST_ID_HEADER.encode()
+            message = {**message, "headers": [*message["headers"], (name, self.request_id.encode())]}
+        await self._send(message)
+
+
+async def _refuse(refused: Refusal, method: str, send: ASGISendCallable) -> None:
+    body = (json.dumps(to_json(Error(refused.message))) + "\n").encode()
+    headers = [
+        (b"content-type", JSON.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    if refused.status == HTTPStatus.UNAUTHORIZED:  # RFC 9110 §11.6.1 asks for the challenge
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers, "trailers": False})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body, "more_body": False})
+
+
+def _with_rooted_path(scope: HTTPScope) -> HTTPScope:
+    """Keep the path of the absolute form (RFC 9112 §3.2.2); other oddities (`*`) become unknown paths."""
+    path = scope["path"]
+    if path.startswith("/"):
+        return scope
+    rest = path.partition("://")[2].partition("/")[2] if path.startswith("http://") else path
+    return {**scope, "path": "/" + rest}
+
+
+def _log_access(scope: HTTPScope, status: int | None, seconds: float) -> None:
+    """Who was not let in chooses how often that happens, so it is worth no more than a count."""
+    was_kept_out = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    log = _log.debug if scope["method"] in _READING or was_kept_out else _log.info
+    client = scope.get("client")
+    log(
+        "http request",
+        method=scope["method"],
+        path=scope["path"][:MAX_LOGGED_PATH],
+        status="client hung up" if status is None else status,
+        milliseconds=round(seconds * 1000, 1),
+        client=client[0] if client else None,
+    )

@@ -1,0 +1,170 @@
+"""What a request asks for beside its definitions, checked: query parameters, content types, names of sources.
+
+Pure functions, apart from the handlers: everything that a client can get wrong here has a message that
+says what was expected, and a misspelt option is never silently ignored.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from attrs import frozen
+
+from mmids_trio.http_api.refusals import BadRequest
+
+MAX_WAIT_SECONDS = 300
+"""Longest `wait`: proxies and clients rarely hold a request longer than five minutes."""
+
+WORKFLOW_CONTENT_TYPES = ("application/vnd.mmids.workflow", "text/plain", "application/x-www-form-urlencoded")
+"""The type of the language, plain text, and what curl sends unasked with `--data`."""
+
+OPTION_NAMES = ("wait", "on_error", "dry_run")
+
+LARGEST_NUMBER = 999_999
+"""Largest number of clients in an option; there are fewer ports."""
+
+Query = Mapping[str, Sequence[str]]
+"""Query parameters, each with all its values."""
+
+_NUMBER = re.compile(r"[0-9]{1,6}", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{0,9})?|\.[0-9]{1,9}", re.ASCII)
+
+
+@frozen
+class PutOptions:
+    """The query of a PUT. `wait` is in seconds, `None` to answer at once."""
+
+    wait: float | None = None
+    rollback: bool = False
+    dry_run: bool = False
+
+
+def parse_options(query: Query) -> PutOptions:
+    """Read the query parameters, each with all its values; raises `BadRequest`."""
+    values = only_values(query, OPTION_NAMES)
+    options = PutOptions(
+        wait=_seconds(values["wait"]) if "wait" in values else None,
+        rollback="on_error" in values and _is_rollback(values["on_error"]),
+        dry_run="dry_run" in values and _flag("dry_run", values["dry_run"]),
+    )
+    if options.rollback and options.wait is None:
+        raise BadRequest("on_error=rollback needs wait=<seconds>, which tells you how the update ended")
+    return options
+
+
+@frozen
+class PlanOptions:
+    """The query of a plan of everything."""
+
+    prune: bool = False
+
+
+@frozen
+class ConfigOptions(PlanOptions):
+    """The query of a change of everything; see `PutOptions`. `max_disconnects`: clients, `None` for any number."""
+
+    wait: float | None = None
+    max_disconnects: int | None = None
+
+
+def parse_plan_options(query: Query) -> PlanOptions:
+    """Read the query of `POST /config/plan`; raises `BadRequest`."""
+    values = only_values(query, ("prune",))
+    return PlanOptions(prune="prune" in values and _flag("prune", values["prune"]))
+
+
+def parse_config_options(query: Query) -> ConfigOptions:
+    """Read the query of `PUT /config`; raises `BadRequest`. A rollback is what it always does."""
+    values = only_values(query, ("prune", "wait", "on_error", "max_disconnects"))
+    if "on_error" in values:
+        _is_rollback(values["on_error"])
+    return ConfigOptions(
+        prune="prune" in values and _flag("prune", values["prune"]),
+        wait=_seconds(values["wait"]) if "wait" in values else None,
+        max_disconnects=_number("max_disconnects", values["max_disconnects"]) if "max_disconnects" in values else None,
+    )
+
+
+def parse_reload_options(query: Query) -> float | None:
+    """Read the query of `POST /config/reload`: how long to wait, `None` to answer at once; raises `BadRequest`."""
+    values = only_values(query, ("wait",))
+    return _seconds(values["wait"]) if "wait" in values else None
+
+
+def check_content_type(value: str | None) -> None:
+    """Accept a `Content-Type` (its parameters are ignored: the body is UTF-8) or its absence."""
+    media_type = (value or "").partition(";")[0].strip(" \t").lower()
+    if media_type and media_type not in WORKFLOW_CONTENT_TYPES:
+        expected = ", ".join(WORKFLOW_CONTENT_TYPES)
+        raise BadRequest(f"unexpected Content-Type {media_type!r}; expected one of {expected}, or none")
+
+
+def only_values(query: Query, known: Sequence[str]) -> dict[str, str]:
+    """The one value of each query parameter; raises `BadRequest` for unknown ones, and those given twice."""
+    return {name: _only_value(name, given, known) for name, given in query.items()}
+
+
+def _only_value(name: str, values: Sequence[str], known: Sequence[str]) -> str:
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known) or 'none'}"
+        raise BadRequest(f"unknown query parameter {name!r}; {hint}")
+    if len(values) != 1:
+        raise BadRequest(f"query parameter {name!r} was given {len(values)} times; expected once")
+    return values[0]
+
+
+def _seconds(value: str) -> float:
+    if _SECONDS.fullmatch(value) is None or float(value) > MAX_WAIT_SECONDS:
+        raise BadRequest(f"wait={value!r}; expected a number of seconds from 0 to {MAX_WAIT_SECONDS}")
+    return float(value)
+
+
+def _number(name: str, value: str) -> int:
+    if _NUMBER.fullmatch(value) is None:
+        raise BadRequest(f"{name}={value!r}; expected a whole number from 0 to {LARGEST_NUMBER}")
+    return int(value)
+
+
+def _is_rollback(value: str) -> bool:
+    if value != "rollback":
+        raise BadRequest(f"on_error={value!r}; the only known value is 'rollback'")
+    return True
+
+
+def _flag(name: str, value: str) -> bool:
+    if value not in ("true", "false"):
+        raise BadRequest(f"{name}={value!r}; expected 'true' or 'false'")
+    return value == "true"
+
+
+EXPECTED = 'expected ?to=NAME, or {"to": "NAME"} as application/json'
+
+JSON_CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded")
+"""What the body is, and what curl sends unasked with `--data`."""
+
+
+def parse_switch(query: Mapping[str, Sequence[str]], content_type: str | None, body: bytes) -> str:
+    """The name of the wanted source, which is never empty. Raises `BadRequest`."""
+    if unknown := sorted(set(query) - {"to"}):
+        raise BadRequest(f"unknown query parameter {unknown[0]!r}; {EXPECTED}")
+    names: list[object] = list(query.get("to", ()))
+    if body.strip():
+        media_type = (content_type or "").partition(";")[0].strip(" \t").lower()
+        if media_type and media_type not in JSON_CONTENT_TYPES:
+            raise BadRequest(f"unexpected Content-Type {media_type!r}; {EXPECTED}")
+        names.append(_from_json(body))
+    if len(names) != 1 or not isinstance(names[0], str) or not names[0]:
+        raise BadRequest(f"not exactly one name of a source; {EXPECTED}")
+    return names[0]
+
+
+def _from_json(body: bytes) -> object:
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest(f"the body is no JSON; {EXPECTED}") from None
+    if not isinstance(asked, dict) or list(asked) != ["to"]:
+        raise BadRequest(EXPECTED)
+    return asked["to"]

@@ -1,0 +1,103 @@
+"""`/`, `/openapi.json` and `/metrics`: that the server is there, what its API is, and what it counts."""
+
+from collections.abc import Callable, Iterator
+from json import dumps
+from types import TracebackType
+
+import trio
+from attrs import define
+from quart import Response, request
+from quart.wrappers.response import ResponseBody
+
+from mmids_trio.http_api.answers import refuse, respond, text_response
+from mmids_trio.http_api.control import Metrics
+from mmids_trio.http_api.openapi import create_document
+from mmids_trio.http_api.operation import JSON, Answer, Operation, error, json_answer, text_answer
+from mmids_trio.http_api.routing import Routes
+from mmids_trio.metrics.exposition import CONTENT_TYPE
+
+HEALTH = Operation(
+    "GET", "/", "health", "The version; also the health check.", {200: text_answer("It runs.")}, public=True
+)
+
+
+def add_health_routes(routes: Routes, version: str) -> None:
+    """Add the health check."""
+
+    @routes.add(HEALTH)
+    async def health() -> Response:
+        return text_response(200, f"Mmids version {version}")
+
+
+GET_DOCUMENT = Operation(
+    "GET", "/openapi.json", "getDocument", "This document.", {200: json_answer("OpenAPI 3.1.", dict[str, object])}
+)
+
+
+def add_document_route(routes: Routes, version: str, *, needs_token: Callable[[], bool]) -> None:
+    """Add the description of all routes, also of those that are added later; a reload may bring a token."""
+    made: dict[bool, str] = {}
+
+    @routes.add(GET_DOCUMENT)
+    async def get_document() -> Response:
+        locked = needs_token()
+        if locked not in made:
+            made[locked] = dumps(create_document(routes.operations, version, needs_token=locked)) + "\n"
+        return respond(200, made[locked], JSON)
+
+
+MAX_SCRAPES = 8
+"""Answers under way at once: a few Prometheus servers, and somebody who looks. Each holds its text, 1 MB for 10,000
+series."""
+
+METRICS = Operation(
+    "GET",
+    "/metrics",
+    "getMetrics",
+    "What the server counts and measures, for Prometheus.",
+    {
+        200: Answer("All metrics.", {CONTENT_TYPE: str}),
+        503: error("There are as many answers under way as there may be."),
+    },
+)
+
+
+@define(eq=False)
+class Scrape(ResponseBody):
+    """The body: piece by piece, with a turn for everybody else after each, also those that bring no text yet."""
+
+    _pieces: Iterator[str]
+    _under_way: set["Scrape"]
+
+    async def __aenter__(self) -> "Scrape":
+        self._under_way.add(self)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._under_way.discard(self)
+
+    def __aiter__(self) -> "Scrape":
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece that is not empty."""
+        for piece in self._pieces:
+            await trio.lowlevel.checkpoint()
+            if piece:
+                return piece.encode()
+        raise StopAsyncIteration
+
+
+def add_metrics_route(routes: Routes, metrics: Metrics) -> None:
+    """Add the route."""
+    under_way: set[Scrape] = set()
+
+    @routes.add(METRICS)
+    async def get_metrics() -> Response:
+        if len(under_way) >= MAX_SCRAPES:
+            return refuse(503, f"{MAX_SCRAPES} answers with metrics are under way; try again later")
+        if request.method == "HEAD":
+            return respond(200, "", CONTENT_TYPE)
+        return respond(200, Scrape(metrics.pieces(), under_way), CONTENT_TYPE)
