@@ -13,17 +13,15 @@ from collections.abc import Callable, Iterable
 import pytest
 import trio
 
+from mmids_trio.fanout.channel import Channel
+from mmids_trio.fanout.subscriber import Watcher
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
 from mmids_trio.metrics.distribution import Distribution
-from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.rtmp.certificates import server_context
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import VIDEO
-from mmids_trio.rtmp.protocol.rendering import render
-from mmids_trio.rtmp.tls import TlsTransport, accept_tls, connect_tls
-from mmids_trio.rtmp.tls_identity import Identity
-from mmids_trio.rtmp.watcher import Watcher
+from mmids_trio.net.certificates import Identity, server_context
+from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
+from mmids_trio.rtmp.protocol.message import VIDEO, Message
+from mmids_trio.rtmp.protocol.outgoing import render
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import memory_connection
 from mmids_trio.workflow.replay import Ledger

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, fields, frozen
 
-from mmids_trio.rtmp.addresses import Network, parse_networks
+from mmids_trio.net.addresses import Network, parse_networks
 
 Reader = Callable[[str], object]
 """Turns a value as written into the setting's; raises `ValueError` with what was expected.

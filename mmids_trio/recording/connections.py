@@ -7,10 +7,10 @@ sending, which is the hot path of watchers, goes to the other transport directly
 import trio
 from attrs import frozen
 
+from mmids_trio.net.tls import Doorman
+from mmids_trio.net.transport import Transport
 from mmids_trio.recording import records
 from mmids_trio.recording.recorder import Recorder
-from mmids_trio.rtmp.doorman import Doorman
-from mmids_trio.rtmp.transport import Transport
 
 
 class RecordedTransport:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.rtmp.protocol.chunk_streams import (
+from mmids_trio.rtmp.protocol.chunks import serialize
+from mmids_trio.rtmp.protocol.message import (
     AUDIO_CHUNK_STREAM,
     DATA_CHUNK_STREAM,
     VIDEO_CHUNK_STREAM,
 )
-from mmids_trio.rtmp.protocol.chunk_writer import serialize
-from mmids_trio.rtmp.protocol.rendering import (
+from mmids_trio.rtmp.protocol.outgoing import (
     OUTGOING_CHUNK_SIZE,
     SET_DATA_FRAME,
     metadata_message,

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from attrs import field, frozen
 
 from mmids_trio.guards import Guard
-from mmids_trio.rtmp.endpoints import Refused
-from mmids_trio.rtmp.play_tokens import Verdict, is_token, judge
 from mmids_trio.rtmp.protocol.requests import Query
+from mmids_trio.rtmp.server.endpoints import Refused
+from mmids_trio.rtmp.server.play_tokens import Verdict, is_token, judge
 
 PUBLISH_DENIED = "NetStream.Publish.Denied"
 PLAY_DENIED = "NetStream.Play.Failed"

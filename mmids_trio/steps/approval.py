@@ -8,7 +8,7 @@ import trio
 from mmids_trio.config.suggestions import did_you_mean
 from mmids_trio.errors import StepError
 from mmids_trio.guards import Guard
-from mmids_trio.rtmp.endpoints import Refused
+from mmids_trio.rtmp.server.endpoints import Refused
 from mmids_trio.steps.parameters import Values
 
 ANSWER_SECONDS = 60.0

@@ -15,11 +15,11 @@ from math import inf
 import trio
 from attrs import define, field
 
+from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket
 from mmids_trio.metrics.catalog import STEP_PASS
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.metrics.distribution import Distribution
-from mmids_trio.rtmp.broadcast import Channel
 from mmids_trio.steps.base import Inbox
 from mmids_trio.steps.rtmp_audience import Audience
 

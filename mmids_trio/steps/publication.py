@@ -10,7 +10,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId
-from mmids_trio.rtmp.endpoints import Client
+from mmids_trio.rtmp.server.endpoints import Client
 from mmids_trio.steps.approval import Release
 from mmids_trio.steps.base import Outbox
 

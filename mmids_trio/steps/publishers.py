@@ -17,8 +17,8 @@ from mmids_trio.guards import Guard
 from mmids_trio.media.events import StreamId, StreamStarted
 from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
 from mmids_trio.metrics.counts import Counts
-from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Refused
 from mmids_trio.rtmp.protocol.requests import Query
+from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, Refused
 from mmids_trio.steps.access import PublishAccess
 from mmids_trio.steps.approval import Reactor, approved
 from mmids_trio.steps.base import Outbox, StepContext

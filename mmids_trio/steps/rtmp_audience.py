@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import structlog
 from attrs import define, field
 
+from mmids_trio.fanout.channel import Channel, ChannelCounters, Pace
+from mmids_trio.fanout.stream_log import StreamLog
 from mmids_trio.media.events import (
     MediaEvent,
     MediaPacket,
@@ -14,9 +16,7 @@ from mmids_trio.media.events import (
     StreamStarted,
 )
 from mmids_trio.media.tracks import TrackKey, remember_header
-from mmids_trio.rtmp.broadcast import Channel, ChannelCounters, Pace
-from mmids_trio.rtmp.registrations import ANY_KEY
-from mmids_trio.rtmp.stream_log import StreamLog
+from mmids_trio.rtmp.server.registrations import ANY_KEY
 from mmids_trio.steps.watch_options import WatchOptions
 
 log = structlog.get_logger()

@@ -11,10 +11,17 @@ from attrs import define, field, frozen
 from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.rtmp.client import TO_PLAY, ClientFailed, Dialer, OpenClient, explain, open_client
+from mmids_trio.rtmp.client.client import TO_PLAY, ClientFailed, Dialer, OpenClient, explain, open_client
 from mmids_trio.rtmp.ingest import media_events
-from mmids_trio.rtmp.protocol.client_events import ClientEvent, Refused, StatusReceived, StreamEnded
-from mmids_trio.rtmp.protocol.events import DataReceived, MediaReceived, MetadataReceived
+from mmids_trio.rtmp.protocol.events import (
+    ClientEvent,
+    DataReceived,
+    MediaReceived,
+    MetadataReceived,
+    Refused,
+    StatusReceived,
+    StreamEnded,
+)
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values, seconds, text

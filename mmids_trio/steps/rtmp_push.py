@@ -8,6 +8,7 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.backoff import Backoff
+from mmids_trio.fanout.channel import Channel, ChannelCounters
 from mmids_trio.media.events import (
     MediaEvent,
     MediaPacket,
@@ -18,10 +19,9 @@ from mmids_trio.media.events import (
 )
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.counts import Counts
-from mmids_trio.rtmp.broadcast import Channel, ChannelCounters
-from mmids_trio.rtmp.client import Dialer
+from mmids_trio.rtmp.client.client import Dialer
+from mmids_trio.rtmp.client.pushing import Target
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
-from mmids_trio.rtmp.pushing import Target
 from mmids_trio.rtmp.rendering import PublishRendering
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values

@@ -6,12 +6,12 @@ from typing import cast
 import trio
 from attrs import field, frozen
 
+from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import STEP_WATCHERS
-from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Viewing
 from mmids_trio.rtmp.protocol.requests import Query
-from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, Viewing
+from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.access import PLAY_DENIED, PlayAccess
 from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext

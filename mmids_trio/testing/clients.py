@@ -14,19 +14,19 @@ from attrs import define, field
 from mmids_trio.errors import MmidsError
 from mmids_trio.media.codecs import parse_audio, parse_video
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
+from mmids_trio.net.transport import Transport
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
-from mmids_trio.rtmp.protocol.client_events import (
+from mmids_trio.rtmp.protocol.events import (
     ClientConnected,
     ClientEvent,
+    MediaReceived,
+    MetadataReceived,
     PlayStarted,
     PublishStarted,
     Refused,
     StatusReceived,
 )
-from mmids_trio.rtmp.protocol.events import MediaReceived, MetadataReceived
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import AUDIO, VIDEO
-from mmids_trio.rtmp.transport import Transport
+from mmids_trio.rtmp.protocol.message import AUDIO, VIDEO, Message
 from mmids_trio.testing.media import Report, StreamChecker
 
 READ_SIZE = 64 * 1024

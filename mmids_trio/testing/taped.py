@@ -16,9 +16,9 @@ from mmids_trio.cli.configuration_file import Configuration, UnreadableFile
 from mmids_trio.config.parser import parse, parse_workflows
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import ConfigurationError, Problem
+from mmids_trio.net.transport import Transport
 from mmids_trio.reactors.executor import Answer, ExecutorChoice, ExecutorFailure, ExecutorRegistry
 from mmids_trio.recording.records import CANCELLED, FAILED, INVALID, Asked, Loaded, Record, Told
-from mmids_trio.rtmp.transport import Transport
 
 MICROSECONDS = 1_000_000
 """In a second; times on a tape are in them."""

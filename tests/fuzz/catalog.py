@@ -12,9 +12,8 @@ from pathlib import Path
 from attrs import frozen
 
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import COMMAND_AMF0, DATA_AMF0
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
+from mmids_trio.rtmp.protocol.message import COMMAND_AMF0, DATA_AMF0, Message
 from tests.fuzz.cost import calls_of
 from tests.fuzz.handmade import HANDMADE
 from tests.fuzz.targets.handshake import LENGTH

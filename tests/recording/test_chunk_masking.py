@@ -11,7 +11,7 @@ from mmids_trio.recording.chunk_masking import ChunkMasker
 from mmids_trio.recording.pseudonyms import Pseudonyms
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
 from mmids_trio.rtmp.protocol.events import Event, MediaReceived, MetadataReceived, PlayRequested, PublishRequested
-from mmids_trio.rtmp.protocol.message_types import VIDEO
+from mmids_trio.rtmp.protocol.message import VIDEO
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
 
 SESSIONS = sorted((Path(__file__).parents[1] / "rtmp" / "protocol" / "sessions").glob("*.bin"))

@@ -4,20 +4,20 @@ from collections.abc import Callable
 
 import pytest
 
+from mmids_trio.fanout.stream_headers import Prologue
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
+from mmids_trio.media.timeline import ChannelTimeline
 from mmids_trio.media.tracks import MAX_HEADER_BYTES, MAX_TRACKS
-from mmids_trio.rtmp.prologue import Prologue
-from mmids_trio.rtmp.protocol import amf0
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol import amf
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.rendering import OUTGOING_CHUNK_SIZE
+from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE
 from mmids_trio.rtmp.rendering import (
     RtmpRendering,
     control_for_message_stream,
     media_for_message_stream,
     minimal_metadata,
 )
-from mmids_trio.rtmp.timeline import ChannelTimeline
 
 AUDIO, VIDEO, OTHER = MediaKind.AUDIO, MediaKind.VIDEO, MediaKind.OTHER
 
@@ -67,10 +67,10 @@ def test_begin_and_end_name_their_message_stream() -> None:
 
 def test_metadata_is_an_ecma_array() -> None:
     (message,) = read(RtmpRendering().metadata({"width": 640.0}, 77))
-    name, values = amf0.decode_all(message.payload)
+    name, values = amf.decode_all(message.payload)
     assert (message.type_id, message.stream_id, message.timestamp) == (18, 1, 77)
     assert name == "onMetaData"
-    assert isinstance(values, amf0.EcmaArray)
+    assert isinstance(values, amf.EcmaArray)
     assert values == {"width": 640.0}
 
 

@@ -8,12 +8,12 @@ import trio
 from structlog.typing import EventDict
 from trio.testing import MockClock
 
-from mmids_trio.rtmp.certificates import Certificates
-from mmids_trio.rtmp.endpoints import PublishHandler, WatchHandler
-from mmids_trio.rtmp.registrations import Registration, Role
-from mmids_trio.rtmp.server import RtmpServer
-from mmids_trio.rtmp.tls import connect_tls
-from mmids_trio.rtmp.transport import Transport
+from mmids_trio.net.certificates import Certificates
+from mmids_trio.net.tls import connect_tls
+from mmids_trio.net.transport import Transport
+from mmids_trio.rtmp.server.endpoints import PublishHandler, WatchHandler
+from mmids_trio.rtmp.server.registrations import Registration, Role
+from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.steps.publishers import Publishers
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_watch import Watchers

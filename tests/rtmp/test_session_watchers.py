@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.rtmp.protocol.client_events import StreamBegan, StreamEnded
+from mmids_trio.rtmp.protocol.events import StreamBegan, StreamEnded
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream

@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import StreamEnded, StreamId, StreamStarted
-from mmids_trio.rtmp.endpoints import Refused
+from mmids_trio.rtmp.server.endpoints import Refused
 from mmids_trio.steps.approval import ANSWER_SECONDS, approved
 from mmids_trio.steps.publishers import Publishers
 from mmids_trio.steps.rtmp_audience import Audience

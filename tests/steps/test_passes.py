@@ -10,8 +10,8 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock
 
+from mmids_trio.fanout.subscriber import Watcher
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId, StreamStarted
-from mmids_trio.rtmp.watcher import Watcher
 from mmids_trio.steps.passes import EVENTS_PER_PASS, LONGEST_REST, REST, Passes
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.testing.media import generate_stream

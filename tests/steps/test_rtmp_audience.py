@@ -5,8 +5,8 @@ import trio
 from attrs import evolve
 from structlog.typing import EventDict
 
+from mmids_trio.fanout.stream_log import MAX_LOG_BYTES
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
-from mmids_trio.rtmp.stream_log import MAX_LOG_BYTES
 from mmids_trio.steps.rtmp_audience import FIRST_PURGE, Audience
 from mmids_trio.testing.media import generate_stream
 from tests.support.players import Player, watch

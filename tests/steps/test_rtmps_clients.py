@@ -5,7 +5,7 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.rtmp.tls import connect_tls
+from mmids_trio.net.tls import connect_tls
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness, Recorder

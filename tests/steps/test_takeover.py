@@ -8,7 +8,7 @@ from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamStarted
-from mmids_trio.rtmp.endpoints import Publication, Refused
+from mmids_trio.rtmp.server.endpoints import Publication, Refused
 from mmids_trio.steps.publishers import OnBusy, Publishers
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.clients import ClientRefused, RtmpClient

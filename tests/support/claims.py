@@ -7,7 +7,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.definitions import StepDefinition
 from mmids_trio.media.flow import Flow
-from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
+from mmids_trio.rtmp.server.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.steps.base import Inbox, Outbox, StepContext, StepFactory
 from tests.support.bench import Bench
 

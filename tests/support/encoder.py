@@ -13,7 +13,7 @@ from attrs import define
 
 from mmids_trio.media.flv import FlvReader, FlvTag, TagType
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
-from mmids_trio.rtmp.protocol.client_events import ClientConnected, ClientEvent, PublishStarted, Refused
+from mmids_trio.rtmp.protocol.events import ClientConnected, ClientEvent, PublishStarted, Refused
 from tests.support.processes import HANG_SECONDS
 
 READ_BYTES = 16_384

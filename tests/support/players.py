@@ -7,14 +7,13 @@ import trio
 import trio.testing
 from attrs import define, field
 
+from mmids_trio.fanout.channel import Channel
+from mmids_trio.fanout.subscriber import Watcher
+from mmids_trio.fanout.watching import WatcherEnd
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import USER_CONTROL
-from mmids_trio.rtmp.protocol.rendering import OUTGOING_CHUNK_SIZE
-from mmids_trio.rtmp.watcher import Watcher
-from mmids_trio.rtmp.watching import WatcherEnd
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
+from mmids_trio.rtmp.protocol.message import USER_CONTROL, Message
+from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE
 from mmids_trio.testing.media import Report, StreamChecker
 from mmids_trio.testing.network import DEFAULT_BUFFER, MemoryTransport, memory_connection
 

@@ -16,11 +16,11 @@ from enum import Enum
 from mmids_trio.errors import ProtocolError
 from mmids_trio.guards import Guard
 from mmids_trio.rtmp.protocol import control, limits
-from mmids_trio.rtmp.protocol import message_types as types
+from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.rtmp.protocol import server_replies as replies
-from mmids_trio.rtmp.protocol.acknowledgements import ReceivedBytes
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.commands import Command, parse_command, status_message
+from mmids_trio.rtmp.protocol.control import ReceivedBytes
 from mmids_trio.rtmp.protocol.events import (
     Connected,
     ConnectRefused,
@@ -30,11 +30,9 @@ from mmids_trio.rtmp.protocol.events import (
 from mmids_trio.rtmp.protocol.handshake import ServerHandshake
 from mmids_trio.rtmp.protocol.media_intake import MediaIntake
 from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_streams import MessageStreams
-from mmids_trio.rtmp.protocol.outgoing import Outgoing
-from mmids_trio.rtmp.protocol.rendering import OUTGOING_CHUNK_SIZE
+from mmids_trio.rtmp.protocol.message_streams import MessageStreams, StreamCommands
+from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE, Outgoing
 from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, PublishRequest, connect_request
-from mmids_trio.rtmp.protocol.stream_commands import StreamCommands
 
 
 class Phase(Enum):

@@ -3,8 +3,7 @@
 The first byte is the size of the pieces.
 """
 
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
-from mmids_trio.rtmp.protocol.chunk_writer import ChunkWriter
+from mmids_trio.rtmp.protocol.chunks import ChunkReader, ChunkWriter
 from mmids_trio.rtmp.protocol.message import Message
 from tests.fuzz.reading import fed, pieces
 

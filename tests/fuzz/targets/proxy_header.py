@@ -6,7 +6,7 @@ The first byte is the size of the pieces.
 from ipaddress import ip_address
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.proxy_protocol import MAX_HEADER_BYTES, ProxyHeaderReader, Source
+from mmids_trio.net.proxy_protocol import MAX_HEADER_BYTES, ProxyHeaderReader, Source
 
 CALLS, CALLS_PER_BYTE = 500, 60
 

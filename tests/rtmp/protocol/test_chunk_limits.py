@@ -8,7 +8,7 @@ import pytest
 
 from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.protocol import limits
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.message import Message
 
 LARGEST_CHUNKS = bytes.fromhex("02 000000 000004 01 00000000 00ffffff")

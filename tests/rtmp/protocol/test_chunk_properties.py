@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, SearchStrategy
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
-from mmids_trio.rtmp.protocol.chunk_writer import ChunkWriter
+from mmids_trio.rtmp.protocol.chunks import ChunkReader, ChunkWriter
 from mmids_trio.rtmp.protocol.message import Message
 
 Conversations = SearchStrategy[tuple[list[Message], bytes]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.message import Message
 
 FULL = bytes.fromhex("03 0003e8 000002 08 01000000") + b"ab"

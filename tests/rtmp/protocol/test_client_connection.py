@@ -8,28 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol import message_types, rendering
-from mmids_trio.rtmp.protocol.client_connection import ClientConnection
-from mmids_trio.rtmp.protocol.client_events import (
+from mmids_trio.rtmp.protocol import message as types
+from mmids_trio.rtmp.protocol import outgoing
+from mmids_trio.rtmp.protocol.client_connection import ClientConnection, ClientPhase
+from mmids_trio.rtmp.protocol.events import (
     ClientConnected,
     ClientEvent,
-    PlayStarted,
-    PublishStarted,
-    Refused,
-    StatusReceived,
-    StreamBegan,
-    StreamEnded,
-)
-from mmids_trio.rtmp.protocol.client_flow import ClientPhase
-from mmids_trio.rtmp.protocol.events import (
     Event,
     MediaReceived,
     MetadataReceived,
     PlayEnded,
     PlayRequested,
+    PlayStarted,
     PongReceived,
     PublishEnded,
     PublishRequested,
+    PublishStarted,
+    Refused,
+    StatusReceived,
+    StreamBegan,
+    StreamEnded,
 )
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
@@ -152,10 +150,10 @@ def test_a_player_sees_what_the_fan_out_renders() -> None:
     conversation = playing()
     kinds = [type(event) for event in conversation.client_events[1:4]]
     assert kinds == [StreamBegan, StatusReceived, PlayStarted]
-    frame = rendering.render(Message(VIDEO, 1, 40, bytes(100_000), 6))
-    metadata = rendering.metadata_message({"width": 640.0})
+    frame = outgoing.render(Message(VIDEO, 1, 40, bytes(100_000), 6))
+    metadata = outgoing.metadata_message({"width": 640.0})
     assert conversation.client.receive(
-        metadata + frame + rendering.stream_eof(1) + rendering.stream_begin(1) + rendering.play_stop(1, "Over.")
+        metadata + frame + outgoing.stream_eof(1) + outgoing.stream_begin(1) + outgoing.play_stop(1, "Over.")
     ) == [
         MetadataReceived(1, 0, {"width": 640.0}),
         MediaReceived(1, [Message(VIDEO, 1, 40, bytes(100_000), 6)]),
@@ -195,7 +193,7 @@ def test_both_ends_answer_pings() -> None:
 def test_the_client_acknowledges_what_it_receives() -> None:
     conversation = playing()
     conversation.client.receive(message(VIDEO, bytes(1_300_000), stream=1))
-    assert conversation.client.data_to_send()[7] == message_types.ACKNOWLEDGEMENT
+    assert conversation.client.data_to_send()[7] == types.ACKNOWLEDGEMENT
 
 
 @pytest.fixture

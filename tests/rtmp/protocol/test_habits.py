@@ -7,8 +7,8 @@ import pytest
 
 from mmids_trio.media.codecs import parse_video
 from mmids_trio.media.events import StreamId
-from mmids_trio.rtmp.protocol import amf0
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol import amf
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.events import (
     Connected,
     Event,
@@ -19,7 +19,7 @@ from mmids_trio.rtmp.protocol.events import (
     PublishRequested,
 )
 from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.rendering import render
+from mmids_trio.rtmp.protocol.outgoing import render
 from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, message
 
 VIDEO, AUDIO, DATA = 9, 8, 18
@@ -124,7 +124,7 @@ def test_metadata_may_come_late_and_again(publisher: ScriptedClient) -> None:
     frame = message(VIDEO, KEY_FRAME, stream=1, chunk_stream=MEDIA_STREAM)
 
     def metadata(width: float) -> bytes:
-        return message(DATA, amf0.encode_all(["@setDataFrame", "onMetaData", {"width": width}]), stream=1)
+        return message(DATA, amf.encode_all(["@setDataFrame", "onMetaData", {"width": width}]), stream=1)
 
     events = publisher.say(frame, metadata(640), frame, metadata(640), metadata(1280), frame)
     assert [event.values["width"] for event in events if isinstance(event, MetadataReceived)] == [640, 640, 1280]
@@ -156,5 +156,5 @@ def test_a_publisher_may_leave_without_deleting_its_stream(
 def test_amf3_commands_may_hold_amf0_without_the_zero_byte_too() -> None:
     client = ScriptedClient()
     client.connect()
-    client.say(message(17, amf0.encode_all(["createStream", 2.0, None])))
+    client.say(message(17, amf.encode_all(["createStream", 2.0, None])))
     assert client.hear() == ["_result 2 1"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmids_trio.rtmp.protocol import message_types as types
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol import message as types
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.events import Event, MediaReceived, PublishRequested
 from mmids_trio.rtmp.protocol.limits import CHUNKS_PER_TURN
 from tests.support.rtmp import ScriptedClient, command, message
