@@ -14,7 +14,8 @@ import pytest
 import trio
 
 from mmids_trio.fanout.channel import Channel
-from mmids_trio.fanout.subscriber import Watcher
+from mmids_trio.fanout.output import Output
+from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
 from mmids_trio.metrics.distribution import Distribution
 from mmids_trio.net.certificates import Identity, server_context
@@ -22,6 +23,7 @@ from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
 from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.message import VIDEO, Message
 from mmids_trio.rtmp.protocol.outgoing import render
+from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import memory_connection
 from mmids_trio.workflow.replay import Ledger
@@ -49,10 +51,10 @@ def allocated(work: Callable[[], object]) -> int:
 
 
 def audience(count: int) -> tuple[Channel, list[Wire]]:
-    channel, wires = Channel(), [Wire() for _ in range(count)]
+    channel, wires = Channel(RtmpRendering()), [Wire() for _ in range(count)]
     for wire in wires:
-        channel.add(Watcher(wire))
-    channel.stream_started()
+        channel.add(Subscriber(Output(wire)))
+    channel.begin_stream()
     channel.packet(FRAMES[0])
     run_quietly(channel)
     for wire in wires:

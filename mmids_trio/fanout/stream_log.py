@@ -1,6 +1,6 @@
 """The append-only log of a channel: rendered messages under ever-growing indices, the oldest forgotten.
 
-Pure: no tasks, sockets or clock; time is that of the packets.  Watchers are positions in it.  It is apart
+Pure: no tasks, sockets or clock; time is that of the packets.  Subscribers are positions in it.  It is apart
 from the channel because what to keep and where to join are rules of their own.
 """
 
@@ -14,15 +14,15 @@ from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.media.timeline import is_after
 
 MAX_LOG_MS = 10_000
-"""Oldest media kept, whatever the key frames say: a watcher further behind is no longer watching live."""
+"""Oldest media kept, whatever the key frames say: who is further behind is no longer watching live."""
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
-"""Memory of one log, prefaces included: 10 s at 13 Mbit/s, and the largest possible message."""
+"""Memory of one log, headers included: 10 s at 13 Mbit/s, and the largest possible message."""
 
 ENTRY_OVERHEAD = 256
 """Bytes that an entry costs besides its data, so that a flood of tiny packets counts for what it is.
 
-A key frame costs them again for the timestamps of its preface.
+A key frame costs them again for the timestamps of its headers.
 """
 
 
@@ -30,7 +30,7 @@ A key frame costs them again for the timestamps of its preface.
 class Entry:
     """One message (several chunks), rendered. `kind` is `None` for control messages.
 
-    A key frame carries its `preface`: the metadata and sequence headers that a newcomer needs before it,
+    A key frame carries its `headers`: the metadata and sequence headers that a late joiner needs before it,
     and `headers_since`: the index of the last entry that told of a change to them.
     """
 
@@ -38,12 +38,12 @@ class Entry:
     kind: MediaKind | None
     timestamp: int
     is_key_frame: bool = False
-    preface: "StampedPreface | None" = None
+    headers: "StampedHeaders | None" = None
     headers_since: int = 0
 
 
 @frozen(eq=False)
-class Preface:
+class HeaderSet:
     """Metadata and sequence headers between two changes of them: one object for all key frames in between."""
 
     metadata: bytes
@@ -59,10 +59,10 @@ class Preface:
 
 
 @frozen(eq=False)
-class StampedPreface:
-    """A preface as of one moment. Rendered when somebody needs it, since most key frames are joined by nobody."""
+class StampedHeaders:
+    """These as of one moment. Rendered when somebody needs it, since most key frames are joined by nobody."""
 
-    shared: Preface
+    shared: HeaderSet
     newest: int
     """The latest timestamp of the stream then."""
     timestamps: tuple[int, ...]
@@ -87,12 +87,12 @@ class StreamLog:
     first_index: int = field(default=0, init=False)
     end_index: int = field(default=0, init=False)
     size: int = field(default=0, init=False)
-    """Bytes held, overhead and the prefaces of key frames included; one that several share counts once."""
+    """Bytes held, overhead and the headers of key frames included; one that several share counts once."""
     has_video: bool = field(default=False, init=False)
     """Whether the current stream has shown a video frame, also one that was not worth appending."""
     _entries: list[Entry] = field(factory=list, init=False)
     _key_frames: list[int] = field(factory=list, init=False)
-    _prefaces: dict[Preface, int] = field(factory=dict, init=False)
+    _header_sets: dict[HeaderSet, int] = field(factory=dict, init=False)
     """How many entries share each."""
     _stream_start: int = field(default=0, init=False)
     _live: bool = field(default=False, init=False)
@@ -107,17 +107,17 @@ class StreamLog:
         """Add at the end, and forget what exceeds the limits."""
         if entry.is_key_frame:
             self._key_frames.append(self.end_index)
-            if entry.preface is not None:
-                self._count_preface(entry.preface.shared)
+            if entry.headers is not None:
+                self._count_headers(entry.headers.shared)
         self._entries.append(entry)
         self.end_index += 1
         self.size += len(entry.data) + ENTRY_OVERHEAD
         self._enforce_limits()
 
     def release(self, oldest_needed: int) -> None:
-        """Forget what neither a newcomer nor a watcher at `oldest_needed` will ask for."""
+        """Forget what neither a late joiner nor a subscriber at `oldest_needed` will ask for."""
         if oldest_needed > self.first_index:
-            self._forget_before(min(oldest_needed, self.newcomers_need))
+            self._forget_before(min(oldest_needed, self.late_joiners_need))
 
     def end_stream(self) -> None:
         """Nobody joins what is there any more; `release` may forget all of it."""
@@ -125,7 +125,7 @@ class StreamLog:
         self._live = False
 
     @property
-    def newcomers_need(self) -> int:
+    def late_joiners_need(self) -> int:
         """Index of the oldest entry that `join_position` may name from now on."""
         if not self._live:
             return self.end_index
@@ -140,7 +140,7 @@ class StreamLog:
         return None
 
     def join_position(self) -> int | None:
-        """Where a newcomer begins: at the latest key frame, or with the newest entry of a stream without video.
+        """Where a late joiner begins: at the latest key frame, or with the newest entry of a stream without video.
 
         `None` means that it has to wait for a key frame: there is video, but none of it can be decoded.
         """
@@ -202,21 +202,21 @@ class StreamLog:
                 self._discount(entry)
             self._drop(count)
 
-    def _count_preface(self, preface: Preface) -> None:
-        shares = self._prefaces.get(preface, 0)
-        self._prefaces[preface] = shares + 1
-        self.size += ENTRY_OVERHEAD if shares else ENTRY_OVERHEAD + preface.size
+    def _count_headers(self, shared: HeaderSet) -> None:
+        shares = self._header_sets.get(shared, 0)
+        self._header_sets[shared] = shares + 1
+        self.size += ENTRY_OVERHEAD if shares else ENTRY_OVERHEAD + shared.size
 
     def _discount(self, entry: Entry) -> None:
         self.size -= len(entry.data) + ENTRY_OVERHEAD
-        if entry.preface is None:
+        if entry.headers is None:
             return
-        preface = entry.preface.shared
-        self._prefaces[preface] -= 1
+        shared = entry.headers.shared
+        self._header_sets[shared] -= 1
         self.size -= ENTRY_OVERHEAD
-        if not self._prefaces[preface]:
-            del self._prefaces[preface]
-            self.size -= preface.size
+        if not self._header_sets[shared]:
+            del self._header_sets[shared]
+            self.size -= shared.size
 
     def _drop(self, count: int) -> None:
         """Remove the first entries, which are discounted already."""

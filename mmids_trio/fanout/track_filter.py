@@ -1,29 +1,25 @@
-"""What a watcher with wishes of its own gets from the log that all share.
+"""What a subscriber with wishes of its own gets from the log that all share.
 
-Another message stream id, no audio or no video are rare, so the common pass knows nothing of them: such a
-watcher gathers its own bytes through its selection.
+Another address, no audio or no video are rare, so the common pass knows nothing of them: such a subscriber gathers
+its own bytes through its filter.
 """
 
 import sys
 
 from attrs import define
 
+from mmids_trio.fanout.rendering import Readdress
 from mmids_trio.fanout.stream_log import Entry, StreamLog
 from mmids_trio.media.events import MediaKind
-from mmids_trio.rtmp.rendering import (
-    MESSAGE_STREAM,
-    control_for_message_stream,
-    media_for_message_stream,
-)
 
 _NOT_YET = sys.maxsize
 
 
 @define(eq=False)
-class Selection:
-    """Which entries pass, and under which message stream id (RTMP 1.0 §7.2.2.3 to §7.2.2.5)."""
+class TrackFilter:
+    """Which entries pass, and under which address; without `readdress`, as all have them."""
 
-    message_stream_id: int = MESSAGE_STREAM
+    readdress: Readdress | None = None
     audio: bool = True
     video: bool = True
     _video_from: int = 0
@@ -32,7 +28,7 @@ class Selection:
     @property
     def is_everything(self) -> bool:
         """Whether the shared bytes do as they are."""
-        return self.audio and self.video and self.message_stream_id == MESSAGE_STREAM and self._video_from == 0
+        return self.audio and self.video and self.readdress is None and self._video_from == 0
 
     def resume_video(self) -> None:
         """Let video through again, from the next key frame on."""
@@ -40,9 +36,9 @@ class Selection:
             self.video = True
             self._video_from = _NOT_YET
 
-    def enter(self, message_stream_id: int) -> None:
+    def enter(self, readdress: Readdress | None) -> None:
         """Begin with another log, whose indices are others."""
-        self.message_stream_id = message_stream_id
+        self.readdress = readdress
         self._video_from = 0
 
     def gather(self, log: StreamLog, start: int, limit: int) -> tuple[bytes, int]:
@@ -68,9 +64,9 @@ class Selection:
             return b""
         if index > self._video_from or not self._video_from:
             return self.of(entry)
-        preface = entry.preface.entries() if entry.preface is not None else ()
-        headers = [self.of(header) for header in preface if header.kind is MediaKind.VIDEO]
-        return b"".join([*headers, self.of(entry)])
+        headers = entry.headers.entries() if entry.headers is not None else ()
+        before = [self.of(header) for header in headers if header.kind is MediaKind.VIDEO]
+        return b"".join([*before, self.of(entry)])
 
     def of(self, entry: Entry) -> bytes:
         """What passes of an entry, wherever it stands."""
@@ -78,8 +74,6 @@ class Selection:
             return b""
         if entry.kind is MediaKind.VIDEO and not self.video:
             return b""
-        if self.message_stream_id == MESSAGE_STREAM or not entry.data:
+        if self.readdress is None or not entry.data:
             return entry.data
-        if entry.kind is None:
-            return control_for_message_stream(entry.data, self.message_stream_id)
-        return media_for_message_stream(entry.data, self.message_stream_id)
+        return self.readdress(entry)

@@ -110,7 +110,7 @@ class ChildMedia:
         It is moved on where that has passed already; timestamps never go back within a kind.
         """
         self._reader = FlvReader()
-        self._timeline.stream_started()
+        self._timeline.begin_stream()
         self._timeline.offset = base
 
     def receive(self, data: bytes) -> list[MediaEvent]:

@@ -37,7 +37,7 @@ class ChannelTimeline:
     _offset_known: bool = True
     _last: dict[MediaKind, int] = Factory(dict)
 
-    def stream_started(self) -> None:
+    def begin_stream(self) -> None:
         """What comes from now on is another stream with a clock of its own."""
         self.offset = 0
         self._offset_known = not self._last

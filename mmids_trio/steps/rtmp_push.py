@@ -52,7 +52,7 @@ class _Pushed:
     """One stream: what its targets get, and the targets."""
 
     started: StreamStarted
-    channel: Channel = field(factory=lambda: Channel(rendering=PublishRendering()))
+    channel: Channel = field(factory=lambda: Channel(PublishRendering()))
     targets: list[Target] = field(factory=list)
     has_frames: bool = False
 
@@ -63,9 +63,9 @@ class _Pushed:
         elif isinstance(event, StreamMetadata):
             self.channel.metadata(event.values)
         elif isinstance(event, StreamStarted):
-            self.channel.stream_started()
+            self.channel.begin_stream()
         else:
-            self.channel.stream_ended()
+            self.channel.end_stream()
 
 
 @define(eq=False)

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmids_trio.fanout.channel import Channel
-from mmids_trio.fanout.watching import MAX_QUEUED_REPLIES, WATCHER_STALL_SECONDS, WatcherEnd
+from mmids_trio.fanout.output import MAX_QUEUED_REPLIES, STALL_SECONDS, OutputEnd
 from mmids_trio.rtmp.protocol.control import acknowledgement
 from mmids_trio.rtmp.protocol.outgoing import render
+from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.testing.media import generate_stream
 from tests.support.players import Player, feed, watch
 
@@ -17,8 +18,8 @@ PACKETS = generate_stream(seconds=3, key_frame_bytes=70_000)
 
 
 def live_channel() -> Channel:
-    channel = Channel()
-    channel.stream_started()
+    channel = Channel(RtmpRendering())
+    channel.begin_stream()
     return channel
 
 
@@ -47,7 +48,7 @@ async def test_replies_never_break_the_framing(
                 await channel.send_pass()
             elif action == "reply":
                 replies += 1
-                player.watcher.write(render(acknowledgement(replies)))
+                player.output.write(render(acknowledgement(replies)))
             elif action == "read":
                 player.read(reads)
             elif action == "settle":
@@ -65,7 +66,7 @@ async def test_a_reply_goes_out_between_two_messages_while_much_media_waits(nurs
     channel = live_channel()
     player = watch(channel, nursery, buffer_size=1_000)
     await feed(channel, generate_stream(seconds=5))
-    player.watcher.write(render(acknowledgement(77)))
+    player.output.write(render(acknowledgement(77)))
     await player.read_all()
     types = [message.type_id for message in player.messages]
     assert types.index(3) < 10
@@ -79,9 +80,9 @@ async def test_a_client_that_asks_without_reading_is_disconnected() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(player.run)
             for _ in range(MAX_QUEUED_REPLIES // len(reply) + 100):
-                player.watcher.write(reply)
-                assert player.watcher.queued_bytes <= MAX_QUEUED_REPLIES
-    assert player.outcome is WatcherEnd.FLOODED
+                player.output.write(reply)
+                assert player.output.queued_bytes <= MAX_QUEUED_REPLIES
+    assert player.outcome is OutputEnd.FLOODED
 
 
 async def test_a_watcher_whose_connection_breaks_ends_and_the_others_go_on(nursery: trio.Nursery) -> None:
@@ -94,7 +95,7 @@ async def test_a_watcher_whose_connection_breaks_ends_and_the_others_go_on(nurse
     healthy = [players[0], players[2], players[4]]
     await feed(channel, packets[50:], *healthy)
     await trio.testing.wait_all_tasks_blocked()
-    assert players[1].outcome is players[3].outcome is WatcherEnd.BROKEN
+    assert players[1].outcome is players[3].outcome is OutputEnd.BROKEN
     assert all(player.report(packets).missed == () for player in healthy)
 
 
@@ -104,7 +105,7 @@ async def test_a_connection_that_breaks_while_it_is_blocked_ends_its_watcher(nur
     await feed(channel, generate_stream(seconds=1))
     player.far_end.reset()
     await trio.testing.wait_all_tasks_blocked()
-    assert player.outcome is WatcherEnd.BROKEN
+    assert player.outcome is OutputEnd.BROKEN
     await feed(channel, generate_stream(seconds=1, seed=2))
 
 
@@ -113,12 +114,12 @@ async def test_a_transport_closed_here_without_leaving_the_channel_harms_no_pass
     idle, blocked = watch(channel, nursery), watch(channel, nursery, buffer_size=100)
     packets = generate_stream(seconds=1)
     await feed(channel, packets[:20], idle)
-    assert blocked.watcher.blocked
-    idle.watcher.transport.close()
-    blocked.watcher.transport.close()
+    assert blocked.output.blocked
+    idle.output.transport.close()
+    blocked.output.transport.close()
     await feed(channel, packets[20:])
     await trio.testing.wait_all_tasks_blocked()
-    assert idle.outcome is blocked.outcome is WatcherEnd.BROKEN
+    assert idle.outcome is blocked.outcome is OutputEnd.BROKEN
 
 
 async def test_watchers_may_come_go_and_move_in_the_middle_of_a_pass(nursery: trio.Nursery) -> None:
@@ -131,10 +132,10 @@ async def test_watchers_may_come_go_and_move_in_the_middle_of_a_pass(nursery: tr
 
     async def stir() -> None:
         for leaving in players[150:160]:
-            channel.discard(leaving.watcher)
+            channel.discard(leaving.subscriber)
         for moving in players[160:170]:
-            channel.discard(moving.watcher)
-            other.add(moving.watcher)
+            channel.discard(moving.subscriber)
+            other.add(moving.subscriber)
         joined.extend(watch(channel, nursery) for _ in range(5))
 
     await trio.testing.wait_all_tasks_blocked()
@@ -160,12 +161,12 @@ async def test_a_message_that_was_begun_is_finished_after_the_watcher_has_left(n
     channel = live_channel()
     player = watch(channel, nursery, buffer_size=1_000)
     await feed(channel, generate_stream(seconds=1))
-    channel.discard(player.watcher)
-    channel.discard(player.watcher)
-    player.watcher.write(render(acknowledgement(5)))
+    channel.discard(player.subscriber)
+    channel.discard(player.subscriber)
+    player.output.write(render(acknowledgement(5)))
     await player.read_all()
     assert player.messages[-1].type_id == 3
-    assert not player.watcher.blocked
+    assert not player.output.blocked
     assert player.outcome is None
 
 
@@ -176,18 +177,18 @@ async def test_a_socket_that_takes_a_little_now_and_then_is_not_stalled(
     player = watch(channel, nursery, buffer_size=1_000)
     await feed(channel, generate_stream(seconds=9))
     for _ in range(20):
-        await trio.sleep(WATCHER_STALL_SECONDS - 1)
+        await trio.sleep(STALL_SECONDS - 1)
         player.read(10)
     assert player.outcome is None
-    await trio.sleep(WATCHER_STALL_SECONDS + 1)
-    assert player.outcome is WatcherEnd.STALLED
+    await trio.sleep(STALL_SECONDS + 1)
+    assert player.outcome is OutputEnd.STALLED
 
 
 async def test_a_watcher_with_nothing_to_get_is_not_stalled(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    player = watch(Channel(), nursery)
-    await trio.sleep(100 * WATCHER_STALL_SECONDS)
+    player = watch(Channel(RtmpRendering()), nursery)
+    await trio.sleep(100 * STALL_SECONDS)
     assert player.outcome is None
 
 
@@ -204,9 +205,9 @@ async def test_cancelling_its_task_leaves_the_channel_unharmed(buffer_size: int)
             nursery.cancel_scope.cancel()
         assert player.outcome is None
         await feed(channel, packets[50:60], other)
-        channel.discard(player.watcher)
-        player.watcher.transport.close()
+        channel.discard(player.subscriber)
+        player.output.transport.close()
         await feed(channel, packets[60:], other)
         assert other.report(packets).missed == ()
-        assert channel.watchers == (other.watcher,)
+        assert channel.subscribers == (other.subscriber,)
         healthy.cancel_scope.cancel()

@@ -13,8 +13,8 @@ METADATA = {"width": 640.0, "videocodecid": 7.0, "audiocodecid": 10.0}
 
 
 def live_channel() -> Channel:
-    channel = Channel()
-    channel.stream_started()
+    channel = Channel(RtmpRendering())
+    channel.begin_stream()
     channel.metadata(METADATA)
     return channel
 
@@ -91,8 +91,8 @@ async def test_watchers_that_join_at_different_times_before_one_pass_get_no_byte
 
 
 async def test_a_stream_without_metadata_gets_some_made_from_its_headers(nursery: Nursery) -> None:
-    channel = Channel()
-    channel.stream_started()
+    channel = Channel(RtmpRendering())
+    channel.begin_stream()
     player = watch(channel, nursery)
     await feed(channel, generate_stream(seconds=0.2), player)
     assert player.summary()[:4] == ["begin", "metadata", "header:video@0", "header:audio@0"]
@@ -121,7 +121,7 @@ async def test_an_audio_only_stream_is_joined_at_its_newest_packet(nursery: Nurs
     assert player.summary() == ["metadata", f"header:audio@{newest}", f"audio@{newest}"]
 
 
-async def test_an_audio_only_stream_keeps_no_more_than_a_newcomer_gets(nursery: Nursery) -> None:
+async def test_an_audio_only_stream_keeps_no_more_than_a_late_joiner_gets(nursery: Nursery) -> None:
     channel = live_channel()
     player = watch(channel, nursery)
     await feed(channel, generate_stream(seconds=5, video=False), player)

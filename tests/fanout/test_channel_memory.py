@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmids_trio.fanout.channel import Channel
+from mmids_trio.fanout.output import MAX_QUEUED_REPLIES, STALL_SECONDS
 from mmids_trio.fanout.stream_log import StreamLog
-from mmids_trio.fanout.watching import MAX_QUEUED_REPLIES, WATCHER_STALL_SECONDS
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
 from mmids_trio.media.tracks import MAX_HEADER_BYTES
 from mmids_trio.rtmp.protocol.control import acknowledgement
@@ -45,7 +45,7 @@ class CountingRendering(RtmpRendering):
 
 def live_channel(rendering: RtmpRendering | None = None, log: StreamLog | None = None) -> Channel:
     channel = Channel(rendering=rendering or RtmpRendering(), log=log or StreamLog())
-    channel.stream_started()
+    channel.begin_stream()
     return channel
 
 
@@ -91,8 +91,8 @@ async def test_a_header_too_large_to_keep_reaches_those_who_are_here_and_is_coun
     late.read()
     assert late.summary() == ["metadata", "key:video@40"]
     assert channel.counters().refused_headers == 1
-    channel.stream_ended()
-    channel.stream_started()
+    channel.end_stream()
+    channel.begin_stream()
     assert channel.counters().refused_headers == 1
 
 
@@ -101,13 +101,13 @@ async def test_wishes_of_a_player_that_does_not_read_cost_nothing(nursery: trio.
     channel.metadata(LARGE_METADATA)
     player = watch(channel, nursery, buffer_size=1_000)
     await feed(channel, PACKETS[:100])
-    queued = player.watcher.queued_bytes
+    queued = player.output.queued_bytes
     for _ in range(100):
-        player.watcher.receive_audio(False)
-        player.watcher.receive_audio(True)
-        player.watcher.pause()
-        player.watcher.resume()
-    assert player.watcher.queued_bytes == queued
+        player.subscriber.receive_audio(False)
+        player.subscriber.receive_audio(True)
+        player.subscriber.pause()
+        player.subscriber.resume()
+    assert player.output.queued_bytes == queued
     await feed(channel, PACKETS[100:])
     await player.read_all()
     assert player.report(PACKETS).undecodable == ()
@@ -120,8 +120,8 @@ async def test_audio_wanted_again_by_a_blocked_player_brings_its_header_once(nur
     await trio.testing.wait_all_tasks_blocked()
     headers = sum(name.startswith("header:audio") for name in player.summary())
     for _ in range(5):
-        player.watcher.receive_audio(False)
-        player.watcher.receive_audio(True)
+        player.subscriber.receive_audio(False)
+        player.subscriber.receive_audio(True)
     await player.read_all()
     # One of the stream's beginning, one for the wish.
     assert sum(name.startswith("header:audio") for name in player.summary()) - headers == 2
@@ -137,13 +137,13 @@ async def test_a_player_that_reads_just_enough_not_to_be_stalled_costs_a_bounded
     largest = 0
     for number, packet in enumerate(PACKETS):
         await feed(channel, [packet])
-        player.watcher.receive_audio(number % 2 == 0)
+        player.subscriber.receive_audio(number % 2 == 0)
         if number % 10 == 0:
-            player.watcher.pause()
-            player.watcher.resume()
-            await trio.sleep(WATCHER_STALL_SECONDS - 1)
+            player.subscriber.pause()
+            player.subscriber.resume()
+            await trio.sleep(STALL_SECONDS - 1)
             player.read(10)
-        largest = max(largest, player.watcher.queued_bytes)
+        largest = max(largest, player.output.queued_bytes)
         assert channel.log.size <= 300_000
     assert player.outcome is None
     assert largest <= LARGEST_MESSAGE
@@ -175,16 +175,16 @@ async def test_the_queue_is_bounded_and_the_stream_decodable_whatever_is_wished_
                 await trio.testing.wait_all_tasks_blocked()
                 player.read()
             elif action in ("audio", "mute"):
-                player.watcher.receive_audio(action == "audio")
+                player.subscriber.receive_audio(action == "audio")
             elif action == "pause":
-                player.watcher.pause()
+                player.subscriber.pause()
             elif action == "resume":
-                player.watcher.resume()
+                player.subscriber.resume()
             elif action == "metadata":
                 channel.metadata({"number": float(number)})
             else:
-                player.watcher.write(render(acknowledgement(number)))
-            assert player.watcher.queued_bytes <= LARGEST_MESSAGE + MAX_QUEUED_REPLIES
+                player.output.write(render(acknowledgement(number)))
+            assert player.output.queued_bytes <= LARGEST_MESSAGE + MAX_QUEUED_REPLIES
         await player.read_all()
         report = player.report(PACKETS[:fed])
         assert report.undecodable == report.repeated == report.backwards == ()

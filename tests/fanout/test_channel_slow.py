@@ -4,15 +4,16 @@ import trio
 import trio.testing
 
 from mmids_trio.fanout.channel import Channel
+from mmids_trio.fanout.output import MAX_SEND, MAX_SENDS_PER_TURN, STALL_SECONDS, OutputEnd
 from mmids_trio.fanout.stream_log import StreamLog
-from mmids_trio.fanout.watching import MAX_SEND, MAX_SENDS_PER_TURN, WATCHER_STALL_SECONDS, WatcherEnd
+from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.testing.media import generate_stream
 from tests.support.players import Player, feed, watch
 
 
 def live_channel(log: StreamLog | None = None) -> Channel:
-    channel = Channel(log=log or StreamLog())
-    channel.stream_started()
+    channel = Channel(RtmpRendering(), log=log or StreamLog())
+    channel.begin_stream()
     return channel
 
 
@@ -21,11 +22,11 @@ async def test_a_watcher_that_reads_late_misses_nothing_within_the_log(nursery: 
     player = watch(channel, nursery, buffer_size=1000)
     packets = generate_stream(seconds=9)
     await feed(channel, packets)
-    assert player.watcher.blocked
+    assert player.output.blocked
     await player.read_all()
     assert player.report(packets).missed == ()
     assert player.report(packets).is_flawless_from_join
-    assert not player.watcher.blocked
+    assert not player.output.blocked
     assert channel.counters().skips == 0
 
 
@@ -35,7 +36,7 @@ async def test_a_slow_watcher_skips_to_a_key_frame_and_recovers(nursery: trio.Nu
     packets = generate_stream(seconds=20)
     await feed(channel, packets[:1000], quick)
     await slow.read_all()
-    counters = slow.watcher.counters
+    counters = slow.subscriber.counters
     await feed(channel, packets[1000:], quick, slow)
     report = slow.report(packets)
     assert report.undecodable == report.repeated == report.backwards == ()
@@ -65,7 +66,7 @@ async def test_a_skip_over_nothing_new_repeats_no_headers(nursery: trio.Nursery)
     slow = watch(channel, nursery, buffer_size=2000)
     await feed(channel, generate_stream(seconds=20, audio=False))
     await slow.read_all()
-    assert slow.watcher.counters.skips == 1
+    assert slow.subscriber.counters.skips == 1
     assert slow.summary().count("header:video@0") == 1
     assert [name for name in slow.summary() if name.startswith(("metadata", "header"))] == [
         "metadata",
@@ -86,9 +87,9 @@ async def test_a_watcher_that_jumps_three_times_without_catching_up_is_given_up(
             await trio.testing.wait_all_tasks_blocked()
         if player.outcome is not None:
             break
-    assert player.outcome is WatcherEnd.TOO_SLOW
-    assert player.watcher.counters.skips == 3
-    channel.discard(player.watcher)
+    assert player.outcome is OutputEnd.TOO_SLOW
+    assert player.subscriber.counters.skips == 3
+    channel.discard(player.subscriber)
     assert channel.counters().disconnects == 1
     assert channel.counters().skips == 3
 
@@ -101,7 +102,7 @@ async def test_skips_count_anew_after_a_watcher_has_caught_up(nursery: trio.Nurs
         await feed(channel, packets[start : start + 400])
         await player.read_all()
     assert player.outcome is None
-    assert player.watcher.counters.skips >= 4
+    assert player.subscriber.counters.skips >= 4
     assert player.report(packets).undecodable == ()
 
 
@@ -119,15 +120,15 @@ async def test_a_watcher_that_never_reads_costs_a_bounded_amount_and_is_disconne
         channel.packet(packet)
         await channel.send_pass()
         largest_log = max(largest_log, channel.log.size)
-        largest_queue = max(largest_queue, deaf.watcher.queued_bytes)
+        largest_queue = max(largest_queue, deaf.output.queued_bytes)
         for player in quick:
             player.read()
         if deaf.outcome is not None and gave_up is None:
             gave_up = trio.current_time()
-            channel.discard(deaf.watcher)
-    assert deaf.outcome is WatcherEnd.STALLED
+            channel.discard(deaf.subscriber)
+    assert deaf.outcome is OutputEnd.STALLED
     assert gave_up is not None
-    assert WATCHER_STALL_SECONDS <= gave_up < WATCHER_STALL_SECONDS + 20
+    assert STALL_SECONDS <= gave_up < STALL_SECONDS + 20
     assert largest_queue < 2_100
     assert largest_log < 600_000
     assert all(player.report(packets).missed == () for player in quick)
@@ -150,7 +151,7 @@ async def test_the_log_stays_bounded_when_a_watcher_is_slow_and_key_frames_never
     assert deaf.outcome is None
 
 
-async def test_without_a_key_frame_in_the_log_a_newcomer_waits_for_the_next(nursery: trio.Nursery) -> None:
+async def test_without_a_key_frame_in_the_log_a_late_joiner_waits_for_the_next(nursery: trio.Nursery) -> None:
     channel = live_channel()
     packets = generate_stream(seconds=30, gop=500)
     await feed(channel, packets[:1100])
@@ -169,7 +170,7 @@ async def test_without_key_frames_in_time_jumps_count_as_well(nursery: trio.Nurs
         if packet.timestamp % 3000 == 0:
             player.read()
             await trio.testing.wait_all_tasks_blocked()
-    assert player.outcome is WatcherEnd.TOO_SLOW
+    assert player.outcome is OutputEnd.TOO_SLOW
 
 
 async def test_more_than_the_log_holds_in_one_go_is_a_skip_even_for_the_quick(nursery: trio.Nursery) -> None:
@@ -185,15 +186,15 @@ async def test_more_than_the_log_holds_in_one_go_is_a_skip_even_for_the_quick(nu
         report = player.report(packets)
         assert report.undecodable == report.repeated == report.backwards == ()
         assert report.unknown == 0
-        assert player.watcher.counters.skipped_packets == len(report.gaps) > 100
+        assert player.subscriber.counters.skipped_packets == len(report.gaps) > 100
         assert player.media()[-1][2] == packets[-1].data
 
 
-async def test_a_newcomer_with_a_good_connection_gets_its_backlog_in_turns() -> None:
+async def test_a_late_joiner_with_a_good_connection_gets_its_backlog_in_turns() -> None:
     channel = live_channel()
     await feed(channel, generate_stream(seconds=1, key_frame_bytes=4_000_000))
     player = Player.connected(buffer_size=10_000_000)
-    channel.add(player.watcher)  # its own task does not run yet
+    channel.add(player.subscriber)  # its own task does not run yet
     sent = len(player.far_end.receive_nowait(10_000_000))
     assert 0 < sent <= MAX_SEND * MAX_SENDS_PER_TURN
 

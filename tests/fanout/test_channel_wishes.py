@@ -4,13 +4,14 @@ import trio
 
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import MediaKind
+from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.testing.media import generate_stream
 from tests.support.players import Player, feed, watch
 
 
 def live_channel() -> Channel:
-    channel = Channel()
-    channel.stream_started()
+    channel = Channel(RtmpRendering())
+    channel.begin_stream()
     return channel
 
 
@@ -26,7 +27,7 @@ async def test_another_message_stream_id_is_in_every_message(nursery: trio.Nurse
     await early.read_all()
     late = watch(channel, nursery, message_stream_id=7)
     await feed(channel, packets[100:])
-    channel.stream_ended()
+    channel.end_stream()
     await channel.send_pass()
     for player, stream_id in ((early, 70_000), (late, 7)):
         await player.read_all()
@@ -40,7 +41,7 @@ async def test_another_message_stream_id_is_in_every_message(nursery: trio.Nurse
 async def test_without_audio_only_video_comes(nursery: trio.Nursery) -> None:
     channel = live_channel()
     player, other = watch(channel, nursery), watch(channel, nursery)
-    player.watcher.receive_audio(False)
+    player.subscriber.receive_audio(False)
     packets = generate_stream(seconds=2)
     await feed(channel, packets, player, other)
     assert kinds(player) == {MediaKind.VIDEO}
@@ -52,10 +53,10 @@ async def test_without_audio_only_video_comes(nursery: trio.Nursery) -> None:
 async def test_audio_comes_back_with_its_header(nursery: trio.Nursery) -> None:
     channel = live_channel()
     player = watch(channel, nursery)
-    player.watcher.receive_audio(False)
+    player.subscriber.receive_audio(False)
     packets = generate_stream(seconds=2)
     await feed(channel, packets[:70], player)
-    player.watcher.receive_audio(True)
+    player.subscriber.receive_audio(True)
     await feed(channel, packets[70:], player)
     report = player.report(packets)
     assert report.undecodable == report.backwards == report.repeated == ()
@@ -66,7 +67,7 @@ async def test_audio_comes_back_with_its_header(nursery: trio.Nursery) -> None:
 async def test_without_video_only_audio_comes(nursery: trio.Nursery) -> None:
     channel = live_channel()
     player = watch(channel, nursery)
-    player.watcher.receive_video(False)
+    player.subscriber.receive_video(False)
     packets = generate_stream(seconds=2)
     await feed(channel, packets, player)
     assert kinds(player) == {MediaKind.AUDIO}
@@ -77,9 +78,9 @@ async def test_video_comes_back_with_a_key_frame_while_audio_goes_on(nursery: tr
     channel = live_channel()
     player = watch(channel, nursery)
     packets = generate_stream(seconds=4)
-    player.watcher.receive_video(False)
+    player.subscriber.receive_video(False)
     await feed(channel, packets[:100], player)
-    player.watcher.receive_video(True)
+    player.subscriber.receive_video(True)
     await feed(channel, packets[100:], player)
     report = player.report(packets)
     assert report.undecodable == report.backwards == report.repeated == ()
@@ -91,7 +92,7 @@ async def test_video_comes_back_with_a_key_frame_while_audio_goes_on(nursery: tr
 async def test_a_slow_watcher_without_audio_misses_no_video(nursery: trio.Nursery) -> None:
     channel = live_channel()
     player = watch(channel, nursery, buffer_size=777)
-    player.watcher.receive_audio(False)
+    player.subscriber.receive_audio(False)
     packets = generate_stream(seconds=5)
     await feed(channel, packets)
     await player.read_all()
@@ -103,9 +104,9 @@ async def test_wishes_from_before_playing_hold(nursery: trio.Nursery) -> None:
     channel = live_channel()
     player = Player.connected()
     nursery.start_soon(player.run)
-    player.watcher.receive_video(False)
+    player.subscriber.receive_video(False)
     await feed(channel, generate_stream(seconds=1))
-    channel.add(player.watcher)
+    channel.add(player.subscriber)
     player.read()
     assert kinds(player) == {MediaKind.AUDIO}
 
@@ -113,9 +114,9 @@ async def test_wishes_from_before_playing_hold(nursery: trio.Nursery) -> None:
 async def test_wishes_taken_back_before_playing_cost_nothing(nursery: trio.Nursery) -> None:
     channel = live_channel()
     player = watch(channel, nursery)
-    player.watcher.receive_audio(False)
-    player.watcher.receive_audio(True)
-    assert player.watcher.shares is channel.log
+    player.subscriber.receive_audio(False)
+    player.subscriber.receive_audio(True)
+    assert player.subscriber.shares is channel.log
 
 
 async def test_a_paused_watcher_gets_nothing_and_rejoins_at_a_key_frame(nursery: trio.Nursery) -> None:
@@ -123,11 +124,11 @@ async def test_a_paused_watcher_gets_nothing_and_rejoins_at_a_key_frame(nursery:
     player = watch(channel, nursery)
     packets = generate_stream(seconds=6)
     await feed(channel, packets[:100], player)
-    player.watcher.pause()
+    player.subscriber.pause()
     got = len(player.messages)
     await feed(channel, packets[100:200], player)
     assert len(player.messages) == got
-    player.watcher.resume()
+    player.subscriber.resume()
     player.read()
     names = [name.partition("@")[0] for name in player.summary()[got:]]
     assert names[:4] == ["metadata", "header:video", "header:audio", "key:video"]
@@ -144,13 +145,13 @@ async def test_a_watcher_that_resumes_in_the_same_group_of_pictures_waits_for_th
     player = watch(channel, nursery)
     packets = generate_stream(seconds=6)
     await feed(channel, packets[:105], player)
-    player.watcher.pause()
-    player.watcher.resume()
+    player.subscriber.pause()
+    player.subscriber.resume()
     got = len(player.messages)
     await feed(channel, packets[105:], player)
     names = [name.partition("@")[0] for name in player.summary()[got:]]
     assert names[:4] == ["metadata", "header:video", "header:audio", "key:video"]
-    assert player.watcher.counters.skipped_packets == 0
+    assert player.subscriber.counters.skipped_packets == 0
     report = player.report(packets)
     assert report.undecodable == report.repeated == report.backwards == ()
     assert packets[max(report.missed) + 1].is_key_frame
@@ -161,9 +162,9 @@ async def test_audio_resumes_without_a_key_frame_where_there_is_no_video(nursery
     player = watch(channel, nursery)
     packets = generate_stream(seconds=4, video=False)
     await feed(channel, packets[:50], player)
-    player.watcher.pause()
+    player.subscriber.pause()
     await feed(channel, packets[50:60], player)
-    player.watcher.resume()
+    player.subscriber.resume()
     await feed(channel, packets[60:], player)
     report = player.report(packets)
     assert report.missed == tuple(range(50, 59))
@@ -174,13 +175,13 @@ async def test_a_pause_over_the_end_of_a_stream_resumes_in_the_next(nursery: tri
     channel = live_channel()
     player = watch(channel, nursery)
     await feed(channel, generate_stream(seconds=1), player)
-    player.watcher.pause()
-    channel.stream_ended()
+    player.subscriber.pause()
+    channel.end_stream()
     await channel.send_pass()
-    channel.stream_started()
+    channel.begin_stream()
     packets = generate_stream(seconds=3, seed=2)
     await feed(channel, packets[:100], player)
-    player.watcher.resume()
+    player.subscriber.resume()
     await feed(channel, packets[100:], player)
     assert player.report(packets).is_flawless_from_join is False  # what came before the pause is unknown to it
     assert player.report(packets).undecodable == player.report(packets).backwards == ()
@@ -191,14 +192,14 @@ async def test_wishes_go_along_to_another_channel(nursery: trio.Nursery) -> None
     first, second = live_channel(), live_channel()
     player = watch(first, nursery)
     packets, others = generate_stream(seconds=4), generate_stream(seconds=2, seed=2)
-    player.watcher.receive_audio(False)
+    player.subscriber.receive_audio(False)
     await feed(first, packets[:200], player)
-    player.watcher.receive_video(False)
-    player.watcher.receive_video(True)
+    player.subscriber.receive_video(False)
+    player.subscriber.receive_video(True)
     await feed(first, packets[200:], player)
-    first.discard(player.watcher)
+    first.discard(player.subscriber)
     player.messages.clear()
-    second.add(player.watcher)
+    second.add(player.subscriber)
     await feed(second, others, player)
     assert {others[place].kind for place in player.report(others).missed} == {MediaKind.AUDIO}
     assert player.report(others).undecodable == ()
@@ -208,9 +209,9 @@ async def test_each_channel_counts_what_it_has_sent_itself(nursery: trio.Nursery
     first, second = live_channel(), live_channel()
     player = watch(first, nursery)
     await feed(first, generate_stream(seconds=1), player)
-    first.discard(player.watcher)
+    first.discard(player.subscriber)
     sent = len(player.received)
-    second.add(player.watcher)
+    second.add(player.subscriber)
     await feed(second, generate_stream(seconds=1), player)
     assert first.counters().bytes_sent == sent
     assert second.counters().bytes_sent == len(player.received) - sent

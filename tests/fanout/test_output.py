@@ -3,8 +3,7 @@
 import trio
 import trio.testing
 
-from mmids_trio.fanout.output import Output
-from mmids_trio.fanout.watching import WatcherEnd
+from mmids_trio.fanout.output import Output, OutputEnd
 from mmids_trio.testing.network import MemoryTransport, memory_connection
 
 
@@ -19,7 +18,7 @@ async def test_what_the_socket_takes_is_sent_at_once_without_a_task() -> None:
     output.write(b"two")
     assert far_end.receive_nowait() == b"onetwo"
     assert not output.blocked
-    assert output.counters.bytes_sent == 6
+    assert output.bytes_sent == 6
 
 
 async def test_the_rest_follows_in_order_as_the_peer_reads(nursery: trio.Nursery) -> None:
@@ -52,15 +51,15 @@ async def test_it_ends_once_and_says_nothing_after() -> None:
     output, far_end = an_output(100)
     far_end.reset()
     output.write(b"into the void")
-    output.finish(WatcherEnd.STALLED)
+    output.finish(OutputEnd.STALLED)
     output.write(b"more")
-    assert await output.run() is WatcherEnd.BROKEN
+    assert await output.run() is OutputEnd.BROKEN
     assert output.queued_bytes == 0
 
 
 async def test_a_task_that_sleeps_is_woken_by_the_end(nursery: trio.Nursery) -> None:
     output, far_end = an_output(100)
-    outcomes: list[WatcherEnd] = []
+    outcomes: list[OutputEnd] = []
 
     async def run() -> None:
         outcomes.append(await output.run())
@@ -70,7 +69,7 @@ async def test_a_task_that_sleeps_is_woken_by_the_end(nursery: trio.Nursery) -> 
     far_end.close()
     output.write(b"x")
     await trio.testing.wait_all_tasks_blocked()
-    assert outcomes == [WatcherEnd.BROKEN]
+    assert outcomes == [OutputEnd.BROKEN]
 
 
 async def test_a_flush_sends_what_is_left_after_the_task_was_cancelled(
@@ -94,4 +93,4 @@ async def test_a_flush_gives_up_on_a_peer_that_does_not_read(autojump_clock: tri
     output, _ = an_output(3)
     output.write(b"abcdef")
     await output.flush()
-    assert output.end is WatcherEnd.STALLED
+    assert output.end is OutputEnd.STALLED

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.fanout.stream_log import ENTRY_OVERHEAD, MAX_LOG_BYTES, Entry, Preface, StampedPreface, StreamLog
+from mmids_trio.fanout.stream_log import ENTRY_OVERHEAD, MAX_LOG_BYTES, Entry, HeaderSet, StampedHeaders, StreamLog
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
 
 
@@ -14,16 +14,16 @@ def audio(timestamp: int, size: int = 10) -> Entry:
     return Entry(bytes(size), MediaKind.AUDIO, timestamp)
 
 
-def key_frame(timestamp: int, preface: Preface | None = None) -> Entry:
-    stamped = None if preface is None else StampedPreface(preface, timestamp, ())
+def key_frame(timestamp: int, shared: HeaderSet | None = None) -> Entry:
+    stamped = None if shared is None else StampedHeaders(shared, timestamp, ())
     return Entry(b"key", MediaKind.VIDEO, timestamp, True, stamped)
 
 
-def a_preface(size: int) -> Preface:
-    return Preface(bytes(size), (), lambda packet, timestamp: packet.data)
+def a_set(size: int) -> HeaderSet:
+    return HeaderSet(bytes(size), (), lambda packet, timestamp: packet.data)
 
 
-PREFACES = [a_preface(size) for size in (0, 100, 2_000)]
+PREFACES = [a_set(size) for size in (0, 100, 2_000)]
 
 
 def key_frame_of(place: int) -> Callable[[int], Entry]:
@@ -32,10 +32,10 @@ def key_frame_of(place: int) -> Callable[[int], Entry]:
 
 def held(entries: list[Entry]) -> int:
     """What entries cost with their prefaces, added up the slow way."""
-    stamped = [entry.preface for entry in entries if entry.preface is not None]
-    prefaces = {preface.shared for preface in stamped}
+    stamped = [entry.headers for entry in entries if entry.headers is not None]
+    prefaces = {shared.shared for shared in stamped}
     overhead = ENTRY_OVERHEAD * (len(entries) + len(stamped))
-    return overhead + sum(len(entry.data) for entry in entries) + sum(preface.size for preface in prefaces)
+    return overhead + sum(len(entry.data) for entry in entries) + sum(shared.size for shared in prefaces)
 
 
 def inter_frame(timestamp: int) -> Entry:
@@ -59,19 +59,19 @@ def test_indices_grow_and_are_never_used_twice() -> None:
     assert log.entry(3).timestamp == 120
 
 
-def test_a_newcomer_begins_at_the_latest_key_frame() -> None:
+def test_a_late_joiner_begins_at_the_latest_key_frame() -> None:
     assert a_log(key_frame(0), inter_frame(40), key_frame(80), inter_frame(120)).join_position() == 2
 
 
-def test_a_newcomer_waits_where_there_is_video_but_no_key_frame() -> None:
+def test_a_late_joiner_waits_where_there_is_video_but_no_key_frame() -> None:
     assert a_log(audio(0), inter_frame(40)).join_position() is None
 
 
-def test_a_newcomer_of_an_audio_stream_begins_with_the_newest_entry() -> None:
+def test_a_late_joiner_of_an_audio_stream_begins_with_the_newest_entry() -> None:
     assert a_log(audio(0), audio(23), audio(46), has_video=False).join_position() == 2
 
 
-def test_a_newcomer_never_begins_in_an_earlier_stream() -> None:
+def test_a_late_joiner_never_begins_in_an_earlier_stream() -> None:
     log = a_log(key_frame(0), inter_frame(40))
     log.end_stream()
     log.begin_stream()
@@ -149,22 +149,22 @@ def test_a_preface_that_key_frames_share_counts_once() -> None:
 
 
 def test_prefaces_that_change_with_every_key_frame_push_out_the_oldest() -> None:
-    log = a_log(*(key_frame(0, a_preface(2_000)) for _ in range(50)), max_bytes=20_000)
+    log = a_log(*(key_frame(0, a_set(2_000)) for _ in range(50)), max_bytes=20_000)
     assert log.size <= 20_000
     assert log.end_index - log.first_index == 20_000 // (2_000 + len(b"key") + 2 * ENTRY_OVERHEAD)
 
 
 def test_a_preface_counts_its_metadata_and_its_headers() -> None:
     header = MediaPacket(StreamId("s"), MediaKind.VIDEO, 0, bytes(30), is_sequence_header=True)
-    assert Preface(bytes(100), (header, header), lambda packet, timestamp: packet.data).size == 160
+    assert HeaderSet(bytes(100), (header, header), lambda packet, timestamp: packet.data).size == 160
 
 
 def test_a_stamped_preface_renders_each_header_at_its_own_timestamp() -> None:
     headers = tuple(
         MediaPacket(StreamId("s"), kind, 0, kind.value.encode()) for kind in (MediaKind.VIDEO, MediaKind.AUDIO)
     )
-    preface = Preface(b"metadata", headers, lambda packet, timestamp: packet.data + b"@%d" % timestamp)
-    entries = StampedPreface(preface, 90, (80, 70)).entries()
+    shared = HeaderSet(b"metadata", headers, lambda packet, timestamp: packet.data + b"@%d" % timestamp)
+    entries = StampedHeaders(shared, 90, (80, 70)).entries()
     assert [(entry.data, entry.kind, entry.timestamp) for entry in entries] == [
         (b"metadata", MediaKind.OTHER, 90),
         (b"video@80", MediaKind.VIDEO, 80),

@@ -19,14 +19,14 @@ def placed(timeline: ChannelTimeline, *timestamps: int, kind: MediaKind = VIDEO)
 
 def test_the_first_stream_keeps_its_timestamps() -> None:
     timeline = ChannelTimeline()
-    timeline.stream_started()
+    timeline.begin_stream()
     assert placed(timeline, 90_000, 90_040) == [90_000, 90_040]
 
 
 def test_a_stream_that_starts_higher_keeps_its_timestamps() -> None:
     timeline = ChannelTimeline()
     placed(timeline, 1_000)
-    timeline.stream_started()
+    timeline.begin_stream()
     assert placed(timeline, 5_000, 5_040) == [5_000, 5_040]
 
 
@@ -34,7 +34,7 @@ def test_a_stream_that_starts_lower_is_shifted_as_a_whole() -> None:
     timeline = ChannelTimeline()
     placed(timeline, 70_000)
     placed(timeline, 70_010, kind=AUDIO)
-    timeline.stream_started()
+    timeline.begin_stream()
     assert placed(timeline, 0) == [70_011]
     assert placed(timeline, 5, 28, kind=AUDIO) == [70_016, 70_039]
     assert placed(timeline, 40) == [70_051]
@@ -43,16 +43,16 @@ def test_a_stream_that_starts_lower_is_shifted_as_a_whole() -> None:
 def test_the_third_stream_is_not_shifted_by_what_the_second_needed() -> None:
     timeline = ChannelTimeline()
     placed(timeline, 70_000)
-    timeline.stream_started()
+    timeline.begin_stream()
     placed(timeline, 0)
-    timeline.stream_started()
+    timeline.begin_stream()
     assert placed(timeline, 100_000) == [100_000]
 
 
 def test_a_sequence_header_of_any_timestamp_moves_no_clock() -> None:
     timeline = ChannelTimeline()
     placed(timeline, 70_000)
-    timeline.stream_started()
+    timeline.begin_stream()
     assert timeline.place(frame(0, header=True)) == 70_000
     assert placed(timeline, 80_000) == [80_000]
     assert timeline.place(frame(0, header=True)) == 80_000
@@ -78,7 +78,7 @@ def test_a_clock_that_restarts_within_a_stream_goes_on_from_the_latest() -> None
 def test_timestamps_wrap() -> None:
     timeline = ChannelTimeline()
     assert placed(timeline, 2**32 - 20, 20) == [2**32 - 20, 20]
-    timeline.stream_started()
+    timeline.begin_stream()
     assert placed(timeline, 2**32 - 20) == [21]
 
 
@@ -92,7 +92,7 @@ def test_nothing_ever_goes_backwards_within_a_kind(streams: list[list[tuple[Medi
     timeline = ChannelTimeline()
     last: dict[MediaKind, int] = {}
     for stream in streams:
-        timeline.stream_started()
+        timeline.begin_stream()
         for kind, timestamp, header in stream:
             result = timeline.place(frame(timestamp, kind, header=header))
             assert 0 <= result < 2**32

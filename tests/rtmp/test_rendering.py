@@ -1,13 +1,8 @@
 """The bytes that all watchers share."""
 
-from collections.abc import Callable
-
 import pytest
 
-from mmids_trio.fanout.stream_headers import Prologue
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
-from mmids_trio.media.timeline import ChannelTimeline
-from mmids_trio.media.tracks import MAX_HEADER_BYTES, MAX_TRACKS
 from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.message import Message
@@ -16,7 +11,6 @@ from mmids_trio.rtmp.rendering import (
     RtmpRendering,
     control_for_message_stream,
     media_for_message_stream,
-    minimal_metadata,
 )
 
 AUDIO, VIDEO, OTHER = MediaKind.AUDIO, MediaKind.VIDEO, MediaKind.OTHER
@@ -72,84 +66,3 @@ def test_metadata_is_an_ecma_array() -> None:
     assert name == "onMetaData"
     assert isinstance(values, amf.EcmaArray)
     assert values == {"width": 640.0}
-
-
-@pytest.mark.parametrize(
-    ("first_packet", "expected"),
-    [
-        (packet(VIDEO, b"\x17\0\0\0\0", "avc1"), {"videocodecid": 7}),
-        (packet(VIDEO, b"\x1c\0\0\0\0", "hvc1"), {"videocodecid": 12}),
-        (packet(VIDEO, b"\x90hvc1", "hvc1"), {"videocodecid": 0x68766331}),
-        (packet(VIDEO, b"\x90av01", None), {"videocodecid": 0x61763031}),
-        (packet(VIDEO, b"\x96\x00av01\0", "av01"), {"videocodecid": 0x61763031}),
-        (packet(AUDIO, b"\xaf\0\x12\x10", "mp4a"), {"audiocodecid": 10}),
-        (packet(AUDIO, b"\x2f\xff", ".mp3"), {"audiocodecid": 2}),
-        (packet(AUDIO, b"\x90Opus", "Opus"), {"audiocodecid": 0x4F707573}),
-    ],
-)
-def test_minimal_metadata_names_the_codec_as_players_expect(
-    first_packet: MediaPacket, expected: dict[str, object]
-) -> None:
-    assert minimal_metadata({first_packet.kind: first_packet}) == expected
-
-
-def a_prologue(*headers: MediaPacket) -> Prologue:
-    prologue = Prologue(RtmpRendering(), ChannelTimeline())
-    for header in headers:
-        prologue.set_header(header)
-    return prologue
-
-
-def payloads(prologue: Prologue) -> list[bytes]:
-    return [read(entry.data)[0].payload for entry in prologue.preface().entries()[1:]]
-
-
-def test_a_new_sequence_header_takes_the_place_of_the_last() -> None:
-    old, new = packet(VIDEO, b"\x17\0\0\0\0old"), packet(VIDEO, b"\x17\0\0\0\0new")
-    prologue = a_prologue(packet(AUDIO, b"\xaf\0\x12\x10"), old)
-    assert prologue.set_header(new)
-    assert not prologue.set_header(new)
-    assert payloads(prologue) == [new.data, b"\xaf\0\x12\x10"]
-
-
-def test_every_track_of_a_multitrack_stream_has_a_sequence_header_of_its_own() -> None:
-    main = packet(VIDEO, b"\x90hvc1main")
-    second, third = packet(VIDEO, b"\x96\x00hvc1\x01second"), packet(VIDEO, b"\x96\x00hvc1\x02third")
-    audio = packet(AUDIO, b"\x95\x00mp4a\x01audio")
-    assert payloads(a_prologue(audio, main, second, third)) == [main.data, second.data, third.data, audio.data]
-
-
-def test_made_up_tracks_do_not_fill_the_memory() -> None:
-    headers = [packet(VIDEO, b"\x96\x00hvc1" + bytes([track])) for track in range(256)]
-    prologue = a_prologue(*headers)
-    assert len(prologue.preface().entries()) == MAX_TRACKS + 1
-    assert prologue.refused_headers == 256 - MAX_TRACKS
-
-
-def test_a_header_that_is_too_large_is_refused_and_its_tracks_last_one_forgotten() -> None:
-    prologue = a_prologue(packet(VIDEO, b"\x17\0\0\0\0old"))
-    too_large = packet(VIDEO, b"\x17\0\0\0\0" + bytes(MAX_HEADER_BYTES))
-    assert prologue.set_header(too_large)
-    assert not prologue.set_header(too_large)
-    assert payloads(prologue) == []
-    assert prologue.refused_headers == 2
-
-
-def test_a_preface_is_one_object_until_something_changes() -> None:
-    header = packet(VIDEO, b"\x17\0\0\0\0old")
-    prologue = a_prologue(header)
-    changes: list[Callable[[], bool]] = [
-        lambda: prologue.note_track(header),
-        lambda: prologue.note_track(packet(AUDIO, b"\xaf\0")),
-        lambda: prologue.set_header(packet(VIDEO, b"\x17\0\0\0\0new")),
-        lambda: prologue.set_metadata({"width": 640.0}),
-        lambda: prologue.set_metadata({"width": 1280.0}),
-    ]
-    for change in changes:
-        before = prologue.preface().shared
-        assert prologue.preface().shared is before
-        assert change()
-        assert prologue.preface().shared is not before
-        before = prologue.preface().shared
-        assert not change()
-        assert prologue.preface().shared is before

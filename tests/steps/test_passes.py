@@ -10,7 +10,8 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock
 
-from mmids_trio.fanout.subscriber import Watcher
+from mmids_trio.fanout.output import Output
+from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId, StreamStarted
 from mmids_trio.steps.passes import EVENTS_PER_PASS, LONGEST_REST, REST, Passes
 from mmids_trio.steps.rtmp_audience import Audience
@@ -69,7 +70,7 @@ async def on_stage(clock: MockClock, seconds: float, interval: float = 0.0) -> S
     """`seconds`: that each send takes, and so each pass."""
     wire = SlowWire(clock=clock, seconds=seconds)
     passes = Passes(Audience("*"), interval)
-    passes.audience.channel("key").add(Watcher(wire))
+    passes.audience.channel("key").add(Subscriber(Output(wire)))
     await passes.take([StreamStarted(StreamId("s"), "key"), VIDEO[0]])
     assert wire.sends == 1
     return Stage(passes, wire)

@@ -1,7 +1,7 @@
-"""One target of a pushed stream: a connection to another server, which the fan-out sends to as to a watcher.
+"""One target of a pushed stream: a connection to another server, which the fan-out sends to as to a player.
 
 So all targets of a stream share one log of rendered bytes; one that is slow jumps to a later key frame for itself
-alone, one that does not keep up is given up and connected anew.  Here is only what a watcher has not: the other side
+alone, one that does not keep up is given up and connected anew.  Here is only what a player has not: the other side
 has to be called, and tried again.
 """
 
@@ -13,11 +13,13 @@ from attrs import define, field
 
 from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
 from mmids_trio.fanout.channel import Channel
-from mmids_trio.fanout.subscriber import Watcher
+from mmids_trio.fanout.output import Output
+from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.rtmp.client.client import TO_PUBLISH, ClientFailed, Dialer, OpenClient, explain, open_client
 from mmids_trio.rtmp.protocol.client_connection import ClientPhase
 from mmids_trio.rtmp.protocol.events import Refused
 from mmids_trio.rtmp.protocol.urls import RtmpUrl
+from mmids_trio.rtmp.rendering import for_message_stream
 
 WINDOW_SECONDS = 2.0
 """Long enough to hold a key frame and what follows it, short enough to show that something has stopped."""
@@ -67,7 +69,7 @@ class Target:
     """`connecting`, `publishing`, or `waiting` (to try again)."""
     last_error: str | None = field(default=None, init=False)
     rate: RateMeter = field(factory=RateMeter, init=False)
-    _watcher: Watcher | None = field(default=None, init=False)
+    _subscriber: Subscriber | None = field(default=None, init=False)
     _dropped_before: int = field(default=0, init=False)
     _reason: str = field(default="", init=False)
     _is_down: bool = field(default=False, init=False)
@@ -76,7 +78,7 @@ class Target:
     @property
     def dropped_groups(self) -> int:
         """How often it was too slow, over all connections."""
-        return self._dropped_before + (self._watcher.counters.skips if self._watcher else 0)
+        return self._dropped_before + (self._subscriber.skips if self._subscriber else 0)
 
     def bitrate(self) -> int:
         """Bits a second that it took lately."""
@@ -84,8 +86,8 @@ class Target:
 
     def note_progress(self) -> None:
         """The channel has been sent to: measure."""
-        if self._watcher is not None:
-            self.rate.note(trio.current_time(), self._watcher.counters.bytes_sent)
+        if self._subscriber is not None:
+            self.rate.note(trio.current_time(), self._subscriber.bytes_sent)
 
     def finish(self) -> None:
         """The stream is over: send the rest, say goodbye, end."""
@@ -112,26 +114,26 @@ class Target:
 
     async def _publish(self) -> None:
         client = await open_client(self.dialer, self.url, self.key, TO_PUBLISH)
-        self._watcher = watcher = Watcher(client.transport)
+        self._subscriber = subscriber = Subscriber(Output(client.transport))
         began = trio.current_time()
         try:
-            await self._feed(client, watcher)
+            await self._feed(client, subscriber)
         finally:
-            await self._say_goodbye(client, watcher)
-            self._watcher = None
-            self._dropped_before += watcher.counters.skips
+            await self._say_goodbye(client, subscriber)
+            self._subscriber = None
+            self._dropped_before += subscriber.skips
             if trio.current_time() - began >= HEALTHY_AFTER_SECONDS:
                 self.backoff.reset()
         if not self._is_over.is_set():
             raise ClientFailed(self._reason)
 
-    async def _feed(self, client: OpenClient, watcher: Watcher) -> None:
+    async def _feed(self, client: OpenClient, subscriber: Subscriber) -> None:
         """Until the stream is over, or the connection."""
         self.rate = RateMeter()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send, watcher, nursery.cancel_scope)
-            nursery.start_soon(self._listen, client, watcher, nursery.cancel_scope)
-            self.channel.add(watcher, client.stream)
+            nursery.start_soon(self._send, subscriber.output, nursery.cancel_scope)
+            nursery.start_soon(self._listen, client, subscriber.output, nursery.cancel_scope)
+            self.channel.add(subscriber, for_message_stream(client.stream))
             self.state = "publishing"
             log.info("target is up", target=str(self.url))
             self._is_down = False
@@ -139,12 +141,12 @@ class Target:
             await self._is_over.wait()
             nursery.cancel_scope.cancel()
 
-    async def _send(self, watcher: Watcher, scope: trio.CancelScope) -> None:
-        end = await watcher.run()
+    async def _send(self, output: Output, scope: trio.CancelScope) -> None:
+        end = await output.run()
         self._reason = end.value
         scope.cancel()
 
-    async def _listen(self, client: OpenClient, watcher: Watcher, scope: trio.CancelScope) -> None:
+    async def _listen(self, client: OpenClient, output: Output, scope: trio.CancelScope) -> None:
         """Answer what wants an answer, and notice the end."""
         try:
             while True:
@@ -152,22 +154,22 @@ class Target:
                     if isinstance(event, Refused):
                         raise ClientFailed(explain(event, (self.key, self.url.password)))
                 if data := client.connection.data_to_send():
-                    watcher.write(data)
+                    output.write(data)
         except ClientFailed as error:
             self._reason = str(error)
             scope.cancel()
 
-    async def _say_goodbye(self, client: OpenClient, watcher: Watcher) -> None:
+    async def _say_goodbye(self, client: OpenClient, subscriber: Subscriber) -> None:
         """The rest of a stream that is over, then the command that ends it, as far as the target takes it in time."""
         try:
             with trio.CancelScope(deadline=trio.current_time() + GOODBYE_SECONDS, shield=True):
                 if self._is_over.is_set():
-                    await watcher.flush()
-                self.channel.discard(watcher)
+                    await subscriber.output.flush()
+                self.channel.discard(subscriber)
                 if client.connection.phase is ClientPhase.PUBLISHING:
                     client.connection.unpublish()
-                    watcher.write(client.connection.data_to_send())
-                    await watcher.flush()
+                    subscriber.output.write(client.connection.data_to_send())
+                    await subscriber.output.flush()
         finally:
-            self.channel.discard(watcher)
+            self.channel.discard(subscriber)
             client.close()

@@ -11,13 +11,15 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
-from mmids_trio.fanout.subscriber import Watcher
+from mmids_trio.fanout.output import Output
+from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.guards import Guard
 from mmids_trio.media.events import MediaEvent, MediaPacket
 from mmids_trio.rtmp.ingest import media_events
 from mmids_trio.rtmp.protocol import events as said
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
+from mmids_trio.rtmp.rendering import for_message_stream
 from mmids_trio.rtmp.server.endpoints import (
     Client,
     Directory,
@@ -41,10 +43,11 @@ MediaByStream = dict[int, list[MediaEvent]]
 
 @frozen
 class Playing:
-    """What a connection watches: its message stream, and its place in front of a channel."""
+    """What a connection watches: its message stream, its place in front of a channel, and what the channel sends to."""
 
     stream: int
     viewing: Viewing
+    subscriber: Subscriber
 
 
 class Got(Enum):
@@ -67,12 +70,14 @@ class Activities:
     peer_host: str
     directory: Directory
     connection: ServerConnection
-    output: Watcher
+    output: Output
     on_refusal: Callable[[str, Guard], None]
     on_change: Callable[[], None]
     playing: Playing | None = field(default=None, init=False)
     changed_at: float = field(factory=trio.current_time, init=False)
     """When it began or ended something last."""
+    _subscriber: Subscriber | None = field(default=None, init=False)
+    """Made with the first play, and kept: what a player wishes holds for its next stream as well."""
     _publications: dict[int, Publication] = field(factory=dict, init=False)
     _approvals: dict[int, trio.CancelScope] = field(factory=dict, init=False)
     _endpoints: dict[int, Endpoint] = field(factory=dict, init=False)
@@ -133,14 +138,8 @@ class Activities:
             case said.PublishEnded(stream=stream) | said.PlayEnded(stream=stream):
                 self._stop(stream)
                 self._leave(stream)
-            case said.PlayPaused(paused=True):
-                self.output.pause()
-            case said.PlayPaused():
-                self.output.resume()
-            case said.AudioWanted(wanted=wanted):
-                self.output.receive_audio(wanted)
-            case said.VideoWanted(wanted=wanted):
-                self.output.receive_video(wanted)
+        if self.playing is not None:
+            _change_delivery(self.playing.subscriber, event)
 
     # Ends.
 
@@ -164,7 +163,7 @@ class Activities:
             publication.end()
             self._logs[stream].info("publisher left")
         if self.playing is not None and self.playing.stream == stream:
-            self.playing.viewing.channel.discard(self.output)
+            self.playing.viewing.channel.discard(self.playing.subscriber)
             self.playing.viewing.end()
             self.playing = None
             self._logs[stream].info("watcher left")
@@ -221,9 +220,11 @@ class Activities:
         if self.playing is not None or not self.connection.accept_play(request):
             viewing.end()
             return
-        self.playing = Playing(request.stream, viewing)
+        if self._subscriber is None:
+            self._subscriber = Subscriber(self.output)
+        self.playing = Playing(request.stream, viewing, self._subscriber)
         self._reply()  # what announces the media goes out before them
-        viewing.channel.add(self.output, request.stream)
+        viewing.channel.add(self._subscriber, for_message_stream(request.stream))
         self._logs[request.stream].info("watcher joined", app=request.app)
 
     async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:
@@ -249,6 +250,19 @@ class Activities:
     def _reply(self) -> None:
         if data := self.connection.data_to_send():
             self.output.write(data)
+
+
+def _change_delivery(subscriber: Subscriber, event: said.Event) -> None:
+    """Do what a player wishes of the media that it gets."""
+    match event:
+        case said.PlayPaused(paused=True):
+            subscriber.pause()
+        case said.PlayPaused():
+            subscriber.resume()
+        case said.AudioWanted(wanted=wanted):
+            subscriber.receive_audio(wanted)
+        case said.VideoWanted(wanted=wanted):
+            subscriber.receive_video(wanted)
 
 
 def _is_frame(event: MediaEvent) -> bool:

@@ -12,8 +12,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.fanout.subscriber import Watcher
-from mmids_trio.fanout.watching import WatcherEnd
+from mmids_trio.fanout.output import Output, OutputEnd
 from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.net.limits import Allowance
 from mmids_trio.net.read_coalescer import ReadTurns
@@ -45,10 +44,10 @@ RANKS = tuple(Got)
 """What a read brought, the least first."""
 
 READ_SIZE = 64 * 1024
+"""Bytes per read: more than a frame at usual bitrates; larger ones make the allocator map memory each time."""
 
 SMALL_READ = READ_SIZE // 2
 """Bytes below which a read has taken all that was there, also from TLS, which needs some of them for itself."""
-"""Bytes per read: more than a frame at usual bitrates; larger ones make the allocator map memory each time."""
 
 HANDSHAKE_SECONDS = 10.0
 """From the connection to the end of the handshake."""
@@ -73,9 +72,9 @@ GOODBYE_SECONDS = 1.0
 
 
 ENDS = {
-    WatcherEnd.STALLED: Guard.STALLED,
-    WatcherEnd.TOO_SLOW: Guard.TOO_SLOW,
-    WatcherEnd.FLOODED: Guard.REPLIES_UNREAD,
+    OutputEnd.STALLED: Guard.STALLED,
+    OutputEnd.TOO_SLOW: Guard.TOO_SLOW,
+    OutputEnd.FLOODED: Guard.REPLIES_UNREAD,
 }
 """What the ends of outputs are counted as; a connection that broke is nobody's offence."""
 
@@ -105,7 +104,7 @@ class Session:
     turns: ReadTurns = field(factory=ReadTurns)
     """When it is read, as long as it publishes."""
     _connection: ServerConnection = field(init=False)
-    _output: Watcher = field(init=False)
+    _output: Output = field(init=False)
     _activities: Activities = field(init=False)
     _life: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _patience: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -124,7 +123,7 @@ class Session:
 
     def __attrs_post_init__(self) -> None:
         self._connection = ServerConnection(self.entropy, self._refusal_of_connect)
-        self._output = Watcher(self.transport)
+        self._output = Output(self.transport)
         self._talk = Allowance(MAX_TALK_BURST, MAX_TALK_RATE, trio.current_time())
         self._activities = Activities(
             client=self,
@@ -179,7 +178,7 @@ class Session:
         """Disconnect the client because what it uses ends. Synchronous."""
         playing = self._activities.playing
         if playing is not None:
-            playing.viewing.channel.discard(self._output)
+            playing.viewing.channel.discard(playing.subscriber)
             self._output.write(play_stop(playing.stream))
         self._end(reason)
 
@@ -322,14 +321,14 @@ class Session:
 
     def _ping(self) -> tuple[str, Guard] | None:
         """Ask a watcher whether it is there; why the connection ends where it has not answered for too long."""
-        takes_media = self._output.counters.bytes_sent > self._sent_at_ping
+        takes_media = self._output.bytes_sent > self._sent_at_ping
         if self._unanswered_pings >= MAX_UNANSWERED_PINGS and not takes_media:
             return f"no answer to {MAX_UNANSWERED_PINGS} pings", Guard.NO_PONG
         self._unanswered_pings += 1
         self._quiet_since = trio.current_time()
         self._connection.ping(int(self._quiet_since * 1000))
         self._reply()
-        self._sent_at_ping = self._output.counters.bytes_sent
+        self._sent_at_ping = self._output.bytes_sent
         return None
 
     def _refusal_of_connect(self, request: ConnectRequest) -> str | None:
