@@ -117,8 +117,8 @@ def test_the_chunk_reader_makes_few_calls_a_message(size: int, chunk_size: int, 
     reader = ChunkReader()
     reader.chunk_size = chunk_size
     data = render(Message(VIDEO, 1, 0, bytes(size), 4), chunk_size)
-    reader.receive(data)
-    seen = calls(lambda: [reader.receive(data * 4) for _ in range(50)])
+    reader.read_messages(data)
+    seen = calls(lambda: [reader.read_messages(data * 4) for _ in range(50)])
     assert seen.total() / 200 <= most
 
 
@@ -127,7 +127,7 @@ def test_the_chunk_reader_copies_a_message_thrice_at_most() -> None:
     reader = ChunkReader()
     reader.chunk_size = 65_536
     data = render(Message(VIDEO, 1, 0, bytes(60_000), 4), 65_536)
-    assert allocated(lambda: reader.receive(data)) <= 3.3 * len(data)
+    assert allocated(lambda: reader.read_messages(data)) <= 3.3 * len(data)
 
 
 async def test_an_encrypted_send_is_one_send_and_few_calls() -> None:

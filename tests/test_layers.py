@@ -19,6 +19,7 @@ LONGEST_FILE = 700  # lines; beyond it, look for the seam
 
 PLACES: Mapping[str, str] = {
     "errors": "A",
+    "reservation": "A",
     "__version__": "A",
     "definitions": "A",
     "guards": "A",

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 @define(eq=False)
-class Crowd:
+class ConnectionLimiter:
     """Counts connections up to `limit`, and `limit_per_ip` of one address (`addresses.source_of`)."""
 
     limit: float
@@ -78,7 +78,7 @@ class Crowd:
 
 
 @define
-class Allowance:
+class TokenBucket:
     """`burst` at once, and `rate` a second in the long run. Times are seconds on any clock that does not go back."""
 
     burst: float

@@ -38,7 +38,7 @@ class Source:
 
 @define
 class ProxyHeaderReader:
-    """Reads one header, and asks for no byte behind it: give `receive` at most `wanted` bytes until that is 0."""
+    """Reads one header, and asks for no byte behind it: give `read_header` at most `wanted` bytes until that is 0."""
 
     source: Source | None = field(default=None, init=False)
     """Once read: whom the connection is for. `None`: for the balancer itself (LOCAL, a health check), or unknown."""
@@ -46,7 +46,7 @@ class ProxyHeaderReader:
     """Bytes that are missing, as far as is known."""
     _data: bytearray = field(factory=bytearray, init=False)
 
-    def receive(self, data: bytes) -> None:
+    def read_header(self, data: bytes) -> None:
         """Take bytes of the header. Raises `ProtocolError` as soon as they cannot be one."""
         self._data += data
         if len(self._data) < _FIXED:
@@ -172,5 +172,5 @@ async def _read_header(transport: Transport) -> Source | None:
         data = await transport.receive_some(reader.wanted)
         if not data:
             raise ProtocolError("the connection ended before its PROXY protocol header")
-        reader.receive(data)
+        reader.read_header(data)
     return reader.source

@@ -24,7 +24,7 @@ SLICE = 8
 
 
 @define(eq=False)
-class ReadTurns:
+class ReadCoalescer:
     """Of all publishers of a server. `is_merging`: whether they may rest at all."""
 
     is_merging: bool = True

@@ -81,7 +81,7 @@ class TlsTransport:
             if not await self._read_more():
                 raise HandshakeFailed("the peer left in the middle of the TLS handshake")
 
-    def take(self, data: bytes) -> None:
+    def feed_encrypted(self, data: bytes) -> None:
         """What was read from the transport before, by whoever looked at the first bytes."""
         self._incoming.write(data)
 
@@ -216,7 +216,7 @@ async def accept_tls(transport: Transport, context: ssl.SSLContext) -> TlsTransp
         if first[0] != _HANDSHAKE_RECORD:
             raise HandshakeFailed(_NOT_TLS.get(first[0], f"the first byte, 0x{first[0]:02x}, is not TLS"))
         tls = TlsTransport(transport, context)
-        tls.take(first)
+        tls.feed_encrypted(first)
         await tls.handshake()
         return tls
 
@@ -254,7 +254,7 @@ def reason_of(error: ssl.SSLError) -> str:
     return (error.reason or str(error)).replace("_", " ").lower()
 
 
-class Doorman(Protocol):
+class ConnectionGate(Protocol):
     """Stands between the open ports of a server and its sessions."""
 
     async def require_tls(self) -> None:
@@ -268,17 +268,17 @@ class Doorman(Protocol):
 
 
 @frozen
-class TlsDoorman:
+class TlsGate:
     """The usual one."""
 
     certificates: Certificates
 
     async def require_tls(self) -> None:
-        """See `Doorman`."""
+        """See `ConnectionGate`."""
         await self.certificates.require()
 
     async def admit(self, transport: Transport, port: int, tls: bool) -> Transport:
-        """See `Doorman`."""
+        """See `ConnectionGate`."""
         if not tls:
             return transport
         try:

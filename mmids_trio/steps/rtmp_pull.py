@@ -18,9 +18,9 @@ from mmids_trio.rtmp.protocol.events import (
     DataReceived,
     MediaReceived,
     MetadataReceived,
-    Refused,
+    RefusalReceived,
     StatusReceived,
-    StreamEnded,
+    StreamEofReceived,
 )
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
@@ -152,7 +152,7 @@ class _Puller:
         log.info("source is up", source=str(self.url))
         while True:
             with trio.move_on_after(SILENCE_SECONDS) as patience:
-                events = await client.receive()
+                events = await client.next_events()
             if patience.cancelled_caught:
                 raise ClientFailed(f"it was silent for {SILENCE_SECONDS:.0f} s")
             await self._take(events)
@@ -171,7 +171,7 @@ class _Puller:
                 await self._send(media)
                 media = []
                 self._interrupt()
-            elif isinstance(event, Refused):
+            elif isinstance(event, RefusalReceived):
                 raise ClientFailed(explain(event, (self.url.key, self.url.password)))
         await self._send(media)
 
@@ -195,7 +195,7 @@ class _Puller:
 
 
 def _is_end(event: ClientEvent) -> bool:
-    return isinstance(event, StreamEnded) or (isinstance(event, StatusReceived) and event.code in ENDS)
+    return isinstance(event, StreamEofReceived) or (isinstance(event, StatusReceived) and event.code in ENDS)
 
 
 @frozen

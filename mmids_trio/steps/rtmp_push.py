@@ -25,8 +25,8 @@ from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.rtmp.rendering import PublishRendering
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values
-from mmids_trio.steps.passes import EVENTS_PER_PASS
 from mmids_trio.steps.registry import StepType
+from mmids_trio.steps.send_scheduler import EVENTS_PER_PASS
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.happenings import TargetDown, TargetUp
 from mmids_trio.workflow.status import StreamStatus
@@ -85,7 +85,7 @@ class Pushes:
     _gone: ChannelCounters = field(factory=ChannelCounters, init=False)
     """Of all other streams."""
 
-    async def take(self, events: Sequence[MediaEvent]) -> None:
+    async def feed_and_send(self, events: Sequence[MediaEvent]) -> None:
         """Send to all targets what they take at once."""
         touched: dict[_Pushed, None] = {}
         for event in events:
@@ -186,7 +186,7 @@ class RtmpPush:
             while True:
                 events = await inbox.receive()
                 for start in range(0, len(events), EVENTS_PER_PASS):
-                    await pushes.take(events[start : start + EVENTS_PER_PASS])
+                    await pushes.feed_and_send(events[start : start + EVENTS_PER_PASS])
                 await outbox.send(events)
 
 

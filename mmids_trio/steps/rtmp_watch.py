@@ -16,10 +16,10 @@ from mmids_trio.steps.access import PLAY_DENIED, PlayAccess
 from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values, secret
-from mmids_trio.steps.passes import Passes
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
+from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.steps.watch_options import WATCH_PARAMETERS, WatchOptions
 from mmids_trio.workflow.status import Clients
@@ -67,21 +67,21 @@ class RtmpWatch:
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
         audience = Audience(self.registration.key, self.options)
-        passes = Passes(audience, self.options.send_interval / 1000)
+        scheduler = SendScheduler(audience, self.options.send_interval / 1000)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
             lambda: {
                 (STEP_WATCHERS, ()): audience.size,
                 **sent_counts(audience.counters()),
-                **passes.counts(),
+                **scheduler.counts(),
             }
         )
         watchers = Watchers(audience, self.reactor, self.access)
         async with self.server.serve(self.registration, self.context, watchers):
             task_status.started()
             while True:
-                events = await passes.next_events(inbox)
-                await passes.take(events)
+                events = await scheduler.next_events(inbox)
+                await scheduler.feed_and_send(events)
                 if events:
                     await outbox.send(events)
 

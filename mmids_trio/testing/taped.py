@@ -24,15 +24,15 @@ MICROSECONDS = 1_000_000
 """In a second; times on a tape are in them."""
 
 
-class PlainDoorman:
+class PlainGate:
     """Lets everybody in as they come, also on ports of RTMPS: what was recorded had been decrypted before."""
 
     async def require_tls(self) -> None:
-        """See `Doorman`."""
+        """See `ConnectionGate`."""
         await trio.lowlevel.checkpoint()
 
     async def admit(self, transport: Transport, port: int, tls: bool) -> Transport:
-        """See `Doorman`."""
+        """See `ConnectionGate`."""
         return transport
 
 

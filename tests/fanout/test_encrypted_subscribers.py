@@ -49,10 +49,10 @@ class TlsPlayer(Player):
     def read(self, max_bytes: int = DEFAULT_BUFFER) -> int:
         """Read what is there, decrypt it, and leave it to the plain player."""
         encrypted = self.far_end.receive_nowait(max_bytes)
-        self.tls.take(encrypted)
+        self.tls.feed_encrypted(encrypted)
         data = self._decrypted()
         self.received += data
-        self.messages += self._reader.receive(data)
+        self.messages += self._reader.read_messages(data)
         return len(encrypted)
 
     def _decrypted(self) -> bytes:

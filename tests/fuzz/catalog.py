@@ -82,7 +82,7 @@ def _servers() -> list[bytes]:
 def _said() -> Iterator[Message]:
     """Every message in every recording, of clients and of servers."""
     for recording in _sessions() + _servers():
-        yield from ChunkReader().receive(recording[LENGTH:])
+        yield from ChunkReader().read_messages(recording[LENGTH:])
 
 
 def _amf0() -> list[bytes]:
@@ -114,7 +114,7 @@ def _client_sessions() -> list[bytes]:
 def _as_records(wire: bytes, head: int) -> bytes:
     """The messages of a recording in the form of `reading.records`."""
     parts = []
-    for one in ChunkReader().receive(wire):
+    for one in ChunkReader().read_messages(wire):
         start = bytes((one.type_id, one.stream_id & 3)) + (one.timestamp >> 16).to_bytes(2, "big")
         parts.append(start[:head] + len(one.payload[:0xFFFF]).to_bytes(2, "big") + one.payload[:0xFFFF])
     return b"".join(parts)

@@ -5,35 +5,35 @@ from contextlib import ExitStack
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.net.limits import Crowd
+from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.testing.harness import Harness
 
 
 def test_who_finds_no_room_is_turned_away_until_somebody_leaves() -> None:
-    crowd = Crowd(2)
-    assert [crowd.enter() for _ in range(3)] == [True, True, False]
-    crowd.leave()
-    assert crowd.enter()
-    assert (crowd.present, crowd.turned_away) == (2, 1)
+    limiter = ConnectionLimiter(2)
+    assert [limiter.enter() for _ in range(3)] == [True, True, False]
+    limiter.leave()
+    assert limiter.enter()
+    assert (limiter.present, limiter.turned_away) == (2, 1)
 
 
 def test_a_rush_is_one_warning() -> None:
-    crowd = Crowd(10)
+    limiter = ConnectionLimiter(10)
     with capture_logs() as logs:
-        assert sum(crowd.enter() for _ in range(30)) == 10
-        crowd.leave()
-        crowd.enter()
-        crowd.enter()
+        assert sum(limiter.enter() for _ in range(30)) == 10
+        limiter.leave()
+        limiter.enter()
+        limiter.enter()
         assert len(logs) == 1
         for _ in range(5):
-            crowd.leave()
-        assert sum(crowd.enter() for _ in range(30)) == 5
+            limiter.leave()
+        assert sum(limiter.enter() for _ in range(30)) == 5
     assert [line["event"] for line in logs] == ["too many connections, new ones are closed at once"] * 2
 
 
 async def test_a_connection_too_many_is_closed_at_once(autojump_clock: MockClock) -> None:
     async with Harness("workflow w {\n rtmp_receive rtmp_app=live stream_key=*\n}\n") as h:
-        h.server.rtmp._crowd.limit = 2
+        h.server.rtmp._limiter.limit = 2
         first, second, third = [await h.open() for _ in range(3)]
         assert await third.receive_some(1) == b""
         first.close()
@@ -43,19 +43,19 @@ async def test_a_connection_too_many_is_closed_at_once(autojump_clock: MockClock
 
 
 def test_one_address_has_its_share_and_one_warning() -> None:
-    crowd = Crowd(100, limit_per_ip=2)
+    limiter = ConnectionLimiter(100, limit_per_ip=2)
     with capture_logs() as logs, ExitStack() as everybody:
         hosts = ["192.0.2.1"] * 5 + ["192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1"]
-        rooms = [everybody.enter_context(crowd.one_of(host)) for host in hosts]
+        rooms = [everybody.enter_context(limiter.one_of(host)) for host in hosts]
         assert rooms == [True, True, False, False, False, True, True, True, False, True]
     assert [line["ip"] for line in logs] == ["192.0.2.1", "2001:db8::/64"]
-    with crowd.one_of("192.0.2.1") as has_room:
+    with limiter.one_of("192.0.2.1") as has_room:
         assert has_room
 
 
 def test_nothing_is_remembered_of_addresses_that_have_left() -> None:
-    crowd = Crowd(100, limit_per_ip=1)
+    limiter = ConnectionLimiter(100, limit_per_ip=1)
     for number in range(50):
-        with crowd.one_of(f"192.0.2.{number}"), crowd.one_of(f"192.0.2.{number}"):
+        with limiter.one_of(f"192.0.2.{number}"), limiter.one_of(f"192.0.2.{number}"):
             pass
-    assert (crowd._of_source, crowd._warned_of) == ({}, set())
+    assert (limiter._of_source, limiter._warned_of) == ({}, set())

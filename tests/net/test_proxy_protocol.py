@@ -19,7 +19,7 @@ def read(data: bytes, sizes: list[int] | None = None) -> tuple[ProxyHeaderReader
     reader, pieces = ProxyHeaderReader(), list(sizes or [])
     while reader.wanted and data:
         size = min(reader.wanted, pieces.pop(0) if pieces else len(data))
-        reader.receive(data[:size])
+        reader.read_header(data[:size])
         data = data[size:]
     return reader, data
 
@@ -75,7 +75,7 @@ def test_what_is_no_good_header_is_refused_with_a_reason(data: bytes, why: str) 
 
 def test_the_first_wrong_byte_is_enough() -> None:
     with pytest.raises(ProtocolError):
-        ProxyHeaderReader().receive(b"\x03")
+        ProxyHeaderReader().read_header(b"\x03")
 
 
 @given(st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda tail: SIGNATURE + tail)))

@@ -6,7 +6,7 @@ from attrs import define, evolve, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaPacket, StreamEnded
-from mmids_trio.net.read_coalescer import FEW, LONGEST_REST, READS_PER_SECOND, SLICE, ReadTurns
+from mmids_trio.net.read_coalescer import FEW, LONGEST_REST, READS_PER_SECOND, SLICE, ReadCoalescer
 from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.media import generate_stream
@@ -16,8 +16,8 @@ STREAM = generate_stream(seconds=2)
 FRAMES = [packet for packet in STREAM if not packet.is_sequence_header]
 
 
-def turns_of(count: int, *, is_merging: bool = True) -> ReadTurns:
-    turns = ReadTurns(is_merging)
+def turns_of(count: int, *, is_merging: bool = True) -> ReadCoalescer:
+    turns = ReadCoalescer(is_merging)
     for client in range(count):
         turns.note(client, publishes=True)
     return turns

@@ -23,7 +23,7 @@ def packet(kind: MediaKind, data: bytes, codec: str | None = None) -> MediaPacke
 def read(data: bytes) -> list[Message]:
     reader = ChunkReader()
     reader.chunk_size = OUTGOING_CHUNK_SIZE
-    return reader.receive(data)
+    return reader.read_messages(data)
 
 
 @pytest.mark.parametrize(("kind", "message_type", "chunk_stream"), [(AUDIO, 8, 4), (VIDEO, 9, 6), (OTHER, 18, 5)])

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.rtmp.protocol.events import StreamBegan, StreamEnded
+from mmids_trio.rtmp.protocol.events import StreamBeginReceived, StreamEofReceived
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
@@ -74,9 +74,9 @@ async def test_a_watcher_stays_when_the_publisher_goes_and_gets_the_next_one(aut
         await read_what_is_there(watcher)
         await publisher.unpublish()
         await read_what_is_there(watcher)
-        assert [type(event) for event in watcher.events if isinstance(event, (StreamBegan, StreamEnded))][
+        assert [type(event) for event in watcher.events if isinstance(event, (StreamBeginReceived, StreamEofReceived))][
             -1
-        ] is StreamEnded
+        ] is StreamEofReceived
         assert not {"NetStream.Play.Stop", "NetStream.Play.UnpublishNotify"} & set(watcher.statuses)
         with trio.move_on_after(3600):
             await watcher.read_until_closed()  # it answers pings, as players do

@@ -8,7 +8,7 @@ from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamStarted
-from mmids_trio.rtmp.server.endpoints import Publication, Refused
+from mmids_trio.rtmp.server.endpoints import Publication, RequestRefused
 from mmids_trio.steps.publishers import OnBusy, Publishers
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
@@ -151,7 +151,7 @@ async def test_a_newcomer_that_is_not_approved_changes_nothing() -> None:
     await publishers.publish("key", owner)
     before = list(sink.events)
     reactor.answers["key"] = False
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         await publishers.publish("key", Guest())
     assert (sink.events, sink.restarts, context.happenings, owner.dismissals) == (before, [], [], 0)
     assert len(reactor.held) == 1

@@ -27,7 +27,7 @@ def log_in(connection: socket.socket, key: str) -> int:
     client = ClientConnection(os.urandom, "live", "rtmp://server/live")
     while True:
         connection.sendall(client.data_to_send())
-        for event in client.receive(connection.recv(65536)):
+        for event in client.receive_data(connection.recv(65536)):
             if isinstance(event, ClientConnected):
                 client.publish(key)
             elif isinstance(event, PublishStarted):

@@ -55,7 +55,7 @@ class Player:
         """Read what is there, up to `max_bytes`; returns how much that was."""
         data = self.far_end.receive_nowait(max_bytes)
         self.received += data
-        self.messages += self._reader.receive(data)
+        self.messages += self._reader.read_messages(data)
         return len(data)
 
     async def read_all(self) -> None:

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.metrics.counts import ReadCounts
-from mmids_trio.steps.base import Reservation
+from mmids_trio.reservation import Reservation
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 

@@ -119,14 +119,14 @@ class ScriptedClient:
 
     def say(self, *pieces: bytes) -> list[Event]:
         """Send all `pieces` in one segment and return what the server makes of them."""
-        return self.server.receive(b"".join(pieces))
+        return self.server.receive_data(b"".join(pieces))
 
     def hear(self) -> list[str]:
         """Descriptions of what the server answered since the last time (the handshake is left out)."""
         data = self.server.data_to_send()
         skipped = min(len(data), self._handshake_left)
         self._handshake_left -= skipped
-        messages = self._reader.receive(data[skipped:])
+        messages = self._reader.read_messages(data[skipped:])
         self.answers += messages
         return [describe(answer) for answer in messages]
 

@@ -22,7 +22,7 @@ from attrs import define, field, frozen
 from mmids_trio.errors import MmidsError, ProtocolError
 from mmids_trio.net.transport import Transport
 from mmids_trio.rtmp.protocol.client_connection import FORWARDS_EVERYTHING, ClientConnection
-from mmids_trio.rtmp.protocol.events import ClientConnected, ClientEvent, PlayStarted, PublishStarted, Refused
+from mmids_trio.rtmp.protocol.events import ClientConnected, ClientEvent, PlayStarted, PublishStarted, RefusalReceived
 from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE
 from mmids_trio.rtmp.protocol.urls import RtmpUrl
 
@@ -108,7 +108,7 @@ class OpenClient:
         """Let go of the connection at once."""
         self.transport.close()
 
-    async def receive(self) -> list[ClientEvent]:
+    async def next_events(self) -> list[ClientEvent]:
         """What the server said next. Raises `ClientFailed` when it has ended the connection, or breaks the protocol."""
         if self.early:
             events, self.early = self.early, []
@@ -177,18 +177,18 @@ class _Opening:
                     self.purpose.ask(connection, self.key)
                 elif isinstance(event, self.purpose.answer):
                     return OpenClient(transport, connection, event.stream, events[place + 1 :])
-                elif isinstance(event, Refused):
+                elif isinstance(event, RefusalReceived):
                     self._note_what_is_missing(event)
                     return None
 
-    def _note_what_is_missing(self, refusal: Refused) -> None:
+    def _note_what_is_missing(self, refusal: RefusalReceived) -> None:
         query = authentication_answer(refusal.description, self.url.user, self.url.password, os.urandom)
         if query is None or query == self.query:
             raise ClientFailed(explain(refusal, (self.key, self.url.password)))
         self.next_query = query
 
 
-def explain(refusal: Refused, secrets: tuple[str, ...] = ()) -> str:
+def explain(refusal: RefusalReceived, secrets: tuple[str, ...] = ()) -> str:
     """A refusal in a line, without `secrets` (servers like to repeat the key)."""
     text = ": ".join(part for part in (refusal.code, refusal.description[:MAX_DESCRIPTION]) if part)
     for secret in filter(None, secrets):
@@ -209,7 +209,7 @@ async def _receive(transport: Transport, connection: ClientConnection) -> list[C
         data = await transport.receive_some(READ_SIZE)
         if not data:
             raise ClientFailed("it has closed the connection")
-        return connection.receive(data)
+        return connection.receive_data(data)
     except ProtocolError as error:
         raise ClientFailed(f"it breaks the protocol: {error}") from error
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:

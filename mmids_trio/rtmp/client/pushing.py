@@ -17,7 +17,7 @@ from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.rtmp.client.client import TO_PUBLISH, ClientFailed, Dialer, OpenClient, explain, open_client
 from mmids_trio.rtmp.protocol.client_connection import ClientPhase
-from mmids_trio.rtmp.protocol.events import Refused
+from mmids_trio.rtmp.protocol.events import RefusalReceived
 from mmids_trio.rtmp.protocol.urls import RtmpUrl
 from mmids_trio.rtmp.rendering import for_message_stream
 
@@ -150,8 +150,8 @@ class Target:
         """Answer what wants an answer, and notice the end."""
         try:
             while True:
-                for event in await client.receive():
-                    if isinstance(event, Refused):
+                for event in await client.next_events():
+                    if isinstance(event, RefusalReceived):
                         raise ClientFailed(explain(event, (self.key, self.url.password)))
                 if data := client.connection.data_to_send():
                     output.write(data)

@@ -172,9 +172,9 @@ class ChunkReader:
         self._streams: dict[int, ChunkStream] = {}
         self._unfinished = 0  # bytes pending on all chunk streams
         self.has_more = False
-        """Whether the last `receive` has left chunks that may be whole."""
+        """Whether the last `read_messages` has left chunks that may be whole."""
 
-    def receive(self, data: bytes, max_chunks: float = inf) -> list[Message]:
+    def read_messages(self, data: bytes, max_chunks: float = inf) -> list[Message]:
         """Take bytes from the peer and return the messages that they complete, in order.
 
         It stops after `max_chunks` chunks (many that continue each other count as one) and sets `has_more`; the next

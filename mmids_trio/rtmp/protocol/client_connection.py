@@ -2,7 +2,7 @@
 
     connection = ClientConnection(os.urandom, app="live", tc_url="rtmp://host/live")
     stream.send_all(connection.data_to_send())      # C0 and C1; `connect` follows by itself
-    for event in connection.receive(data):
+    for event in connection.receive_data(data):
         ...                                         # on ClientConnected: connection.publish("key")
     stream.send_all(connection.data_to_send())
 
@@ -34,10 +34,10 @@ from mmids_trio.rtmp.protocol.events import (
     PlayStarted,
     PongReceived,
     PublishStarted,
-    Refused,
+    RefusalReceived,
     StatusReceived,
-    StreamBegan,
-    StreamEnded,
+    StreamBeginReceived,
+    StreamEofReceived,
 )
 from mmids_trio.rtmp.protocol.handshake import ClientHandshake
 from mmids_trio.rtmp.protocol.media_intake import read_data, split_aggregate
@@ -193,10 +193,10 @@ class ClientFlow:
             return PublishStarted(self.stream) if starts_publish else PlayStarted(self.stream)
         return StatusReceived(command.stream_id, level, code, as_string(information.get("description")))
 
-    def _refused(self, command: Command) -> Refused:
+    def _refused(self, command: Command) -> RefusalReceived:
         self.move(ClientMove.REFUSAL)
         information = as_mapping(command.argument(1)) or as_mapping(command.argument(0))
-        return Refused(as_string(information.get("code")), as_string(information.get("description")))
+        return RefusalReceived(as_string(information.get("code")), as_string(information.get("description")))
 
 
 def _created_stream(command: Command) -> int:
@@ -261,7 +261,7 @@ class ClientConnection:
         """How far the client has come."""
         return self._flow.phase
 
-    def receive(self, data: bytes) -> list[ClientEvent]:
+    def receive_data(self, data: bytes) -> list[ClientEvent]:
         """Take bytes from the server and say what they mean, in order.
 
         Raises `ProtocolError` when the server breaks the protocol or a limit.
@@ -272,23 +272,23 @@ class ClientConnection:
             data = self._shake_hands(data)
         events: list[ClientEvent] = []
         if data:
-            for message in self._reader.receive(data):
+            for message in self._reader.read_messages(data):
                 self._take(message, events)
         return events
 
     def data_to_send(self) -> bytes:
         """Everything that is to be sent now, which counts as sent by this call."""
-        return self._outgoing.take()
+        return self._outgoing.take_bytes()
 
     def publish(self, key: str, publish_type: str = "live") -> None:
-        """Ask to publish `key` (with `?query`, if any). `PublishStarted` or `Refused` is the answer.
+        """Ask to publish `key` (with `?query`, if any). `PublishStarted` or `RefusalReceived` is the answer.
 
         Raises `ProtocolError` unless the client is connected and idle.
         """
         self._flow.publish(key, publish_type)
 
     def play(self, key: str, start: float = LIVE_OR_RECORDED) -> None:
-        """Ask to play `key`. `PlayStarted` or `Refused` is the answer. Raises as `publish` does."""
+        """Ask to play `key`. `PlayStarted` or `RefusalReceived` is the answer. Raises as `publish` does."""
         self._flow.play(key, start)
 
     def send_media(self, type_id: int, timestamp: int, payload: bytes) -> None:
@@ -328,7 +328,7 @@ class ClientConnection:
         self._outgoing.send(message)
 
     def _shake_hands(self, data: bytes) -> bytes:
-        self._outgoing.send_raw(self._handshake.receive(data))
+        self._outgoing.send_raw(self._handshake.receive_handshake(data))
         if not self._handshake.done:
             return b""
         self._flow.connect(self._properties)
@@ -362,9 +362,9 @@ class ClientConnection:
             case control.PING_RESPONSE:
                 events.append(PongReceived(event.value))
             case control.STREAM_BEGIN:
-                events.append(StreamBegan(event.value))
+                events.append(StreamBeginReceived(event.value))
             case control.STREAM_EOF:
-                events.append(StreamEnded(event.value))
+                events.append(StreamEofReceived(event.value))
 
 
 def _is_status(message: Message) -> bool:

@@ -165,7 +165,7 @@ class StatusReceived:
 
 
 @frozen
-class Refused:
+class RefusalReceived:
     """The server refused `connect`, `createStream`, `publish` or `play`, or ended them with an error."""
 
     code: str
@@ -173,14 +173,14 @@ class Refused:
 
 
 @frozen
-class StreamBegan:
+class StreamBeginReceived:
     """StreamBegin: there is media (again), RTMP 1.0 §7.1.7."""
 
     stream: int
 
 
 @frozen
-class StreamEnded:
+class StreamEofReceived:
     """StreamEOF: there is no media for now, RTMP 1.0 §7.1.7."""
 
     stream: int
@@ -191,9 +191,9 @@ ClientEvent = (
     | PublishStarted
     | PlayStarted
     | StatusReceived
-    | Refused
-    | StreamBegan
-    | StreamEnded
+    | RefusalReceived
+    | StreamBeginReceived
+    | StreamEofReceived
     | MediaReceived
     | MetadataReceived
     | DataReceived

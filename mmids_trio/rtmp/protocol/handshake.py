@@ -86,7 +86,7 @@ class _Handshake:
         self._buffer = bytearray()
         self._answered = False
 
-    def receive(self, data: bytes) -> bytes:
+    def receive_handshake(self, data: bytes) -> bytes:
         """Take bytes from the peer and return those to send, which are none or the whole answer.
 
         Raises `ProtocolError` as soon as the first byte shows that the peer speaks something else.
@@ -112,7 +112,7 @@ class _Handshake:
 
 
 class ServerHandshake(_Handshake):
-    """The server's side: feed it with `receive` until `done`, then take over from `trailing`.
+    """The server's side: feed it with `receive_handshake` until `done`, then take over from `trailing`.
 
     The answer is S0, S1 and S2 at once, in the form of C1.
     """
@@ -125,7 +125,7 @@ class ServerHandshake(_Handshake):
 
 
 class ClientHandshake(_Handshake):
-    """The client's side in the plain form: send `start()`, feed `receive` until `done`. The answer is C2."""
+    """The client's side in the plain form: send `start()`, feed `receive_handshake` until `done`. The answer is C2."""
 
     def start(self) -> bytes:
         """C0 and C1."""

@@ -109,12 +109,12 @@ class MediaIntake:
         self._streams = streams
         self._due: list[Message] = []
 
-    def take(self, message: Message, events: list[Event]) -> None:
+    def take_message(self, message: Message, events: list[Event]) -> None:
         """Add one audio, video, data or aggregate message to `events`."""
         if message.type_id == types.AGGREGATE:
             for part in split_aggregate(message):
                 if part.type_id in (types.AUDIO, types.VIDEO, types.DATA_AMF0):
-                    self.take(part, events)
+                    self.take_message(part, events)
             return
         stream = self._streams.media_routes.get(message.stream_id)
         if stream is None:
@@ -135,7 +135,7 @@ class MediaIntake:
         """Add what is due to `events`."""
         due, self._due = self._due, []
         for message in due:
-            self.take(message, events)
+            self.take_message(message, events)
 
     def _keep_or_ignore(self, message: Message) -> None:
         stream = self._streams.find(message.stream_id)

@@ -39,7 +39,7 @@ class Outgoing:
         """Queue Set Chunk Size; what follows is written in chunks of `size` bytes."""
         self._parts.append(self._writer.set_chunk_size(size))
 
-    def take(self) -> bytes:
+    def take_bytes(self) -> bytes:
         """Everything queued, oldest first; the queue is empty afterwards."""
         data = b"".join(self._parts)
         self._parts.clear()

@@ -1,7 +1,7 @@
 """The server's end of one RTMP connection as a state machine: bytes in, events out, bytes out.
 
     connection = ServerConnection(os.urandom)
-    for event in connection.receive(data):
+    for event in connection.receive_data(data):
         ...                                     # may call connection.accept_publish(request) and the like
     stream.send_all(connection.data_to_send())
 
@@ -114,7 +114,7 @@ class ServerConnection:
         """Bytes of commands, data and user control messages so far, each counted as `limits.LEAST_TALK` at least."""
         return self._said + self._media.data_bytes
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive_data(self, data: bytes) -> list[Event]:
         """Take bytes from the client and say what they mean, in order; then `data_to_send` has the answers.
 
         Raises `ProtocolError` when the client breaks the protocol or a limit: the connection is beyond
@@ -123,7 +123,7 @@ class ServerConnection:
         return [event for turn in self.receive_in_turns(data) for event in turn]
 
     def receive_in_turns(self, data: bytes) -> Iterator[list[Event]]:
-        """As `receive`, but in pieces of bounded work, between which others may have a turn; at least one.
+        """As `receive_data`, but in pieces of bounded work, between which others may have a turn; at least one.
 
         One piece is `limits.CHUNKS_PER_TURN` chunks.  Take all of them before the next bytes.
         """
@@ -146,7 +146,7 @@ class ServerConnection:
         events: list[Event] = []
         self._media.take_due(events)
         if self._phase is not Phase.REFUSED and (data or self._reader.has_more):
-            for message in self._reader.receive(data, limits.CHUNKS_PER_TURN):
+            for message in self._reader.read_messages(data, limits.CHUNKS_PER_TURN):
                 self._take(message, events)
         return events
 
@@ -162,12 +162,12 @@ class ServerConnection:
 
     def data_to_send(self) -> bytes:
         """Everything that is to be sent now, which counts as sent by this call."""
-        return self._outgoing.take()
+        return self._outgoing.take_bytes()
 
     def accept_publish(self, request: PublishRequest) -> bool:
         """Let the client send its media. False when it withdrew `request` meanwhile; nothing is sent then.
 
-        Media that it sent without waiting comes with the next `receive`.
+        Media that it sent without waiting comes with the next `receive_data`.
         """
         if self._commands is None or not self._commands.accept_publish(request):
             return False
@@ -186,7 +186,7 @@ class ServerConnection:
         """Let go of all that is held for the client, who is gone; the connection is of no use any more."""
         dropped, self._reader = self._reader.dropped_messages, ChunkReader()
         self._reader.dropped_messages = dropped
-        self._outgoing.take()
+        self._outgoing.take_bytes()
 
     def refuse_publish(
         self,
@@ -225,7 +225,7 @@ class ServerConnection:
         self._phase = target
 
     def _shake_hands(self, data: bytes) -> bytes:
-        self._outgoing.send_raw(self._handshake.receive(data))
+        self._outgoing.send_raw(self._handshake.receive_handshake(data))
         if not self._handshake.done:
             return b""
         self._move(Progress.SHAKEN_HANDS)
@@ -234,7 +234,7 @@ class ServerConnection:
     def _take(self, message: Message, events: list[Event]) -> None:
         type_id = message.type_id
         if type_id in MEDIA_TYPES:
-            self._media.take(message, events)
+            self._media.take_message(message, events)
             return
         self._said += max(len(message.payload), limits.LEAST_TALK) if type_id in TALK_TYPES else 0
         if type_id in (types.COMMAND_AMF0, types.COMMAND_AMF3):

@@ -26,7 +26,7 @@ from mmids_trio.rtmp.server.endpoints import (
     Endpoint,
     Publication,
     PublishHandler,
-    Refused,
+    RequestRefused,
     Viewing,
     WatchHandler,
     admit,
@@ -102,7 +102,7 @@ class Activities:
         """For lines about the client: they name the step that served it last, if one did."""
         return next(reversed(self._logs.values()), log)
 
-    async def take(self, events: list[said.Event], nursery: trio.Nursery) -> Got:
+    async def act_on(self, events: list[said.Event], nursery: trio.Nursery) -> Got:
         """Act on what the client said; media of one read goes on as one batch. Approvals run in `nursery`.
 
         Returns what there was of media.
@@ -190,12 +190,12 @@ class Activities:
     async def _answer(
         self, request: Request, approve: Callable[[Request], Awaitable[None]], scope: trio.CancelScope
     ) -> None:
-        """Runs until the request is answered or withdrawn; a `Refused` becomes the answer."""
+        """Runs until the request is answered or withdrawn; a `RequestRefused` becomes the answer."""
         try:
             with scope:
                 await trio.lowlevel.checkpoint_if_cancelled()
                 await approve(request)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             self._refuse(request, refusal)
         finally:
             if self._approvals.get(request.stream) is scope:
@@ -215,7 +215,7 @@ class Activities:
     async def _approve_play(self, request: PlayRequest) -> None:
         endpoint = await self._admitted(Role.WATCH, request)
         if self.playing is not None:
-            raise Refused("NetStream.Play.Failed", "a connection can play one stream at a time")
+            raise RequestRefused("NetStream.Play.Failed", "a connection can play one stream at a time")
         viewing = await cast(WatchHandler, endpoint.handler).watch(request.key, self.client, request.query)
         if self.playing is not None or not self.connection.accept_play(request):
             viewing.end()
@@ -237,7 +237,7 @@ class Activities:
         endpoint.attach(self.client)
         return endpoint
 
-    def _refuse(self, request: PublishRequest | PlayRequest, refusal: Refused) -> None:
+    def _refuse(self, request: PublishRequest | PlayRequest, refusal: RequestRefused) -> None:
         """Say so and part, unless the client has withdrawn the request meanwhile."""
         if isinstance(request, PublishRequest):
             said_so = self.connection.refuse_publish(request, refusal.code, str(refusal))

@@ -10,6 +10,7 @@ from mmids_trio.errors import MmidsError
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.guards import Guard
 from mmids_trio.media.events import MediaEvent, StreamId
+from mmids_trio.reservation import Reservation
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest, Query
 from mmids_trio.rtmp.server.registrations import Claim, Owner, Role
 
@@ -20,7 +21,7 @@ DISMISS_SECONDS = 2.0
 NO_QUERY = Query()
 
 
-class Refused(MmidsError):
+class RequestRefused(MmidsError):
     """A client may not do what it asked for; `code` is the RTMP status code for it, `guard` what it is counted as."""
 
     def __init__(self, code: str, description: str, guard: Guard = Guard.OTHER_REFUSAL) -> None:
@@ -64,7 +65,7 @@ class PublishHandler(Protocol):
     """A step that takes publishers."""
 
     async def publish(self, key: str, client: Client, query: Query = NO_QUERY) -> Publication:
-        """Start the stream of a publisher, once it is approved; raises `Refused`.
+        """Start the stream of a publisher, once it is approved; raises `RequestRefused`.
 
         `query` is what stood behind the `?` of application and key.
         """
@@ -85,14 +86,7 @@ class WatchHandler(Protocol):
     """A step that serves watchers."""
 
     async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
-        """Let a watcher in, once it is approved; raises `Refused`. `query` is as for publishers."""
-
-
-class Commitment(Protocol):
-    """Something reserved, which the workflow commits in its swap."""
-
-    def commit(self) -> None:
-        """Turn the reservation into the claim. Synchronous; never fails."""
+        """Let a watcher in, once it is approved; raises `RequestRefused`. `query` is as for publishers."""
 
 
 class Claimant(Protocol):
@@ -109,7 +103,7 @@ class Claimant(Protocol):
     def is_leaving(self, workflow: str, step_id: str) -> bool:
         """Whether that step gives way to the change that starts this one."""
 
-    def reserve(self, reservation: Commitment) -> None:
+    def reserve(self, reservation: Reservation) -> None:
         """Have `reservation` committed in the swap of the change that starts this step."""
 
 
@@ -171,20 +165,20 @@ async def admit(
 ) -> Endpoint:
     """The endpoint that serves `request`; waits while a change that is under way has only reserved it.
 
-    Raises `Refused`.
+    Raises `RequestRefused`.
     """
     with trio.move_on_after(ADMISSION_SECONDS):
         while True:
             claim = directory.find(role, port, request.app, request.key)
             if claim is None:
                 what = f"application {shown(request.app)} has no stream key {shown(request.key)} for {role.value}"
-                raise Refused(UNKNOWN[role], what, Guard.UNKNOWN_NAME)
+                raise RequestRefused(UNKNOWN[role], what, Guard.UNKNOWN_NAME)
             if not claim.registration.rules.permit(peer_host):
-                raise Refused(DENIED[role], f"{peer_host} is not allowed here", Guard.ADDRESS)
+                raise RequestRefused(DENIED[role], f"{peer_host} is not allowed here", Guard.ADDRESS)
             if claim.committed:
                 return claim.endpoint
             await _settled(claim)
-    raise Refused(DENIED[role], f"{shown(request.key)} was not ready within {ADMISSION_SECONDS:.0f} seconds")
+    raise RequestRefused(DENIED[role], f"{shown(request.key)} was not ready within {ADMISSION_SECONDS:.0f} seconds")
 
 
 async def _settled(claim: Claim[Endpoint]) -> None:

@@ -14,10 +14,10 @@ from mmids_trio.errors import StepError
 from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.net import addresses
 from mmids_trio.net.certificates import Certificates
-from mmids_trio.net.limits import Crowd
+from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.net.proxy_protocol import Balancers, HeaderRefused
-from mmids_trio.net.read_coalescer import ReadTurns
-from mmids_trio.net.tls import Doorman, HandshakeFailed, TlsDoorman
+from mmids_trio.net.read_coalescer import ReadCoalescer
+from mmids_trio.net.tls import ConnectionGate, HandshakeFailed, TlsGate
 from mmids_trio.net.transport import Listener, Network, Transport
 from mmids_trio.rtmp.server.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
 from mmids_trio.rtmp.server.registrations import Claim, Owner, Registration, Registrations, Role
@@ -40,8 +40,8 @@ class _Port:
 
 
 @define
-class _Commitment:
-    """See `endpoints.Commitment`."""
+class _ReservedClaim:
+    """See `Reservation`."""
 
     registrations: Registrations[Endpoint]
     claim: Claim[Endpoint]
@@ -67,10 +67,10 @@ class _Entrance:
 class RtmpServer:
     """Opens a port with the first registration on it and closes it with the last.
 
-    `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `read_turns`.
+    `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `ReadCoalescer`.
     `max_connections`: of all ports together; more are closed at once, so that there are files left for everything
-    else.  `max_connections_per_ip`: see `crowd`.  `balancers`: see `proxying`.  `certificates`: for RTMPS.
-    `guards`: where refusals are counted.  `doorman` and `entropy` (so many random bytes) may be replaced before
+    else.  `max_connections_per_ip`: see `ConnectionLimiter`.  `balancers`: see `Balancers`.  `certificates`: for RTMPS.
+    `guards`: where refusals are counted.  `gate` and `entropy` (so many random bytes) may be replaced before
     anything is served.
 
     `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
@@ -93,23 +93,23 @@ class RtmpServer:
         self._host = host
         self.publisher_timeout = publisher_timeout
         self.guards = guards or GuardCounters()
-        self._crowd = Crowd(max_connections, max_connections_per_ip)
+        self._limiter = ConnectionLimiter(max_connections, max_connections_per_ip)
         self._balancers = Balancers(balancers)
         self._certificates = certificates or Certificates()
-        self.doorman: Doorman = TlsDoorman(self._certificates)
+        self.gate: ConnectionGate = TlsGate(self._certificates)
         self.entropy: Callable[[int], bytes] = os.urandom
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
         self._traffic = Traffic()
-        self._turns = ReadTurns(merge_reads)
+        self._coalescer = ReadCoalescer(merge_reads)
         self._sessions: dict[Session, None] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the ports and connections until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._turns.run)
+            nursery.start_soon(self._coalescer.run)
             try:
                 task_status.started()
                 await trio.sleep_forever()
@@ -124,7 +124,7 @@ class RtmpServer:
     @property
     def connections(self) -> int:
         """How many are open."""
-        return self._crowd.present
+        return self._limiter.present
 
     def traffic(self) -> Traffic:
         """What clients have done so far, those included that are here."""
@@ -161,9 +161,9 @@ class RtmpServer:
         claim = self._registrations.reserve(registration, owner, endpoint, claimant.is_leaving)
         try:
             if registration.tls:
-                await self.doorman.require_tls()
+                await self.gate.require_tls()
             self._open(registration.port)
-            claimant.reserve(_Commitment(self._registrations, claim))
+            claimant.reserve(_ReservedClaim(self._registrations, claim))
             yield
         finally:
             self._registrations.release(claim)
@@ -201,7 +201,7 @@ class RtmpServer:
                 async with trio.open_nursery() as nursery:
                     while True:
                         transport = await port.listener.accept()
-                        if self._crowd.enter():
+                        if self._limiter.enter():
                             self._traffic.accepted += 1
                             nursery.start_soon(self._serve_client, transport, port.number)
                         else:
@@ -217,7 +217,7 @@ class RtmpServer:
         try:
             transport = await self._balancers.look_behind(transport)
             structlog.contextvars.bind_contextvars(connection=name_of(transport))
-            with self._crowd.one_of(transport.peer_host) as has_room:
+            with self._limiter.one_of(transport.peer_host) as has_room:
                 if has_room:
                     await self._converse(transport, port)
                 else:
@@ -230,7 +230,7 @@ class RtmpServer:
         except* Exception:
             log.exception("connection crashed")
         finally:
-            self._crowd.leave()
+            self._limiter.leave()
 
     def _say_why(self, group: BaseExceptionGroup[Exception], guard: Guard) -> None:
         self.guards.count(guard)
@@ -239,10 +239,10 @@ class RtmpServer:
     async def _converse(self, transport: Transport, port: int) -> None:
         """Serve a client that may be here."""
         tls = self._registrations.wants_tls(port)
-        transport = await self.doorman.admit(transport, port, tls)
+        transport = await self.gate.admit(transport, port, tls)
         entrance = _Entrance(self._registrations, tls)
         session = Session(
-            transport, port, entrance, self.publisher_timeout, self.guards, self.entropy, self._traffic, self._turns
+            transport, port, entrance, self.publisher_timeout, self.guards, self.entropy, self._traffic, self._coalescer
         )
         self._sessions[session] = None
         try:

@@ -14,8 +14,8 @@ from attrs import define, field
 from mmids_trio.errors import ProtocolError
 from mmids_trio.fanout.output import Output, OutputEnd
 from mmids_trio.guards import Guard, GuardCounters
-from mmids_trio.net.limits import Allowance
-from mmids_trio.net.read_coalescer import ReadTurns
+from mmids_trio.net.limits import TokenBucket
+from mmids_trio.net.read_coalescer import ReadCoalescer
 from mmids_trio.net.transport import Transport
 from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
 from mmids_trio.rtmp.protocol.outgoing import play_stop
@@ -101,7 +101,7 @@ class Session:
     entropy: Callable[[int], bytes] = os.urandom
     traffic: Traffic = field(factory=Traffic)
     """Where it counts."""
-    turns: ReadTurns = field(factory=ReadTurns)
+    coalescer: ReadCoalescer = field(factory=ReadCoalescer)
     """When it is read, as long as it publishes."""
     _connection: ServerConnection = field(init=False)
     _output: Output = field(init=False)
@@ -113,7 +113,7 @@ class Session:
     """When the wait for the next bytes (of media, from a publisher) began, or the last ping went out."""
     _bought: float = field(default=0.0, init=False)
     """Seconds that a publisher was given beyond its time since its last frame."""
-    _talk: Allowance = field(init=False)
+    _talk: TokenBucket = field(init=False)
     _talked: int = field(default=0, init=False)
     _unanswered_pings: int = field(default=0, init=False)
     _sent_at_ping: int = field(default=0, init=False)
@@ -124,7 +124,7 @@ class Session:
     def __attrs_post_init__(self) -> None:
         self._connection = ServerConnection(self.entropy, self._refusal_of_connect)
         self._output = Output(self.transport)
-        self._talk = Allowance(MAX_TALK_BURST, MAX_TALK_RATE, trio.current_time())
+        self._talk = TokenBucket(MAX_TALK_BURST, MAX_TALK_RATE, trio.current_time())
         self._activities = Activities(
             client=self,
             port=self.port,
@@ -146,7 +146,7 @@ class Session:
                     nursery.cancel_scope.cancel()
         finally:
             self._activities.let_go()
-            self.turns.note(self, publishes=False)
+            self.coalescer.note(self, publishes=False)
             try:
                 await self._say_goodbye()
             finally:
@@ -254,7 +254,7 @@ class Session:
             if not is_first:
                 await trio.lowlevel.checkpoint()
             is_first = False
-            got = await self._activities.take(events, nursery)
+            got = await self._activities.act_on(events, nursery)
             self._reply()
             self._quiet_since += trio.current_time() - began  # it waited for the workflow
             most = max(most, got, key=RANKS.index)
@@ -284,7 +284,7 @@ class Session:
         Only waiting here counts as silence of the client: not the time before, in which its media waited for the
         workflow.  Bytes that came in time count however late we get to read them, when the machine stood still, say.
         """
-        has_rested = self._may_rest and await self.turns.rest()
+        has_rested = self._may_rest and await self.coalescer.rest()
         if has_rested and (data := self.transport.receive_nowait(READ_SIZE)):
             return data
         while True:
@@ -296,7 +296,7 @@ class Session:
 
     def _has_changed(self) -> None:
         """The client does something else now."""
-        self.turns.note(self, publishes=self._activities.is_publishing)
+        self.coalescer.note(self, publishes=self._activities.is_publishing)
         self._patience.deadline = self._deadline()
 
     def _deadline(self) -> float:

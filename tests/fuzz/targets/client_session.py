@@ -44,7 +44,7 @@ def _messages(data: bytes) -> list[bytes]:
 
 def _take(client: ClientConnection, piece: bytes, *, plays: bool) -> int:
     """Give one piece, do as an owner does; the number of bytes sent."""
-    for event in client.receive(piece):
+    for event in client.receive_data(piece):
         _answer(client, event, plays=plays)
     assert client._reader.unfinished <= MAX_BUFFERED
     return len(client.data_to_send())

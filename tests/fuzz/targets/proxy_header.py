@@ -30,7 +30,7 @@ def _read(wire: bytes, size: int) -> tuple[Source | None, int] | None:
                 return None, -1
             taken = wire[position : position + min(reader.wanted, max(size, 1))]
             position += len(taken)
-            reader.receive(taken)
+            reader.read_header(taken)
             assert 0 <= reader.wanted <= MAX_HEADER_BYTES
     except ProtocolError:
         return None

@@ -25,7 +25,7 @@ any_message = st.builds(
 
 def read(wire: Iterable[bytes]) -> list[Message]:
     reader = ChunkReader()
-    return [message for piece in wire for message in reader.receive(piece)]
+    return [message for piece in wire for message in reader.read_messages(piece)]
 
 
 @given(data=st.data(), places=st.lists(st.integers(0, 5000), max_size=20))

@@ -184,7 +184,7 @@ def test_shared_bytes_can_stand_anywhere_in_any_connection() -> None:
         outgoing.play_stop(1, chunk_size=128),
     ]
     for order in (pieces, pieces[::-1]):
-        messages = ChunkReader().receive(b"".join(order))
+        messages = ChunkReader().read_messages(b"".join(order))
         assert {describe(message) for message in messages} == {
             "StreamBegin 1",
             "1: onMetaData width,encoder",

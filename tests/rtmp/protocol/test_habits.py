@@ -109,7 +109,7 @@ def test_a_message_that_begins_with_type_3_has_an_extended_timestamp_repeated_or
     for second in (b"\xc6" + (2**24).to_bytes(4, "big") + b"cd", b"\xc6cd"):
         reader = ChunkReader()
         after = message(AUDIO, b"sound", stream=1, timestamp=5, chunk_stream=4)
-        found = [(part.timestamp, part.payload) for part in reader.receive(first + second + after)]
+        found = [(part.timestamp, part.payload) for part in reader.read_messages(first + second + after)]
         assert found == [(2**24, b"ab"), (2**24, b"cd"), (5, b"sound")]
 
 

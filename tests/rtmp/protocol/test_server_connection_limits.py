@@ -134,4 +134,4 @@ def test_much_that_came_along_with_connect_is_no_offence() -> None:
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1", b"\x16\x03\x01", b"\x06"])
 def test_other_protocols_are_recognised(first: bytes) -> None:
     with pytest.raises(ProtocolError, match="expected RTMP version 3"):
-        ServerConnection(zeros).receive(first)
+        ServerConnection(zeros).receive_data(first)

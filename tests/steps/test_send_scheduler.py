@@ -13,8 +13,8 @@ from trio.testing import MockClock
 from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId, StreamStarted
-from mmids_trio.steps.passes import EVENTS_PER_PASS, LONGEST_REST, REST, Passes
 from mmids_trio.steps.rtmp_audience import Audience
+from mmids_trio.steps.send_scheduler import EVENTS_PER_PASS, LONGEST_REST, REST, SendScheduler
 from mmids_trio.testing.media import generate_stream
 from tests.support.wires import Wire
 
@@ -47,21 +47,21 @@ class EmptyInbox:
 class Stage:
     """Passes to one watcher, who has had the first frame of a stream."""
 
-    passes: Passes
+    scheduler: SendScheduler
     wire: SlowWire
 
     async def take(self, *packets: MediaPacket) -> int:
         """How many sends that makes."""
         before = self.wire.sends
-        await self.passes.take(packets)
+        await self.scheduler.feed_and_send(packets)
         return self.wire.sends - before
 
     async def until_next(self) -> float:
         """Seconds until the next pass; it is made."""
         began, before = trio.current_time(), self.wire.sends
-        assert await self.passes.next_events(EmptyInbox()) == ()
+        assert await self.scheduler.next_events(EmptyInbox()) == ()
         waited = trio.current_time() - began
-        await self.passes.take(())
+        await self.scheduler.feed_and_send(())
         assert self.wire.sends == before + 1
         return waited
 
@@ -69,11 +69,11 @@ class Stage:
 async def on_stage(clock: MockClock, seconds: float, interval: float = 0.0) -> Stage:
     """`seconds`: that each send takes, and so each pass."""
     wire = SlowWire(clock=clock, seconds=seconds)
-    passes = Passes(Audience("*"), interval)
-    passes.audience.channel("key").add(Subscriber(Output(wire)))
-    await passes.take([StreamStarted(StreamId("s"), "key"), VIDEO[0]])
+    scheduler = SendScheduler(Audience("*"), interval)
+    scheduler.audience.channel("key").add(Subscriber(Output(wire)))
+    await scheduler.feed_and_send([StreamStarted(StreamId("s"), "key"), VIDEO[0]])
     assert wire.sends == 1
-    return Stage(passes, wire)
+    return Stage(scheduler, wire)
 
 
 async def test_video_is_sent_at_once_however_long_passes_take(mock_clock: MockClock) -> None:

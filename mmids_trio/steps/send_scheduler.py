@@ -36,7 +36,7 @@ LONGEST_REST = 0.040
 
 
 @define(eq=False)
-class Passes:
+class SendScheduler:
     """Passes of one `rtmp_watch` step; `interval`: seconds from one to the next at least.
 
     One that waits covers all that has come meanwhile.
@@ -60,7 +60,7 @@ class Passes:
             return await inbox.receive()
         return ()
 
-    async def take(self, events: Sequence[MediaEvent]) -> None:
+    async def feed_and_send(self, events: Sequence[MediaEvent]) -> None:
         """Take events, and send if that is due."""
         for start in range(0, len(events), EVENTS_PER_PASS):
             if start:
