@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from attrs import frozen
 
-Network = IPv4Network | IPv6Network
+IpNetwork = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 SITE_PREFIX = 64
@@ -20,8 +20,8 @@ MAPPED_PREFIX = 96
 class AddressRules:
     """Either only `allowed` networks may connect, or all but `denied` ones; both empty: everybody."""
 
-    allowed: tuple[Network, ...] = ()
-    denied: tuple[Network, ...] = ()
+    allowed: tuple[IpNetwork, ...] = ()
+    denied: tuple[IpNetwork, ...] = ()
 
     def permit(self, host: str) -> bool:
         """Whether a peer at `host` may connect. An IPv4 address mapped into IPv6 counts as IPv4."""
@@ -33,7 +33,7 @@ class AddressRules:
         return not _within(address, self.denied)
 
 
-def is_within(host: str, networks: Sequence[Network]) -> bool:
+def is_within(host: str, networks: Sequence[IpNetwork]) -> bool:
     """Whether a peer at `host` is in one of `networks`."""
     address = _address(host)
     return address is not None and _within(address, networks)
@@ -56,7 +56,7 @@ def _address(host: str) -> Address | None:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
-def parse_networks(text: str) -> tuple[Network, ...]:
+def parse_networks(text: str) -> tuple[IpNetwork, ...]:
     """Read comma-separated IPv4/IPv6 addresses or CIDR networks; raises `ValueError` that names the bad one.
 
     IPv4 networks mapped into IPv6 are returned as IPv4, as peers are compared.
@@ -70,12 +70,12 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def _unmapped(network: Network) -> Network:
+def _unmapped(network: IpNetwork) -> IpNetwork:
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     if mapped is None or network.prefixlen < MAPPED_PREFIX:
         return network
     return IPv4Network((mapped, network.prefixlen - MAPPED_PREFIX))
 
 
-def _within(address: Address, networks: Sequence[Network]) -> bool:
+def _within(address: Address, networks: Sequence[IpNetwork]) -> bool:
     return any(address.version == network.version and address in network for network in networks)

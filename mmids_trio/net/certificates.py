@@ -33,6 +33,17 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_cer
 from mmids_trio.errors import StepError
 from mmids_trio.offload import in_thread
 
+log = structlog.get_logger()
+
+CHECK_SECONDS = 10.0
+"""How often the files are looked at, at most: a renewal has weeks, and looking costs two calls of `stat`."""
+
+MAX_FILE_BYTES = 1024 * 1024
+"""Size of a certificate or key file: long chains have some 20 kB."""
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2, with forward secrecy and authenticated encryption only; those of TLS 1.3 are all like that."""
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
 _PEM_MARK = b"-----BEGIN "
@@ -154,18 +165,6 @@ def _public_bytes(certificate: x509.Certificate) -> bytes:
 
 def _moment(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC"
-
-
-log = structlog.get_logger()
-
-CHECK_SECONDS = 10.0
-"""How often the files are looked at, at most: a renewal has weeks, and looking costs two calls of `stat`."""
-
-MAX_FILE_BYTES = 1024 * 1024
-"""Size of a certificate or key file: long chains have some 20 kB."""
-
-CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2, with forward secrecy and authenticated encryption only; those of TLS 1.3 are all like that."""
 
 
 @frozen

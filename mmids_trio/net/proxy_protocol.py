@@ -12,7 +12,7 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.net.addresses import Network, is_within
+from mmids_trio.net.addresses import IpNetwork, is_within
 from mmids_trio.net.transport import Transport
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -147,7 +147,7 @@ class ProxiedTransport:
 class Balancers:
     """The networks whose connections have to begin with a header of the PROXY protocol, and only theirs do."""
 
-    networks: Sequence[Network] = ()
+    networks: Sequence[IpNetwork] = ()
 
     async def look_behind(self, transport: Transport) -> Transport:
         """The connection under its client's address. Raises `HeaderRefused`, with the connection closed."""

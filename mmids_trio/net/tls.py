@@ -289,9 +289,16 @@ class TlsGate:
         return await accept_tls(transport, context)
 
 
+class Dialer(Protocol):
+    """Where connections to other servers come from."""
+
+    async def dial(self, host: str, port: int, *, tls: bool) -> Transport:
+        """A connection. Raises `OSError`."""
+
+
 @define(eq=False)
 class NetworkDialer:
-    """A `client.Dialer` on `network`. Servers must prove who they are, by the authorities that `make_trust` knows.
+    """A `Dialer` on `network`. Servers must prove who they are, by the authorities that `make_trust` knows.
 
     They are read once, when first needed; for the system's that takes 50 ms, so `offload` does it in a thread.
     """

@@ -25,6 +25,12 @@ from mmids_trio.steps.base import Outbox, StepContext
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.workflow.status import Clients, StreamStatus
 
+BAD_NAME = "NetStream.Publish.BadName"
+
+MAX_INTERRUPTED = 1_000
+"""Streams of one step that wait for a publisher at once, as each keeps what its watchers have not got yet: more than
+a server has encoders, fewer than one client can make by coming and going under new names."""
+
 
 @define(eq=False)
 class PublishedStream:
@@ -67,7 +73,7 @@ def _nothing() -> None:
 
 @define(eq=False)
 class PublisherTurn:
-    """One publisher's turn at a stream; see `rtmp.endpoints.Publication`."""
+    """One publisher's turn at a stream; see `rtmp.server.endpoints.Publication`."""
 
     key: str
     client: Client
@@ -136,14 +142,6 @@ class PublisherTurn:
         """Release the approval; repeating it does nothing."""
         release, self.release = self.release, _nothing
         release()
-
-
-BAD_NAME = "NetStream.Publish.BadName"
-
-
-MAX_INTERRUPTED = 1_000
-"""Streams of one step that wait for a publisher at once, as each keeps what its watchers have not got yet: more than
-a server has encoders, fewer than one client can make by coming and going under new names."""
 
 
 class OnBusy(Enum):

@@ -11,7 +11,8 @@ from attrs import define, field, frozen
 from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.rtmp.client.client import TO_PLAY, ClientFailed, Dialer, OpenClient, explain, open_client
+from mmids_trio.net.tls import Dialer
+from mmids_trio.rtmp.client.client import TO_PLAY, ClientFailed, OpenClient, explain, open_client
 from mmids_trio.rtmp.ingest import media_events
 from mmids_trio.rtmp.protocol.events import (
     ClientEvent,

@@ -19,7 +19,7 @@ from mmids_trio.media.events import (
 )
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.counts import Counts
-from mmids_trio.rtmp.client.client import Dialer
+from mmids_trio.net.tls import Dialer
 from mmids_trio.rtmp.client.pushing import Target
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.rtmp.rendering import PublishRendering

@@ -31,7 +31,7 @@ PARAMETERS = (*RTMP_PARAMETERS, secret("play_key"), *WATCH_PARAMETERS)
 
 @frozen(eq=False)
 class _Viewing:
-    """See `rtmp.endpoints.Viewing`."""
+    """See `rtmp.server.endpoints.Viewing`."""
 
     channel: Channel
     end: Release
@@ -39,7 +39,7 @@ class _Viewing:
 
 @frozen(eq=False)
 class Watchers:
-    """Lets watchers in; see `rtmp.endpoints.WatchHandler`."""
+    """Lets watchers in; see `rtmp.server.endpoints.WatchHandler`."""
 
     audience: Audience
     reactor: Reactor | None

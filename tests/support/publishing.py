@@ -13,7 +13,7 @@ from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 @define(eq=False)
 class Guest:
-    """See `rtmp.endpoints.Client`."""
+    """See `rtmp.server.endpoints.Client`."""
 
     peer_host: str = "192.0.2.1"
     dismissals: int = 0

@@ -13,13 +13,13 @@ import os
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import md5
-from typing import Protocol
 from urllib.parse import quote, unquote
 
 import trio
 from attrs import define, field, frozen
 
 from mmids_trio.errors import MmidsError, ProtocolError
+from mmids_trio.net.tls import Dialer
 from mmids_trio.net.transport import Transport
 from mmids_trio.rtmp.protocol.client_connection import FORWARDS_EVERYTHING, ClientConnection
 from mmids_trio.rtmp.protocol.events import ClientConnected, ClientEvent, PlayStarted, PublishStarted, RefusalReceived
@@ -73,13 +73,6 @@ MAX_DESCRIPTION = 300
 
 class ClientFailed(MmidsError):
     """The other server cannot be reached, refuses, or has ended the connection; without anything secret."""
-
-
-class Dialer(Protocol):
-    """Where connections to other servers come from."""
-
-    async def dial(self, host: str, port: int, *, tls: bool) -> Transport:
-        """A connection. Raises `OSError`."""
 
 
 @frozen

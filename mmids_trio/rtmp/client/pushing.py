@@ -15,11 +15,17 @@ from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
-from mmids_trio.rtmp.client.client import TO_PUBLISH, ClientFailed, Dialer, OpenClient, explain, open_client
+from mmids_trio.net.tls import Dialer
+from mmids_trio.rtmp.client.client import TO_PUBLISH, ClientFailed, OpenClient, explain, open_client
 from mmids_trio.rtmp.protocol.client_connection import ClientPhase
 from mmids_trio.rtmp.protocol.events import RefusalReceived
 from mmids_trio.rtmp.protocol.urls import RtmpUrl
 from mmids_trio.rtmp.rendering import for_message_stream
+
+log = structlog.get_logger()
+
+GOODBYE_SECONDS = 2.0
+"""What the rest of a stream and the last words to a target may take."""
 
 WINDOW_SECONDS = 2.0
 """Long enough to hold a key frame and what follows it, short enough to show that something has stopped."""
@@ -45,12 +51,6 @@ class RateMeter:
         """As of now."""
         is_fresh = self._since is not None and now - self._since <= 2 * WINDOW_SECONDS
         return round(self._rate) if is_fresh else 0
-
-
-log = structlog.get_logger()
-
-GOODBYE_SECONDS = 2.0
-"""What the rest of a stream and the last words to a target may take."""
 
 
 @define(eq=False, kw_only=True)

@@ -5,8 +5,19 @@
         ...                                     # may call connection.accept_publish(request) and the like
     stream.send_all(connection.data_to_send())
 
-It knows no socket and no clock.  What clients pipeline is answered in order; a publish or a play waits
-for its owner's answer as long as the owner likes, while everything else goes on being answered.
+It knows no socket and no clock.  There are two machines, one in the other, each a table:
+
+    a connection (`PHASES`)                HANDSHAKE -> CONNECT_AWAITED -> CONNECTED, or REFUSED
+    each of its message streams            IDLE -> PUBLISH_REQUESTED -> PUBLISHING -> IDLE
+    (`message_streams.TRANSITIONS`)        IDLE -> PLAY_REQUESTED -> PLAYING -> IDLE
+
+Bytes go through the handshake, then through `ChunkReader`, which makes messages of them.  A message is media (into
+`MediaIntake`, the hot path), a command (`connect` here, all others in `StreamCommands`) or control.  Each says what it
+means as events, and puts what the client has to hear into `Outgoing`.
+
+What clients pipeline is answered in order.  A publish or a play waits for its owner's answer as long as the owner
+likes, while everything else goes on being answered; the client may withdraw it meanwhile, and media that came too
+early are kept, within a bound.  A `ProtocolError` is the end: nothing is known of the bytes that follow.
 """
 
 from collections.abc import Callable, Iterator

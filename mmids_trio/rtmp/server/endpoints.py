@@ -14,6 +14,17 @@ from mmids_trio.reservation import Reservation
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest, Query
 from mmids_trio.rtmp.server.registrations import Claim, Owner, Role
 
+ADMISSION_SECONDS = 60.0
+"""How long a client waits while what it asks for is only reserved (the specification's bound for any approval)."""
+
+UNKNOWN = {Role.PUBLISH: "NetStream.Publish.BadName", Role.WATCH: "NetStream.Play.StreamNotFound"}
+
+DENIED = {Role.PUBLISH: "NetStream.Publish.Denied", Role.WATCH: "NetStream.Play.Failed"}
+"""Status codes for who asks for what nobody has, and for who may not have it."""
+
+MAX_NAME_SHOWN = 100
+"""Characters of a client's application or key in answers and log lines; a command may hold 64 kB of them."""
+
 DISMISS_SECONDS = 2.0
 """How long the clients of a step that ends may take to leave; each one's goodbye is bounded more tightly."""
 
@@ -132,17 +143,6 @@ class Endpoint:
         with trio.move_on_after(DISMISS_SECONDS, shield=True):
             while self._clients:
                 await self._left.park()
-
-
-ADMISSION_SECONDS = 60.0
-"""How long a client waits while what it asks for is only reserved (the specification's bound for any approval)."""
-
-UNKNOWN = {Role.PUBLISH: "NetStream.Publish.BadName", Role.WATCH: "NetStream.Play.StreamNotFound"}
-DENIED = {Role.PUBLISH: "NetStream.Publish.Denied", Role.WATCH: "NetStream.Play.Failed"}
-"""Status codes for who asks for what nobody has, and for who may not have it."""
-
-MAX_NAME_SHOWN = 100
-"""Characters of a client's application or key in answers and log lines; a command may hold 64 kB of them."""
 
 
 def shown(name: str) -> str:

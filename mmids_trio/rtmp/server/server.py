@@ -12,7 +12,7 @@ from attrs import define, evolve, field, frozen
 
 from mmids_trio.errors import StepError
 from mmids_trio.guards import Guard, GuardCounters
-from mmids_trio.net import addresses
+from mmids_trio.net.addresses import IpNetwork
 from mmids_trio.net.certificates import Certificates
 from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.net.proxy_protocol import Balancers, HeaderRefused
@@ -85,7 +85,7 @@ class RtmpServer:
         merge_reads: bool = True,
         max_connections: float = inf,
         max_connections_per_ip: float = inf,
-        balancers: Sequence[addresses.Network] = (),
+        balancers: Sequence[IpNetwork] = (),
         certificates: Certificates | None = None,
         guards: GuardCounters | None = None,
     ) -> None:

@@ -24,24 +24,7 @@ from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
 from mmids_trio.rtmp.server.activities import Activities, Got
 from mmids_trio.rtmp.server.endpoints import Directory, shown
 
-
-@define(eq=False)
-class Traffic:
-    """Sums over all connections; `ignored` and `abandoned` only over those that have ended."""
-
-    accepted: int = 0
-    """Connections that found room."""
-    received_bytes: int = 0
-    ignored: int = 0
-    """Media and data messages that belonged to no stream that was being published."""
-    abandoned: int = 0
-    """Messages that were begun and not finished."""
-
-
 log = structlog.get_logger()
-
-RANKS = tuple(Got)
-"""What a read brought, the least first."""
 
 READ_SIZE = 64 * 1024
 """Bytes per read: more than a frame at usual bitrates; larger ones make the allocator map memory each time."""
@@ -69,6 +52,23 @@ MAX_UNANSWERED_PINGS = 2
 
 GOODBYE_SECONDS = 1.0
 """What the last bytes to a client may take, and how long a refused one may read them before the close."""
+
+
+@define(eq=False)
+class Traffic:
+    """Sums over all connections; `ignored` and `abandoned` only over those that have ended."""
+
+    accepted: int = 0
+    """Connections that found room."""
+    received_bytes: int = 0
+    ignored: int = 0
+    """Media and data messages that belonged to no stream that was being published."""
+    abandoned: int = 0
+    """Messages that were begun and not finished."""
+
+
+RANKS = tuple(Got)
+"""What a read brought, the least first."""
 
 
 ENDS = {
