@@ -129,6 +129,18 @@ async def test_a_watcher_may_do_without_audio_or_video_for_a_while(
         assert (report.repeated, report.out_of_order, report.undecodable, report.backwards) == ((), (), (), ())
 
 
+async def test_what_a_watcher_wishes_holds_for_what_it_watches_next(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        watcher = await h.watch("key")
+        publisher = await h.publish("key", PACKETS[:HALF])
+        await watcher.command("receiveAudio", None, False, stream=1)
+        await watcher.stop_watching()
+        await read_what_is_there(watcher)
+        await watcher.watch("key")
+        await publisher.send(PACKETS[HALF:])
+        assert kinds(await read_what_is_there(watcher)) == {MediaKind.VIDEO}
+
+
 async def test_one_connection_may_stop_and_watch_another_key(autojump_clock: MockClock) -> None:
     other = generate_stream("other", seconds=2)
     async with Harness(LIVE) as h:
