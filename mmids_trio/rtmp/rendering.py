@@ -74,23 +74,18 @@ class PublishRendering(RtmpRendering):
 
 
 def for_message_stream(stream_id: int) -> Readdress | None:
-    """What gives a client the stream under message stream `stream_id`; `None` where the shared bytes do as they are."""
+    """What gives a client the stream under message stream `stream_id`; `None` where the shared bytes do as they are.
+
+    In StreamBegin and StreamEOF the id is the last field of the payload, in all else it stands in the header.
+    """
     if stream_id == MESSAGE_STREAM:
         return None
+    in_header, in_payload = stream_id.to_bytes(4, "little"), stream_id.to_bytes(4, "big")
 
     def rename(entry: Entry) -> bytes:
+        data = entry.data
         if entry.kind is None:
-            return control_for_message_stream(entry.data, stream_id)
-        return media_for_message_stream(entry.data, stream_id)
+            return data[: -len(in_payload)] + in_payload
+        return data[:_STREAM_ID_START] + in_header + data[_STREAM_ID_END:]
 
     return rename
-
-
-def media_for_message_stream(data: bytes, stream_id: int) -> bytes:
-    """Media or metadata as `RtmpRendering` made it, renamed to another message stream."""
-    return data[:_STREAM_ID_START] + stream_id.to_bytes(4, "little") + data[_STREAM_ID_END:]
-
-
-def control_for_message_stream(data: bytes, stream_id: int) -> bytes:
-    """StreamBegin or StreamEOF as `RtmpRendering` made it, renamed: the id is the last field of the payload."""
-    return data[:-4] + stream_id.to_bytes(4, "big")

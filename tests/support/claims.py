@@ -15,7 +15,7 @@ PORT = 1935
 
 
 @frozen
-class _Commitment:
+class _ReservedClaim:
     registrations: Registrations[str]
     claim: Claim[str]
 
@@ -39,7 +39,7 @@ class ClaimingStep:
         await trio.lowlevel.checkpoint()
         claim = self.registrations.reserve(registration, owner, self.context.workflow, self.context.is_leaving)
         try:
-            self.context.reserve(_Commitment(self.registrations, claim))
+            self.context.reserve(_ReservedClaim(self.registrations, claim))
             task_status.started()
             while True:
                 await outbox.send(await inbox.receive())
