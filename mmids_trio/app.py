@@ -27,6 +27,9 @@ from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
 from mmids_trio.metrics.collection import Metrics
 from mmids_trio.metrics.sources import Sources
+from mmids_trio.net.certificates import Certificates
+from mmids_trio.net.tls import NetworkDialer
+from mmids_trio.net.transport import Network, SocketNetwork
 from mmids_trio.offload import Offload, in_thread
 from mmids_trio.parts import (
     api_connections,
@@ -44,10 +47,7 @@ from mmids_trio.reload.keeping import keep_state, save_the_last
 from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
 from mmids_trio.reload.watch import look_at, watch
-from mmids_trio.rtmp.certificates import Certificates
-from mmids_trio.rtmp.dialing import NetworkDialer
-from mmids_trio.rtmp.server import RtmpServer
-from mmids_trio.rtmp.transport import Network, SocketNetwork
+from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.state.merge import Merged, merge
 from mmids_trio.state.record import State
 from mmids_trio.state.recorded import RecordedWorkflows

@@ -1,9 +1,12 @@
 """What holds for all tests: real processes come last, and Hypothesis does not judge by the clock."""
 
 import gc
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 # The first is nothing new where the package is installed with its entry point.
 pytest_plugins = ["mmids_trio.testing.plugin", "pytester"]
@@ -37,3 +40,21 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = config.option.markexpr
     if "simulation" not in chosen:
         config.option.markexpr = f"({chosen}) and not simulation" if chosen else "not simulation"
+
+
+@pytest.fixture
+def logs() -> Iterator[list[EventDict]]:
+    """Every line that is logged, as a dictionary; its text is under `event`."""
+    with capture_logs() as entries:
+        yield entries
+
+
+@pytest.fixture
+def closings(logs: list[EventDict]) -> Callable[[], list[str]]:
+    """Why the server has closed connections, in order; fails for anything that was logged as a fault of ours."""
+
+    def find() -> list[str]:
+        assert [entry for entry in logs if entry["log_level"] in ("error", "critical")] == []
+        return [entry["reason"] for entry in logs if entry["event"] == "connection closes"]
+
+    return find

@@ -13,17 +13,27 @@ from collections.abc import Callable, Iterable
 import pytest
 import trio
 
+from mmids_trio.fanout.channel import Channel
+from mmids_trio.fanout.output import Output
+from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
 from mmids_trio.metrics.counts import Distribution
-from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.rtmp.certificates import server_context
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.fanout.channel import Channel
+from mmids_trio.net.certificates import server_context
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import VIDEO
-from mmids_trio.rtmp.protocol.rendering import render
-from mmids_trio.rtmp.tls import TlsTransport, accept_tls, connect_tls
-from mmids_trio.rtmp.tls_identity import Identity
+from mmids_trio.rtmp.protocol.message import VIDEO
+from mmids_trio.rtmp.protocol.outgoing import render
+from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
+from mmids_trio.net.certificates import Identity
 from mmids_trio.rtmp.watcher import Watcher
+from mmids_trio.metrics.counts import Distribution
+from mmids_trio.net.certificates import Identity, server_context
+from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
+from mmids_trio.rtmp.protocol.message import VIDEO, Message
+from mmids_trio.rtmp.protocol.outgoing import render
+from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import memory_connection
 from mmids_trio.workflow.replay import Ledger
@@ -51,10 +61,10 @@ def allocated(work: Callable[[], object]) -> int:
 
 
 def audience(count: int) -> tuple[Channel, list[Wire]]:
-    channel, wires = Channel(), [Wire() for _ in range(count)]
+    channel, wires = Channel(RtmpRendering()), [Wire() for _ in range(count)]
     for wire in wires:
-        channel.add(Watcher(wire))
-    channel.stream_started()
+        channel.add(Subscriber(Output(wire)))
+    channel.begin_stream()
     channel.packet(FRAMES[0])
     run_quietly(channel)
     for wire in wires:
@@ -117,8 +127,8 @@ def test_the_chunk_reader_makes_few_calls_a_message(size: int, chunk_size: int, 
     reader = ChunkReader()
     reader.chunk_size = chunk_size
     data = render(Message(VIDEO, 1, 0, bytes(size), 4), chunk_size)
-    reader.receive(data)
-    seen = calls(lambda: [reader.receive(data * 4) for _ in range(50)])
+    reader.read_messages(data)
+    seen = calls(lambda: [reader.read_messages(data * 4) for _ in range(50)])
     assert seen.total() / 200 <= most
 
 
@@ -127,7 +137,7 @@ def test_the_chunk_reader_copies_a_message_thrice_at_most() -> None:
     reader = ChunkReader()
     reader.chunk_size = 65_536
     data = render(Message(VIDEO, 1, 0, bytes(60_000), 4), 65_536)
-    assert allocated(lambda: reader.receive(data)) <= 3.3 * len(data)
+    assert allocated(lambda: reader.read_messages(data)) <= 3.3 * len(data)
 
 
 async def test_an_encrypted_send_is_one_send_and_few_calls() -> None:

@@ -19,7 +19,7 @@ from benchmarks.machine import Cores
 from benchmarks.measure import memory
 from benchmarks.subjects import Ours, Server, running
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.rtmp.transport import SocketNetwork, SocketTransport
+from mmids_trio.net.transport import SocketNetwork, SocketTransport
 from mmids_trio.testing.clients import RtmpClient
 
 NEWCOMERS, GROUP_SECONDS = 25, 2.0

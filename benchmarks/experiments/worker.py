@@ -14,7 +14,7 @@ import trio
 from mmids_trio.app import Server
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
-from mmids_trio.rtmp.transport import SocketListener, SocketNetwork
+from mmids_trio.net.transport import SocketListener, SocketNetwork
 
 BACKLOG = 1024
 """Connections that wait to be accepted; the load opens 2,000 a second."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, fields, frozen
 
-from mmids_trio.rtmp.addresses import Network, parse_networks
+from mmids_trio.net.addresses import IpNetwork, parse_networks
 
 Reader = Callable[[str], object]
 """Turns a value as written into the setting's; raises `ValueError` with what was expected.
@@ -63,7 +63,7 @@ def bearer_token(value: str) -> str:
     return value
 
 
-def networks(value: str) -> tuple[Network, ...]:
+def networks(value: str) -> tuple[IpNetwork, ...]:
     """Reads IPv4 and IPv6 networks, separated by commas."""
     try:
         return parse_networks(value)
@@ -147,7 +147,7 @@ class Settings:
     max_connections: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
     max_connections_per_ip: int | None = field(default=None, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
     api_max_connections: int = field(default=256, metadata=_as(whole_number(1, MOST_CONNECTIONS)))
-    rtmp_proxy_protocol_from: tuple[Network, ...] | None = field(default=None, metadata=_as(networks))
+    rtmp_proxy_protocol_from: tuple[IpNetwork, ...] | None = field(default=None, metadata=_as(networks))
     state_path: str | None = field(default=None, metadata=_as(filled))
     watch_config: bool = field(default=False, metadata=_as(switch))
     webhook_url: str | None = field(default=None, repr=False, metadata=_as(web_address))

@@ -11,9 +11,8 @@ from attrs import Factory, define
 from mmids_trio.ffmpeg.media_pipe import metadata_for_a_child, metadata_tag, packet_tag
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamMetadata
 from mmids_trio.media.flv import flv_header
-from mmids_trio.media.timeline import is_after, shifted
+from mmids_trio.media.timeline import RESTART_MS, ChannelTimeline, is_after, shifted
 from mmids_trio.media.tracks import TrackKey, is_of_main_track, remember_header
-from mmids_trio.rtmp.timeline import RESTART_MS, ChannelTimeline
 
 VIDEO_PATIENCE_MS = 10_000
 """How much audio goes by without any video before a child is begun without it; the longest usual group of pictures."""

@@ -12,12 +12,11 @@ from attrs import Factory, define, evolve
 from mmids_trio.media.codecs import parse_audio, parse_other, parse_video
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId, StreamMetadata
 from mmids_trio.media.flv import FlvReader, FlvTag, TagType, flv_tag
-from mmids_trio.rtmp.protocol import amf0
-from mmids_trio.rtmp.protocol.data_messages import read_data
+from mmids_trio.media.timeline import ChannelTimeline
+from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol.events import MetadataReceived
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import DATA_AMF0
-from mmids_trio.rtmp.timeline import ChannelTimeline
+from mmids_trio.rtmp.protocol.media_intake import read_data
+from mmids_trio.rtmp.protocol.message import DATA_AMF0, Message
 
 MAX_METADATA_TEXT = 1024
 """Characters of one text in the metadata that a child gets; encoders' names and titles are far shorter."""
@@ -72,8 +71,8 @@ def metadata_tag(values: Mapping[str, object], timestamp: int = 0) -> bytes:
 
     Raises `TypeError` and `ProtocolError` for values that AMF0 cannot say.
     """
-    array = amf0.EcmaArray(cast(Mapping[str, amf0.AmfValue], values))
-    return flv_tag(TagType.SCRIPT, timestamp, amf0.encode_all(["onMetaData", array]))
+    array = amf.EcmaArray(cast(Mapping[str, amf.AmfValue], values))
+    return flv_tag(TagType.SCRIPT, timestamp, amf.encode_all(["onMetaData", array]))
 
 
 def metadata_for_a_child(values: Mapping[str, object]) -> dict[str, object]:
@@ -111,7 +110,7 @@ class ChildMedia:
         It is moved on where that has passed already; timestamps never go back within a kind.
         """
         self._reader = FlvReader()
-        self._timeline.stream_started()
+        self._timeline.begin_stream()
         self._timeline.offset = base
 
     def receive(self, data: bytes) -> list[MediaEvent]:

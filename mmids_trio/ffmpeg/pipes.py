@@ -9,7 +9,7 @@ from typing import Protocol
 
 import trio
 
-from mmids_trio.sending import send_everything
+from mmids_trio.net.transport import send_everything
 
 
 class _File(Protocol):

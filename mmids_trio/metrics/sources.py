@@ -11,7 +11,7 @@ from mmids_trio.metrics import catalog
 from mmids_trio.metrics.answers import AnswerCounts
 from mmids_trio.metrics.counts import Metric, Value
 from mmids_trio.metrics.loop import LoopLag
-from mmids_trio.rtmp.traffic import Traffic
+from mmids_trio.rtmp.server.session import Traffic
 from mmids_trio.workflow.hub import EventHub
 
 Reading = tuple[Metric, tuple[str, ...], Value]

@@ -6,7 +6,7 @@ from functools import partial
 from mmids_trio.app import Server
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.recording.api import RecordedApi
-from mmids_trio.recording.connections import RecordedDoorman
+from mmids_trio.recording.connections import RecordedGate
 from mmids_trio.recording.reactors import RecordedExecutors
 from mmids_trio.recording.recorder import Recorder
 from mmids_trio.recording.records import Loaded
@@ -17,7 +17,7 @@ from mmids_trio.reload.reloader import Load
 
 def attach(recorder: Recorder, server: Server) -> None:
     """Have `recorder` note what comes into `server`, which must not run yet."""
-    server.rtmp.doorman = RecordedDoorman(server.rtmp.doorman, recorder)
+    server.rtmp.gate = RecordedGate(server.rtmp.gate, recorder)
     server.executors = RecordedExecutors(server.executors, recorder)
     server.api_layer = partial(RecordedApi, recorder=recorder)
     if server.reloader is not None:

@@ -10,8 +10,8 @@ from mmids_trio.errors import ProtocolError
 from mmids_trio.recording import message_scripts as scripts
 from mmids_trio.recording.patching import Patcher, Script
 from mmids_trio.recording.pseudonyms import Pseudonyms
-from mmids_trio.rtmp.protocol import message_types as types
-from mmids_trio.rtmp.protocol.chunk_header import (
+from mmids_trio.rtmp.protocol import message as types
+from mmids_trio.rtmp.protocol.chunks import (
     TYPE_0,
     TYPE_1,
     TYPE_3,

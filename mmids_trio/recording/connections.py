@@ -7,10 +7,10 @@ sending, which is the hot path of watchers, goes to the other transport directly
 import trio
 from attrs import frozen
 
+from mmids_trio.net.tls import ConnectionGate
+from mmids_trio.net.transport import Transport
 from mmids_trio.recording import records
 from mmids_trio.recording.recorder import Recorder
-from mmids_trio.rtmp.doorman import Doorman
-from mmids_trio.rtmp.transport import Transport
 
 
 class RecordedTransport:
@@ -85,19 +85,19 @@ class RecordedTransport:
 
 
 @frozen
-class RecordedDoorman:
-    """A `Doorman` that notes whom another one has let in, so what is noted was decrypted before."""
+class RecordedGate:
+    """A `ConnectionGate` that notes whom another one has let in, so what is noted was decrypted before."""
 
-    doorman: Doorman
+    gate: ConnectionGate
     recorder: Recorder
 
     async def require_tls(self) -> None:
-        """See `Doorman`."""
-        await self.doorman.require_tls()
+        """See `ConnectionGate`."""
+        await self.gate.require_tls()
 
     async def admit(self, transport: Transport, port: int, tls: bool) -> Transport:
-        """See `Doorman`."""
-        admitted = await self.doorman.admit(transport, port, tls)
+        """See `ConnectionGate`."""
+        admitted = await self.gate.admit(transport, port, tls)
         recorder = self.recorder
         if recorder.is_over:
             return admitted

@@ -13,7 +13,7 @@ from mmids_trio.media.codecs import parse_audio, parse_video
 from mmids_trio.media.events import StreamId
 from mmids_trio.recording.patching import REST, Change, Op, Script, blank, keep
 from mmids_trio.recording.pseudonyms import Pseudonyms
-from mmids_trio.rtmp.protocol import message_types as types
+from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH
 
 KEPT_MEDIA = 16

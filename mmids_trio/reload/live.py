@@ -9,7 +9,7 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.reload.reloader import Prepare
-from mmids_trio.rtmp.server import RtmpServer
+from mmids_trio.rtmp.server.server import RtmpServer
 
 
 def live_settings(rtmp: RtmpServer, ffmpeg: FfmpegTools) -> Mapping[str, Prepare]:

@@ -3,7 +3,7 @@
 from mmids_trio.media.codecs import parse_audio, parse_other, parse_video
 from mmids_trio.media.events import MediaEvent, StreamId, StreamMetadata
 from mmids_trio.rtmp.protocol.events import DataReceived, MediaReceived, MetadataReceived
-from mmids_trio.rtmp.protocol.message_types import VIDEO
+from mmids_trio.rtmp.protocol.message import VIDEO
 
 Media = MediaReceived | MetadataReceived | DataReceived
 

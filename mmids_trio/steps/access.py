@@ -5,9 +5,9 @@ from collections.abc import Callable
 from attrs import field, frozen
 
 from mmids_trio.guards import Guard
-from mmids_trio.rtmp.endpoints import Refused
-from mmids_trio.rtmp.play_tokens import Verdict, is_token, judge
 from mmids_trio.rtmp.protocol.requests import Query
+from mmids_trio.rtmp.server.endpoints import RequestRefused
+from mmids_trio.rtmp.server.play_tokens import Verdict, is_token, judge
 
 PUBLISH_DENIED = "NetStream.Publish.Denied"
 PLAY_DENIED = "NetStream.Play.Failed"
@@ -21,9 +21,9 @@ class PublishAccess:
     token: str | None = field(default=None, repr=False)
 
     def check(self, query: Query) -> None:
-        """Raises `Refused`."""
+        """Raises `RequestRefused`."""
         if self.token is not None and not is_token(query, self.token):
-            raise Refused(PUBLISH_DENIED, "the publish token is missing or wrong", Guard.PUBLISH_TOKEN)
+            raise RequestRefused(PUBLISH_DENIED, "the publish token is missing or wrong", Guard.PUBLISH_TOKEN)
 
 
 @frozen
@@ -34,11 +34,11 @@ class PlayAccess:
     now: Callable[[], float] = field(default=lambda: 0.0, repr=False)
 
     def check(self, key: str, query: Query) -> None:
-        """Raises `Refused`."""
+        """Raises `RequestRefused`."""
         if self.play_key is None:
             return
         match judge(query, self.play_key, key, self.now()):
             case Verdict.WRONG:
-                raise Refused(PLAY_DENIED, "the play token is missing or wrong", Guard.PLAY_TOKEN)
+                raise RequestRefused(PLAY_DENIED, "the play token is missing or wrong", Guard.PLAY_TOKEN)
             case Verdict.EXPIRED:
-                raise Refused(PLAY_DENIED, "the play token has expired", Guard.PLAY_TOKEN_EXPIRED)
+                raise RequestRefused(PLAY_DENIED, "the play token has expired", Guard.PLAY_TOKEN_EXPIRED)

@@ -8,7 +8,7 @@ import trio
 from mmids_trio.config.suggestions import did_you_mean
 from mmids_trio.errors import StepError
 from mmids_trio.guards import Guard
-from mmids_trio.rtmp.endpoints import Refused
+from mmids_trio.rtmp.server.endpoints import RequestRefused
 from mmids_trio.steps.parameters import Values
 
 ANSWER_SECONDS = 60.0
@@ -75,7 +75,7 @@ def find_reactor(values: Values, reactors: Reactors) -> Reactor | None:
 async def approved(reactor: Reactor | None, stream_name: str, on_revoked: Callable[[], None], code: str) -> Release:
     """Wait until `reactor` has approved a client's stream; `on_revoked` is called when it takes that back.
 
-    Without a reactor everything is approved.  Raises `Refused` with the status `code`.
+    Without a reactor everything is approved.  Raises `RequestRefused` with the status `code`.
     """
     if reactor is None:
         return _nothing
@@ -90,7 +90,7 @@ async def approved(reactor: Reactor | None, stream_name: str, on_revoked: Callab
             await hold.wait_answer()
         if not hold.is_valid:
             reason = "not approved" if hold.is_valid is False else f"not answered within {ANSWER_SECONDS:.0f} seconds"
-            raise Refused(code, f"the stream is {reason}", Guard.NOT_APPROVED)
+            raise RequestRefused(code, f"the stream is {reason}", Guard.NOT_APPROVED)
     except BaseException:
         hold.release()
         raise

@@ -21,6 +21,7 @@ import trio
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.counts import ReadCounts
+from mmids_trio.reservation import Reservation
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 
@@ -66,16 +67,6 @@ class Step(Protocol):
 
         Raises `StepError` with the reason when it cannot start or go on.
         """
-
-
-class Reservation(Protocol):
-    """An exclusive thing that a starting step has reserved (an RTMP application and key, a file).
-
-    The runtime commits it in the swap, after the steps that the change removes have given up the claim.
-    """
-
-    def commit(self) -> None:
-        """Turn the reservation into the claim. Synchronous; never fails."""
 
 
 class StepContext(Protocol):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from mmids_trio.ffmpeg.output_paths import OutputPaths
-from mmids_trio.rtmp.client import Dialer
+from mmids_trio.net.tls import Dialer
 from mmids_trio.steps.approval import Reactors
 from mmids_trio.steps.failover import failover
 from mmids_trio.steps.fed_streams import Ffmpeg

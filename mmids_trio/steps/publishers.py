@@ -1,12 +1,12 @@
 """The publishers of one `rtmp_receive` step: whose stream a key is, who may take it over, and how it outlives a lost
 connection.
 
-Apart from the step because none of it knows ports or bytes.  Every decision is synchronous: a key changes hands, is
-given up or comes back in one go, whoever waits for an answer meanwhile.  Besides the clients' own tasks there is one
-alarm for the whole step (`end_overdue`), so a thousand interrupted streams need no task each.
+None of it knows ports or bytes.  Every decision is synchronous: a key changes hands, is given up or comes back in one
+go, whoever waits for an answer meanwhile.  Besides the clients' own tasks there is one alarm for the whole step
+(`end_overdue`), so a thousand interrupted streams need no task each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from math import inf
 
@@ -14,24 +14,134 @@ import trio
 from attrs import define, field
 
 from mmids_trio.guards import Guard
-from mmids_trio.media.events import StreamId, StreamStarted
+from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId, StreamStarted
 from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
 from mmids_trio.metrics.counts import Counts
-from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Refused
 from mmids_trio.rtmp.protocol.requests import Query
+from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, RequestRefused
 from mmids_trio.steps.access import PublishAccess
-from mmids_trio.steps.approval import Reactor, approved
+from mmids_trio.steps.approval import Reactor, Release, approved
 from mmids_trio.steps.base import Outbox, StepContext
-from mmids_trio.steps.publication import Publication, Stream
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.workflow.status import Clients, StreamStatus
 
 BAD_NAME = "NetStream.Publish.BadName"
 
-
 MAX_INTERRUPTED = 1_000
 """Streams of one step that wait for a publisher at once, as each keeps what its watchers have not got yet: more than
 a server has encoders, fewer than one client can make by coming and going under new names."""
+
+
+@define(eq=False)
+class PublishedStream:
+    """One stream, from its first publisher to its end. `source` feeds it now, or has fed it last."""
+
+    stream_id: StreamId
+    key: str
+    source: "PublisherTurn"
+    last_sent: float
+    """When media came last, on trio's clock; when it began, where none have."""
+    ends_at: float | None = None
+    """When it ends unless a publisher comes back; `None` while it has one."""
+    heard_at: float = 0.0
+    """When its source sent media last, or became its source."""
+    is_stalled: bool = False
+    """Whether it has been said that its source sends nothing."""
+    is_announced: bool = False
+    """Whether later steps have been told that it has started."""
+    _sends: int = field(default=0, init=False)
+    _silent: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+
+    async def send(self, events: Sequence[MediaEvent], outbox: Outbox) -> None:
+        """Hand media of its source on."""
+        self._sends += 1
+        try:
+            await outbox.send(events)
+        finally:
+            self._sends -= 1
+            self._silent.unpark_all()
+
+    async def wait_silent(self) -> None:
+        """Wait until nothing of a displaced source is under way any more; its client's task has been cancelled."""
+        while self._sends:
+            await self._silent.park()
+
+
+def _nothing() -> None:
+    """Lets go of nothing."""
+
+
+@define(eq=False)
+class PublisherTurn:
+    """One publisher's turn at a stream; see `rtmp.server.endpoints.Publication`."""
+
+    key: str
+    client: Client
+    owner: "Publishers"
+    stream: PublishedStream | None = field(default=None, init=False)
+    """Set when the key becomes its own."""
+    release: Release = field(default=_nothing, init=False)
+    """Lets go of the reactor's approval; the stream's, as long as it has no other source."""
+    _has_left: bool = field(default=False, init=False)
+
+    @property
+    def stream_id(self) -> StreamId:
+        assert self.stream is not None, "nobody has seen it before it had the key"
+        return self.stream.stream_id
+
+    @property
+    def _is_source(self) -> bool:
+        return self.stream is not None and self.stream.source is self
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what it sends is the stream."""
+        return self._is_source and not self._has_left
+
+    async def send(self, events: Sequence[MediaEvent]) -> None:
+        """What comes from a displaced publisher on its way out goes nowhere."""
+        if self.stream is None or not self.is_live:
+            await trio.lowlevel.checkpoint()
+            return
+        size = sum([len(event.data) for event in events if type(event) is MediaPacket])
+        if size:
+            self.owner.heard(self.stream, size)
+            self.stream.last_sent = trio.current_time()
+        await self.stream.send(events, self.owner.outbox)
+
+    def end(self) -> None:
+        self._leave(self.owner.end)
+
+    def vanish(self) -> None:
+        self._leave(self.owner.interrupt)
+
+    def _leave(self, give_up: Callable[[PublishedStream], None]) -> None:
+        if self._has_left:
+            return
+        self._has_left = True
+        if self.stream is not None and self._is_source:
+            give_up(self.stream)
+        else:
+            self.let_go()
+
+    def step_aside(self) -> None:
+        """Another publisher has the key now."""
+        if not self._has_left:
+            self._has_left = True
+            self.client.dismiss("another publisher has taken its stream key over")
+        self.let_go()
+
+    def revoke(self) -> None:
+        """The reactor takes its approval back: the stream is over, whether its publisher is there or gone."""
+        if self.stream is not None and self._is_source:
+            self._has_left = True
+            self.owner.end(self.stream)
+        self.client.dismiss("the reactor does not approve of its stream any more")
+
+    def let_go(self) -> None:
+        """Release the approval; repeating it does nothing."""
+        release, self.release = self.release, _nothing
+        release()
 
 
 class OnBusy(Enum):
@@ -45,9 +155,9 @@ class OnBusy(Enum):
 
 @define(eq=False)
 class Publishers:
-    """The streams of one step; see `rtmp.endpoints.PublishHandler`.
+    """The streams of one step; see `rtmp.server.endpoints.PublishHandler`.
 
-    Stream ids are `<workflow>/<step id>/<number>`, so the same events in the same order have the same ids.
+    PublishedStream ids are `<workflow>/<step id>/<number>`, so the same events in the same order have the same ids.
     `grace`: seconds that a stream waits for the return of a publisher that has vanished.  `stall_after`: seconds
     without media after which a publisher is said to be stalled; 0 for never.
     """
@@ -61,7 +171,7 @@ class Publishers:
     received_bytes: int = field(default=0, init=False)
     """Of media, of all publishers ever."""
     stall_after: float = 0.0
-    _streams: dict[str, Stream] = field(factory=dict, init=False)
+    _streams: dict[str, PublishedStream] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _is_closed: bool = field(default=False, init=False)
@@ -72,15 +182,15 @@ class Publishers:
 
     # A publisher comes.
 
-    async def publish(self, key: str, client: Client, query: Query = NO_QUERY) -> Publication:
+    async def publish(self, key: str, client: Client, query: Query = NO_QUERY) -> PublisherTurn:
         """Start the stream of a publisher of `key`, or let it go on with the stream that the key has.
 
-        Raises `Refused`, with nothing changed, where it lacks the token, or where somebody else publishes it and may
-        not be displaced.
+        Raises `RequestRefused`, with nothing changed, where it lacks the token, or where somebody else publishes it
+        and may not be displaced.
         """
         self.access.check(query)  # before anybody is asked, and before it can be seen which keys are busy
         self._refuse_if_taken(key, client)
-        newcomer = Publication(key, client, self)
+        newcomer = PublisherTurn(key, client, self)
         newcomer.release = await approved(self.reactor, key, newcomer.revoke, BAD_NAME)
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -94,15 +204,15 @@ class Publishers:
     def _refuse_if_taken(self, key: str, client: Client) -> None:
         stream = self._streams.get(key)
         if stream is not None and stream.ends_at is None and not self._may_displace(stream.source, client):
-            raise Refused(BAD_NAME, f"stream key '{key}' is being published already", Guard.KEY_BUSY)
+            raise RequestRefused(BAD_NAME, f"stream key '{key}' is being published already", Guard.KEY_BUSY)
 
-    def _may_displace(self, publication: "Publication", client: Client) -> bool:
+    def _may_displace(self, publication: "PublisherTurn", client: Client) -> bool:
         if self.on_busy is OnBusy.SAME_SOURCE:
             # Who has come this far has shown the same token as the publisher there is.
             return self.access.token is not None or publication.client.peer_host == client.peer_host
         return self.on_busy is OnBusy.TAKEOVER
 
-    async def _install(self, newcomer: "Publication") -> None:
+    async def _install(self, newcomer: "PublisherTurn") -> None:
         """The key changes hands without a checkpoint; the rest is waiting."""
         stream = self._streams.get(newcomer.key) or self._begin(newcomer)
         took_over = self._hand_over(stream, newcomer)
@@ -115,7 +225,7 @@ class Publishers:
             await stream.send([StreamStarted(stream.stream_id, stream.key)], self.outbox)
             stream.is_announced = True
 
-    def _hand_over(self, stream: Stream, newcomer: "Publication") -> bool:
+    def _hand_over(self, stream: PublishedStream, newcomer: "PublisherTurn") -> bool:
         """Whether there was a publisher that had to give way."""
         former, stream.source, newcomer.stream = stream.source, newcomer, stream
         took_over, stream.ends_at = stream.ends_at is None, None
@@ -125,20 +235,20 @@ class Publishers:
             former.step_aside()
         return took_over
 
-    def _begin(self, first: "Publication") -> Stream:
+    def _begin(self, first: "PublisherTurn") -> PublishedStream:
         self._count += 1
         stream_id = StreamId(f"{self.context.workflow}/{self.context.step_id}/{self._count}")
-        stream = self._streams[first.key] = Stream(stream_id, first.key, first, trio.current_time())
+        stream = self._streams[first.key] = PublishedStream(stream_id, first.key, first, trio.current_time())
         return stream
 
-    def _resume(self, stream: Stream, took_over: bool) -> None:
+    def _resume(self, stream: PublishedStream, took_over: bool) -> None:
         gap = _milliseconds_since(stream.last_sent)
         self.outbox.restart_stream(stream.stream_id, gap)
         self._news(stream).resumed(gap, took_over=took_over)
 
     # A publisher is silent.
 
-    def heard(self, stream: Stream, size: int) -> None:
+    def heard(self, stream: PublishedStream, size: int) -> None:
         """Its source has sent `size` bytes of media."""
         self.received_bytes += size
         stream.heard_at = trio.current_time()
@@ -147,20 +257,20 @@ class Publishers:
             self._news(stream).resumed(_milliseconds_since(stream.last_sent))
             self._watch_for_silence(stream)
 
-    def _watch_for_silence(self, stream: Stream) -> None:
+    def _watch_for_silence(self, stream: PublishedStream) -> None:
         self._alarm.deadline = min(self._alarm.deadline, self._stalls_at(stream))
 
-    def _stalls_at(self, stream: Stream) -> float:
+    def _stalls_at(self, stream: PublishedStream) -> float:
         is_watched = self.stall_after and stream.ends_at is None and not stream.is_stalled
         return stream.heard_at + self.stall_after if is_watched else inf
 
-    def _tell_stalled(self, stream: Stream) -> None:
+    def _tell_stalled(self, stream: PublishedStream) -> None:
         stream.is_stalled = True
         self._news(stream).stalled(self.stall_after)
 
     # A publisher goes.
 
-    def interrupt(self, stream: Stream) -> None:
+    def interrupt(self, stream: PublishedStream) -> None:
         """The publisher is gone and has not said goodbye: wait for its return, where that is wanted."""
         is_one_too_many = sum(other.ends_at is not None for other in self._streams.values()) >= MAX_INTERRUPTED
         if self._is_closed or not self.grace or not stream.is_announced or is_one_too_many:
@@ -170,7 +280,7 @@ class Publishers:
         self._alarm.deadline = min(self._alarm.deadline, stream.ends_at)
         self._news(stream).interrupted(self.grace)
 
-    def end(self, stream: Stream) -> None:
+    def end(self, stream: PublishedStream) -> None:
         """Free the key, and let later steps know."""
         if self._streams.get(stream.key) is stream:
             del self._streams[stream.key]
@@ -193,7 +303,7 @@ class Publishers:
                     self._news(stream).given_up(self.grace)
                     self.end(stream)
 
-    def _news(self, stream: Stream) -> StreamNews:
+    def _news(self, stream: PublishedStream) -> StreamNews:
         return StreamNews(self.context, stream.stream_id, stream.key)
 
     def _next_alarm(self) -> float:
@@ -226,7 +336,7 @@ def _interrupted(name: str, left: float) -> StreamStatus:
     return StreamStatus(name, message, "interrupted", left)
 
 
-def _stalled(stream: Stream) -> StreamStatus:
+def _stalled(stream: PublishedStream) -> StreamStatus:
     silent = _milliseconds_since(stream.last_sent) / 1000
     return StreamStatus(stream.key, f"stalled; its publisher has sent no media for {silent:.1f} s", "stalled")
 

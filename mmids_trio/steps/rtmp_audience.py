@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import structlog
 from attrs import define, field
 
+from mmids_trio.fanout.channel import Channel, ChannelCounters, Pace
+from mmids_trio.fanout.stream_log import StreamLog
 from mmids_trio.media.events import (
     MediaEvent,
     MediaPacket,
@@ -14,9 +16,8 @@ from mmids_trio.media.events import (
     StreamStarted,
 )
 from mmids_trio.media.tracks import TrackKey, remember_header
-from mmids_trio.rtmp.broadcast import Channel, ChannelCounters, Pace
-from mmids_trio.rtmp.registrations import ANY_KEY
-from mmids_trio.rtmp.stream_log import StreamLog
+from mmids_trio.rtmp.rendering import RtmpRendering
+from mmids_trio.rtmp.server.registrations import ANY_KEY
 from mmids_trio.steps.watch_options import WatchOptions
 
 log = structlog.get_logger()
@@ -35,7 +36,7 @@ class _Stage:
 
     @property
     def is_used(self) -> bool:
-        return bool(self.feeds or self.channel.watchers)
+        return bool(self.feeds or self.channel.subscribers)
 
 
 @define(eq=False)
@@ -54,7 +55,7 @@ class _Feed:
     def show(self) -> None:
         """Put the stream on its stage, with all that is known of it."""
         channel = self.stage.channel
-        channel.stream_started()
+        channel.begin_stream()
         if self.metadata is not None:
             channel.metadata(self.metadata.values)
         for header in self.headers.values():
@@ -78,7 +79,7 @@ class Audience:
     @property
     def size(self) -> int:
         """How many watchers there are on all channels."""
-        return sum(len(stage.channel.watchers) for stage in self._stages.values())
+        return sum(len(stage.channel.subscribers) for stage in self._stages.values())
 
     def channel(self, key: str) -> Channel:
         """Where a watcher of `key` gets its media; it may wait there for a stream to begin."""
@@ -138,7 +139,7 @@ class Audience:
         stage.feeds.remove(feed)
         del self._feeds[event.stream_id]
         if was_served:
-            stage.channel.stream_ended()
+            stage.channel.end_stream()
             if stage.feeds:
                 stage.feeds[0].show()
 
@@ -151,7 +152,7 @@ class Audience:
 
     def _channel(self) -> Channel:
         log = StreamLog(max_ms=1000 * self.options.max_lag)
-        return Channel(pace=self._pace, log=log, gop_cache=self.options.gop_cache)
+        return Channel(RtmpRendering(), pace=self._pace, log=log, gop_cache=self.options.gop_cache)
 
     def _purge(self) -> None:
         """Forget keys that nobody publishes or watches any more, now and then."""

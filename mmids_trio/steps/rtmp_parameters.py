@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
-from mmids_trio.rtmp.addresses import AddressRules, Network, parse_networks
-from mmids_trio.rtmp.endpoints import Claimant, PublishHandler, WatchHandler
-from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.net.addresses import AddressRules, IpNetwork, parse_networks
+from mmids_trio.rtmp.server.endpoints import Claimant, PublishHandler, WatchHandler
+from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import Reactors, reactor_problems
 from mmids_trio.steps.parameters import Parameter, Values, flag, port_number, text
 
@@ -55,6 +55,7 @@ def registration(role: Role, values: Values) -> Registration:
         key=cast(str, values["stream_key"]),
         tls=tls,
         rules=AddressRules(
-            cast(tuple[Network, ...], values["allow_ips"] or ()), cast(tuple[Network, ...], values["deny_ips"] or ())
+            cast(tuple[IpNetwork, ...], values["allow_ips"] or ()),
+            cast(tuple[IpNetwork, ...], values["deny_ips"] or ()),
         ),
     )

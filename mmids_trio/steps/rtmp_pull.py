@@ -11,10 +11,18 @@ from attrs import define, field, frozen
 from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.rtmp.client import TO_PLAY, ClientFailed, Dialer, OpenClient, explain, open_client
+from mmids_trio.net.tls import Dialer
+from mmids_trio.rtmp.client.client import TO_PLAY, ClientFailed, OpenClient, explain, open_client
 from mmids_trio.rtmp.ingest import media_events
-from mmids_trio.rtmp.protocol.client_events import ClientEvent, Refused, StatusReceived, StreamEnded
-from mmids_trio.rtmp.protocol.events import DataReceived, MediaReceived, MetadataReceived
+from mmids_trio.rtmp.protocol.events import (
+    ClientEvent,
+    DataReceived,
+    MediaReceived,
+    MetadataReceived,
+    RefusalReceived,
+    StatusReceived,
+    StreamEofReceived,
+)
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values, seconds, text
@@ -145,7 +153,7 @@ class _Puller:
         log.info("source is up", source=str(self.url))
         while True:
             with trio.move_on_after(SILENCE_SECONDS) as patience:
-                events = await client.receive()
+                events = await client.next_events()
             if patience.cancelled_caught:
                 raise ClientFailed(f"it was silent for {SILENCE_SECONDS:.0f} s")
             await self._take(events)
@@ -164,7 +172,7 @@ class _Puller:
                 await self._send(media)
                 media = []
                 self._interrupt()
-            elif isinstance(event, Refused):
+            elif isinstance(event, RefusalReceived):
                 raise ClientFailed(explain(event, (self.url.key, self.url.password)))
         await self._send(media)
 
@@ -188,7 +196,7 @@ class _Puller:
 
 
 def _is_end(event: ClientEvent) -> bool:
-    return isinstance(event, StreamEnded) or (isinstance(event, StatusReceived) and event.code in ENDS)
+    return isinstance(event, StreamEofReceived) or (isinstance(event, StatusReceived) and event.code in ENDS)
 
 
 @frozen

@@ -8,6 +8,7 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.backoff import Backoff
+from mmids_trio.fanout.channel import Channel, ChannelCounters
 from mmids_trio.media.events import (
     MediaEvent,
     MediaPacket,
@@ -18,15 +19,14 @@ from mmids_trio.media.events import (
 )
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.counts import Counts
-from mmids_trio.rtmp.broadcast import Channel, ChannelCounters
-from mmids_trio.rtmp.client import Dialer
+from mmids_trio.net.tls import Dialer
+from mmids_trio.rtmp.client.pushing import Target
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
-from mmids_trio.rtmp.pushing import Target
 from mmids_trio.rtmp.rendering import PublishRendering
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values
-from mmids_trio.steps.passes import EVENTS_PER_PASS
 from mmids_trio.steps.registry import StepType
+from mmids_trio.steps.send_scheduler import EVENTS_PER_PASS
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.happenings import TargetDown, TargetUp
 from mmids_trio.workflow.status import StreamStatus
@@ -52,7 +52,7 @@ class _Pushed:
     """One stream: what its targets get, and the targets."""
 
     started: StreamStarted
-    channel: Channel = field(factory=lambda: Channel(rendering=PublishRendering()))
+    channel: Channel = field(factory=lambda: Channel(PublishRendering()))
     targets: list[Target] = field(factory=list)
     has_frames: bool = False
 
@@ -63,9 +63,9 @@ class _Pushed:
         elif isinstance(event, StreamMetadata):
             self.channel.metadata(event.values)
         elif isinstance(event, StreamStarted):
-            self.channel.stream_started()
+            self.channel.begin_stream()
         else:
-            self.channel.stream_ended()
+            self.channel.end_stream()
 
 
 @define(eq=False)
@@ -85,7 +85,7 @@ class Pushes:
     _gone: ChannelCounters = field(factory=ChannelCounters, init=False)
     """Of all other streams."""
 
-    async def take(self, events: Sequence[MediaEvent]) -> None:
+    async def feed_and_send(self, events: Sequence[MediaEvent]) -> None:
         """Send to all targets what they take at once."""
         touched: dict[_Pushed, None] = {}
         for event in events:
@@ -186,7 +186,7 @@ class RtmpPush:
             while True:
                 events = await inbox.receive()
                 for start in range(0, len(events), EVENTS_PER_PASS):
-                    await pushes.take(events[start : start + EVENTS_PER_PASS])
+                    await pushes.feed_and_send(events[start : start + EVENTS_PER_PASS])
                 await outbox.send(events)
 
 

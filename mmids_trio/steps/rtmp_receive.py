@@ -6,7 +6,7 @@ import trio
 from attrs import field, frozen
 
 from mmids_trio.media.flow import Flow
-from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.access import PublishAccess
 from mmids_trio.steps.approval import Reactor, Reactors, find_reactor
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext

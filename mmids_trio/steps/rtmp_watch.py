@@ -6,20 +6,20 @@ from typing import cast
 import trio
 from attrs import field, frozen
 
+from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import STEP_WATCHERS
-from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Viewing
 from mmids_trio.rtmp.protocol.requests import Query
-from mmids_trio.rtmp.registrations import Registration, Role
+from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, Viewing
+from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.access import PLAY_DENIED, PlayAccess
 from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values, secret
-from mmids_trio.steps.passes import Passes
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
+from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.steps.watch_options import WATCH_PARAMETERS, WatchOptions
 from mmids_trio.workflow.status import Clients
@@ -31,7 +31,7 @@ PARAMETERS = (*RTMP_PARAMETERS, secret("play_key"), *WATCH_PARAMETERS)
 
 @frozen(eq=False)
 class _Viewing:
-    """See `rtmp.endpoints.Viewing`."""
+    """See `rtmp.server.endpoints.Viewing`."""
 
     channel: Channel
     end: Release
@@ -39,7 +39,7 @@ class _Viewing:
 
 @frozen(eq=False)
 class Watchers:
-    """Lets watchers in; see `rtmp.endpoints.WatchHandler`."""
+    """Lets watchers in; see `rtmp.server.endpoints.WatchHandler`."""
 
     audience: Audience
     reactor: Reactor | None
@@ -67,21 +67,21 @@ class RtmpWatch:
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
         audience = Audience(self.registration.key, self.options)
-        passes = Passes(audience, self.options.send_interval / 1000)
+        scheduler = SendScheduler(audience, self.options.send_interval / 1000)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
             lambda: {
                 (STEP_WATCHERS, ()): audience.size,
                 **sent_counts(audience.counters()),
-                **passes.counts(),
+                **scheduler.counts(),
             }
         )
         watchers = Watchers(audience, self.reactor, self.access)
         async with self.server.serve(self.registration, self.context, watchers):
             task_status.started()
             while True:
-                events = await passes.next_events(inbox)
-                await passes.take(events)
+                events = await scheduler.next_events(inbox)
+                await scheduler.feed_and_send(events)
                 if events:
                     await outbox.send(events)
 

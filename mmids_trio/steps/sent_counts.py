@@ -1,8 +1,8 @@
 """What is shown of channels, of whichever step."""
 
+from mmids_trio.fanout.channel import ChannelCounters
 from mmids_trio.metrics.catalog import STEP_CUT, STEP_JUMPS, STEP_REFUSED_HEADERS, STEP_SENT, STEP_SKIPPED
 from mmids_trio.metrics.counts import Counts
-from mmids_trio.rtmp.broadcast import ChannelCounters
 
 
 def sent_counts(counters: ChannelCounters) -> Counts:

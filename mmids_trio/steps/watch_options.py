@@ -17,7 +17,7 @@ WATCH_PARAMETERS = (
 
 @frozen
 class WatchOptions:
-    """`send_interval`: milliseconds from one pass over the watchers to the next; 0: see `steps.passes`.
+    """`send_interval`: milliseconds from one pass over the watchers to the next; 0: see `steps.send_scheduler`.
     `gop_cache`: whether newcomers begin at the latest key frame.  `max_lag`: seconds of media that are kept for
     watchers that are slow.
     """

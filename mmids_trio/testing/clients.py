@@ -14,20 +14,20 @@ from attrs import define, field
 from mmids_trio.errors import MmidsError
 from mmids_trio.media.codecs import parse_audio, parse_video
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
+from mmids_trio.net.transport import Transport
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
-from mmids_trio.rtmp.protocol.client_events import (
+from mmids_trio.rtmp.protocol.events import (
     ClientConnected,
     ClientEvent,
+    MediaReceived,
+    MetadataReceived,
     PlayStarted,
     PublishStarted,
-    Refused,
+    RefusalReceived,
     StatusReceived,
 )
-from mmids_trio.rtmp.protocol.events import MediaReceived, MetadataReceived
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import AUDIO, VIDEO
-from mmids_trio.rtmp.transport import Transport
-from mmids_trio.testing.media import Report, StreamChecker
+from mmids_trio.rtmp.protocol.message import AUDIO, VIDEO, Message
+from mmids_trio.testing.checker import Report, StreamChecker
 
 READ_SIZE = 64 * 1024
 
@@ -37,7 +37,7 @@ _TYPES = {MediaKind.AUDIO: AUDIO, MediaKind.VIDEO: VIDEO}
 class ClientRefused(MmidsError):
     """The server refused what the client asked for; `code` is the RTMP status code."""
 
-    def __init__(self, refusal: Refused) -> None:
+    def __init__(self, refusal: RefusalReceived) -> None:
         super().__init__(f"{refusal.code}: {refusal.description}")
         self.code = refusal.code
         self.description = refusal.description
@@ -132,7 +132,7 @@ class RtmpClient:
     @property
     def statuses(self) -> list[str]:
         """The codes of all statuses and refusals that it got."""
-        return [event.code for event in self.events if isinstance(event, (StatusReceived, Refused))]
+        return [event.code for event in self.events if isinstance(event, (StatusReceived, RefusalReceived))]
 
     def report(self, sent: Sequence[MediaPacket]) -> Report:
         """What became of the stream `sent` on the way here."""
@@ -157,9 +157,11 @@ class RtmpClient:
     async def wait_for(self, wanted: type[ClientEvent]) -> None:
         """Read until a `wanted` event comes. Raises `ClientRefused` where a refusal comes instead."""
         place = len(self.events)
-        await self.read_until(lambda: any(isinstance(event, (wanted, Refused)) for event in self.events[place:]))
+        await self.read_until(
+            lambda: any(isinstance(event, (wanted, RefusalReceived)) for event in self.events[place:])
+        )
         for event in self.events[place:]:
-            if isinstance(event, Refused):
+            if isinstance(event, RefusalReceived):
                 raise ClientRefused(event)
 
     async def read_until(self, condition: Callable[[], bool]) -> None:
@@ -179,7 +181,7 @@ class RtmpClient:
         try:
             data = await self.transport.receive_some(READ_SIZE)
             self.is_disconnected = not data
-            self._take(self.connection.receive(data))
+            self._take(self.connection.receive_data(data))
             if answers := self.connection.data_to_send():
                 await self.transport.send_all(answers)
         except trio.BrokenResourceError:

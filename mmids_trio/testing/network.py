@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import trio
 
-from mmids_trio.sending import send_everything
+from mmids_trio.net.transport import send_everything
 from mmids_trio.testing.links import PERFECT, Link, Pipe, Wire
 
 DEFAULT_BUFFER = 64 * 1024

@@ -20,7 +20,7 @@ from mmids_trio.recording.tape import Tape, read_tape
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.replayed_clients import Scene, play_connection, play_request
 from mmids_trio.testing.schedules import schedule
-from mmids_trio.testing.taped import PlainDoorman, TapedAnswers, TapedExecutors, TapedFile
+from mmids_trio.testing.taped import PlainGate, TapedAnswers, TapedExecutors, TapedFile
 from mmids_trio.workflow.hub import Subscription
 
 MOST_AT_ONCE = 100_000
@@ -83,7 +83,7 @@ class _Replay:
             now=lambda: self._tape.start.clock + trio.current_time() - self._began,
         )
         server = self._harness.server
-        server.rtmp.doorman = PlainDoorman()
+        server.rtmp.gate = PlainGate()
         server.rtmp.entropy = Random(self._seed).randbytes
         server.executors = TapedExecutors(server.executors, TapedAnswers.on(self._tape.records), self._say)
         server.ffmpeg.make_directory = lambda _path: None

@@ -15,24 +15,25 @@ from mmids_trio.app import Server
 from mmids_trio.config.parser import parse, parse_workflows
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import ConfigurationError, Problem
+from mmids_trio.net.transport import Transport
 from mmids_trio.reactors.executor import Answer, ExecutorChoice, ExecutorFailure, ExecutorRegistry
 from mmids_trio.recording.records import CANCELLED, FAILED, INVALID, Asked, Loaded, Record, Told
 from mmids_trio.reload.configuration_file import Configuration, UnreadableFile
-from mmids_trio.rtmp.transport import Transport
+from mmids_trio.net.transport import Transport
 
 MICROSECONDS = 1_000_000
 """In a second; times on a tape are in them."""
 
 
-class PlainDoorman:
+class PlainGate:
     """Lets everybody in as they come, also on ports of RTMPS: what was recorded had been decrypted before."""
 
     async def require_tls(self) -> None:
-        """See `Doorman`."""
+        """See `ConnectionGate`."""
         await trio.lowlevel.checkpoint()
 
     async def admit(self, transport: Transport, port: int, tls: bool) -> Transport:
-        """See `Doorman`."""
+        """See `ConnectionGate`."""
         return transport
 
 

@@ -13,7 +13,8 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_REFUSED, STEP_STREAMS
 from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
 from mmids_trio.metrics.totals import Tally, Totals
-from mmids_trio.steps.base import Reservation, StepFactory
+from mmids_trio.reservation import Reservation
+from mmids_trio.steps.base import StepFactory
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.rewiring import Node
 from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus, Switched

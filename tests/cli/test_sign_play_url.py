@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from mmids_trio.__main__ import main
 from mmids_trio.cli.commands.sign_play_url import signed_url
 from mmids_trio.errors import MmidsError
-from mmids_trio.rtmp.play_tokens import Verdict, judge
 from mmids_trio.rtmp.protocol.requests import parse_query
+from mmids_trio.rtmp.server.play_tokens import Verdict, judge
 
 URL = "rtmp://example.com/live/talk"
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mmids_trio.config.parser import Document, decode, parse
+from mmids_trio.config.parser import Document, parse
+from mmids_trio.config.encoding import decode
 
 
 def read(path: Path) -> Document:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from mmids_trio.rtmp.transport import SocketTransport
+from mmids_trio.net.transport import SocketTransport
 from mmids_trio.testing.clients import RtmpClient
 from tests.support.encoder import encoder, tags_of
 from tests.support.enhanced import BUNDLED, KINDS, EnhancedCrew, Media, flaws, is_video, make_media, packets_in

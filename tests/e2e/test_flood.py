@@ -13,7 +13,7 @@ from time import perf_counter
 import pytest
 import trio
 
-from mmids_trio.rtmp.transport import SocketNetwork
+from mmids_trio.net.transport import SocketNetwork
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.media import generate_stream
 from tests.support.processes import Child, start

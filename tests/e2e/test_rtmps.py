@@ -9,9 +9,9 @@ import pytest
 import trio
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mmids_trio.rtmp.stream_log import MAX_LOG_BYTES
-from mmids_trio.rtmp.tls import PIECE_BYTES, connect_tls
-from mmids_trio.rtmp.transport import SocketTransport
+from mmids_trio.fanout.stream_log import MAX_LOG_BYTES
+from mmids_trio.net.tls import PIECE_BYTES, connect_tls
+from mmids_trio.net.transport import SocketTransport
 from mmids_trio.testing.clients import RtmpClient
 from tests.support.certificates import HOST, Made, make
 from tests.support.ffmpeg import Player, Recording, place_of, play_command, publish_command

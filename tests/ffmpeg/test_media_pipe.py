@@ -17,7 +17,7 @@ from mmids_trio.ffmpeg.media_pipe import (
 from mmids_trio.media.codecs import parse_audio, parse_other, parse_video
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flv import FlvReader, FlvTag, TagType, flv_header
-from mmids_trio.rtmp.protocol import amf0
+from mmids_trio.rtmp.protocol import amf
 from mmids_trio.testing.media import generate_stream
 
 STREAM = StreamId("s")
@@ -44,7 +44,7 @@ def test_events_come_back_as_they_were(events: list[MediaEvent]) -> None:
 
 
 def test_a_cue_point_stays_what_it_is() -> None:
-    cue = parse_other(STREAM, 7, amf0.encode_all(["onCuePoint", {"name": "ad"}]))
+    cue = parse_other(STREAM, 7, amf.encode_all(["onCuePoint", {"name": "ad"}]))
     assert through_flv([cue]) == [cue]
 
 
@@ -59,15 +59,15 @@ def test_empty_bodies_say_nothing() -> None:
 def test_metadata_is_written_as_the_ecma_array_that_ffmpeg_reads() -> None:
     [tag] = FlvReader().receive(HEADER + metadata_tag({"width": 640}, 5))
     assert (tag.type, tag.timestamp) == (TagType.SCRIPT, 5)
-    name, values = amf0.decode_all(tag.data)
+    name, values = amf.decode_all(tag.data)
     assert name == "onMetaData"
-    assert isinstance(values, amf0.EcmaArray)
+    assert isinstance(values, amf.EcmaArray)
     assert values == {"width": 640.0}
 
 
 @given(st.binary(max_size=40))
 def test_hostile_script_data_is_read_or_refused(data: bytes) -> None:
-    body = amf0.encode_all(["onMetaData"]) + data
+    body = amf.encode_all(["onMetaData"]) + data
     try:
         events = events_from_tags(STREAM, [FlvTag(TagType.SCRIPT, 0, body)])
     except ProtocolError:

@@ -12,9 +12,8 @@ from pathlib import Path
 from attrs import frozen
 
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import COMMAND_AMF0, DATA_AMF0
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
+from mmids_trio.rtmp.protocol.message import COMMAND_AMF0, DATA_AMF0, Message
 from tests.fuzz.cost import calls_of
 from tests.fuzz.handmade import HANDMADE
 from tests.fuzz.targets.handshake import LENGTH
@@ -83,7 +82,7 @@ def _servers() -> list[bytes]:
 def _said() -> Iterator[Message]:
     """Every message in every recording, of clients and of servers."""
     for recording in _sessions() + _servers():
-        yield from ChunkReader().receive(recording[LENGTH:])
+        yield from ChunkReader().read_messages(recording[LENGTH:])
 
 
 def _amf0() -> list[bytes]:
@@ -115,7 +114,7 @@ def _client_sessions() -> list[bytes]:
 def _as_records(wire: bytes, head: int) -> bytes:
     """The messages of a recording in the form of `reading.records`."""
     parts = []
-    for one in ChunkReader().receive(wire):
+    for one in ChunkReader().read_messages(wire):
         start = bytes((one.type_id, one.stream_id & 3)) + (one.timestamp >> 16).to_bytes(2, "big")
         parts.append(start[:head] + len(one.payload[:0xFFFF]).to_bytes(2, "big") + one.payload[:0xFFFF])
     return b"".join(parts)

@@ -6,11 +6,11 @@ Each is at a limit or just over it, or in pieces of one byte where a header is l
 from collections.abc import Mapping, Sequence
 
 from mmids_trio.media.flv import TagType, flv_header, flv_tag
+from mmids_trio.net.proxy_protocol import SIGNATURE
 from mmids_trio.recording.records import Closed, Opened, Received, Record, Start
 from mmids_trio.recording.tape import FIRST_LINE, encode
-from mmids_trio.rtmp.protocol import amf0
+from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH
-from mmids_trio.rtmp.proxy_protocol import SIGNATURE
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
 
 IN_ONE, ONE_BY_ONE = b"\0", b"\1"
@@ -27,7 +27,7 @@ def _nested(depth: int) -> bytes:
     value: object = 1.0
     for _ in range(depth):
         value = {"a": value}
-    return amf0.encode_all([value]) if depth <= MAX_AMF_DEPTH else b"\x03\0\1a" * depth + b"\5" + b"\0\0\x09" * depth
+    return amf.encode_all([value]) if depth <= MAX_AMF_DEPTH else b"\x03\0\1a" * depth + b"\5" + b"\0\0\x09" * depth
 
 
 def _referring(length: int, times: int) -> bytes:

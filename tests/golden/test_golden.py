@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 import pytest
 import trio
 from attrs import fields
-from mmids_trio.http_api.definition_tags import canonical_text, text_tag
-from mmids_trio.http_api.sse import render_event, render_heartbeat, render_start
+from mmids_trio.http_api.canonical import canonical_text, text_tag
+from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 from trio.testing import MockClock
 
 from mmids_trio.app import Server

@@ -11,7 +11,7 @@ from mmids_trio.recording.chunk_masking import ChunkMasker
 from mmids_trio.recording.pseudonyms import Pseudonyms
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
 from mmids_trio.rtmp.protocol.events import Event, MediaReceived, MetadataReceived, PlayRequested, PublishRequested
-from mmids_trio.rtmp.protocol.message_types import VIDEO
+from mmids_trio.rtmp.protocol.message import VIDEO
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
 
 SESSIONS = sorted((Path(__file__).parents[1] / "rtmp" / "protocol" / "sessions").glob("*.bin"))
@@ -36,12 +36,12 @@ def conversation(key: str = KEY, *, chunk_size: int = 60_000, play: bool = False
         nonlocal sent
         while data := client.data_to_send():
             sent += data
-            for event in server.receive(data):
+            for event in server.receive_data(data):
                 if isinstance(event, PublishRequested):
                     server.accept_publish(event.request)
                 if isinstance(event, PlayRequested):
                     server.accept_play(event.request)
-            client.receive(server.data_to_send())
+            client.receive_data(server.data_to_send())
 
     exchange()
     if play:
@@ -124,7 +124,7 @@ def serve(data: bytes) -> list[Event]:
     """What a server makes of `data` that accepts whatever is asked for."""
     server, events = ServerConnection(bytes), []
     for place in range(0, len(data), 500):
-        for event in server.receive(data[place : place + 500]):
+        for event in server.receive_data(data[place : place + 500]):
             events.append(event)
             if isinstance(event, PublishRequested):
                 server.accept_publish(event.request)
@@ -177,5 +177,5 @@ def test_garbage_behind_the_handshake_keeps_its_length(garbage: bytes, size: int
 def test_what_breaks_the_protocol_is_blanked_to_the_end() -> None:
     sent = conversation()[:HANDSHAKE] + b"\xc3" + KEY.encode() * 20  # a chunk of a stream that never began
     with pytest.raises(ProtocolError):
-        ServerConnection(bytes).receive(sent)
+        ServerConnection(bytes).receive_data(sent)
     assert masker().mask(sent)[HANDSHAKE:] == bytes(len(sent) - HANDSHAKE)

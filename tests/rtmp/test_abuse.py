@@ -11,10 +11,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaPacket
-from mmids_trio.rtmp.protocol import amf0
-from mmids_trio.rtmp.protocol import message_types as types
-from mmids_trio.rtmp.session import MAX_FRAME_SECONDS
-from mmids_trio.rtmp.transport import Transport
+from mmids_trio.net.transport import Transport
+from mmids_trio.rtmp.protocol import amf
+from mmids_trio.rtmp.protocol import message as types
+from mmids_trio.rtmp.server.session import MAX_FRAME_SECONDS
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
@@ -74,7 +74,7 @@ async def say_on_and_on(transport: Transport, data: bytes, every: float) -> None
 
 
 def metadata(values: dict[str, object]) -> bytes:
-    return message(types.DATA_AMF0, amf0.encode_all(["@setDataFrame", "onMetaData", values]), stream=1)
+    return message(types.DATA_AMF0, amf.encode_all(["@setDataFrame", "onMetaData", values]), stream=1)
 
 
 def nested(depth: int) -> bytes:
@@ -101,7 +101,7 @@ async def test_a_flood_of_what_is_no_media_is_cut_off(flood: str, autojump_clock
 
 
 async def test_captions_with_every_frame_are_no_flood(autojump_clock: MockClock) -> None:
-    captions = message(types.DATA_AMF0, amf0.encode_all(["onTextData", {"text": "x" * 100}]), stream=1)
+    captions = message(types.DATA_AMF0, amf.encode_all(["onTextData", {"text": "x" * 100}]), stream=1)
     async with bystanders() as h:
         transport = await h.open()
         await transport.send_all(PUBLISHING)
@@ -125,7 +125,7 @@ BREAKS = {
     "AMF that is nested": (PLAIN_HANDSHAKE, message(types.COMMAND_AMF0, nested(1_000)), "amf_bomb"),
     "AMF of many values": (
         PUBLISHING,
-        message(types.DATA_AMF0, amf0.encode_all(["onMetaData"]) + b"\x0a\0\x01\0\0" + b"\x05" * 65_536, stream=1),
+        message(types.DATA_AMF0, amf.encode_all(["onMetaData"]) + b"\x0a\0\x01\0\0" + b"\x05" * 65_536, stream=1),
         "amf_bomb",
     ),
     "message streams": (CONNECTED, command("publish", 3, None, "a", stream=1_000), "message_stream_out_of_range"),

@@ -4,9 +4,9 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock
 
-from mmids_trio.rtmp.endpoints import DISMISS_SECONDS, NO_QUERY, Client, Endpoint, Viewing
 from mmids_trio.rtmp.protocol.requests import Query
-from mmids_trio.rtmp.registrations import Owner
+from mmids_trio.rtmp.server.endpoints import DISMISS_SECONDS, NO_QUERY, Client, Endpoint, Viewing
+from mmids_trio.rtmp.server.registrations import Owner
 
 OWNER = Owner("w", "1")
 

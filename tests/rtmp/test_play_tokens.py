@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.rtmp.play_tokens import Verdict, is_token, judge, sign
 from mmids_trio.rtmp.protocol.requests import Query, parse_query
+from mmids_trio.rtmp.server.play_tokens import Verdict, is_token, judge, sign
 
 T = TypeVar("T")
 SECRETS = st.text(min_size=1, max_size=40)
@@ -84,7 +84,7 @@ def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) 
         compared.append((given, wanted))
         return True
 
-    monkeypatch.setattr("mmids_trio.rtmp.play_tokens.hmac.compare_digest", compare)
+    monkeypatch.setattr("mmids_trio.rtmp.server.play_tokens.hmac.compare_digest", compare)
     assert is_token(parse_query("token=a"), "b")
     assert judge(parse_query("token=c&expires=9"), "k", "key", 0) is Verdict.GOOD
     assert compared == [(b"a", b"b"), (b"c", sign("k", "key", 9).encode())]

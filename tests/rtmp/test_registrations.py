@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from mmids_trio.errors import RegistrationConflict
-from mmids_trio.rtmp.registrations import ANY_KEY, Claim, Owner, Registration, Registrations, Role
+from mmids_trio.rtmp.server.registrations import ANY_KEY, Claim, Owner, Registration, Registrations, Role
 from tests.support.calls import calls
 
 ONE, OTHER, NEWER = Owner("one", "1"), Owner("other", "2"), Owner("one", "3")

@@ -12,9 +12,9 @@ import trio
 from structlog.typing import EventDict
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.rtmp.certificates import CHECK_SECONDS
-from mmids_trio.rtmp.tls import HANDSHAKE_SECONDS, HandshakeFailed, connect_tls
-from mmids_trio.rtmp.transport import Transport
+from mmids_trio.net.certificates import CHECK_SECONDS
+from mmids_trio.net.tls import HANDSHAKE_SECONDS, HandshakeFailed, connect_tls
+from mmids_trio.net.transport import Transport
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream

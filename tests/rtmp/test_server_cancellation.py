@@ -8,18 +8,19 @@ import trio
 from structlog.typing import EventDict
 from trio.testing import MockClock
 
-from mmids_trio.rtmp.certificates import Certificates
-from mmids_trio.rtmp.endpoints import PublishHandler, WatchHandler
-from mmids_trio.rtmp.registrations import Registration, Role
-from mmids_trio.rtmp.server import RtmpServer
-from mmids_trio.rtmp.tls import connect_tls
-from mmids_trio.rtmp.transport import Transport
+from mmids_trio.net.certificates import Certificates
+from mmids_trio.net.tls import connect_tls
+from mmids_trio.net.transport import Transport
+from mmids_trio.rtmp.server.endpoints import PublishHandler, WatchHandler
+from mmids_trio.rtmp.server.registrations import Registration, Role
+from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.steps.publishers import Publishers
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_watch import Watchers
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.clients import RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
 from tests.support.certificates import HOST, at_once, make

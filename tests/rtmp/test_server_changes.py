@@ -10,11 +10,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
-from mmids_trio.rtmp.registrations import Role
+from mmids_trio.rtmp.server.registrations import Role
 from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import OutcomeKind

@@ -15,7 +15,7 @@ UNFINISHED = bytes([4, 0, 0, 0, 0, 255, 255, 9, 1, 0, 0, 0]) + bytes(128)
 
 def test_a_connection_that_is_over_holds_nothing_of_an_unfinished_message() -> None:
     connection = ServerConnection(zeros)
-    connection.receive(PLAIN_HANDSHAKE + UNFINISHED)
+    connection.receive_data(PLAIN_HANDSHAKE + UNFINISHED)
     assert connection.is_within_message
     connection.forget()
     assert not connection.is_within_message

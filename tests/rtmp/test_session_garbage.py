@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.rtmp.protocol import message_types as types
-from mmids_trio.rtmp.transport import Transport
+from mmids_trio.net.transport import Transport
+from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryTransport

@@ -8,9 +8,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamMetadata, StreamStarted
-from mmids_trio.rtmp.protocol import message_types as types
+from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.testing.clients import RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryTransport
 from tests.support.footage import legality

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.rtmp.protocol.client_events import StreamBegan, StreamEnded
+from mmids_trio.rtmp.protocol.events import StreamBeginReceived, StreamEofReceived
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
@@ -74,9 +74,9 @@ async def test_a_watcher_stays_when_the_publisher_goes_and_gets_the_next_one(aut
         await read_what_is_there(watcher)
         await publisher.unpublish()
         await read_what_is_there(watcher)
-        assert [type(event) for event in watcher.events if isinstance(event, (StreamBegan, StreamEnded))][
+        assert [type(event) for event in watcher.events if isinstance(event, (StreamBeginReceived, StreamEofReceived))][
             -1
-        ] is StreamEnded
+        ] is StreamEofReceived
         assert not {"NetStream.Play.Stop", "NetStream.Play.UnpublishNotify"} & set(watcher.statuses)
         with trio.move_on_after(3600):
             await watcher.read_until_closed()  # it answers pings, as players do
@@ -127,6 +127,18 @@ async def test_a_watcher_may_do_without_audio_or_video_for_a_while(
         assert len(kinds(await read_what_is_there(watcher))) == 2
         report = watcher.report(PACKETS)
         assert (report.repeated, report.out_of_order, report.undecodable, report.backwards) == ((), (), (), ())
+
+
+async def test_what_a_watcher_wishes_holds_for_what_it_watches_next(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        watcher = await h.watch("key")
+        publisher = await h.publish("key", PACKETS[:HALF])
+        await watcher.command("receiveAudio", None, False, stream=1)
+        await watcher.stop_watching()
+        await read_what_is_there(watcher)
+        await watcher.watch("key")
+        await publisher.send(PACKETS[HALF:])
+        assert kinds(await read_what_is_there(watcher)) == {MediaKind.VIDEO}
 
 
 async def test_one_connection_may_stop_and_watch_another_key(autojump_clock: MockClock) -> None:

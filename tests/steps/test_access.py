@@ -5,7 +5,7 @@ from structlog.typing import EventDict
 from trio.testing import MockClock
 
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.rtmp.play_tokens import sign
+from mmids_trio.rtmp.server.play_tokens import sign
 from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream

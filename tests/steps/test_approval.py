@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import StreamEnded, StreamId, StreamStarted
-from mmids_trio.rtmp.endpoints import Refused
+from mmids_trio.rtmp.server.endpoints import RequestRefused
 from mmids_trio.steps.approval import ANSWER_SECONDS, approved
 from mmids_trio.steps.publishers import Publishers
 from mmids_trio.steps.rtmp_audience import Audience
@@ -37,7 +37,7 @@ async def test_an_approved_stream_is_held_until_it_is_released() -> None:
 
 async def test_a_stream_that_is_not_valid_is_refused_and_let_go() -> None:
     reactor = ScriptedReactor({"key": False})
-    with pytest.raises(Refused, match=r"^the stream is not approved$") as caught:
+    with pytest.raises(RequestRefused, match=r"^the stream is not approved$") as caught:
         await approved(reactor, "key", Guest().dismiss, BAD_NAME)
     assert caught.value.code == BAD_NAME
     assert not reactor.held
@@ -45,7 +45,7 @@ async def test_a_stream_that_is_not_valid_is_refused_and_let_go() -> None:
 
 async def test_an_answer_that_does_not_come_is_waited_for_for_a_minute(autojump_clock: MockClock) -> None:
     reactor, began = ScriptedReactor(), trio.current_time()
-    with pytest.raises(Refused, match=r"^the stream is not answered within 60 seconds$"):
+    with pytest.raises(RequestRefused, match=r"^the stream is not answered within 60 seconds$"):
         await approved(reactor, "key", Guest().dismiss, BAD_NAME)
     assert trio.current_time() - began == ANSWER_SECONDS == 60
     assert not reactor.held
@@ -89,7 +89,7 @@ async def test_a_publisher_of_a_key_that_is_live_is_not_even_asked_about() -> No
     reactor = ScriptedReactor({"key": True})
     publishers = Publishers(Context(), Sink(), reactor)
     await publishers.publish("key", Guest())
-    with pytest.raises(Refused, match="is being published already"):
+    with pytest.raises(RequestRefused, match="is being published already"):
         await publishers.publish("key", Guest())
     assert reactor.asked == ["key"]
     assert len(reactor.held) == 1
@@ -104,7 +104,7 @@ async def test_of_two_publishers_that_are_asked_about_at_once_the_second_is_refu
     async def publish() -> None:
         try:
             await publishers.publish("key", Guest())
-        except Refused as refusal:
+        except RequestRefused as refusal:
             refusals.append(str(refusal))
 
     nursery.start_soon(publish)
@@ -120,7 +120,7 @@ async def test_of_two_publishers_that_are_asked_about_at_once_the_second_is_refu
 async def test_a_refused_key_is_free_for_the_next() -> None:
     reactor, sink = ScriptedReactor({"key": False}), Sink()
     publishers = Publishers(Context(), sink, reactor)
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         await publishers.publish("key", Guest())
     reactor.answer("key")
     await publishers.publish("key", Guest())
@@ -138,7 +138,7 @@ async def test_a_watcher_lets_go_when_it_ends() -> None:
 
 
 async def test_a_watcher_of_a_key_that_is_not_valid_is_refused() -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRefused) as caught:
         await Watchers(Audience("*"), ScriptedReactor({"key": False})).watch("key", Guest())
     assert caught.value.code == "NetStream.Play.Failed"
 
@@ -164,7 +164,7 @@ async def test_whatever_await_is_cancelled_nothing_is_held_and_no_stream_is_left
         reactor.answers.clear()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer_later)
-            with suppress(Refused):
+            with suppress(RequestRefused):
                 await use(reactor, sink)
 
     async def answer_later() -> None:

@@ -13,7 +13,7 @@ from mmids_trio.config.parser import parse_workflow
 from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
-from mmids_trio.rtmp.transport import Transport
+from mmids_trio.net.transport import Transport
 from mmids_trio.steps.failover import failover
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.steps.rtmp_pull import rtmp_pull

@@ -5,8 +5,8 @@ import trio
 from attrs import evolve
 from structlog.typing import EventDict
 
+from mmids_trio.fanout.stream_log import MAX_LOG_BYTES
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
-from mmids_trio.rtmp.stream_log import MAX_LOG_BYTES
 from mmids_trio.steps.rtmp_audience import FIRST_PURGE, Audience
 from mmids_trio.testing.media import generate_stream
 from tests.support.players import Player, watch
@@ -137,14 +137,14 @@ def test_keys_that_nobody_uses_any_more_are_forgotten(any_key: Audience) -> None
     player = Player.connected()
     for number in range(10_000):
         channel = any_key.channel(f"key {number}")
-        channel.add(player.watcher)
-        channel.discard(player.watcher)
+        channel.add(player.subscriber)
+        channel.discard(player.subscriber)
     assert len(any_key._stages) <= 2 * FIRST_PURGE
 
 
 def test_keys_in_use_are_never_forgotten(any_key: Audience) -> None:
     watched = any_key.channel("watched")
-    watched.add(Player.connected().watcher)
+    watched.add(Player.connected().subscriber)
     any_key.feed([StreamStarted(StreamId("1"), "fed")])
     fed = any_key.channel("fed")
     for number in range(1_000):
@@ -162,6 +162,6 @@ async def test_what_a_watcher_that_never_reads_costs_is_bounded(any_key: Audienc
     for packet in packets:
         await feed(any_key, packet)
         eager.read()
-        most = max(most, any_key.channel("name").log.size + lazy.watcher.queued_bytes)
+        most = max(most, any_key.channel("name").log.size + lazy.output.queued_bytes)
     assert most < MAX_LOG_BYTES / 10  # ten seconds of this stream, not ten minutes
     await assert_got_all(eager, packets)

@@ -8,11 +8,12 @@ from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamStarted
-from mmids_trio.rtmp.endpoints import Publication, Refused
+from mmids_trio.rtmp.server.endpoints import Publication, RequestRefused
 from mmids_trio.steps.publishers import OnBusy, Publishers
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.happenings import StreamResumed
 from mmids_trio.workflow.hub import Subscription
@@ -151,7 +152,7 @@ async def test_a_newcomer_that_is_not_approved_changes_nothing() -> None:
     await publishers.publish("key", owner)
     before = list(sink.events)
     reactor.answers["key"] = False
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         await publishers.publish("key", Guest())
     assert (sink.events, sink.restarts, context.happenings, owner.dismissals) == (before, [], [], 0)
     assert len(reactor.held) == 1

@@ -52,7 +52,7 @@ class ToyReservation:
     commits: int = 0
 
     def commit(self) -> None:
-        """See `steps.base.Reservation`."""
+        """See `reservation.Reservation`."""
         self.commits += 1
 
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from cryptography.x509.oid import NameOID
 
-from mmids_trio.rtmp.certificates import CertificateFiles
+from mmids_trio.net.certificates import CertificateFiles
 
 BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
 END = datetime(2100, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.definitions import StepDefinition
 from mmids_trio.media.flow import Flow
-from mmids_trio.rtmp.registrations import Claim, Owner, Registration, Registrations, Role
+from mmids_trio.rtmp.server.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.steps.base import Inbox, Outbox, StepContext, StepFactory
 from tests.support.bench import Bench
 
@@ -15,7 +15,7 @@ PORT = 1935
 
 
 @frozen
-class _Commitment:
+class _ReservedClaim:
     registrations: Registrations[str]
     claim: Claim[str]
 
@@ -39,7 +39,7 @@ class ClaimingStep:
         await trio.lowlevel.checkpoint()
         claim = self.registrations.reserve(registration, owner, self.context.workflow, self.context.is_leaving)
         try:
-            self.context.reserve(_Commitment(self.registrations, claim))
+            self.context.reserve(_ReservedClaim(self.registrations, claim))
             task_status.started()
             while True:
                 await outbox.send(await inbox.receive())

@@ -13,7 +13,7 @@ from attrs import define
 
 from mmids_trio.media.flv import FlvReader, FlvTag, TagType
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
-from mmids_trio.rtmp.protocol.client_events import ClientConnected, ClientEvent, PublishStarted, Refused
+from mmids_trio.rtmp.protocol.events import ClientConnected, ClientEvent, PublishStarted, RefusalReceived
 from tests.support.processes import HANG_SECONDS
 
 READ_BYTES = 16_384
@@ -36,7 +36,7 @@ class Encoder:
         """Ask to publish; the reason where the server does not want it."""
         self.connection.publish(key)
         answer = await self._answer(PublishStarted)
-        return answer.description if isinstance(answer, Refused) else None
+        return answer.description if isinstance(answer, RefusalReceived) else None
 
     async def send(self, tags: Iterable[FlvTag]) -> None:
         """Send media."""
@@ -54,10 +54,10 @@ class Encoder:
         with trio.fail_after(HANG_SECONDS):
             await self._flush()
             while data := await self.stream.receive_some(READ_BYTES):
-                events = self.connection.receive(data)
+                events = self.connection.receive_data(data)
                 await self._flush()
                 for event in events:
-                    if isinstance(event, expected | Refused):
+                    if isinstance(event, expected | RefusalReceived):
                         return event
             raise AssertionError("the server has closed the connection without an answer")
 

@@ -11,10 +11,9 @@ import socket
 import sys
 
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
-from mmids_trio.rtmp.protocol.client_events import ClientConnected, PublishStarted
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import AUDIO
-from mmids_trio.rtmp.protocol.rendering import render
+from mmids_trio.rtmp.protocol.events import ClientConnected, PublishStarted
+from mmids_trio.rtmp.protocol.message import AUDIO, Message
+from mmids_trio.rtmp.protocol.outgoing import render
 
 CHUNK_STREAM = 9
 """One that the client connection does not use."""
@@ -28,7 +27,7 @@ def log_in(connection: socket.socket, key: str) -> int:
     client = ClientConnection(os.urandom, "live", "rtmp://server/live")
     while True:
         connection.sendall(client.data_to_send())
-        for event in client.receive(connection.recv(65536)):
+        for event in client.receive_data(connection.recv(65536)):
             if isinstance(event, ClientConnected):
                 client.publish(key)
             elif isinstance(event, PublishStarted):

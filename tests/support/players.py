@@ -1,4 +1,4 @@
-"""A player without a session: a watcher of the fan-out, and the far end of its connection.
+"""A player without a session: a subscriber of the fan-out, and the far end of its connection.
 
 For tests of what a channel sends; whoever tests sessions speaks RTMP to them instead.
 """
@@ -7,15 +7,15 @@ import trio
 import trio.testing
 from attrs import define, field
 
+from mmids_trio.fanout.channel import Channel
+from mmids_trio.fanout.output import Output, OutputEnd
+from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import USER_CONTROL
-from mmids_trio.rtmp.protocol.rendering import OUTGOING_CHUNK_SIZE
-from mmids_trio.rtmp.watcher import Watcher
-from mmids_trio.rtmp.watching import WatcherEnd
-from mmids_trio.testing.media import Report, StreamChecker
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
+from mmids_trio.rtmp.protocol.message import USER_CONTROL, Message
+from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE
+from mmids_trio.rtmp.rendering import for_message_stream
+from mmids_trio.testing.checker import Report, StreamChecker
 from mmids_trio.testing.network import DEFAULT_BUFFER, MemoryTransport, memory_connection
 
 _KINDS = {8: MediaKind.AUDIO, 9: MediaKind.VIDEO}
@@ -26,12 +26,12 @@ _AVC_KEY_FRAME = 0x17
 class Player:
     """Reads when it is told to, and remembers all that it got."""
 
-    watcher: Watcher
+    subscriber: Subscriber
     far_end: MemoryTransport
     received: bytearray = field(factory=bytearray)
     messages: list[Message] = field(factory=list)
-    outcome: WatcherEnd | None = None
-    """What the watcher's `run` has returned."""
+    outcome: OutputEnd | None = None
+    """What the output's `run` has returned."""
     _reader: ChunkReader = field(factory=ChunkReader)
 
     def __attrs_post_init__(self) -> None:
@@ -41,17 +41,21 @@ class Player:
     def connected(cls, *, buffer_size: int = DEFAULT_BUFFER) -> "Player":
         """A player that watches nothing yet."""
         far_end, near_end = memory_connection(buffer_size=buffer_size)
-        return cls(Watcher(near_end), far_end)
+        return cls(Subscriber(Output(near_end)), far_end)
+
+    @property
+    def output(self) -> Output:
+        return self.subscriber.output
 
     async def run(self) -> None:
-        """The watcher's own task."""
-        self.outcome = await self.watcher.run()
+        """The output's own task."""
+        self.outcome = await self.output.run()
 
     def read(self, max_bytes: int = DEFAULT_BUFFER) -> int:
         """Read what is there, up to `max_bytes`; returns how much that was."""
         data = self.far_end.receive_nowait(max_bytes)
         self.received += data
-        self.messages += self._reader.receive(data)
+        self.messages += self._reader.read_messages(data)
         return len(data)
 
     async def read_all(self) -> None:
@@ -83,10 +87,10 @@ class Player:
 def watch(
     channel: Channel, nursery: trio.Nursery, *, buffer_size: int = DEFAULT_BUFFER, message_stream_id: int = 1
 ) -> Player:
-    """A new player that watches `channel`; its watcher's task runs in `nursery`."""
+    """A new player that watches `channel`; its output's task runs in `nursery`."""
     player = Player.connected(buffer_size=buffer_size)
     nursery.start_soon(player.run)
-    channel.add(player.watcher, message_stream_id)
+    channel.add(player.subscriber, for_message_stream(message_stream_id))
     return player
 
 

@@ -7,13 +7,13 @@ from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.metrics.counts import ReadCounts
-from mmids_trio.steps.base import Reservation
+from mmids_trio.reservation import Reservation
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 
 @define(eq=False)
 class Guest:
-    """See `rtmp.endpoints.Client`."""
+    """See `rtmp.server.endpoints.Client`."""
 
     peer_host: str = "192.0.2.1"
     dismissals: int = 0

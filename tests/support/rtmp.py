@@ -6,13 +6,13 @@ answers as one short line each, so that a whole conversation can stand in a test
 
 from attrs import define, field
 
-from mmids_trio.rtmp.protocol import amf0, control
-from mmids_trio.rtmp.protocol import message_types as types
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol import amf, control
+from mmids_trio.rtmp.protocol import message as types
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.commands import as_mapping, parse_command
 from mmids_trio.rtmp.protocol.events import Event
 from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.rendering import render
+from mmids_trio.rtmp.protocol.outgoing import render
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
 
 INITIAL_CHUNK_SIZE = 128
@@ -57,7 +57,7 @@ def command(
     amf3: bool = False,
 ) -> bytes:
     """A command message; with `amf3` in the form of Flash-era encoders (type 17, a zero byte, AMF0)."""
-    payload = amf0.encode_all([name, transaction, *arguments])
+    payload = amf.encode_all([name, transaction, *arguments])
     if amf3:
         return message(types.COMMAND_AMF3, b"\0" + payload, stream=stream, chunk_stream=chunk_stream)
     return message(types.COMMAND_AMF0, payload, stream=stream, chunk_stream=chunk_stream)
@@ -79,7 +79,7 @@ def _essence(message: Message) -> str:
         case types.COMMAND_AMF0:
             return _command_essence(message)
         case types.DATA_AMF0:
-            return " ".join(_value(value) for value in amf0.decode_all(message.payload))
+            return " ".join(_value(value) for value in amf.decode_all(message.payload))
         case types.USER_CONTROL:
             event = control.parse_user_control(message)
             return f"{CONTROL_NAMES.get(event.event, event.event)} {event.value}"
@@ -102,7 +102,7 @@ def _value(value: object) -> str:
     names = as_mapping(value)
     if names:
         return str(names.get("code", ",".join(names)))
-    if value is amf0.UNDEFINED:
+    if value is amf.UNDEFINED:
         return "undefined"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -119,14 +119,14 @@ class ScriptedClient:
 
     def say(self, *pieces: bytes) -> list[Event]:
         """Send all `pieces` in one segment and return what the server makes of them."""
-        return self.server.receive(b"".join(pieces))
+        return self.server.receive_data(b"".join(pieces))
 
     def hear(self) -> list[str]:
         """Descriptions of what the server answered since the last time (the handshake is left out)."""
         data = self.server.data_to_send()
         skipped = min(len(data), self._handshake_left)
         self._handshake_left -= skipped
-        messages = self._reader.receive(data[skipped:])
+        messages = self._reader.read_messages(data[skipped:])
         self.answers += messages
         return [describe(answer) for answer in messages]
 

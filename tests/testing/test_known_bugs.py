@@ -14,9 +14,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.ffmpeg.child import Child
 from mmids_trio.media.events import MediaEvent, MediaPacket
 from mmids_trio.reactors.lease import Hold
-from mmids_trio.rtmp.endpoints import Client, Endpoint
-from mmids_trio.rtmp.registrations import Registrations
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.rtmp.server.endpoints import Client, Endpoint
+from mmids_trio.rtmp.server.registrations import Registrations
+from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.processes import FakeProcess
 from mmids_trio.testing.reactors import FakeReactorService

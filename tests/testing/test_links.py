@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.testing.clients import Disconnected
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.links import SEGMENT_BYTES, Link, Way
-from mmids_trio.testing.media import StreamChecker, generate_stream
+from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.checker import StreamChecker
 from mmids_trio.testing.network import MemoryTransport, memory_connection
 from mmids_trio.workflow.hub import StreamOver
 

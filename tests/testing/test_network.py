@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from mmids_trio.rtmp.transport import Listener, Network, Transport
+from mmids_trio.net.transport import Listener, Network, Transport
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport, memory_connection
 
 

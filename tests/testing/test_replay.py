@@ -10,6 +10,7 @@ from trio.testing import MockClock
 
 from mmids_trio.cli.commands.sign_play_url import signed_url
 from mmids_trio.config.parser import parse
+from mmids_trio.net.tls import connect_tls
 from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.recording import records
 from mmids_trio.recording.attachment import note_kept_state
@@ -18,7 +19,7 @@ from mmids_trio.recording.pseudonyms import Pseudonyms
 from mmids_trio.recording.recorder import Recorder
 from mmids_trio.recording.tape import Tape
 from mmids_trio.reload.configuration_file import Configuration
-from mmids_trio.rtmp.tls import connect_tls
+from mmids_trio.net.tls import connect_tls
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream

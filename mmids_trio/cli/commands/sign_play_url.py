@@ -6,8 +6,8 @@ from time import time
 import click
 
 from mmids_trio.errors import MmidsError
-from mmids_trio.rtmp.play_tokens import EXPIRES, TOKEN, sign
 from mmids_trio.rtmp.protocol.urls import parse_rtmp_url
+from mmids_trio.rtmp.server.play_tokens import EXPIRES, TOKEN, sign
 
 PLAY_KEY_VARIABLE = "mmids_play_key"
 

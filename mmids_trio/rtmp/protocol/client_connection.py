@@ -2,7 +2,7 @@
 
     connection = ClientConnection(os.urandom, app="live", tc_url="rtmp://host/live")
     stream.send_all(connection.data_to_send())      # C0 and C1; `connect` follows by itself
-    for event in connection.receive(data):
+    for event in connection.receive_data(data):
         ...                                         # on ClientConnected: connection.publish("key")
     stream.send_all(connection.data_to_send())
 
@@ -10,25 +10,202 @@ One connection publishes or plays one stream at a time.
 """
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import cast
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol import amf0, control
-from mmids_trio.rtmp.protocol import message_types as types
-from mmids_trio.rtmp.protocol.acknowledgements import ReceivedBytes
-from mmids_trio.rtmp.protocol.aggregate import split_aggregate
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
-from mmids_trio.rtmp.protocol.chunk_streams import AUDIO_CHUNK_STREAM, VIDEO_CHUNK_STREAM
-from mmids_trio.rtmp.protocol.client_events import ClientEvent, StreamBegan, StreamEnded
-from mmids_trio.rtmp.protocol.client_flow import ClientFlow, ClientPhase
-from mmids_trio.rtmp.protocol.commands import data_message, parse_command
-from mmids_trio.rtmp.protocol.data_messages import read_data
-from mmids_trio.rtmp.protocol.events import MediaReceived, PongReceived
+from mmids_trio.rtmp.protocol import amf, control
+from mmids_trio.rtmp.protocol import message as types
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
+from mmids_trio.rtmp.protocol.commands import (
+    Command,
+    as_mapping,
+    as_number,
+    as_string,
+    command_message,
+    data_message,
+    parse_command,
+)
+from mmids_trio.rtmp.protocol.control import ReceivedBytes
+from mmids_trio.rtmp.protocol.events import (
+    ClientConnected,
+    ClientEvent,
+    MediaReceived,
+    PlayStarted,
+    PongReceived,
+    PublishStarted,
+    RefusalReceived,
+    StatusReceived,
+    StreamBeginReceived,
+    StreamEofReceived,
+)
 from mmids_trio.rtmp.protocol.handshake import ClientHandshake
-from mmids_trio.rtmp.protocol.message import Message
+from mmids_trio.rtmp.protocol.media_intake import read_data, split_aggregate
+from mmids_trio.rtmp.protocol.message import AUDIO_CHUNK_STREAM, COMMAND_CHUNK_STREAM, VIDEO_CHUNK_STREAM, Message
 from mmids_trio.rtmp.protocol.outgoing import Outgoing
 from mmids_trio.rtmp.protocol.requests import LIVE_OR_RECORDED
 from mmids_trio.rtmp.protocol.server_replies import CAN_FORWARD, SUPPORTED_CAPS_EX
+
+LAST_MESSAGE_STREAM = 0xFFFFFFFF
+"""All that the 32-bit field of a chunk's header can say (RTMP 1.0 §5.3.1.2.1)."""
+
+
+class ClientPhase(Enum):
+    """How far a client has come."""
+
+    HANDSHAKE = "in its handshake"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    OPENING = "creating its stream"
+    ASKING_TO_PUBLISH = "asking to publish"
+    ASKING_TO_PLAY = "asking to play"
+    PUBLISHING = "publishing"
+    PLAYING = "playing"
+    REFUSED = "refused"
+
+
+class ClientMove(Enum):
+    """What moves a client from phase to phase: its owner's wishes and the server's answers."""
+
+    CONNECT = "connect"
+    CONNECT_ACCEPTED = "an accepted connect"
+    OPEN = "createStream"
+    PUBLISH = "publish"
+    PLAY = "play"
+    PUBLISH_STARTED = "NetStream.Publish.Start"
+    PLAY_STARTED = "NetStream.Play.Start"
+    STOP = "deleteStream"
+    REFUSAL = "a refusal"
+
+
+CLIENT_PHASES = {
+    (ClientPhase.HANDSHAKE, ClientMove.CONNECT): ClientPhase.CONNECTING,
+    (ClientPhase.CONNECTING, ClientMove.CONNECT_ACCEPTED): ClientPhase.CONNECTED,
+    (ClientPhase.CONNECTED, ClientMove.OPEN): ClientPhase.OPENING,
+    (ClientPhase.OPENING, ClientMove.PUBLISH): ClientPhase.ASKING_TO_PUBLISH,
+    (ClientPhase.OPENING, ClientMove.PLAY): ClientPhase.ASKING_TO_PLAY,
+    (ClientPhase.ASKING_TO_PUBLISH, ClientMove.PUBLISH_STARTED): ClientPhase.PUBLISHING,
+    (ClientPhase.ASKING_TO_PLAY, ClientMove.PLAY_STARTED): ClientPhase.PLAYING,
+    (ClientPhase.PUBLISHING, ClientMove.STOP): ClientPhase.CONNECTED,
+    (ClientPhase.PLAYING, ClientMove.STOP): ClientPhase.CONNECTED,
+} | {(phase, ClientMove.REFUSAL): ClientPhase.REFUSED for phase in ClientPhase if phase is not ClientPhase.HANDSHAKE}
+
+STARTS = {
+    "NetStream.Publish.Start": (ClientPhase.ASKING_TO_PUBLISH, ClientMove.PUBLISH_STARTED),
+    "NetStream.Play.Start": (ClientPhase.ASKING_TO_PLAY, ClientMove.PLAY_STARTED),
+}
+"""The codes that start something, in the phase that waits for them (a seeking player hears another one)."""
+
+ESSENTIAL = frozenset({"connect", "createStream"})
+"""The commands whose answers matter; `_error` for one of them is the end."""
+
+BUFFER_MILLISECONDS = 3000
+"""The buffer length that a player announces; FFmpeg's default."""
+
+
+class ClientFlow:
+    """Sends commands into `outgoing`, in order, and understands what comes back."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self.phase = ClientPhase.HANDSHAKE
+        self.stream = 0
+        self._outgoing = outgoing
+        self._transaction = 0
+        self._waiting: dict[float, str] = {}
+        self._wish: tuple[ClientMove, str, tuple[object, ...]] = (ClientMove.PLAY, "", ())
+
+    def move(self, step: ClientMove) -> None:
+        """Every change of phase goes through here; `ProtocolError` for one that is not in the table."""
+        target = CLIENT_PHASES.get((self.phase, step))
+        if target is None:
+            raise ProtocolError(f"{step.value} is not possible for a client that is {self.phase.value}")
+        self.phase = target
+
+    def send_command(self, name: str, *arguments: object, stream: int = 0) -> None:
+        """Queue a command that wants a result, on the chunk stream for commands."""
+        self._transaction += 1
+        if name in ESSENTIAL:
+            self._waiting[float(self._transaction)] = name
+        command = Command(name, float(self._transaction), arguments, stream, COMMAND_CHUNK_STREAM)
+        self._outgoing.send(command_message(command))
+
+    def connect(self, properties: Mapping[str, object]) -> None:
+        """Send `connect`."""
+        self.move(ClientMove.CONNECT)
+        self.send_command("connect", properties)
+
+    def publish(self, key: str, publish_type: str) -> None:
+        """Send what FFmpeg, OBS and librtmp send before `publish`, which follows once the stream exists."""
+        self.move(ClientMove.OPEN)
+        self._wish = (ClientMove.PUBLISH, key, (publish_type,))
+        self.send_command("releaseStream", None, key)
+        self.send_command("FCPublish", None, key)
+        self.send_command("createStream", None)
+
+    def play(self, key: str, start: float) -> None:
+        """Send `createStream`; `play` follows once the stream exists."""
+        self.move(ClientMove.OPEN)
+        self._wish = (ClientMove.PLAY, key, (start,))
+        self.send_command("createStream", None)
+
+    def stop(self) -> None:
+        """Give up the stream, published or played; afterwards the connection is free for the next."""
+        was_publishing = self.phase is ClientPhase.PUBLISHING
+        self.move(ClientMove.STOP)
+        if was_publishing:
+            self.send_command("FCUnpublish", None, self._wish[1])
+        self.send_command("deleteStream", None, float(self.stream))
+
+    def handle(self, command: Command) -> list[ClientEvent]:
+        """Act on one command of the server's."""
+        if command.name in ("_result", "_error"):
+            asked = self._waiting.pop(command.transaction, "")
+            if asked and command.name == "_error":
+                return [self._refused(command)]
+            if asked == "connect":
+                self.move(ClientMove.CONNECT_ACCEPTED)
+                return [ClientConnected(as_mapping(command.argument(0)), as_mapping(command.argument(1)))]
+            if asked == "createStream":
+                self._ask(_created_stream(command))
+        elif command.name == "onStatus":
+            return [self._status(command)]
+        return []
+
+    def _ask(self, stream: int) -> None:
+        step, key, arguments = self._wish
+        self.move(step)
+        self.stream = stream
+        if step is ClientMove.PLAY:
+            self.send_command("getStreamLength", None, key)
+        self.send_command(step.value, None, key, *arguments, stream=stream)
+        if step is ClientMove.PLAY:
+            self._outgoing.send(control.set_buffer_length(stream, BUFFER_MILLISECONDS))
+
+    def _status(self, command: Command) -> ClientEvent:
+        information = as_mapping(command.argument(1))
+        level, code = as_string(information.get("level")), as_string(information.get("code"))
+        if level == "error":
+            return self._refused(command)
+        phase, step = STARTS.get(code, (None, ClientMove.STOP))
+        if phase is self.phase:
+            self.move(step)
+            starts_publish = step is ClientMove.PUBLISH_STARTED
+            return PublishStarted(self.stream) if starts_publish else PlayStarted(self.stream)
+        return StatusReceived(command.stream_id, level, code, as_string(information.get("description")))
+
+    def _refused(self, command: Command) -> RefusalReceived:
+        self.move(ClientMove.REFUSAL)
+        information = as_mapping(command.argument(1)) or as_mapping(command.argument(0))
+        return RefusalReceived(as_string(information.get("code")), as_string(information.get("description")))
+
+
+def _created_stream(command: Command) -> int:
+    """The message stream that the server made (RTMP 1.0 §7.2.1.3), which has to fit a chunk's header."""
+    stream = as_number(command.argument(1), int)
+    if not 0 <= stream <= LAST_MESSAGE_STREAM:
+        raise ProtocolError(f"a message stream of 0 to {LAST_MESSAGE_STREAM} was expected, {stream} was created")
+    return stream
+
 
 CLIENT_CHUNK_SIZE = 60_000
 """Bytes; what FFmpeg announces when it publishes, so every server has met it."""
@@ -84,7 +261,7 @@ class ClientConnection:
         """How far the client has come."""
         return self._flow.phase
 
-    def receive(self, data: bytes) -> list[ClientEvent]:
+    def receive_data(self, data: bytes) -> list[ClientEvent]:
         """Take bytes from the server and say what they mean, in order.
 
         Raises `ProtocolError` when the server breaks the protocol or a limit.
@@ -95,23 +272,23 @@ class ClientConnection:
             data = self._shake_hands(data)
         events: list[ClientEvent] = []
         if data:
-            for message in self._reader.receive(data):
+            for message in self._reader.read_messages(data):
                 self._take(message, events)
         return events
 
     def data_to_send(self) -> bytes:
         """Everything that is to be sent now, which counts as sent by this call."""
-        return self._outgoing.take()
+        return self._outgoing.take_bytes()
 
     def publish(self, key: str, publish_type: str = "live") -> None:
-        """Ask to publish `key` (with `?query`, if any). `PublishStarted` or `Refused` is the answer.
+        """Ask to publish `key` (with `?query`, if any). `PublishStarted` or `RefusalReceived` is the answer.
 
         Raises `ProtocolError` unless the client is connected and idle.
         """
         self._flow.publish(key, publish_type)
 
     def play(self, key: str, start: float = LIVE_OR_RECORDED) -> None:
-        """Ask to play `key`. `PlayStarted` or `Refused` is the answer. Raises as `publish` does."""
+        """Ask to play `key`. `PlayStarted` or `RefusalReceived` is the answer. Raises as `publish` does."""
         self._flow.play(key, start)
 
     def send_media(self, type_id: int, timestamp: int, payload: bytes) -> None:
@@ -121,7 +298,7 @@ class ClientConnection:
 
     def send_metadata(self, values: Mapping[str, object]) -> None:
         """Queue `@setDataFrame` `onMetaData` with `values` as an ECMA array."""
-        array = amf0.EcmaArray(cast(Mapping[str, amf0.AmfValue], values))
+        array = amf.EcmaArray(cast(Mapping[str, amf.AmfValue], values))
         self._send_on_stream(data_message(self._flow.stream, 0, "@setDataFrame", "onMetaData", array))
 
     def unpublish(self) -> None:
@@ -151,7 +328,7 @@ class ClientConnection:
         self._outgoing.send(message)
 
     def _shake_hands(self, data: bytes) -> bytes:
-        self._outgoing.send_raw(self._handshake.receive(data))
+        self._outgoing.send_raw(self._handshake.receive_handshake(data))
         if not self._handshake.done:
             return b""
         self._flow.connect(self._properties)
@@ -185,9 +362,9 @@ class ClientConnection:
             case control.PING_RESPONSE:
                 events.append(PongReceived(event.value))
             case control.STREAM_BEGIN:
-                events.append(StreamBegan(event.value))
+                events.append(StreamBeginReceived(event.value))
             case control.STREAM_EOF:
-                events.append(StreamEnded(event.value))
+                events.append(StreamEofReceived(event.value))
 
 
 def _is_status(message: Message) -> bool:

@@ -10,15 +10,18 @@ from typing import TypeVar
 from attrs import frozen
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol import amf0
-from mmids_trio.rtmp.protocol.chunk_streams import (
+from mmids_trio.rtmp.protocol import amf
+from mmids_trio.rtmp.protocol.message import (
+    COMMAND_AMF0,
+    COMMAND_AMF3,
     COMMAND_CHUNK_STREAM,
+    DATA_AMF0,
+    DATA_AMF3,
     DATA_CHUNK_STREAM,
     MAX_CHUNK_STREAM_TO_WRITE,
     STATUS_CHUNK_STREAM,
+    Message,
 )
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import COMMAND_AMF0, COMMAND_AMF3, DATA_AMF0, DATA_AMF3
 
 Number = TypeVar("Number", int, float)
 
@@ -76,7 +79,7 @@ def amf0_part(message: Message) -> bytes:
 
 def parse_command(message: Message) -> Command:
     """Read a command message of type 20 or 17. Raises `ProtocolError` when it has no name."""
-    values = amf0.decode_all(amf0_part(message))
+    values = amf.decode_all(amf0_part(message))
     if not values or not isinstance(values[0], str):
         raise ProtocolError("a command begins with its name as a string, this one does not")
     return Command(
@@ -90,7 +93,7 @@ def parse_command(message: Message) -> Command:
 
 def command_message(command: Command) -> Message:
     """`command` as an AMF0 message with timestamp 0."""
-    payload = amf0.encode_all([command.name, command.transaction, *command.arguments])
+    payload = amf.encode_all([command.name, command.transaction, *command.arguments])
     return Message(
         type_id=COMMAND_AMF0,
         stream_id=command.stream_id,
@@ -110,7 +113,7 @@ def answer(command: Command, name: str, *values: object) -> Message:
 
 def result(command: Command, *values: object) -> Message:
     """`_result` for `command`; without values, the two empty ones that every client takes."""
-    return answer(command, "_result", *(values or (None, amf0.UNDEFINED)))
+    return answer(command, "_result", *(values or (None, amf.UNDEFINED)))
 
 
 def error(command: Command, code: str, description: str) -> Message:
@@ -135,6 +138,6 @@ def data_message(stream_id: int, timestamp: int, *values: object) -> Message:
         type_id=DATA_AMF0,
         stream_id=stream_id,
         timestamp=timestamp,
-        payload=amf0.encode_all(list(values)),
+        payload=amf.encode_all(list(values)),
         chunk_stream_id=DATA_CHUNK_STREAM,
     )

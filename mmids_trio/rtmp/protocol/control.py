@@ -5,16 +5,16 @@ Set Chunk Size and Abort are missing: they belong to the chunk layer, which acts
 
 from struct import Struct
 
-from attrs import frozen
+from attrs import define, frozen
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol.chunk_streams import CONTROL_CHUNK_STREAM
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_types import (
+from mmids_trio.rtmp.protocol.message import (
     ACKNOWLEDGEMENT,
+    CONTROL_CHUNK_STREAM,
     SET_PEER_BANDWIDTH,
     USER_CONTROL,
     WINDOW_ACKNOWLEDGEMENT_SIZE,
+    Message,
 )
 
 STREAM_BEGIN = 0
@@ -87,3 +87,32 @@ def parse_number(message: Message) -> int:
         raise ProtocolError(f"a control message of type {message.type_id} has 4 bytes, this one {len(message.payload)}")
     number: int = NUMBER.unpack_from(message.payload)[0]
     return number
+
+
+DEFAULT_WINDOW = 2_500_000
+"""Bytes; what Adobe's server announced, most others since, and what we assume of a silent peer."""
+
+
+@define
+class ReceivedBytes:
+    """Counts what came, and says when an acknowledgement is due: at half the peer's window at the latest.
+
+    librtmp and Flash stop sending when it does not come.  A window of any size costs at most one
+    acknowledgement per read.
+    """
+
+    total: int = 0
+    window: int = DEFAULT_WINDOW
+    _acknowledged: int = 0
+
+    def announce_window(self, size: int) -> None:
+        """The peer announced its window in bytes; 0 means that it never waits, so the default stands."""
+        self.window = size or DEFAULT_WINDOW
+
+    def is_due_after(self, count: int) -> bool:
+        """Count `count` more bytes; true when `total` must be acknowledged now (it then counts as that)."""
+        self.total += count
+        if self.total - self._acknowledged < self.window // 2:
+            return False
+        self._acknowledged = self.total
+        return True

@@ -1,4 +1,4 @@
-"""What a `ServerConnection` tells its owner, as plain data.
+"""What a `ServerConnection`, or a `ClientConnection`, tells its owner, as plain data.
 
 Media comes in runs: everything between two other events is one `MediaReceived`, because one read of a
 socket holds many messages and a small object for each would cost more than parsing it.
@@ -6,7 +6,7 @@ socket holds many messages and a small object for each would cost more than pars
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, PublishRequest
@@ -125,6 +125,75 @@ Event = (
     | PlayPaused
     | AudioWanted
     | VideoWanted
+    | MediaReceived
+    | MetadataReceived
+    | DataReceived
+    | PongReceived
+)
+
+
+@frozen
+class ClientConnected:
+    """The server accepted `connect`: time to `publish` or `play`. Both objects are as they came."""
+
+    properties: Mapping[str, object] = field(factory=dict)
+    information: Mapping[str, object] = field(factory=dict)
+
+
+@frozen
+class PublishStarted:
+    """The server wants our media, on message stream `stream`."""
+
+    stream: int
+
+
+@frozen
+class PlayStarted:
+    """The server will send media, on message stream `stream`."""
+
+    stream: int
+
+
+@frozen
+class StatusReceived:
+    """Any `onStatus` that is neither a start nor a refusal."""
+
+    stream: int
+    level: str
+    code: str
+    description: str
+
+
+@frozen
+class RefusalReceived:
+    """The server refused `connect`, `createStream`, `publish` or `play`, or ended them with an error."""
+
+    code: str
+    description: str
+
+
+@frozen
+class StreamBeginReceived:
+    """StreamBegin: there is media (again), RTMP 1.0 §7.1.7."""
+
+    stream: int
+
+
+@frozen
+class StreamEofReceived:
+    """StreamEOF: there is no media for now, RTMP 1.0 §7.1.7."""
+
+    stream: int
+
+
+ClientEvent = (
+    ClientConnected
+    | PublishStarted
+    | PlayStarted
+    | StatusReceived
+    | RefusalReceived
+    | StreamBeginReceived
+    | StreamEofReceived
     | MediaReceived
     | MetadataReceived
     | DataReceived

@@ -1,16 +1,102 @@
-"""Media and data messages of publishers: which of them count, and how they become events.
+"""Media and data messages: which of them count, and how they become events.
 
-This is the hot path of the server's machine, thousands of messages for every command, so it stands
-apart from the conversation and does little: one look-up, and an entry in the list of a run.
+Aggregates (type 22, RTMP 1.0 §7.1.6) are taken apart.  Of data messages (types 18 and 15) metadata alone is decoded;
+the rest goes on as the bytes that came, at no cost and whatever is in it.  This is the hot path of the server's
+machine, thousands of messages for every command: one look-up, and an entry in the list of a run.
 """
 
-from mmids_trio.rtmp.protocol import message_types as types
-from mmids_trio.rtmp.protocol.aggregate import split_aggregate
-from mmids_trio.rtmp.protocol.data_messages import read_data
-from mmids_trio.rtmp.protocol.events import Event, MediaReceived
+from mmids_trio.errors import ProtocolError
+from mmids_trio.rtmp.protocol import amf
+from mmids_trio.rtmp.protocol import message as types
+from mmids_trio.rtmp.protocol.commands import amf0_part, as_mapping, as_string
+from mmids_trio.rtmp.protocol.events import DataReceived, Event, MediaReceived, MetadataReceived
 from mmids_trio.rtmp.protocol.limits import LEAST_TALK
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.message_streams import MessageStream, MessageStreams
+
+TAG_HEADER = 11
+"""Bytes before the body of an FLV tag: type, size (3), timestamp (3 and 1 upper), stream id (3)."""
+
+BACK_POINTER = 4
+"""Bytes after the body: the size of the whole tag. Some encoders leave out the last one."""
+
+MAX_TAGS = 1024
+"""Tags in one aggregate: some ten seconds of media. A whole message of empty tags would be a million."""
+
+TIMESTAMP_MASK = 0xFFFFFFFF
+
+
+def split_aggregate(message: Message) -> list[Message]:
+    """The messages in `message`, in order, on its message stream and chunk stream.
+
+    The timestamps in the tags are relative to the first one, which stands for the aggregate's own.
+    Raises `ProtocolError` when a tag reaches beyond the end, and beyond `MAX_TAGS`.
+    """
+    payload = message.payload
+    messages: list[Message] = []
+    position = 0
+    offset: int | None = None
+    while position < len(payload):
+        if position + TAG_HEADER > len(payload):
+            raise ProtocolError(f"a tag in an aggregate message is cut off in its header at byte {position}")
+        size = int.from_bytes(payload[position + 1 : position + 4], "big")
+        timestamp = (payload[position + 7] << 24) | int.from_bytes(payload[position + 4 : position + 7], "big")
+        if offset is None:
+            offset = message.timestamp - timestamp
+        if len(messages) == MAX_TAGS:
+            raise ProtocolError(f"an aggregate message holds more than {MAX_TAGS} tags")
+        start = position + TAG_HEADER
+        if start + size > len(payload):
+            raise ProtocolError(f"a tag of {size} bytes in an aggregate message reaches beyond its end")
+        messages.append(
+            Message(
+                type_id=payload[position],
+                stream_id=message.stream_id,
+                timestamp=(timestamp + offset) & TIMESTAMP_MASK,
+                payload=payload[start : start + size],
+                chunk_stream_id=message.chunk_stream_id,
+            )
+        )
+        position = start + size + BACK_POINTER
+    return messages
+
+
+def _encoded(name: str) -> bytes:
+    return b"\x02" + len(name).to_bytes(2, "big") + name.encode()
+
+
+SET_DATA_FRAME = _encoded("@setDataFrame")
+"""How publishers say "keep this for those who come later"; forwarded data is without it."""
+
+CLEAR_DATA_FRAME = _encoded("@clearDataFrame")
+METADATA = _encoded("onMetaData")
+SAMPLE_ACCESS = _encoded("|RtmpSampleAccess")
+
+NOT_FORWARDED = (CLEAR_DATA_FRAME, SAMPLE_ACCESS)
+"""What is said to the server alone, or is said by the server itself."""
+
+
+def read_data(stream: int, message: Message) -> MetadataReceived | DataReceived | None:
+    """What `message` on message stream `stream` means; `None` for what concerns nobody.
+
+    Raises `ProtocolError` for metadata that is no AMF0.
+    """
+    payload = amf0_part(message).removeprefix(SET_DATA_FRAME)
+    if payload.startswith(METADATA):
+        return _metadata(stream, message.timestamp, payload[len(METADATA) :])
+    if not payload or payload.startswith(NOT_FORWARDED):
+        return None
+    return DataReceived(stream, message.timestamp, payload)
+
+
+def _metadata(stream: int, timestamp: int, payload: bytes) -> MetadataReceived:
+    """The first object is the metadata; some encoders repeat the name before it."""
+    for value in amf.decode_all(payload):
+        if as_mapping(value):
+            return MetadataReceived(stream, timestamp, as_mapping(value))
+        if as_string(value) != "onMetaData":
+            break
+    return MetadataReceived(stream, timestamp, {})
 
 
 class MediaIntake:
@@ -23,12 +109,12 @@ class MediaIntake:
         self._streams = streams
         self._due: list[Message] = []
 
-    def take(self, message: Message, events: list[Event]) -> None:
+    def take_message(self, message: Message, events: list[Event]) -> None:
         """Add one audio, video, data or aggregate message to `events`."""
         if message.type_id == types.AGGREGATE:
             for part in split_aggregate(message):
                 if part.type_id in (types.AUDIO, types.VIDEO, types.DATA_AMF0):
-                    self.take(part, events)
+                    self.take_message(part, events)
             return
         stream = self._streams.media_routes.get(message.stream_id)
         if stream is None:
@@ -49,7 +135,7 @@ class MediaIntake:
         """Add what is due to `events`."""
         due, self._due = self._due, []
         for message in due:
-            self.take(message, events)
+            self.take_message(message, events)
 
     def _keep_or_ignore(self, message: Message) -> None:
         stream = self._streams.find(message.stream_id)

@@ -1,12 +1,23 @@
 """The server's end of one RTMP connection as a state machine: bytes in, events out, bytes out.
 
     connection = ServerConnection(os.urandom)
-    for event in connection.receive(data):
+    for event in connection.receive_data(data):
         ...                                     # may call connection.accept_publish(request) and the like
     stream.send_all(connection.data_to_send())
 
-It knows no socket and no clock.  What clients pipeline is answered in order; a publish or a play waits
-for its owner's answer as long as the owner likes, while everything else goes on being answered.
+It knows no socket and no clock.  There are two machines, one in the other, each a table:
+
+    a connection (`PHASES`)                HANDSHAKE -> CONNECT_AWAITED -> CONNECTED, or REFUSED
+    each of its message streams            IDLE -> PUBLISH_REQUESTED -> PUBLISHING -> IDLE
+    (`message_streams.TRANSITIONS`)        IDLE -> PLAY_REQUESTED -> PLAYING -> IDLE
+
+Bytes go through the handshake, then through `ChunkReader`, which makes messages of them.  A message is media (into
+`MediaIntake`, the hot path), a command (`connect` here, all others in `StreamCommands`) or control.  Each says what it
+means as events, and puts what the client has to hear into `Outgoing`.
+
+What clients pipeline is answered in order.  A publish or a play waits for its owner's answer as long as the owner
+likes, while everything else goes on being answered; the client may withdraw it meanwhile, and media that came too
+early are kept, within a bound.  A `ProtocolError` is the end: nothing is known of the bytes that follow.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,11 +27,11 @@ from enum import Enum
 from mmids_trio.errors import ProtocolError
 from mmids_trio.guards import Guard
 from mmids_trio.rtmp.protocol import control, limits
-from mmids_trio.rtmp.protocol import message_types as types
+from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.rtmp.protocol import server_replies as replies
-from mmids_trio.rtmp.protocol.acknowledgements import ReceivedBytes
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.commands import Command, parse_command, status_message
+from mmids_trio.rtmp.protocol.control import ReceivedBytes
 from mmids_trio.rtmp.protocol.events import (
     Connected,
     ConnectRefused,
@@ -30,11 +41,9 @@ from mmids_trio.rtmp.protocol.events import (
 from mmids_trio.rtmp.protocol.handshake import ServerHandshake
 from mmids_trio.rtmp.protocol.media_intake import MediaIntake
 from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_streams import MessageStreams
-from mmids_trio.rtmp.protocol.outgoing import Outgoing
-from mmids_trio.rtmp.protocol.rendering import OUTGOING_CHUNK_SIZE
+from mmids_trio.rtmp.protocol.message_streams import MessageStreams, StreamCommands
+from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE, Outgoing
 from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, PublishRequest, connect_request
-from mmids_trio.rtmp.protocol.stream_commands import StreamCommands
 
 
 class Phase(Enum):
@@ -116,7 +125,7 @@ class ServerConnection:
         """Bytes of commands, data and user control messages so far, each counted as `limits.LEAST_TALK` at least."""
         return self._said + self._media.data_bytes
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive_data(self, data: bytes) -> list[Event]:
         """Take bytes from the client and say what they mean, in order; then `data_to_send` has the answers.
 
         Raises `ProtocolError` when the client breaks the protocol or a limit: the connection is beyond
@@ -125,7 +134,7 @@ class ServerConnection:
         return [event for turn in self.receive_in_turns(data) for event in turn]
 
     def receive_in_turns(self, data: bytes) -> Iterator[list[Event]]:
-        """As `receive`, but in pieces of bounded work, between which others may have a turn; at least one.
+        """As `receive_data`, but in pieces of bounded work, between which others may have a turn; at least one.
 
         One piece is `limits.CHUNKS_PER_TURN` chunks.  Take all of them before the next bytes.
         """
@@ -148,7 +157,7 @@ class ServerConnection:
         events: list[Event] = []
         self._media.take_due(events)
         if self._phase is not Phase.REFUSED and (data or self._reader.has_more):
-            for message in self._reader.receive(data, limits.CHUNKS_PER_TURN):
+            for message in self._reader.read_messages(data, limits.CHUNKS_PER_TURN):
                 self._take(message, events)
         return events
 
@@ -164,12 +173,12 @@ class ServerConnection:
 
     def data_to_send(self) -> bytes:
         """Everything that is to be sent now, which counts as sent by this call."""
-        return self._outgoing.take()
+        return self._outgoing.take_bytes()
 
     def accept_publish(self, request: PublishRequest) -> bool:
         """Let the client send its media. False when it withdrew `request` meanwhile; nothing is sent then.
 
-        Media that it sent without waiting comes with the next `receive`.
+        Media that it sent without waiting comes with the next `receive_data`.
         """
         if self._commands is None or not self._commands.accept_publish(request):
             return False
@@ -188,7 +197,7 @@ class ServerConnection:
         """Let go of all that is held for the client, who is gone; the connection is of no use any more."""
         dropped, self._reader = self._reader.dropped_messages, ChunkReader()
         self._reader.dropped_messages = dropped
-        self._outgoing.take()
+        self._outgoing.take_bytes()
 
     def refuse_publish(
         self,
@@ -227,7 +236,7 @@ class ServerConnection:
         self._phase = target
 
     def _shake_hands(self, data: bytes) -> bytes:
-        self._outgoing.send_raw(self._handshake.receive(data))
+        self._outgoing.send_raw(self._handshake.receive_handshake(data))
         if not self._handshake.done:
             return b""
         self._move(Progress.SHAKEN_HANDS)
@@ -236,7 +245,7 @@ class ServerConnection:
     def _take(self, message: Message, events: list[Event]) -> None:
         type_id = message.type_id
         if type_id in MEDIA_TYPES:
-            self._media.take(message, events)
+            self._media.take_message(message, events)
             return
         self._said += max(len(message.payload), limits.LEAST_TALK) if type_id in TALK_TYPES else 0
         if type_id in (types.COMMAND_AMF0, types.COMMAND_AMF3):

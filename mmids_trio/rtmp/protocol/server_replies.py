@@ -3,7 +3,7 @@
 Apart from the machine so that the wording stands in one place; all functions are pure.
 """
 
-from mmids_trio.rtmp.protocol.amf0 import UNDEFINED
+from mmids_trio.rtmp.protocol.amf import UNDEFINED
 from mmids_trio.rtmp.protocol.commands import (
     Command,
     command_message,

@@ -4,7 +4,7 @@ What they grow to is bounded by the limit on references, and the depth by that o
 """
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol import amf0
+from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_EXPANSION, MAX_AMF_ITEMS
 
 CALLS, CALLS_PER_BYTE = 2_000_000, 40
@@ -14,15 +14,15 @@ CALLS, CALLS_PER_BYTE = 2_000_000, 40
 def fuzz_one(data: bytes) -> None:
     """Read, write, read and write."""
     try:
-        values = amf0.decode_all(data)
+        values = amf.decode_all(data)
     except ProtocolError:
         return
-    written = amf0.encode_all(values)
+    written = amf.encode_all(values)
     assert len(written) <= 4 * len(data) + MAX_AMF_EXPANSION + 4 * MAX_AMF_ITEMS
     # Bytes, since NaN is not equal to itself.  What was allowed once with references may be too much without them.
     try:
-        again = amf0.decode_all(written)
+        again = amf.decode_all(written)
     except ProtocolError:
         assert len(data) < len(written)
     else:
-        assert amf0.encode_all(again) == written
+        assert amf.encode_all(again) == written

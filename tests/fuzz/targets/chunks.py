@@ -3,8 +3,7 @@
 The first byte is the size of the pieces.
 """
 
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
-from mmids_trio.rtmp.protocol.chunk_writer import ChunkWriter
+from mmids_trio.rtmp.protocol.chunks import ChunkReader, ChunkWriter
 from mmids_trio.rtmp.protocol.message import Message
 from tests.fuzz.reading import fed, pieces
 
@@ -17,8 +16,8 @@ def fuzz_one(data: bytes) -> None:
     """Read whole, read in pieces, write and read."""
     size, wire = data[:1], data[1:]
     reader = ChunkReader()
-    messages = fed(reader.receive, [wire])
-    assert fed(ChunkReader().receive, pieces(wire, size[0] if size else 0)) == messages
+    messages = fed(reader.read_messages, [wire])
+    assert fed(ChunkReader().read_messages, pieces(wire, size[0] if size else 0)) == messages
     if messages is not None:
         assert reader.unfinished <= len(wire)
         assert sum(len(message.payload) for message in messages) <= len(wire)
@@ -28,4 +27,4 @@ def fuzz_one(data: bytes) -> None:
 def _write_and_read(messages: list[Message]) -> None:
     writer = ChunkWriter()
     plain = [Message(one.type_id, one.stream_id, one.timestamp, one.payload, 2 + one.type_id % 8) for one in messages]
-    assert fed(ChunkReader().receive, [writer.write(message) for message in plain]) == plain
+    assert fed(ChunkReader().read_messages, [writer.write(message) for message in plain]) == plain

@@ -8,11 +8,10 @@ pieces.
 from mmids_trio.errors import ProtocolError
 from mmids_trio.media.events import StreamId
 from mmids_trio.rtmp.ingest import Media, media_events
-from mmids_trio.rtmp.protocol.client_connection import ClientConnection
-from mmids_trio.rtmp.protocol.client_events import ClientConnected, ClientEvent, PublishStarted
-from mmids_trio.rtmp.protocol.client_flow import ClientPhase
+from mmids_trio.rtmp.protocol.client_connection import ClientConnection, ClientPhase
+from mmids_trio.rtmp.protocol.events import ClientConnected, ClientEvent, PublishStarted
 from mmids_trio.rtmp.protocol.limits import MAX_BUFFERED
-from mmids_trio.rtmp.protocol.message_types import VIDEO
+from mmids_trio.rtmp.protocol.message import VIDEO
 from tests.fuzz.reading import pieces, records
 from tests.support.rtmp import PLAIN_HANDSHAKE, message, zeros
 
@@ -45,7 +44,7 @@ def _messages(data: bytes) -> list[bytes]:
 
 def _take(client: ClientConnection, piece: bytes, *, plays: bool) -> int:
     """Give one piece, do as an owner does; the number of bytes sent."""
-    for event in client.receive(piece):
+    for event in client.receive_data(piece):
         _answer(client, event, plays=plays)
     assert client._reader.unfinished <= MAX_BUFFERED
     return len(client.data_to_send())

@@ -23,7 +23,7 @@ def _shake(handshake: ClientHandshake | ServerHandshake, data: list[bytes]) -> t
     answer = b""
     try:
         for piece in data:
-            answer += handshake.receive(piece)
+            answer += handshake.receive_handshake(piece)
     except ProtocolError:
         return None
     received = b"".join(data)

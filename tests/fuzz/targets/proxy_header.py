@@ -6,7 +6,7 @@ The first byte is the size of the pieces.
 from ipaddress import ip_address
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.proxy_protocol import MAX_HEADER_BYTES, ProxyHeaderReader, Source
+from mmids_trio.net.proxy_protocol import MAX_HEADER_BYTES, ProxyHeaderReader, Source
 
 CALLS, CALLS_PER_BYTE = 500, 60
 
@@ -30,7 +30,7 @@ def _read(wire: bytes, size: int) -> tuple[Source | None, int] | None:
                 return None, -1
             taken = wire[position : position + min(reader.wanted, max(size, 1))]
             position += len(taken)
-            reader.receive(taken)
+            reader.read_header(taken)
             assert 0 <= reader.wanted <= MAX_HEADER_BYTES
     except ProtocolError:
         return None

@@ -61,7 +61,7 @@ def _messages(data: bytes) -> list[bytes]:
 
 def _take(server: ServerConnection, piece: bytes, owner: int) -> int:
     """Give one piece, do as an owner does; the number of bytes answered."""
-    for event in server.receive(piece):
+    for event in server.receive_data(piece):
         _answer(server, event, owner)
     assert server._reader.unfinished <= MAX_BUFFERED
     return len(server.data_to_send())

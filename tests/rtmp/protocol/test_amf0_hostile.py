@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol.amf0 import (
+from mmids_trio.rtmp.protocol.amf import (
     UNDEFINED,
     AmfValue,
     Date,

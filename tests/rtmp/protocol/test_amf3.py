@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol.amf0 import UNDEFINED, Date, EcmaArray, TypedObject, decode_all, encode_all
-from mmids_trio.rtmp.protocol.amf0_values import AmfValue
+from mmids_trio.rtmp.protocol.amf import UNDEFINED, AmfValue, Date, EcmaArray, TypedObject, decode_all, encode_all
 from mmids_trio.rtmp.protocol.events import PlayRequested
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH
 from tests.support.rtmp import ScriptedClient, command, message

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, SearchStrategy
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
-from mmids_trio.rtmp.protocol.chunk_writer import ChunkWriter
+from mmids_trio.rtmp.protocol.chunks import ChunkReader, ChunkWriter
 from mmids_trio.rtmp.protocol.message import Message
 
 Conversations = SearchStrategy[tuple[list[Message], bytes]]
@@ -26,7 +25,7 @@ any_message = st.builds(
 
 def read(wire: Iterable[bytes]) -> list[Message]:
     reader = ChunkReader()
-    return [message for piece in wire for message in reader.receive(piece)]
+    return [message for piece in wire for message in reader.read_messages(piece)]
 
 
 @given(data=st.data(), places=st.lists(st.integers(0, 5000), max_size=20))

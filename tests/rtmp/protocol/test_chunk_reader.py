@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.message import Message
 
 FULL = bytes.fromhex("03 0003e8 000002 08 01000000") + b"ab"
@@ -11,7 +11,7 @@ FULL = bytes.fromhex("03 0003e8 000002 08 01000000") + b"ab"
 
 def read(*wire: bytes) -> list[Message]:
     reader = ChunkReader()
-    return [message for piece in wire for message in reader.receive(piece)]
+    return [message for piece in wire for message in reader.read_messages(piece)]
 
 
 def timestamps(wire: bytes) -> list[int]:
@@ -24,9 +24,9 @@ def test_a_type_0_header_says_everything() -> None:
 
 def test_a_message_is_returned_by_the_call_that_completes_it() -> None:
     reader = ChunkReader()
-    assert reader.receive(FULL[:-1]) == []
-    assert reader.receive(FULL[-1:] + FULL) == [Message(8, 1, 1000, b"ab", 3)] * 2
-    assert reader.receive(b"") == []
+    assert reader.read_messages(FULL[:-1]) == []
+    assert reader.read_messages(FULL[-1:] + FULL) == [Message(8, 1, 1000, b"ab", 3)] * 2
+    assert reader.read_messages(b"") == []
 
 
 def test_a_type_1_header_keeps_the_message_stream_and_adds_its_delta() -> None:
@@ -105,10 +105,10 @@ def test_each_chunk_is_looked_at_anew_for_an_extended_timestamp() -> None:
 def test_a_short_last_chunk_that_begins_like_the_extended_timestamp_is_payload_all_the_same() -> None:
     reader = ChunkReader()
     wire = EXTENDED + bytes(128) + b"\xc4" + bytes(128) + b"\xc4\x01\x02\x03\x7f"
-    assert reader.receive(wire)[0].payload == bytes(256) + b"\x01\x02\x03\x7f"
+    assert reader.read_messages(wire)[0].payload == bytes(256) + b"\x01\x02\x03\x7f"
     wire = EXTENDED.replace(b"\x01\x04\x09", b"\x01\x01\x09") + bytes(128) + b"\xc4" + bytes(128) + b"\xc4\x01"
-    assert reader.receive(wire) == []
-    assert [message.payload[256:] for message in reader.receive(FULL)] == [b"\x01", b""]
+    assert reader.read_messages(wire) == []
+    assert [message.payload[256:] for message in reader.read_messages(FULL)] == [b"\x01", b""]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 300, 599])
@@ -134,7 +134,7 @@ def test_set_chunk_size_takes_effect_and_is_returned() -> None:
     reader = ChunkReader()
     announcement = bytes.fromhex("02 000000 000004 01 00000000 00001000")
     long = bytes.fromhex("03 000000 001000 08 01000000") + bytes(4096)
-    assert [message.type_id for message in reader.receive(announcement + long)] == [1, 8]
+    assert [message.type_id for message in reader.read_messages(announcement + long)] == [1, 8]
     assert reader.chunk_size == 4096
 
 
@@ -146,7 +146,7 @@ def test_the_chunk_size_may_change_in_the_middle_of_a_message() -> None:
 
 def test_an_announced_chunk_size_above_all_message_lengths_counts_as_the_largest() -> None:
     reader = ChunkReader()
-    reader.receive(bytes.fromhex("02 000000 000004 01 00000000 7fffffff"))
+    reader.read_messages(bytes.fromhex("02 000000 000004 01 00000000 7fffffff"))
     assert reader.chunk_size == 0xFFFFFF
 
 
@@ -154,7 +154,7 @@ def test_abort_forgets_the_unfinished_message_and_is_returned() -> None:
     begin = bytes.fromhex("03 000000 000084 08 01000000") + bytes(128)
     abort = bytes.fromhex("02 000000 000004 02 00000000 00000003")
     reader = ChunkReader()
-    assert [message.type_id for message in reader.receive(begin + abort + FULL)] == [2, 8]
+    assert [message.type_id for message in reader.read_messages(begin + abort + FULL)] == [2, 8]
     assert reader.dropped_messages == 0
 
 
@@ -167,9 +167,9 @@ def test_abort_of_a_chunk_stream_without_a_message_does_nothing() -> None:
 def test_a_new_header_amid_a_message_drops_and_counts_it(again: bytes) -> None:
     begin = bytes.fromhex("03 000000 000084 08 01000000") + bytes(128)
     reader = ChunkReader()
-    assert reader.receive(begin + again) == [Message(8, 1, 1000, b"ab", 3)]
+    assert reader.read_messages(begin + again) == [Message(8, 1, 1000, b"ab", 3)]
     assert reader.dropped_messages == 1
-    assert reader.receive(b"\xc3cd")[0].payload == b"cd"
+    assert reader.read_messages(b"\xc3cd")[0].payload == b"cd"
 
 
 def test_librtmp_may_begin_the_control_chunk_stream_with_type_1() -> None:

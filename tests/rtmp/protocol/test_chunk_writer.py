@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmids_trio.rtmp.protocol.chunk_writer import ChunkWriter, serialize
+from mmids_trio.rtmp.protocol.chunks import ChunkWriter, serialize
 from mmids_trio.rtmp.protocol.message import Message
 
 

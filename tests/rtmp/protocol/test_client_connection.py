@@ -8,28 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol import message_types, rendering
-from mmids_trio.rtmp.protocol.client_connection import ClientConnection
-from mmids_trio.rtmp.protocol.client_events import (
+from mmids_trio.rtmp.protocol import message as types
+from mmids_trio.rtmp.protocol import outgoing
+from mmids_trio.rtmp.protocol.client_connection import ClientConnection, ClientPhase
+from mmids_trio.rtmp.protocol.events import (
     ClientConnected,
     ClientEvent,
-    PlayStarted,
-    PublishStarted,
-    Refused,
-    StatusReceived,
-    StreamBegan,
-    StreamEnded,
-)
-from mmids_trio.rtmp.protocol.client_flow import ClientPhase
-from mmids_trio.rtmp.protocol.events import (
     Event,
     MediaReceived,
     MetadataReceived,
     PlayEnded,
     PlayRequested,
+    PlayStarted,
     PongReceived,
     PublishEnded,
     PublishRequested,
+    PublishStarted,
+    RefusalReceived,
+    StatusReceived,
+    StreamBeginReceived,
+    StreamEofReceived,
 )
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
@@ -64,10 +62,10 @@ class Conversation:
     def run(self) -> None:
         while (upward := self.client.data_to_send()) or (downward := self.server.data_to_send()):
             for piece in self.split(upward):
-                self._hear(self.server.receive(piece))
+                self._hear(self.server.receive_data(piece))
             downward = self.server.data_to_send()
             for piece in self.split(downward):
-                self.client_events += self.client.receive(piece)
+                self.client_events += self.client.receive_data(piece)
 
     def _hear(self, events: list[Event]) -> None:
         self.server_events += events
@@ -110,7 +108,7 @@ def test_what_the_client_publishes_reaches_the_server(split: Split, chunk_size: 
     assert media_of(conversation.server_events) == MEDIA
     assert conversation.server_events[-1] == PublishEnded(1)
     kinds = [type(event) for event in conversation.client_events]
-    assert kinds == [ClientConnected, StreamBegan, PublishStarted, StatusReceived]
+    assert kinds == [ClientConnected, StreamBeginReceived, PublishStarted, StatusReceived]
     assert conversation.client.phase is ClientPhase.CONNECTED
 
 
@@ -151,16 +149,16 @@ def playing() -> Conversation:
 def test_a_player_sees_what_the_fan_out_renders() -> None:
     conversation = playing()
     kinds = [type(event) for event in conversation.client_events[1:4]]
-    assert kinds == [StreamBegan, StatusReceived, PlayStarted]
-    frame = rendering.render(Message(VIDEO, 1, 40, bytes(100_000), 6))
-    metadata = rendering.metadata_message({"width": 640.0})
-    assert conversation.client.receive(
-        metadata + frame + rendering.stream_eof(1) + rendering.stream_begin(1) + rendering.play_stop(1, "Over.")
+    assert kinds == [StreamBeginReceived, StatusReceived, PlayStarted]
+    frame = outgoing.render(Message(VIDEO, 1, 40, bytes(100_000), 6))
+    metadata = outgoing.metadata_message({"width": 640.0})
+    assert conversation.client.receive_data(
+        metadata + frame + outgoing.stream_eof(1) + outgoing.stream_begin(1) + outgoing.play_stop(1, "Over.")
     ) == [
         MetadataReceived(1, 0, {"width": 640.0}),
         MediaReceived(1, [Message(VIDEO, 1, 40, bytes(100_000), 6)]),
-        StreamEnded(1),
-        StreamBegan(1),
+        StreamEofReceived(1),
+        StreamBeginReceived(1),
         StatusReceived(1, "status", "NetStream.Play.Stop", "Over."),
     ]
 
@@ -179,7 +177,7 @@ def test_a_player_may_stop_and_play_something_else() -> None:
 def test_a_player_takes_aggregates_apart() -> None:
     tag = b"\x08\0\0\1\0\0\5\0\0\0\0a\0\0\0\x0c"
     aggregate = message(22, tag + tag.replace(b"\5", b"\7"), stream=1, timestamp=100)
-    (event,) = playing().client.receive(aggregate + message(VIDEO, b"", stream=1))
+    (event,) = playing().client.receive_data(aggregate + message(VIDEO, b"", stream=1))
     assert media_of([event]) == [(AUDIO, 100, b"a"), (AUDIO, 102, b"a")]
 
 
@@ -194,21 +192,21 @@ def test_both_ends_answer_pings() -> None:
 
 def test_the_client_acknowledges_what_it_receives() -> None:
     conversation = playing()
-    conversation.client.receive(message(VIDEO, bytes(1_300_000), stream=1))
-    assert conversation.client.data_to_send()[7] == message_types.ACKNOWLEDGEMENT
+    conversation.client.receive_data(message(VIDEO, bytes(1_300_000), stream=1))
+    assert conversation.client.data_to_send()[7] == types.ACKNOWLEDGEMENT
 
 
 @pytest.fixture
 def connecting() -> ClientConnection:
     """A client that is past the handshake and waits for the answer to its `connect`."""
     client = ClientConnection(zeros, "live", "rtmp://h/live")
-    client.receive(PLAIN_HANDSHAKE)
+    client.receive_data(PLAIN_HANDSHAKE)
     return client
 
 
 @pytest.fixture
 def connected(connecting: ClientConnection) -> ClientConnection:
-    connecting.receive(command("_result", 1, {}, {"code": "NetConnection.Connect.Success"}))
+    connecting.receive_data(command("_result", 1, {}, {"code": "NetConnection.Connect.Success"}))
     return connecting
 
 
@@ -218,28 +216,28 @@ def refusal(name: str, transaction: float, *, stream: int = 0) -> bytes:
 
 
 def test_a_refused_connect_is_reported(connecting: ClientConnection) -> None:
-    assert connecting.receive(refusal("_error", 1)) == [Refused("The.Code", "Because.")]
+    assert connecting.receive_data(refusal("_error", 1)) == [RefusalReceived("The.Code", "Because.")]
     assert connecting.phase is ClientPhase.REFUSED
 
 
 def test_only_refusals_that_matter_are_reported(connected: ClientConnection) -> None:
     connected.publish("key")
-    assert connected.receive(refusal("_error", 2) + refusal("_error", 3)) == []
-    assert connected.receive(refusal("_error", 4)) == [Refused("The.Code", "Because.")]
+    assert connected.receive_data(refusal("_error", 2) + refusal("_error", 3)) == []
+    assert connected.receive_data(refusal("_error", 4)) == [RefusalReceived("The.Code", "Because.")]
 
 
 def test_a_refused_publish_is_reported(connected: ClientConnection) -> None:
     connected.publish("key")
-    assert connected.receive(command("_result", 4, None, 1.0) + refusal("onStatus", 0, stream=1)) == [
-        Refused("The.Code", "Because.")
+    assert connected.receive_data(command("_result", 4, None, 1.0) + refusal("onStatus", 0, stream=1)) == [
+        RefusalReceived("The.Code", "Because.")
     ]
     with pytest.raises(ProtocolError, match="a client that is publishing was expected, this one is refused"):
         connected.send_media(VIDEO, 0, b"v")
 
 
 def test_answers_to_nothing_are_ignored(connected: ClientConnection) -> None:
-    assert connected.receive(command("_result", 1, {}, {}) + command("_result", 99, None, 1.0)) == []
-    assert connected.receive(command("onBWDone", 0, None) + message(3, bytes(4))) == []
+    assert connected.receive_data(command("_result", 1, {}, {}) + command("_result", 99, None, 1.0)) == []
+    assert connected.receive_data(command("onBWDone", 0, None) + message(3, bytes(4))) == []
 
 
 def test_a_client_does_one_thing_at_a_time(connected: ClientConnection) -> None:
@@ -259,9 +257,9 @@ def test_nothing_is_stopped_that_does_not_run(connected: ClientConnection) -> No
 def test_a_hostile_server_causes_nothing_but_protocol_errors(pieces: list[bytes]) -> None:
     client = ClientConnection(zeros, "live", "rtmp://h/live")
     try:
-        client.receive(PLAIN_HANDSHAKE)
+        client.receive_data(PLAIN_HANDSHAKE)
         for piece in pieces:
-            client.receive(piece)
+            client.receive_data(piece)
     except ProtocolError:
         pass
     assert client.phase is not ClientPhase.HANDSHAKE
@@ -273,10 +271,10 @@ def test_a_server_that_creates_a_stream_which_no_header_can_name_breaks_the_prot
     stream: float, plays: bool
 ) -> None:
     client = ClientConnection(zeros, "live", "rtmp://h/live")
-    client.receive(PLAIN_HANDSHAKE + command("_result", 1, {}, {}))
+    client.receive_data(PLAIN_HANDSHAKE + command("_result", 1, {}, {}))
     if plays:
         client.play("key")
     else:
         client.publish("key")
     with pytest.raises(ProtocolError, match="was created"):
-        client.receive(command("_result", 2 if plays else 4, None, stream))
+        client.receive_data(command("_result", 2 if plays else 4, None, stream))

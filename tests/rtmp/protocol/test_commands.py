@@ -5,8 +5,8 @@ import math
 import pytest
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol import amf0, rendering
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol import amf, outgoing
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.commands import (
     Command,
     as_number,
@@ -43,14 +43,14 @@ def test_a_command_survives_its_message(type_id: int) -> None:
     assert type_id == 20 or parse_command(message) == command
 
 
-@pytest.mark.parametrize("payload", [b"", amf0.encode_all([1.0, 2.0]), amf0.encode_all([None])])
+@pytest.mark.parametrize("payload", [b"", amf.encode_all([1.0, 2.0]), amf.encode_all([None])])
 def test_a_command_without_a_name_is_none(payload: bytes) -> None:
     with pytest.raises(ProtocolError, match="begins with its name"):
         parse_command(Message(20, 0, 0, payload, 3))
 
 
 def test_a_command_may_lack_everything_but_its_name() -> None:
-    command = parse_command(Message(20, 0, 0, amf0.encode_all(["close"]), 3))
+    command = parse_command(Message(20, 0, 0, amf.encode_all(["close"]), 3))
     assert (command.transaction, command.arguments, command.argument(0)) == (0.0, (), None)
     assert not command.wants_result
 
@@ -107,7 +107,7 @@ def test_queries_are_decoded_with_patience(raw: str, parameters: dict[str, str])
 
 def test_connect_takes_any_spelling_and_any_kind_of_object() -> None:
     request = connect(
-        amf0.EcmaArray({"app": "live", "tcurl": '"rtmp://h/live"', "FlashVer": "LNX", "objectEncoding": 3.0})
+        amf.EcmaArray({"app": "live", "tcurl": '"rtmp://h/live"', "FlashVer": "LNX", "objectEncoding": 3.0})
     )
     assert (request.app, request.tc_url, request.flash_version) == ("live", "rtmp://h/live", "LNX")
     assert request.object_encoding == 3
@@ -178,13 +178,13 @@ def test_announced_codecs_are_kept_with_their_masks() -> None:
 def test_shared_bytes_can_stand_anywhere_in_any_connection() -> None:
     values = {"width": 640.0, "encoder": "x" * 300}
     pieces = [
-        rendering.stream_begin(1, 128),
-        rendering.metadata_message(values, 0xFFFFFFFF, 1, 128),
-        rendering.stream_eof(1, 128),
-        rendering.play_stop(1, chunk_size=128),
+        outgoing.stream_begin(1, 128),
+        outgoing.metadata_message(values, 0xFFFFFFFF, 1, 128),
+        outgoing.stream_eof(1, 128),
+        outgoing.play_stop(1, chunk_size=128),
     ]
     for order in (pieces, pieces[::-1]):
-        messages = ChunkReader().receive(b"".join(order))
+        messages = ChunkReader().read_messages(b"".join(order))
         assert {describe(message) for message in messages} == {
             "StreamBegin 1",
             "1: onMetaData width,encoder",
@@ -193,12 +193,12 @@ def test_shared_bytes_can_stand_anywhere_in_any_connection() -> None:
         }
         (metadata,) = (message for message in messages if message.type_id == 18)
         assert metadata.timestamp == 0xFFFFFFFF
-        name, array = amf0.decode_all(metadata.payload)
+        name, array = amf.decode_all(metadata.payload)
         assert (name, array) == ("onMetaData", values)
-        assert isinstance(array, amf0.EcmaArray)
+        assert isinstance(array, amf.EcmaArray)
 
 
 def test_shared_bytes_and_replies_agree_on_their_chunk_streams() -> None:
-    assert rendering.render(data_message(1, 0, "x"))[0] == 5
-    assert rendering.stream_begin(1)[0] == 2
-    assert rendering.play_stop(1)[0] == 5
+    assert outgoing.render(data_message(1, 0, "x"))[0] == 5
+    assert outgoing.stream_begin(1)[0] == 2
+    assert outgoing.play_stop(1)[0] == 5

@@ -7,8 +7,8 @@ import pytest
 
 from mmids_trio.media.codecs import parse_video
 from mmids_trio.media.events import StreamId
-from mmids_trio.rtmp.protocol import amf0
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol import amf
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.events import (
     Connected,
     Event,
@@ -19,7 +19,7 @@ from mmids_trio.rtmp.protocol.events import (
     PublishRequested,
 )
 from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.rendering import render
+from mmids_trio.rtmp.protocol.outgoing import render
 from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, message
 
 VIDEO, AUDIO, DATA = 9, 8, 18
@@ -109,7 +109,7 @@ def test_a_message_that_begins_with_type_3_has_an_extended_timestamp_repeated_or
     for second in (b"\xc6" + (2**24).to_bytes(4, "big") + b"cd", b"\xc6cd"):
         reader = ChunkReader()
         after = message(AUDIO, b"sound", stream=1, timestamp=5, chunk_stream=4)
-        found = [(part.timestamp, part.payload) for part in reader.receive(first + second + after)]
+        found = [(part.timestamp, part.payload) for part in reader.read_messages(first + second + after)]
         assert found == [(2**24, b"ab"), (2**24, b"cd"), (5, b"sound")]
 
 
@@ -124,7 +124,7 @@ def test_metadata_may_come_late_and_again(publisher: ScriptedClient) -> None:
     frame = message(VIDEO, KEY_FRAME, stream=1, chunk_stream=MEDIA_STREAM)
 
     def metadata(width: float) -> bytes:
-        return message(DATA, amf0.encode_all(["@setDataFrame", "onMetaData", {"width": width}]), stream=1)
+        return message(DATA, amf.encode_all(["@setDataFrame", "onMetaData", {"width": width}]), stream=1)
 
     events = publisher.say(frame, metadata(640), frame, metadata(640), metadata(1280), frame)
     assert [event.values["width"] for event in events if isinstance(event, MetadataReceived)] == [640, 640, 1280]
@@ -156,5 +156,5 @@ def test_a_publisher_may_leave_without_deleting_its_stream(
 def test_amf3_commands_may_hold_amf0_without_the_zero_byte_too() -> None:
     client = ScriptedClient()
     client.connect()
-    client.say(message(17, amf0.encode_all(["createStream", 2.0, None])))
+    client.say(message(17, amf.encode_all(["createStream", 2.0, None])))
     assert client.hear() == ["_result 2 1"]

@@ -60,18 +60,18 @@ def check_answer(answer: bytes, c1: bytes, base: int) -> None:
 @settings(max_examples=50, deadline=None)
 def test_the_answer_convinces_a_client_of_either_scheme(base: int, seed: int) -> None:
     c1 = signed_c1(base, Random(seed))
-    check_answer(ServerHandshake(Random(seed + 1).randbytes).receive(b"\x03" + c1), c1, base)
+    check_answer(ServerHandshake(Random(seed + 1).randbytes).receive_handshake(b"\x03" + c1), c1, base)
 
 
 @pytest.mark.parametrize("base", [772, 8])
 def test_the_answer_is_the_same_at_every_split(base: int) -> None:
     c1 = signed_c1(base, Random(1))
     wire = b"\x03" + c1 + bytes(1536) + b"connect"
-    whole = ServerHandshake(Random(2).randbytes).receive(wire)
+    whole = ServerHandshake(Random(2).randbytes).receive_handshake(wire)
     check_answer(whole, c1, base)
     for place in range(len(wire) + 1):
         server = ServerHandshake(Random(2).randbytes)
-        assert server.receive(wire[:place]) + server.receive(wire[place:]) == whole
+        assert server.receive_handshake(wire[:place]) + server.receive_handshake(wire[place:]) == whole
         assert server.done
         assert server.trailing == b"connect"
 
@@ -84,14 +84,14 @@ def test_a_digest_fits_at_the_first_and_last_places(base: int, filler: bytes) ->
     c1[base : base + 4] = filler * 4 if filler == b"\x00" else b"\xff\xff\xd9\x00"  # sums of 0 and 727
     place = digest_place(bytes(c1), base)
     c1[place : place + 32] = digest_of(bytes(c1), base, PLAYER_KEY)
-    check_answer(ServerHandshake(noise.randbytes).receive(b"\x03" + c1), bytes(c1), base)
+    check_answer(ServerHandshake(noise.randbytes).receive_handshake(b"\x03" + c1), bytes(c1), base)
 
 
 @given(seed=st.integers(0, 2**32))
 @settings(deadline=None)
 def test_a_version_without_a_digest_gets_the_plain_answer(seed: int) -> None:
     c1 = bytes(4) + VERSION + Random(seed).randbytes(1528)
-    answer = ServerHandshake(bytes).receive(b"\x03" + c1)
+    answer = ServerHandshake(bytes).receive_handshake(b"\x03" + c1)
     assert answer == b"\x03" + bytes(1536) + c1
 
 
@@ -99,4 +99,4 @@ def test_a_version_without_a_digest_gets_the_plain_answer(seed: int) -> None:
 def test_a_damaged_digest_gets_the_plain_answer(base: int) -> None:
     c1 = bytearray(signed_c1(base, Random(4)))
     c1[-1] ^= 1
-    assert ServerHandshake(bytes).receive(b"\x03" + c1)[1537:] == c1
+    assert ServerHandshake(bytes).receive_handshake(b"\x03" + c1)[1537:] == c1

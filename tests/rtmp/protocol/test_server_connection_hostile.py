@@ -50,7 +50,7 @@ def feed(server: ServerConnection, pieces: list[bytes]) -> None:
     """Give `pieces` one by one, as an owner that accepts what it can; stop at a `ProtocolError`."""
     for piece in pieces:
         try:
-            events = server.receive(piece)
+            events = server.receive_data(piece)
         except ProtocolError:
             return
         for event in events:

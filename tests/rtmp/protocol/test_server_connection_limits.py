@@ -3,8 +3,8 @@
 import pytest
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol import amf0, control
-from mmids_trio.rtmp.protocol.acknowledgements import ReceivedBytes
+from mmids_trio.rtmp.protocol import amf, control
+from mmids_trio.rtmp.protocol.control import ReceivedBytes
 from mmids_trio.rtmp.protocol.events import PongReceived
 from mmids_trio.rtmp.protocol.limits import MAX_BYTES_BEFORE_CONNECT
 from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
@@ -97,7 +97,7 @@ def test_acknowledgements_and_bandwidths_of_the_client_are_taken_in_silence(clie
         (message(4, b"\0"), "user control message has at least 2 bytes"),
         (message(5, b"\0\0\1"), "type 5 has 4 bytes, this one 3"),
         (message(20, b""), "begins with its name"),
-        (message(20, amf0.encode_all([7.0])), "begins with its name"),
+        (message(20, amf.encode_all([7.0])), "begins with its name"),
         (message(1, b"\x80\0\0\0"), "chunk size of 2147483648"),
         (message(20, b"\x02\xff\xff"), "the data ends"),
         (message(20, b"\x03\0\1a" * 100), "nested deeper"),
@@ -134,4 +134,4 @@ def test_much_that_came_along_with_connect_is_no_offence() -> None:
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1", b"\x16\x03\x01", b"\x06"])
 def test_other_protocols_are_recognised(first: bytes) -> None:
     with pytest.raises(ProtocolError, match="expected RTMP version 3"):
-        ServerConnection(zeros).receive(first)
+        ServerConnection(zeros).receive_data(first)

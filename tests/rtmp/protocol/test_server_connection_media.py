@@ -3,7 +3,7 @@
 import pytest
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol import amf0
+from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol.events import (
     DataReceived,
     MediaReceived,
@@ -60,7 +60,7 @@ def test_a_run_of_media_is_one_event_without_its_empty_messages(publisher: Scrip
 
 
 def test_metadata_stands_between_the_media_around_it(publisher: ScriptedClient) -> None:
-    metadata = amf0.encode_all(["@setDataFrame", "onMetaData", amf0.EcmaArray({"width": 640.0})])
+    metadata = amf.encode_all(["@setDataFrame", "onMetaData", amf.EcmaArray({"width": 640.0})])
     before, between, after = publisher.say(media(VIDEO, 0, b"v0"), media(DATA, 5, metadata), media(VIDEO, 40, b"v40"))
     assert isinstance(before, MediaReceived)
     assert between == MetadataReceived(1, 5, {"width": 640.0})
@@ -79,19 +79,19 @@ def test_metadata_stands_between_the_media_around_it(publisher: ScriptedClient) 
 def test_metadata_is_found_in_every_known_form(
     publisher: ScriptedClient, values: list[object], expected: dict[str, object]
 ) -> None:
-    plain = amf0.encode_all(values)
+    plain = amf.encode_all(values)
     assert publisher.say(media(DATA, 0, plain)) == [MetadataReceived(1, 0, expected)]
     assert publisher.say(media(DATA_AMF3, 0, b"\0" + plain)) == [MetadataReceived(1, 0, expected)]
 
 
 def test_metadata_that_is_no_amf_breaks_the_protocol(publisher: ScriptedClient) -> None:
     with pytest.raises(ProtocolError):
-        publisher.say(media(DATA, 0, amf0.encode_all(["onMetaData"]) + b"\x03\0\5ab"))
+        publisher.say(media(DATA, 0, amf.encode_all(["onMetaData"]) + b"\x03\0\5ab"))
 
 
 def test_other_data_passes_as_it_came(publisher: ScriptedClient) -> None:
-    cue = amf0.encode_all(["onCuePoint"]) + b"\xff not AMF at all"
-    frame = amf0.encode_all(["@setDataFrame"])
+    cue = amf.encode_all(["onCuePoint"]) + b"\xff not AMF at all"
+    frame = amf.encode_all(["@setDataFrame"])
     assert publisher.say(media(DATA, 9, frame + cue), media(DATA_AMF3, 10, b"\0" + cue)) == [
         DataReceived(1, 9, cue),
         DataReceived(1, 10, cue),
@@ -100,7 +100,7 @@ def test_other_data_passes_as_it_came(publisher: ScriptedClient) -> None:
 
 @pytest.mark.parametrize("name", ["@clearDataFrame", "|RtmpSampleAccess"])
 def test_data_for_the_server_alone_is_not_passed_on(publisher: ScriptedClient, name: str) -> None:
-    assert publisher.say(media(DATA, 0, amf0.encode_all([name, True, True])), media(DATA, 0, b"")) == []
+    assert publisher.say(media(DATA, 0, amf.encode_all([name, True, True])), media(DATA, 0, b"")) == []
 
 
 def test_an_aggregate_counts_from_its_first_tag(publisher: ScriptedClient) -> None:
@@ -108,7 +108,7 @@ def test_an_aggregate_counts_from_its_first_tag(publisher: ScriptedClient) -> No
         flv_tag(VIDEO, 0x01000000, b"v"),
         flv_tag(AUDIO, 0x01000010, b"a"),
         flv_tag(AUDIO, 0x01000011, b""),
-        flv_tag(DATA, 0x01000012, amf0.encode_all(["onMetaData", {"a": 1.0}])),
+        flv_tag(DATA, 0x01000012, amf.encode_all(["onMetaData", {"a": 1.0}])),
         flv_tag(20, 0x01000013, b"never looked at"),
     )
     before, metadata = publisher.say(media(AGGREGATE, 500, b"".join(tags)))
@@ -145,7 +145,7 @@ def hasty() -> tuple[ScriptedClient, PublishRequest]:
     (requested,) = client.say(
         command("createStream", 2, None),
         command("publish", 0, None, "key", stream=1),
-        media(DATA, 0, amf0.encode_all(["onMetaData", {"a": 1.0}])),
+        media(DATA, 0, amf.encode_all(["onMetaData", {"a": 1.0}])),
         media(AGGREGATE, 7, flv_tag(VIDEO, 0, b"v")),
     )
     assert isinstance(requested, PublishRequested)
@@ -177,7 +177,7 @@ def test_the_end_is_said_even_if_what_was_kept_breaks_the_protocol() -> None:
     client = ScriptedClient()
     client.connect()
     client.say(command("createStream", 2, None))
-    broken = message(DATA, amf0.encode_all(["onMetaData"]) + b"\x03\x00", stream=1)
+    broken = message(DATA, amf.encode_all(["onMetaData"]) + b"\x03\x00", stream=1)
     (requested,) = client.say(command("publish", 3, None, "key", stream=1), broken)
     assert isinstance(requested, PublishRequested)
     client.server.accept_publish(requested.request)

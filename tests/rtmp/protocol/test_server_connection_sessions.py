@@ -37,7 +37,7 @@ def replay(name: str, size: int) -> Replayed:
     server = ServerConnection(zeros)
     replayed = Replayed([], [])
     for start in range(0, len(data), size):
-        for event in server.receive(data[start : start + size]):
+        for event in server.receive_data(data[start : start + size]):
             if isinstance(event, MediaReceived):
                 replayed.media += event.messages
             else:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmids_trio.rtmp.protocol import message_types as types
-from mmids_trio.rtmp.protocol.chunk_reader import ChunkReader
+from mmids_trio.rtmp.protocol import message as types
+from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.events import Event, MediaReceived, PublishRequested
 from mmids_trio.rtmp.protocol.limits import CHUNKS_PER_TURN
 from tests.support.rtmp import ScriptedClient, command, message
@@ -38,11 +38,11 @@ def test_a_read_full_of_the_smallest_messages_is_many_turns_of_bounded_size() ->
 def test_chunks_that_complete_nothing_are_bounded_as_well() -> None:
     """Two messages that interleave byte by byte: no message in tens of thousands of chunks."""
     reader = ChunkReader()
-    reader.receive(message(1, (1).to_bytes(4, "big"), chunk_stream=2))
+    reader.read_messages(message(1, (1).to_bytes(4, "big"), chunk_stream=2))
     first = message(types.VIDEO, bytes(100_000), stream=1, chunk_stream=4)[:13]
     second = message(types.AUDIO, bytes(100_000), stream=1, chunk_stream=5)[:13]
-    reader.receive(first + second)
-    reader.receive(b"\xc4\0\xc5\0" * 10_000, CHUNKS_PER_TURN)
+    reader.read_messages(first + second)
+    reader.read_messages(b"\xc4\0\xc5\0" * 10_000, CHUNKS_PER_TURN)
     assert reader.has_more
     assert reader.unfinished == 2 + 2 * 20_000 - CHUNKS_PER_TURN  # of a chunk that was read, its payload is held
 

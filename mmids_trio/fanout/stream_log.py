@@ -1,0 +1,225 @@
+"""The append-only log of a channel: rendered messages under ever-growing indices, the oldest forgotten.
+
+Pure: no tasks, sockets or clock; time is that of the packets.  Subscribers are positions in it.  It is apart
+from the channel because what to keep and where to join are rules of their own.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable
+from itertools import islice
+
+from attrs import define, field, frozen
+
+from mmids_trio.media.events import MediaKind, MediaPacket
+from mmids_trio.media.timeline import is_after
+
+MAX_LOG_MS = 10_000
+"""Oldest media kept, whatever the key frames say: who is further behind is no longer watching live."""
+
+MAX_LOG_BYTES = 16 * 1024 * 1024
+"""Memory of one log, headers included: 10 s at 13 Mbit/s, and the largest possible message."""
+
+ENTRY_OVERHEAD = 256
+"""Bytes that an entry costs besides its data, so that a flood of tiny packets counts for what it is.
+
+A key frame costs them again for the timestamps of its headers.
+"""
+
+
+@frozen(eq=False)
+class Entry:
+    """One message (several chunks), rendered. `kind` is `None` for control messages.
+
+    A key frame carries its `headers`: the metadata and sequence headers that a late joiner needs before it,
+    and `headers_since`: the index of the last entry that told of a change to them.
+    """
+
+    data: bytes
+    kind: MediaKind | None
+    timestamp: int
+    is_key_frame: bool = False
+    headers: "StampedHeaders | None" = None
+    headers_since: int = 0
+
+
+@frozen(eq=False)
+class HeaderSet:
+    """Metadata and sequence headers between two changes of them: one object for all key frames in between."""
+
+    metadata: bytes
+    """Rendered."""
+    headers: tuple[MediaPacket, ...]
+    render: Callable[[MediaPacket, int], bytes]
+    """Makes one of the headers into bytes, at a timestamp."""
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return len(self.metadata) + sum(len(header.data) for header in self.headers)
+
+
+@frozen(eq=False)
+class StampedHeaders:
+    """These as of one moment. Rendered when somebody needs it, since most key frames are joined by nobody."""
+
+    shared: HeaderSet
+    newest: int
+    """The latest timestamp of the stream then."""
+    timestamps: tuple[int, ...]
+    """One for each header."""
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The metadata, then the headers; equal ones each time."""
+        shared = self.shared
+        headers = zip(shared.headers, self.timestamps, strict=True)
+        return (
+            Entry(shared.metadata, MediaKind.OTHER, self.newest),
+            *(Entry(shared.render(header, timestamp), header.kind, timestamp) for header, timestamp in headers),
+        )
+
+
+@define(eq=False)
+class StreamLog:
+    """Entries `first_index` to `end_index` (exclusive). All indices are absolute and never used twice."""
+
+    max_ms: int = MAX_LOG_MS
+    max_bytes: int = MAX_LOG_BYTES
+    first_index: int = field(default=0, init=False)
+    end_index: int = field(default=0, init=False)
+    size: int = field(default=0, init=False)
+    """Bytes held, overhead and the headers of key frames included; one that several share counts once."""
+    has_video: bool = field(default=False, init=False)
+    """Whether the current stream has shown a video frame, also one that was not worth appending."""
+    _entries: list[Entry] = field(factory=list, init=False)
+    _key_frames: list[int] = field(factory=list, init=False)
+    _header_sets: dict[HeaderSet, int] = field(factory=dict, init=False)
+    """How many entries share each."""
+    _stream_start: int = field(default=0, init=False)
+    _live: bool = field(default=False, init=False)
+
+    def begin_stream(self) -> None:
+        """What is appended from now on belongs to a new stream."""
+        self._stream_start = self.end_index
+        self._live = True
+        self.has_video = False
+
+    def append(self, entry: Entry) -> None:
+        """Add at the end, and forget what exceeds the limits."""
+        if entry.is_key_frame:
+            self._key_frames.append(self.end_index)
+            if entry.headers is not None:
+                self._count_headers(entry.headers.shared)
+        self._entries.append(entry)
+        self.end_index += 1
+        self.size += len(entry.data) + ENTRY_OVERHEAD
+        self._enforce_limits()
+
+    def release(self, oldest_needed: int) -> None:
+        """Forget what neither a late joiner nor a subscriber at `oldest_needed` will ask for."""
+        if oldest_needed > self.first_index:
+            self._forget_before(min(oldest_needed, self.late_joiners_need))
+
+    def end_stream(self) -> None:
+        """Nobody joins what is there any more; `release` may forget all of it."""
+        self._stream_start = self.end_index
+        self._live = False
+
+    @property
+    def late_joiners_need(self) -> int:
+        """Index of the oldest entry that `join_position` may name from now on."""
+        if not self._live:
+            return self.end_index
+        position = self.latest_key_frame
+        return max(self.end_index - 1, self.first_index) if position is None else position
+
+    @property
+    def latest_key_frame(self) -> int | None:
+        """Index of the latest key frame of the current stream that is still there."""
+        if self._key_frames and self._key_frames[-1] >= self._stream_start:
+            return self._key_frames[-1]
+        return None
+
+    def join_position(self) -> int | None:
+        """Where a late joiner begins: at the latest key frame, or with the newest entry of a stream without video.
+
+        `None` means that it has to wait for a key frame: there is video, but none of it can be decoded.
+        """
+        position = self.latest_key_frame
+        if position is None and not self.has_video:
+            return max(self.end_index - 1, self.first_index)
+        return position
+
+    def next_key_frame_at_or_after(self, index: int) -> int | None:
+        """Index of the first key frame from `index` on, of whichever stream."""
+        place = bisect_left(self._key_frames, index)
+        return self._key_frames[place] if place < len(self._key_frames) else None
+
+    def entry(self, index: int) -> Entry:
+        """The entry at `index`, which must lie within `first_index` and `end_index`."""
+        return self._entries[index - self.first_index]
+
+    def gather(self, start: int, limit: int) -> tuple[bytes, int]:
+        """The bytes from `start` on, up to about `limit` (at least one entry), and the index after them."""
+        entries, place = self._entries, start - self.first_index
+        first = entries[place].data
+        parts, size = [first], len(first)
+        for following in range(place + 1, len(entries)):
+            data = entries[following].data
+            size += len(data)
+            if size > limit:
+                break
+            parts.append(data)
+        return first if len(parts) == 1 else b"".join(parts), start + len(parts)
+
+    def _enforce_limits(self) -> None:
+        if self.size > self.max_bytes:
+            self._enforce_size()
+        self._enforce_age()
+
+    def _enforce_size(self) -> None:
+        """The newest entry always stays."""
+        count = 0
+        for entry in islice(self._entries, len(self._entries) - 1):
+            if self.size <= self.max_bytes:
+                break
+            self._discount(entry)
+            count += 1
+        self._drop(count)
+
+    def _enforce_age(self) -> None:
+        """By the clock of the current stream alone: between two streams, timestamps may jump by hours."""
+        limit = self._entries[-1].timestamp - self.max_ms
+        place = max(self._stream_start - self.first_index, 0)
+        if is_after(limit, self._entries[place].timestamp):
+            while is_after(limit, self._entries[place].timestamp):
+                place += 1
+            self._forget_before(self.first_index + place)
+
+    def _forget_before(self, index: int) -> None:
+        count = index - self.first_index
+        if count > 0:
+            for entry in islice(self._entries, count):
+                self._discount(entry)
+            self._drop(count)
+
+    def _count_headers(self, shared: HeaderSet) -> None:
+        shares = self._header_sets.get(shared, 0)
+        self._header_sets[shared] = shares + 1
+        self.size += ENTRY_OVERHEAD if shares else ENTRY_OVERHEAD + shared.size
+
+    def _discount(self, entry: Entry) -> None:
+        self.size -= len(entry.data) + ENTRY_OVERHEAD
+        if entry.headers is None:
+            return
+        shared = entry.headers.shared
+        self._header_sets[shared] -= 1
+        self.size -= ENTRY_OVERHEAD
+        if not self._header_sets[shared]:
+            del self._header_sets[shared]
+            self.size -= shared.size
+
+    def _drop(self, count: int) -> None:
+        """Remove the first entries, which are discounted already."""
+        del self._entries[:count]
+        self.first_index += count
+        del self._key_frames[: bisect_left(self._key_frames, self.first_index)]

@@ -1,0 +1,209 @@
+"""Our own RTMP client: gets a connection to another server as far as publishing or playing.
+
+What goes over it then is the caller's: a pushing step attaches the connection to a channel, a pulling step reads
+events.
+
+Servers may ask for Adobe's authentication of encoders (`authmod=adobe`; Wowza, Akamai and others): they refuse
+`connect` and say in the description what they want; the client connects again with the answer in the query of its
+application: first its name, then what it makes of the server's salt and challenge and its password.  The scheme is
+what FFmpeg and librtmp do; there is no published specification.  Its MD5 is part of it.
+"""
+
+import os
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import md5
+from urllib.parse import quote, unquote
+
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.errors import MmidsError, ProtocolError
+from mmids_trio.net.tls import Dialer
+from mmids_trio.net.transport import Transport
+from mmids_trio.rtmp.protocol.client_connection import FORWARDS_EVERYTHING, ClientConnection
+from mmids_trio.rtmp.protocol.events import ClientConnected, ClientEvent, PlayStarted, PublishStarted, RefusalReceived
+from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE
+from mmids_trio.rtmp.protocol.urls import RtmpUrl
+
+CHALLENGE_BYTES = 4
+
+
+def authentication_answer(description: str, user: str, password: str, random: Callable[[int], bytes]) -> str | None:
+    """The query to append to application and `tcUrl` for the next try; `None` where another try is of no use.
+
+    `description` is the server's refusal of `connect`; `random(n)` returns `n` random bytes.
+    """
+    if not user or "authmod=adobe" not in description:
+        return None
+    if "code=403 need auth" in description:
+        return f"?authmod=adobe&user={quote(user)}"
+    query = description.partition("?")[2]
+    asked = dict(part.partition("=")[::2] for part in query.split("&"))
+    if not asked.get("reason", "").startswith("needauth"):
+        return None
+    return _response(asked, user, password, random(CHALLENGE_BYTES).hex())
+
+
+def _response(asked: dict[str, str], user: str, password: str, own_challenge: str) -> str:
+    salt, challenge, opaque = (unquote(asked.get(name, "")) for name in ("salt", "challenge", "opaque"))
+    secret = _digest(user + salt + password)
+    response = _digest(secret + (opaque or challenge) + own_challenge)
+    query = f"?authmod=adobe&user={quote(user)}&challenge={own_challenge}&response={response}"
+    return query + (f"&opaque={opaque}" if opaque else "")
+
+
+def _digest(text: str) -> str:
+    return b64encode(md5(text.encode(), usedforsecurity=False).digest()).decode()
+
+
+CONNECT_SECONDS = 15.0
+"""From the look-up of the host to the first frame; OBS waits about as long."""
+
+READ_SIZE = 64 * 1024
+"""Bytes per read, as in a server's session."""
+
+MAX_TRIES = 3
+"""Connections for one try with authentication: refused, told what to send, let in."""
+
+
+MAX_DESCRIPTION = 300
+"""Characters of a server's reason that are kept."""
+
+
+class ClientFailed(MmidsError):
+    """The other server cannot be reached, refuses, or has ended the connection; without anything secret."""
+
+
+@frozen
+class Purpose:
+    """What a client is for: how it asks, and which event is the answer."""
+
+    ask: Callable[[ClientConnection, str], None]
+    answer: type[PublishStarted | PlayStarted]
+
+
+TO_PUBLISH = Purpose(lambda connection, key: connection.publish(key), PublishStarted)
+TO_PLAY = Purpose(lambda connection, key: connection.play(key), PlayStarted)
+
+
+@define(eq=False)
+class OpenClient:
+    """One connection that has got what it is for, on message stream `stream`; the owner closes it."""
+
+    transport: Transport
+    connection: ClientConnection
+    stream: int
+    early: list[ClientEvent] = field(factory=list)
+    """What came in the same read as the answer, behind it."""
+
+    def close(self) -> None:
+        """Let go of the connection at once."""
+        self.transport.close()
+
+    async def next_events(self) -> list[ClientEvent]:
+        """What the server said next. Raises `ClientFailed` when it has ended the connection, or breaks the protocol."""
+        if self.early:
+            events, self.early = self.early, []
+            await trio.lowlevel.checkpoint()
+            return events
+        return await _receive(self.transport, self.connection)
+
+    async def reply(self) -> None:
+        """Send what wants to be sent. Raises `ClientFailed`."""
+        await _send(self.transport, self.connection)
+
+
+async def open_client(dialer: Dialer, url: RtmpUrl, key: str, purpose: Purpose) -> OpenClient:
+    """Connect to the server of `url` and ask for `key` there. Raises `ClientFailed` with the reason.
+
+    `key`: with its query, if it has one.  Takes `CONNECT_SECONDS` at most.
+    """
+    with trio.move_on_after(CONNECT_SECONDS):
+        query = ""
+        for _ in range(MAX_TRIES):
+            opening = _Opening(url, query, key, purpose)
+            client = await opening.run(dialer)
+            if client is not None:
+                return client
+            query = opening.next_query
+        raise ClientFailed("it asks for authentication again and again")
+    raise ClientFailed(f"no answer within {CONNECT_SECONDS:.0f} s")
+
+
+@define(eq=False)
+class _Opening:
+    """One connection on its way to its purpose."""
+
+    url: RtmpUrl
+    query: str
+    key: str
+    purpose: Purpose
+    next_query: str = field(default="", init=False)
+    """What another try has to send, where `run` says that there has to be one."""
+
+    async def run(self, dialer: Dialer) -> OpenClient | None:
+        """The client, or `None` where the server wants another connection with `next_query`."""
+        url = self.url
+        try:
+            transport = await dialer.dial(url.host, url.port, tls=url.tls)
+        except OSError as error:
+            raise ClientFailed(f"cannot connect: {error.strerror or error}") from error
+        app, tc_url = url.app + self.query, url.tc_url + self.query
+        connection = ClientConnection(
+            os.urandom, app, tc_url, chunk_size=OUTGOING_CHUNK_SIZE, properties=FORWARDS_EVERYTHING
+        )
+        client = None
+        try:
+            client = await self._converse(transport, connection)
+        finally:
+            if client is None:
+                transport.close()
+        return client
+
+    async def _converse(self, transport: Transport, connection: ClientConnection) -> OpenClient | None:
+        while True:
+            await _send(transport, connection)
+            events = await _receive(transport, connection)
+            for place, event in enumerate(events):
+                if isinstance(event, ClientConnected):
+                    self.purpose.ask(connection, self.key)
+                elif isinstance(event, self.purpose.answer):
+                    return OpenClient(transport, connection, event.stream, events[place + 1 :])
+                elif isinstance(event, RefusalReceived):
+                    self._note_what_is_missing(event)
+                    return None
+
+    def _note_what_is_missing(self, refusal: RefusalReceived) -> None:
+        query = authentication_answer(refusal.description, self.url.user, self.url.password, os.urandom)
+        if query is None or query == self.query:
+            raise ClientFailed(explain(refusal, (self.key, self.url.password)))
+        self.next_query = query
+
+
+def explain(refusal: RefusalReceived, secrets: tuple[str, ...] = ()) -> str:
+    """A refusal in a line, without `secrets` (servers like to repeat the key)."""
+    text = ": ".join(part for part in (refusal.code, refusal.description[:MAX_DESCRIPTION]) if part)
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return f"it refuses: {text or 'without a reason'}"
+
+
+async def _send(transport: Transport, connection: ClientConnection) -> None:
+    try:
+        if data := connection.data_to_send():
+            await transport.send_all(data)
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise ClientFailed(f"connection lost: {error}") from error
+
+
+async def _receive(transport: Transport, connection: ClientConnection) -> list[ClientEvent]:
+    try:
+        data = await transport.receive_some(READ_SIZE)
+        if not data:
+            raise ClientFailed("it has closed the connection")
+        return connection.receive_data(data)
+    except ProtocolError as error:
+        raise ClientFailed(f"it breaks the protocol: {error}") from error
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise ClientFailed(f"connection lost: {error}") from error

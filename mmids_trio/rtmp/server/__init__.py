@@ -1,0 +1,1 @@
+"""The RTMP server: ports, sessions, and what steps register with it."""

@@ -1,0 +1,269 @@
+"""What one RTMP client does: the streams that it publishes, the one that it plays, and what it still waits for.
+
+Apart from the session, which reads bytes and keeps time, because this half knows steps and no sockets.
+"""
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import TypeVar, cast
+
+import structlog
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.fanout.output import Output
+from mmids_trio.fanout.subscriber import Subscriber
+from mmids_trio.guards import Guard
+from mmids_trio.media.events import MediaEvent, MediaPacket
+from mmids_trio.rtmp.ingest import media_events
+from mmids_trio.rtmp.protocol import events as said
+from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
+from mmids_trio.rtmp.protocol.server_connection import ServerConnection
+from mmids_trio.rtmp.rendering import for_message_stream
+from mmids_trio.rtmp.server.endpoints import (
+    Client,
+    Directory,
+    Endpoint,
+    Publication,
+    PublishHandler,
+    RequestRefused,
+    Viewing,
+    WatchHandler,
+    admit,
+)
+from mmids_trio.rtmp.server.registrations import Role
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+Request = TypeVar("Request", PublishRequest, PlayRequest)
+
+MediaByStream = dict[int, list[MediaEvent]]
+"""What one read brought, by the message stream that it came on."""
+
+
+@frozen
+class Playing:
+    """What a connection watches: its message stream, its place in front of a channel, and what the channel sends to."""
+
+    stream: int
+    viewing: Viewing
+    subscriber: Subscriber
+
+
+class Got(Enum):
+    """The best of what one read brought."""
+
+    NO_MEDIA = "nothing for a stream"
+    ANNOUNCEMENT = "metadata or headers, after which frames can be expected"
+    FRAME = "at least one frame"
+
+
+@define(eq=False)
+class Activities:
+    """Everything that one client does.
+
+    `on_refusal` is told, after the answer was queued, that it may not; `on_change`, that it does something else.
+    """
+
+    client: Client
+    port: int
+    peer_host: str
+    directory: Directory
+    connection: ServerConnection
+    output: Output
+    on_refusal: Callable[[str, Guard], None]
+    on_change: Callable[[], None]
+    playing: Playing | None = field(default=None, init=False)
+    changed_at: float = field(factory=trio.current_time, init=False)
+    """When it began or ended something last."""
+    _subscriber: Subscriber | None = field(default=None, init=False)
+    """Made with the first play, and kept: what a player wishes holds for its next stream as well."""
+    _publications: dict[int, Publication] = field(factory=dict, init=False)
+    _approvals: dict[int, trio.CancelScope] = field(factory=dict, init=False)
+    _endpoints: dict[int, Endpoint] = field(factory=dict, init=False)
+    """Who serves each message stream."""
+    _logs: dict[int, structlog.typing.FilteringBoundLogger] = field(factory=dict, init=False)
+    """Says, for each message stream, what lines about it are about."""
+
+    @property
+    def is_publishing(self) -> bool:
+        """Whether media is expected from the client."""
+        return bool(self._publications)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client neither publishes, nor plays, nor waits for an approval."""
+        return not (self._publications or self._approvals or self.playing)
+
+    # Media.
+
+    @property
+    def log(self) -> structlog.typing.FilteringBoundLogger:
+        """For lines about the client: they name the step that served it last, if one did."""
+        return next(reversed(self._logs.values()), log)
+
+    async def act_on(self, events: list[said.Event], nursery: trio.Nursery) -> Got:
+        """Act on what the client said; media of one read goes on as one batch. Approvals run in `nursery`.
+
+        Returns what there was of media.
+        """
+        media: MediaByStream = {}
+        got = Got.NO_MEDIA
+        for event in events:
+            if isinstance(event, (said.MediaReceived, said.MetadataReceived, said.DataReceived)):
+                if publication := self._publications.get(event.stream):
+                    incoming = media_events(publication.stream_id, event)
+                    if got is not Got.FRAME:
+                        got = Got.FRAME if any(map(_is_frame, incoming)) else Got.ANNOUNCEMENT
+                    media.setdefault(event.stream, []).extend(incoming)
+            else:
+                await self._hand_on(media)
+                self._act(event, nursery)
+        await self._hand_on(media)
+        return got
+
+    async def _hand_on(self, media: MediaByStream) -> None:
+        for stream, events in media.items():
+            await self._publications[stream].send(events)
+        media.clear()
+
+    def _act(self, event: said.Event, nursery: trio.Nursery) -> None:
+        match event:
+            case said.ConnectRefused(description=description):
+                self.on_refusal(description, Guard.UNKNOWN_NAME)
+            case said.PublishRequested(request=publish):
+                self._consider(publish, self._approve_publish, nursery)
+            case said.PlayRequested(request=play):
+                self._consider(play, self._approve_play, nursery)
+            case said.PublishEnded(stream=stream) | said.PlayEnded(stream=stream):
+                self._stop(stream)
+                self._leave(stream)
+        if self.playing is not None:
+            _change_delivery(self.playing.subscriber, event)
+
+    # Ends.
+
+    def let_go(self) -> None:
+        """The client is gone: end what it published, stop what it played."""
+        for stream, publication in list(self._publications.items()):
+            publication.vanish()
+            self._stop(stream)
+        if self.playing is not None:
+            self._stop(self.playing.stream)
+
+    def detach(self) -> None:
+        """Tell the endpoints that nothing of the client is left."""
+        for endpoint in set(self._endpoints.values()):
+            endpoint.detach(self.client)
+
+    def _stop(self, stream: int) -> None:
+        if approval := self._approvals.get(stream):
+            approval.cancel()
+        if publication := self._publications.pop(stream, None):
+            publication.end()
+            self._logs[stream].info("publisher left")
+        if self.playing is not None and self.playing.stream == stream:
+            self.playing.viewing.channel.discard(self.playing.subscriber)
+            self.playing.viewing.end()
+            self.playing = None
+            self._logs[stream].info("watcher left")
+        self._changed()
+
+    def _leave(self, stream: int) -> None:
+        """Have no more to do with the endpoint that served `stream`: its end is not this client's any more."""
+        endpoint = self._endpoints.pop(stream, None)
+        if endpoint is not None and endpoint not in self._endpoints.values():
+            endpoint.detach(self.client)
+
+    def _changed(self) -> None:
+        self.changed_at = trio.current_time()
+        self.on_change()
+
+    # Approvals.
+
+    def _consider(self, request: Request, approve: Callable[[Request], Awaitable[None]], nursery: trio.Nursery) -> None:
+        """Begin to look at a request. Synchronous, so that what the client says next can withdraw it."""
+        scope = self._approvals[request.stream] = trio.CancelScope()
+        self._changed()
+        nursery.start_soon(self._answer, request, approve, scope)
+
+    async def _answer(
+        self, request: Request, approve: Callable[[Request], Awaitable[None]], scope: trio.CancelScope
+    ) -> None:
+        """Runs until the request is answered or withdrawn; a `RequestRefused` becomes the answer."""
+        try:
+            with scope:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                await approve(request)
+        except RequestRefused as refusal:
+            self._refuse(request, refusal)
+        finally:
+            if self._approvals.get(request.stream) is scope:
+                del self._approvals[request.stream]
+            self._changed()
+        self._reply()
+
+    async def _approve_publish(self, request: PublishRequest) -> None:
+        endpoint = await self._admitted(Role.PUBLISH, request)
+        publication = await cast(PublishHandler, endpoint.handler).publish(request.key, self.client, request.query)
+        if not self.connection.accept_publish(request):
+            publication.end()
+            return
+        self._publications[request.stream] = publication
+        self._logs[request.stream].info("publisher joined", app=request.app)
+
+    async def _approve_play(self, request: PlayRequest) -> None:
+        endpoint = await self._admitted(Role.WATCH, request)
+        if self.playing is not None:
+            raise RequestRefused("NetStream.Play.Failed", "a connection can play one stream at a time")
+        viewing = await cast(WatchHandler, endpoint.handler).watch(request.key, self.client, request.query)
+        if self.playing is not None or not self.connection.accept_play(request):
+            viewing.end()
+            return
+        if self._subscriber is None:
+            self._subscriber = Subscriber(self.output)
+        self.playing = Playing(request.stream, viewing, self._subscriber)
+        self._reply()  # what announces the media goes out before them
+        viewing.channel.add(self._subscriber, for_message_stream(request.stream))
+        self._logs[request.stream].info("watcher joined", app=request.app)
+
+    async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:
+        endpoint = await admit(self.directory, role, self.port, request, self.peer_host)
+        await trio.lowlevel.checkpoint_if_cancelled()  # withdrawn: what follows would undo its successor's work
+        self._leave(request.stream)
+        self._endpoints[request.stream] = endpoint
+        owner = endpoint.owner
+        self._logs[request.stream] = log.bind(workflow=owner.workflow, step_id=owner.step_id, stream=request.key)
+        endpoint.attach(self.client)
+        return endpoint
+
+    def _refuse(self, request: PublishRequest | PlayRequest, refusal: RequestRefused) -> None:
+        """Say so and part, unless the client has withdrawn the request meanwhile."""
+        if isinstance(request, PublishRequest):
+            said_so = self.connection.refuse_publish(request, refusal.code, str(refusal))
+        else:
+            said_so = self.connection.refuse_play(request, refusal.code, str(refusal))
+        if said_so:
+            self._leave(request.stream)  # a step that ends need not wait for who only reads why it may not
+            self.on_refusal(str(refusal), refusal.guard)
+
+    def _reply(self) -> None:
+        if data := self.connection.data_to_send():
+            self.output.write(data)
+
+
+def _change_delivery(subscriber: Subscriber, event: said.Event) -> None:
+    """Do what a player wishes of the media that it gets."""
+    match event:
+        case said.PlayPaused(paused=True):
+            subscriber.pause()
+        case said.PlayPaused():
+            subscriber.resume()
+        case said.AudioWanted(wanted=wanted):
+            subscriber.receive_audio(wanted)
+        case said.VideoWanted(wanted=wanted):
+            subscriber.receive_video(wanted)
+
+
+def _is_frame(event: MediaEvent) -> bool:
+    return isinstance(event, MediaPacket) and not event.is_sequence_header

@@ -1,0 +1,192 @@
+"""What RTMP sessions and the steps that serve them want of each other, and which step serves a client."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import trio
+from attrs import define, field
+
+from mmids_trio.errors import MmidsError
+from mmids_trio.fanout.channel import Channel
+from mmids_trio.guards import Guard
+from mmids_trio.media.events import MediaEvent, StreamId
+from mmids_trio.reservation import Reservation
+from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest, Query
+from mmids_trio.rtmp.server.registrations import Claim, Owner, Role
+
+ADMISSION_SECONDS = 60.0
+"""How long a client waits while what it asks for is only reserved (the specification's bound for any approval)."""
+
+UNKNOWN = {Role.PUBLISH: "NetStream.Publish.BadName", Role.WATCH: "NetStream.Play.StreamNotFound"}
+
+DENIED = {Role.PUBLISH: "NetStream.Publish.Denied", Role.WATCH: "NetStream.Play.Failed"}
+"""Status codes for who asks for what nobody has, and for who may not have it."""
+
+MAX_NAME_SHOWN = 100
+"""Characters of a client's application or key in answers and log lines; a command may hold 64 kB of them."""
+
+DISMISS_SECONDS = 2.0
+"""How long the clients of a step that ends may take to leave; each one's goodbye is bounded more tightly."""
+
+
+NO_QUERY = Query()
+
+
+class RequestRefused(MmidsError):
+    """A client may not do what it asked for; `code` is the RTMP status code for it, `guard` what it is counted as."""
+
+    def __init__(self, code: str, description: str, guard: Guard = Guard.OTHER_REFUSAL) -> None:
+        super().__init__(description)
+        self.code = code
+        self.guard = guard
+
+
+class Publication(Protocol):
+    """One publisher's stream, on its way into a workflow."""
+
+    @property
+    def stream_id(self) -> StreamId:
+        """What the stream is called in media events."""
+
+    async def send(self, events: Sequence[MediaEvent]) -> None:
+        """Hand on media; waits while the workflow is busy (back-pressure)."""
+
+    def end(self) -> None:
+        """The publisher says that it is done. Synchronous; repeating it does nothing."""
+
+    def vanish(self) -> None:
+        """The publisher's connection is gone, without such a word. Synchronous; repeating it does nothing."""
+
+
+class Client(Protocol):
+    """A connected session, as its endpoint sees it."""
+
+    @property
+    def peer_host(self) -> str:
+        """The address that it comes from."""
+
+    def dismiss(self, reason: str = ...) -> None:
+        """Say goodbye and disconnect; the log has the reason.
+
+        Synchronous; the session leaves its endpoints when it is gone.
+        """
+
+
+class PublishHandler(Protocol):
+    """A step that takes publishers."""
+
+    async def publish(self, key: str, client: Client, query: Query = NO_QUERY) -> Publication:
+        """Start the stream of a publisher, once it is approved; raises `RequestRefused`.
+
+        `query` is what stood behind the `?` of application and key.
+        """
+
+
+class Viewing(Protocol):
+    """One watcher's place in front of a channel."""
+
+    @property
+    def channel(self) -> Channel:
+        """Where the watcher gets its media; it may wait there for a stream to begin."""
+
+    def end(self) -> None:
+        """The watcher is gone. Synchronous; repeating it does nothing."""
+
+
+class WatchHandler(Protocol):
+    """A step that serves watchers."""
+
+    async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
+        """Let a watcher in, once it is approved; raises `RequestRefused`. `query` is as for publishers."""
+
+
+class Claimant(Protocol):
+    """The step that registers, as far as the server needs to know it."""
+
+    @property
+    def workflow(self) -> str:
+        """Name of its workflow."""
+
+    @property
+    def step_id(self) -> str:
+        """Its identity within the workflow."""
+
+    def is_leaving(self, workflow: str, step_id: str) -> bool:
+        """Whether that step gives way to the change that starts this one."""
+
+    def reserve(self, reservation: Reservation) -> None:
+        """Have `reservation` committed in the swap of the change that starts this step."""
+
+
+@define(eq=False)
+class Endpoint:
+    """One step's registration at work: who serves it, and which sessions use it."""
+
+    owner: Owner
+    handler: PublishHandler | WatchHandler
+    _clients: set[Client] = field(factory=set, init=False)
+    _left: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+
+    def attach(self, client: Client) -> None:
+        """A session begins to use the endpoint."""
+        self._clients.add(client)
+
+    def detach(self, client: Client) -> None:
+        """A session has let go of it, with all that it had."""
+        self._clients.discard(client)
+        self._left.unpark_all()
+
+    async def dismiss_all(self) -> None:
+        """Disconnect every client and wait, for `DISMISS_SECONDS` at most, until all are gone."""
+        for client in list(self._clients):
+            client.dismiss()
+        with trio.move_on_after(DISMISS_SECONDS, shield=True):
+            while self._clients:
+                await self._left.park()
+
+
+def shown(name: str) -> str:
+    """A name that a client made up, as messages quote it."""
+    return f"'{name}'" if len(name) <= MAX_NAME_SHOWN else f"'{name[:MAX_NAME_SHOWN]}…'"
+
+
+class Directory(Protocol):
+    """Who serves what, as far as a session needs it."""
+
+    def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
+        """See `Registrations.find`."""
+
+    def has_application(self, port: int, app: str) -> bool:
+        """See `Registrations.has_application`."""
+
+
+async def admit(
+    directory: Directory, role: Role, port: int, request: PublishRequest | PlayRequest, peer_host: str
+) -> Endpoint:
+    """The endpoint that serves `request`; waits while a change that is under way has only reserved it.
+
+    Raises `RequestRefused`.
+    """
+    with trio.move_on_after(ADMISSION_SECONDS):
+        while True:
+            claim = directory.find(role, port, request.app, request.key)
+            if claim is None:
+                what = f"application {shown(request.app)} has no stream key {shown(request.key)} for {role.value}"
+                raise RequestRefused(UNKNOWN[role], what, Guard.UNKNOWN_NAME)
+            if not claim.registration.rules.permit(peer_host):
+                raise RequestRefused(DENIED[role], f"{peer_host} is not allowed here", Guard.ADDRESS)
+            if claim.committed:
+                return claim.endpoint
+            await _settled(claim)
+    raise RequestRefused(DENIED[role], f"{shown(request.key)} was not ready within {ADMISSION_SECONDS:.0f} seconds")
+
+
+async def _settled(claim: Claim[Endpoint]) -> None:
+    """Wait until a reservation has become the claim, or was given up."""
+    settled = trio.Event()
+    claim.on_settled.append(settled.set)
+    try:
+        await settled.wait()
+    finally:
+        if settled.set in claim.on_settled:  # the client has lost patience: it may ask again and again
+            claim.on_settled.remove(settled.set)

@@ -1,0 +1,262 @@
+"""The RTMP server: ports that are open while anybody has registered something on them, and their connections."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from math import inf
+
+import structlog
+import trio
+from attrs import define, evolve, field, frozen
+
+from mmids_trio.errors import StepError
+from mmids_trio.guards import Guard, GuardCounters
+from mmids_trio.net.addresses import IpNetwork
+from mmids_trio.net.certificates import Certificates
+from mmids_trio.net.limits import ConnectionLimiter
+from mmids_trio.net.proxy_protocol import Balancers, HeaderRefused
+from mmids_trio.net.read_coalescer import ReadCoalescer
+from mmids_trio.net.tls import ConnectionGate, HandshakeFailed, TlsGate
+from mmids_trio.net.transport import Listener, Network, Transport
+from mmids_trio.rtmp.server.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
+from mmids_trio.rtmp.server.registrations import Claim, Owner, Registration, Registrations, Role
+from mmids_trio.rtmp.server.session import Session, Traffic, name_of
+
+log = structlog.get_logger()
+
+CLOSE_SECONDS = 2.0
+"""How long the end of a port is awaited: its connections are cancelled, and a goodbye takes a second at most."""
+
+
+@define(eq=False)
+class _Port:
+    """An open port."""
+
+    number: int
+    listener: Listener
+    scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    ended: trio.Event = field(factory=trio.Event, init=False)
+
+
+@define
+class _ReservedClaim:
+    """See `Reservation`."""
+
+    registrations: Registrations[Endpoint]
+    claim: Claim[Endpoint]
+
+    def commit(self) -> None:
+        self.registrations.commit(self.claim)
+
+
+@frozen
+class _Entrance:
+    """What clients of encrypted connections, or of others, find; see `admission.Directory`."""
+
+    registrations: Registrations[Endpoint]
+    tls: bool
+
+    def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
+        return self.registrations.find(role, port, app, key, tls=self.tls)
+
+    def has_application(self, port: int, app: str) -> bool:
+        return self.registrations.has_application(port, app)
+
+
+class RtmpServer:
+    """Opens a port with the first registration on it and closes it with the last.
+
+    `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `ReadCoalescer`.
+    `max_connections`: of all ports together; more are closed at once, so that there are files left for everything
+    else.  `max_connections_per_ip`: see `ConnectionLimiter`.  `balancers`: see `Balancers`.  `certificates`: for RTMPS.
+    `guards`: where refusals are counted.  `gate` and `entropy` (so many random bytes) may be replaced before
+    anything is served.
+
+    `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        host: str | None = None,
+        publisher_timeout: float = 30.0,
+        merge_reads: bool = True,
+        max_connections: float = inf,
+        max_connections_per_ip: float = inf,
+        balancers: Sequence[IpNetwork] = (),
+        certificates: Certificates | None = None,
+        guards: GuardCounters | None = None,
+    ) -> None:
+        self._network = network
+        self._host = host
+        self.publisher_timeout = publisher_timeout
+        self.guards = guards or GuardCounters()
+        self._limiter = ConnectionLimiter(max_connections, max_connections_per_ip)
+        self._balancers = Balancers(balancers)
+        self._certificates = certificates or Certificates()
+        self.gate: ConnectionGate = TlsGate(self._certificates)
+        self.entropy: Callable[[int], bytes] = os.urandom
+        self._registrations: Registrations[Endpoint] = Registrations()
+        self._ports: dict[int, _Port] = {}
+        self._nursery: trio.Nursery | None = None
+        self._traffic = Traffic()
+        self._coalescer = ReadCoalescer(merge_reads)
+        self._sessions: dict[Session, None] = {}
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the ports and connections until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._coalescer.run)
+            try:
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    def bound_port(self, number: int) -> int | None:
+        """The port that is really open for registrations on `number` (another one where that is 0), if any is."""
+        port = self._ports.get(number)
+        return None if port is None else port.listener.port
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return self._limiter.present
+
+    def traffic(self) -> Traffic:
+        """What clients have done so far, those included that are here."""
+        ignored, abandoned = self._traffic.ignored, self._traffic.abandoned
+        for session in self._sessions:
+            ignored += session.ignored
+            abandoned += session.abandoned
+        return evolve(self._traffic, ignored=ignored, abandoned=abandoned)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is registered and no port is open."""
+        return self._registrations.is_empty and not self._ports
+
+    @property
+    def registered(self) -> Sequence[str]:
+        """What is registered or reserved, each with its workflow and step, for people to read."""
+        return [
+            f"{claim.registration} by workflow '{claim.owner.workflow}' (step id {claim.owner.step_id})"
+            for claim in self._registrations.claims
+        ]
+
+    @asynccontextmanager
+    async def serve(
+        self, registration: Registration, claimant: Claimant, handler: PublishHandler | WatchHandler
+    ) -> AsyncIterator[None]:
+        """Serve clients as long as the block runs; from the step's commitment on, which the workflow makes in its swap.
+
+        When it ends, its clients are disconnected and gone, and the port is free if nobody else uses it.
+        Raises `StepError` where the registration is taken, the port cannot be opened, or RTMPS has no certificate.
+        """
+        owner = Owner(claimant.workflow, claimant.step_id)
+        endpoint = Endpoint(owner, handler)
+        claim = self._registrations.reserve(registration, owner, endpoint, claimant.is_leaving)
+        try:
+            if registration.tls:
+                await self.gate.require_tls()
+            self._open(registration.port)
+            claimant.reserve(_ReservedClaim(self._registrations, claim))
+            yield
+        finally:
+            self._registrations.release(claim)
+            await endpoint.dismiss_all()
+            await self._close_if_unused(registration.port)
+
+    def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
+        """Who serves a client whose connection is not encrypted; see `Registrations.find`."""
+        return self._registrations.find(role, port, app, key)
+
+    async def reload_certificates(self) -> None:
+        """Read the certificate for RTMPS again, now; nobody is disconnected. The log says what came of it."""
+        await self._certificates.reload()
+
+    # Ports.
+
+    def _open(self, number: int) -> None:
+        if number in self._ports:
+            return
+        if self._nursery is None:
+            raise StepError("the RTMP server does not run (any more)")
+        try:
+            listener = self._network.listen(self._host, number)
+        except OSError as error:
+            raise StepError(f"port {number} cannot be opened: {error.strerror or error}") from error
+        listener.on_pause = partial(self.guards.count, Guard.NO_FILES)
+        port = self._ports[number] = _Port(number, listener)
+        log.info("port opened", port=listener.port)
+        self._nursery.start_soon(self._accept, port)
+
+    async def _accept(self, port: _Port) -> None:
+        structlog.contextvars.clear_contextvars()  # of the step that happened to open the port
+        try:
+            with port.scope:
+                async with trio.open_nursery() as nursery:
+                    while True:
+                        transport = await port.listener.accept()
+                        if self._limiter.enter():
+                            self._traffic.accepted += 1
+                            nursery.start_soon(self._serve_client, transport, port.number)
+                        else:
+                            self.guards.count(Guard.TOO_MANY)
+                            transport.close()
+        finally:
+            port.listener.close()
+            port.ended.set()
+
+    async def _serve_client(self, transport: Transport, port: int) -> None:
+        """The wall around a connection: a fault of ours in one must not end the others."""
+        structlog.contextvars.bind_contextvars(connection=name_of(transport))
+        try:
+            transport = await self._balancers.look_behind(transport)
+            structlog.contextvars.bind_contextvars(connection=name_of(transport))
+            with self._limiter.one_of(transport.peer_host) as has_room:
+                if has_room:
+                    await self._converse(transport, port)
+                else:
+                    self.guards.count(Guard.TOO_MANY_OF_ONE_IP)
+                    transport.close()
+        except* HeaderRefused as group:
+            self._say_why(group, Guard.PROXY_HEADER)
+        except* HandshakeFailed as group:
+            self._say_why(group, Guard.TLS_HANDSHAKE)
+        except* Exception:
+            log.exception("connection crashed")
+        finally:
+            self._limiter.leave()
+
+    def _say_why(self, group: BaseExceptionGroup[Exception], guard: Guard) -> None:
+        self.guards.count(guard)
+        log.info("connection closes", reason=str(group.exceptions[0]))
+
+    async def _converse(self, transport: Transport, port: int) -> None:
+        """Serve a client that may be here."""
+        tls = self._registrations.wants_tls(port)
+        transport = await self.gate.admit(transport, port, tls)
+        entrance = _Entrance(self._registrations, tls)
+        session = Session(
+            transport, port, entrance, self.publisher_timeout, self.guards, self.entropy, self._traffic, self._coalescer
+        )
+        self._sessions[session] = None
+        try:
+            await session.run()
+        finally:
+            del self._sessions[session]
+
+    async def _close_if_unused(self, number: int) -> None:
+        port = self._ports.get(number)
+        if port is None or self._registrations.uses_port(number):
+            return
+        del self._ports[number]
+        port.scope.cancel()  # first, so that the accepting task hears of this and not of a socket closed under it
+        port.listener.close()
+        log.info("port closed", port=port.listener.port)
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            await port.ended.wait()

@@ -1,0 +1,337 @@
+"""One RTMP client's connection: reads its bytes, answers them, keeps time, and says goodbye.
+
+Everything that is sent goes through one `Output` (which sends in the background what the socket does not take), so
+that answers, approvals and media of different tasks never meet in the middle of a message.
+"""
+
+import os
+from collections.abc import Callable
+
+import structlog
+import trio
+from attrs import define, field
+
+from mmids_trio.errors import ProtocolError
+from mmids_trio.fanout.output import Output, OutputEnd
+from mmids_trio.guards import Guard, GuardCounters
+from mmids_trio.net.limits import TokenBucket
+from mmids_trio.net.read_coalescer import ReadCoalescer
+from mmids_trio.net.transport import Transport
+from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
+from mmids_trio.rtmp.protocol.outgoing import play_stop
+from mmids_trio.rtmp.protocol.requests import ConnectRequest
+from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
+from mmids_trio.rtmp.server.activities import Activities, Got
+from mmids_trio.rtmp.server.endpoints import Directory, shown
+
+log = structlog.get_logger()
+
+READ_SIZE = 64 * 1024
+"""Bytes per read: more than a frame at usual bitrates; larger ones make the allocator map memory each time."""
+
+SMALL_READ = READ_SIZE // 2
+"""Bytes below which a read has taken all that was there, also from TLS, which needs some of them for itself."""
+
+HANDSHAKE_SECONDS = 10.0
+"""From the connection to the end of the handshake."""
+
+IDLE_SECONDS = 30.0
+"""How long a connection may neither publish, play nor wait for an approval."""
+
+PING_SECONDS = 30.0
+"""Silence after which a watcher is pinged; nginx-rtmp does so after 60, and some routers forget after that."""
+
+LEAST_BYTES_PER_SECOND = 1024
+"""How fast a message that a publisher has begun must come to count against its silence: less than any audio takes."""
+
+MAX_FRAME_SECONDS = 120.0
+"""What a message under way adds to a publisher's time at most: the largest there is at 1 Mbit/s."""
+
+MAX_UNANSWERED_PINGS = 2
+"""Pings without any answer after which a watcher that gets no media is given up; nginx-rtmp waits for 30 s as well."""
+
+GOODBYE_SECONDS = 1.0
+"""What the last bytes to a client may take, and how long a refused one may read them before the close."""
+
+
+@define(eq=False)
+class Traffic:
+    """Sums over all connections; `ignored` and `abandoned` only over those that have ended."""
+
+    accepted: int = 0
+    """Connections that found room."""
+    received_bytes: int = 0
+    ignored: int = 0
+    """Media and data messages that belonged to no stream that was being published."""
+    abandoned: int = 0
+    """Messages that were begun and not finished."""
+
+
+RANKS = tuple(Got)
+"""What a read brought, the least first."""
+
+
+ENDS = {
+    OutputEnd.STALLED: Guard.STALLED,
+    OutputEnd.TOO_SLOW: Guard.TOO_SLOW,
+    OutputEnd.FLOODED: Guard.REPLIES_UNREAD,
+}
+"""What the ends of outputs are counted as; a connection that broke is nobody's offence."""
+
+
+def name_of(transport: Transport) -> str:
+    """What a connection is called in the log."""
+    host = f"[{transport.peer_host}]" if ":" in transport.peer_host else transport.peer_host
+    return f"{host}:{transport.peer_port}"
+
+
+@define(eq=False)
+class Session:
+    """One connection, from its acceptance to its end; `run` owns the transport.
+
+    `publisher_timeout`: seconds without a frame after which a publisher is disconnected.  `entropy`: so many
+    random bytes.
+    """
+
+    transport: Transport
+    port: int
+    directory: Directory
+    publisher_timeout: float
+    guards: GuardCounters = field(factory=GuardCounters)
+    entropy: Callable[[int], bytes] = os.urandom
+    traffic: Traffic = field(factory=Traffic)
+    """Where it counts."""
+    coalescer: ReadCoalescer = field(factory=ReadCoalescer)
+    """When it is read, as long as it publishes."""
+    _connection: ServerConnection = field(init=False)
+    _output: Output = field(init=False)
+    _activities: Activities = field(init=False)
+    _life: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _patience: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """Around the wait for the next bytes; what the client does decides how long that may take."""
+    _quiet_since: float = field(factory=trio.current_time, init=False)
+    """When the wait for the next bytes (of media, from a publisher) began, or the last ping went out."""
+    _bought: float = field(default=0.0, init=False)
+    """Seconds that a publisher was given beyond its time since its last frame."""
+    _talk: TokenBucket = field(init=False)
+    _talked: int = field(default=0, init=False)
+    _unanswered_pings: int = field(default=0, init=False)
+    _sent_at_ping: int = field(default=0, init=False)
+    _lingers: bool = field(default=False, init=False)
+    _may_rest: bool = field(default=False, init=False)
+    """Whether it publishes and has nothing more to be read at the moment."""
+
+    def __attrs_post_init__(self) -> None:
+        self._connection = ServerConnection(self.entropy, self._refusal_of_connect)
+        self._output = Output(self.transport)
+        self._talk = TokenBucket(MAX_TALK_BURST, MAX_TALK_RATE, trio.current_time())
+        self._activities = Activities(
+            client=self,
+            port=self.port,
+            peer_host=self.transport.peer_host,
+            directory=self.directory,
+            connection=self._connection,
+            output=self._output,
+            on_refusal=self._part,
+            on_change=self._has_changed,
+        )
+
+    async def run(self) -> None:
+        """Serve the client until it leaves, breaks the protocol, is silent for too long or is dismissed."""
+        try:
+            with self._life:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._send)
+                    await self._read(nursery)
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._activities.let_go()
+            self.coalescer.note(self, publishes=False)
+            try:
+                await self._say_goodbye()
+            finally:
+                self.transport.close()
+                self._activities.detach()
+                self._count_what_it_wasted()
+                self._connection.forget()  # not when the garbage of this circle of objects is collected some day
+
+    @property
+    def peer_host(self) -> str:
+        """See `endpoints.Client`."""
+        return self.transport.peer_host
+
+    @property
+    def ignored(self) -> int:
+        """See `Traffic`."""
+        return self._connection.ignored_media
+
+    @property
+    def abandoned(self) -> int:
+        """See `Traffic`."""
+        return self._connection.abandoned_messages
+
+    def _count_what_it_wasted(self) -> None:
+        self.traffic.ignored += self.ignored
+        self.traffic.abandoned += self.abandoned
+
+    def dismiss(self, reason: str = "what it used has ended") -> None:
+        """Disconnect the client because what it uses ends. Synchronous."""
+        playing = self._activities.playing
+        if playing is not None:
+            playing.viewing.channel.discard(playing.subscriber)
+            self._output.write(play_stop(playing.stream))
+        self._end(reason)
+
+    def _part(self, reason: str, guard: Guard) -> None:
+        """Disconnect a refused client, once it had time to read why: a close may overtake the answer."""
+        self._lingers = True
+        self._reply()
+        self._end(f"refused: {reason}", guard)
+
+    def _end(self, reason: str, guard: Guard | None = None) -> None:
+        if not self._life.cancel_called:
+            if guard is not None:
+                self.guards.count(guard)
+            # Named here as well, since the task that dismisses a client is not the client's own.
+            self._activities.log.info("connection closes", connection=name_of(self.transport), reason=reason)
+            self._life.cancel()
+
+    # Sending.
+
+    async def _send(self) -> None:
+        end = await self._output.run()
+        self._end(end.value, ENDS.get(end))
+
+    def _reply(self) -> None:
+        if data := self._connection.data_to_send():
+            self._output.write(data)
+
+    async def _say_goodbye(self) -> None:
+        deadline = trio.current_time() + GOODBYE_SECONDS
+        with trio.CancelScope(deadline=deadline, shield=True):
+            await self._output.flush()
+        if self._lingers:
+            with trio.move_on_at(deadline):  # not shielded: the end of the port need not wait for who was refused
+                await self._read_nothing()
+
+    async def _read_nothing(self) -> None:
+        try:
+            while await self.transport.receive_some(READ_SIZE):
+                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+    # Receiving.
+
+    async def _read(self, nursery: trio.Nursery) -> None:
+        """Until the client leaves or has to."""
+        try:
+            while data := await self._receive():
+                self._unanswered_pings = 0
+                self.traffic.received_bytes += len(data)
+                got = await self._take(data, nursery)
+                if got is None:
+                    self._end("it sent more commands and metadata than anybody needs", Guard.TALKATIVE)
+                    return
+                self._note_life(got, len(data))
+                self._may_rest = self._activities.is_publishing and len(data) < SMALL_READ
+                del data  # what was read is not kept while the next is waited for
+        except ProtocolError as error:
+            self._end(f"protocol error: {error}", error.guard)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._end(f"connection lost: {error}")
+
+    async def _take(self, data: bytes, nursery: trio.Nursery) -> Got | None:
+        """Act on what was read; the most that it says of the client's life, `None` where the client talks too much.
+
+        A read is 64 KiB at most, but as many as 65,536 messages: others have a turn in between.
+        """
+        most, is_first = Got.NO_MEDIA, True
+        for events in self._connection.receive_in_turns(data):
+            if not self._may_talk():
+                return None
+            began = trio.current_time()
+            if not is_first:
+                await trio.lowlevel.checkpoint()
+            is_first = False
+            got = await self._activities.act_on(events, nursery)
+            self._reply()
+            self._quiet_since += trio.current_time() - began  # it waited for the workflow
+            most = max(most, got, key=RANKS.index)
+        return most
+
+    def _note_life(self, got: Got, size: int) -> None:
+        """What a read of `size` bytes says about whether anything is still to be expected of the client.
+
+        A publisher that only announces frames gets its time once more, and one that is within a message what the
+        message needs at a least speed; neither can go on like that for ever.
+        """
+        if got is Got.FRAME or not self._activities.is_publishing:
+            self._quiet_since, self._bought = trio.current_time(), 0.0
+        elif got is Got.ANNOUNCEMENT:
+            waited = trio.current_time() - self._quiet_since
+            self._bought = max(self._bought, min(waited, self.publisher_timeout))
+        elif self._connection.is_within_message:
+            self._bought = max(self._bought, min(self._bought + size / LEAST_BYTES_PER_SECOND, MAX_FRAME_SECONDS))
+
+    def _may_talk(self) -> bool:
+        talked, self._talked = self._connection.talk - self._talked, self._connection.talk
+        return not talked or self._talk.spend(talked, trio.current_time())
+
+    async def _receive(self) -> bytes:
+        """The next bytes, once it is this client's turn; `b""` when no more come or silence has lasted too long.
+
+        Only waiting here counts as silence of the client: not the time before, in which its media waited for the
+        workflow.  Bytes that came in time count however late we get to read them, when the machine stood still, say.
+        """
+        has_rested = self._may_rest and await self.coalescer.rest()
+        if has_rested and (data := self.transport.receive_nowait(READ_SIZE)):
+            return data
+        while True:
+            with trio.CancelScope(deadline=self._deadline()) as self._patience:
+                return await self.transport.receive_some(READ_SIZE)
+            if (offence := self._outlast_silence()) is not None:
+                self._end(*offence)
+                return b""
+
+    def _has_changed(self) -> None:
+        """The client does something else now."""
+        self.coalescer.note(self, publishes=self._activities.is_publishing)
+        self._patience.deadline = self._deadline()
+
+    def _deadline(self) -> float:
+        """Until when the next bytes have to come."""
+        activities = self._activities
+        if self._connection.phase is Phase.HANDSHAKE:
+            return activities.changed_at + HANDSHAKE_SECONDS
+        if activities.is_idle:
+            return activities.changed_at + IDLE_SECONDS
+        patience = self.publisher_timeout + self._bought if activities.is_publishing else PING_SECONDS
+        return max(self._quiet_since, activities.changed_at) + patience
+
+    def _outlast_silence(self) -> tuple[str, Guard] | None:
+        """Why the connection ends with the silence; `None` where it does not."""
+        if self._connection.phase is Phase.HANDSHAKE:
+            return f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds", Guard.HANDSHAKE_SLOW
+        if self._activities.is_idle:
+            return f"it neither published nor played for {IDLE_SECONDS:.0f} seconds", Guard.IDLE
+        if self._activities.is_publishing:
+            return f"the publisher was silent for {self.publisher_timeout:.0f} seconds", Guard.SILENT_PUBLISHER
+        return self._ping()
+
+    def _ping(self) -> tuple[str, Guard] | None:
+        """Ask a watcher whether it is there; why the connection ends where it has not answered for too long."""
+        takes_media = self._output.bytes_sent > self._sent_at_ping
+        if self._unanswered_pings >= MAX_UNANSWERED_PINGS and not takes_media:
+            return f"no answer to {MAX_UNANSWERED_PINGS} pings", Guard.NO_PONG
+        self._unanswered_pings += 1
+        self._quiet_since = trio.current_time()
+        self._connection.ping(int(self._quiet_since * 1000))
+        self._reply()
+        self._sent_at_ping = self._output.bytes_sent
+        return None
+
+    def _refusal_of_connect(self, request: ConnectRequest) -> str | None:
+        if self.directory.has_application(self.port, request.app):
+            return None
+        return f"Application {shown(request.app)} is not served on port {self.port}."
