@@ -18,16 +18,6 @@ from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
 from mmids_trio.metrics.counts import Distribution
-from mmids_trio.fanout.channel import Channel
-from mmids_trio.net.certificates import server_context
-from mmids_trio.rtmp.protocol.chunks import ChunkReader
-from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message import VIDEO
-from mmids_trio.rtmp.protocol.outgoing import render
-from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
-from mmids_trio.net.certificates import Identity
-from mmids_trio.rtmp.watcher import Watcher
-from mmids_trio.metrics.counts import Distribution
 from mmids_trio.net.certificates import Identity, server_context
 from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
 from mmids_trio.rtmp.protocol.chunks import ChunkReader

@@ -12,8 +12,8 @@ import httpx2
 import trio
 from attrs import frozen
 
-from mmids_trio.config.parser import parse_workflows
 from mmids_trio.config.encoding import decode
+from mmids_trio.config.parser import parse_workflows
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind, describe
 from mmids_trio.steps.parameters import Parameter, Values

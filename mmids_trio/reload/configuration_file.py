@@ -6,8 +6,8 @@ from typing import Protocol
 
 from attrs import evolve, frozen
 
-from mmids_trio.config.parser import Document, parse
 from mmids_trio.config.encoding import decode
+from mmids_trio.config.parser import Document, parse
 from mmids_trio.config.report import Findings
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, MmidsError

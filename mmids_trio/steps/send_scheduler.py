@@ -19,9 +19,6 @@ from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket
 from mmids_trio.metrics.catalog import STEP_PASS
 from mmids_trio.metrics.counts import Counts, Distribution
-from mmids_trio.fanout.channel import Channel
-from mmids_trio.metrics.counts import Counts
-from mmids_trio.metrics.counts import Distribution
 from mmids_trio.steps.base import Inbox
 from mmids_trio.steps.rtmp_audience import Audience
 

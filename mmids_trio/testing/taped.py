@@ -19,7 +19,6 @@ from mmids_trio.net.transport import Transport
 from mmids_trio.reactors.executor import Answer, ExecutorChoice, ExecutorFailure, ExecutorRegistry
 from mmids_trio.recording.records import CANCELLED, FAILED, INVALID, Asked, Loaded, Record, Told
 from mmids_trio.reload.configuration_file import Configuration, UnreadableFile
-from mmids_trio.net.transport import Transport
 
 MICROSECONDS = 1_000_000
 """In a second; times on a tape are in them."""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mmids_trio.config.parser import Document, parse, parse_workflow
 from mmids_trio.config.encoding import decode
+from mmids_trio.config.parser import Document, parse, parse_workflow
 from mmids_trio.config.writer import write_workflow
 from mmids_trio.errors import ConfigurationError, Place
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mmids_trio.config.parser import Document, parse
 from mmids_trio.config.encoding import decode
+from mmids_trio.config.parser import Document, parse
 
 
 def read(path: Path) -> Document:

@@ -6,15 +6,10 @@ import trio.testing
 from attrs import evolve
 
 from mmids_trio.fanout.channel import Channel
-from mmids_trio.fanout.stream_log import StreamLog
-from mmids_trio.fanout.output import MAX_SEND, MAX_SENDS_PER_TURN
-from mmids_trio.rtmp.watching import WATCHER_STALL_SECONDS, WatcherEnd
-from mmids_trio.testing.media import VIDEO_HEADER, generate_stream
-from mmids_trio.fanout.channel import Channel
 from mmids_trio.fanout.output import MAX_SEND, MAX_SENDS_PER_TURN, STALL_SECONDS, OutputEnd
 from mmids_trio.fanout.stream_log import StreamLog
 from mmids_trio.rtmp.rendering import RtmpRendering
-from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.media import VIDEO_HEADER, generate_stream
 from tests.support.players import Player, feed, watch
 
 OTHER_VIDEO_HEADER = VIDEO_HEADER[:-1] + b"\x81"
@@ -254,7 +249,7 @@ async def test_a_skip_that_begins_exactly_at_new_headers_brings_them(
     slow = watch(channel, nursery, buffer_size=buffer_size)
     packets = generate_stream(seconds=20, audio=False)
     sent = 0
-    while not slow.watcher.blocked:
+    while not slow.subscriber.blocked:
         await feed(channel, packets[sent : sent + 1])
         sent += 1
     if isinstance(change, bytes):
@@ -263,7 +258,7 @@ async def test_a_skip_that_begins_exactly_at_new_headers_brings_them(
         channel.metadata(change)
     await feed(channel, packets[sent:])
     await slow.read_all()
-    assert slow.watcher.counters.skips == 1
+    assert slow.subscriber.counters.skips == 1
     names = slow.summary()
     place = max(place for place, name in enumerate(names) if name.startswith("header:video"))
     assert place > names.index("header:video@0")

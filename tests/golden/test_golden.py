@@ -18,8 +18,6 @@ from typing import Any, NoReturn
 import pytest
 import trio
 from attrs import fields
-from mmids_trio.http_api.canonical import canonical_text, text_tag
-from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 from trio.testing import MockClock
 
 from mmids_trio.app import Server
@@ -30,7 +28,9 @@ from mmids_trio.config.writer import write_reactor, write_workflow
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition, step_ids
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.guards import GuardCounters
+from mmids_trio.http_api.canonical import canonical_text, text_tag
 from mmids_trio.http_api.event_shapes import EVENT_TYPES, Missed, Reset, event_json, type_name
+from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 from mmids_trio.media.events import StreamId
 from mmids_trio.metrics.answers import AnswerCounts
 from mmids_trio.metrics.catalog import METRICS

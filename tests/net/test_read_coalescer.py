@@ -9,8 +9,8 @@ from mmids_trio.media.events import MediaPacket, StreamEnded
 from mmids_trio.net.read_coalescer import FEW, LONGEST_REST, READS_PER_SECOND, SLICE, ReadCoalescer
 from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.testing.harness import Harness
-from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 
 MANY = FEW + 12
 STREAM = generate_stream(seconds=2)

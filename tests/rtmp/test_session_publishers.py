@@ -11,9 +11,9 @@ from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, Stream
 from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
-from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryTransport
+from mmids_trio.testing.recorder import Recorder
 from tests.support.footage import legality
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
 

@@ -7,8 +7,8 @@ from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, StreamId
-from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client
 from mmids_trio.rtmp.protocol.requests import Query
+from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.testing.clients import RtmpClient

@@ -9,13 +9,13 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.media.events import MediaPacket, StreamEnded
 from mmids_trio.fanout.channel import Channel
+from mmids_trio.media.events import MediaPacket, StreamEnded
 from mmids_trio.steps.rtmp_push import MAX_TARGETS
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
-from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.happenings import TargetDown, TargetUp
 from mmids_trio.workflow.hub import Subscription
 from mmids_trio.workflow.status import StreamStatus

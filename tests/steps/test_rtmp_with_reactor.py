@@ -10,9 +10,9 @@ from mmids_trio.media.events import StreamId
 from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
-from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.hub import StreamBegan, StreamOver, Subscription, WorkflowEnded, WorkflowStarted
 
 PACKETS = generate_stream(seconds=2)

@@ -17,10 +17,10 @@ from mmids_trio.reactors.lease import Hold
 from mmids_trio.rtmp.server.endpoints import Client, Endpoint
 from mmids_trio.rtmp.server.registrations import Registrations
 from mmids_trio.testing.harness import Harness
-from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.processes import FakeProcess
 from mmids_trio.testing.reactors import FakeReactorService
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.hub import EventHub, StreamOver
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.manager import WorkflowManager

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.testing.checker import StreamChecker
 from mmids_trio.testing.clients import Disconnected
 from mmids_trio.testing.harness import Harness
-from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.links import SEGMENT_BYTES, Link, Way
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.checker import StreamChecker
 from mmids_trio.testing.network import MemoryTransport, memory_connection
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.hub import StreamOver
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"

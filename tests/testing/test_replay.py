@@ -19,7 +19,6 @@ from mmids_trio.recording.pseudonyms import Pseudonyms
 from mmids_trio.recording.recorder import Recorder
 from mmids_trio.recording.tape import Tape
 from mmids_trio.reload.configuration_file import Configuration
-from mmids_trio.net.tls import connect_tls
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream

@@ -10,8 +10,8 @@ import trio
 from attrs import evolve
 from quart import Response, request
 
-from mmids_trio.config.parser import DefinitionSet, parse_set
 from mmids_trio.config.encoding import decode
+from mmids_trio.config.parser import DefinitionSet, parse_set
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.http_api.answers import json_response, refuse, text_response

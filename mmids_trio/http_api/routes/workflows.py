@@ -2,8 +2,8 @@
 
 from quart import Response, request
 
-from mmids_trio.config.parser import parse_workflow
 from mmids_trio.config.encoding import decode
+from mmids_trio.config.parser import parse_workflow
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.http_api.answers import json_response, refuse, text_response
 from mmids_trio.http_api.canonical import DefinitionTags

@@ -3,8 +3,8 @@
 A report's size is bounded by that of the text, and every place lies in it.
 """
 
-from mmids_trio.config.parser import Document, parse, parse_workflow
 from mmids_trio.config.encoding import decode
+from mmids_trio.config.parser import Document, parse, parse_workflow
 from mmids_trio.config.report import MAX_PROBLEMS
 from mmids_trio.config.writer import write_reactor, write_workflow
 from mmids_trio.errors import SHOWN_WIDTH, ConfigurationError, Problem
