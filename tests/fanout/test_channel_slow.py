@@ -249,7 +249,7 @@ async def test_a_skip_that_begins_exactly_at_new_headers_brings_them(
     slow = watch(channel, nursery, buffer_size=buffer_size)
     packets = generate_stream(seconds=20, audio=False)
     sent = 0
-    while not slow.subscriber.blocked:
+    while not slow.output.blocked:
         await feed(channel, packets[sent : sent + 1])
         sent += 1
     if isinstance(change, bytes):
