@@ -18,7 +18,6 @@ from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import StepError
 from mmids_trio.http_api.listening import CannotListen
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.cancellation import cancel_everywhere
@@ -27,6 +26,7 @@ from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.status import OutcomeKind
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 LIVE = """
 workflow live {

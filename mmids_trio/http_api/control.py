@@ -156,7 +156,7 @@ class Workflows(Protocol):
         """
 
     def switch(self, name: str, step_id: str, to: str) -> Switched:
-        """Have a step send its source `to`. Raises `switching.NoSuchStep` and `switching.CannotSwitch`."""
+        """Have a step send its source `to`. Raises `errors.NoSuchStep` and `errors.CannotSwitch`."""
 
     async def stop(self, name: str) -> None:
         """Stop a workflow and return when nothing of it is left. Unknown names are no error."""

@@ -20,8 +20,8 @@ from mmids_trio.metrics.catalog import STEP_PASS
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.metrics.distribution import Distribution
 from mmids_trio.rtmp.broadcast import Channel
-from mmids_trio.steps.base import Inbox
 from mmids_trio.steps.rtmp_audience import Audience
+from mmids_trio.workflow.step import Inbox
 
 EVENTS_PER_PASS = 128
 """Events between two passes over the watchers. A burst after a standstill may hold more than a channel keeps (ten

@@ -12,7 +12,7 @@ from attrs import define, field
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId
 from mmids_trio.rtmp.endpoints import Client
 from mmids_trio.steps.approval import Release
-from mmids_trio.steps.base import Outbox
+from mmids_trio.workflow.step import Outbox
 
 
 @define(eq=False)

@@ -14,7 +14,6 @@ from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.registrations import Registration, Role
 from mmids_trio.steps.access import PLAY_DENIED, PlayAccess
 from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values, secret
 from mmids_trio.steps.passes import Passes
 from mmids_trio.steps.registry import StepType
@@ -23,6 +22,7 @@ from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registr
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.steps.watch_options import WATCH_PARAMETERS, WatchOptions
 from mmids_trio.workflow.status import Clients
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 USUAL = WatchOptions()
 

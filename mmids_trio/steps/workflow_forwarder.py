@@ -11,10 +11,10 @@ from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.approval import Hold, Reactor, Reactors, find_reactor, reactor_problems
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.replay import Ledger
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
 

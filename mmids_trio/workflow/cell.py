@@ -13,10 +13,10 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_REFUSED, STEP_STREAMS
 from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
 from mmids_trio.metrics.totals import Tally, Totals
-from mmids_trio.steps.base import Reservation, StepFactory
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.rewiring import Node
 from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus, Switched
+from mmids_trio.workflow.step import Reservation, StepFactory
 
 log = structlog.get_logger()
 
@@ -29,11 +29,11 @@ class Cell:
     step_id: str
     definition: StepDefinition
     is_leaving: Callable[[str, str], bool]
-    """See `steps.base.StepContext.is_leaving`."""
+    """See `workflow.step.StepContext.is_leaving`."""
     on_failure: Callable[["Cell"], None]
     """Called, synchronously, when the step fails after it was ready."""
     publish: Callable[[object], None]
-    """See `steps.base.StepContext.publish`."""
+    """See `workflow.step.StepContext.publish`."""
     totals: Totals = field(factory=Totals)
     """Where the step is counted from its start to its end."""
 
@@ -55,23 +55,23 @@ class Cell:
     _tally: Tally | None = field(default=None, init=False)
 
     def reserve(self, reservation: Reservation) -> None:
-        """See `steps.base.StepContext.reserve`."""
+        """See `workflow.step.StepContext.reserve`."""
         self._reservations.append(reservation)
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
-        """See `steps.base.StepContext.show_streams`."""
+        """See `workflow.step.StepContext.show_streams`."""
         self._describe_streams = describe
 
     def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
-        """See `steps.base.StepContext.accept_switch`."""
+        """See `workflow.step.StepContext.accept_switch`."""
         self.switch_to = switch_to
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
-        """See `steps.base.StepContext.show_clients`."""
+        """See `workflow.step.StepContext.show_clients`."""
         self._count_clients = count
 
     def show_counts(self, read: ReadCounts) -> None:
-        """See `steps.base.StepContext.show_counts`."""
+        """See `workflow.step.StepContext.show_counts`."""
         self._read_counts = read
 
     def _counts(self) -> Counts:

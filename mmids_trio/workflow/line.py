@@ -18,12 +18,12 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import WORKFLOW_DROPPED, WORKFLOW_FAILED, WORKFLOW_STEPS
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.metrics.totals import Totals
-from mmids_trio.steps.base import StepFactory
 from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.chain import Chain
 from mmids_trio.workflow.hub import EventHub, StreamBegan, StreamOver, WorkflowFailed, WorkflowStarted
 from mmids_trio.workflow.junctions import Junctions
 from mmids_trio.workflow.plan import Plan, WantedStep, make_plan
+from mmids_trio.workflow.step import StepFactory
 
 log = structlog.get_logger()
 

@@ -23,7 +23,7 @@ ordinary stream are fewer."""
 
 
 class Inbox:
-    """Where one step reads. Owned by the workflow; the step sees it through `steps.base.Inbox`.
+    """Where one step reads. Owned by the workflow; the step sees it through `workflow.step.Inbox`.
 
     Two slots: the bounded channel, for what senders deliver, and `_carried`, for what must always fit (the
     announcements of a swap, ends of streams).  What is carried goes before what the channel holds.
@@ -42,7 +42,7 @@ class Inbox:
         self._rest = trio.lowlevel.ParkingLot()
 
     async def receive(self) -> Sequence[MediaEvent]:
-        """See `steps.base.Inbox`. Cancelling it loses nothing."""
+        """See `workflow.step.Inbox`. Cancelling it loses nothing."""
         while True:
             batch: Sequence[MediaEvent] = ()
             if self._carried:
@@ -130,7 +130,7 @@ class Inbox:
 
 
 class Outlet:
-    """Where one step writes. Owned by the workflow; the step sees it through `steps.base.Outbox`."""
+    """Where one step writes. Owned by the workflow; the step sees it through `workflow.step.Outbox`."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
@@ -144,7 +144,7 @@ class Outlet:
         self._echoes: deque[MediaEvent] = deque()
 
     async def send(self, events: Sequence[MediaEvent]) -> None:
-        """See `steps.base.Outbox`."""
+        """See `workflow.step.Outbox`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         while not self._deliver(events):
             if self._gate_closed:
@@ -179,11 +179,11 @@ class Outlet:
         return True
 
     def end_stream(self, stream_id: StreamId) -> None:
-        """See `steps.base.Outbox`."""
+        """See `workflow.step.Outbox`."""
         self.push([StreamEnded(stream_id)])
 
     def restart_stream(self, stream_id: StreamId, gap: int) -> None:
-        """See `steps.base.Outbox`."""
+        """See `workflow.step.Outbox`."""
         self.ledger.restart(stream_id, gap)
 
     @property

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from mmids_trio.config.report import Findings
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
-from mmids_trio.errors import ConfigurationError
+from mmids_trio.errors import ConfigurationError, NoSuchStep
 from mmids_trio.workflow.change import Change, Stopping
 from mmids_trio.workflow.line import StepFactories, Surroundings
 from mmids_trio.workflow.plan import make_plan, view
@@ -28,7 +28,6 @@ from mmids_trio.workflow.sets import (
     reactor_conflicts,
 )
 from mmids_trio.workflow.status import OutcomeKind, PlanView, Switched, WorkflowOwner, WorkflowStatus
-from mmids_trio.workflow.switching import NoSuchStep
 from mmids_trio.workflow.transaction import Part, SetChange, Transaction
 
 log = structlog.get_logger()
@@ -253,7 +252,7 @@ class WorkflowManager:
             self._forget(workflow)
 
     def switch(self, name: str, step_id: str, to: str) -> Switched:
-        """Have a step send its source `to`. Raises `switching.NoSuchStep` and `switching.CannotSwitch`."""
+        """Have a step send its source `to`. Raises `errors.NoSuchStep` and `errors.CannotSwitch`."""
         workflow = self._workflows.get(name)
         if workflow is None:
             raise NoSuchStep(f"there is no workflow '{name}'")

@@ -5,17 +5,9 @@ Apart from the workflow because neither its changes nor its steps' lives matter 
 
 from collections.abc import Iterable
 
-from mmids_trio.errors import MmidsError
+from mmids_trio.errors import CannotSwitch, NoSuchStep
 from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.status import Switched
-
-
-class NoSuchStep(MmidsError):
-    """There is no workflow of that name, or no step with that id carries media in it."""
-
-
-class CannotSwitch(MmidsError):
-    """The step has no sources to choose from, or the wanted one cannot be sent now."""
 
 
 def switch(workflow: str, cells: Iterable[Cell], step_id: str, to: str) -> Switched:
@@ -28,7 +20,4 @@ def switch(workflow: str, cells: Iterable[Cell], step_id: str, to: str) -> Switc
         raise CannotSwitch(f"the {step_type} step does not run")
     if cell.switch_to is None:
         raise CannotSwitch(f"a {step_type} step has no sources to switch between")
-    try:
-        return cell.switch_to(to)
-    except ValueError as error:
-        raise CannotSwitch(str(error)) from None
+    return cell.switch_to(to)

@@ -12,13 +12,12 @@ from hypercorn.typing import ASGIFramework
 from structlog.testing import LogCapture
 
 from mmids_trio.definitions import WorkflowDefinition, step_ids
-from mmids_trio.errors import ConfigurationError, Place, Problem
+from mmids_trio.errors import ConfigurationError, NoSuchStep, Place, Problem
 from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.server import serve
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlannedStep, PlanView, StepStatus, Switched, WorkflowStatus
-from mmids_trio.workflow.switching import NoSuchStep
 
 KNOWN_STEPS = {"rtmp_receive", "rtmp_watch"}
 HANG_SECONDS = 20

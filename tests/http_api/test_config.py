@@ -13,10 +13,10 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.http_api import config_set
 from mmids_trio.http_api.routing import MAX_CONFIG_BYTES
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.status import WorkflowOwner
+from mmids_trio.workflow.step import Inbox, Outbox
 
 HANG_SECONDS = 20
 

@@ -18,10 +18,10 @@ from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
 from mmids_trio.state.merge import merge
 from mmids_trio.state.recorded import RecordedWorkflows
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.status import OutcomeKind
+from mmids_trio.workflow.step import Inbox, Outbox
 
 FILE = "mmids.config"
 

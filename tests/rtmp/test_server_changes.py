@@ -11,13 +11,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.registrations import Role
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import OutcomeKind
+from mmids_trio.workflow.step import Inbox, Outbox
 
 Closings = Callable[[], list[str]]
 PACKETS = generate_stream(seconds=2)

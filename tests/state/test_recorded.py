@@ -18,7 +18,6 @@ from mmids_trio.state.record import Entry, State, digest
 from mmids_trio.state.recorded import RecordedChange, RecordedSetChange, RecordedWorkflows
 from mmids_trio.state.recorder import Recorder
 from mmids_trio.state.text import write
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.http import HttpClient
 from mmids_trio.testing.inline import inline
@@ -26,6 +25,7 @@ from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.workflow.sets import WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.step import Inbox, Outbox
 
 SLOW = "workflow slow {\n    slow\n}\n"
 REACTOR = "reactor r executor=scripted {\n}\n"

@@ -11,7 +11,6 @@ from trio.testing import wait_all_tasks_blocked
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamMetadata, StreamStarted
 from mmids_trio.steps.approval import Reactors
-from mmids_trio.steps.base import StepFactory
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.steps.workflow_forwarder import workflow_forwarder
 from mmids_trio.workflow.hub import EventHub
@@ -20,6 +19,7 @@ from mmids_trio.workflow.junctions import Junctions
 from mmids_trio.workflow.line import Surroundings
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.step import StepFactory
 from tests.support.bench import Bench, definition, is_frame
 from tests.support.footage import Footage
 from tests.support.reactors import ScriptedReactors

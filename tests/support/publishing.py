@@ -7,8 +7,8 @@ from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.metrics.counts import ReadCounts
-from mmids_trio.steps.base import Reservation
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
+from mmids_trio.workflow.step import Reservation
 
 
 @define(eq=False)
@@ -46,7 +46,7 @@ class Sink:
 
 @define(eq=False)
 class Context:
-    """See `steps.base.StepContext`: step 1 of workflow `w`, whose reservations become claims at once."""
+    """See `workflow.step.StepContext`: step 1 of workflow `w`, whose reservations become claims at once."""
 
     workflow: str = "w"
     step_id: str = "1"
