@@ -130,7 +130,7 @@ async def test_a_workflow_that_still_waits_for_a_step_does_not_hold_up_a_stop(
         await trio.sleep(100)
         began = trio.current_time()
         server.stop()
-        assert (await change.wait()).kind is OutcomeKind.STOPPED
+        assert (await change.wait_outcome()).kind is OutcomeKind.STOPPED
     assert trio.current_time() == began
     assert server.rtmp.is_quiet
     assert faults(logs) == []
@@ -155,7 +155,7 @@ async def test_a_workflow_that_fails_does_not_keep_the_others_from_running(autoj
     text = "workflow broken {\n broken\n}\n" + LIVE
     async with trio.open_nursery() as nursery:
         changes = await nursery.start(server.run, definitions(server, text))
-        assert [(await change.wait()).kind for change in changes] == [OutcomeKind.FAILED, OutcomeKind.APPLIED]
+        assert [(await change.wait_outcome()).kind for change in changes] == [OutcomeKind.FAILED, OutcomeKind.APPLIED]
         assert server.workflows.names() == ["broken", "live"]
         server.stop()
 
@@ -175,7 +175,7 @@ async def test_the_api_answers_while_the_server_runs() -> None:
     server = Server(Settings(http_api_port=0), network=MemoryNetwork())
     async with trio.open_nursery() as nursery:
         [change] = await nursery.start(server.run, definitions(server, LIVE))
-        await change.wait()
+        await change.wait_outcome()
         assert server.api_url is not None
         async with httpx2.AsyncClient(base_url=server.api_url, trust_env=False) as client:
             assert (await client.get("/workflows")).json() == [{"name": "live"}]
@@ -193,7 +193,7 @@ async def test_a_server_with_an_api_leaves_no_socket_wherever_it_is_cancelled(lo
         servers.append(server)
         async with trio.open_nursery() as nursery:
             [change] = await nursery.start(server.run, definitions(server, LIVE))
-            await change.wait()
+            await change.wait_outcome()
             server.stop()
 
     def check() -> None:

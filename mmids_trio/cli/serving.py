@@ -18,9 +18,11 @@ from mmids_trio.cli.checking import kinds
 from mmids_trio.cli.configuration_file import Configuration, load
 from mmids_trio.cli.recording import Options, recorded
 from mmids_trio.cli.welcome import addresses, welcome
+from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.recording.attachment import attach, note_kept_state
 from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.status import PlanView
 
 log = structlog.get_logger()
 
@@ -69,14 +71,14 @@ async def _run_recorded(configuration: Configuration, server: Server, options: O
     async with recorded(configuration, options, __version__) as recorder:
         attach(recorder, server)
 
-        def note(changes: Sequence[Change]) -> None:
-            note_kept_state(recorder, server, configuration, [change.definition for change in changes])
+        def note(changes: Sequence[Change[PlanView]]) -> None:
+            note_kept_state(recorder, server, configuration, _definitions(server, changes))
 
         await _run(configuration, server, note)
 
 
 async def _run(
-    configuration: Configuration, server: Server, tell: Callable[[Sequence[Change]], None] = lambda _: None
+    configuration: Configuration, server: Server, tell: Callable[[Sequence[Change[PlanView]]], None] = lambda _: None
 ) -> None:
     """Run a server until a signal comes; `tell` hears what it has started with."""
     for warning in configuration.document.warnings:
@@ -110,12 +112,18 @@ async def _stop_on_signals(signals: AsyncIterator[int], server: Server, everythi
             server.stop()
 
 
-async def _say_welcome(server: Server, changes: Sequence[Change]) -> None:
+def _definitions(server: Server, changes: Sequence[Change[PlanView]]) -> list[WorkflowDefinition]:
+    """What the workflows are to be now that were started with the server."""
+    wanted = [server.workflows.definition(change.plan.workflow) for change in changes]
+    return [definition for definition in wanted if definition is not None]
+
+
+async def _say_welcome(server: Server, changes: Sequence[Change[PlanView]]) -> None:
     with trio.move_on_after(WELCOME_SECONDS):
         for change in changes:
-            await change.wait()
+            await change.wait_outcome()
     if not server.is_stopping:
-        workflows = [change.definition for change in changes]
+        workflows = _definitions(server, changes)
         lines = list(addresses(workflows, server.settings.rtmp_host or "127.0.0.1", server.rtmp.bound_port))
         _tell(welcome(lines, server.api_url))
 

@@ -12,7 +12,7 @@ from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.http_api.control import Sets
 from mmids_trio.http_api.refusals import BadRequest
 from mmids_trio.http_api.routing import REQUEST_FILE, check_name
-from mmids_trio.workflow.sets import WorkflowSet
+from mmids_trio.workflow.plan import WorkflowSet
 
 MAX_WORKFLOWS = 10_000
 """Workflows of one set: ten times what one server is made for, and what can be planned without a long pause."""

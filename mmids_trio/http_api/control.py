@@ -10,19 +10,23 @@ from typing import Protocol
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.http_api.http_counts import HttpCounts
 from mmids_trio.reactors.views import ReactorView
-from mmids_trio.workflow.sets import SetPlan, WorkflowSet
+from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, PlanView, Switched, WorkflowOwner, WorkflowStatus
 
 
-class Change(Protocol):
-    """A change that was accepted and goes on by itself, whoever waits for it."""
+class Accepted(Protocol):
+    """Anything that was accepted and goes on by itself, whoever waits for it."""
+
+    async def wait_outcome(self) -> Outcome:
+        """Wait for its end. Cancelling the wait has no effect on it."""
+
+
+class Change(Accepted, Protocol):
+    """A change of one workflow."""
 
     @property
     def plan(self) -> PlanView:
         """What the change does."""
-
-    async def wait(self) -> Outcome:
-        """Wait for the end of the change. Cancelling the wait has no effect on the change."""
 
 
 class Durability(Protocol):
@@ -46,8 +50,8 @@ class Reactors(Protocol):
         """What all of them were made from, in the same order."""
 
 
-class SetChange(Protocol):
-    """A whole set that was accepted and goes on by itself, whoever waits for it."""
+class SetChange(Accepted, Protocol):
+    """A change of a whole set."""
 
     @property
     def plan(self) -> SetPlan:
@@ -57,12 +61,9 @@ class SetChange(Protocol):
     def outcome(self) -> Outcome | None:
         """How it ended; `None` as long as it has not."""
 
-    async def wait(self) -> Outcome:
-        """Wait for the end of the change. Cancelling the wait has no effect on the change."""
-
 
 class Sets(Protocol):
-    """The ways to change many workflows, and the reactors, at once."""
+    """What is asked before many workflows, and the reactors, are changed at once."""
 
     def names(self) -> Sequence[str]:
         """Names of all workflows, in the order in which they were started."""
@@ -77,16 +78,10 @@ class Sets(Protocol):
         """The set in canonical spellings. Raises `ConfigurationError` with every problem."""
 
     def plan_all(self, wanted: WorkflowSet) -> SetPlan:
-        """What `apply_all` would do now. Pure. Raises `SetConflict`."""
-
-    def apply_all(self, wanted: WorkflowSet) -> SetChange:
-        """Accept a validated set: all of it is put in place, or nothing. Raises `SetConflict`, touching nothing.
-
-        From its return on, `Workflows.definition` says what the set wants.
-        """
+        """What `Changes.apply_all` would do now. Pure. Raises `SetConflict`."""
 
 
-class Reload(Protocol):
+class Reload(Accepted, Protocol):
     """A configuration file that was read again and accepted."""
 
     @property
@@ -104,9 +99,6 @@ class Reload(Protocol):
     @property
     def warnings(self) -> Sequence[str]:
         """What of the file is ignored, a sentence each."""
-
-    async def wait(self) -> Outcome:
-        """Wait for the end of the change. Cancelling the wait has no effect on the change."""
 
 
 class Metrics(Protocol):
@@ -132,7 +124,7 @@ class Reloader(Protocol):
 
 
 class Workflows(Protocol):
-    """The workflows that run, and the ways to change them."""
+    """The workflows that run."""
 
     def names(self) -> Sequence[str]:
         """Names of all workflows, in the order in which they were started."""
@@ -147,7 +139,14 @@ class Workflows(Protocol):
         """The definition in canonical spellings. Raises `ConfigurationError` for what no step accepts."""
 
     def plan(self, definition: WorkflowDefinition) -> PlanView:
-        """What `apply` would do now. Pure."""
+        """What `Changes.apply` would do now. Pure."""
+
+    def switch(self, name: str, step_id: str, to: str) -> Switched:
+        """Have a step send its source `to`. Raises `errors.NoSuchStep` and `errors.CannotSwitch`."""
+
+
+class Changes(Protocol):
+    """The ways to change workflows; what is changed so is remembered."""
 
     def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> Change:
         """Start or update a workflow: accepted and planned on return; the change goes on by itself.
@@ -155,8 +154,11 @@ class Workflows(Protocol):
         With `rollback` a failed change leaves the old definition running.
         """
 
-    def switch(self, name: str, step_id: str, to: str) -> Switched:
-        """Have a step send its source `to`. Raises `errors.NoSuchStep` and `errors.CannotSwitch`."""
+    def apply_all(self, wanted: WorkflowSet) -> SetChange:
+        """Accept a validated set: all of it is put in place, or nothing. Raises `SetConflict`, touching nothing.
+
+        From its return on, `Workflows.definition` says what the set wants.
+        """
 
     async def stop(self, name: str) -> None:
         """Stop a workflow and return when nothing of it is left. Unknown names are no error."""

@@ -17,7 +17,7 @@ from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere, NotModif
 from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes, request_body
 from mmids_trio.http_api.schemas import ConditionError
 from mmids_trio.workflow.change import Stopping
-from mmids_trio.workflow.sets import SetConflict
+from mmids_trio.workflow.plan import SetConflict
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -235,7 +235,7 @@ async def test_a_set_that_is_pending_counts_as_current(
 
 async def test_workflows_of_reactors_are_left_out_and_never_touched(client: httpx2.AsyncClient, server: Server) -> None:
     definition = server.workflows.validate(parse(live("theirs"), "x").workflows[0])
-    await server.workflows.apply(definition, owner=WorkflowOwner("reactor", "r", "s")).wait()
+    await server.workflows.apply(definition, owner=WorkflowOwner("reactor", "r", "s")).wait_outcome()
     await put(client, live("ours"))
     assert "theirs" not in (await client.get("/config")).text
     assert (await put(client, live("ours"), "?prune=true&wait=20")).json()["deleted"] == []

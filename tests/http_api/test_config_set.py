@@ -15,7 +15,7 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.http_api.config_set import as_set, parse_in_turns
 from mmids_trio.http_api.definition_tags import DefinitionTags
 from mmids_trio.http_api.running_config import RunningConfig
-from mmids_trio.workflow.sets import SetPlan, WorkflowSet
+from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowOwner
 
 OLD, OTHER = ReactorDefinition("old", "x"), ReactorDefinition("other", "x")

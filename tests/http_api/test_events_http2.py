@@ -33,7 +33,7 @@ async def feed(nursery: trio.Nursery) -> EventFeed:
 
 @pytest.fixture
 async def served(serve_app: Any, workflows: Any, feed: EventFeed) -> Any:
-    return await serve_app(create_app(workflows, token=None, version="1", events=feed))
+    return await serve_app(create_app(workflows, workflows, token=None, version="1", events=feed))
 
 
 @contextmanager

@@ -175,7 +175,7 @@ class Bench:
         return wanted
 
     def factory(self, wanted: StepDefinition) -> StepFactory:
-        """See `workflow.line.StepFactories`."""
+        """See `workflow.pipeline.StepFactories`."""
         habits = frozenset(wanted.parameters) - {"label"}
 
         def build(context: StepContext) -> ToyStep:

@@ -54,7 +54,7 @@ class ClaimingBench(Bench):
     registrations: Registrations[str] = field(factory=Registrations, init=False)
 
     def factory(self, wanted: StepDefinition) -> StepFactory:
-        """See `workflow.line.StepFactories`."""
+        """See `workflow.pipeline.StepFactories`."""
         if wanted.step_type != "claim":
             return super().factory(wanted)
         key = wanted.parameters["label"] or ""

@@ -30,13 +30,13 @@ async def test_a_workflow_without_steps_runs(stage: Stage) -> None:
 async def test_while_new_steps_get_ready_the_old_ones_carry_on(stage: Stage) -> None:
     change = stage.submit(SOURCE, A)
     assert (stage.status, stage.active, stage.pending) == ("Running", [], ["s Created", "a Created"])
-    await change.wait()
+    await change.wait_outcome()
     change = stage.submit(SOURCE, C, "recorder:b waits")
     await wait_all_tasks_blocked()
     assert (stage.status, stage.active) == ("Running", ["s Active", "a Active"])
     assert stage.pending == ["s Active", "c Active", "b Created"]
     stage.bench["b"].let_ready()
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
     assert (stage.active, stage.pending) == (["s Active", "c Active", "b Active"], [])
     assert stage.bench.running == ["b", "c", "s"]
 
@@ -46,7 +46,7 @@ async def test_an_equal_definition_changes_nothing_at_all(stage: Stage) -> None:
     built = list(stage.bench.built)
     change = stage.manager.apply(definition("w", SOURCE, A, routed=True))
     assert not change.plan.changed
-    assert await change.wait() == Outcome(OutcomeKind.APPLIED, "nothing to change")
+    assert await change.wait_outcome() == Outcome(OutcomeKind.APPLIED, "nothing to change")
     assert stage.bench.built == built
 
 
@@ -57,10 +57,10 @@ async def test_a_removed_step_has_ended_before_the_change_is_done(stage: Stage) 
     assert stage.active == ["s Active"]
     assert stage.bench.running == ["a", "s"]
     with trio.move_on_after(0):
-        await change.wait()
+        await change.wait_outcome()
         pytest.fail("done before the removed step has ended")
     stage.bench["a"].let_go()
-    await change.wait()
+    await change.wait_outcome()
     assert stage.bench.running == ["s"]
 
 
@@ -101,7 +101,7 @@ async def test_a_failed_workflow_starts_afresh(stage: Stage) -> None:
     change = stage.submit(SOURCE, A)
     assert stage.pending == ["s Created", "a Created"]
     assert [step.action for step in change.plan.steps] == ["start", "start"]
-    await change.wait()
+    await change.wait_outcome()
     assert (stage.status, stage.active) == ("Running", ["s Active", "a Active"])
     assert stage.bench["s"] is not first
 
@@ -154,7 +154,7 @@ async def test_a_step_that_fails_while_another_starts_cannot_be_rolled_back(stag
     change = stage.submit(*kept, "recorder:b waits", C, rollback=True)
     await wait_all_tasks_blocked()
     stage.bench["a"].fail(StepError("enough"))
-    outcome = await change.wait()
+    outcome = await change.wait_outcome()
     assert outcome.kind is OutcomeKind.FAILED
     assert outcome.message.startswith("not rolled back: ")
     await wait_all_tasks_blocked()
@@ -171,7 +171,7 @@ async def test_a_change_goes_on_afresh_when_a_step_fails_while_others_come_to_re
     await wait_all_tasks_blocked()
     assert stage.active == ["s Active", "b Active", "a Active"]
     stage.bench["b"].fail(StepError("enough"))
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
     assert (stage.status, stage.active) == ("Running", ["s Active", "a Active", "b Active"])
     assert stage.bench["a"] is not first  # all of them are new
 
@@ -185,7 +185,7 @@ async def test_a_change_goes_on_afresh_when_the_very_step_that_it_removes_fails(
     await wait_all_tasks_blocked()
     assert (stage.status, stage.pending) == ("Step id a failed: enough", ["s Active", "b Created"])
     stage.bench["b"].let_ready()
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
     assert (stage.status, stage.active, stage.pending) == ("Running", ["s Active", "b Active"], [])
     assert stage.bench["s"] is not first
     assert stage.bench.running == ["b", "s"]
@@ -198,7 +198,7 @@ async def test_a_change_that_goes_on_afresh_may_fail(stage: Stage) -> None:
     stage.bench["a"].fail(StepError("enough"))
     await wait_all_tasks_blocked()
     stage.bench["b"].let_ready()
-    outcome = await change.wait()
+    outcome = await change.wait_outcome()
     assert (outcome.kind, stage.status) == (OutcomeKind.FAILED, "Step id c failed: c refuses")
     assert stage.bench.running == []
 
@@ -211,8 +211,8 @@ async def test_a_newer_change_takes_the_place_of_one_that_would_go_on_afresh(sta
     second = stage.submit(SOURCE, C)
     await wait_all_tasks_blocked()
     stage.bench["a"].let_go()
-    assert (await first.wait()).kind is OutcomeKind.SUPERSEDED
-    assert (await second.wait()).kind is OutcomeKind.APPLIED
+    assert (await first.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+    assert (await second.wait_outcome()).kind is OutcomeKind.APPLIED
     assert (stage.status, stage.active) == ("Running", ["s Active", "c Active"])
 
 
@@ -220,7 +220,7 @@ async def test_a_failed_workflow_that_gets_an_empty_definition_runs_again(stage:
     await stage.apply("recorder:a refuses")
     change = stage.submit()
     assert change.plan.changed
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
     assert (stage.status, stage.active) == ("Running", [])
 
 
@@ -231,7 +231,7 @@ async def test_a_step_that_fails_while_old_ones_stop_fails_the_change(stage: Sta
     stage.bench["b"].fail(StepError("the port did not become free"))
     await wait_all_tasks_blocked()
     stage.bench["a"].let_go()
-    outcome = await change.wait()
+    outcome = await change.wait_outcome()
     assert outcome.kind is OutcomeKind.FAILED
     assert outcome.message.startswith("not rolled back: ")
     await wait_all_tasks_blocked()
@@ -243,8 +243,8 @@ async def test_what_a_given_up_step_raises_while_it_is_cancelled_is_no_failure(s
     first = stage.submit(SOURCE, "recorder:a waits spoils")
     await wait_all_tasks_blocked()
     second = stage.submit(SOURCE, B)
-    assert (await first.wait()).kind is OutcomeKind.SUPERSEDED
-    assert (await second.wait()).kind is OutcomeKind.APPLIED
+    assert (await first.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+    assert (await second.wait_outcome()).kind is OutcomeKind.APPLIED
     assert len([step for step in stage.bench.built if step.label == "s"]) == 1
 
 
@@ -254,7 +254,7 @@ async def test_reservations_are_committed_in_the_swap_and_only_then(stage: Stage
     reservation = stage.bench["a"].reservation
     assert reservation.commits == 0
     stage.bench["b"].let_ready()
-    await change.wait()
+    await change.wait_outcome()
     assert reservation.commits == 1
     await stage.run("recorder:a reserves")
     assert reservation.commits == 1
@@ -275,7 +275,7 @@ async def test_new_steps_start_in_their_order_so_that_conflicts_end_the_same_way
     await wait_all_tasks_blocked()
     assert stage.bench.running == ["a", "b"]
     stage.bench["b"].let_ready()
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
 
 
 async def test_a_starting_step_knows_who_gives_way_to_it(stage: Stage) -> None:
@@ -287,5 +287,5 @@ async def test_a_starting_step_knows_who_gives_way_to_it(stage: Stage) -> None:
     assert not context.is_leaving("v", leaving)
     assert not context.is_leaving("w", stage.bench["s"].context.step_id)
     stage.bench["b"].let_ready()
-    await change.wait()
+    await change.wait_outcome()
     assert not context.is_leaving("w", leaving)

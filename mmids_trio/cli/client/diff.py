@@ -6,7 +6,7 @@ from attrs import frozen
 
 from mmids_trio.cli.client.plans import Plan, clients, count
 from mmids_trio.errors import printable
-from mmids_trio.workflow.sets import PlannedReactor, StepCut
+from mmids_trio.workflow.plan import PlannedReactor, StepCut
 from mmids_trio.workflow.status import PlanView
 
 Texts = Mapping[tuple[str, str], str]

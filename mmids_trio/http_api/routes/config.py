@@ -5,7 +5,7 @@ from quart import Response, request
 from mmids_trio.config.parser import DefinitionSet
 from mmids_trio.http_api.answers import json_response, refuse, text_response
 from mmids_trio.http_api.config_set import as_set, parse_in_turns, validate_in_turns
-from mmids_trio.http_api.control import Reload, Reloader, SetChange, Sets
+from mmids_trio.http_api.control import Changes, Reload, Reloader, SetChange, Sets
 from mmids_trio.http_api.etags import check_change, check_reading, parse_conditions
 from mmids_trio.http_api.put import (
     ConfigOptions,
@@ -20,13 +20,13 @@ from mmids_trio.http_api.routing import Routes, request_body, request_query
 from mmids_trio.http_api.running_config import RunningConfig
 from mmids_trio.http_api.schemas import ConfigPlan, ReloadReport
 from mmids_trio.http_api.waiting import wait_for
-from mmids_trio.workflow.sets import SetPlan
+from mmids_trio.workflow.plan import SetPlan
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 
 WHAT = "the configuration"
 
 
-def add_config_routes(routes: Routes, sets: Sets, running: RunningConfig) -> None:
+def add_config_routes(routes: Routes, sets: Sets, changes: Changes, running: RunningConfig) -> None:
     """Add what looks at everything at once, and changes it."""
 
     @routes.add(GET_CONFIG)
@@ -58,7 +58,7 @@ def add_config_routes(routes: Routes, sets: Sets, running: RunningConfig) -> Non
         wanted = as_set(definitions, sets, running.reactors(), prune=options.prune)
         if options.max_disconnects is not None:
             _check_cuts(sets.plan_all(wanted), options.max_disconnects)
-        change = sets.apply_all(wanted)
+        change = changes.apply_all(wanted)
         running.accepted(change, wanted.reactors)
         return await _answer(change, options, running)
 

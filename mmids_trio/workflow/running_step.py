@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 @define(eq=False)
-class Cell:
+class RunningStep:
     """One step of one workflow, from its creation to its end. Also the step's `StepContext`."""
 
     workflow: str
@@ -30,7 +30,7 @@ class Cell:
     definition: StepDefinition
     is_leaving: Callable[[str, str], bool]
     """See `workflow.step.StepContext.is_leaving`."""
-    on_failure: Callable[["Cell"], None]
+    on_failure: Callable[["RunningStep"], None]
     """Called, synchronously, when the step fails after it was ready."""
     publish: Callable[[object], None]
     """See `workflow.step.StepContext.publish`."""
@@ -152,13 +152,13 @@ class Cell:
             self._end()
 
     @property
-    def is_settled(self) -> bool:
+    def is_drained(self) -> bool:
         """Whether nothing is in flight inside the step, as far as that matters."""
         return self.flow is not Flow.PASSES_ON or self.inbox.is_at_rest
 
     def node(self, *, is_new: bool) -> Node:
         """The step as the rewiring sees it."""
-        return Node(self.step_id, self.flow, self.outlet.ledger, is_new=is_new, settled=is_new or self.is_settled)
+        return Node(self.step_id, self.flow, self.outlet.ledger, is_new=is_new, drained=is_new or self.is_drained)
 
     def describe(self) -> StepStatus:
         """The step as the outside sees it."""
