@@ -59,7 +59,7 @@ class Route:
 class Inlet:
     """The entry of one workflow, for any number of routes. A stream enters over one of them at a time.
 
-    While the place where streams enter is closed (a change settles), whatever happens here is held back, in order, so
+    While the place where streams enter is closed (a change drains), whatever happens here is held back, in order, so
     that the change finds, and leaves, a state that fits what has entered.
     """
 

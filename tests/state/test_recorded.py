@@ -111,6 +111,22 @@ async def test_of_a_set_that_a_change_of_one_workflow_supersedes_nothing_is_reme
     assert stage.recorder.state.entries["a"].definition == stage.server.workflows.definition("a")
 
 
+async def test_what_is_under_way_when_the_server_is_killed_is_remembered() -> None:
+    stage = Stage()
+    async with trio.open_nursery() as nursery:
+        await stage.start(nursery, workflow("a"))
+        change, of_all = (
+            stage.put(SLOW),
+            stage.put_set(workflow("a", "new") + SLOW.replace("workflow slow", "workflow b")),
+        )
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert [one.outcome and one.outcome.kind for one in (change, of_all)] == [OutcomeKind.STOPPED] * 2
+    assert {entry.name: entry.definition is not None for entry in stage.recorder.state} == dict.fromkeys(
+        ["slow", "a", "b"], True
+    )
+
+
 async def test_of_a_set_that_a_deletion_supersedes_nothing_is_remembered(nursery: trio.Nursery) -> None:
     stage = Stage()
     await stage.start(nursery, workflow("a") + workflow("b"))

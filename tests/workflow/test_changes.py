@@ -4,9 +4,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.errors import StepError
+from mmids_trio.errors import CannotSwitch, StepError
 from mmids_trio.media.events import StreamId, StreamStarted
-from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.pipeline import StepPipeline
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, Switched
 from tests.support.bench import Bench, definition
 from tests.support.stage import Stage
 
@@ -191,6 +193,23 @@ async def test_a_change_goes_on_afresh_when_the_very_step_that_it_removes_fails(
     assert stage.bench.running == ["b", "s"]
 
 
+async def test_a_step_that_fails_in_the_moment_when_all_has_come_to_rest_is_not_left_in_its_place(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.run(SOURCE, A)
+    first = stage.bench["a"]
+
+    async def fail_and_drain(pipeline: StepPipeline) -> None:
+        monkeypatch.undo()
+        pipeline.steps[1]._fail("enough")
+
+    monkeypatch.setattr(StepPipeline, "drain", fail_and_drain)
+    change = stage.submit(SOURCE, A, B)
+    assert await change.wait_outcome() == Outcome(OutcomeKind.APPLIED, "running")
+    assert (stage.status, stage.active) == ("Running", ["s Active", "a Active", "b Active"])
+    assert stage.bench["a"] is not first
+
+
 async def test_a_change_that_goes_on_afresh_may_fail(stage: Stage) -> None:
     await stage.run(SOURCE, A)
     change = stage.submit(SOURCE, "recorder:b waits", "recorder:c refuses")
@@ -276,6 +295,38 @@ async def test_new_steps_start_in_their_order_so_that_conflicts_end_the_same_way
     assert stage.bench.running == ["a", "b"]
     stage.bench["b"].let_ready()
     assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
+
+
+async def test_listeners_hear_of_an_outcome_before_those_who_wait_and_late_ones_at_once(stage: Stage) -> None:
+    heard: list[str] = []
+
+    async def wait(change: Change[PlanView]) -> None:
+        await change.wait_outcome()
+        heard.append("waited")
+
+    async with trio.open_nursery() as nursery:
+        change = stage.submit("recorder:a waits")
+        nursery.start_soon(wait, change)
+        change.when_over(lambda outcome: heard.append(outcome.message))
+        await wait_all_tasks_blocked()
+        stage.bench["a"].let_ready()
+    assert heard == ["running", "waited"]
+    change.when_over(lambda _outcome: heard.append("late"))
+    assert heard[-1] == "late"
+
+
+async def test_only_a_refusal_of_a_step_becomes_the_operator_s_answer(stage: Stage) -> None:
+    await stage.run(A)
+    step_id = stage.bench["a"].context.step_id
+    for fault in (CannotSwitch("not now"), ValueError("a fault of the step's own")):
+
+        def refuse(_to: str, fault: Exception = fault) -> Switched:
+            raise fault
+
+        stage.bench["a"].context.accept_switch(refuse)
+        with pytest.raises(type(fault)) as raised:
+            stage.manager.switch("w", step_id, "x")
+        assert raised.value is fault
 
 
 async def test_a_starting_step_knows_who_gives_way_to_it(stage: Stage) -> None:

@@ -6,6 +6,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import OutcomeKind, PlanView
+from tests.support.footage import Footage
 from tests.support.stage import Stage
 
 SOURCE, A, B, C = "source:s", "recorder:a", "recorder:b", "recorder:c"
@@ -78,6 +79,19 @@ async def test_a_change_that_arrives_while_steps_come_to_rest_is_carried_out_nex
         second = stage.submit(SOURCE, B, C)
     assert await kind(second) is OutcomeKind.APPLIED
     assert stage.active == ["s Active", "b Active", "c Active"]
+
+
+async def test_a_newer_change_takes_the_place_of_one_whose_steps_have_not_come_to_rest(
+    stage: Stage, mock_clock: MockClock
+) -> None:
+    await stage.run(SOURCE, "stuck:b", A)
+    await stage.bench.send("s", Footage().start())
+    first = stage.submit(SOURCE, A, "stuck:b")
+    await wait_all_tasks_blocked()
+    second = stage.submit(SOURCE, "stuck:b", A, C)
+    assert [await kind(first), await kind(second)] == [OutcomeKind.SUPERSEDED, OutcomeKind.APPLIED]
+    assert stage.active == ["s Active", "b Active", "a Active", "c Active"]
+    assert stage.bench.running == ["a", "b", "c", "s"]
 
 
 async def test_a_caller_that_hangs_up_does_not_stop_the_change(stage: Stage) -> None:
