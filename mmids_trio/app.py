@@ -48,28 +48,23 @@ from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
 from mmids_trio.reload.watch import look_at, watch
 from mmids_trio.rtmp.server.server import RtmpServer
-from mmids_trio.state.merge import Merged, merge
-from mmids_trio.state.record import State
-from mmids_trio.state.recorded import RecordedWorkflows
-from mmids_trio.state.recorder import Recorder
+from mmids_trio.state.record import Merged, State, merge
+from mmids_trio.state.recorder import RecordedChanges, Recorder
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.webhook.webhook import Webhook
-from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.change import ORDER_SECONDS, Change
+from mmids_trio.workflow.forwarding import ForwardingTable
 from mmids_trio.workflow.hub import EventHub
-from mmids_trio.workflow.junctions import Junctions
-from mmids_trio.workflow.line import Surroundings
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.status import WorkflowOwner
+from mmids_trio.workflow.pipeline import SharedServices
+from mmids_trio.workflow.status import PlanView, WorkflowOwner
 
 log = structlog.get_logger()
 
 STOP_SECONDS = 4.5
 """What an orderly stop may take before everything left is cancelled; operators are promised 5 s."""
-
-ORDER_SECONDS = 1.0
-"""How long a workflow at the start of the server is waited for before the next one is started beside it."""
 
 
 @define(eq=False)
@@ -112,7 +107,7 @@ class Server:
     metrics: Metrics = field(init=False)
     """What it counts. Collectors of `prometheus_client` may be added to `metrics.registry`."""
     recorder: Recorder = field(init=False)
-    _recorded: RecordedWorkflows = field(init=False)
+    _recorded: RecordedChanges = field(init=False)
     _events: EventFeed = field(init=False)
     reloader: Reloader | None = field(default=None, init=False)
     """Reloads the configuration while `run` runs."""
@@ -149,26 +144,26 @@ class Server:
             offload=self.offload,
         )
         self.executors = built_in_executors(*self.more_executors)
-        surroundings = Surroundings(Junctions(), self.hub)
+        shared = SharedServices(ForwardingTable(), self.hub)
         self._directory = ReactorDirectory([reactor.name for reactor in self.reactor_definitions])
         self.steps = built_in_steps(
             rtmp=self.rtmp,
             dialer=self.dialer,
             ffmpeg=self.ffmpeg,
-            junctions=surroundings.junctions,
+            forwarding=shared.forwarding,
             reactors=self._directory,
             random=self.random,
             watch_options=watch_options(self.settings),
             now=self.now,
             more=self.more_steps,
         )
-        self.workflows = WorkflowManager(self.steps, surroundings)
+        self.workflows = WorkflowManager(self.steps, shared)
         self.workflows.reactors = self._directory
         self.recorder = Recorder(self.workflows)
-        self._recorded = RecordedWorkflows(self.workflows, self.recorder)
+        self._recorded = RecordedChanges(self.workflows, self.recorder)
         self._events = EventFeed(self.hub, self._stop)
         self.metrics = Metrics(
-            surroundings.totals,
+            shared.totals,
             Sources(
                 version=__version__,
                 rtmp=self.rtmp,
@@ -210,12 +205,13 @@ class Server:
         if self._http_app is None:
             assert self.reactors is not None, "the server does not run yet"
             self._http_app = create_app(
+                self.workflows,
                 self._recorded,
                 token=lambda: self.current_settings.http_api_token,
                 version=__version__,
                 reactors=self.reactors,
                 events=self._events,
-                sets=self._recorded,
+                sets=self.workflows,
                 reloader=self.reloader,
                 durability=self._store,
                 may_change=self._may_change,
@@ -244,7 +240,7 @@ class Server:
         self,
         definitions: Sequence[WorkflowDefinition] = (),
         *,
-        task_status: trio.TaskStatus[list[Change]] = trio.TASK_STATUS_IGNORED,
+        task_status: trio.TaskStatus[list[Change[PlanView]]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Run validated `definitions` until `stop`, or until cancelled.
 
@@ -266,7 +262,10 @@ class Server:
                 await self._run(definitions, state, task_status)
 
     async def _run(
-        self, definitions: Sequence[WorkflowDefinition], state: State, task_status: trio.TaskStatus[list[Change]]
+        self,
+        definitions: Sequence[WorkflowDefinition],
+        state: State,
+        task_status: trio.TaskStatus[list[Change[PlanView]]],
     ) -> None:
         listeners = await self._bind_api()
         try:
@@ -309,7 +308,6 @@ class Server:
         await nursery.start(self.workflows.run)
         if self._store is not None:
             await nursery.start(self._store.run)
-        await nursery.start(self._recorded.run)
         self.reactors = Reactors(reactor_definitions, self.executors, self.workflows, self.hub.publish)
         await nursery.start(self.reactors.run)
         self._directory.fill(self.reactors)
@@ -326,9 +324,9 @@ class Server:
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 
-    async def _apply(self, merged: Merged) -> list[Change]:
+    async def _apply(self, merged: Merged) -> list[Change[PlanView]]:
         """One after another, so that of two workflows that want the same thing always the first one has it."""
-        changes: list[Change] = []
+        changes: list[Change[PlanView]] = []
         for definition in merged.workflows:
             if self.is_stopping:
                 break
@@ -337,7 +335,7 @@ class Server:
             change = self.workflows.apply(definition, owner=owner)
             changes.append(change)
             with trio.move_on_after(ORDER_SECONDS):
-                await change.wait()
+                await change.wait_outcome()
         return changes
 
     async def _take_changes(self, nursery: trio.Nursery) -> None:

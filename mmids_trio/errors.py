@@ -74,6 +74,14 @@ class StepError(MmidsError):
     """A step that cannot start or go on; the message becomes the step's `Error: <why>`."""
 
 
+class NoSuchStep(MmidsError):
+    """There is no workflow of that name, or no step with that id carries media in it."""
+
+
+class CannotSwitch(MmidsError):
+    """A step has no sources to choose from, or cannot send the wanted one now; the message says why."""
+
+
 class RegistrationConflict(StepError):
     """What a step wants to register is taken; the message names the workflow that has it."""
 

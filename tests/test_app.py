@@ -18,7 +18,6 @@ from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import StepError
 from mmids_trio.http_api.server import CannotListen
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.cancellation import cancel_everywhere
@@ -27,6 +26,7 @@ from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.status import OutcomeKind
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 LIVE = """
 workflow live {
@@ -130,7 +130,7 @@ async def test_a_workflow_that_still_waits_for_a_step_does_not_hold_up_a_stop(
         await trio.sleep(100)
         began = trio.current_time()
         server.stop()
-        assert (await change.wait()).kind is OutcomeKind.STOPPED
+        assert (await change.wait_outcome()).kind is OutcomeKind.STOPPED
     assert trio.current_time() == began
     assert server.rtmp.is_quiet
     assert faults(logs) == []
@@ -155,7 +155,7 @@ async def test_a_workflow_that_fails_does_not_keep_the_others_from_running(autoj
     text = "workflow broken {\n broken\n}\n" + LIVE
     async with trio.open_nursery() as nursery:
         changes = await nursery.start(server.run, definitions(server, text))
-        assert [(await change.wait()).kind for change in changes] == [OutcomeKind.FAILED, OutcomeKind.APPLIED]
+        assert [(await change.wait_outcome()).kind for change in changes] == [OutcomeKind.FAILED, OutcomeKind.APPLIED]
         assert server.workflows.names() == ["broken", "live"]
         server.stop()
 
@@ -175,7 +175,7 @@ async def test_the_api_answers_while_the_server_runs() -> None:
     server = Server(Settings(http_api_port=0), network=MemoryNetwork())
     async with trio.open_nursery() as nursery:
         [change] = await nursery.start(server.run, definitions(server, LIVE))
-        await change.wait()
+        await change.wait_outcome()
         assert server.api_url is not None
         async with httpx2.AsyncClient(base_url=server.api_url, trust_env=False) as client:
             assert (await client.get("/workflows")).json() == [{"name": "live"}]
@@ -193,7 +193,7 @@ async def test_a_server_with_an_api_leaves_no_socket_wherever_it_is_cancelled(lo
         servers.append(server)
         async with trio.open_nursery() as nursery:
             [change] = await nursery.start(server.run, definitions(server, LIVE))
-            await change.wait()
+            await change.wait_outcome()
             server.stop()
 
     def check() -> None:

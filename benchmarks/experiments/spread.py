@@ -32,7 +32,7 @@ CROWDS = (100, 1_000)
 STREAMS = 20
 """Published at once where streams are carried to an edge and nobody watches them."""
 SECONDS, WARM_UP = 8.0, 4.0
-SETTLE_SECONDS = 2.0
+DRAIN_SECONDS = 2.0
 """For a process to come up, and for an edge to call the origin again: its first try may come too early."""
 
 
@@ -80,7 +80,7 @@ async def layout(cores: Cores, keys: Sequence[str], *, with_edge: bool) -> Async
             command = ["taskset", "--cpu-list", str(core), *worker]
             log = directory / f"{number}.log"
             process = await stack.enter_async_context(child(command, directory=machine.ROOT, log=log))
-            await trio.sleep(SETTLE_SECONDS)
+            await trio.sleep(DRAIN_SECONDS)
             if process.poll() is not None:
                 raise RuntimeError(log.read_text("utf-8", errors="replace"))
             pids.append(process.pid)
@@ -101,7 +101,7 @@ async def crowd(tools: Load, cores: Cores, watchers: int, *, with_edge: bool) ->
         layout(cores, [KEY], with_edge=with_edge) as servers,
         tools.publishing(servers.private, stamp=True),
     ):
-        await trio.sleep(SETTLE_SECONDS)
+        await trio.sleep(DRAIN_SECONDS)
         sockets = [sockets_of(pid) for pid in servers.pids]
         async with tools.watching(servers.shared, watchers, seconds=SECONDS, warm_up=WARM_UP) as watching:
             await watching.until_open()

@@ -8,9 +8,9 @@ from attrs import define, field
 from mmids_trio.config.settings import whole_number
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values
 from mmids_trio.steps.registry import StepType
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 MOST_STREAMS = 1000
 
@@ -24,7 +24,7 @@ class FewStreams:
     passing: set[StreamId] = field(factory=set, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
-        """See `mmids_trio.steps.base.Step`."""
+        """See `mmids_trio.workflow.step.Step`."""
         task_status.started()
         while True:
             events = await inbox.receive()

@@ -23,6 +23,7 @@ from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.reload.configuration_file import Configuration, load
 from mmids_trio.steps.rtmp_parameters import RTMP_PORT, RTMPS_PORT
 from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.status import PlanView
 
 TRY_IT = (
     "ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=frequency=440 "
@@ -113,7 +114,7 @@ to 17 ms, with these 8: packets come and go all the time, and are no garbage of 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Hear = Callable[[Sequence[Change]], None]
+Hear = Callable[[Sequence[Change[PlanView]]], None]
 """Hears what a server has started with."""
 
 Around = Callable[[Configuration, Server], AbstractAsyncContextManager[Hear]]
@@ -191,12 +192,18 @@ async def _stop_on_signals(signals: AsyncIterator[int], server: Server, everythi
             server.stop()
 
 
-async def _say_welcome(server: Server, changes: Sequence[Change]) -> None:
+def started_definitions(server: Server, changes: Sequence[Change[PlanView]]) -> list[WorkflowDefinition]:
+    """What the workflows are to be now that were started with the server."""
+    wanted = [server.workflows.definition(change.plan.workflow) for change in changes]
+    return [definition for definition in wanted if definition is not None]
+
+
+async def _say_welcome(server: Server, changes: Sequence[Change[PlanView]]) -> None:
     with trio.move_on_after(WELCOME_SECONDS):
         for change in changes:
-            await change.wait()
+            await change.wait_outcome()
     if not server.is_stopping:
-        workflows = [change.definition for change in changes]
+        workflows = started_definitions(server, changes)
         lines = list(addresses(workflows, server.settings.rtmp_host or "127.0.0.1", server.rtmp.bound_port))
         _tell(welcome(lines, server.api_url))
 

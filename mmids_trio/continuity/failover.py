@@ -11,6 +11,7 @@ from math import inf
 from attrs import define, field
 
 from mmids_trio.continuity.program import FeedMemory, Program
+from mmids_trio.errors import CannotSwitch
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId, StreamMetadata
 
 
@@ -86,11 +87,11 @@ class Failover:
         return [self._program.frame(event, now)] if name == self.sending else []
 
     def switch_to(self, name: str, now: float) -> None:
-        """An operator wants this source; it is sent until it fails. Raises `ValueError` where it is not well."""
+        """An operator wants this source; it is sent until it fails. Raises `CannotSwitch` where it is not well."""
         if name not in self._sources:
-            raise ValueError(f"there is no source '{name}'; there are {', '.join(self.names)}")
+            raise CannotSwitch(f"there is no source '{name}'; there are {', '.join(self.names)}")
         if not self._is_well(self._sources[name], now):
-            raise ValueError(f"source '{name}' sends nothing at present")
+            raise CannotSwitch(f"source '{name}' sends nothing at present")
         self._is_forced = not self._is_first(name)
         self._want(name, "asked for")
 

@@ -14,14 +14,13 @@ from werkzeug.exceptions import (
     RequestTimeout,
 )
 
-from mmids_trio.errors import ConfigurationError, MmidsError
+from mmids_trio.errors import CannotSwitch, ConfigurationError, MmidsError, NoSuchStep
 from mmids_trio.http_api.operation import JSON, TEXT
 from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere, NotModified, PreconditionFailed
 from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes, request_body
 from mmids_trio.http_api.schemas import ConditionError, Error, to_json
 from mmids_trio.workflow.change import Stopping
-from mmids_trio.workflow.sets import SetConflict
-from mmids_trio.workflow.switching import CannotSwitch, NoSuchStep
+from mmids_trio.workflow.plan import SetConflict
 
 
 def json_response(status: int, content: Any, *, etag: str | None = None) -> Response:

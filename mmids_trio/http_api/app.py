@@ -15,7 +15,7 @@ from mmids_trio.errors import MmidsError
 from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.answers import add_failure_handlers, refuse
 from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
-from mmids_trio.http_api.control import Durability, Metrics, Reactors, Reloader, Sets, Workflows
+from mmids_trio.http_api.control import Changes, Durability, Metrics, Reactors, Reloader, Sets, Workflows
 from mmids_trio.http_api.entrance import Entrance, HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
@@ -33,6 +33,7 @@ STATUSES_OF_CHANGES = (HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TI
 
 def create_app(
     workflows: Workflows,
+    changes: Changes,
     *,
     token: str | Callable[[], str | None] | None,
     version: str,
@@ -45,7 +46,9 @@ def create_app(
     metrics: Metrics | None = None,
     guards: GuardCounters | None = None,
 ) -> QuartTrio:
-    """Build the API over `workflows` (and what else there is). Without a `token` it answers to loopback names only.
+    """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
+
+    Without a `token` it answers to loopback names only.
 
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
     What changes (or plans) something waits for `may_change`.
@@ -57,13 +60,13 @@ def create_app(
     routes = Routes(app)
     tags = DefinitionTags(workflows)
     add_health_routes(routes, version)
-    add_workflow_routes(routes, workflows, tags)
+    add_workflow_routes(routes, workflows, changes, tags)
     add_switch_route(routes, workflows)
     if reactors is not None:
         add_reactor_routes(routes, reactors)
     if sets is not None:
         running = RunningConfig(sets, tags, reactors)
-        add_config_routes(routes, sets, running)
+        add_config_routes(routes, sets, changes, running)
         if reloader is not None:
             add_reload_route(routes, reloader, running)
     if events is not None:

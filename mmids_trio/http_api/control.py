@@ -12,7 +12,7 @@ import trio
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.reactors.views import ReactorView
-from mmids_trio.workflow.sets import SetPlan, WorkflowSet
+from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, PlanView, Switched, WorkflowOwner, WorkflowStatus
 
 LEAST_PATIENCE_SECONDS = 0.05
@@ -22,14 +22,14 @@ LEAST_PATIENCE_SECONDS = 0.05
 class AcceptedChange(Protocol):
     """A change that was accepted and goes on by itself, whoever waits for it."""
 
-    async def wait(self) -> Outcome:
+    async def wait_outcome(self) -> Outcome:
         """Wait for the end of the change. Cancelling the wait has no effect on the change."""
 
 
 async def wait_for(change: AcceptedChange, seconds: float) -> Outcome | None:
     """The outcome, or `None` where there is none yet after so long. The change goes on in any case."""
     with trio.move_on_after(max(seconds, LEAST_PATIENCE_SECONDS)):
-        return await change.wait()
+        return await change.wait_outcome()
     return None
 
 
@@ -75,7 +75,7 @@ class SetChange(AcceptedChange, Protocol):
 
 
 class Sets(Protocol):
-    """The ways to change many workflows, and the reactors, at once."""
+    """What is asked before many workflows, and the reactors, are changed at once."""
 
     def names(self) -> Sequence[str]:
         """Names of all workflows, in the order in which they were started."""
@@ -90,13 +90,7 @@ class Sets(Protocol):
         """The set in canonical spellings. Raises `ConfigurationError` with every problem."""
 
     def plan_all(self, wanted: WorkflowSet) -> SetPlan:
-        """What `apply_all` would do now. Pure. Raises `SetConflict`."""
-
-    def apply_all(self, wanted: WorkflowSet) -> SetChange:
-        """Accept a validated set: all of it is put in place, or nothing. Raises `SetConflict`, touching nothing.
-
-        From its return on, `Workflows.definition` says what the set wants.
-        """
+        """What `Changes.apply_all` would do now. Pure. Raises `SetConflict`."""
 
 
 class Reload(AcceptedChange, Protocol):
@@ -142,7 +136,7 @@ class Reloader(Protocol):
 
 
 class Workflows(Protocol):
-    """The workflows that run, and the ways to change them."""
+    """The workflows that run."""
 
     def names(self) -> Sequence[str]:
         """Names of all workflows, in the order in which they were started."""
@@ -157,7 +151,14 @@ class Workflows(Protocol):
         """The definition in canonical spellings. Raises `ConfigurationError` for what no step accepts."""
 
     def plan(self, definition: WorkflowDefinition) -> PlanView:
-        """What `apply` would do now. Pure."""
+        """What `Changes.apply` would do now. Pure."""
+
+    def switch(self, name: str, step_id: str, to: str) -> Switched:
+        """Have a step send its source `to`. Raises `errors.NoSuchStep` and `errors.CannotSwitch`."""
+
+
+class Changes(Protocol):
+    """The ways to change workflows; what is changed so is remembered."""
 
     def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> Change:
         """Start or update a workflow: accepted and planned on return; the change goes on by itself.
@@ -165,8 +166,11 @@ class Workflows(Protocol):
         With `rollback` a failed change leaves the old definition running.
         """
 
-    def switch(self, name: str, step_id: str, to: str) -> Switched:
-        """Have a step send its source `to`. Raises `switching.NoSuchStep` and `switching.CannotSwitch`."""
+    def apply_all(self, wanted: WorkflowSet) -> SetChange:
+        """Accept a validated set: all of it is put in place, or nothing. Raises `SetConflict`, touching nothing.
+
+        From its return on, `Workflows.definition` says what the set wants.
+        """
 
     async def stop(self, name: str) -> None:
         """Stop a workflow and return when nothing of it is left. Unknown names are no error."""

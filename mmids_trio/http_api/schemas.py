@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import fields, frozen, has
 
-from mmids_trio.workflow.sets import PlannedReactor, SetPlan, StepCut
+from mmids_trio.workflow.plan import PlannedReactor, SetPlan, StepCut
 from mmids_trio.workflow.status import NO_CLIENTS, PlanView, StepStatus, StreamStatus, WorkflowOwner, WorkflowStatus
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None

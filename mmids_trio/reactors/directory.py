@@ -36,10 +36,10 @@ class ReactorDirectory:
 
     @property
     def definitions(self) -> Sequence[ReactorDefinition]:
-        """See `workflow.replacing.Reactors`."""
+        """See `workflow.manager.Reactors`."""
         return () if self._reactors is None else self._reactors.definitions
 
-    # For sets of workflows that bring reactors; see `workflow.replacing.Reactors`.
+    # For sets of workflows that bring reactors; see `workflow.manager.Reactors`.
 
     @contextmanager
     def as_if(self, names: Sequence[str]) -> Iterator[None]:

@@ -13,12 +13,12 @@ from mmids_trio.errors import MmidsError
 from mmids_trio.reactors.executor import ExecutorFailure
 from mmids_trio.reactors.registry import Reactors
 from mmids_trio.reactors.session import Session
-from mmids_trio.workflow.sets import PlannedReactor
+from mmids_trio.workflow.plan import PlannedReactor
 
 
 @define(eq=False)
 class ReplacedReactors:
-    """See `workflow.replacing.Replacement`."""
+    """See `workflow.change.Replacement`."""
 
     plan: tuple[PlannedReactor, ...]
     _reactors: Reactors
@@ -37,14 +37,14 @@ class ReplacedReactors:
 
     @property
     def removed(self) -> Sequence[str]:
-        """See `workflow.replacing.Replacement`."""
+        """See `workflow.change.Replacement`."""
         return self._named("stop")
 
     def _named(self, action: str) -> Sequence[str]:
         return [reactor.name for reactor in self.plan if reactor.action == action]
 
     async def begin(self) -> None:
-        """See `workflow.replacing.Replacement`."""
+        """See `workflow.change.Replacement`."""
         wanted = {definition.name: definition for definition in self._definitions}
         try:
             for name in self._named("start"):
@@ -58,7 +58,7 @@ class ReplacedReactors:
             raise ExecutorFailure(f"reactor '{name}' cannot be started: {type(error).__name__}") from error
 
     def commit(self) -> None:
-        """See `workflow.replacing.Replacement`."""
+        """See `workflow.change.Replacement`."""
         for definition in self._definitions:
             if definition.name in self._sessions:
                 self._reactors.renew(definition, self._sessions[definition.name])
@@ -67,7 +67,7 @@ class ReplacedReactors:
         self._reactors.definitions = tuple(self._definitions)
 
     def take_back(self) -> None:
-        """See `workflow.replacing.Replacement`."""
+        """See `workflow.change.Replacement`."""
         for name in self._added:
             self._reactors.remove(name)
         for session in self._sessions.values():

@@ -7,9 +7,9 @@ from attrs import define, field
 
 from mmids_trio.config.live_settings import SettingsChange
 from mmids_trio.state.recorder import Basis
-from mmids_trio.workflow.sets import SetPlan
+from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.plan import SetPlan
 from mmids_trio.workflow.status import Outcome
-from mmids_trio.workflow.transaction import SetChange
 
 
 @define(eq=False)
@@ -20,7 +20,7 @@ class Reload:
     are for whoever carries it out.
     """
 
-    change: SetChange
+    change: Change[SetPlan]
     settings: SettingsChange
     warnings: Sequence[str]
     put_in_place: Sequence[Callable[[], None]]
@@ -43,7 +43,7 @@ class Reload:
         """Settings that differ and count after a restart only."""
         return self.settings.needs_restart
 
-    async def wait(self) -> Outcome:
+    async def wait_outcome(self) -> Outcome:
         """Wait for the outcome; settings are changed then. Cancelling the wait does nothing to the reload."""
         await self._done.wait()
         assert self._outcome is not None

@@ -10,10 +10,9 @@ from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.offload import Offload
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.state.file import StateError, StateFile
-from mmids_trio.state.merge import merge_reactors
-from mmids_trio.state.opening import Steps, checked_state, parsed_state
-from mmids_trio.state.record import State
+from mmids_trio.state.record import State, Steps, checked_state, merge_reactors
 from mmids_trio.state.store import StateStore
+from mmids_trio.state.text import parsed_state
 
 log = structlog.get_logger()
 

@@ -16,10 +16,10 @@ from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reload.accepted import Reload
 from mmids_trio.reload.configuration_file import Configuration
-from mmids_trio.state.merge import Merged, merge
+from mmids_trio.state.record import Merged, merge
 from mmids_trio.state.recorder import Recorder
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.sets import SetConflict, WorkflowSet
+from mmids_trio.workflow.plan import SetConflict, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowOwner
 
 log = structlog.get_logger()
@@ -131,7 +131,7 @@ class Reloader:
 
         Not at the end of the server, though: the next start goes by the file as it is now.
         """
-        outcome = await reload.change.wait()
+        outcome = await reload.change.wait_outcome()
         if reload.change.is_in_place:
             for put in reload.put_in_place:
                 put()

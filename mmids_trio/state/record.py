@@ -1,17 +1,22 @@
-"""What is remembered of changes over the API, as plain data: one entry for each workflow that differs from the file.
+"""What is remembered of changes over the API: one entry for each workflow that differs from the configuration file.
 
-Pure, and apart from the text and the file that hold it, so that the rules of start-up and reload can be stated and
-tested without either.
+With the rules of start-up and reload, which say what runs, given both.  One rule: a change made over the API counts as
+long as the file says of that workflow what it said when the change was made.  Whoever edits the file afterwards has the
+last word.  Pure, and apart from the text and the file that hold it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
+from typing import Protocol
 
 from attrs import evolve, field, frozen
 
+from mmids_trio.config.report import Findings
+from mmids_trio.config.suggestions import shown
 from mmids_trio.config.writer import write_workflow
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.errors import ConfigurationError
 
 DIGEST_BYTES = 16
 """Enough that two definitions never share one by chance, short enough for a line that people read."""
@@ -93,3 +98,106 @@ def difference(name: str, wanted: WorkflowDefinition | None, in_file: WorkflowDe
     if (None if wanted is None else digest(wanted)) == base:
         return None
     return Entry(name, wanted, base)
+
+
+# What runs.
+
+
+@frozen
+class Dropped:
+    """A change of the API's that counts no more, and why; of the reactors where `workflow` is `None`."""
+
+    workflow: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{'the reactors' if self.workflow is None else f'workflow {shown(self.workflow)}'} {self.reason}"
+
+
+@frozen
+class Merged:
+    """What runs: the workflows of the file in its order, then those that the API has made.
+
+    `state` has the changes that still count; `dropped` are those that do not, and are not what the file says now.
+    """
+
+    workflows: tuple[WorkflowDefinition, ...]
+    made_by_api: frozenset[str]
+    state: State
+    dropped: tuple[Dropped, ...]
+    reactors: tuple[ReactorDefinition, ...] = ()
+
+
+def merge(file: Sequence[WorkflowDefinition], state: State, reactors: Sequence[ReactorDefinition] = ()) -> Merged:
+    """Apply the rule to the workflows and `reactors` of a file; all definitions are in canonical spellings."""
+    running = merge_reactors(reactors, state)
+    of_api = state.reactors is not None and digest_reactors(reactors) == state.reactors.base
+    digests = {workflow.name: digest(workflow) for workflow in file}
+    kept = {entry.name: entry for entry in state if entry.base == digests.get(entry.name)}
+    dropped = [_drop(entry, digests.get(entry.name)) for entry in state if entry.name not in kept]
+    of_file = [_wanted(workflow, kept.get(workflow.name)) for workflow in file]
+    only_api = [entry.definition for entry in kept.values() if entry.name not in digests]
+    return Merged(
+        tuple(workflow for workflow in (*of_file, *only_api) if workflow is not None),
+        frozenset(name for name in kept if name not in digests),
+        State(kept, state.reactors if of_api else None),
+        tuple(drop for drop in (*dropped, _drop_reactors(running, state)) if drop is not None),
+        running,
+    )
+
+
+def merge_reactors(file: Sequence[ReactorDefinition], state: State) -> tuple[ReactorDefinition, ...]:
+    """The reactors that run: as a whole either those of the API or those of the file."""
+    if state.reactors is not None and state.reactors.base == digest_reactors(file):
+        return state.reactors.definitions
+    return tuple(file)
+
+
+def _drop_reactors(running: Sequence[ReactorDefinition], state: State) -> Dropped | None:
+    if state.reactors is None or digest_reactors(running) == digest_reactors(state.reactors.definitions):
+        return None
+    return Dropped(None, "were changed over the API, but have changed in the configuration file since, which counts")
+
+
+def _wanted(in_file: WorkflowDefinition, entry: Entry | None) -> WorkflowDefinition | None:
+    return in_file if entry is None else entry.definition
+
+
+def _drop(entry: Entry, now: str | None) -> Dropped | None:
+    """Nothing is lost where the file says by now what the API has made of a workflow."""
+    if now == (None if entry.definition is None else digest(entry.definition)):
+        return None
+    verb = "deleted" if entry.definition is None else "made" if entry.base is None else "changed"
+    happened = "has been removed from" if now is None else "is now in" if entry.base is None else "has changed in"
+    return Dropped(entry.name, f"was {verb} over the API, but {happened} the configuration file since, which counts")
+
+
+class Steps(Protocol):
+    """What is asked about kinds of steps."""
+
+    def check(self, definition: WorkflowDefinition, findings: Findings) -> None:
+        """Find everything that is wrong with the steps."""
+
+    def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
+        """The definition in canonical spellings."""
+
+
+def checked_state(state: State, steps: Steps, file: Sequence[WorkflowDefinition] = ()) -> State:
+    """The state in canonical spellings, but for changes that the workflows of `file` overrule: `merge` drops them.
+
+    Raises `ConfigurationError` with every problem and its place: nothing is lost in silence.
+    """
+    findings = Findings()
+    counting = merge(file, state).state.entries
+    for entry in counting.values():
+        if entry.definition is not None:
+            steps.check(entry.definition, findings)
+    if findings.problems:
+        raise ConfigurationError(findings.problems)
+    entries = {
+        entry.name: evolve(entry, definition=steps.validate(entry.definition))
+        if entry.definition is not None and entry.name in counting
+        else entry
+        for entry in state
+    }
+    return evolve(state, entries=entries)

@@ -1,18 +1,24 @@
 """Which changes over the API are remembered: recorded when they are accepted, taken back where they come to nothing.
 
-Decides synchronously and hands every new state on.  Workflows of reactors are none of its business: they come and go
-with their streams.
+The recorder decides synchronously and hands every new state on.  Workflows of reactors are none of its business: they
+come and go with their streams.  `RecordedChanges` is how the API changes workflows; reactors and the configuration file
+use the manager itself.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from math import inf
 from typing import Protocol
 
+import trio
 from attrs import define, evolve, field, frozen
 
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
-from mmids_trio.state.merge import Merged
-from mmids_trio.state.record import Entry, ReactorsEntry, State, difference, digest_reactors
-from mmids_trio.workflow.status import WorkflowOwner
+from mmids_trio.state.record import Entry, Merged, ReactorsEntry, State, difference, digest_reactors
+from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.manager import WorkflowManager
+from mmids_trio.workflow.plan import SetPlan, WorkflowSet
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowOwner
 
 
 class Running(Protocol):
@@ -136,6 +142,54 @@ class Recorder:
                 self._become(self.state.put(entry.name, entry))
         for entry in since:
             self._put(entry.name, entry.definition)
+
+
+@frozen(eq=False)
+class RecordedChanges:
+    """The manager's ways to change workflows, for the API: what is changed through here is remembered.
+
+    Whoever has seen the outcome of a change finds it in the record already.
+    """
+
+    _manager: WorkflowManager
+    _recorder: Recorder
+
+    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> Change[PlanView]:
+        """See `WorkflowManager.apply`."""
+        change = self._manager.apply(definition, rollback=rollback)
+        self._recorder.accept(definition.name, definition)
+        change.when_over(partial(self._settle, (definition.name,), None))
+        return change
+
+    def apply_all(self, wanted: WorkflowSet) -> Change[SetPlan]:
+        """See `WorkflowManager.apply_all`. Reactors are remembered as a whole."""
+        change = self._manager.apply_all(wanted)
+        for name in wanted.delete:
+            self._recorder.accept(name, None)
+        for definition in wanted.definitions:
+            self._recorder.accept(definition.name, definition)
+        asked = None if wanted.reactors is None else self._recorder.accept_reactors(wanted.reactors)
+        names = (*wanted.delete, *(definition.name for definition in wanted.definitions))
+        change.when_over(partial(self._settle, names, asked))
+        return change
+
+    async def stop(self, name: str) -> None:
+        """See `WorkflowManager.stop`. It is remembered before anything is awaited: the caller may hang up."""
+        self._recorder.accept(name, None)
+        await self._manager.stop(name)
+
+    def _settle(self, names: Collection[str], reactors_asked: int | None, outcome: Outcome) -> None:
+        """Something else than what was asked for may run, also of a set of which something newer took one part.
+
+        Not at the end of the server, though, be it an orderly one or not: the next start goes by what was asked for.
+        """
+        is_at_the_end = self._manager.is_stopping or trio.current_effective_deadline() == -inf
+        if outcome.kind is OutcomeKind.APPLIED or is_at_the_end:
+            return
+        for name in names:
+            self._recorder.settle(name)
+        if reactors_asked is not None:
+            self._recorder.settle_reactors(reactors_asked)
 
 
 def _base(name: str, file: Mapping[str, WorkflowDefinition]) -> str | None:

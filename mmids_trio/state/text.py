@@ -7,6 +7,7 @@ edits the file by hand says so there.
 import re
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
+from pathlib import PurePath
 
 from attrs import define, field
 
@@ -67,6 +68,11 @@ def read(data: bytes, file: str) -> State:
     marks.check_names(workflows)
     entries = {entry.name: entry for entry in _entries(marks.bases, marks.deleted, workflows)}
     return State(entries, None if marks.reactors is None else ReactorsEntry(nodes.reactors, marks.reactors))
+
+
+def parsed_state(data: bytes | None, path: PurePath) -> State:
+    """The state in `data`; `None`: there is no file yet. Raises `ConfigurationError`."""
+    return State() if data is None else read(data, str(path))
 
 
 def _parse(text: str, file: str) -> DefinitionSet:

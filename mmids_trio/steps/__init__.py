@@ -1,1 +1,1 @@
-"""The steps that workflows are made of, and the contract for writing one (`mmids_trio.steps.base`)."""
+"""The steps that workflows are made of, and the contract for writing one (`mmids_trio.workflow.step`)."""

@@ -19,7 +19,7 @@ from mmids_trio.steps.rtmp_receive import rtmp_receive
 from mmids_trio.steps.rtmp_watch import rtmp_watch
 from mmids_trio.steps.slate import slate
 from mmids_trio.steps.watch_options import WatchOptions
-from mmids_trio.steps.workflow_forwarder import Junctions, workflow_forwarder
+from mmids_trio.steps.workflow_forwarder import ForwardingTable, workflow_forwarder
 
 
 def built_in_steps(
@@ -27,7 +27,7 @@ def built_in_steps(
     rtmp: RtmpPorts,
     dialer: Dialer,
     ffmpeg: Ffmpeg,
-    junctions: Junctions,
+    forwarding: ForwardingTable,
     reactors: Reactors,
     random: Callable[[], float],
     watch_options: WatchOptions,
@@ -50,7 +50,7 @@ def built_in_steps(
             *transcoding_steps(ffmpeg),
             slate(ffmpeg),
             failover(),
-            workflow_forwarder(junctions, reactors),
+            workflow_forwarder(forwarding, reactors),
             *more,
         ]
     )

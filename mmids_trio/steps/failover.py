@@ -8,14 +8,15 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.continuity.failover import Failover
+from mmids_trio.errors import CannotSwitch
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values, one_of, seconds, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.slate import LONGEST_GAP, SHORTEST_GAP
 from mmids_trio.workflow.happenings import StreamSwitched
 from mmids_trio.workflow.status import StreamStatus, Switched
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
 
@@ -109,9 +110,9 @@ class _Show:
         return float("inf") if self._machine is None else self._machine.next_at(now)
 
     def switch_to(self, name: str) -> Switched:
-        """An operator wants that source. Raises `ValueError` with the reason why not."""
+        """An operator wants that source. Raises `CannotSwitch` with the reason why not."""
         if self._machine is None:
-            raise ValueError("there is no source at present")
+            raise CannotSwitch("there is no source at present")
         self._machine.switch_to(name, trio.current_time())
         return Switched(self._machine.sending, self._machine.wanted)
 

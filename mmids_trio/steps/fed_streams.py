@@ -16,9 +16,9 @@ from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.metrics.counts import Counts, lasting, total
-from mmids_trio.steps.base import StepContext
 from mmids_trio.steps.child_counts import child_counts
 from mmids_trio.workflow.status import StreamStatus
+from mmids_trio.workflow.step import StepContext
 
 LAST_CHANCE_SECONDS = FINISH_SECONDS + STOP_SECONDS
 """How long a stream that has ended still waits for its turn: as long as a child before it may take to end."""

@@ -15,10 +15,10 @@ from mmids_trio.ffmpeg.locations import output_directory
 from mmids_trio.ffmpeg.output_paths import OutputPaths, PathClaim
 from mmids_trio.ffmpeg.parameters import HlsParameters, hls_parameters
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
 from mmids_trio.steps.parameters import Parameter, Values, text
 from mmids_trio.steps.registry import StepType
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
 

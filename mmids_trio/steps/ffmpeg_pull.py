@@ -14,12 +14,12 @@ from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.child_counts import child_counts
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.parameters import Parameter, Values, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.status import StreamStatus
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 FFMPEG_PULL = (Parameter("location", source_location, required=True), Parameter("stream_name", text, required=True))
 

@@ -9,10 +9,10 @@ from mmids_trio.ffmpeg.locations import push_target, stream_key_of
 from mmids_trio.ffmpeg.parameters import PushParameters, push_parameters
 from mmids_trio.media.events import StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.fed_streams import FedStreams, Ffmpeg
 from mmids_trio.steps.parameters import Parameter, Values
 from mmids_trio.steps.registry import StepType
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
 

@@ -19,10 +19,10 @@ from mmids_trio.ffmpeg.parameters import (
 from mmids_trio.ffmpeg.process import ChildOutput
 from mmids_trio.media.events import StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
 from mmids_trio.steps.parameters import Parameter, Values, one_of
 from mmids_trio.steps.registry import StepType
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 READ_BYTES = 64 * 1024
 """Read at once from a child: a whole pipe."""

@@ -8,8 +8,8 @@ from mmids_trio.config.report import Findings
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem
-from mmids_trio.steps.base import Step, StepContext, StepFactory
 from mmids_trio.steps.parameters import Parameter, Values, canonical, check
+from mmids_trio.workflow.step import Step, StepContext, StepFactory
 
 Build = Callable[[Values, StepContext], Step]
 """Makes a step from its checked parameters; raises `StepError` where that cannot work on this server."""

@@ -24,12 +24,12 @@ from mmids_trio.rtmp.protocol.events import (
     StreamEofReceived,
 )
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values, seconds, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_receive import LONGEST_GRACE
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.workflow.status import StreamStatus
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
 

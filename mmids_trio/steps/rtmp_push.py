@@ -23,13 +23,13 @@ from mmids_trio.net.tls import Dialer
 from mmids_trio.rtmp.client.pushing import Target
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.rtmp.rendering import PublishRendering
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.send_scheduler import EVENTS_PER_PASS
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.happenings import TargetDown, TargetUp
 from mmids_trio.workflow.status import StreamStatus
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
 

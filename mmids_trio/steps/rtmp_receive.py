@@ -9,11 +9,11 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.access import PublishAccess
 from mmids_trio.steps.approval import Reactor, Reactors, find_reactor
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values, one_of, seconds, secret
 from mmids_trio.steps.publishers import OnBusy, Publishers
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 LONGEST_GRACE = 86_400
 """Seconds in a day; who is away for longer starts a new show."""

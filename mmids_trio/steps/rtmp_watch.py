@@ -14,7 +14,6 @@ from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, Viewing
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.access import PLAY_DENIED, PlayAccess
 from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values, secret
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience
@@ -23,6 +22,7 @@ from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.steps.watch_options import WATCH_PARAMETERS, WatchOptions
 from mmids_trio.workflow.status import Clients
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 USUAL = WatchOptions()
 

@@ -19,8 +19,8 @@ from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket
 from mmids_trio.metrics.catalog import STEP_PASS
 from mmids_trio.metrics.counts import Counts, Distribution
-from mmids_trio.steps.base import Inbox
 from mmids_trio.steps.rtmp_audience import Audience
+from mmids_trio.workflow.step import Inbox
 
 EVENTS_PER_PASS = 128
 """Events between two passes over the watchers. A burst after a standstill may hold more than a channel keeps (ten

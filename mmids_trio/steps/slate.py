@@ -20,12 +20,12 @@ from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.parameters import Parameter, Values, seconds, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.workflow.status import StreamStatus
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
 

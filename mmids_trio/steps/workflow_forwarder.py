@@ -11,10 +11,10 @@ from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.approval import Hold, Reactor, Reactors, find_reactor, reactor_problems
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.replay import Ledger
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ class Route(Protocol):
         """Give the way up: what came over it ends at the target. Synchronous."""
 
 
-class Junctions(Protocol):
+class ForwardingTable(Protocol):
     """The ways between workflows, as far as forwarders need them."""
 
     def connect(
@@ -46,9 +46,9 @@ class Junctions(Protocol):
         """Open a way, on which `events` have been already. Raises `StepError` where it closes a circle."""
 
 
-def connect(junctions: Junctions, context: StepContext, target: str, events: Sequence[MediaEvent] = ()) -> Route:
-    """A way from the step of that `context`; see `Junctions.connect`."""
-    return junctions.connect(context.workflow, target, events, step_id=context.step_id, is_leaving=context.is_leaving)
+def connect(forwarding: ForwardingTable, context: StepContext, target: str, events: Sequence[MediaEvent] = ()) -> Route:
+    """A way from the step of that `context`; see `ForwardingTable.connect`."""
+    return forwarding.connect(context.workflow, target, events, step_id=context.step_id, is_leaving=context.is_leaving)
 
 
 def target_conflicts(values: Values) -> Iterable[str]:
@@ -62,13 +62,13 @@ class WorkflowForwarder:
     """See the module."""
 
     target: str
-    junctions: Junctions
+    forwarding: ForwardingTable
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready at once: whether the target runs does not matter."""
-        route = connect(self.junctions, self.context, self.target)
+        route = connect(self.forwarding, self.context, self.target)
         try:
             task_status.started()
             while True:
@@ -84,7 +84,7 @@ class _RoutedStream:
     """One stream, and where a reactor wants it to go."""
 
     context: StepContext
-    junctions: Junctions
+    forwarding: ForwardingTable
     reactor: Reactor
     started: StreamStarted
     ledger: Ledger = field(factory=Ledger, init=False)
@@ -129,7 +129,7 @@ class _RoutedStream:
         for target in targets:
             if target not in self._routes and (memory := self.ledger.streams.get(self.started.stream_id)):
                 try:
-                    self._routes[target] = connect(self.junctions, self.context, target, memory.replay())
+                    self._routes[target] = connect(self.forwarding, self.context, target, memory.replay())
                 except StepError as error:
                     log.error("stream cannot be forwarded", stream=self.started.stream_name, reason=str(error))
 
@@ -139,7 +139,7 @@ class ReactorForwarder:
     """Sends each stream where a reactor says."""
 
     reactor: Reactor
-    junctions: Junctions
+    forwarding: ForwardingTable
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
@@ -178,20 +178,20 @@ class _RoutedStreams:
 
     def _begin(self, started: StreamStarted) -> None:
         forwarder = self.forwarder
-        stream = _RoutedStream(forwarder.context, forwarder.junctions, forwarder.reactor, started)
+        stream = _RoutedStream(forwarder.context, forwarder.forwarding, forwarder.reactor, started)
         self._live[started.stream_id] = stream
         stream.ask()
         self.nursery.start_soon(stream.run)
 
 
-def workflow_forwarder(junctions: Junctions, reactors: Reactors) -> StepType:
+def workflow_forwarder(forwarding: ForwardingTable, reactors: Reactors) -> StepType:
     """The kind of step, on a server."""
 
     def build(values: Values, context: StepContext) -> Step:
         reactor = find_reactor(values, reactors)
         if reactor is not None:
-            return ReactorForwarder(reactor, junctions, context)
-        return WorkflowForwarder(cast(str, values["target_workflow"]), junctions, context)
+            return ReactorForwarder(reactor, forwarding, context)
+        return WorkflowForwarder(cast(str, values["target_workflow"]), forwarding, context)
 
     def conflicts(values: Values) -> Iterable[str]:
         return [*target_conflicts(values), *reactor_problems(values, reactors)]

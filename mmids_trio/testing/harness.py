@@ -42,7 +42,7 @@ from mmids_trio.testing.inline import inline
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.change import Change
-from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowStatus
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowStatus
 
 __all__ = ["RTMP_PORT", "Harness", "Recorder"]
 
@@ -142,7 +142,7 @@ class Harness:
                     await host.up.wait()
                     for change in host.changes:
                         if self.all_must_run:
-                            _require_success(await change.wait())
+                            _require_success(await change.wait_outcome())
                     yield
                     self.server.stop()
                     await host.ended.wait()
@@ -153,14 +153,14 @@ class Harness:
 
     # Workflows.
 
-    def apply(self, text: str, *, rollback: bool = False) -> Change:
+    def apply(self, text: str, *, rollback: bool = False) -> Change[PlanView]:
         """Start or change the workflow that `text` defines; wait for the change, or do not."""
         workflows = self.server.workflows
         return workflows.apply(workflows.validate(parse_workflow(text, "test")), rollback=rollback)
 
     async def put(self, text: str, *, rollback: bool = False) -> Outcome:
         """As `apply`; returns when it is known what came of it."""
-        return await self.apply(text, rollback=rollback).wait()
+        return await self.apply(text, rollback=rollback).wait_outcome()
 
     async def stop(self, name: str) -> None:
         """Stop a workflow, as DELETE does."""

@@ -8,6 +8,7 @@ from attrs import define, field
 from mmids_trio.app import Server
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.status import PlanView
 
 
 @define(eq=False)
@@ -16,7 +17,7 @@ class Host:
 
     server: Server
     definitions: Sequence[WorkflowDefinition]
-    changes: Sequence[Change] = ()
+    changes: Sequence[Change[PlanView]] = ()
     up: trio.Event = field(factory=trio.Event)
     ended: trio.Event = field(factory=trio.Event)
 

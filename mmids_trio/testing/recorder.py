@@ -8,8 +8,8 @@ from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent, MediaPacket
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
+from mmids_trio.workflow.step import Inbox, Outbox
 
 
 @define(eq=False)
@@ -43,7 +43,7 @@ class Recorder:
         self._released.unpark_all()
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
-        """See `steps.base.Step`."""
+        """See `workflow.step.Step`."""
         task_status.started()
         while True:
             events = await inbox.receive()

@@ -23,7 +23,7 @@ ordinary stream are fewer."""
 
 
 class Inbox:
-    """Where one step reads. Owned by the workflow; the step sees it through `steps.base.Inbox`.
+    """Where one step reads. Owned by the workflow; the step sees it through `workflow.step.Inbox`.
 
     Two slots: the bounded channel, for what senders deliver, and `_carried`, for what must always fit (the
     announcements of a swap, ends of streams).  What is carried goes before what the channel holds.
@@ -42,7 +42,7 @@ class Inbox:
         self._rest = trio.lowlevel.ParkingLot()
 
     async def receive(self) -> Sequence[MediaEvent]:
-        """See `steps.base.Inbox`. Cancelling it loses nothing."""
+        """See `workflow.step.Inbox`. Cancelling it loses nothing."""
         while True:
             batch: Sequence[MediaEvent] = ()
             if self._carried:
@@ -64,7 +64,7 @@ class Inbox:
 
     def _take(self, batch: Sequence[MediaEvent]) -> Sequence[MediaEvent]:
         """Everything that is there, oldest first: `batch` (already received), what is carried, the channel."""
-        later = self._drain()
+        later = self._take_all()
         self._pending = 0
         self._in_hand, self._untaken = self._untaken, 0
         self._room.unpark_all()
@@ -74,7 +74,7 @@ class Inbox:
         self._carried = []
         return events
 
-    def _drain(self) -> list[MediaEvent]:
+    def _take_all(self) -> list[MediaEvent]:
         events: list[MediaEvent] = []
         while True:
             try:
@@ -100,7 +100,7 @@ class Inbox:
 
     def carry(self, events: Sequence[MediaEvent]) -> None:
         """Deliver events that must fit, behind everything that was delivered before."""
-        self._carried += self._drain()
+        self._carried += self._take_all()
         self._carried += events
         self._pending += 1
         self._untaken += len(events)
@@ -111,7 +111,7 @@ class Inbox:
         """Drop what the step has not taken. Returns how many events that were, and those that the step may still have
         been working on: all that it took last, if it has not come back for more."""
         lost = self._untaken + self._in_hand
-        self._drain()
+        self._take_all()
         self._carried, self._untaken, self._in_hand = [], 0, 0
         return lost
 
@@ -130,7 +130,7 @@ class Inbox:
 
 
 class Outlet:
-    """Where one step writes. Owned by the workflow; the step sees it through `steps.base.Outbox`."""
+    """Where one step writes. Owned by the workflow; the step sees it through `workflow.step.Outbox`."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
@@ -141,10 +141,10 @@ class Outlet:
         self._gate_closed = False
         self._gate = trio.lowlevel.ParkingLot()
         self._held: list[MediaEvent] = []
-        self._echoes: deque[MediaEvent] = deque()
+        self._suppressed: deque[MediaEvent] = deque()
 
     async def send(self, events: Sequence[MediaEvent]) -> None:
-        """See `steps.base.Outbox`."""
+        """See `workflow.step.Outbox`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         while not self._deliver(events):
             if self._gate_closed:
@@ -164,26 +164,26 @@ class Outlet:
         return True
 
     def _admit(self, events: Sequence[MediaEvent]) -> Sequence[MediaEvent]:
-        if self._echoes:
-            events = [event for event in events if not self._is_echo(event)]
+        if self._suppressed:
+            events = [event for event in events if not self._is_suppressed(event)]
         admitted = self.ledger.admit(events)
         self.passed += len(admitted)
         return admitted
 
-    def _is_echo(self, event: MediaEvent) -> bool:
-        """Whether `event` is awaited as an echo. Those before it will not come: the step has dropped them."""
-        if not any(event is echo for echo in self._echoes):
+    def _is_suppressed(self, event: MediaEvent) -> bool:
+        """Whether `event` shall be kept back. Those before it will not come: the step has dropped them."""
+        if not any(event is awaited for awaited in self._suppressed):
             return False
-        while self._echoes.popleft() is not event:
+        while self._suppressed.popleft() is not event:
             pass
         return True
 
     def end_stream(self, stream_id: StreamId) -> None:
-        """See `steps.base.Outbox`."""
+        """See `workflow.step.Outbox`."""
         self.push([StreamEnded(stream_id)])
 
     def restart_stream(self, stream_id: StreamId, gap: int) -> None:
-        """See `steps.base.Outbox`."""
+        """See `workflow.step.Outbox`."""
         self.ledger.restart(stream_id, gap)
 
     @property
@@ -224,9 +224,9 @@ class Outlet:
             self._carry(held)
         self._gate.unpark_all()
 
-    def connect(self, target: Inbox | None, echoes: Sequence[MediaEvent] = ()) -> None:
-        """Deliver to `target` from now on (`None`: to nobody); swallow `echoes` when they come."""
-        self._echoes += echoes
+    def connect(self, target: Inbox | None, suppressed: Sequence[MediaEvent] = ()) -> None:
+        """Deliver to `target` from now on (`None`: to nobody); keep `suppressed` back when they come."""
+        self._suppressed += suppressed
         if target is not self._target:
             previous, self._target = self._target, target
             if previous is not None:

@@ -1,7 +1,7 @@
 """All workflows of a server by name: the one place that starts and stops them."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Protocol
 
@@ -11,25 +11,32 @@ from attrs import evolve
 
 from mmids_trio.config.report import Findings
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
-from mmids_trio.errors import ConfigurationError
-from mmids_trio.workflow.change import Change, Stopping
-from mmids_trio.workflow.line import StepFactories, Surroundings
-from mmids_trio.workflow.plan import make_plan, view
-from mmids_trio.workflow.replacing import NoReactors, NoReplacement, Reactors, Replacement
-from mmids_trio.workflow.runtime import Workflow
-from mmids_trio.workflow.sets import (
+from mmids_trio.errors import ConfigurationError, NoSuchStep
+from mmids_trio.workflow.change import (
+    ALL_OR_NOTHING,
+    PUT_IN_ERROR,
+    ROLL_BACK,
+    Change,
+    NoReplacement,
+    Replacement,
+    Stopping,
+    Transaction,
+)
+from mmids_trio.workflow.pipeline import SharedServices, StepFactories
+from mmids_trio.workflow.plan import (
     SetConflict,
     SetPlan,
     StepCut,
     WorkflowSet,
     cuts,
+    make_plan,
     name_conflicts,
     prunable,
     reactor_conflicts,
+    view,
 )
+from mmids_trio.workflow.runtime import Workflow
 from mmids_trio.workflow.status import OutcomeKind, PlanView, Switched, WorkflowOwner, WorkflowStatus
-from mmids_trio.workflow.switching import NoSuchStep
-from mmids_trio.workflow.transaction import Part, SetChange, Transaction
 
 log = structlog.get_logger()
 
@@ -44,16 +51,49 @@ class Steps(StepFactories, Protocol):
         """The definition in canonical spellings; raises `ConfigurationError` with every problem."""
 
 
+class Reactors(Protocol):
+    """What the manager needs of the reactors, which are changed together with workflows."""
+
+    @property
+    def definitions(self) -> Sequence[ReactorDefinition]:
+        """What all that are in force were made from."""
+
+    def replacement(self, definitions: Sequence[ReactorDefinition]) -> Replacement:
+        """What puts `definitions` in place of the reactors that there are; nothing has happened yet.
+
+        Raises `ConfigurationError` with every problem.
+        """
+
+    def as_if(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        """Have steps be validated, as long as the (synchronous) block runs, as if these reactors were there."""
+
+
+class NoReactors:
+    """Where there are no reactors, and cannot be any."""
+
+    definitions: Sequence[ReactorDefinition] = ()
+
+    def replacement(self, definitions: Sequence[ReactorDefinition]) -> Replacement:
+        """See `Reactors`."""
+        if definitions:
+            raise SetConflict(["there are no reactors on this server"])
+        return NoReplacement()
+
+    def as_if(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        """See `Reactors`."""
+        return nullcontext()
+
+
 class WorkflowManager:
     """Starts, changes and stops workflows; each runs in a nursery of its own inside the manager's.
 
     `reactors` are those that are changed by sets of workflows; they come later, since they use the manager.
     """
 
-    def __init__(self, steps: Steps, surroundings: Surroundings | None = None) -> None:
+    def __init__(self, steps: Steps, shared: SharedServices | None = None) -> None:
         self._steps = steps
         self.reactors: Reactors = NoReactors()
-        self._surroundings = surroundings or Surroundings()
+        self._shared = shared or SharedServices()
         self._nursery: trio.Nursery
         self._workflows: dict[str, Workflow] = {}
         self._transactions: dict[Transaction, None] = {}
@@ -108,16 +148,37 @@ class WorkflowManager:
         workflow = self._workflows.get(name)
         return None if workflow is None else workflow.owner
 
-    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False, owner: WorkflowOwner = BY_API) -> Change:
+    def apply(
+        self, definition: WorkflowDefinition, *, rollback: bool = False, owner: WorkflowOwner = BY_API
+    ) -> Change[PlanView]:
         """Start or update the workflow of that name with a validated definition.
 
-        Returns at once; the change belongs to the workflow's task and goes on whoever waits for it.  `owner` counts
-        where the workflow is new.  Raises `Stopping` after `stop_all`.
+        Returns at once; the change goes on whoever waits for it.  `owner` counts where the workflow is new.
+        Raises `Stopping` after `stop_all`.
         """
+        self._check_not_stopping()
+        change = Change(self.plan(definition))
+        transaction = Transaction(change, ROLL_BACK if rollback else PUT_IN_ERROR)
+        self._begin(transaction, {definition.name: definition}, owner)
+        return change
+
+    def _check_not_stopping(self) -> None:
         if self._is_stopping:
             raise Stopping("the server is being stopped")
-        workflow = self._workflows.get(definition.name) or self._create(definition.name, owner)
-        return workflow.submit(definition, rollback=rollback)
+
+    def _begin(
+        self, transaction: Transaction, parts: Mapping[str, WorkflowDefinition | None], owner: WorkflowOwner
+    ) -> None:
+        """Hand every workflow its part, and have the change led."""
+        for name, definition in parts.items():
+            workflow = self._workflows.get(name) or self._create(name, owner)
+            workflow.accept(transaction, definition)
+        self._supersede_reactors(transaction)
+        if transaction.is_trivial:
+            transaction.complete_at_once()
+        else:
+            self._transactions[transaction] = None
+            self._nursery.start_soon(self._lead, transaction)
 
     # Many at once.
 
@@ -174,42 +235,25 @@ class WorkflowManager:
         remaining = [definition for definition in (*left, *wanted.definitions) if definition is not None]
         return reactor_conflicts(replacement.removed, remaining)
 
-    def apply_all(self, wanted: WorkflowSet, *, owner: WorkflowOwner = BY_API) -> SetChange:
+    def apply_all(self, wanted: WorkflowSet, *, owner: WorkflowOwner = BY_API) -> Change[SetPlan]:
         """Put a validated set in place: all of it, or nothing.
 
         Returns at once, and the change goes on whoever waits for it.  `owner` counts for workflows that are new.
         Raises `SetConflict` (or `ConfigurationError` for a reactor) before anything is touched, and `Stopping`.
         """
-        if self._is_stopping:
-            raise Stopping("the server is being stopped")
+        self._check_not_stopping()
         replacement = self._replacement(wanted)
-        plan = self._plan_all(wanted, replacement)
+        change = Change(self._plan_all(wanted, replacement))
         transaction = Transaction(
-            SetChange(plan),
+            change,
+            ALL_OR_NOTHING,
             replacement,
             partial(self._reactor_conflicts, replacement),
             brings_reactors=wanted.reactors is not None,
         )
-        for definition in wanted.definitions:
-            self._join(transaction, definition.name, definition, owner)
-        for name in plan.deleted:
-            self._join(transaction, name, None, owner)
-        self._supersede_reactors(transaction)
-        if transaction.is_trivial:
-            transaction.complete_at_once()
-        else:
-            self._transactions[transaction] = None
-            self._nursery.start_soon(self._run_transaction, transaction)
-        return transaction.change
-
-    def _join(
-        self, transaction: Transaction, name: str, definition: WorkflowDefinition | None, owner: WorkflowOwner
-    ) -> None:
-        workflow = self._workflows.get(name) or self._create(name, owner)
-        is_idle = definition is not None and workflow.is_at_rest(definition)
-        part = Part(transaction, workflow, definition, is_idle)
-        transaction.add(part)
-        workflow.join(part)
+        defined = {definition.name: definition for definition in wanted.definitions}
+        self._begin(transaction, {**defined, **dict.fromkeys(change.plan.deleted)}, owner)
+        return change
 
     def _supersede_reactors(self, newer: Transaction) -> None:
         """Of two that bring reactors the newer counts, unless neither changes any."""
@@ -219,12 +263,12 @@ class WorkflowManager:
                 older.give_up(OutcomeKind.SUPERSEDED, "superseded by a newer update of the reactors")
                 newer.after.append(older.ended)
 
-    async def _run_transaction(self, transaction: Transaction) -> None:
-        """The wall around a transaction."""
+    async def _lead(self, transaction: Transaction) -> None:
+        """The wall around a change."""
         try:
             await transaction.run()
         except* Exception:
-            log.exception("change of a set of workflows crashed")
+            log.exception("change crashed")
         finally:
             del self._transactions[transaction]
 
@@ -237,9 +281,7 @@ class WorkflowManager:
                 yield from cuts(status, plan, name)
 
     def _create(self, name: str, owner: WorkflowOwner) -> Workflow:
-        workflow = self._workflows[name] = Workflow(
-            name, self._steps, self._retire, owner=owner, surroundings=self._surroundings
-        )
+        workflow = self._workflows[name] = Workflow(name, self._steps, self._retire, owner=owner, shared=self._shared)
         self._nursery.start_soon(self._run, workflow, [ending.ended for ending in self._ending.get(name, ())])
         return workflow
 
@@ -253,7 +295,7 @@ class WorkflowManager:
             self._forget(workflow)
 
     def switch(self, name: str, step_id: str, to: str) -> Switched:
-        """Have a step send its source `to`. Raises `switching.NoSuchStep` and `switching.CannotSwitch`."""
+        """Have a step send its source `to`. Raises `errors.NoSuchStep` and `errors.CannotSwitch`."""
         workflow = self._workflows.get(name)
         if workflow is None:
             raise NoSuchStep(f"there is no workflow '{name}'")
@@ -275,7 +317,7 @@ class WorkflowManager:
         """Stop every workflow, side by side, and start none any more."""
         self._is_stopping = True
         for transaction in list(self._transactions):
-            transaction.stop()
+            transaction.on_server_stopped()
         async with trio.open_nursery() as nursery:
             for name in {*self._workflows, *self._ending}:
                 nursery.start_soon(self.stop, name)

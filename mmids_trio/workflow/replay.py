@@ -1,4 +1,4 @@
-"""What has gone over a link, as far as a newcomer behind it must know: a ledger per link.
+"""What has gone over a link, as far as a late joiner behind it must know: a ledger per link.
 
 The ledger is also the guard of the link: it lets through only what makes a legal sequence for each stream
 (started, then metadata and packets, then ended), whatever a step does.  Pure: no task or channel in here.
@@ -95,7 +95,7 @@ class Splice:
 
 @define
 class StreamMemory:
-    """What a newcomer needs of one live stream, and how its timeline stands."""
+    """What a late joiner needs of one live stream, and how its timeline stands."""
 
     started: StreamStarted
     metadata: StreamMetadata | None = None
@@ -114,7 +114,7 @@ class StreamMemory:
         return [*metadata, *self.headers.values()]
 
     def replay(self) -> list[MediaEvent]:
-        """All that a newcomer must see before the next frame."""
+        """All that a late joiner must see before the next frame."""
         return [self.started, *self.decoding_events()]
 
     def copy(self) -> "StreamMemory":

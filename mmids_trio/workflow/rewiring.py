@@ -11,7 +11,7 @@ before and after are compared:
   stays behind on a link that the step has left, its shift moves to the new link.
 
 A step that passes on and holds nothing would pass these on a moment later to a step behind it that has just been
-told by itself; so the events are noted as its *echoes*, which its outlet swallows.
+told by itself; so its outlet keeps these announcements back: they are *suppressed*.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -44,14 +44,14 @@ class Feed:
 class Node:
     """One step, as far as rewiring is concerned. `out` is updated in place.
 
-    `is_new`: it was not in the sequence before; `settled`: nothing is in flight inside it.
+    `is_new`: it was not in the sequence before; `drained`: nothing is in flight inside it.
     """
 
     step_id: str
     flow: Flow
     out: Ledger
     is_new: bool = False
-    settled: bool = True
+    drained: bool = True
 
     @property
     def origin(self) -> str:
@@ -61,16 +61,16 @@ class Node:
     @property
     def is_transparent(self) -> bool:
         """What reaches it can be taken for having left it."""
-        return self.flow is Flow.PASSES_ON and self.settled
+        return self.flow is Flow.PASSES_ON and self.drained
 
 
 @frozen
 class Delivery:
-    """What to put into a step's inbox, and which of these events its outlet shall swallow as echoes."""
+    """What to put into a step's inbox, and which of these events its outlet shall keep back."""
 
     step_id: str
     events: tuple[MediaEvent, ...]
-    echoes: tuple[MediaEvent, ...]
+    suppressed: tuple[MediaEvent, ...]
 
 
 @frozen
@@ -184,11 +184,11 @@ class _Walk:
         if node.flow is Flow.PRODUCES:
             return
         source = self.after[index - 1].out if index else Ledger()
-        echoed, followed = self._compare(index, node, source, respliced)
+        announced, followed = self._compare(index, node, source, respliced)
         transparent = in_segment and node.is_transparent
-        if echoed or followed:
-            echoes = tuple(echoed) if transparent else ()
-            self.deliveries.append(Delivery(node.step_id, (*echoed, *followed), echoes))
+        if announced or followed:
+            suppressed = tuple(announced) if transparent else ()
+            self.deliveries.append(Delivery(node.step_id, (*announced, *followed), suppressed))
         if transparent:
             node.out.adopt(source.streams)
             for stream_id in self._respliced & source.streams.keys():  # a step in between may hold one back
@@ -201,18 +201,18 @@ class _Walk:
     ) -> tuple[list[MediaEvent], list[MediaEvent]]:
         """What the step is told about streams that come and go, and about those that go on from another feed."""
         old = self.old_state.get(node.step_id, _Before())
-        echoed: list[MediaEvent] = [
+        announced: list[MediaEvent] = [
             StreamEnded(stream_id) for stream_id in old.timelines if stream_id not in source.streams
         ]
         followed: list[MediaEvent] = []
         for stream_id, memory in source.streams.items():
             if stream_id not in old.timelines:
-                echoed += memory.replay()
+                announced += memory.replay()
             elif stream_id not in respliced:
                 followed += self._go_on(index, stream_id, old, respliced)
             if stream_id in old.timelines:
                 memory.last = dict(old.timelines[stream_id])
-        return echoed, followed
+        return announced, followed
 
     def _go_on(self, index: int, stream_id: StreamId, old: _Before, respliced: set[StreamId]) -> Sequence[MediaEvent]:
         """Join what reaches the step now to what reached it before; returns a new feed's metadata and headers."""

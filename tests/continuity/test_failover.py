@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmids_trio.continuity.failover import Failover
+from mmids_trio.errors import CannotSwitch
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId
 from mmids_trio.media.timeline import MODULUS, is_after
 from mmids_trio.testing.media import generate_stream
@@ -143,7 +144,7 @@ def test_only_a_source_that_sends_can_be_chosen(name: str, message: str) -> None
     studio = Studio()
     studio.start("main")
     studio.play(2)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(CannotSwitch, match=message):
         studio.failover.switch_to(name, studio.now)
 
 
@@ -192,7 +193,7 @@ def test_whatever_happens_exactly_one_source_is_sent_on_one_timeline(
             studio.failover.started(name)
             studio.headers(name)
         else:
-            with suppress(ValueError):  # it does not send at present
+            with suppress(CannotSwitch):  # it does not send at present
                 studio.failover.switch_to(name, studio.now)
         studio.play(studio.now + pause)
     owners = {packet.data: name for name in NAMES for packet in STREAMS[name] if not packet.is_sequence_header}

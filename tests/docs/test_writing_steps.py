@@ -50,7 +50,7 @@ async def test_a_server_runs_the_step(page: ModuleType, autojump_clock: MockCloc
     with capture_logs() as lines:
         async with trio.open_nursery() as nursery:
             [change] = await nursery.start(server.run, [wanted])
-            assert (await change.wait()).kind is OutcomeKind.APPLIED
+            assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
             await trio.sleep(8)
             server.stop()
     assert [line["seconds"] for line in lines if line["event"] == "silence"] == [7]

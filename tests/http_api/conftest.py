@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
+from typing import NoReturn
 
 import httpx2
 import pytest
@@ -12,12 +13,12 @@ from hypercorn.typing import ASGIFramework
 from structlog.testing import LogCapture
 
 from mmids_trio.definitions import WorkflowDefinition, step_ids
-from mmids_trio.errors import ConfigurationError, Place, Problem
+from mmids_trio.errors import ConfigurationError, NoSuchStep, Place, Problem
 from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.server import bind, port_of, serve
+from mmids_trio.workflow.plan import WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlannedStep, PlanView, StepStatus, Switched, WorkflowStatus
-from mmids_trio.workflow.switching import NoSuchStep
 
 KNOWN_STEPS = {"rtmp_receive", "rtmp_watch"}
 HANG_SECONDS = 20
@@ -36,7 +37,7 @@ class ScriptedChange:
         self.outcome = Outcome(kind, message)
         self.ended.set()
 
-    async def wait(self) -> Outcome:
+    async def wait_outcome(self) -> Outcome:
         try:
             await self.ended.wait()
         except trio.Cancelled:
@@ -100,6 +101,9 @@ class ScriptedWorkflows:
         self.statuses[definition.name] = WorkflowStatus("Running", steps, ())
         self.changed.set()
         return change
+
+    def apply_all(self, wanted: WorkflowSet) -> NoReturn:
+        raise NotImplementedError
 
     def switch(self, name: str, step_id: str, to: str) -> Switched:
         raise NoSuchStep(f"{name}, {step_id} and {to}")
@@ -167,7 +171,7 @@ def workflows() -> ScriptedWorkflows:
 @pytest.fixture
 async def served(serve_app: Serve, workflows: ScriptedWorkflows, guards: GuardCounters) -> Served:
     """The API without a token."""
-    return await serve_app(create_app(workflows, token=None, version="1.2.3", guards=guards))
+    return await serve_app(create_app(workflows, workflows, token=None, version="1.2.3", guards=guards))
 
 
 @pytest.fixture
@@ -183,7 +187,7 @@ async def guarded(
     serve_app: Serve, workflows: ScriptedWorkflows, guards: GuardCounters
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """A client (without credentials) of the API with the token `s3cret`."""
-    served = await serve_app(create_app(workflows, token="s3cret", version="1.2.3", guards=guards))
+    served = await serve_app(create_app(workflows, workflows, token="s3cret", version="1.2.3", guards=guards))
     url = f"http://127.0.0.1:{served.port}"
     async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=HANG_SECONDS) as client:
         yield client

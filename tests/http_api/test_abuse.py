@@ -159,7 +159,7 @@ async def test_a_head_that_drips_in_has_no_longer(mock_clock: MockClock, served:
 async def test_more_connections_than_the_limit_are_counted(
     serve_app: Any, workflows: Any, guards: GuardCounters
 ) -> None:
-    served = await serve_app(create_app(workflows, token=None, version="1"), limits=ConnectionLimits(1))
+    served = await serve_app(create_app(workflows, workflows, token=None, version="1"), limits=ConnectionLimits(1))
     first, second = await served.connect(GET), await served.connect()
     assert await second.receive_some() == b""
     assert (await first.receive_some()).startswith(b"HTTP/1.1 200 ")

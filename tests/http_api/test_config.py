@@ -13,10 +13,10 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.http_api.routes import config as config_routes
 from mmids_trio.http_api.routing import MAX_CONFIG_BYTES
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.status import WorkflowOwner
+from mmids_trio.workflow.step import Inbox, Outbox
 
 HANG_SECONDS = 20
 
@@ -235,7 +235,7 @@ async def test_a_set_that_is_pending_counts_as_current(
 
 async def test_workflows_of_reactors_are_left_out_and_never_touched(client: httpx2.AsyncClient, server: Server) -> None:
     definition = server.workflows.validate(parse(live("theirs"), "x").workflows[0])
-    await server.workflows.apply(definition, owner=WorkflowOwner("reactor", "r", "s")).wait()
+    await server.workflows.apply(definition, owner=WorkflowOwner("reactor", "r", "s")).wait_outcome()
     await put(client, live("ours"))
     assert "theirs" not in (await client.get("/config")).text
     assert (await put(client, live("ours"), "?prune=true&wait=20")).json()["deleted"] == []

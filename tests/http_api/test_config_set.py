@@ -14,7 +14,7 @@ from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
 from mmids_trio.http_api.routes.config import as_set, parse_in_turns
-from mmids_trio.workflow.sets import SetPlan, WorkflowSet
+from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowOwner
 
 OLD, OTHER = ReactorDefinition("old", "x"), ReactorDefinition("other", "x")

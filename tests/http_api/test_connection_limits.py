@@ -28,7 +28,7 @@ Connect = Callable[..., Awaitable[trio.SocketStream]]
 @pytest.fixture
 async def connect(serve_app: Any, workflows: Any, guards: GuardCounters) -> AsyncIterator[Connect]:
     """Connects to an API with a token and `MOST` connections; what comes of the first request is read."""
-    app = create_app(workflows, token="s3cret", version="1", guards=guards)
+    app = create_app(workflows, workflows, token="s3cret", version="1", guards=guards)
     served = await serve_app(app, limits=ConnectionLimits(MOST, lambda: True))
     clients: list[trio.SocketStream] = []
 
@@ -105,7 +105,7 @@ async def test_a_kept_place_is_for_a_short_time_unless_the_token_is_shown(
 
 
 async def test_without_a_token_everybody_may_have_all_connections(serve_app: Any, workflows: Any) -> None:
-    served = await serve_app(create_app(workflows, token=None, version="1"), limits=ConnectionLimits(MOST))
+    served = await serve_app(create_app(workflows, workflows, token=None, version="1"), limits=ConnectionLimits(MOST))
     clients = [await served.connect(HEALTH) for _ in range(MOST)]
     for client in clients:
         assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")

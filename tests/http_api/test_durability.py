@@ -42,7 +42,7 @@ class Desk:
 @pytest.fixture
 async def desk(serve_app: Callable[..., Awaitable[Any]], workflows: Any) -> Desk:
     disk = Disk()
-    served = await serve_app(create_app(workflows, token=None, version="1", durability=disk))
+    served = await serve_app(create_app(workflows, workflows, token=None, version="1", durability=disk))
     return Desk(disk, f"http://127.0.0.1:{served.port}")
 
 
@@ -93,7 +93,7 @@ async def test_what_changes_nothing_does_not_wait(desk: Desk, method: str, path:
 
 async def test_a_token_may_change(serve_app: Callable[..., Awaitable[Any]], workflows: Any) -> None:
     tokens = ["old"]
-    served = await serve_app(create_app(workflows, token=lambda: tokens[-1], version="1"))
+    served = await serve_app(create_app(workflows, workflows, token=lambda: tokens[-1], version="1"))
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{served.port}", trust_env=False) as client:
         headers = {"Authorization": "Bearer new"}
         assert (await client.get("/workflows", headers=headers)).status_code == 401

@@ -80,6 +80,7 @@ def app(guards: GuardCounters) -> QuartTrio:
     events = EventFeed(EventHub(), trio.Event())
     return create_app(
         part,
+        part,
         token="s3cret",
         version="1",
         reactors=part,

@@ -84,7 +84,7 @@ async def events(serve_app: Any, workflows: Any, nursery: trio.Nursery) -> Async
     hub, shutdown = EventHub(), trio.Event()
     feed = EventFeed(hub, shutdown)
     await nursery.start(feed.run)
-    served = await serve_app(create_app(workflows, token=None, version="1", events=feed))
+    served = await serve_app(create_app(workflows, workflows, token=None, version="1", events=feed))
     events = Events(hub, feed, served)
     nursery.start_soon(_pass_on, served.shutdown, shutdown)
     yield events

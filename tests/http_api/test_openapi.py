@@ -37,6 +37,7 @@ def app_of(server: Server, token: str | None = None) -> Any:
     """The API with everything that it can have."""
     return create_app(
         server.workflows,
+        server.workflows,
         token=token,
         version="1.2.3",
         reactors=Reactors((), server.executors, server.workflows),
@@ -187,7 +188,7 @@ def test_fields_that_say_nothing_are_absent_and_not_required() -> None:
 
 async def test_the_document_follows_a_token_that_comes_with_a_reload(server: Server) -> None:
     tokens: list[str | None] = [None]
-    app = create_app(server.workflows, token=lambda: tokens[-1], version="1")
+    app = create_app(server.workflows, server.workflows, token=lambda: tokens[-1], version="1")
     assert (await document_of(app))["security"] == []
     tokens.append("new")
     assert (await document_of(app, Authorization="Bearer new"))["security"] == [{"token": []}]

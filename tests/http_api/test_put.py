@@ -217,7 +217,7 @@ async def test_a_delete_ends_a_waiting_put_of_the_same_workflow(client: httpx2.A
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=300) | st.text("workfl{}w \n\t\"'#=\\\r", max_size=60).map(str.encode))
 async def test_no_body_gives_a_500(workflows: Any, body: bytes) -> None:
-    client = create_app(workflows, token=None, version="1").test_client()
+    client = create_app(workflows, workflows, token=None, version="1").test_client()
     response = await client.put("/workflows?dry_run=true", data=body, headers={"Host": "localhost"})
     assert response.status_code in (200, 400)
 

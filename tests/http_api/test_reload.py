@@ -12,7 +12,7 @@ from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem
 from mmids_trio.http_api.app import create_app
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.sets import SetConflict, SetPlan
+from mmids_trio.workflow.plan import SetConflict, SetPlan
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
 
 PLAN = SetPlan((PlanView("w", created=True, changed=True, steps=()),))
@@ -38,7 +38,7 @@ class Reloaded:
     needs_restart: tuple[str, ...] = ("http_api_port",)
     warnings: tuple[str, ...] = ("unknown setting",)
 
-    async def wait(self) -> Outcome:
+    async def wait_outcome(self) -> Outcome:
         if self.outcome is None:
             await trio.sleep_forever()
         assert self.outcome is not None
@@ -65,7 +65,7 @@ def file() -> File:
 
 @pytest.fixture
 async def client(serve_app: Any, workflows: Any, file: File) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(workflows, token=None, version="1", sets=WorkflowManager(NoSteps()), reloader=file)
+    app = create_app(workflows, workflows, token=None, version="1", sets=WorkflowManager(NoSteps()), reloader=file)
     served = await serve_app(app)
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{served.port}", trust_env=False) as client:
         yield client

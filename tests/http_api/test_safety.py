@@ -217,4 +217,4 @@ async def test_a_token_beyond_ascii_works() -> None:
 
 def test_an_empty_token_is_refused_when_the_api_is_built(workflows: Any) -> None:
     with pytest.raises(ValueError, match="empty"):
-        create_app(workflows, token="", version="1")
+        create_app(workflows, workflows, token="", version="1")

@@ -191,7 +191,9 @@ async def test_a_client_that_hangs_up_ends_its_wait_and_nothing_else(served: Any
 
 
 async def test_more_connections_than_the_limit_are_closed(serve_app: Serve, workflows: Any) -> None:
-    served = await serve_app(create_app(workflows, token=None, version="1"), limits=server.ConnectionLimits(2))
+    served = await serve_app(
+        create_app(workflows, workflows, token=None, version="1"), limits=server.ConnectionLimits(2)
+    )
     first, second, third = [await served.connect() for _ in range(3)]
     assert await third.receive_some() == b""
     await first.send_all(GET_LARGE)

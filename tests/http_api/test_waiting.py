@@ -15,7 +15,7 @@ HEADERS = {"Host": "localhost"}
 
 async def put(workflows: Any, query: str) -> tuple[int, Any, float]:
     """Status, JSON and how long it took in virtual seconds."""
-    client = create_app(workflows, token=None, version="1").test_client()
+    client = create_app(workflows, workflows, token=None, version="1").test_client()
     began = trio.current_time()
     response = await client.put(f"/workflows?{query}", data=WORKFLOW, headers=HEADERS)
     return response.status_code, await response.get_json(), trio.current_time() - began
@@ -69,7 +69,7 @@ async def test_waiting_no_time_tells_a_pending_change_from_a_finished_one(
 
 
 async def test_a_body_that_never_comes_is_a_408(autojump_clock: MockClock, workflows: Any) -> None:
-    client = create_app(workflows, token=None, version="1").test_client()
+    client = create_app(workflows, workflows, token=None, version="1").test_client()
     async with client.request("/workflows", method="PUT", headers=HEADERS) as connection:
         await connection.send(WORKFLOW)
         with trio.move_on_after(31):

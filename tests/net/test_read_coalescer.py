@@ -7,10 +7,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaPacket, StreamEnded
 from mmids_trio.net.read_coalescer import FEW, LONGEST_REST, READS_PER_SECOND, SLICE, ReadCoalescer
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
+from mmids_trio.workflow.step import Inbox, Outbox
 
 MANY = FEW + 12
 STREAM = generate_stream(seconds=2)

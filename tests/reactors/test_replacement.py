@@ -9,13 +9,13 @@ from mmids_trio.config.parser import parse
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.flow import Flow
 from mmids_trio.reactors.executor import ExecutorKind
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.reactors import FakeReactorService
-from mmids_trio.workflow.sets import SetConflict, WorkflowSet
+from mmids_trio.workflow.plan import SetConflict, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.step import Outbox
 from tests.reactors.stand_ins import EMPTY, INVALID, Bench
 
 R = "reactor r executor=scripted update_interval=20 {\n}\n"
@@ -45,7 +45,7 @@ def parsed(text: str, *delete: str) -> WorkflowSet:
 
 async def apply(harness: Harness, text: str, *delete: str) -> Outcome:
     workflows = harness.server.workflows
-    return await workflows.apply_all(workflows.validate_all(parsed(text, *delete))).wait()
+    return await workflows.apply_all(workflows.validate_all(parsed(text, *delete))).wait_outcome()
 
 
 def harness(first: FakeReactorService, second: FakeReactorService, text: str = R + ASKING) -> Harness:
@@ -124,7 +124,7 @@ async def test_a_workflow_that_begins_to_ask_a_reactor_meanwhile_takes_its_remov
         asking = h.server.workflows.validate_all(evolve(parsed(ASKING), reactors=None))
         change = h.server.workflows.apply_all(WorkflowSet(reactors=()))
         h.server.workflows.apply(asking.definitions[0])
-        outcome = await change.wait()
+        outcome = await change.wait_outcome()
         assert outcome == Outcome(
             OutcomeKind.ROLLED_BACK, "rolled back: reactor 'r' cannot be removed: workflow 'w' asks it"
         )
@@ -135,8 +135,8 @@ async def test_of_two_sets_that_change_reactors_the_newer_counts(autojump_clock:
         workflows = h.server.workflows
         older = workflows.apply_all(parsed(CHANGED))
         newer = workflows.apply_all(parsed(R + ADDED))
-        assert (await older.wait()).kind is OutcomeKind.SUPERSEDED
-        assert (await newer.wait()).kind is OutcomeKind.APPLIED
+        assert (await older.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+        assert (await newer.wait_outcome()).kind is OutcomeKind.APPLIED
         plan = workflows.plan_all(parsed(R + ADDED))
         assert [reactor.action for reactor in plan.reactors] == ["keep", "keep"]
 
@@ -155,8 +155,8 @@ async def test_a_newer_set_of_reactors_waits_until_all_of_the_older_one_is_taken
         newer = workflows.apply_all(workflows.validate_all(parsed(text)))
         await wait_all_tasks_blocked()
         assert (older.outcome, newer.outcome) == (None, None)
-        assert (await older.wait()).kind is OutcomeKind.SUPERSEDED
-        assert (await newer.wait()).kind is OutcomeKind.APPLIED
+        assert (await older.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+        assert (await newer.wait_outcome()).kind is OutcomeKind.APPLIED
         await h.publish("in/k")  # the reactor is the newer one's, which the older one has not taken away
         assert service.asked == ["k"]
 

@@ -16,12 +16,12 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
-from mmids_trio.state.merge import merge
-from mmids_trio.state.recorded import RecordedWorkflows
-from mmids_trio.steps.base import Inbox, Outbox
+from mmids_trio.state.record import merge
+from mmids_trio.state.recorder import RecordedChanges
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.status import OutcomeKind
+from mmids_trio.workflow.step import Inbox, Outbox
 
 FILE = "mmids.config"
 
@@ -68,7 +68,7 @@ class Stage:
     text: str
     server: Server
     reloader: Reloader = field(init=False)
-    recorded: RecordedWorkflows = field(init=False)
+    recorded: RecordedChanges = field(init=False)
     reads: int = 0
     gate: trio.Event | None = None
     fault: Exception | None = None
@@ -79,7 +79,7 @@ class Stage:
         server = self.server
         live = live_settings(server.rtmp, server.ffmpeg)
         self.reloader = Reloader(server.settings, self.load, server.workflows, server.recorder, live, self.renew)
-        self.recorded = RecordedWorkflows(server.workflows, server.recorder)
+        self.recorded = RecordedChanges(server.workflows, server.recorder)
 
     async def renew(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -99,16 +99,16 @@ class Stage:
         return Configuration(FILE, evolve(document, workflows=workflows), self.settings)
 
     async def put(self, text: str, *, rollback: bool = False) -> OutcomeKind:
-        definition = self.recorded.validate(parse_workflow(text, "request"))
-        return (await self.recorded.apply(definition, rollback=rollback).wait()).kind
+        definition = self.server.workflows.validate(parse_workflow(text, "request"))
+        return (await self.recorded.apply(definition, rollback=rollback).wait_outcome()).kind
 
     async def reload(self, text: str) -> OutcomeKind:
         self.text = text
-        return (await (await self.reloader.reload()).wait()).kind
+        return (await (await self.reloader.reload()).wait_outcome()).kind
 
     def running(self) -> dict[str, str | None]:
         """The stream keys."""
-        definitions = {name: self.recorded.definition(name) for name in self.recorded.names()}
+        definitions = {name: self.server.workflows.definition(name) for name in self.server.workflows.names()}
         return {
             name: definition.steps[0].parameters.get("stream_key")
             for name, definition in definitions.items()
@@ -121,7 +121,6 @@ async def start(nursery: trio.Nursery, text: str, **more: Lasting) -> Stage:
     stage = Stage(text, Server(Settings(), network=MemoryNetwork(), more_steps=[BROKEN, *lasting]))
     await nursery.start(stage.server.run, (await stage.load()).document.workflows)
     await nursery.start(stage.reloader.run)
-    await nursery.start(stage.recorded.run)
     return stage
 
 
@@ -130,7 +129,7 @@ async def test_what_the_file_says_anew_runs_and_what_it_says_no_more_does_not(nu
     await stage.put(workflow("made"))
     assert await stage.reload(workflow("kept") + workflow("changed", "b") + workflow("new")) is OutcomeKind.APPLIED
     assert stage.running() == {"kept": "a", "changed": "b", "made": "a", "new": "a"}
-    assert str(stage.recorded.owner("new")) == f"configuration file {FILE}"
+    assert str(stage.server.workflows.owner("new")) == f"configuration file {FILE}"
 
 
 async def test_a_reload_that_changes_nothing_does_not_claim_in_the_log_that_it_did(nursery: trio.Nursery) -> None:
@@ -170,7 +169,7 @@ async def test_a_reload_of_the_same_file_keeps_what_the_api_has_changed(nursery:
     await stage.recorded.stop("deleted")
     reload = await stage.reloader.reload()
     assert not reload.plan.changed
-    await reload.wait()
+    await reload.wait_outcome()
     assert stage.running() == {"changed": "b"}
 
 
@@ -181,7 +180,7 @@ async def test_a_file_that_changed_overrules_the_api_and_says_so(nursery: trio.N
     await stage.recorded.stop("deleted")
     stage.text = workflow("changed", "c") + workflow("deleted", "c")
     reload = await stage.reloader.reload()
-    assert (await reload.wait()).kind is OutcomeKind.APPLIED
+    assert (await reload.wait_outcome()).kind is OutcomeKind.APPLIED
     assert stage.running() == {"changed": "c", "deleted": "c"}
     assert [warning.partition(" over the API")[0] for warning in reload.warnings] == [
         "workflow 'changed' was changed",
@@ -217,7 +216,7 @@ async def test_settings_change_where_they_can(nursery: trio.Nursery) -> None:
     stage = await start(nursery, "")
     stage.settings = Settings(publisher_timeout=5, http_api_token="new", log_path="/elsewhere")
     reload = await stage.reloader.reload()
-    await reload.wait()
+    await reload.wait_outcome()
     assert set(reload.applied_settings) == {"publisher_timeout", "http_api_token"}
     assert reload.needs_restart == ("log_path",)
     assert stage.server.rtmp.publisher_timeout == 5
@@ -298,7 +297,7 @@ async def test_a_file_that_is_in_place_counts_also_where_something_has_failed_si
     new.shall_fail.set()
     await wait_all_tasks_blocked()
     old.may_end.set()
-    assert (await reload.wait()).kind is OutcomeKind.FAILED
+    assert (await reload.wait_outcome()).kind is OutcomeKind.FAILED
     assert stage.server.rtmp.publisher_timeout == 5
     assert stage.server.recorder.state.entries == {}
     await stage.put(workflow("w"))
@@ -317,6 +316,6 @@ async def test_a_change_during_a_reload_that_the_end_of_the_server_cuts_short_co
     stage.server.stop()
     await wait_all_tasks_blocked()
     old.may_end.set()
-    assert (await reload.wait()).kind is OutcomeKind.STOPPED
+    assert (await reload.wait_outcome()).kind is OutcomeKind.STOPPED
     merged = merge((await stage.load()).document.workflows, stage.server.recorder.state)
     assert (merged.dropped, merged.workflows[0].steps[0].parameters["stream_key"]) == ((), "c")

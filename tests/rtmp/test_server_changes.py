@@ -11,14 +11,14 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.server.registrations import Role
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.change import Change
-from mmids_trio.workflow.status import OutcomeKind
+from mmids_trio.workflow.status import OutcomeKind, PlanView
+from mmids_trio.workflow.step import Inbox, Outbox
 
 Closings = Callable[[], list[str]]
 PACKETS = generate_stream(seconds=2)
@@ -47,7 +47,7 @@ class Scene:
     latecomer: Latecomer
     recorder: Recorder
 
-    def change(self, *steps: str, rollback: bool = False) -> Change:
+    def change(self, *steps: str, rollback: bool = False) -> Change[PlanView]:
         """Begin a change that waits for the latecomer."""
         return self.h.apply(workflow(*steps, "late"), rollback=rollback)
 
@@ -89,7 +89,7 @@ async def test_the_old_step_serves_until_the_swap_and_the_new_one_after_it(
         with pytest.raises(ClientRefused, match="BadName"):
             await s.h.publish("key")  # the old step's publisher has the key
         s.succeed()
-        assert (await change.wait()).kind is OutcomeKind.APPLIED
+        assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
         await publisher.read_until_closed()
         await s.h.publish("key")
         with pytest.raises(ClientRefused, match="Denied"):
@@ -104,7 +104,7 @@ async def test_a_change_that_fails_leaves_the_old_claim_or_none(rollback: bool, 
         change = s.change(f"{RECEIVE} {RULES}", "record", rollback=rollback)
         await wait_all_tasks_blocked()
         s.fail()
-        outcome = await change.wait()
+        outcome = await change.wait_outcome()
         assert outcome.kind is (OutcomeKind.ROLLED_BACK if rollback else OutcomeKind.FAILED)
         if rollback:
             await publisher.send(PACKETS[30:])
@@ -141,7 +141,7 @@ async def test_a_client_that_asks_for_what_is_only_reserved_is_served_after_the_
         began = trio.current_time()
         await trio.sleep(55)
         s.succeed()
-        await change.wait()
+        await change.wait_outcome()
         assert await answer_to(client) == done
         assert trio.current_time() - began == 55
 
@@ -156,7 +156,7 @@ async def test_a_client_that_asks_for_what_is_only_reserved_is_refused_when_the_
         change = s.change(RECEIVE, WATCH, *steps, rollback=rollback)
         client = await asks_later(s, role)
         s.fail()
-        await change.wait()
+        await change.wait_outcome()
         assert await answer_to(client) == "refused"
         await client.read_until_closed()
 
@@ -178,8 +178,8 @@ async def test_a_newer_change_takes_over_what_the_older_one_had_reserved(autojum
         first = s.change(RECEIVE, other)
         client = await asks_later(s, "publish")
         second = s.h.apply(workflow(RECEIVE, other))
-        assert (await first.wait()).kind is OutcomeKind.SUPERSEDED
-        assert (await second.wait()).kind is OutcomeKind.APPLIED
+        assert (await first.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+        assert (await second.wait_outcome()).kind is OutcomeKind.APPLIED
         await s.h.publish("other")
         await client.read_until_closed()  # its reservation was given up with the first change
 
@@ -204,7 +204,7 @@ async def test_a_client_may_stop_waiting(autojump_clock: MockClock, closings: Cl
         gone.close()
         await wait_all_tasks_blocked()
         s.succeed()
-        await change.wait()
+        await change.wait_outcome()
         assert await answer_to(patient) == "publishing"
         assert closings() == []
 
@@ -230,7 +230,7 @@ async def test_a_publisher_that_had_to_wait_is_not_taken_for_a_silent_one(autoju
         client = await asks_later(s, "publish")
         await trio.sleep(50)
         s.succeed()
-        await change.wait()
+        await change.wait_outcome()
         began = trio.current_time()
         await client.read_until_closed()
         assert trio.current_time() - began == 30

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
-from mmids_trio.state.merge import merge
-from mmids_trio.state.record import Entry, State, difference, digest
+from mmids_trio.state.record import Entry, State, difference, digest, merge
 
 NAMES = ("one", "two", "three")
 

@@ -15,17 +15,17 @@ from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
 from mmids_trio.state.record import Entry, State, digest
-from mmids_trio.state.recorded import RecordedChange, RecordedSetChange, RecordedWorkflows
-from mmids_trio.state.recorder import Recorder
+from mmids_trio.state.recorder import RecordedChanges, Recorder
 from mmids_trio.state.text import write
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.http import HttpClient
 from mmids_trio.testing.inline import inline
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.reactors import FakeReactorService
-from mmids_trio.workflow.sets import WorkflowSet
-from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.plan import SetPlan, WorkflowSet
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
+from mmids_trio.workflow.step import Inbox, Outbox
 
 SLOW = "workflow slow {\n    slow\n}\n"
 REACTOR = "reactor r executor=scripted {\n}\n"
@@ -77,7 +77,7 @@ class Stage:
         )
 
     @property
-    def recorded(self) -> RecordedWorkflows:
+    def recorded(self) -> RecordedChanges:
         return self.server._recorded
 
     @property
@@ -88,15 +88,15 @@ class Stage:
         definitions = [self.server.steps.validate(definition) for definition in parse(text, "file").workflows]
         await nursery.start(self.server.run, definitions)
 
-    def put(self, text: str) -> RecordedChange:
-        return self.recorded.apply(self.recorded.validate(parse_workflow(text, "request")))
+    def put(self, text: str) -> Change[PlanView]:
+        return self.recorded.apply(self.server.workflows.validate(parse_workflow(text, "request")))
 
-    def put_set(self, text: str, *, brings_reactors: bool = False) -> RecordedSetChange:
+    def put_set(self, text: str, *, brings_reactors: bool = False) -> Change[SetPlan]:
         document = parse(text, "request")
         assert not document.problems
         reactors = document.reactors if brings_reactors else None
         wanted = WorkflowSet(document.workflows, reactors=reactors)
-        return self.recorded.apply_all(self.recorded.validate_all(wanted))
+        return self.recorded.apply_all(self.server.workflows.validate_all(wanted))
 
 
 async def test_of_a_set_that_a_change_of_one_workflow_supersedes_nothing_is_remembered(nursery: trio.Nursery) -> None:
@@ -104,11 +104,24 @@ async def test_of_a_set_that_a_change_of_one_workflow_supersedes_nothing_is_reme
     await stage.start(nursery, workflow("a") + workflow("b"))
     of_all = stage.put_set(workflow("a", "new") + workflow("b", "new") + SLOW)
     await wait_all_tasks_blocked()
-    assert (await stage.put(workflow("a", "mine")).wait()).kind is OutcomeKind.APPLIED
-    assert (await of_all.wait()).kind is OutcomeKind.SUPERSEDED
-    assert stage.recorded.names() == ["a", "b"]
+    assert (await stage.put(workflow("a", "mine")).wait_outcome()).kind is OutcomeKind.APPLIED
+    assert (await of_all.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+    assert stage.server.workflows.names() == ["a", "b"]
     assert list(stage.recorder.state.entries) == ["a"]
-    assert stage.recorder.state.entries["a"].definition == stage.recorded.definition("a")
+    assert stage.recorder.state.entries["a"].definition == stage.server.workflows.definition("a")
+
+
+async def test_what_is_under_way_when_the_server_is_killed_is_remembered() -> None:
+    stage = Stage()
+    async with trio.open_nursery() as nursery:
+        await stage.start(nursery, workflow("a"))
+        change = stage.put_set(REACTOR + workflow("a", "new") + SLOW, brings_reactors=True)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert change.outcome is not None
+    assert change.outcome.kind is OutcomeKind.STOPPED
+    assert list(stage.recorder.state.entries) == ["a", "slow"]
+    assert stage.recorder.state.reactors is not None
 
 
 async def test_of_a_set_that_a_deletion_supersedes_nothing_is_remembered(nursery: trio.Nursery) -> None:
@@ -117,7 +130,7 @@ async def test_of_a_set_that_a_deletion_supersedes_nothing_is_remembered(nursery
     of_all = stage.put_set(workflow("a", "new") + workflow("b", "new") + SLOW)
     await wait_all_tasks_blocked()
     await stage.recorded.stop("a")
-    assert (await of_all.wait()).kind is OutcomeKind.SUPERSEDED
+    assert (await of_all.wait_outcome()).kind is OutcomeKind.SUPERSEDED
     assert [(entry.name, entry.definition) for entry in stage.recorder.state] == [("a", None)]
 
 
@@ -131,7 +144,7 @@ async def test_a_deletion_whose_caller_hangs_up_is_remembered(nursery: trio.Nurs
         caller.cancel_scope.cancel()
     stage.slow.may_end.set()
     await wait_all_tasks_blocked()
-    assert stage.recorded.names() == ["a"]
+    assert stage.manager.names() == ["a"]
     assert [(entry.name, entry.definition) for entry in stage.recorder.state] == [("slow", None)]
 
 
@@ -141,7 +154,7 @@ async def test_a_set_in_progress_is_remembered_at_the_end_of_the_server(nursery:
     change = stage.put_set(workflow("a", "new") + SLOW)
     await wait_all_tasks_blocked()
     stage.server.stop()
-    assert (await change.wait()).kind is OutcomeKind.STOPPED
+    assert (await change.wait_outcome()).kind is OutcomeKind.STOPPED
     await wait_all_tasks_blocked()
     assert {entry.name: entry.definition is not None for entry in stage.recorder.state} == {"a": True, "slow": True}
 
@@ -153,10 +166,10 @@ async def test_a_set_that_wants_the_reactors_that_there_are_overtakes_one_that_a
     await wait_all_tasks_blocked()
     same = stage.put_set(workflow("a"), brings_reactors=True)
     assert same.outcome == Outcome(OutcomeKind.APPLIED, "nothing to change")
-    assert await adds.wait() == Outcome(OutcomeKind.SUPERSEDED, "superseded by a newer update of the reactors")
+    assert await adds.wait_outcome() == Outcome(OutcomeKind.SUPERSEDED, "superseded by a newer update of the reactors")
     stage.slow.may_be_ready.set()
     await wait_all_tasks_blocked()
-    assert stage.recorded.names() == ["a"]
+    assert stage.server.workflows.names() == ["a"]
     assert (stage.server.workflows.reactor_definitions, stage.recorder.state.reactors) == ((), None)
 
 
@@ -170,10 +183,10 @@ async def test_changes_over_the_api_wait_until_the_start_is_over(autojump_clock:
         assert (await http.put("/workflows?wait=5", content=workflow("a", "mine"))).status == 200
         assert (await http.delete("/workflows/b")).status == 200
         await trio.sleep(5)
-        wanted = stage.recorded.definition("a")
+        wanted = stage.server.workflows.definition("a")
         assert wanted is not None
         assert wanted.steps[0].parameters["stream_key"] == "mine"
-        assert stage.recorded.names() == ["slow", "a"]
+        assert stage.server.workflows.names() == ["slow", "a"]
         nursery.cancel_scope.cancel()
 
 
@@ -188,10 +201,10 @@ async def test_what_fails_after_the_swap_leaves_the_reactors_of_its_set(
     stage.fails_later.shall_fail.set()
     await wait_all_tasks_blocked()
     stage.slow.may_end.set()
-    assert (await change.wait()).kind is OutcomeKind.FAILED
+    assert (await change.wait_outcome()).kind is OutcomeKind.FAILED
     assert [reactor.name for reactor in stage.server.workflows.reactor_definitions] == ["r"]
     assert stage.recorder.state.reactors is not None
-    assert stage.recorder.state.entries["slow"].definition == stage.recorded.definition("slow")
+    assert stage.recorder.state.entries["slow"].definition == stage.server.workflows.definition("slow")
 
 
 async def test_a_change_that_the_file_overrules_may_name_what_there_is_no_more(

@@ -3,8 +3,7 @@
 from attrs import define, evolve, field
 
 from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition
-from mmids_trio.state.merge import merge
-from mmids_trio.state.record import ReactorsEntry, State, difference, digest_reactors
+from mmids_trio.state.record import ReactorsEntry, State, difference, digest_reactors, merge
 from mmids_trio.state.recorder import Recorder
 from mmids_trio.workflow.status import WorkflowOwner
 

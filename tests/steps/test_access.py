@@ -129,7 +129,7 @@ async def test_secrets_are_hidden_from_the_api_and_not_from_the_plan(autojump_cl
         assert not same.plan.changed
         other = h.apply(configuration(f"publish_token={TOKEN}2", f"play_key={PLAY_KEY}"))
         assert [step.action for step in other.plan.steps].count("start") == 1
-        await other.wait()
+        await other.wait_outcome()
         await h.publish(f"live/key?token={TOKEN}2")
 
 

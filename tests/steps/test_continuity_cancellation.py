@@ -25,7 +25,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.inline import inline
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
-from mmids_trio.workflow.cell import Cell
+from mmids_trio.workflow.running_step import RunningStep
 
 FEWEST_AWAITS = 10
 """Of a life like those below; a sanity check that the test covers something."""
@@ -68,13 +68,13 @@ class Life:
         made = Script().brings(BARS).exits(at=1.0)
         self.ffmpeg = FakeFfmpeg(script=[Script().exits(1, at=0.1), made])
 
-    async def run(self, line: str, script: Callable[[Cell], Awaitable[None]]) -> None:
+    async def run(self, line: str, script: Callable[[RunningStep], Awaitable[None]]) -> None:
         tools = FfmpegTools(
             self.ffmpeg, Places(sys.executable), self.directory / "logs", random=lambda: 0.0, offload=inline
         )
         kinds = [slate(tools), failover(), rtmp_push(self.dialer, lambda: 0.0), rtmp_pull(self.dialer, lambda: 0.0)]
         [definition] = parse_workflow(f"workflow w {{\n{line}\n}}\n", "test").steps
-        cell = Cell("w", "1", definition, lambda _w, _s: True, lambda _c: None, lambda _e: None)
+        cell = RunningStep("w", "1", definition, lambda _w, _s: True, lambda _c: None, lambda _e: None)
         async with trio.open_nursery() as nursery:
             await cell.start(nursery, StepRegistry(kinds).factory)
             assert cell.error is None
@@ -91,7 +91,7 @@ def stream(name: str, packets: list[MediaEvent]) -> list[MediaEvent]:
     return [StreamStarted(StreamId(name), name), *packets]
 
 
-async def a_gap_comes_and_goes(cell: Cell) -> None:
+async def a_gap_comes_and_goes(cell: RunningStep) -> None:
     cell.inbox.put(stream("x", [*LIVE]))
     await trio.sleep(5)
     cell.inbox.put([*LIVE])
@@ -100,7 +100,7 @@ async def a_gap_comes_and_goes(cell: Cell) -> None:
     await trio.sleep(0.1)
 
 
-async def two_sources_come_and_go(cell: Cell) -> None:
+async def two_sources_come_and_go(cell: RunningStep) -> None:
     cell.inbox.put(stream("x", [*LIVE]))
     await trio.sleep(0.1)
     cell.inbox.put(stream("y", [evolve(packet, stream_id=StreamId("y")) for packet in LIVE]))
@@ -111,7 +111,7 @@ async def two_sources_come_and_go(cell: Cell) -> None:
     await trio.sleep(0.1)
 
 
-async def a_while_passes(cell: Cell) -> None:
+async def a_while_passes(cell: RunningStep) -> None:
     await trio.sleep(3)
 
 
@@ -126,7 +126,7 @@ async def a_while_passes(cell: Cell) -> None:
     ],
 )
 async def test_a_step_cancelled_anywhere_leaves_nothing(
-    line: str, script: Callable[[Cell], Awaitable[None]], tmp_path: Path, autojump_clock: MockClock
+    line: str, script: Callable[[RunningStep], Awaitable[None]], tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with Harness(SERVER) as far:
         source = await far.publish("live/source", LIVE[:20])

@@ -23,7 +23,7 @@ from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.ffmpeg import TELLS_VERSION, FakeFfmpeg
 from mmids_trio.testing.processes import Behaviour, FakeSpawner
-from mmids_trio.workflow.cell import Cell
+from mmids_trio.workflow.running_step import RunningStep
 from tests.support.camera import Take
 
 FEWEST_AWAITS = 50
@@ -43,7 +43,7 @@ class Life:
     line: str
     ffmpeg: FakeFfmpeg = field(init=False)
     paths: OutputPaths = field(factory=OutputPaths, init=False)
-    cells: list[Cell] = field(factory=list, init=False)
+    cells: list[RunningStep] = field(factory=list, init=False)
     registry: StepRegistry = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -55,10 +55,10 @@ class Life:
         kinds = (ffmpeg_pull(tools), ffmpeg_push(tools), ffmpeg_hls(tools, self.paths), *transcoding_steps(tools))
         self.registry = StepRegistry(kinds)
 
-    async def start(self, nursery: trio.Nursery) -> Cell:
+    async def start(self, nursery: trio.Nursery) -> RunningStep:
         """The step, in the place of the one before it."""
         [definition] = parse_workflow(f"workflow w {{\n{self.line}\n}}\n", "test").steps
-        cell = Cell(
+        cell = RunningStep(
             "w",
             str(len(self.cells)),
             definition,

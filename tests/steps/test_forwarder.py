@@ -206,12 +206,12 @@ async def test_a_batch_stays_a_batch_so_that_a_burst_finds_room(c: Crossing, rea
 async def forwarded(c: Crossing) -> None:
     """A source with a forwarder: its streams come, go and stay."""
     stream, other = Footage(), Footage(StreamId("y"))
-    await c.manager.apply(definition("w", "source:w", "forward:a", "route:r")).wait()
+    await c.manager.apply(definition("w", "source:w", "forward:a", "route:r")).wait_outcome()
     await c.bench.send("w", [*stream.start(), *stream.frames(2)])
     await c.bench.send("w", other.start())
     await trio.lowlevel.checkpoint()
     await c.bench.send("w", [other.end(), *stream.frames(2)])
-    await c.manager.apply(definition("w", "source:w", "route:r")).wait()
+    await c.manager.apply(definition("w", "source:w", "route:r")).wait_outcome()
 
 
 async def redirected(c: Crossing) -> None:
@@ -219,7 +219,7 @@ async def redirected(c: Crossing) -> None:
     reactor = c.reactors.get("r")
     assert isinstance(reactor, ScriptedReactor)
     stream = Footage()
-    await c.manager.apply(definition("w", "source:w", "route:r")).wait()
+    await c.manager.apply(definition("w", "source:w", "route:r")).wait_outcome()
     await c.bench.send("w", stream.start())
     for targets in ("a", "ab", "bc", ""):
         await trio.lowlevel.checkpoint()
@@ -241,7 +241,7 @@ async def test_a_forwarder_cancelled_at_any_await_leaves_nothing(
             await nursery.start(crossing.manager.run)
             await trio.lowlevel.checkpoint()
             for name in "abc":
-                await crossing.manager.apply(definition(name, f"recorder:{name}")).wait()
+                await crossing.manager.apply(definition(name, f"recorder:{name}")).wait_outcome()
             await script(crossing)
             await crossing.manager.stop("w")
             assert [list(crossing.inlet(name).streams) for name in "abc"] == [[], [], []]
@@ -250,7 +250,7 @@ async def test_a_forwarder_cancelled_at_any_await_leaves_nothing(
     def check() -> None:
         crossing, reactor = lives[-1]
         assert crossing.is_empty
-        assert not crossing.junctions._inlets
+        assert not crossing.forwarding._inlets
         assert not reactor.held
         assert crossing.bench.running == []
 

@@ -7,9 +7,9 @@ from mmids_trio.definitions import StepDefinition
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.steps.workflow_forwarder import workflow_forwarder
 from mmids_trio.testing.cancellation import cancel_everywhere
-from mmids_trio.workflow.cell import Cell
-from mmids_trio.workflow.junctions import Junctions
+from mmids_trio.workflow.forwarding import ForwardingTable
 from mmids_trio.workflow.links import Inbox, Outlet
+from mmids_trio.workflow.running_step import RunningStep
 from tests.support.bench import is_frame
 from tests.support.entry import Entry
 from tests.support.footage import Footage, legality
@@ -20,14 +20,14 @@ NAME = "name of x"
 
 @pytest.mark.parametrize("parameter", ["target_workflow", "reactor"])
 async def test_nothing_is_left_in_a_target_that_lives_on(parameter: str) -> None:
-    junctions, reactor, target = Junctions(), ScriptedReactor(), Entry()
-    junctions.open("a", target.inlet)
+    forwarding, reactor, target = ForwardingTable(), ScriptedReactor(), Entry()
+    forwarding.open("a", target.inlet)
     definition = StepDefinition("workflow_forwarder", {parameter: "a" if parameter == "target_workflow" else "r"})
-    factory = StepRegistry([workflow_forwarder(junctions, ScriptedReactors(reactor))]).factory(definition)
+    factory = StepRegistry([workflow_forwarder(forwarding, ScriptedReactors(reactor))]).factory(definition)
 
     async def run() -> None:
         reactor.answers.clear()
-        step = factory(Cell("w", "1", definition, lambda *_: False, lambda _: None, lambda _: None))
+        step = factory(RunningStep("w", "1", definition, lambda *_: False, lambda _: None, lambda _: None))
         inbox, outlet, stream = Inbox(), Outlet(), Footage()
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: step.run(inbox, outlet, task_status=task_status))
@@ -44,8 +44,8 @@ async def test_nothing_is_left_in_a_target_that_lives_on(parameter: str) -> None
     def check() -> None:
         target.take()
         assert not target.inlet.streams
-        assert not junctions._routes
-        assert not junctions._departures
+        assert not forwarding._routes
+        assert not forwarding._departures
         assert not reactor.held
         assert legality(target.seen) is None
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.errors import CannotSwitch
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamEnded, StreamStarted
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.switching import CannotSwitch
 from tests.support.footage import legality
 
 GRACE, FAILOVER_AFTER, SLATE_AFTER, SLATE_MAX = 5.0, 1.0, 2.0, 6.0

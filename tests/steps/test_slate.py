@@ -276,4 +276,4 @@ async def test_parameters_are_checked(line: str) -> None:
 async def test_a_file_that_cannot_be_read_is_an_error_of_the_step(autojump_clock: MockClock) -> None:
     async with Harness() as h:
         change = h.apply(workflow("slate after=1 file=/nowhere/slate.png"))
-        assert "'/nowhere/slate.png' cannot be read" in (await change.wait()).message
+        assert "'/nowhere/slate.png' cannot be read" in (await change.wait_outcome()).message

@@ -17,7 +17,7 @@ from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId, StreamMetadata
 from mmids_trio.media.flow import Flow
 from mmids_trio.media.timeline import shifted
-from mmids_trio.steps.base import Inbox, Outbox, StepContext, StepFactory
+from mmids_trio.workflow.step import Inbox, Outbox, StepContext, StepFactory
 
 SLOWNESS = 0.01
 """Seconds that a slow step holds each batch."""
@@ -80,11 +80,11 @@ class ToyStep:
 
     @property
     def flow(self) -> Flow:
-        """See `steps.base.Step`."""
+        """See `workflow.step.Step`."""
         return FLOWS[self.kind]
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
-        """See `steps.base.Step`."""
+        """See `workflow.step.Step`."""
         self.outbox, self.is_running = outbox, True
         try:
             await self._prepare()
@@ -175,7 +175,7 @@ class Bench:
         return wanted
 
     def factory(self, wanted: StepDefinition) -> StepFactory:
-        """See `workflow.line.StepFactories`."""
+        """See `workflow.pipeline.StepFactories`."""
         habits = frozenset(wanted.parameters) - {"label"}
 
         def build(context: StepContext) -> ToyStep:

@@ -8,7 +8,6 @@ from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.checker import Report, StreamChecker
@@ -16,6 +15,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.processes import FakeProcess
 from mmids_trio.testing.recorder import Recorder
+from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 from tests.support.ffmpeg_runs import packets_of
 
 

@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 from mmids_trio.definitions import StepDefinition
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.server.registrations import Claim, Owner, Registration, Registrations, Role
-from mmids_trio.steps.base import Inbox, Outbox, StepContext, StepFactory
+from mmids_trio.workflow.step import Inbox, Outbox, StepContext, StepFactory
 from tests.support.bench import Bench
 
 PORT = 1935
@@ -25,7 +25,7 @@ class _ReservedClaim:
 
 @frozen
 class ClaimingStep:
-    """See `steps.base.Step`."""
+    """See `workflow.step.Step`."""
 
     key: str
     registrations: Registrations[str]
@@ -33,7 +33,7 @@ class ClaimingStep:
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
-        """See `steps.base.Step`."""
+        """See `workflow.step.Step`."""
         owner = Owner(self.context.workflow, self.context.step_id)
         registration = Registration(Role.PUBLISH, PORT, "app", self.key)
         await trio.lowlevel.checkpoint()
@@ -54,7 +54,7 @@ class ClaimingBench(Bench):
     registrations: Registrations[str] = field(factory=Registrations, init=False)
 
     def factory(self, wanted: StepDefinition) -> StepFactory:
-        """See `workflow.line.StepFactories`."""
+        """See `workflow.pipeline.StepFactories`."""
         if wanted.step_type != "claim":
             return super().factory(wanted)
         key = wanted.parameters["label"] or ""

@@ -11,15 +11,14 @@ from trio.testing import wait_all_tasks_blocked
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamMetadata, StreamStarted
 from mmids_trio.steps.approval import Reactors
-from mmids_trio.steps.base import StepFactory
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.steps.workflow_forwarder import workflow_forwarder
+from mmids_trio.workflow.forwarding import ForwardingTable, Inlet
 from mmids_trio.workflow.hub import EventHub
-from mmids_trio.workflow.inlet import Inlet
-from mmids_trio.workflow.junctions import Junctions
-from mmids_trio.workflow.line import Surroundings
 from mmids_trio.workflow.manager import WorkflowManager
+from mmids_trio.workflow.pipeline import SharedServices
 from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.step import StepFactory
 from tests.support.bench import Bench, definition, is_frame
 from tests.support.footage import Footage
 from tests.support.reactors import ScriptedReactors
@@ -39,14 +38,14 @@ class Crossing:
 
     reactors: Reactors = field(factory=ScriptedReactors)
     bench: Bench = field(factory=Bench, init=False)
-    junctions: Junctions = field(factory=Junctions, init=False)
+    forwarding: ForwardingTable = field(factory=ForwardingTable, init=False)
     hub: EventHub = field(factory=EventHub, init=False)
     manager: WorkflowManager = field(init=False)
     _registry: StepRegistry = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._registry = StepRegistry([workflow_forwarder(self.junctions, self.reactors)])
-        self.manager = WorkflowManager(self, Surroundings(self.junctions, self.hub))
+        self._registry = StepRegistry([workflow_forwarder(self.forwarding, self.reactors)])
+        self.manager = WorkflowManager(self, SharedServices(self.forwarding, self.hub))
 
     # As the registry of the manager.
 
@@ -55,7 +54,7 @@ class Crossing:
         return wanted
 
     def factory(self, wanted: StepDefinition) -> StepFactory:
-        """See `workflow.line.StepFactories`."""
+        """See `workflow.pipeline.StepFactories`."""
         if wanted.step_type == "forward":
             return self._registry.factory(
                 StepDefinition("workflow_forwarder", {"target_workflow": wanted.parameters["label"]})
@@ -68,7 +67,7 @@ class Crossing:
 
     async def apply(self, name: str, *steps: str) -> Outcome:
         """Start or change a workflow; returns when it is known what came of it, and all is quiet."""
-        outcome = await self.manager.apply(definition(name, *steps)).wait()
+        outcome = await self.manager.apply(definition(name, *steps)).wait_outcome()
         await wait_all_tasks_blocked()
         return outcome
 
@@ -98,12 +97,12 @@ class Crossing:
 
     def inlet(self, name: str) -> Inlet:
         """The entry of a workflow that runs."""
-        return self.junctions._inlets[name]
+        return self.forwarding._inlets[name]
 
     @property
     def is_empty(self) -> bool:
         """Whether nobody forwards to anybody."""
-        return not self.junctions._routes and not self.junctions._departures
+        return not self.forwarding._routes and not self.forwarding._departures
 
     def story(self, label: str, stream_id: str = "x") -> list[str]:
         """What reached the step of one stream, each event a word; frames by their payloads."""

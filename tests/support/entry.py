@@ -3,7 +3,7 @@
 from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent
-from mmids_trio.workflow.inlet import Inlet, Route
+from mmids_trio.workflow.forwarding import Inlet, Route
 from mmids_trio.workflow.links import Inbox, Outlet
 from tests.support.bench import is_frame
 

@@ -46,7 +46,7 @@ class Sink:
 
 @define(eq=False)
 class Context:
-    """See `steps.base.StepContext`: step 1 of workflow `w`, whose reservations become claims at once."""
+    """See `workflow.step.StepContext`: step 1 of workflow `w`, whose reservations become claims at once."""
 
     workflow: str = "w"
     step_id: str = "1"

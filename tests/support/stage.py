@@ -4,7 +4,7 @@ from attrs import define
 
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
 from tests.support.bench import Bench, definition
 
 
@@ -15,13 +15,13 @@ class Stage:
     bench: Bench
     manager: WorkflowManager
 
-    def submit(self, *steps: str, name: str = "w", rollback: bool = False) -> Change:
+    def submit(self, *steps: str, name: str = "w", rollback: bool = False) -> Change[PlanView]:
         """Hand over a change."""
         return self.manager.apply(definition(name, *steps), rollback=rollback)
 
     async def apply(self, *steps: str, name: str = "w", rollback: bool = False) -> Outcome:
         """Hand over a change and wait for its outcome."""
-        return await self.submit(*steps, name=name, rollback=rollback).wait()
+        return await self.submit(*steps, name=name, rollback=rollback).wait_outcome()
 
     async def run(self, *steps: str, name: str = "w") -> None:
         """Apply a definition that has to work."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from trio.testing import wait_all_tasks_blocked
 
+from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.sets import WorkflowSet
+from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowStatus
-from mmids_trio.workflow.transaction import SetChange
 from tests.support.bench import definition
 from tests.support.stage import Stage
 
@@ -20,14 +20,14 @@ def wanted(workflows: Sets, *delete: str) -> WorkflowSet:
     return WorkflowSet(tuple(definition(name, *steps) for name, steps in workflows.items()), delete)
 
 
-def submit(stage: Stage, workflows: Sets, *delete: str) -> SetChange:
+def submit(stage: Stage, workflows: Sets, *delete: str) -> Change[SetPlan]:
     """Hand over a set."""
     return stage.manager.apply_all(wanted(workflows, *delete))
 
 
 async def apply(stage: Stage, workflows: Sets, *delete: str) -> Outcome:
     """Hand over a set; returns when it is known what came of it, and all is quiet."""
-    outcome = await submit(stage, workflows, *delete).wait()
+    outcome = await submit(stage, workflows, *delete).wait_outcome()
     await wait_all_tasks_blocked()
     return outcome
 

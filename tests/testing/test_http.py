@@ -8,11 +8,11 @@ from quart import Response
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.http import HttpFailed
 from mmids_trio.workflow.hub import WorkflowStarted
+from mmids_trio.workflow.step import Inbox, Outbox
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
 

@@ -8,11 +8,10 @@ from attrs import Factory, define
 from trio.testing import MockClock
 
 from mmids_trio.testing.cancellation import cancel_everywhere
-from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.change import Change
-from mmids_trio.workflow.line import Surroundings
-from mmids_trio.workflow.manager import BY_API
-from mmids_trio.workflow.runtime import Workflow
+from mmids_trio.workflow.manager import WorkflowManager
+from mmids_trio.workflow.running_step import RunningStep
+from mmids_trio.workflow.status import PlanView
 from tests.support.bench import SLOWNESS, Bench, definition
 from tests.support.footage import Footage
 
@@ -52,49 +51,51 @@ class Run:
     """One life of a workflow."""
 
     bench: Bench = Factory(Bench)
-    changes: list[Change] = Factory(list)
-    workflow: Workflow = Factory(
-        lambda self: Workflow("w", self.bench, lambda _: None, owner=BY_API, surroundings=Surroundings()),
-        takes_self=True,
-    )
+    changes: list[Change[PlanView]] = Factory(list)
+    manager: WorkflowManager = Factory(lambda self: WorkflowManager(self.bench), takes_self=True)
 
-    def submit(self, *steps: str, rollback: bool = False) -> Change:
-        self.changes.append(self.workflow.submit(definition("w", *steps), rollback=rollback))
+    def submit(self, *steps: str, rollback: bool = False) -> Change[PlanView]:
+        self.changes.append(self.manager.apply(definition("w", *steps), rollback=rollback))
         return self.changes[-1]
 
     async def live(self, script: "Callable[[Run], Awaitable[None]]") -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.workflow.run)
-            await script(self)
-            self.workflow.cancel()
-            await self.workflow.ended.wait()
+            await nursery.start(self.manager.run)
+            await trio.lowlevel.checkpoint_if_cancelled()  # what was started may have ended with that
+            try:
+                await script(self)
+            except RuntimeError:
+                await trio.lowlevel.checkpoint_if_cancelled()  # the manager may have heard of it, and ended, first
+                raise
+            await self.manager.stop("w")
+            nursery.cancel_scope.cancel()
 
     def check(self) -> None:
         assert self.bench.running == []
-        assert self.workflow.ended.is_set()
-        assert all(isinstance(step.context, Cell) and step.context.ended.is_set() for step in self.bench.built)
+        assert self.manager.is_quiet
+        assert all(isinstance(step.context, RunningStep) and step.context.ended.is_set() for step in self.bench.built)
         assert all(change._outcome is not None for change in self.changes)
 
 
 async def swaps(run: Run) -> None:
-    await run.submit("source:s", "recorder:a", "slow:m", "replacer:r", "recorder:b").wait()
+    await run.submit("source:s", "recorder:a", "slow:m", "replacer:r", "recorder:b").wait_outcome()
     footage = Footage()
     await run.bench.send("s", [*footage.start(), *footage.frames(3)])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run.bench.send, "s", footage.frames(2))
-        await run.submit("source:s", "recorder:b", "slow:m", "recorder:c reserves").wait()
+        await run.submit("source:s", "recorder:b", "slow:m", "recorder:c reserves").wait_outcome()
     await trio.sleep(SLOWNESS)
     assert run.bench["c"].frames() or run.changes[-1]._outcome
 
 
 async def failures(run: Run) -> None:
-    await run.submit("source:s", "recorder:a").wait()
-    await run.submit("source:s", "recorder:b", "recorder:c refuses", rollback=True).wait()
-    await run.submit("source:s", "recorder:b", "recorder:c refuses").wait()
-    await run.submit("source:s", "recorder:a").wait()
+    await run.submit("source:s", "recorder:a").wait_outcome()
+    await run.submit("source:s", "recorder:b", "recorder:c refuses", rollback=True).wait_outcome()
+    await run.submit("source:s", "recorder:b", "recorder:c refuses").wait_outcome()
+    await run.submit("source:s", "recorder:a").wait_outcome()
     run.bench["a"].fail(ValueError("crash"))
     await trio.testing.wait_all_tasks_blocked()
-    await run.submit("recorder:a").wait()
+    await run.submit("recorder:a").wait_outcome()
 
 
 async def overtaking(run: Run) -> None:
@@ -104,8 +105,8 @@ async def overtaking(run: Run) -> None:
     await trio.testing.wait_all_tasks_blocked()
     run.bench["a"].let_ready()
     run.submit("recorder:b")
-    await run.submit("recorder:b", "stuck:c", "recorder:d").wait()
-    await run.submit("recorder:d").wait()
+    await run.submit("recorder:b", "stuck:c", "recorder:d").wait_outcome()
+    await run.submit("recorder:d").wait_outcome()
 
 
 @pytest.mark.parametrize("script", [swaps, failures, overtaking])

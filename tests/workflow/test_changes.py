@@ -4,9 +4,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.errors import StepError
+from mmids_trio.errors import CannotSwitch, StepError
 from mmids_trio.media.events import StreamId, StreamStarted
-from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.pipeline import StepPipeline
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, Switched
 from tests.support.bench import Bench, definition
 from tests.support.stage import Stage
 
@@ -30,13 +32,13 @@ async def test_a_workflow_without_steps_runs(stage: Stage) -> None:
 async def test_while_new_steps_get_ready_the_old_ones_carry_on(stage: Stage) -> None:
     change = stage.submit(SOURCE, A)
     assert (stage.status, stage.active, stage.pending) == ("Running", [], ["s Created", "a Created"])
-    await change.wait()
+    await change.wait_outcome()
     change = stage.submit(SOURCE, C, "recorder:b waits")
     await wait_all_tasks_blocked()
     assert (stage.status, stage.active) == ("Running", ["s Active", "a Active"])
     assert stage.pending == ["s Active", "c Active", "b Created"]
     stage.bench["b"].let_ready()
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
     assert (stage.active, stage.pending) == (["s Active", "c Active", "b Active"], [])
     assert stage.bench.running == ["b", "c", "s"]
 
@@ -46,7 +48,7 @@ async def test_an_equal_definition_changes_nothing_at_all(stage: Stage) -> None:
     built = list(stage.bench.built)
     change = stage.manager.apply(definition("w", SOURCE, A, routed=True))
     assert not change.plan.changed
-    assert await change.wait() == Outcome(OutcomeKind.APPLIED, "nothing to change")
+    assert await change.wait_outcome() == Outcome(OutcomeKind.APPLIED, "nothing to change")
     assert stage.bench.built == built
 
 
@@ -57,10 +59,10 @@ async def test_a_removed_step_has_ended_before_the_change_is_done(stage: Stage) 
     assert stage.active == ["s Active"]
     assert stage.bench.running == ["a", "s"]
     with trio.move_on_after(0):
-        await change.wait()
+        await change.wait_outcome()
         pytest.fail("done before the removed step has ended")
     stage.bench["a"].let_go()
-    await change.wait()
+    await change.wait_outcome()
     assert stage.bench.running == ["s"]
 
 
@@ -101,7 +103,7 @@ async def test_a_failed_workflow_starts_afresh(stage: Stage) -> None:
     change = stage.submit(SOURCE, A)
     assert stage.pending == ["s Created", "a Created"]
     assert [step.action for step in change.plan.steps] == ["start", "start"]
-    await change.wait()
+    await change.wait_outcome()
     assert (stage.status, stage.active) == ("Running", ["s Active", "a Active"])
     assert stage.bench["s"] is not first
 
@@ -154,7 +156,7 @@ async def test_a_step_that_fails_while_another_starts_cannot_be_rolled_back(stag
     change = stage.submit(*kept, "recorder:b waits", C, rollback=True)
     await wait_all_tasks_blocked()
     stage.bench["a"].fail(StepError("enough"))
-    outcome = await change.wait()
+    outcome = await change.wait_outcome()
     assert outcome.kind is OutcomeKind.FAILED
     assert outcome.message.startswith("not rolled back: ")
     await wait_all_tasks_blocked()
@@ -171,7 +173,7 @@ async def test_a_change_goes_on_afresh_when_a_step_fails_while_others_come_to_re
     await wait_all_tasks_blocked()
     assert stage.active == ["s Active", "b Active", "a Active"]
     stage.bench["b"].fail(StepError("enough"))
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
     assert (stage.status, stage.active) == ("Running", ["s Active", "a Active", "b Active"])
     assert stage.bench["a"] is not first  # all of them are new
 
@@ -185,10 +187,27 @@ async def test_a_change_goes_on_afresh_when_the_very_step_that_it_removes_fails(
     await wait_all_tasks_blocked()
     assert (stage.status, stage.pending) == ("Step id a failed: enough", ["s Active", "b Created"])
     stage.bench["b"].let_ready()
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
     assert (stage.status, stage.active, stage.pending) == ("Running", ["s Active", "b Active"], [])
     assert stage.bench["s"] is not first
     assert stage.bench.running == ["b", "s"]
+
+
+async def test_a_step_that_fails_in_the_moment_when_all_has_come_to_rest_is_not_left_in_its_place(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.run(SOURCE, A)
+    first = stage.bench["a"]
+
+    async def fail_and_drain(pipeline: StepPipeline) -> None:
+        monkeypatch.undo()
+        pipeline.steps[1]._fail("enough")
+
+    monkeypatch.setattr(StepPipeline, "drain", fail_and_drain)
+    change = stage.submit(SOURCE, A, B)
+    assert await change.wait_outcome() == Outcome(OutcomeKind.APPLIED, "running")
+    assert (stage.status, stage.active) == ("Running", ["s Active", "a Active", "b Active"])
+    assert stage.bench["a"] is not first
 
 
 async def test_a_change_that_goes_on_afresh_may_fail(stage: Stage) -> None:
@@ -198,7 +217,7 @@ async def test_a_change_that_goes_on_afresh_may_fail(stage: Stage) -> None:
     stage.bench["a"].fail(StepError("enough"))
     await wait_all_tasks_blocked()
     stage.bench["b"].let_ready()
-    outcome = await change.wait()
+    outcome = await change.wait_outcome()
     assert (outcome.kind, stage.status) == (OutcomeKind.FAILED, "Step id c failed: c refuses")
     assert stage.bench.running == []
 
@@ -211,8 +230,8 @@ async def test_a_newer_change_takes_the_place_of_one_that_would_go_on_afresh(sta
     second = stage.submit(SOURCE, C)
     await wait_all_tasks_blocked()
     stage.bench["a"].let_go()
-    assert (await first.wait()).kind is OutcomeKind.SUPERSEDED
-    assert (await second.wait()).kind is OutcomeKind.APPLIED
+    assert (await first.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+    assert (await second.wait_outcome()).kind is OutcomeKind.APPLIED
     assert (stage.status, stage.active) == ("Running", ["s Active", "c Active"])
 
 
@@ -220,7 +239,7 @@ async def test_a_failed_workflow_that_gets_an_empty_definition_runs_again(stage:
     await stage.apply("recorder:a refuses")
     change = stage.submit()
     assert change.plan.changed
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
     assert (stage.status, stage.active) == ("Running", [])
 
 
@@ -231,7 +250,7 @@ async def test_a_step_that_fails_while_old_ones_stop_fails_the_change(stage: Sta
     stage.bench["b"].fail(StepError("the port did not become free"))
     await wait_all_tasks_blocked()
     stage.bench["a"].let_go()
-    outcome = await change.wait()
+    outcome = await change.wait_outcome()
     assert outcome.kind is OutcomeKind.FAILED
     assert outcome.message.startswith("not rolled back: ")
     await wait_all_tasks_blocked()
@@ -243,8 +262,8 @@ async def test_what_a_given_up_step_raises_while_it_is_cancelled_is_no_failure(s
     first = stage.submit(SOURCE, "recorder:a waits spoils")
     await wait_all_tasks_blocked()
     second = stage.submit(SOURCE, B)
-    assert (await first.wait()).kind is OutcomeKind.SUPERSEDED
-    assert (await second.wait()).kind is OutcomeKind.APPLIED
+    assert (await first.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+    assert (await second.wait_outcome()).kind is OutcomeKind.APPLIED
     assert len([step for step in stage.bench.built if step.label == "s"]) == 1
 
 
@@ -254,7 +273,7 @@ async def test_reservations_are_committed_in_the_swap_and_only_then(stage: Stage
     reservation = stage.bench["a"].reservation
     assert reservation.commits == 0
     stage.bench["b"].let_ready()
-    await change.wait()
+    await change.wait_outcome()
     assert reservation.commits == 1
     await stage.run("recorder:a reserves")
     assert reservation.commits == 1
@@ -275,7 +294,39 @@ async def test_new_steps_start_in_their_order_so_that_conflicts_end_the_same_way
     await wait_all_tasks_blocked()
     assert stage.bench.running == ["a", "b"]
     stage.bench["b"].let_ready()
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
+
+
+async def test_listeners_hear_of_an_outcome_before_those_who_wait_and_late_ones_at_once(stage: Stage) -> None:
+    heard: list[str] = []
+
+    async def wait(change: Change[PlanView]) -> None:
+        await change.wait_outcome()
+        heard.append("waited")
+
+    async with trio.open_nursery() as nursery:
+        change = stage.submit("recorder:a waits")
+        nursery.start_soon(wait, change)
+        change.when_over(lambda outcome: heard.append(outcome.message))
+        await wait_all_tasks_blocked()
+        stage.bench["a"].let_ready()
+    assert heard == ["running", "waited"]
+    change.when_over(lambda _outcome: heard.append("late"))
+    assert heard[-1] == "late"
+
+
+async def test_only_a_refusal_of_a_step_becomes_the_operator_s_answer(stage: Stage) -> None:
+    await stage.run(A)
+    step_id = stage.bench["a"].context.step_id
+    for fault in (CannotSwitch("not now"), ValueError("a fault of the step's own")):
+
+        def refuse(_to: str, fault: Exception = fault) -> Switched:
+            raise fault
+
+        stage.bench["a"].context.accept_switch(refuse)
+        with pytest.raises(type(fault)) as raised:
+            stage.manager.switch("w", step_id, "x")
+        assert raised.value is fault
 
 
 async def test_a_starting_step_knows_who_gives_way_to_it(stage: Stage) -> None:
@@ -287,5 +338,5 @@ async def test_a_starting_step_knows_who_gives_way_to_it(stage: Stage) -> None:
     assert not context.is_leaving("v", leaving)
     assert not context.is_leaving("w", stage.bench["s"].context.step_id)
     stage.bench["b"].let_ready()
-    await change.wait()
+    await change.wait_outcome()
     assert not context.is_leaving("w", leaving)

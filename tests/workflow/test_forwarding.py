@@ -144,7 +144,7 @@ async def test_what_comes_while_the_target_settles_is_held_and_not_lost(
     for _ in range(40):  # more than an inbox holds
         await crossing.bench.send("s", stream.frames(1))
     await crossing.bench.send("s", [*brief.start(), *brief.frames(3), brief.end(), *late.start(), *late.frames(3)])
-    await change.wait()
+    await change.wait_outcome()
     await crossing.bench.send("s", stream.frames(10))
     await trio.sleep(5)
     last = after[-1].split(":")[1]
@@ -167,8 +167,8 @@ async def test_a_change_that_is_given_up_loses_nothing(crossing: Crossing, autoj
     await crossing.send_singly("s", stream.frames(5))
     if "waits" in new:
         second = crossing.manager.apply(definition("target", "slow:a", "recorder:t"))
-        assert (await second.wait()).kind is OutcomeKind.APPLIED
-    assert (await change.wait()).kind in (OutcomeKind.ROLLED_BACK, OutcomeKind.SUPERSEDED)
+        assert (await second.wait_outcome()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind in (OutcomeKind.ROLLED_BACK, OutcomeKind.SUPERSEDED)
     await crossing.send_singly("s", stream.frames(5))
     await trio.sleep(5)
     assert crossing.story("t") == [*PROLOGUE, *frames(*range(13))]

@@ -158,7 +158,7 @@ async def test_a_running_step_and_a_new_one_that_fail_together_are_one_failure(
     for _ in range(abs(ticks)):
         await trio.lowlevel.checkpoint()
     second()
-    await change.wait()
+    await change.wait_outcome()
     assert await ear.heard() == ["w started", "w failed: broken"]
 
 
@@ -202,7 +202,7 @@ async def test_a_forwarded_stream_begins_where_it_came_in_and_nowhere_else(
     await crossing.begin("s", stream, 3)
     change = crossing.manager.apply(definition("target", "source:q", "slow:m", "recorder:t"))
     await crossing.bench.send("s", [*stream.frames(3), stream.end()])
-    await change.wait()
+    await change.wait_outcome()
     await crossing.begin("s", Footage(), 3)
     await crossing.stop("target")
     await crossing.stop("w")

@@ -3,7 +3,7 @@
 import pytest
 
 from mmids_trio.media.events import MediaKind, StreamEnded, StreamId
-from mmids_trio.workflow.inlet import MAX_HELD, Route
+from mmids_trio.workflow.forwarding import MAX_HELD, Route
 from mmids_trio.workflow.links import INBOX_BATCHES
 from tests.support.bench import is_frame
 from tests.support.entry import Entry

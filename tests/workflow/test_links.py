@@ -180,17 +180,17 @@ async def test_an_outlet_without_target_keeps_its_ledger(link: Link) -> None:
     assert list(link.outlet.ledger.streams) == ["x", "y"]
 
 
-async def test_echoes_are_swallowed_once_and_only_the_very_same_events(link: Link) -> None:
-    echoes = link.footage.frames(2)
-    link.outlet.connect(link.inbox, echoes)
+async def test_suppressed_events_are_kept_back_once_and_only_the_very_same(link: Link) -> None:
+    suppressed = link.footage.frames(2)
+    link.outlet.connect(link.inbox, suppressed)
     equal = Footage().frames(2)
-    await link.outlet.send([*equal, *echoes, *echoes])
+    await link.outlet.send([*equal, *suppressed, *suppressed])
     assert payloads(await link.inbox.receive()) == numbers(2) * 2
 
 
-async def test_an_echo_that_a_step_has_dropped_does_not_keep_the_later_ones(link: Link) -> None:
-    dropped, *kept = echoes = link.footage.frames(3)
-    link.outlet.connect(link.inbox, echoes)
+async def test_a_suppressed_event_that_a_step_has_dropped_does_not_keep_the_later_ones(link: Link) -> None:
+    dropped, *kept = suppressed = link.footage.frames(3)
+    link.outlet.connect(link.inbox, suppressed)
     await link.outlet.send([*kept, *link.footage.frames(1), dropped])
     assert payloads(await link.inbox.receive()) == [b"x3", b"x0"]
 
@@ -292,7 +292,7 @@ async def test_a_cancelled_send_arrives_whole_or_not_at_all(link: Link) -> None:
             link.received += await link.inbox.receive()
 
     def check() -> None:
-        link.received += link.inbox._drain()
+        link.received += link.inbox._take_all()
         frames = link.frames
         assert frames == numbers(len(frames))
         assert len(frames) in (*range(INBOX_BATCHES + 1), INBOX_BATCHES + 3)

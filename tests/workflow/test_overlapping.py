@@ -5,14 +5,15 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.workflow.change import Change
-from mmids_trio.workflow.status import OutcomeKind
+from mmids_trio.workflow.status import OutcomeKind, PlanView
+from tests.support.footage import Footage
 from tests.support.stage import Stage
 
 SOURCE, A, B, C = "source:s", "recorder:a", "recorder:b", "recorder:c"
 
 
-async def kind(change: Change) -> OutcomeKind:
-    return (await change.wait()).kind
+async def kind(change: Change[PlanView]) -> OutcomeKind:
+    return (await change.wait_outcome()).kind
 
 
 async def test_a_change_supersedes_one_whose_steps_are_not_ready(stage: Stage) -> None:
@@ -20,7 +21,7 @@ async def test_a_change_supersedes_one_whose_steps_are_not_ready(stage: Stage) -
     first = stage.submit(SOURCE, "recorder:b waits", C)
     await wait_all_tasks_blocked()
     second = stage.submit(SOURCE, A, "recorder:d")
-    outcome = await first.wait()
+    outcome = await first.wait_outcome()
     assert (outcome.kind, outcome.message) == (
         OutcomeKind.SUPERSEDED,
         "superseded by a newer update of workflow 'w'",
@@ -74,10 +75,23 @@ async def test_a_change_that_arrives_while_steps_come_to_rest_is_carried_out_nex
     first = stage.submit(SOURCE, B)
     second = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(first.wait)
+        nursery.start_soon(first.wait_outcome)
         second = stage.submit(SOURCE, B, C)
     assert await kind(second) is OutcomeKind.APPLIED
     assert stage.active == ["s Active", "b Active", "c Active"]
+
+
+async def test_a_newer_change_takes_the_place_of_one_whose_steps_have_not_come_to_rest(
+    stage: Stage, mock_clock: MockClock
+) -> None:
+    await stage.run(SOURCE, "stuck:b", A)
+    await stage.bench.send("s", Footage().start())
+    first = stage.submit(SOURCE, A, "stuck:b")
+    await wait_all_tasks_blocked()
+    second = stage.submit(SOURCE, "stuck:b", A, C)
+    assert [await kind(first), await kind(second)] == [OutcomeKind.SUPERSEDED, OutcomeKind.APPLIED]
+    assert stage.active == ["s Active", "b Active", "a Active", "c Active"]
+    assert stage.bench.running == ["a", "b", "c", "s"]
 
 
 async def test_a_caller_that_hangs_up_does_not_stop_the_change(stage: Stage) -> None:
@@ -203,7 +217,7 @@ async def test_a_slow_change_of_one_workflow_holds_up_no_other(stage: Stage, han
 async def test_a_crash_of_one_workflow_leaves_the_others_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await stage.run(SOURCE)
     with monkeypatch.context() as patch:
-        patch.setattr("mmids_trio.workflow.line.Cell", None)
+        patch.setattr("mmids_trio.workflow.pipeline.RunningStep", None)
         outcome = await stage.apply(A, name="v")
     assert outcome.kind is OutcomeKind.STOPPED
     await wait_all_tasks_blocked()

@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.status import PlanView
 from tests.support.bench import ToyStep, definition, is_frame
 from tests.support.crossing import Crossing
 from tests.support.footage import Footage, legality
@@ -57,7 +58,7 @@ class Life:
     on_air: dict[int, Footage] = field(factory=dict)
     source: int = 0
     target: int = 0
-    changes: list[Change] = field(factory=list)
+    changes: list[Change[PlanView]] = field(factory=list)
 
     async def live(self, moves: list[Move]) -> None:
         async with trio.open_nursery() as nursery:
@@ -116,7 +117,7 @@ class Life:
 
     async def settle(self) -> None:
         for change in self.changes:
-            await change.wait()
+            await change.wait_outcome()
         await trio.sleep(3)
 
     async def check_end(self) -> None:

@@ -18,9 +18,8 @@ from trio.testing import MockClock
 
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.sets import WorkflowSet
-from mmids_trio.workflow.status import OutcomeKind
-from mmids_trio.workflow.transaction import SetChange
+from mmids_trio.workflow.plan import SetPlan, WorkflowSet
+from mmids_trio.workflow.status import OutcomeKind, PlanView
 from tests.support.bench import definition
 from tests.support.claims import ClaimingBench
 from tests.support.stage import Stage
@@ -65,7 +64,7 @@ class Play:
 
     stage: Stage
     nursery: trio.Nursery
-    asked: list[tuple[SetChange | Change, Workflows, list[str]]] = Factory(list)
+    asked: list[tuple[Change[SetPlan] | Change[PlanView], Workflows, list[str]]] = Factory(list)
 
     async def act(self, verb: str, what: object) -> None:
         match verb, what:
@@ -95,7 +94,7 @@ class Play:
         """What must run after sets alone."""
         model: Workflows = {}
         for change, workflows, delete in self.asked:
-            outcome = await change.wait()
+            outcome = await change.wait_outcome()
             if outcome.kind is OutcomeKind.APPLIED:
                 assert not any(REFUSING in steps for steps in workflows.values())
                 model = result(model, workflows, delete)
@@ -133,7 +132,7 @@ async def play(script: Sequence[Action], *, single: bool) -> None:
         assert sorted(label for kind, label in labels if kind != "claim") == bench.running
         for change, _, _ in playing.asked:
             with trio.fail_after(0.1):
-                await change.wait()
+                await change.wait_outcome()
         await manager.stop_all()
         assert bench.running == []
         nursery.cancel_scope.cancel()
@@ -177,7 +176,7 @@ async def play_one_by_one(script: Sequence[tuple[Workflows, list[str]]]) -> None
         model: Workflows = {}
         for workflows, delete in script:
             definitions = tuple(definition(name, *steps) for name, steps in workflows.items())
-            outcome = await manager.apply_all(WorkflowSet(definitions, tuple(delete))).wait()
+            outcome = await manager.apply_all(WorkflowSet(definitions, tuple(delete))).wait_outcome()
             wanted = result(model, workflows, delete)
             has_place = len(dict(holders(wanted))) == len(holders(wanted))
             assert outcome.kind is (OutcomeKind.APPLIED if has_place else OutcomeKind.ROLLED_BACK), outcome

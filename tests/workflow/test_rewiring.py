@@ -21,7 +21,7 @@ class Line:
 
     nodes: list[Node] = field(factory=list)
     seen: dict[str, list[MediaEvent]] = field(factory=dict)
-    echoes: dict[str, list[MediaEvent]] = field(factory=dict)
+    suppressed: dict[str, list[MediaEvent]] = field(factory=dict)
 
     def change(self, *names: str) -> dict[str, Sequence[MediaEvent]]:
         """Rewire; returns what each step was told directly."""
@@ -32,10 +32,10 @@ class Line:
         deliveries = rewire(before, after, segment)
         self.nodes = after
         for delivery in deliveries:
-            self.echoes.setdefault(delivery.step_id, []).extend(delivery.echoes)
+            self.suppressed.setdefault(delivery.step_id, []).extend(delivery.suppressed)
         for delivery in deliveries:
             self._reach(names.index(delivery.step_id), delivery.events)
-        assert not any(self.echoes.values())
+        assert not any(self.suppressed.values())
         return {delivery.step_id: delivery.events for delivery in deliveries}
 
     def send(self, name: str, events: Sequence[MediaEvent]) -> None:
@@ -52,8 +52,8 @@ class Line:
 
     def _leave(self, index: int, events: Sequence[MediaEvent]) -> None:
         node = self.nodes[index]
-        echoes = self.echoes.get(node.step_id, [])
-        events = [event for event in events if not (echoes and event is echoes[0] and echoes.pop(0))]
+        suppressed = self.suppressed.get(node.step_id, [])
+        events = [event for event in events if not (suppressed and event is suppressed[0] and suppressed.pop(0))]
         admitted = node.out.admit(events)
         if admitted and index + 1 < len(self.nodes):
             self._reach(index + 1, admitted)
@@ -249,7 +249,7 @@ def test_a_stream_that_a_busy_step_holds_back_is_not_looked_for_behind_it() -> N
     steps = {name: Node(name, KINDS[name[0]], Ledger()) for name in ("s1", "p1", "p2", "p3", "p4")}
     for name in ("s1", "p1"):
         steps[name].out.admit([StreamStarted(StreamId("x"), "x")])
-    steps["p2"].settled = False
+    steps["p2"].drained = False
     steps["t1"] = Node("t1", KINDS["t"], Ledger(), is_new=True)
     before, after = ("s1", "p1", "p2", "p3", "p4"), ("s1", "t1", "p1", "p2", "p4", "p3")
     told = rewire([steps[name] for name in before], [steps[name] for name in after], changed_segment(before, after))

@@ -8,8 +8,8 @@ from structlog.typing import EventDict
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
-from mmids_trio.workflow.chain import SETTLE_SECONDS
 from mmids_trio.workflow.links import INBOX_BATCHES
+from mmids_trio.workflow.pipeline import DRAIN_SECONDS
 from tests.support.bench import SLOWNESS
 from tests.support.footage import Footage, legality
 from tests.support.stage import Stage
@@ -69,7 +69,7 @@ async def test_a_step_that_does_not_come_to_rest_holds_the_swap_up_for_one_secon
 ) -> None:
     footage = await carry(stage, SOURCE, "stuck:m", "slow:n", B)
     await stage.run(SOURCE, B)
-    assert trio.current_time() == SETTLE_SECONDS
+    assert trio.current_time() == DRAIN_SECONDS
     lost = next(entry for entry in logs if "lost" in entry["event"])
     assert (lost["step"], lost["at_most"]) == (stage.bench["m"].context.step_id, 4 + footage.number)
     unrested = next(entry for entry in logs if "rest before" in entry["event"])
@@ -83,20 +83,20 @@ async def test_a_step_that_does_not_come_to_rest_holds_the_swap_up_for_one_secon
 async def test_stuck_steps_hold_the_swap_up_for_one_second_together(stage: Stage, autojump_clock: MockClock) -> None:
     await carry(stage, SOURCE, *(f"stuck:{label}" for label in "lmn"), B)
     await stage.run(SOURCE, B)
-    assert trio.current_time() == SETTLE_SECONDS
+    assert trio.current_time() == DRAIN_SECONDS
 
 
 async def test_nobody_notices_a_settled_change_that_is_given_up(stage: Stage, autojump_clock: MockClock) -> None:
     footage = await carry(stage, SOURCE, "stuck:m", A)
     await stage.run(SOURCE, "stuck:m", A, B)
     change = stage.submit(SOURCE, A, B, C, rollback=True)
-    await trio.sleep(SETTLE_SECONDS / 2)
+    await trio.sleep(DRAIN_SECONDS / 2)
     stage.bench["c"].fail(ValueError("late"))
-    outcome = await change.wait()
+    outcome = await change.wait_outcome()
     assert outcome.message.startswith("rolled back")
     await roll(stage, footage, 3)
     assert stage.active == ["s Active", "m Active", "a Active", "b Active"]
-    assert trio.current_time() == SETTLE_SECONDS / 2
+    assert trio.current_time() == DRAIN_SECONDS / 2
 
 
 @pytest.mark.parametrize("steps", [("stuck:m", A), (A, "stuck:m"), ("slow:m",)])
@@ -144,9 +144,9 @@ async def test_a_stream_that_ends_while_its_gate_is_closed_ends_behind_it(
     footage = await carry(stage, SOURCE, "slow:m", "stuck:n", A)
     await stage.run(SOURCE, "slow:m", A, "stuck:n")
     change = stage.submit(SOURCE, "slow:m", A)
-    await trio.sleep(SETTLE_SECONDS / 2)
+    await trio.sleep(DRAIN_SECONDS / 2)
     stage.bench.end("s", "x")
-    await change.wait()
+    await change.wait_outcome()
     await trio.sleep(5 * SLOWNESS)
     assert stage.bench["a"].seen[-1] == footage.end()
 

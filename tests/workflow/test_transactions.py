@@ -7,12 +7,11 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import StepError
-from mmids_trio.workflow.chain import SETTLE_SECONDS
-from mmids_trio.workflow.change import Stopping
+from mmids_trio.workflow.change import ORDER_SECONDS, Stopping
 from mmids_trio.workflow.hub import WorkflowStarted
-from mmids_trio.workflow.sets import SetConflict, WorkflowSet
+from mmids_trio.workflow.pipeline import DRAIN_SECONDS
+from mmids_trio.workflow.plan import SetConflict, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
-from mmids_trio.workflow.transaction import ORDER_SECONDS
 from tests.support.bench import definition
 from tests.support.crossing import Crossing
 from tests.support.footage import Footage
@@ -41,7 +40,7 @@ async def test_nothing_is_different_before_all_new_steps_are_ready_and_all_is_af
     await wait_all_tasks_blocked()
     assert shown(stage.manager) == {**before, "d": []}
     stage.bench["w"].let_ready()
-    assert await change.wait() == Outcome(OutcomeKind.APPLIED, "running")
+    assert await change.wait_outcome() == Outcome(OutcomeKind.APPLIED, "running")
     assert shown(stage.manager) == {"a": ["s", "new"], "b": ["w"], "d": ["x"]}
     assert stage.bench.running == ["new", "s", "w", "x"]
 
@@ -60,7 +59,7 @@ async def test_a_workflow_without_change_in_a_set_with_changes_takes_the_new_def
     await run(stage, {"a": ["source:s"], "b": ["recorder:t"]})
     first = stage.bench["s"]
     change = stage.manager.apply_all(WorkflowSet((definition("a", "source:s", routed=True), definition("b"))))
-    await change.wait()
+    await change.wait_outcome()
     assert stage.manager.definition("a") == definition("a", "source:s", routed=True)
     assert stage.bench["s"] is first
 
@@ -89,9 +88,9 @@ async def test_no_packet_is_lost_where_a_set_is_rolled_back_after_all_have_come_
     await stage.bench.send("t", Footage().start())
     await stage.bench.send("s", footage.start())
     change = submit(stage, {"a": ["source:s", "recorder:r", "slow:m"], "b": ["source:t", "recorder:q", "recorder:p"]})
-    await trio.sleep(SETTLE_SECONDS / 2)
+    await trio.sleep(DRAIN_SECONDS / 2)
     stage.bench["p"].fail(StepError("late"))
-    assert (await change.wait()).kind is OutcomeKind.ROLLED_BACK
+    assert (await change.wait_outcome()).kind is OutcomeKind.ROLLED_BACK
     await stage.bench.send("s", footage.frames(5))
     await trio.sleep(1)
     assert stage.bench["r"].frames() == [b"x%d" % number for number in range(5)]
@@ -104,7 +103,7 @@ async def test_all_workflows_come_to_rest_side_by_side(stage: Stage, autojump_cl
     for name in names:
         await stage.bench.send(f"{name}s", Footage().start())
     await run(stage, {name: [f"source:{name}s", f"recorder:{name}r"] for name in names})
-    assert trio.current_time() == SETTLE_SECONDS
+    assert trio.current_time() == DRAIN_SECONDS
 
 
 async def test_new_steps_start_in_the_order_of_the_set_and_one_slow_start_does_not_hold_up_all(
@@ -120,13 +119,15 @@ async def test_new_steps_start_in_the_order_of_the_set_and_one_slow_start_does_n
     assert stage.bench.running == ["a", "b", "c"]
     for label in "cb":
         stage.bench[label].let_ready()
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
 
 
 async def test_who_hears_that_a_workflow_of_a_set_has_started_finds_all_of_the_set_in_place(crossing: Crossing) -> None:
     seen: list[tuple[object, dict[str, list[str]]]] = []
     crossing.hub.listen(lambda event: seen.append((event, shown(crossing.manager))))
-    await crossing.manager.apply_all(wanted({"a": ["recorder:a"], "b": ["recorder:b"], "c": ["recorder:c"]})).wait()
+    await crossing.manager.apply_all(
+        wanted({"a": ["recorder:a"], "b": ["recorder:b"], "c": ["recorder:c"]})
+    ).wait_outcome()
     everything = {"a": ["a"], "b": ["b"], "c": ["c"]}
     assert seen == [(WorkflowStarted(name), everything) for name in "abc"]
 
@@ -138,7 +139,7 @@ async def test_starting_steps_know_all_who_give_way_to_the_set(stage: Stage) -> 
     new, old = stage.bench["n"].context, [stage.bench[label].context for label in ("a1", "a2", "b1", "c1")]
     assert [new.is_leaving(one.workflow, one.step_id) for one in old] == [False, True, True, False]
     stage.bench["n"].let_ready()
-    await change.wait()
+    await change.wait_outcome()
     assert not any(new.is_leaving(one.workflow, one.step_id) for one in old)
 
 
@@ -149,10 +150,10 @@ async def test_the_outcome_comes_when_all_that_was_taken_out_has_ended(stage: St
         await wait_all_tasks_blocked()
         assert list(stage.manager.names()) == ["a", "c"]
         with trio.move_on_after(0):
-            await change.wait()
+            await change.wait_outcome()
             pytest.fail("done before all removed steps have ended")
         stage.bench[label].let_go()
-    assert (await change.wait()).kind is OutcomeKind.APPLIED
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
     assert stage.bench.running == ["c"]
 
 
@@ -163,7 +164,7 @@ async def test_a_step_that_fails_after_the_swap_cannot_be_rolled_back(stage: Sta
     stage.bench["b"].fail(StepError("late"))
     await wait_all_tasks_blocked()
     stage.bench["a"].let_go()
-    outcome = await change.wait()
+    outcome = await change.wait_outcome()
     assert outcome.kind is OutcomeKind.FAILED
     assert outcome.message.startswith("not rolled back: workflow 'b': Step id ")
     assert shown(stage.manager) == {"a": [], "c": ["c"]}
@@ -177,7 +178,7 @@ async def test_a_carrying_step_that_fails_before_the_swap_takes_all_back(stage: 
     )
     await wait_all_tasks_blocked()
     stage.bench[broken].fail(StepError("enough"))
-    outcome = await change.wait()
+    outcome = await change.wait_outcome()
     assert outcome.kind is OutcomeKind.ROLLED_BACK
     assert outcome.message.endswith("failed: enough")
     await wait_all_tasks_blocked()
@@ -205,7 +206,7 @@ async def test_a_deleted_name_may_be_taken_at_once_and_waits_for_the_old_workflo
     await wait_all_tasks_blocked()
     assert shown(stage.manager) == {"b": ["b"], "a": []}
     old.let_go()
-    assert [(await change.wait()).kind for change in (first, second)] == [OutcomeKind.APPLIED] * 2
+    assert [(await change.wait_outcome()).kind for change in (first, second)] == [OutcomeKind.APPLIED] * 2
     assert shown(stage.manager) == {"b": ["c"], "a": ["new"]}
 
 
@@ -247,7 +248,7 @@ async def test_no_set_is_taken_once_all_is_being_stopped(stage: Stage) -> None:
     change = submit(stage, {"a": [], "b": ["recorder:b waits"]})
     await wait_all_tasks_blocked()
     await stage.manager.stop_all()
-    assert (await change.wait()).kind is OutcomeKind.STOPPED
+    assert (await change.wait_outcome()).kind is OutcomeKind.STOPPED
     with pytest.raises(Stopping):
         submit(stage, {})
     assert stage.bench.running == []

@@ -10,8 +10,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.status import OutcomeKind
-from mmids_trio.workflow.transaction import SetChange
+from mmids_trio.workflow.plan import SetPlan
+from mmids_trio.workflow.status import OutcomeKind, PlanView
 from tests.support.bench import Bench
 from tests.support.footage import Footage
 from tests.support.stage import Stage
@@ -23,7 +23,7 @@ SETTLING = {"a": ["source:s", "recorder:n"], "b": ["source:t", "recorder:b"], "c
 
 
 @pytest.fixture(params=[STARTING, SETTLING], ids=["starting", "settling"])
-async def under_way(request: pytest.FixtureRequest, stage: Stage, mock_clock: MockClock) -> SetChange:
+async def under_way(request: pytest.FixtureRequest, stage: Stage, mock_clock: MockClock) -> Change[SetPlan]:
     """A set that is not swapped yet, and will not be by itself: for the clock stands still."""
     await run(stage, BEFORE)
     await stage.bench.send("t", Footage().start())
@@ -36,21 +36,23 @@ async def under_way(request: pytest.FixtureRequest, stage: Stage, mock_clock: Mo
 
 @pytest.mark.parametrize("name", "abcd")
 async def test_a_newer_update_of_any_workflow_takes_all_of_a_set_back(
-    stage: Stage, under_way: SetChange, name: str
+    stage: Stage, under_way: Change[SetPlan], name: str
 ) -> None:
     newer = stage.submit("recorder:x", name=name)
-    assert (await under_way.wait()).kind is OutcomeKind.SUPERSEDED
-    assert (await under_way.wait()).message == f"superseded by a newer update of workflow '{name}'"
+    assert (await under_way.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+    assert (await under_way.wait_outcome()).message == f"superseded by a newer update of workflow '{name}'"
     if name == "b":
         return  # its stuck step has to come to rest, for which the clock would have to go on
-    assert (await newer.wait()).kind is OutcomeKind.APPLIED
+    assert (await newer.wait_outcome()).kind is OutcomeKind.APPLIED
     assert shown(stage.manager) == {"a": ["s", "a"], "b": ["t", "m", "b"], "c": ["c"], name: ["x"]}
 
 
 @pytest.mark.parametrize("name", "abcd")
-async def test_the_end_of_any_workflow_takes_all_of_a_set_back(stage: Stage, under_way: SetChange, name: str) -> None:
+async def test_the_end_of_any_workflow_takes_all_of_a_set_back(
+    stage: Stage, under_way: Change[SetPlan], name: str
+) -> None:
     await stage.manager.stop(name)
-    outcome = await under_way.wait()
+    outcome = await under_way.wait_outcome()
     assert (outcome.kind, outcome.message) == (
         OutcomeKind.SUPERSEDED,
         f"superseded by the end of workflow '{name}'",
@@ -59,21 +61,23 @@ async def test_the_end_of_any_workflow_takes_all_of_a_set_back(stage: Stage, und
     assert shown(stage.manager) == {one: steps for one, steps in left.items() if one != name}
 
 
-async def test_a_newer_set_takes_the_place_of_one_that_shares_a_workflow(stage: Stage, under_way: SetChange) -> None:
+async def test_a_newer_set_takes_the_place_of_one_that_shares_a_workflow(
+    stage: Stage, under_way: Change[SetPlan]
+) -> None:
     newer = submit(stage, {"c": ["recorder:y"], "d": ["recorder:x"]})
-    assert (await under_way.wait()).kind is OutcomeKind.SUPERSEDED
-    assert (await newer.wait()).kind is OutcomeKind.APPLIED
+    assert (await under_way.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+    assert (await newer.wait_outcome()).kind is OutcomeKind.APPLIED
     assert shown(stage.manager) == {"a": ["s", "a"], "b": ["t", "m", "b"], "c": ["y"], "d": ["x"]}
 
 
-async def test_a_set_that_shares_nothing_goes_its_own_way(stage: Stage, under_way: SetChange) -> None:
+async def test_a_set_that_shares_nothing_goes_its_own_way(stage: Stage, under_way: Change[SetPlan]) -> None:
     await run(stage, {"x": ["recorder:x"]})
     assert under_way.outcome is None
 
 
-async def test_stopping_everything_stops_a_set(stage: Stage, under_way: SetChange) -> None:
+async def test_stopping_everything_stops_a_set(stage: Stage, under_way: Change[SetPlan]) -> None:
     await stage.manager.stop_all()
-    assert (await under_way.wait()).kind is OutcomeKind.STOPPED
+    assert (await under_way.wait_outcome()).kind is OutcomeKind.STOPPED
     assert (stage.bench.running, shown(stage.manager)) == ([], {})
 
 
@@ -86,7 +90,7 @@ async def test_what_comes_after_the_swap_waits_for_its_turn(stage: Stage) -> Non
     assert shown(stage.manager) == {"a": ["x"], "b": [], "c": ["c"]}
     for label in "ab":
         stage.bench[label].let_go()
-    assert [(await change.wait()).kind for change in (first, second)] == [OutcomeKind.APPLIED] * 2
+    assert [(await change.wait_outcome()).kind for change in (first, second)] == [OutcomeKind.APPLIED] * 2
     assert shown(stage.manager) == {"a": ["y"], "b": [], "c": ["z"]}
 
 
@@ -98,7 +102,7 @@ async def test_a_set_waits_for_the_change_that_a_workflow_is_in_the_middle_of(st
     await wait_all_tasks_blocked()
     assert shown(stage.manager) == {"a": ["x"], "b": [], "new": []}
     stage.bench["a"].let_go()
-    assert [(await one.wait()).kind for one in (before, change)] == [OutcomeKind.APPLIED] * 2
+    assert [(await one.wait_outcome()).kind for one in (before, change)] == [OutcomeKind.APPLIED] * 2
     assert shown(stage.manager) == {"a": ["x", "y"], "b": ["b"], "new": ["z"]}
 
 
@@ -109,7 +113,7 @@ async def test_a_set_supersedes_changes_that_wait_and_a_failed_one_does_not_brin
     await wait_all_tasks_blocked()
     outcome = await apply(stage, {"a": [], "b": [], "c": ["recorder:c refuses"]})
     assert outcome.kind is OutcomeKind.ROLLED_BACK
-    assert [(await change.wait()).kind for change in (before, fresh)] == [OutcomeKind.SUPERSEDED] * 2
+    assert [(await change.wait_outcome()).kind for change in (before, fresh)] == [OutcomeKind.SUPERSEDED] * 2
     assert shown(stage.manager) == {"a": ["a"]}
     assert stage.bench.running == ["a"]
 
@@ -122,8 +126,8 @@ async def test_a_newer_change_waits_until_all_of_a_superseded_set_is_taken_back(
     await wait_all_tasks_blocked()
     assert stage.bench.running == ["n"]  # it may still hold what the newer change wants
     stage.bench["n"].let_go()
-    assert (await first.wait()).kind is OutcomeKind.SUPERSEDED
-    assert (await second.wait()).kind is OutcomeKind.APPLIED
+    assert (await first.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+    assert (await second.wait_outcome()).kind is OutcomeKind.APPLIED
     assert shown(stage.manager) == {"a": [], "b": ["x"]}
 
 
@@ -138,7 +142,10 @@ async def test_a_newer_set_begins_nothing_before_all_of_a_superseded_one_is_take
     meanwhile = stage.bench.running
     stage.bench["n"].let_go()
     assert meanwhile == ["a", "n"]  # n might still have held what c wanted
-    assert [(await change.wait()).kind for change in (first, second)] == [OutcomeKind.SUPERSEDED, OutcomeKind.APPLIED]
+    assert [(await change.wait_outcome()).kind for change in (first, second)] == [
+        OutcomeKind.SUPERSEDED,
+        OutcomeKind.APPLIED,
+    ]
     assert shown(stage.manager) == {"a": ["a"], "c": ["c"]}
 
 
@@ -153,7 +160,7 @@ async def test_a_set_that_is_superseded_while_it_waits_for_an_older_one_ends_no_
     meanwhile = stage.bench.running, [change.outcome for change in changes]
     stage.bench["n"].let_go()
     assert meanwhile == (["a", "n"], [None] * 3)  # n might still have held what d wanted
-    kinds = [(await change.wait()).kind for change in changes]
+    kinds = [(await change.wait_outcome()).kind for change in changes]
     assert kinds == [OutcomeKind.SUPERSEDED, OutcomeKind.SUPERSEDED, OutcomeKind.APPLIED]
     assert shown(stage.manager) == {"a": ["a"], "d": ["d"]}
 
@@ -166,8 +173,8 @@ async def test_a_creation_that_waits_for_its_predecessor_is_withdrawn_with_its_s
         change = submit(stage, {"a": ["recorder:n"], "b": ["recorder:m"]})
         await wait_all_tasks_blocked()
         newer = stage.submit("recorder:x", name="b")
-        assert (await change.wait()).kind is OutcomeKind.SUPERSEDED
-        assert (await newer.wait()).kind is OutcomeKind.APPLIED
+        assert (await change.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+        assert (await newer.wait_outcome()).kind is OutcomeKind.APPLIED
         assert shown(stage.manager) == {"b": ["x"]}
         stage.bench["a"].let_go()
 
@@ -177,10 +184,10 @@ class Life:
     """One life of a manager, from its start to its end."""
 
     bench: Bench = Factory(Bench)
-    changes: list[SetChange | Change] = Factory(list)
+    changes: list[Change[SetPlan] | Change[PlanView]] = Factory(list)
     stage: Stage = Factory(lambda self: Stage(self.bench, WorkflowManager(self.bench)), takes_self=True)
 
-    def submit(self, workflows: dict[str, list[str]], *delete: str) -> SetChange:
+    def submit(self, workflows: dict[str, list[str]], *delete: str) -> Change[SetPlan]:
         change = submit(self.stage, workflows, *delete)
         self.changes.append(change)
         return change
@@ -198,20 +205,20 @@ class Life:
 
     def check(self) -> None:
         assert self.bench.running == []
-        assert all(change.outcome is not None for change in self.changes if isinstance(change, SetChange))
+        assert all(change.outcome is not None for change in self.changes)
         assert not statuses(self.stage.manager)
 
 
 async def swapping(life: Life) -> None:
-    await life.submit({"a": ["source:s", "slow:m", "recorder:a"], "b": ["recorder:b"]}).wait()
+    await life.submit({"a": ["source:s", "slow:m", "recorder:a"], "b": ["recorder:b"]}).wait_outcome()
     footage = Footage()
     await life.bench.send("s", [*footage.start(), *footage.frames(3)])
-    await life.submit({"a": ["source:s", "recorder:a", "slow:m"], "c": ["recorder:c reserves"]}, "b").wait()
+    await life.submit({"a": ["source:s", "recorder:a", "slow:m"], "c": ["recorder:c reserves"]}, "b").wait_outcome()
 
 
 async def failing(life: Life) -> None:
-    await life.submit({"a": ["recorder:a"], "b": ["recorder:b"]}).wait()
-    await life.submit({"a": [], "c": ["recorder:c"], "d": ["recorder:d refuses"]}, "b").wait()
+    await life.submit({"a": ["recorder:a"], "b": ["recorder:b"]}).wait_outcome()
+    await life.submit({"a": [], "c": ["recorder:c"], "d": ["recorder:d refuses"]}, "b").wait_outcome()
     await life.stage.manager.stop_all()
 
 
@@ -221,7 +228,7 @@ async def overtaking(life: Life) -> None:
     life.submit({"b": ["recorder:c"], "c": []})
     life.submit({"a": ["recorder:a"]})
     await life.stage.manager.stop("b")
-    await life.changes[-1].wait()
+    await life.changes[-1].wait_outcome()
 
 
 @pytest.mark.parametrize("script", [swapping, failing, overtaking])

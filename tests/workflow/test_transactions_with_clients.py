@@ -11,9 +11,9 @@ from mmids_trio.media.events import MediaPacket
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.workflow.sets import StepCut, WorkflowSet
+from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.plan import SetPlan, StepCut, WorkflowSet
 from mmids_trio.workflow.status import OutcomeKind
-from mmids_trio.workflow.transaction import SetChange
 
 STREAM = generate_stream(seconds=4)
 
@@ -34,7 +34,7 @@ def wanted(harness: Harness, text: str, *delete: str) -> WorkflowSet:
     return harness.server.workflows.validate_all(WorkflowSet(document.workflows, delete))
 
 
-def submit(harness: Harness, text: str, *delete: str) -> SetChange:
+def submit(harness: Harness, text: str, *delete: str) -> Change[SetPlan]:
     return harness.server.workflows.apply_all(wanted(harness, text, *delete))
 
 
@@ -57,7 +57,7 @@ async def test_nobody_loses_a_packet_where_the_fifth_of_nine_workflows_fails(aut
             for _, publisher in clients:
                 nursery.start_soon(send, publisher, STREAM)
             await trio.sleep(0.05)
-            outcome = await submit(h, "".join(changed)).wait()
+            outcome = await submit(h, "".join(changed)).wait_outcome()
         assert outcome.kind is OutcomeKind.ROLLED_BACK
         assert outcome.message.startswith("rolled back: workflow 'w4': Step id ")
         assert "taken by workflow 'other'" in outcome.message
@@ -78,7 +78,7 @@ async def test_nobody_loses_a_packet_where_a_set_keeps_their_steps(autojump_cloc
                 nursery.start_soon(send, publisher, STREAM)
             for text in (changed, "".join(NINE), changed):
                 await trio.sleep(0.02)
-                assert (await submit(h, text).wait()).kind is OutcomeKind.APPLIED
+                assert (await submit(h, text).wait_outcome()).kind is OutcomeKind.APPLIED
         for watcher, _ in clients:
             await watcher.receive(len(STREAM))
             assert not watcher.report(STREAM).missed
@@ -94,7 +94,7 @@ async def test_keys_are_exchanged_in_one_set(autojump_clock: MockClock) -> None:
     async with Harness(pair("one", "two")) as h:
         old = [await h.publish(f"in/{key}") for key in ("one", "two")]
         watchers = {name: await h.watch(f"out_{name}/*") for name in "ab"}
-        assert (await submit(h, pair("two", "one")).wait()).kind is OutcomeKind.APPLIED
+        assert (await submit(h, pair("two", "one")).wait_outcome()).kind is OutcomeKind.APPLIED
         for publisher in old:  # as those of any step that is stopped
             await publisher.read_until_closed()
         for name, key in (("a", "two"), ("b", "one")):
@@ -108,7 +108,7 @@ async def test_keys_are_exchanged_in_one_set(autojump_clock: MockClock) -> None:
 async def test_a_key_moves_from_a_deleted_workflow_to_a_new_one(autojump_clock: MockClock) -> None:
     async with Harness(workflow("a") + workflow("b")) as h:
         moved = "workflow c {\n rtmp_receive rtmp_app=in_a stream_key=*\n rtmp_watch rtmp_app=out_a stream_key=k\n}\n"
-        assert (await submit(h, moved, "a").wait()).kind is OutcomeKind.APPLIED
+        assert (await submit(h, moved, "a").wait_outcome()).kind is OutcomeKind.APPLIED
         assert list(h.server.workflows.names()) == ["b", "c"]
         await h.publish("in_a/k", STREAM[:10])
         assert await (await h.watch("out_a/k")).receive(3)
@@ -123,7 +123,7 @@ async def test_a_key_that_does_not_become_free_is_refused_and_two_of_a_set_canno
             "workflow c {\n rtmp_receive rtmp_app=in_a stream_key=*\n}\n",
             workflow("b", key="x") + "workflow c {\n rtmp_receive rtmp_app=in_b stream_key=x\n}\n",
         ):
-            outcome = await submit(h, text).wait()
+            outcome = await submit(h, text).wait_outcome()
             assert outcome.kind is OutcomeKind.ROLLED_BACK
             assert outcome.message.startswith("rolled back: workflow 'c': Step id ")
         await h.publish("in_a/k")

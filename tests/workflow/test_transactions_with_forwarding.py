@@ -3,7 +3,7 @@
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.workflow.sets import WorkflowSet
+from mmids_trio.workflow.plan import WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 from tests.support.bench import definition
 from tests.support.crossing import PROLOGUE, Crossing, frames
@@ -15,7 +15,7 @@ TARGET = ["recorder:t"]
 
 
 async def apply(crossing: Crossing, workflows: Sets, *delete: str) -> Outcome:
-    outcome = await crossing.manager.apply_all(wanted(workflows, *delete)).wait()
+    outcome = await crossing.manager.apply_all(wanted(workflows, *delete)).wait_outcome()
     await wait_all_tasks_blocked()
     return outcome
 
@@ -74,5 +74,5 @@ async def test_a_workflow_that_is_only_marked_as_routed_keeps_its_ways(crossing:
     await apply(crossing, {"source": SOURCE, "target": TARGET})
     await crossing.begin("s", Footage(), 1)
     marked = WorkflowSet((definition("target", *TARGET, routed=True),))
-    assert (await crossing.manager.apply_all(marked).wait()).kind is OutcomeKind.APPLIED
+    assert (await crossing.manager.apply_all(marked).wait_outcome()).kind is OutcomeKind.APPLIED
     assert crossing.story("t") == [*PROLOGUE, *frames(0)]

@@ -10,7 +10,7 @@ from attrs import AttrsInstance, fields_dict, frozen
 
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.errors import printable
-from mmids_trio.workflow.sets import PlannedReactor, StepCut
+from mmids_trio.workflow.plan import PlannedReactor, StepCut
 from mmids_trio.workflow.status import PlannedStep, PlanView
 
 NOTHING_CHANGES = 0

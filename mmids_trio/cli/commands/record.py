@@ -15,7 +15,7 @@ from attrs import frozen
 from mmids_trio import __version__
 from mmids_trio.app import Server
 from mmids_trio.cli.lazy import DEFAULT_CONFIGURATION
-from mmids_trio.cli.serving import Hear, complain_or_run
+from mmids_trio.cli.serving import Hear, complain_or_run, started_definitions
 from mmids_trio.recording.attachment import attach, note_kept_state
 from mmids_trio.recording.file import TapeFile
 from mmids_trio.recording.masking import FULL, HEADERS, KEEP, MASK, Masking
@@ -53,9 +53,7 @@ async def recorded(options: Options, configuration: Configuration, server: Serve
         async with trio.open_nursery() as nursery:
             await nursery.start(recorder.run, start)
             attach(recorder, server)
-            yield lambda changes: note_kept_state(
-                recorder, server, configuration, [change.definition for change in changes]
-            )
+            yield lambda changes: note_kept_state(recorder, server, configuration, started_definitions(server, changes))
             nursery.cancel_scope.cancel()
     finally:
         file.close()

@@ -16,7 +16,7 @@ from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.http_api.answers import json_response, refuse, text_response
 from mmids_trio.http_api.canonical import RunningConfig
-from mmids_trio.http_api.control import Reload, Reloader, SetChange, Sets, wait_for
+from mmids_trio.http_api.control import Changes, Reload, Reloader, SetChange, Sets, wait_for
 from mmids_trio.http_api.etags import check_change, check_reading, parse_conditions
 from mmids_trio.http_api.operation import (
     BAD_CONDITION,
@@ -46,7 +46,7 @@ from mmids_trio.http_api.options import (
 from mmids_trio.http_api.refusals import BadRequest, Conflict
 from mmids_trio.http_api.routing import REQUEST_FILE, Routes, check_name, request_body, request_query
 from mmids_trio.http_api.schemas import ConfigPlan, ReloadReport
-from mmids_trio.workflow.sets import SetPlan, WorkflowSet
+from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 
 CONFIG_BODY = Body(
@@ -205,7 +205,7 @@ def as_set(
 WHAT = "the configuration"
 
 
-def add_config_routes(routes: Routes, sets: Sets, running: RunningConfig) -> None:
+def add_config_routes(routes: Routes, sets: Sets, changes: Changes, running: RunningConfig) -> None:
     """Add what looks at everything at once, and changes it."""
 
     @routes.add(GET_CONFIG)
@@ -237,7 +237,7 @@ def add_config_routes(routes: Routes, sets: Sets, running: RunningConfig) -> Non
         wanted = as_set(definitions, sets, running.reactors(), prune=options.prune)
         if options.max_disconnects is not None:
             _check_cuts(sets.plan_all(wanted), options.max_disconnects)
-        change = sets.apply_all(wanted)
+        change = changes.apply_all(wanted)
         running.accepted(change, wanted.reactors)
         return await _answer(change, options, running)
 

@@ -4,11 +4,10 @@ from quart import Response, request
 
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.parser import parse_workflow
-from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.http_api.answers import json_response, refuse, text_response
 from mmids_trio.http_api.canonical import DefinitionTags
-from mmids_trio.http_api.control import Change, Workflows, wait_for
-from mmids_trio.http_api.etags import Conditions, check_change, check_reading, parse_conditions
+from mmids_trio.http_api.control import Change, Changes, Workflows, wait_for
+from mmids_trio.http_api.etags import check_change, check_reading, parse_conditions
 from mmids_trio.http_api.operation import (
     BAD_CONDITION,
     CONDITIONS,
@@ -149,7 +148,7 @@ def add_switch_route(routes: Routes, workflows: Workflows) -> None:
         return json_response(200, workflows.switch(name, step_id, to))
 
 
-def add_workflow_routes(routes: Routes, workflows: Workflows, tags: DefinitionTags) -> None:
+def add_workflow_routes(routes: Routes, workflows: Workflows, changes: Changes, tags: DefinitionTags) -> None:
     """Add what looks at workflows and changes them."""
     _add_reading(routes, workflows, tags)
 
@@ -161,12 +160,17 @@ def add_workflow_routes(routes: Routes, workflows: Workflows, tags: DefinitionTa
         body = await request_body()
         definition = workflows.validate(parse_workflow(decode(body, REQUEST_FILE), REQUEST_FILE))
         check_name(definition.name)
-        return await _put(workflows, tags, definition, options, conditions)
+        # From here to the acceptance nobody else has a turn.
+        check_change(conditions, tags.tag(definition.name), f"workflow '{definition.name}'")
+        if options.dry_run:
+            return json_response(200, workflows.plan(definition))
+        change = changes.apply(definition, rollback=options.rollback)
+        return await _answer(change, options, tags.tag(definition.name))
 
     @routes.add(DELETE_WORKFLOW)
     async def delete_workflow(name: str) -> Response:
         check_change(parse_conditions(request.headers), tags.tag(name), f"workflow '{name}'")
-        await workflows.stop(name)  # unlists it before its first checkpoint, so nobody comes between
+        await changes.stop(name)  # unlists it before its first checkpoint, so nobody comes between
         return text_response(200, "")
 
 
@@ -189,19 +193,7 @@ def _add_reading(routes: Routes, workflows: Workflows, tags: DefinitionTags) -> 
         return json_response(200, status, etag=etag)
 
 
-async def _put(
-    workflows: Workflows,
-    tags: DefinitionTags,
-    definition: WorkflowDefinition,
-    options: PutOptions,
-    conditions: Conditions,
-) -> Response:
-    """From the check of the conditions to the acceptance of the change nobody else has a turn."""
-    check_change(conditions, tags.tag(definition.name), f"workflow '{definition.name}'")
-    if options.dry_run:
-        return json_response(200, workflows.plan(definition))
-    change = workflows.apply(definition, rollback=options.rollback)
-    etag = tags.tag(definition.name)
+async def _answer(change: Change, options: PutOptions, etag: str | None) -> Response:
     if options.wait is None:
         return json_response(200, change.plan, etag=etag)
     return _outcome(change, await wait_for(change, options.wait), options.wait, etag)

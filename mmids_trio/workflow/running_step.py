@@ -14,27 +14,27 @@ from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_REFUSED, STEP_STREAMS
 from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
 from mmids_trio.metrics.totals import Tally, Totals
 from mmids_trio.reservation import Reservation
-from mmids_trio.steps.base import StepFactory
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.rewiring import Node
 from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus, Switched
+from mmids_trio.workflow.step import StepFactory
 
 log = structlog.get_logger()
 
 
 @define(eq=False)
-class Cell:
+class RunningStep:
     """One step of one workflow, from its creation to its end. Also the step's `StepContext`."""
 
     workflow: str
     step_id: str
     definition: StepDefinition
     is_leaving: Callable[[str, str], bool]
-    """See `steps.base.StepContext.is_leaving`."""
-    on_failure: Callable[["Cell"], None]
+    """See `workflow.step.StepContext.is_leaving`."""
+    on_failure: Callable[["RunningStep"], None]
     """Called, synchronously, when the step fails after it was ready."""
     publish: Callable[[object], None]
-    """See `steps.base.StepContext.publish`."""
+    """See `workflow.step.StepContext.publish`."""
     totals: Totals = field(factory=Totals)
     """Where the step is counted from its start to its end."""
 
@@ -56,23 +56,23 @@ class Cell:
     _tally: Tally | None = field(default=None, init=False)
 
     def reserve(self, reservation: Reservation) -> None:
-        """See `steps.base.StepContext.reserve`."""
+        """See `workflow.step.StepContext.reserve`."""
         self._reservations.append(reservation)
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
-        """See `steps.base.StepContext.show_streams`."""
+        """See `workflow.step.StepContext.show_streams`."""
         self._describe_streams = describe
 
     def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
-        """See `steps.base.StepContext.accept_switch`."""
+        """See `workflow.step.StepContext.accept_switch`."""
         self.switch_to = switch_to
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
-        """See `steps.base.StepContext.show_clients`."""
+        """See `workflow.step.StepContext.show_clients`."""
         self._count_clients = count
 
     def show_counts(self, read: ReadCounts) -> None:
-        """See `steps.base.StepContext.show_counts`."""
+        """See `workflow.step.StepContext.show_counts`."""
         self._read_counts = read
 
     def _counts(self) -> Counts:
@@ -153,13 +153,13 @@ class Cell:
             self._end()
 
     @property
-    def is_settled(self) -> bool:
+    def is_drained(self) -> bool:
         """Whether nothing is in flight inside the step, as far as that matters."""
         return self.flow is not Flow.PASSES_ON or self.inbox.is_at_rest
 
     def node(self, *, is_new: bool) -> Node:
         """The step as the rewiring sees it."""
-        return Node(self.step_id, self.flow, self.outlet.ledger, is_new=is_new, settled=is_new or self.is_settled)
+        return Node(self.step_id, self.flow, self.outlet.ledger, is_new=is_new, drained=is_new or self.is_drained)
 
     def describe(self) -> StepStatus:
         """The step as the outside sees it."""

@@ -3,17 +3,18 @@
 from mmids_trio.definitions import StepDefinition
 from mmids_trio.media.events import StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.workflow.cell import Cell
-from mmids_trio.workflow.chain import Chain
+from mmids_trio.workflow.pipeline import SharedServices, StepPipeline
 from mmids_trio.workflow.plan import changed_segment
 from mmids_trio.workflow.replay import Ledger
 from mmids_trio.workflow.rewiring import Node, rewire
+from mmids_trio.workflow.running_step import RunningStep
+from tests.support.bench import Bench
 from tests.support.calls import calls
 
 STEPS = 300
 
 
-class Counted(Cell):
+class Counted(RunningStep):
     """A step that counts how often any is compared."""
 
     comparisons = 0
@@ -25,24 +26,27 @@ class Counted(Cell):
     __hash__ = object.__hash__
 
 
-def cell(number: int) -> Counted:
+def step(number: int) -> Counted:
     return Counted(
         "w",
         str(number),
         StepDefinition("toy"),
         lambda _workflow, _step_id: False,
-        lambda _cell: None,
+        lambda _step: None,
         lambda _event: None,
     )
 
 
 async def test_a_swap_does_not_look_for_every_step_among_all_of_them() -> None:
-    chain, first = Chain(), [cell(number) for number in range(STEPS)]
-    chain.swap(first)
-    second = [*first[: STEPS // 2 : -1], cell(STEPS)]
+    pipeline = StepPipeline("w", Bench(), SharedServices(), lambda _step: None)
+    first = [step(number) for number in range(STEPS)]
+    pipeline.wanted = [*first]
+    pipeline.relink()
+    second: list[RunningStep] = [*first[: STEPS // 2 : -1], step(STEPS)]
     Counted.comparisons = 0
-    removed = chain.swap(second)
-    assert (chain.cells, removed) == (second, first[: STEPS // 2 + 1])
+    pipeline.wanted = second
+    removed = pipeline.relink()
+    assert (pipeline.steps, removed) == (second, first[: STEPS // 2 + 1])
     assert Counted.comparisons < 10 * STEPS
 
 

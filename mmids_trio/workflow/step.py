@@ -92,7 +92,7 @@ class StepContext(Protocol):
     def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
         """Let operators switch the step to one of its sources, by name.
 
-        `switch_to` returns what is sent then; its `ValueError` says why that cannot be.
+        `switch_to` returns what is sent then. It raises `errors.CannotSwitch` to say why that cannot be.
         """
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:

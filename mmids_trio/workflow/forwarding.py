@@ -1,4 +1,4 @@
-"""Where streams of other workflows enter a workflow. Nothing in here waits.
+"""Streams on their way from workflow to workflow: where they enter one, and who forwards to whom. Nothing waits here.
 
 A forwarder must never wait for its target, so where the target's inbox is full, a stream's media is left out up to its
 next key frame, and counted.  Starts, metadata, sequence headers and ends always fit.
@@ -10,6 +10,7 @@ from typing import TypeGuard
 
 from attrs import define, field
 
+from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.timeline import MODULUS
 from mmids_trio.workflow.links import Outlet
@@ -22,6 +23,10 @@ packets."""
 REPEATED_MS = 10_000
 """How far behind what has entered over one route another may be, in milliseconds; what is older than that is on another
 clock, and new."""
+
+
+IsLeaving = Callable[[str, str], bool]
+"""Whether a step, by workflow and id, gives way to the change that is being carried out."""
 
 
 @define(eq=False)
@@ -54,7 +59,7 @@ class Route:
 class Inlet:
     """The entry of one workflow, for any number of routes. A stream enters over one of them at a time.
 
-    While the place where streams enter is closed (a change settles), whatever happens here is held back, in order, so
+    While the place where streams enter is closed (a change drains), whatever happens here is held back, in order, so
     that the change finds, and leaves, a state that fits what has entered.
     """
 
@@ -198,6 +203,79 @@ class Inlet:
         self._skipping.discard(stream_id)
 
 
+@define(eq=False)
+class ForwardingTable:
+    """All routes of a server, and the inlets of the workflows that run."""
+
+    _inlets: dict[str, Inlet] = field(factory=dict, init=False)
+    _routes: dict[str, dict[Route, None]] = field(factory=dict, init=False)
+    """By target."""
+    _departures: dict[str, dict[Route, None]] = field(factory=dict, init=False)
+    """By source."""
+
+    # For workflows.
+
+    def open(self, name: str, inlet: Inlet) -> None:
+        """A workflow has come up: whoever forwards to it begins. Repeating it does nothing."""
+        if self._inlets.get(name) is not inlet:
+            self._inlets[name] = inlet
+            for route in self._routes.get(name, ()):
+                inlet.join(route)
+
+    def close(self, name: str, inlet: Inlet) -> None:
+        """A workflow is not there any more."""
+        if self._inlets.get(name) is inlet:
+            del self._inlets[name]
+            inlet.leave_all()
+
+    # For forwarders.
+
+    def connect(
+        self,
+        source: str,
+        target: str,
+        events: Sequence[MediaEvent] = (),
+        *,
+        step_id: str = "",
+        is_leaving: IsLeaving = lambda _workflow, _step_id: False,
+    ) -> Route:
+        """A way from step `step_id` of workflow `source` to workflow `target`, on which `events` have been already.
+
+        Raises `StepError` where that closes a circle, not counting the ways of steps that are leaving.
+        """
+        path = self._path(target, source, is_leaving)
+        if path is not None:
+            raise StepError(f"forwarding in a circle: {' -> '.join([source, *path])}")
+        route = Route(source, target, self._disconnect, step_id)
+        route.ledger.admit(events)
+        self._routes.setdefault(target, {})[route] = None
+        self._departures.setdefault(source, {})[route] = None
+        if inlet := self._inlets.get(target):
+            inlet.join(route)
+        return route
+
+    def _disconnect(self, route: Route) -> None:
+        _remove(route, self._routes, route.target)
+        _remove(route, self._departures, route.source)
+        if route.inlet is not None:
+            route.inlet.leave(route)
+
+    def _path(self, start: str, end: str, is_leaving: IsLeaving) -> list[str] | None:
+        """The workflows from `start` to `end` along existing routes, both included."""
+        came_from: dict[str, str | None] = {start: None}
+        waiting = [start]
+        while waiting:
+            name = waiting.pop()
+            if name == end:
+                return _trace(came_from, name)
+            ways = self._departures.get(name, ())
+            for target in dict.fromkeys(way.target for way in ways if not is_leaving(way.source, way.step_id)):
+                if target not in came_from:
+                    came_from[target] = name
+                    waiting.append(target)
+        return None
+
+
 def _is_frame(event: MediaEvent) -> TypeGuard[MediaPacket]:
     return isinstance(event, MediaPacket) and not event.is_sequence_header
 
@@ -215,3 +293,20 @@ def _without_most_frames(events: Sequence[MediaEvent]) -> Sequence[MediaEvent]:
         if _is_frame(event):
             first.setdefault(event.stream_id, event)
     return [event for event in events if not _is_frame(event) or first[event.stream_id] is event]
+
+
+def _remove(route: Route, ways: dict[str, dict[Route, None]], name: str) -> None:
+    routes = ways.get(name, {})
+    if route in routes:
+        del routes[route]
+        if not routes:
+            del ways[name]
+
+
+def _trace(came_from: dict[str, str | None], end: str) -> list[str]:
+    path: list[str] = []
+    name: str | None = end
+    while name is not None:
+        path.insert(0, name)
+        name = came_from[name]
+    return path

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.errors import StepError
-from mmids_trio.workflow.inlet import Inlet, Route
-from mmids_trio.workflow.junctions import Junctions
+from mmids_trio.workflow.forwarding import ForwardingTable, Inlet, Route
 from mmids_trio.workflow.links import Inbox, Outlet
 from tests.support.footage import Footage
 
@@ -28,17 +27,17 @@ def inlet() -> Inlet:
     ],
 )
 def test_a_circle_is_refused_with_its_path(ways: str, source: str, target: str, path: str) -> None:
-    junctions = Junctions()
+    forwarding = ForwardingTable()
     for way in ways.split():
-        junctions.connect(way[0], way[1])
+        forwarding.connect(way[0], way[1])
     with pytest.raises(StepError, match=f"^forwarding in a circle: {path}$"):
-        junctions.connect(source, target)
+        forwarding.connect(source, target)
 
 
 def test_several_ways_to_one_target_are_no_circle() -> None:
-    junctions = Junctions()
+    forwarding = ForwardingTable()
     for source, target in ("ab", "ab", "ac", "bd", "cd", "ad"):
-        junctions.connect(source, target)
+        forwarding.connect(source, target)
 
 
 NAMES = "abcde"
@@ -49,21 +48,21 @@ WAYS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES), st.boo
 def test_whatever_comes_and_goes_there_is_never_a_circle_and_nothing_else_is_refused(
     ways: list[tuple[str, str, bool]],
 ) -> None:
-    junctions, routes = Junctions(), list[Route]()
+    forwarding, routes = ForwardingTable(), list[Route]()
     for source, target, closes in ways:
         known = [(route.source, route.target) for route in routes]
         if closes and routes:
             routes.pop(0).close()
         elif source in reachable(known, target):
             with pytest.raises(StepError):
-                junctions.connect(source, target)
+                forwarding.connect(source, target)
         else:
-            routes.append(junctions.connect(source, target))
+            routes.append(forwarding.connect(source, target))
     for route in routes:
         route.close()
         route.close()
-    assert not junctions._routes
-    assert not junctions._departures
+    assert not forwarding._routes
+    assert not forwarding._departures
 
 
 def reachable(ways: list[tuple[str, str]], start: str) -> set[str]:
@@ -74,23 +73,23 @@ def reachable(ways: list[tuple[str, str]], start: str) -> set[str]:
 
 
 def test_only_the_inlet_that_was_opened_can_be_closed() -> None:
-    junctions, old, new = Junctions(), inlet(), inlet()
-    route = junctions.connect("a", "b")
-    junctions.open("b", old)
+    forwarding, old, new = ForwardingTable(), inlet(), inlet()
+    route = forwarding.connect("a", "b")
+    forwarding.open("b", old)
     assert route.inlet is old
-    junctions.close("b", old)
+    forwarding.close("b", old)
     assert route.inlet is None
-    junctions.open("b", new)
-    junctions.close("b", old)
+    forwarding.open("b", new)
+    forwarding.close("b", old)
     assert route.inlet is new
 
 
 def test_opening_again_announces_nothing_again() -> None:
-    junctions, target, stream = Junctions(), inlet(), Footage()
-    junctions.open("b", target)
-    route = junctions.connect("a", "b", stream.start())
+    forwarding, target, stream = ForwardingTable(), inlet(), Footage()
+    forwarding.open("b", target)
+    route = forwarding.connect("a", "b", stream.start())
     assert list(target.streams) == ["x"]
-    junctions.open("b", target)
+    forwarding.open("b", target)
     route.close()
     route.close()
     assert not target.streams
