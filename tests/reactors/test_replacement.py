@@ -15,7 +15,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.workflow.plan import SetConflict, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
-from mmids_trio.workflow.step import Outbox
+from mmids_trio.workflow.step import Inbox, Outbox
 from tests.reactors.stand_ins import EMPTY, INVALID, Bench
 
 R = "reactor r executor=scripted update_interval=20 {\n}\n"

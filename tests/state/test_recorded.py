@@ -144,7 +144,7 @@ async def test_a_deletion_whose_caller_hangs_up_is_remembered(nursery: trio.Nurs
         caller.cancel_scope.cancel()
     stage.slow.may_end.set()
     await wait_all_tasks_blocked()
-    assert stage.manager.names() == ["a"]
+    assert stage.server.workflows.names() == ["a"]
     assert [(entry.name, entry.definition) for entry in stage.recorder.state] == [("slow", None)]
 
 
