@@ -21,7 +21,8 @@
 #     the workflow    DONE       nothing is left of what was taken out, or else of what was new
 #
 # The leader holds a part back twice.  `may_start` keeps the order of the set: of two new steps which want the same
-# thing always the first one has it.  `may_drain` keeps publishers from waiting for somebody else's slow start.
+# thing always the first one has it.  `may_drain` keeps publishers from waiting for somebody else's slow start.  A part
+# that is alone in its change keeps nobody's order, and waits for neither.
 #
 # Until the swap a change is *open*: it may still be taken back, and nobody notices.  The swap is the point of no
 # return; it and all that it calls have not one `await`, so no other task ever sees half a change.  The names of the
@@ -258,12 +259,14 @@ class Part:
     """What put the workflow in error, or began the part anew."""
     remedy: Remedy = field(default=Remedy.TAKE_BACK, init=False)
     """What to do when `scope` is cancelled."""
+    _awaited: Phase = field(default=Phase.DONE, init=False)
     _moved: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
 
     def advance(self, phase: Phase) -> None:
         """Be in that phase now."""
         self.phase = phase
-        self._moved.unpark_all()
+        if phase >= self._awaited:
+            self._moved.unpark_all()
 
     def _come_to(self, phase: Phase) -> None:
         """Be in that phase, unless it was given up since the last await."""
@@ -271,7 +274,8 @@ class Part:
             self.advance(phase)
 
     async def reaches(self, phase: Phase) -> None:
-        """Wait until it is in that phase, or in a later one."""
+        """Wait until it is in that phase, or in a later one. Only the leader waits."""
+        self._awaited = phase
         while self.phase < phase:
             await self._moved.park()
 
@@ -292,16 +296,22 @@ class Part:
     async def come_to_swap(self, nursery: trio.Nursery) -> None:
         """From PREPARED to the swap, each phase together with the other parts; new steps run in `nursery`."""
         if self.fresh:
-            await self.may_start.wait()
+            await self._wait_for_others(self.may_start)
             failed = await self.pipeline.start(nursery, self.fresh)
             if failed is not None:
                 self.fail(failed)
         self._come_to(Phase.STARTED)
-        await self.transaction.may_drain.wait()
+        await self._wait_for_others(self.transaction.may_drain)
         if not self.is_unchanged:
             await self.pipeline.drain()
         self._come_to(Phase.DRAINED)
         await self.transaction.swapped.wait()
+
+    async def _wait_for_others(self, may_go_on: trio.Event) -> None:
+        if self.transaction.has_others:
+            await may_go_on.wait()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
 
     def begin_anew(self) -> None:
         """Wait for its turn once more. What the leader has allowed stays allowed."""
@@ -384,6 +394,11 @@ class Transaction:
     def is_open(self) -> bool:
         """Whether it may still be given up."""
         return not self.is_swapped and self._verdict is None
+
+    @property
+    def has_others(self) -> bool:
+        """Whether parts wait for each other, or for reactors."""
+        return len(self.parts) > 1 or bool(self.replacement.plan)
 
     @property
     def changes_reactors(self) -> bool:
@@ -477,6 +492,12 @@ class Transaction:
     async def _lead(self) -> None:
         """All that comes before the swap."""
         await self._see_off_superseded()
+        if self.has_others:
+            await self._keep_order()
+        for part in self._at_work:
+            await part.reaches(Phase.DRAINED)
+
+    async def _keep_order(self) -> None:
         parts = self._at_work
         for part in parts:
             await part.reaches(Phase.PREPARED)
@@ -489,8 +510,6 @@ class Transaction:
         for part in parts:
             await part.reaches(Phase.STARTED)
         self.may_drain.set()
-        for part in parts:
-            await part.reaches(Phase.DRAINED)
 
     async def _begin_reactors(self) -> None:
         try:
