@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmids_trio.config.settings import Settings
 from mmids_trio.rtmp.certificates import CertificateFiles
-from mmids_trio.steps.watch_options import WatchOptions
+from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.hub import EventHub
 

@@ -19,8 +19,7 @@ from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.rtmp.endpoints import NO_QUERY, Client, Refused
 from mmids_trio.rtmp.protocol.requests import Query
-from mmids_trio.steps.access import PublishAccess
-from mmids_trio.steps.approval import Reactor, approved
+from mmids_trio.steps.approval import PublishAccess, Reactor, approved
 from mmids_trio.steps.base import Outbox, StepContext
 from mmids_trio.steps.publication import Publication, Stream
 from mmids_trio.steps.stream_news import StreamNews

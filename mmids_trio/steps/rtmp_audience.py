@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import structlog
-from attrs import define, field
+from attrs import define, field, frozen
 
 from mmids_trio.media.events import (
     MediaEvent,
@@ -17,9 +17,22 @@ from mmids_trio.media.tracks import TrackKey, remember_header
 from mmids_trio.rtmp.broadcast import Channel, ChannelCounters, Pace
 from mmids_trio.rtmp.registrations import ANY_KEY
 from mmids_trio.rtmp.stream_log import StreamLog
-from mmids_trio.steps.watch_options import WatchOptions
 
 log = structlog.get_logger()
+
+
+@frozen
+class WatchOptions:
+    """The trade-offs of serving watchers, as an operator sets them for a server or for one step.
+
+    `send_interval_ms`: from one pass over the watchers to the next; 0: see `steps.passes`.  `gop_cache`: whether
+    newcomers begin at the latest key frame.  `max_lag_s`: how much of the media is kept for watchers that are slow.
+    """
+
+    send_interval_ms: int = 0
+    gop_cache: bool = True
+    max_lag_s: int = 10
+
 
 FIRST_PURGE = 64
 """Keys at which unused ones are looked for the first time; a watcher may ask for any key there is."""
@@ -150,7 +163,7 @@ class Audience:
         return stage
 
     def _channel(self) -> Channel:
-        log = StreamLog(max_ms=1000 * self.options.max_lag)
+        log = StreamLog(max_ms=1000 * self.options.max_lag_s)
         return Channel(pace=self._pace, log=log, gop_cache=self.options.gop_cache)
 
     def _purge(self) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import cast
 
 import structlog
 import trio
 from attrs import define, field, frozen
 
 from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
+from mmids_trio.config.converters import seconds, text
+from mmids_trio.config.parameters import parameter
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.client import TO_PLAY, ClientFailed, Dialer, OpenClient, explain, open_client
@@ -17,7 +18,6 @@ from mmids_trio.rtmp.protocol.client_events import ClientEvent, Refused, StatusR
 from mmids_trio.rtmp.protocol.events import DataReceived, MediaReceived, MetadataReceived
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
-from mmids_trio.steps.parameters import Parameter, Values, seconds, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_receive import LONGEST_GRACE
 from mmids_trio.steps.stream_news import StreamNews
@@ -212,18 +212,19 @@ class RtmpPull:
         await puller.run()
 
 
-RTMP_PULL = (
-    Parameter("location", source, required=True),
-    Parameter("stream_name", text, required=True),
-    Parameter("grace", seconds(0, LONGEST_GRACE), default=0.0),
-)
+@frozen
+class RtmpPullParameters:
+    """Of `rtmp_pull`."""
+
+    location: RtmpUrl = parameter(source)
+    stream_name: str = parameter(text)
+    grace_s: float = parameter(seconds(0, LONGEST_GRACE), name="grace", default=0.0)
 
 
 def rtmp_pull(dialer: Dialer, random: Callable[[], float]) -> StepType:
     """The kind of step. `random`: numbers from 0 to 1, for the jitter."""
 
-    def build(values: Values, context: StepContext) -> Step:
-        name, grace = cast(str, values["stream_name"]), cast(float, values["grace"])
-        return RtmpPull(cast(RtmpUrl, values["location"]), name, grace, dialer, context, random)
+    def build(parameters: RtmpPullParameters, context: StepContext) -> Step:
+        return RtmpPull(parameters.location, parameters.stream_name, parameters.grace_s, dialer, context, random)
 
-    return StepType("rtmp_pull", RTMP_PULL, build)
+    return StepType("rtmp_pull", RtmpPullParameters, build)

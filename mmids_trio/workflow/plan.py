@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition, step_ids
-from mmids_trio.workflow.status import PlannedStep, PlanView
+from mmids_trio.masking import mask_values
+from mmids_trio.workflow.status import PlannedStep, PlanView, StepAction
 
 
 @frozen
@@ -46,23 +47,28 @@ def make_plan(running: Sequence[str], wanted: WorkflowDefinition) -> Plan:
     )
 
 
-def view(plan: Plan, name: str, *, created: bool, types: Mapping[str, str], has_failed: bool = False) -> PlanView:
-    """The plan as the HTTP API shows it; `types` gives the step type of each running step id.
+def view(
+    plan: Plan, name: str, *, created: bool, running: Mapping[str, StepDefinition], has_failed: bool = False
+) -> PlanView:
+    """The plan as the HTTP API shows it; `running` has the definition of each running step id.
 
     A workflow that `has_failed` is changed by any plan: at the least it runs again.
     """
     fresh = {step.step_id for step in plan.start}
     wanted = [
-        PlannedStep(step.step_id, step.definition.step_type, "start" if step.step_id in fresh else "keep")
-        for step in plan.wanted
+        _planned(step.step_id, step.definition, "start" if step.step_id in fresh else "keep") for step in plan.wanted
     ]
-    stopped = [PlannedStep(step_id, types[step_id], "stop") for step_id in plan.stop]
+    stopped = [_planned(step_id, running[step_id], "stop") for step_id in plan.stop]
     return PlanView(
         workflow=name,
         created=created,
         changed=created or has_failed or not plan.is_empty,
         steps=(*wanted, *stopped),
     )
+
+
+def _planned(step_id: str, definition: StepDefinition, action: StepAction) -> PlannedStep:
+    return PlannedStep(step_id, definition.step_type, action, mask_values(definition.shown_parameters()))
 
 
 @frozen

@@ -61,12 +61,11 @@ class Workflow:
     def plan(self, definition: WorkflowDefinition) -> PlanView:
         """What `definition` would change, compared with what carries media now."""
         line = self.line
-        types = {cell.step_id: cell.definition.step_type for cell in line.chain.cells}
         return view(
             line.plan(definition),
             self.name,
             created=line.definition is None,
-            types=types,
+            running={cell.step_id: cell.definition for cell in line.chain.cells},
             has_failed=line.failed is not None,
         )
 

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
-from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.definitions import ParameterValue, ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import MmidsError
+from mmids_trio.masking import mask_values
 from mmids_trio.workflow.status import PlanView, WorkflowOwner, WorkflowStatus
 
 REACTOR_PARAMETER = "reactor"
@@ -40,13 +41,17 @@ class SetConflict(MmidsError):
 
 @frozen
 class StepCut:
-    """A step that would be stopped, with the clients that it would disconnect as of now."""
+    """A step that would be stopped, with the clients that it would disconnect as of now.
+
+    `parameters`: without what is secret in them, or in URLs.
+    """
 
     workflow: str
     step_id: str
     step_type: str
     publishers: int
     watchers: int
+    parameters: Mapping[str, ParameterValue] = field(factory=dict)
 
 
 @frozen
@@ -126,4 +131,6 @@ def cuts(status: WorkflowStatus, plan: PlanView | None, name: str) -> Iterator[S
     for step in status.active_steps:
         if stopped is None or step.step_id in stopped:
             clients = step.clients
-            yield StepCut(name, step.step_id, step.step_type, clients.publishers, clients.watchers)
+            yield StepCut(
+                name, step.step_id, step.step_type, clients.publishers, clients.watchers, mask_values(step.parameters)
+            )

@@ -5,6 +5,7 @@ import trio
 from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import ExecutorKind
@@ -162,7 +163,7 @@ async def test_an_executor_that_cannot_be_opened_takes_the_set_back(autojump_clo
     def broken(_values: object) -> None:
         raise OSError("secret")
 
-    kind = ExecutorKind("broken", (), broken)  # type: ignore[arg-type]  # it never gets to return one
+    kind = ExecutorKind("broken", NoParameters, broken)  # type: ignore[arg-type]  # it never gets to return one
     async with Harness("", more_executors=[kind]) as h:
         outcome = await apply(h, "reactor b executor=broken {\n}\nworkflow x {\n}\n")
         assert outcome == Outcome(OutcomeKind.ROLLED_BACK, "rolled back: reactor 'b' cannot be started: OSError")

@@ -9,6 +9,7 @@ from attrs import define, field
 from hypercorn.typing import ASGIFramework
 from trio.testing import MockClock
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure, ExecutorKind, ExecutorRegistry
 from mmids_trio.recording import records
@@ -129,7 +130,7 @@ class Scripted:
 
 
 async def asked(recorder: Recorder, executor: Scripted) -> Answer:
-    kinds = ExecutorRegistry([ExecutorKind("scripted", (), lambda _values: executor.open())])
+    kinds = ExecutorRegistry([ExecutorKind("scripted", NoParameters, lambda _parameters: executor.open())])
     async with RecordedExecutors(kinds, recorder).choose(ASK).open() as recorded:
         return await recorded.ask("show")
 

@@ -5,12 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import frozen
 
 from mmids_trio.cli.client.plans import Plan, clients, count
+from mmids_trio.cli.client.step_texts import step_text
 from mmids_trio.errors import printable
 from mmids_trio.workflow.sets import PlannedReactor, StepCut
-from mmids_trio.workflow.status import PlanView
-
-Texts = Mapping[tuple[str, str], str]
-"""Steps in words, by workflow and step id."""
+from mmids_trio.workflow.status import PlannedStep, PlanView
 
 MARKS = {"keep": "=", "start": "+", "stop": "-", "change": "~"}
 STYLES = {"keep": "dim", "start": "green", "stop": "red", "change": "yellow"}
@@ -30,16 +28,16 @@ class Line:
         return f"{self.text}   {self.note}" if self.note else self.text
 
 
-def diff(plan: Plan, texts: Texts) -> Iterator[Line]:
+def diff(plan: Plan) -> Iterator[Line]:
     """The whole plan; its last line is a summary."""
     for reactor in plan.reactors:
         if reactor.action != "keep":
             yield _reactor(reactor)
     cuts = {(cut.workflow, cut.step_id): cut for cut in plan.cuts}
     for view in plan.changing:
-        yield from _workflow(view, cuts, texts)
+        yield from _workflow(view, cuts)
     for name in plan.deleted:
-        yield from _deleted(name, [cut for cut in plan.cuts if cut.workflow == name], texts)
+        yield from _deleted(name, [cut for cut in plan.cuts if cut.workflow == name])
     yield Line(summary(plan), "bold")
 
 
@@ -62,13 +60,12 @@ def _reactor(reactor: PlannedReactor) -> Line:
     return Line(f"{MARKS[reactor.action]} reactor {printable(reactor.name)}", STYLES[reactor.action])
 
 
-def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut], texts: Texts) -> Iterator[Line]:
+def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut]) -> Iterator[Line]:
     action = "start" if view.created else "change"
     yield Line(f"{MARKS[action]} workflow {printable(view.workflow)}", f"bold {STYLES[action]}", _why(view))
     for step in view.steps:
         cut = cuts.get((view.workflow, step.step_id)) if step.action == "stop" else None
-        text = texts.get((view.workflow, step.step_id), printable(step.step_type))
-        yield _step(step.action, text, [cut] if cut else [])
+        yield _step(step.action, _text(step), [cut] if cut else [])
 
 
 def _why(view: PlanView) -> str:
@@ -78,10 +75,15 @@ def _why(view: PlanView) -> str:
     return "in another order, or again after a failure"
 
 
-def _deleted(name: str, cuts: Sequence[StepCut], texts: Texts) -> Iterator[Line]:
+def _deleted(name: str, cuts: Sequence[StepCut]) -> Iterator[Line]:
     yield Line(f"{MARKS['stop']} workflow {printable(name)}", f"bold {STYLES['stop']}")
     for cut in cuts:
-        yield _step("stop", texts.get((name, cut.step_id), printable(cut.step_type)), [cut])
+        yield _step("stop", _text(cut), [cut])
+
+
+def _text(step: PlannedStep | StepCut) -> str:
+    """Parameters by name, so that two versions of a step can be compared."""
+    return step_text(step.step_type, dict(sorted(step.parameters.items())))
 
 
 def _step(action: str, text: str, cuts: Sequence[StepCut]) -> Line:

@@ -21,6 +21,6 @@ def plan(session: Session, *, paths: tuple[str, ...], prune: bool) -> int:
         session.output.warn(note)
     with session.api() as api:
         planned = make_plan(api, merged, prune=prune)
-        show_plan(session, api, planned, merged)
+        show_plan(session, planned)
     session.output.document({**planned.document, "etag": planned.etag})
     return planned.exit_status

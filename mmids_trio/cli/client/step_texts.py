@@ -1,14 +1,11 @@
-"""Steps as a plan shows them: kind and parameters in a line, without what grants access, by the ids that a plan has."""
+"""Steps as people read them: kind and parameters in a line, without what grants access."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from mmids_trio.config.writer import write_workflow
-from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefinition, step_ids
+from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefinition
 from mmids_trio.errors import printable
-from mmids_trio.ffmpeg.masking import MASK, mask
-
-_SECRET_NAME = re.compile(r"passw|secret|token|(api|play)_?key", re.IGNORECASE)
+from mmids_trio.masking import HIDDEN, mask, names_a_secret
 
 
 def step_text(step_type: str, parameters: Mapping[str, ParameterValue]) -> str:
@@ -22,21 +19,8 @@ def step_text(step_type: str, parameters: Mapping[str, ParameterValue]) -> str:
     return printable(line)
 
 
-def texts_of(workflow: WorkflowDefinition) -> tuple[str, ...]:
-    """The steps of a workflow, in order; parameters by name, so that two versions of a step can be compared."""
-    return tuple(step_text(step.step_type, dict(sorted(step.parameters.items()))) for step in workflow.steps)
-
-
-def texts_by_id(workflows: Iterable[WorkflowDefinition]) -> dict[tuple[str, str], str]:
-    """The steps of workflows in canonical spellings, by name of the workflow and id of the step."""
-    return {
-        (workflow.name, step_id): text
-        for workflow in workflows
-        for step_id, text in zip(step_ids(workflow.steps), texts_of(workflow), strict=True)
-    }
-
-
 def _shown(name: str, value: ParameterValue) -> ParameterValue:
+    """The server hides what is declared as secret; here goes what only looks like it, too."""
     if value is None:
         return None
-    return MASK if _SECRET_NAME.search(name) else mask(value)
+    return HIDDEN if names_a_secret(name) else mask(value)
