@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 HIDDEN = "***"
 """What is shown in place of a secret value."""
 
-SECRET_WORDS = (
-    "passw|passphrase|secret|token|credential|authorization|cookie|(?:api|play|private|access)_?key|webhook_url"
-)
+SECRET_WORDS = "passw|passphrase|secret|token|credential|authorization|cookie|(?:api|play|private|access)_?key"
 """Words that make a name one of a secret, as a pattern."""
 
 _SECRET_NAME = re.compile(SECRET_WORDS, re.IGNORECASE)

@@ -32,9 +32,14 @@ class Options:
 
 
 @asynccontextmanager
-async def recorded(configuration: Configuration, options: Options, program: str) -> AsyncIterator[Recorder]:
-    """A recorder that writes as long as the block runs. Raises `CannotRecord`."""
-    masking = Masking(os.urandom(_SECRET_BYTES), options.media, options.secrets)
+async def recorded(
+    configuration: Configuration, options: Options, program: str, declared: frozenset[str]
+) -> AsyncIterator[Recorder]:
+    """A recorder that writes as long as the block runs. Raises `CannotRecord`.
+
+    `declared`: names of parameters that are secret.
+    """
+    masking = Masking(os.urandom(_SECRET_BYTES), options.media, options.secrets, declared)
     file = TapeFile.create(options.out)
     try:
         recorder = Recorder(file, masking, options.max_size * 1024 * 1024)

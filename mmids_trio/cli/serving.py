@@ -66,7 +66,8 @@ def complain_or_run(config: Path, options: Options | None = None) -> int:
 
 
 async def _run_recorded(configuration: Configuration, server: Server, options: Options) -> None:
-    async with recorded(configuration, options, __version__) as recorder:
+    declared = server.steps.secrets | server.executors.secrets
+    async with recorded(configuration, options, __version__, declared) as recorder:
         attach(recorder, server)
 
         def note(changes: Sequence[Change]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from attrs import Factory, define
 
 from mmids_trio.config.scanner import Line
+from mmids_trio.config.settings import SECRET_SETTINGS
 from mmids_trio.errors import Place, Problem
 from mmids_trio.masking import names_a_secret
 
@@ -92,7 +93,8 @@ class Report:
         if key not in self._shown:
             first_word = _FIRST_WORD.match(line.source)
             assert first_word is not None  # it may be empty
-            if hide_all or names_a_secret(first_word.group()):
+            name = first_word.group().lstrip()
+            if hide_all or name in SECRET_SETTINGS or names_a_secret(name):
                 self._shown[key] = first_word.group() + _VISIBLE.sub("*", line.source[first_word.end() :])
             elif names_a_secret(line.source):
                 self._shown[key] = _without_values(names_a_secret, line.source)

@@ -96,6 +96,9 @@ def _known_settings() -> Mapping[str, Parameter]:
 KNOWN_SETTINGS = _known_settings()
 """Every accepted spelling."""
 
+SECRET_SETTINGS = frozenset(spelling for spelling, setting in KNOWN_SETTINGS.items() if setting.secret)
+"""The spellings of those whose values are shown to nobody."""
+
 
 def is_loopback(host: str) -> bool:
     """Whether `host` is `localhost` or an address in 127.0.0.0/8 or ::1, which no other machine reaches."""

@@ -77,7 +77,7 @@ def test_what_is_wrong_is_said_of_all_but_a_secret_is_never_repeated() -> None:
 
 
 def test_a_secret_is_not_printed_whatever_holds_it() -> None:
-    whole = Whole("n", "k", passphrase=Secret("hunter2"))
+    whole = Whole(name="n", key="k", passphrase=Secret("hunter2"))
     shown = f"{whole} {whole!r} {Secret('hunter2')} {Secret('hunter2')!r} {[Secret('hunter2')]}"
     assert "hunter2" not in shown
     assert "***" in shown
