@@ -30,7 +30,7 @@ from mmids_trio.http_api.server import serve
 from mmids_trio.metrics.collection import Metrics
 from mmids_trio.metrics.sources import Sources
 from mmids_trio.offload import Offload, in_thread
-from mmids_trio.parts import certificate_files, connections_that_leave_files, watch_options, webhook_of
+from mmids_trio.parts import certificate_files, connections_that_leave_files, webhook_of
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.directory import ReactorDirectory
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
@@ -50,6 +50,7 @@ from mmids_trio.state.recorder import Recorder
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
+from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.hub import EventHub
@@ -153,7 +154,7 @@ class Server:
             junctions=surroundings.junctions,
             reactors=self._directory,
             random=self.random,
-            watch_options=watch_options(self.settings),
+            watch_options=WatchOptions.of(self.settings),
             now=self.now,
             more=self.more_steps,
         )

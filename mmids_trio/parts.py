@@ -6,17 +6,11 @@ from pathlib import Path
 
 from mmids_trio.config.settings import Settings
 from mmids_trio.rtmp.certificates import CertificateFiles
-from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.hub import EventHub
 
 RESERVED_FILES = 100
 """Descriptors that RTMP clients leave to the API, to logs and to child processes."""
-
-
-def watch_options(settings: Settings) -> WatchOptions:
-    """How watchers are served where a step does not say."""
-    return WatchOptions(settings.rtmp_send_interval, settings.gop_cache, settings.max_watcher_lag)
 
 
 def certificate_files(settings: Settings) -> CertificateFiles | None:

@@ -8,6 +8,8 @@
         rtmps: bool = flag()
         play_key: Secret | None = secret_parameter(default=None)
 
+As in every attrs class, required ones come first, unless it is `@frozen(kw_only=True)`.
+
 Pure.  Steps, executors and the settings are declared this way.  What an operator wrote stays as text in the definition,
 which is the identity of a step; what a step works with is an instance of its class.
 """
@@ -130,13 +132,7 @@ def flag(*, name: str | None = None) -> bool:
 
 
 def _attribute(declaration: _Declaration, default: Any) -> Any:
-    # Optional ones by keyword alone, so that a required one may follow them, in a subclass too.
-    return field(
-        default=default,
-        kw_only=default is not NOTHING,
-        repr=not declaration.secret,
-        metadata={_DECLARATION: declaration},
-    )
+    return field(default=default, repr=not declaration.secret, metadata={_DECLARATION: declaration})
 
 
 def _secret(value: str) -> Secret:

@@ -83,7 +83,7 @@ class _Show:
             self._count += 1
             context = self.step.context
             stream_id = StreamId(f"{context.workflow}/{context.step_id}/{self._count}")
-            self._machine = Failover(stream_id, self.step.sources, self.step.after, self.step.reverts)
+            self._machine = Failover(stream_id, self.step.sources, self.step.after_s, self.step.reverts)
             beginning = [StreamStarted(stream_id, self.step.output)]
         self._machine.started(name)
         return beginning
@@ -142,7 +142,7 @@ class FailoverStep:
 
     sources: tuple[str, ...]
     output: str
-    after: float
+    after_s: float
     reverts: bool
     context: StepContext
     flow: Flow = field(default=Flow.REPLACES, init=False)

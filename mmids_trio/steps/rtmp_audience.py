@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import structlog
 from attrs import define, field, frozen
 
+from mmids_trio.config.settings import Settings
 from mmids_trio.media.events import (
     MediaEvent,
     MediaPacket,
@@ -29,9 +30,14 @@ class WatchOptions:
     newcomers begin at the latest key frame.  `max_lag_s`: how much of the media is kept for watchers that are slow.
     """
 
-    send_interval_ms: int = 0
-    gop_cache: bool = True
-    max_lag_s: int = 10
+    send_interval_ms: int
+    gop_cache: bool
+    max_lag_s: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "WatchOptions":
+        """Those of a server."""
+        return cls(settings.rtmp_send_interval, settings.gop_cache, settings.max_watcher_lag)
 
 
 FIRST_PURGE = 64
@@ -79,7 +85,7 @@ class Audience:
     """The channels of one step. `key` is exact, and gets the first stream that comes, or `ANY_KEY`."""
 
     key: str
-    options: WatchOptions = field(factory=WatchOptions)
+    options: WatchOptions = field(factory=lambda: WatchOptions.of(Settings()))
     _pace: Pace = field(factory=Pace, init=False)
     """One for all channels, as one task passes over them."""
     _feeds: dict[StreamId, _Feed] = field(factory=dict, init=False)

@@ -50,7 +50,7 @@ class _Pulled:
     name: str
     context: StepContext
     outbox: Outbox
-    grace: float
+    grace_s: float
     stream_id: StreamId | None = field(default=None, init=False)
     ends_at: float = field(default=inf, init=False)
     """When it ends unless media come; for ever, while they do."""
@@ -78,11 +78,11 @@ class _Pulled:
         """The connection is lost."""
         if self.stream_id is None or self.ends_at < inf:
             return
-        if not self.grace:
+        if not self.grace_s:
             self.end()
             return
-        self.ends_at = trio.current_time() + self.grace
-        StreamNews(self.context, self.stream_id, self.name).interrupted(self.grace)
+        self.ends_at = trio.current_time() + self.grace_s
+        StreamNews(self.context, self.stream_id, self.name).interrupted(self.grace_s)
 
     def end(self) -> None:
         """The source says that it is over, or nobody believes in it any more."""
@@ -197,7 +197,7 @@ class RtmpPull:
 
     url: RtmpUrl
     name: str
-    grace: float
+    grace_s: float
     dialer: Dialer
     context: StepContext
     random: Callable[[], float]
@@ -205,7 +205,7 @@ class RtmpPull:
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready at once; a source that ends or does not answer is called again."""
-        pulled = _Pulled(self.name, self.context, outbox, self.grace)
+        pulled = _Pulled(self.name, self.context, outbox, self.grace_s)
         puller = _Puller(self.url, pulled, self.dialer, Backoff(self.random))
         self.context.show_streams(puller.describe)
         task_status.started()

@@ -35,16 +35,16 @@ class RtmpReceive:
     server: RtmpPorts
     reactor: Reactor | None
     on_busy: OnBusy
-    grace: float
+    grace_s: float
     access: PublishAccess
-    stall_after: float
+    stall_after_s: float
     context: StepContext
     flow: Flow = field(default=Flow.PRODUCES, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
         publishers = Publishers(
-            self.context, outbox, self.reactor, self.on_busy, self.grace, self.access, self.stall_after
+            self.context, outbox, self.reactor, self.on_busy, self.grace_s, self.access, self.stall_after_s
         )
         self.context.show_streams(publishers.describe)
         self.context.show_clients(publishers.count)

@@ -23,8 +23,6 @@ from mmids_trio.steps.rtmp_parameters import RtmpParameters, RtmpPorts, rtmp_con
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.status import Clients
 
-USUAL = WatchOptions()
-
 
 @frozen
 class WatchParameters(RtmpParameters):
@@ -103,9 +101,7 @@ class RtmpWatch:
                     await outbox.send(events)
 
 
-def rtmp_watch(
-    server: RtmpPorts, reactors: Reactors, now: Callable[[], float], defaults: WatchOptions = USUAL
-) -> StepType:
+def rtmp_watch(server: RtmpPorts, reactors: Reactors, now: Callable[[], float], defaults: WatchOptions) -> StepType:
     """The kind of step, on a server whose settings are `defaults`.
 
     `now`: Unix time in seconds, against which play tokens expire.

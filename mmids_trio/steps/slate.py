@@ -183,8 +183,8 @@ class SlateStep:
     """See the module."""
 
     file: str | None
-    after: float
-    longest: float
+    after_s: float
+    longest_s: float
     ffmpeg: Ffmpeg
     context: StepContext
     flow: Flow = field(default=Flow.REPLACES, init=False)
@@ -212,7 +212,7 @@ class SlateStep:
         outgoing: list[MediaEvent] = []
         for event in events:
             if isinstance(event, StreamStarted):
-                slate = Slate(event.stream_id, self.after, self.longest)
+                slate = Slate(event.stream_id, self.after_s, self.longest_s)
                 streams[event.stream_id] = _Slated(event, slate, loops, self.context)
                 outgoing.append(event)
             elif isinstance(event, StreamEnded):

@@ -23,9 +23,9 @@ class Base:
     size_px: int | None = parameter(whole_number(0, 9), name="size", aliases=("width",), default=None)
 
 
-@frozen
+@frozen(kw_only=True)
 class Whole(Base):
-    """One parameter of each kind; required ones may follow optional ones."""
+    """One parameter of each kind; by keyword alone, so that a required one may follow those that are not."""
 
     key: str = parameter(text)
     loud: bool = flag()
