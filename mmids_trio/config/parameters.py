@@ -150,6 +150,11 @@ def declared(kind: type) -> tuple[Parameter, ...]:
     )
 
 
+def secret_names(parameters: Iterable[Parameter]) -> frozenset[str]:
+    """Every spelling under which a value is shown to nobody."""
+    return frozenset(name for each in parameters if each.secret for name in (each.name, *each.aliases))
+
+
 def _parameter(attribute: "Attribute[Any]") -> Parameter:
     declaration: _Declaration = attribute.metadata[_DECLARATION]
     return Parameter(

@@ -18,7 +18,7 @@ from mmids_trio.config.converters import (
     web_address,
     whole_number,
 )
-from mmids_trio.config.parameters import Parameter, declared, parameter
+from mmids_trio.config.parameters import Parameter, declared, parameter, secret_names
 from mmids_trio.rtmp.addresses import Network
 
 LONGEST_TIMEOUT = 86_400
@@ -96,7 +96,7 @@ def _known_settings() -> Mapping[str, Parameter]:
 KNOWN_SETTINGS = _known_settings()
 """Every accepted spelling."""
 
-SECRET_SETTINGS = frozenset(spelling for spelling, setting in KNOWN_SETTINGS.items() if setting.secret)
+SECRET_SETTINGS = secret_names(declared(Settings))
 """The spellings of those whose values are shown to nobody."""
 
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from attrs import evolve, frozen
 
 from mmids_trio.config.converters import choice
-from mmids_trio.config.parameters import convert, declared, parameter
+from mmids_trio.config.parameters import convert, declared, parameter, secret_names
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError, Place, Problem
@@ -73,7 +73,7 @@ class ExecutorKind:
     ) -> None:
         self.name = name
         own, common = declared(parameters), declared(CommonParameters)
-        self.secrets = frozenset(parameter.name for parameter in own if parameter.secret)
+        self.secrets = secret_names(own)
         """Names of parameters whose values are shown to nobody."""
         # They stand on lines of their own and may hold passwords: no message shows a value.
         silent = [evolve(parameter, secret=True) for parameter in (*own, *common)]

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from mmids_trio.config.parameters import Parameter, convert, declared
+from mmids_trio.config.parameters import Parameter, convert, declared, secret_names
 from mmids_trio.config.report import Findings, without_values_of
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
@@ -47,7 +47,7 @@ class StepType:
         self.name = name
         self.aliases = aliases
         self.parameters = declared(parameters)
-        self.secrets = frozenset(parameter.name for parameter in self.parameters if parameter.secret)
+        self.secrets = secret_names(self.parameters)
         """Names of parameters whose values are shown to nobody."""
 
         def read(definition: StepDefinition) -> _Reading:

@@ -11,6 +11,7 @@ from mmids_trio.config.parameters import (
     declared,
     flag,
     parameter,
+    secret_names,
     secret_parameter,
 )
 
@@ -39,6 +40,7 @@ def test_a_class_declares_its_parameters_in_order_those_it_extends_first() -> No
     assert [each.name for each in found if each.required] == ["name", "key"]
     assert [each.name for each in found if each.secret] == ["passphrase"]
     assert [each.aliases for each in found if each.aliases] == [("width",)]
+    assert secret_names(found) == {"passphrase"}
     assert declared(NoParameters) == ()
 
 
