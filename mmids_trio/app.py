@@ -35,7 +35,6 @@ from mmids_trio.parts import (
     api_connections,
     certificate_files,
     connections_that_leave_files,
-    watch_options,
     webhook_of,
 )
 from mmids_trio.reactors.catalog import built_in_executors
@@ -53,6 +52,7 @@ from mmids_trio.state.recorder import RecordedChanges, Recorder
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
+from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.change import ORDER_SECONDS, Change
 from mmids_trio.workflow.forwarding import ForwardingTable
@@ -153,7 +153,7 @@ class Server:
             forwarding=shared.forwarding,
             reactors=self._directory,
             random=self.random,
-            watch_options=watch_options(self.settings),
+            watch_options=WatchOptions.of(self.settings),
             now=self.now,
             more=self.more_steps,
         )

@@ -10,13 +10,10 @@ from hashlib import blake2b
 from attrs import field, frozen
 
 from mmids_trio.errors import Place
+from mmids_trio.masking import HIDDEN
 
 ParameterValue = str | None
 """A parameter's value as written; `None` for a flag."""
-
-
-HIDDEN = "***"
-"""What is shown in place of a secret value."""
 
 
 @frozen

@@ -19,6 +19,7 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from mmids_trio.errors import MmidsError
+from mmids_trio.masking import HIDDEN, names_a_secret
 
 LEVEL_VARIABLE = "mmids_log"
 """The environment variable that sets the level; the name is the original's."""
@@ -36,8 +37,6 @@ FILE_NAME = "mmids.log"
 KEPT_FILES = 7 * 24
 """Rolled files that are kept, one an hour: a week, so that a Monday can look at the whole weekend."""
 
-MASK = "***"
-_SECRET_NAME = re.compile(r"passw|secret|token|authorization|cookie|api_?key|private_?key", re.IGNORECASE)
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s?\"'<>)]+")
 _USER_INFO = re.compile(r"(?<=://)[^/\s@]+@")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -92,7 +91,7 @@ def mask(value: object) -> object:
         case None | bool() | int() | float():
             return value
         case str():
-            return _USER_INFO.sub(f"{MASK}@", _QUERY.sub(f"?{MASK}", value))
+            return _USER_INFO.sub(f"{HIDDEN}@", _QUERY.sub(f"?{HIDDEN}", value))
         case Mapping():
             return {str(name): mask_named(str(name), inner) for name, inner in value.items()}
         case list() | tuple() | set() | frozenset():
@@ -103,7 +102,7 @@ def mask(value: object) -> object:
 
 def mask_named(name: str, value: object) -> object:
     """`mask` for a value with a name: all of it goes when the name says that it is a secret."""
-    return MASK if value is not None and _SECRET_NAME.search(name) else mask(value)
+    return HIDDEN if value is not None and names_a_secret(name) else mask(value)
 
 
 def _mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

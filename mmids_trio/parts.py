@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mmids_trio.config.settings import Settings
 from mmids_trio.net.certificates import CertificateFiles
-from mmids_trio.steps.watch_options import WatchOptions
 from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.hub import EventHub
 
@@ -15,11 +14,6 @@ RESERVED_FILES = 100
 
 API_SHARE = 4
 """The API has one in so many of all descriptors at most."""
-
-
-def watch_options(settings: Settings) -> WatchOptions:
-    """How watchers are served where a step does not say."""
-    return WatchOptions(settings.rtmp_send_interval, settings.gop_cache, settings.max_watcher_lag)
 
 
 def certificate_files(settings: Settings) -> CertificateFiles | None:

@@ -12,13 +12,13 @@ from structlog.typing import EventDict
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.app import STOP_SECONDS, Server
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import StepError
 from mmids_trio.http_api.server import CannotListen
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.harness import Harness
@@ -69,11 +69,11 @@ class NeverReady:
         await trio.sleep_forever()
 
 
-def refuse(_values: Values, _context: StepContext) -> Step:
+def refuse(_parameters: NoParameters, _context: StepContext) -> Step:
     raise StepError("it cannot work here")
 
 
-BROKEN = StepType("broken", (), refuse)
+BROKEN = StepType("broken", NoParameters, refuse)
 
 
 async def test_an_empty_server_stops_at_once(autojump_clock: MockClock) -> None:
@@ -122,7 +122,7 @@ async def test_watchers_that_do_not_read_delay_a_stop_by_a_second(autojump_clock
 async def test_a_workflow_that_still_waits_for_a_step_does_not_hold_up_a_stop(
     autojump_clock: MockClock, logs: list[EventDict]
 ) -> None:
-    step = StepType("never", (), lambda _values, _context: NeverReady())
+    step = StepType("never", NoParameters, lambda _parameters, _context: NeverReady())
     server = Server(Settings(), network=MemoryNetwork(), more_steps=[step])
     text = "workflow w {\n rtmp_receive rtmp_app=live stream_key=*\n never\n}\n"
     async with trio.open_nursery() as nursery:

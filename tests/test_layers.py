@@ -23,6 +23,7 @@ PLACES: Mapping[str, str] = {
     "__version__": "A",
     "definitions": "A",
     "guards": "A",
+    "masking": "A",
     "media": "A",
     "backoff": "B",
     "config": "B",

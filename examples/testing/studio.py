@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
-from mmids_trio.config.settings import whole_number
+from mmids_trio.config.converters import whole_number
+from mmids_trio.config.parameters import parameter
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.parameters import Parameter, Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
@@ -44,10 +44,17 @@ class FewStreams:
         return passes
 
 
+@frozen
+class FewStreamsParameters:
+    """What is written behind the step's name."""
+
+    count: int = parameter(whole_number(1, MOST_STREAMS))
+
+
 def few_streams() -> StepType:
     """For `Server(more_steps=...)`, and for tests."""
 
-    def build(values: Values, context: StepContext) -> Step:
-        return FewStreams(int(str(values["count"])))
+    def build(parameters: FewStreamsParameters, context: StepContext) -> Step:
+        return FewStreams(parameters.count)
 
-    return StepType("few_streams", (Parameter("count", whole_number(1, MOST_STREAMS), required=True),), build)
+    return StepType("few_streams", FewStreamsParameters, build)

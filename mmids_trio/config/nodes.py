@@ -8,9 +8,9 @@ from typing import ClassVar
 from attrs import Factory, define
 
 from mmids_trio.config.arguments import Argument, BadTokenError, as_argument, as_name, is_first, read_child
+from mmids_trio.config.converters import whole_number
 from mmids_trio.config.report import Report
 from mmids_trio.config.scanner import Line, Token
-from mmids_trio.config.settings import whole_number
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import ParameterValue, ReactorDefinition, StepDefinition, WorkflowDefinition
 from mmids_trio.errors import Place

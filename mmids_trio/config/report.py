@@ -4,11 +4,14 @@ Apart from the parser because the scanner's faults, the nodes, the settings and 
 """
 
 import re
+from collections.abc import Callable, Collection
 
 from attrs import Factory, define
 
 from mmids_trio.config.scanner import Line
+from mmids_trio.config.settings import SECRET_SETTINGS
 from mmids_trio.errors import Place, Problem
+from mmids_trio.masking import names_a_secret
 
 MAX_PROBLEMS = 1_000
 """Problems of one report: more than anybody reads. As each takes a few hundred characters, a report takes some
@@ -19,8 +22,6 @@ MAX_MESSAGE = 500
 
 TOO_MANY = "too many problems to list; the others are left out"
 
-_SECRET_NAME = re.compile(r"\s*[^\s=]*(?:token|password|secret|webhook_url)[^\s=]*", re.IGNORECASE)
-_SECRET_PARAMETER = re.compile(r"token|password|secret|play_?key", re.IGNORECASE)
 _PAIR = re.compile(r'(?<!\S)([^\s="]+)=("(?:[^"\\]|\\.)*"?|\S*)')
 """A parameter with its value, quoted or not. A word is looked at once, however long it is."""
 _FIRST_WORD = re.compile(r"\s*[^\s=]*")
@@ -61,45 +62,57 @@ class Report:
     file: str
     errors: Findings = Factory(Findings)
     warnings: Findings = Factory(Findings)
-    _masked: dict[tuple[int, re.Pattern[str]], str] = Factory(dict)
-    """Lines as they may be shown: one copy of each, however many problems it has."""
+    _shown: dict[tuple[int, bool], str] = Factory(dict)
+    """Lines with secrets as they may be shown: one copy of each, however many problems it has."""
 
     def error(self, line: Line, column: int, message: str) -> None:
         """Something that keeps the configuration from being used."""
         if not self.errors.is_full:
-            self.errors.add(self._shown_place(line, column, _SECRET_NAME), message)
+            self.errors.add(self._shown_place(line, column), message)
 
     def warn(self, line: Line, column: int, message: str) -> None:
         """Something that is ignored."""
         if not self.warnings.is_full:
-            self.warnings.add(self._shown_place(line, column, _SECRET_NAME), message)
+            self.warnings.add(self._shown_place(line, column), message)
 
     def warn_of_name(self, line: Line, column: int, message: str) -> None:
         """Like `warn`, for a line whose first word is unknown: what follows may be a misspelt secret."""
         if not self.warnings.is_full:
-            self.warnings.add(self._shown_place(line, column, _FIRST_WORD), message)
+            self.warnings.add(self._shown_place(line, column, hide_all=True), message)
 
     def shown_source(self, line: Line) -> str:
         """The line as it may be shown, for problems that are found later."""
-        return self._shown_source(line, _SECRET_NAME)
+        return self._shown_source(line)
 
-    def _shown_place(self, line: Line, column: int, hide_after: re.Pattern[str]) -> Place:
-        return Place(self.file, line.number, column, self._shown_source(line, hide_after))
+    def _shown_place(self, line: Line, column: int, *, hide_all: bool = False) -> Place:
+        return Place(self.file, line.number, column, self._shown_source(line, hide_all=hide_all))
 
-    def _shown_source(self, line: Line, hide_after: re.Pattern[str]) -> str:
-        hidden = hide_after.match(line.source)
-        if hidden is None and not _SECRET_PARAMETER.search(line.source):
-            return line.source
-        key = (line.number, hide_after)
-        if key not in self._masked:
-            if hidden is None:
-                self._masked[key] = _PAIR.sub(_hide_secret, line.source)
+    def _shown_source(self, line: Line, *, hide_all: bool = False) -> str:
+        """With `hide_all` nothing but the first word is shown."""
+        key = (line.number, hide_all)
+        if key not in self._shown:
+            first_word = _FIRST_WORD.match(line.source)
+            assert first_word is not None  # it may be empty
+            name = first_word.group().lstrip()
+            if hide_all or name in SECRET_SETTINGS or names_a_secret(name):
+                self._shown[key] = first_word.group() + _VISIBLE.sub("*", line.source[first_word.end() :])
+            elif names_a_secret(line.source):
+                self._shown[key] = _without_values(names_a_secret, line.source)
             else:
-                self._masked[key] = hidden.group() + _VISIBLE.sub("*", line.source[hidden.end() :])
-        return self._masked[key]
+                return line.source
+        return self._shown[key]
 
 
-def _hide_secret(pair: re.Match[str]) -> str:
-    """A pair whose name says that its value is secret, as long as before, so that carets stay where they belong."""
-    name, value = pair.groups()
-    return f"{name}={_VISIBLE.sub('*', value)}" if _SECRET_PARAMETER.search(name) else pair.group()
+def without_values_of(secrets: Collection[str], source: str) -> str:
+    """A line without the values of parameters with these names."""
+    return _without_values(lambda name: name in secrets, source) if any(map(source.__contains__, secrets)) else source
+
+
+def _without_values(is_secret: Callable[[str], bool], source: str) -> str:
+    """The line is as long as before, so that carets stay where they belong."""
+
+    def shown(pair: re.Match[str]) -> str:
+        name, value = pair.groups()
+        return f"{name}={_VISIBLE.sub('*', value)}" if is_secret(name) else pair.group()
+
+    return _PAIR.sub(shown, source)

@@ -9,8 +9,9 @@ from attrs import Factory, define
 
 from mmids_trio.config.arguments import is_first, read_child
 from mmids_trio.config.nodes import NodeBase
+from mmids_trio.config.parameters import Parameter
 from mmids_trio.config.scanner import Line
-from mmids_trio.config.settings import KNOWN_SETTINGS, Setting, Settings, is_loopback
+from mmids_trio.config.settings import KNOWN_SETTINGS, Settings, is_loopback
 from mmids_trio.config.suggestions import did_you_mean, shown
 
 TOKEN_NEEDED = (
@@ -46,13 +47,13 @@ class SettingsNode(NodeBase):
                 return  # looking for what was meant takes long
             message = f"unknown setting {shown(name)}{did_you_mean(name, KNOWN_SETTINGS)}"
             self.report.warn_of_name(line, line.tokens[0].column, message)
-        elif is_first(self.report, line, self.first_lines, "setting", known.field) and value is not None:
+        elif is_first(self.report, line, self.first_lines, "setting", known.attribute) and value is not None:
             self._read_value(line, known, value)
 
-    def _read_value(self, line: Line, known: Setting, value: str) -> None:
-        self.lines[known.field] = line
+    def _read_value(self, line: Line, known: Parameter, value: str) -> None:
+        self.lines[known.attribute] = line
         try:
-            self.values[known.field] = known.read(value)
+            self.values[known.attribute] = known.read(value)
         except ValueError as error:
             self.report.error(line, line.tokens[1].column, str(error))
 

@@ -63,7 +63,7 @@ def hls_arguments(parameters: HlsParameters, stream_name: str, codecs: Collectio
     return [
         *(*_COMMON, *_FROM_PIPE, *_TRACKS, *_COPY),
         *_segment_form(name, codecs),
-        *("-f", "hls", "-hls_time", str(parameters.duration), *_segments_kept(parameters.count)),
+        *("-f", "hls", "-hls_time", str(parameters.duration_s), *_segments_kept(parameters.count)),
         *("-hls_segment_filename", f"{_directory(parameters)}/{file_stem(name)}-%d.{_extension(codecs)}"),
         hls_playlist_path(parameters, stream_name),
     ]

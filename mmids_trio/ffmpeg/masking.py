@@ -8,46 +8,19 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
+from mmids_trio.masking import HIDDEN, mask
+
 LONGEST_LINE = 2000
 """Characters kept of a line. The longest useful ones are ffmpeg's lists of options, of some hundred."""
 
 LONGEST_READ = 8 * LONGEST_LINE
 """Bytes of a line that are looked at: a secret at their end is far from what is kept of them."""
 
-MASK = "***"
 _CUT_MARK = " [cut]"
 
-# Every pattern takes linear time: peers choose parts of these lines. Hence the bounded scheme.
-_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,19})://([^\s'\"]*)")
 _URL_AT_END = re.compile(r"://[^\s'\"]*$")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _LINE_ENDS = re.compile(rb"[\r\n]+")
-_PUNCTUATION = ":,;.)]>"
-"""What the writer of a line puts behind a URL."""
-
-
-def mask(line: str, secrets: Sequence[str] = ()) -> str:
-    """`line` without what grants access: user and password of a URL, its query string, an RTMP URL's stream key.
-
-    The key is what follows the last `/` (RTMP 1.0 §7.2.2.6 names it apart from the URL, ffmpeg joins the two).
-    `secrets` are masked wherever they stand; empty ones are ignored.
-    """
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        line = line.replace(secret, MASK)
-    return _URL.sub(_mask_url, line) if "://" in line else line
-
-
-def _mask_url(match: re.Match[str]) -> str:
-    scheme, rest = match[1], match[2]
-    url = rest.rstrip(_PUNCTUATION)
-    punctuation = rest[len(url) :]
-    authority, slash, path = url.partition("/")
-    if "@" in authority:
-        authority = f"{MASK}@{authority.rpartition('@')[2]}"
-    location, question, _ = f"{authority}{slash}{path}".partition("?")
-    if scheme.lower().startswith("rtmp") and "/" in location:
-        location = f"{location.rpartition('/')[0]}/{MASK}"
-    return f"{scheme}://{location}{question and f'?{MASK}'}{punctuation}"
 
 
 @define
@@ -81,7 +54,7 @@ class LineReader:
     def _line(self, data: bytes) -> str:
         text = mask(data[:LONGEST_READ].decode("utf-8", "backslashreplace").rstrip(), self.secrets)
         if len(data) > LONGEST_READ:  # the end may lack the mark by which a secret is told
-            text = _URL_AT_END.sub(f"://{MASK}", text)
+            text = _URL_AT_END.sub(f"://{HIDDEN}", text)
         if len(text) > LONGEST_LINE:
             text = text[:LONGEST_LINE] + _CUT_MARK
         return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)

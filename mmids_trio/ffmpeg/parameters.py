@@ -4,48 +4,78 @@ It stands apart from the argument lists because steps and their checks need it w
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, cast
+from typing import Literal
 
 from attrs import frozen
+
+from mmids_trio.config.converters import choice, one_of, text, whole_number
+from mmids_trio.config.parameters import parameter
+from mmids_trio.ffmpeg.locations import output_directory, push_target, source_location
+
+MAX_SEGMENT_SECONDS = 3600
+MAX_SEGMENTS = 1_000_000
+
+MAX_PIXELS = 16_384
+"""Width or height of a picture: what H.264 level 6.2 and HEVC allow."""
+
+MAX_KBPS = 1_000_000
+MAX_FPS = 240
+
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 Treatment = Literal["copy", "encode", "drop"]
 """What becomes of the video or the audio."""
 
-Values = Mapping[str, object]
-"""Checked and converted parameters, as the registry of steps has them; `None` where one was not given."""
+_pixels = whole_number(1, MAX_PIXELS)
+_kbps = whole_number(1, MAX_KBPS)
 
-_VIDEO: Mapping[object, Treatment] = {"copy": "copy", "h264": "encode", "x264": "encode", "drop": "drop"}
-_AUDIO: Mapping[object, Treatment] = {"copy": "copy", "aac": "encode", "avenc_aac": "encode", "drop": "drop"}
+
+def picture_size(value: str) -> tuple[int, int]:
+    """`<width>x<height>` in pixels."""
+    width, separator, height = value.partition("x")
+    try:
+        if not separator:
+            raise ValueError
+        return _pixels(width), _pixels(height)
+    except ValueError:
+        raise ValueError(f"expected <width>x<height> in pixels, each up to {MAX_PIXELS}") from None
+
+
+def _treatment(**words: Treatment) -> Mapping[str, Treatment]:
+    return words
 
 
 @frozen
 class PullParameters:
     """Of `ffmpeg_pull`."""
 
-    location: str
-    stream_name: str
+    location: str = parameter(source_location)
+    stream_name: str = parameter(text)
 
 
 @frozen
 class PushParameters:
     """Of `ffmpeg_push`."""
 
-    target: str
+    target: str = parameter(push_target)
 
 
 @frozen
 class HlsParameters:
-    """Of `ffmpeg_hls`: `duration` of a segment in seconds, `count` of segments (0: all of them)."""
+    """Of `ffmpeg_hls`: `duration_s` of a segment, `count` of segments (0: all of them, `None`: as ffmpeg likes)."""
 
-    path: str
-    duration: int = 2
-    count: int | None = None
-    stream_name: str | None = None
+    path: str = parameter(output_directory)
+    duration_s: int = parameter(whole_number(1, MAX_SEGMENT_SECONDS), name="duration", default=2)
+    count: int | None = parameter(whole_number(0, MAX_SEGMENTS), default=None)
+    stream_name: str | None = parameter(text, default=None)
 
 
 @frozen(kw_only=True)
 class TranscodeParameters:
-    """Of both transcoding steps. All but the treatments only mean something to an encoder; `None` leaves it to it."""
+    """What both transcoding steps ask for. All but the treatments only mean something to an encoder.
+
+    `None` leaves it to the encoder.
+    """
 
     video: Treatment
     audio: Treatment
@@ -58,89 +88,85 @@ class TranscodeParameters:
     """Bits per second."""
 
 
-def pull_parameters(values: Values) -> PullParameters:
-    """From the values of an `ffmpeg_pull` step."""
-    return PullParameters(_text(values, "location"), _text(values, "stream_name"))
+@frozen
+class FfmpegTranscodeParameters:
+    """Of `ffmpeg_transcode`."""
+
+    video: Treatment = parameter(choice(_treatment(copy="copy", h264="encode")), name="vcodec")
+    audio: Treatment = parameter(choice(_treatment(copy="copy", aac="encode")), name="acodec")
+    preset: str | None = parameter(one_of(*PRESETS), name="h264_preset", default=None)
+    size: tuple[int, int] | None = parameter(picture_size, default=None)
+    video_kbps: int | None = parameter(_kbps, name="kbps", aliases=("bitrate",), default=None)
+
+    def conflicts(self) -> Iterable[str]:
+        """What does not go together; a preset without an encoder is merely not used."""
+        if self.video != "encode":
+            yield from _useless({"size": self.size, "kbps": self.video_kbps}, "vcodec=h264")
+        elif self.preset is None:
+            yield "expected 'h264_preset' with vcodec=h264, such as veryfast"
+        width, height = self.size or (None, None)
+        yield from _odd("width in 'size'", width)
+        yield from _odd("height in 'size'", height)
+
+    def transcoding(self) -> TranscodeParameters:
+        """What it asks for."""
+        width, height = self.size or (None, None)
+        return TranscodeParameters(
+            video=self.video,
+            audio=self.audio,
+            preset=self.preset,
+            width=width,
+            height=height,
+            video_kbps=self.video_kbps,
+        )
 
 
-def push_parameters(values: Values) -> PushParameters:
-    """From the values of an `ffmpeg_push` step."""
-    return PushParameters(_text(values, "target"))
+@frozen
+class BasicTranscodeParameters:
+    """Of `basic_transcode`."""
+
+    video: Treatment = parameter(choice(_treatment(x264="encode", copy="copy", drop="drop")))
+    audio: Treatment = parameter(choice(_treatment(avenc_aac="encode", copy="copy", drop="drop")))
+    width: int | None = parameter(_pixels, name="video_width", default=None)
+    height: int | None = parameter(_pixels, name="video_height", default=None)
+    fps: int | None = parameter(whole_number(1, MAX_FPS), name="video_fps", default=None)
+    video_kbps: int | None = parameter(_kbps, name="video_bitrate", default=None)
+    preset: str = parameter(one_of(*PRESETS), name="video_preset", default="medium")
+    audio_bps: int | None = parameter(whole_number(1, MAX_KBPS * 1000), name="audio_bitrate", default=None)
+
+    def conflicts(self) -> Iterable[str]:
+        """What does not go together."""
+        if self.video == self.audio == "drop":
+            yield "expected something to be left, got both video=drop and audio=drop"
+        if self.video != "encode":
+            sizes = {"video_width": self.width, "video_height": self.height}
+            yield from _useless({**sizes, "video_fps": self.fps, "video_bitrate": self.video_kbps}, "video=x264")
+        if self.audio != "encode":
+            yield from _useless({"audio_bitrate": self.audio_bps}, "audio=avenc_aac")
+        yield from _odd("'video_width'", self.width)
+        yield from _odd("'video_height'", self.height)
+
+    def transcoding(self) -> TranscodeParameters:
+        """What it asks for."""
+        return TranscodeParameters(
+            video=self.video,
+            audio=self.audio,
+            preset=self.preset,
+            width=self.width,
+            height=self.height,
+            fps=self.fps,
+            video_kbps=self.video_kbps,
+            audio_bps=self.audio_bps,
+        )
 
 
-def hls_parameters(values: Values) -> HlsParameters:
-    """From the values of an `ffmpeg_hls` step."""
-    return HlsParameters(
-        _text(values, "path"),
-        cast(int, values["duration"]),
-        cast(int | None, values["count"]),
-        cast(str | None, values["stream_name"]),
+def _useless(given: Mapping[str, object], encoder: str) -> Iterable[str]:
+    return (
+        f"'{name}' is for the encoder, expected {encoder} with it" for name, value in given.items() if value is not None
     )
-
-
-def ffmpeg_transcode_parameters(values: Values) -> TranscodeParameters:
-    """From the values of an `ffmpeg_transcode` step."""
-    width, height = cast(tuple[int, int] | None, values["size"]) or (None, None)
-    return TranscodeParameters(
-        video=_VIDEO[values["vcodec"]],
-        audio=_AUDIO[values["acodec"]],
-        preset=cast(str | None, values["h264_preset"]),
-        width=width,
-        height=height,
-        video_kbps=_number(values, "kbps"),
-    )
-
-
-def basic_transcode_parameters(values: Values) -> TranscodeParameters:
-    """From the values of a `basic_transcode` step."""
-    return TranscodeParameters(
-        video=_VIDEO[values["video"]],
-        audio=_AUDIO[values["audio"]],
-        preset=cast(str | None, values["video_preset"]),
-        width=_number(values, "video_width"),
-        height=_number(values, "video_height"),
-        fps=_number(values, "video_fps"),
-        video_kbps=_number(values, "video_bitrate"),
-        audio_bps=_number(values, "audio_bitrate"),
-    )
-
-
-def ffmpeg_transcode_conflicts(values: Values) -> Iterable[str]:
-    """What does not go together in an `ffmpeg_transcode` step; a preset without an encoder is merely not used."""
-    if values["vcodec"] != "h264":
-        yield from _useless(values, ("size", "kbps"), "vcodec=h264")
-    elif values["h264_preset"] is None:
-        yield "expected 'h264_preset' with vcodec=h264, such as veryfast"
-    width, height = cast(tuple[int, int] | None, values["size"]) or (None, None)
-    yield from _odd("width in 'size'", width)
-    yield from _odd("height in 'size'", height)
-
-
-def basic_transcode_conflicts(values: Values) -> Iterable[str]:
-    """What does not go together in a `basic_transcode` step."""
-    if values["video"] == values["audio"] == "drop":
-        yield "expected something to be left, got both video=drop and audio=drop"
-    if values["video"] != "x264":
-        yield from _useless(values, ("video_width", "video_height", "video_fps", "video_bitrate"), "video=x264")
-    if values["audio"] != "avenc_aac":
-        yield from _useless(values, ("audio_bitrate",), "audio=avenc_aac")
-    for name in ("video_width", "video_height"):
-        yield from _odd(f"'{name}'", _number(values, name))
-
-
-def _useless(values: Values, names: Iterable[str], encoder: str) -> Iterable[str]:
-    return (f"'{name}' is for the encoder, expected {encoder} with it" for name in names if values[name] is not None)
 
 
 def _odd(what: str, pixels: int | None) -> Iterable[str]:
     """4:2:0, the only sampling of colours that every player decodes, has one colour for two by two pixels."""
     if pixels is not None and pixels % 2:
         yield f"expected an even {what}, got {pixels}"
-
-
-def _text(values: Values, name: str) -> str:
-    return cast(str, values[name])
-
-
-def _number(values: Values, name: str) -> int | None:
-    return cast(int | None, values[name])

@@ -17,7 +17,8 @@ from pathlib import Path
 import structlog
 from attrs import define, field
 
-from mmids_trio.ffmpeg.masking import LineReader, mask
+from mmids_trio.ffmpeg.masking import LineReader
+from mmids_trio.masking import mask
 
 FOLDER = "ffmpeg"
 """Within the directory of the setting `log_path`."""

@@ -4,20 +4,26 @@ Pure, and apart from the executors themselves, so that a configuration is checke
 anything is going to run, and so that a new kind of executor needs nothing but this.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from mmids_trio.config.converters import choice
+from mmids_trio.config.parameters import convert, declared, parameter, secret_names
 from mmids_trio.config.suggestions import did_you_mean, shown
-from mmids_trio.definitions import ParameterValue, ReactorDefinition, WorkflowDefinition
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError, Place, Problem
-from mmids_trio.steps.parameters import Parameter, Values, one_of
 
-ALLOW = "allow"
-ON_FAILURE = Parameter("on_failure", one_of("deny", ALLOW), default="deny")
-"""What a first request means that fails after all tries; every kind of executor has this parameter."""
+P = TypeVar("P")
+
+
+@frozen
+class CommonParameters:
+    """Of every kind of executor. `allow_on_failure`: what a first request means that fails after all tries."""
+
+    allow_on_failure: bool = parameter(choice({"deny": False, "allow": True}), name="on_failure", default=False)
 
 
 class ExecutorFailure(MmidsError):
@@ -52,20 +58,37 @@ OpenExecutor = Callable[[], AbstractAsyncContextManager[Executor]]
 
 
 @frozen
-class ExecutorKind:
-    """A kind of executor. `open` gets the checked values of `parameters`, and `on_failure`."""
-
-    name: str
-    parameters: tuple[Parameter, ...]
-    open: Callable[[Values], AbstractAsyncContextManager[Executor]]
-
-
-@frozen
 class ExecutorChoice:
     """What a checked definition asks for."""
 
     open: OpenExecutor
     allow_on_failure: bool
+
+
+class ExecutorKind:
+    """A kind of executor: its name, the class that declares its parameters, and what opens one from an instance."""
+
+    def __init__(
+        self, name: str, parameters: type[P], open: Callable[[P], AbstractAsyncContextManager[Executor]]
+    ) -> None:
+        self.name = name
+        own, common = declared(parameters), declared(CommonParameters)
+        self.parameters = (*own, *common)
+        self.secrets = secret_names(own)
+        """Names of parameters whose values are shown to nobody."""
+        # They stand on lines of their own and may hold passwords: no message shows a value.
+        silent = [evolve(parameter, secret=True) for parameter in (*own, *common)]
+
+        def read(definition: ReactorDefinition) -> tuple[Sequence[str], ExecutorChoice | None]:
+            values, complaints = convert(definition.parameters, silent, form="expected a value after the name")
+            if complaints:
+                return [complaint.message for complaint in complaints], None
+            shared = {each.attribute: values.pop(each.attribute) for each in common if each.attribute in values}
+            checked = parameters(**values)
+            return (), ExecutorChoice(lambda: open(checked), CommonParameters(**shared).allow_on_failure)
+
+        self.read = read
+        """What is wrong with the parameters of a reactor, else what they ask for."""
 
 
 class ExecutorRegistry:
@@ -81,7 +104,7 @@ class ExecutorRegistry:
         if kind is None:
             hint = did_you_mean(definition.executor, self._kinds) or f"; expected one of {', '.join(self._kinds)}"
             return [Problem(place, f"unknown executor {shown(definition.executor)}{hint}")]
-        _, complaints = _check(definition.parameters, (*kind.parameters, ON_FAILURE))
+        complaints, _ = kind.read(definition)
         return [Problem(place, f"reactor {shown(definition.name)}: {complaint}") for complaint in complaints]
 
     def choose(self, definition: ReactorDefinition) -> ExecutorChoice:
@@ -89,35 +112,11 @@ class ExecutorRegistry:
         problems = self.problems(definition)
         if problems:
             raise ConfigurationError(problems)
-        kind = self._kinds[definition.executor]
-        values, _ = _check(definition.parameters, (*kind.parameters, ON_FAILURE))
-        return ExecutorChoice(lambda: kind.open(values), values[ON_FAILURE.name] == ALLOW)
+        _, asked_for = self._kinds[definition.executor].read(definition)
+        assert asked_for is not None
+        return asked_for
 
-
-def _check(given: Mapping[str, ParameterValue], parameters: Sequence[Parameter]) -> tuple[Values, list[str]]:
-    """Convert the parameters of an executor, which stand on lines of their own and may be secret: none is shown."""
-    known = {parameter.name: parameter for parameter in parameters}
-    values: dict[str, object] = {parameter.name: parameter.default for parameter in parameters}
-    complaints = [_unknown(name, known) for name in given if name not in known]
-    for name, parameter in known.items():
-        if name not in given:
-            complaints += [f"missing required parameter '{name}'"] if parameter.required else []
-            continue
-        try:
-            values[name] = _convert(parameter, given[name])
-        except ValueError as error:
-            complaints.append(f"bad value for '{name}': {error}")
-    return values, complaints
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    hint = did_you_mean(name, known) or f"; expected one of {', '.join(known)}"
-    return f"unknown parameter {shown(name)}{hint}"
-
-
-def _convert(parameter: Parameter, value: ParameterValue) -> object:
-    if parameter.convert is None:
-        raise TypeError(f"{parameter.name}: parameters of executors are never flags")
-    if value is None:
-        raise ValueError("expected a value after the name")
-    return parameter.convert(value)
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Names of all parameters whose values are shown to nobody, of whichever kind of executor."""
+        return frozenset(name for kind in self._kinds.values() for name in kind.secrets)

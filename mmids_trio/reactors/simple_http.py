@@ -13,10 +13,10 @@ import trio
 from attrs import frozen
 
 from mmids_trio.config.encoding import decode
+from mmids_trio.config.parameters import parameter
 from mmids_trio.config.parser import parse_workflows
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind, describe
-from mmids_trio.steps.parameters import Parameter, Values
 
 REQUEST_SECONDS = 10
 """How long one request may take, with its redirects and the whole body."""
@@ -39,13 +39,12 @@ _SEE_OTHER = 303
 _REDIRECTS = (301, 302, _SEE_OTHER, 307, 308)
 
 
-def http_url(value: str) -> str:
+def http_url(value: str) -> httpx2.URL:
     """A parameter that is an HTTP or HTTPS URL."""
     try:
-        _parse(value)
+        return _parse(value)
     except ValueError as error:
         raise ValueError(f"expected an http or https URL; {error}") from None
-    return value
 
 
 def _parse(text: str) -> httpx2.URL:
@@ -143,13 +142,20 @@ def _read(body: bytes) -> Answer:
         raise ExecutorFailure(describe(error)) from None
 
 
+@frozen
+class SimpleHttpParameters:
+    """Of `simple_http`."""
+
+    url: httpx2.URL = parameter(http_url)
+
+
 @asynccontextmanager
-async def open_simple_http(values: Values) -> AsyncIterator[SimpleHttp]:
+async def open_simple_http(parameters: SimpleHttpParameters) -> AsyncIterator[SimpleHttp]:
     """One client, kept open: a new one costs 66 ms, and connections are used again."""
     async with httpx2.AsyncClient(
         trust_env=False, timeout=None, follow_redirects=False, headers={"Accept-Encoding": "identity"}
     ) as client:
-        yield SimpleHttp(client, _parse(str(values["url"])))
+        yield SimpleHttp(client, parameters.url)
 
 
-SIMPLE_HTTP = ExecutorKind("simple_http", (Parameter("url", http_url, required=True),), open_simple_http)
+SIMPLE_HTTP = ExecutorKind("simple_http", SimpleHttpParameters, open_simple_http)

@@ -24,15 +24,19 @@ RECORDED_HEADERS = frozenset(
 
 @frozen
 class Masking:
-    """The choices of one recording. `secret`: random bytes, of its own, from which pseudonyms are made."""
+    """The choices of one recording. `secret`: random bytes, of its own, from which pseudonyms are made.
+
+    `declared`: names of parameters that the kinds of steps and executors of the server declare as secret.
+    """
 
     secret: bytes = field(repr=False)
     media: str = HEADERS
     secrets: str = MASK
+    declared: frozenset[str] = frozenset()
 
     @property
     def _text(self) -> TextMasker:
-        return TextMasker(Pseudonyms(self.secret))
+        return TextMasker(Pseudonyms(self.secret), self.declared)
 
     def of_connection(self) -> ChunkMasker | None:
         """For the bytes of a new connection; `None` where they are kept as they are."""

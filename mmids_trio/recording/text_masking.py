@@ -1,33 +1,57 @@
 """Texts on a tape without what grants access: configurations, workflows, requests to the API.
 
 Apart from the parser because a text that does not parse is recorded as well, and nothing of it may be secret
-either.  What is masked: values of parameters and settings whose names say that they are keys, tokens or
-passwords; of a URL the user, the query, and the last part where it is RTMP; comments.
+either.  What is masked: values of parameters that are declared as secret; values of those and of settings whose names
+say that they are keys, tokens or passwords; of a URL the user, the query, and the last part where it is RTMP; comments.
 """
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from attrs import frozen
 
+from mmids_trio.masking import SECRET_WORDS
 from mmids_trio.recording.pseudonyms import Pseudonyms
 
-_SECRET_NAME = r"[\w-]*(?:stream_key|play_key|token|passw(?:or)?d|passphrase|secret|authorization|credential)[\w-]*"
-_IS_SECRET = re.compile(_SECRET_NAME, re.IGNORECASE | re.ASCII)
 _TOKEN = re.compile(r'[^\s"]*"(?:[^"\\]|\\.)*"?|\S+|\s+')
-_JSON_SECRET = re.compile(rf'("{_SECRET_NAME}"\s*:\s*")((?:[^"\\]|\\.)*)', re.IGNORECASE | re.ASCII)
-_KEY_IN_JSON = re.compile(r'(stream_key=(?:\\")?)([^\s"\\]+)')
-_QUERY_SECRET = re.compile(rf"(?<![^?&])({_SECRET_NAME}|key|auth|sig|signature)=([^&]*)", re.IGNORECASE | re.ASCII)
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,19})://([^\s'\"]*)")
 _ESCAPED = re.compile(r'\\(["\\])')
 _TO_ESCAPE = re.compile(r'(["\\])')
 
 
 @frozen
+class _Patterns:
+    """What secrets follow: a whole word that names one, that name in JSON, in a workflow within JSON, in a query."""
+
+    name: re.Pattern[str]
+    json: re.Pattern[str]
+    json_pair: re.Pattern[str]
+    query: re.Pattern[str]
+
+
+@lru_cache(maxsize=8)
+def _patterns(declared: frozenset[str]) -> _Patterns:
+    flags = re.IGNORECASE | re.ASCII
+    names = "|".join([rf"[\w-]*(?:stream_key|{SECRET_WORDS})[\w-]*", *map(re.escape, sorted(declared))])
+    return _Patterns(
+        re.compile(names, flags),
+        re.compile(rf'("(?:{names})"\s*:\s*")((?:[^"\\]|\\.)*)', flags),
+        re.compile(rf'((?<![\w-])(?:{names})=(?:\\")?)([^\s"\\]+)', flags),
+        re.compile(rf"(?<![^?&])({names}|key|auth|sig|signature)=([^&]*)", flags),
+    )
+
+
+@frozen
 class TextMasker:
-    """Masks texts with the pseudonyms of one recording."""
+    """Masks texts with the pseudonyms of one recording. `declared`: names of parameters that are secret."""
 
     pseudonyms: Pseudonyms
+    declared: frozenset[str] = frozenset()
+
+    @property
+    def _patterns(self) -> _Patterns:
+        return _patterns(self.declared)
 
     def configuration(self, text: str) -> str:
         """A text in the configuration language, or one that was meant to be; lines and columns stay."""
@@ -35,12 +59,12 @@ class TextMasker:
 
     def json(self, text: str) -> str:
         """A text in JSON; strings with workflows in them are masked as well."""
-        text = _JSON_SECRET.sub(lambda match: match[1] + self.pseudonyms.of(match[2]), text)
-        return self.urls(_KEY_IN_JSON.sub(lambda match: match[1] + self.pseudonyms.of(match[2]), text))
+        text = self._patterns.json.sub(lambda match: match[1] + self.pseudonyms.of(match[2]), text)
+        return self.urls(self._patterns.json_pair.sub(lambda match: match[1] + self.pseudonyms.of(match[2]), text))
 
     def target(self, text: str) -> str:
         """A path with a query."""
-        return _QUERY_SECRET.sub(lambda match: f"{match[1]}={self.pseudonyms.of(match[2])}", text)
+        return self._patterns.query.sub(lambda match: f"{match[1]}={self.pseudonyms.of(match[2])}", text)
 
     def authorization(self, value: str) -> str:
         """The value of an `Authorization` header; the scheme stays."""
@@ -52,7 +76,7 @@ class TextMasker:
         return _URL.sub(self._url, text) if "://" in text else text
 
     def _line(self, line: str) -> Iterator[str]:
-        follows_secret_name = False
+        is_secret, follows_secret_name = self._patterns.name.fullmatch, False
         for match in _TOKEN.finditer(line):
             token = match[0]
             if token.startswith("#"):
@@ -64,11 +88,11 @@ class TextMasker:
             name, equals, value = token.partition("=")
             if follows_secret_name:
                 yield self._value(token)
-            elif equals and _IS_SECRET.fullmatch(name):
+            elif equals and is_secret(name):
                 yield name + equals + self._value(value)
             else:
                 yield self.urls(token)
-            follows_secret_name |= not equals and _IS_SECRET.fullmatch(token) is not None
+            follows_secret_name |= not equals and is_secret(token) is not None
 
     def _value(self, value: str) -> str:
         if not value.startswith('"'):

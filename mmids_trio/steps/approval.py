@@ -1,15 +1,22 @@
-"""Asking a reactor about a stream, as the steps with `reactor=` do; the reactor itself is behind two Protocols."""
+"""Who may publish and watch: those who know a secret, and whose streams a reactor approves (behind two Protocols)."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import trio
+from attrs import field, frozen
 
+from mmids_trio.config.parameters import Secret
 from mmids_trio.config.suggestions import did_you_mean
 from mmids_trio.errors import StepError
 from mmids_trio.guards import Guard
+from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import RequestRefused
-from mmids_trio.steps.parameters import Values
+from mmids_trio.rtmp.server.play_tokens import Verdict, is_token, judge
+
+PUBLISH_DENIED = "NetStream.Publish.Denied"
+PLAY_DENIED = "NetStream.Play.Failed"
+"""As for addresses that are not allowed: encoders and players show them, and need not know why."""
 
 ANSWER_SECONDS = 60.0
 """How long a client waits for the first answer (the specification's bound; three tries can take 45)."""
@@ -53,18 +60,16 @@ class Reactors(Protocol):
         """The one of that name."""
 
 
-def reactor_problems(values: Values, reactors: Reactors) -> Iterable[str]:
+def reactor_problems(name: str | None, reactors: Reactors) -> Iterable[str]:
     """A step can only ask a reactor that there is."""
-    name = values["reactor"]
-    if isinstance(name, str) and name not in reactors.names():
+    if name is not None and name not in reactors.names():
         known = did_you_mean(name, reactors.names()) or f"; there is {', '.join(reactors.names()) or 'none'}"
         yield f"there is no reactor '{name}'{known}"
 
 
-def find_reactor(values: Values, reactors: Reactors) -> Reactor | None:
+def find_reactor(name: str | None, reactors: Reactors) -> Reactor | None:
     """The reactor that a step names, if it names one. Raises `StepError` where that is gone."""
-    name = values["reactor"]
-    if not isinstance(name, str):
+    if name is None:
         return None
     reactor = reactors.get(name)
     if reactor is None:
@@ -99,3 +104,33 @@ async def approved(reactor: Reactor | None, stream_name: str, on_revoked: Callab
 
 def _nothing() -> None:
     """Lets go of nothing."""
+
+
+@frozen
+class PublishAccess:
+    """Lets publishers in who know `token`; without one, all."""
+
+    token: Secret | None = None
+
+    def check(self, query: Query) -> None:
+        """Raises `RequestRefused`."""
+        if self.token is not None and not is_token(query, self.token.text):
+            raise RequestRefused(PUBLISH_DENIED, "the publish token is missing or wrong", Guard.PUBLISH_TOKEN)
+
+
+@frozen
+class PlayAccess:
+    """Lets players in whose key was signed with `play_key`; without one, all. `now`: Unix time in seconds."""
+
+    play_key: Secret | None = None
+    now: Callable[[], float] = field(default=lambda: 0.0, repr=False)
+
+    def check(self, key: str, query: Query) -> None:
+        """Raises `RequestRefused`."""
+        if self.play_key is None:
+            return
+        match judge(query, self.play_key.text, key, self.now()):
+            case Verdict.WRONG:
+                raise RequestRefused(PLAY_DENIED, "the play token is missing or wrong", Guard.PLAY_TOKEN)
+            case Verdict.EXPIRED:
+                raise RequestRefused(PLAY_DENIED, "the play token has expired", Guard.PLAY_TOKEN_EXPIRED)

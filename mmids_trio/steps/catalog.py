@@ -12,13 +12,13 @@ from mmids_trio.steps.ffmpeg_pull import ffmpeg_pull
 from mmids_trio.steps.ffmpeg_push import ffmpeg_push
 from mmids_trio.steps.ffmpeg_transcode import transcoding_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
+from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.steps.rtmp_parameters import RtmpPorts
 from mmids_trio.steps.rtmp_pull import rtmp_pull
 from mmids_trio.steps.rtmp_push import rtmp_push
 from mmids_trio.steps.rtmp_receive import rtmp_receive
 from mmids_trio.steps.rtmp_watch import rtmp_watch
 from mmids_trio.steps.slate import slate
-from mmids_trio.steps.watch_options import WatchOptions
 from mmids_trio.steps.workflow_forwarder import ForwardingTable, workflow_forwarder
 
 

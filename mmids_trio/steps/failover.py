@@ -1,17 +1,17 @@
 """`failover`: pass exactly one of several streams on, as one stream that outlives each of them."""
 
 from collections.abc import Iterable, Sequence
-from typing import cast
 
 import structlog
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.config.converters import one_of, seconds, text
+from mmids_trio.config.parameters import parameter
 from mmids_trio.continuity.failover import Failover
 from mmids_trio.errors import CannotSwitch
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.parameters import Parameter, Values, one_of, seconds, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.slate import LONGEST_GAP, SHORTEST_GAP
 from mmids_trio.workflow.happenings import StreamSwitched
@@ -32,10 +32,20 @@ def names(value: str) -> tuple[str, ...]:
     return found
 
 
-def conflicts(values: Values) -> Iterable[str]:
-    """The primary is no backup of its own."""
-    if values["primary"] in cast(tuple[str, ...], values["backup"]):
-        yield "'primary' is among the names of 'backup'"
+@frozen
+class FailoverParameters:
+    """Of `failover`."""
+
+    primary: str = parameter(text)
+    backups: tuple[str, ...] = parameter(names, name="backup")
+    output: str = parameter(text)
+    after_s: float = parameter(seconds(SHORTEST_GAP, LONGEST_GAP), name="after")
+    revert: str = parameter(one_of("auto", "manual"), default="auto")
+
+    def conflicts(self) -> Iterable[str]:
+        """The primary is no backup of its own."""
+        if self.primary in self.backups:
+            yield "'primary' is among the names of 'backup'"
 
 
 @define(eq=False)
@@ -74,7 +84,7 @@ class _Show:
             self._count += 1
             context = self.step.context
             stream_id = StreamId(f"{context.workflow}/{context.step_id}/{self._count}")
-            self._machine = Failover(stream_id, self.step.sources, self.step.after, self.step.reverts)
+            self._machine = Failover(stream_id, self.step.sources, self.step.after_s, self.step.reverts)
             beginning = [StreamStarted(stream_id, self.step.output)]
         self._machine.started(name)
         return beginning
@@ -133,7 +143,7 @@ class FailoverStep:
 
     sources: tuple[str, ...]
     output: str
-    after: float
+    after_s: float
     reverts: bool
     context: StepContext
     flow: Flow = field(default=Flow.REPLACES, init=False)
@@ -156,25 +166,16 @@ class FailoverStep:
                 await outbox.send(outgoing)
 
 
-FAILOVER = (
-    Parameter("primary", text, required=True),
-    Parameter("backup", names, required=True),
-    Parameter("output", text, required=True),
-    Parameter("after", seconds(SHORTEST_GAP, LONGEST_GAP), required=True),
-    Parameter("revert", one_of("auto", "manual"), default="auto"),
-)
-
-
 def failover() -> StepType:
     """The kind of step."""
 
-    def build(values: Values, context: StepContext) -> Step:
+    def build(parameters: FailoverParameters, context: StepContext) -> Step:
         return FailoverStep(
-            (cast(str, values["primary"]), *cast(tuple[str, ...], values["backup"])),
-            cast(str, values["output"]),
-            cast(float, values["after"]),
-            values["revert"] == "auto",
+            (parameters.primary, *parameters.backups),
+            parameters.output,
+            parameters.after_s,
+            parameters.revert == "auto",
             context,
         )
 
-    return StepType("failover", FAILOVER, build, conflicts=conflicts)
+    return StepType("failover", FailoverParameters, build, conflicts=FailoverParameters.conflicts)

@@ -1,6 +1,6 @@
 """The streams of a step that feeds each of them to an ffmpeg child of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import trio
@@ -10,13 +10,13 @@ from mmids_trio.ffmpeg.child import FINISH_SECONDS, ReadHook
 from mmids_trio.ffmpeg.executable import Executable
 from mmids_trio.ffmpeg.feed import FeedFilter
 from mmids_trio.ffmpeg.feeding import ChildFeed
-from mmids_trio.ffmpeg.state import ChildState
+from mmids_trio.ffmpeg.state import ChildPhase, ChildState
 from mmids_trio.ffmpeg.stopping import STOP_SECONDS
 from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
+from mmids_trio.metrics.catalog import STEP_CHILD_DROPPED, STEP_CHILD_RESTARTS, STEP_CHILDREN
 from mmids_trio.metrics.counts import Counts, lasting, total
-from mmids_trio.steps.child_counts import child_counts
 from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import StepContext
 
@@ -187,3 +187,17 @@ class FedStreams:
             for stream in self._all
             if stream.state.message is not None
         ]
+
+
+def child_counts(states: Iterable[ChildState]) -> Counts:
+    """Of all children that are supervised."""
+    running = restarts = dropped = 0
+    for state in states:
+        running += state.phase is ChildPhase.RUNNING
+        restarts += state.restarts
+        dropped += state.dropped_groups
+    return {
+        (STEP_CHILDREN, ()): running,
+        (STEP_CHILD_RESTARTS, ()): restarts,
+        (STEP_CHILD_DROPPED, ()): dropped,
+    }

@@ -9,28 +9,15 @@ import structlog
 import trio
 from attrs import field, frozen
 
-from mmids_trio.config.settings import whole_number
 from mmids_trio.ffmpeg.arguments import hls_arguments, hls_playlist_path
-from mmids_trio.ffmpeg.locations import output_directory
 from mmids_trio.ffmpeg.output_paths import OutputPaths, PathClaim
-from mmids_trio.ffmpeg.parameters import HlsParameters, hls_parameters
+from mmids_trio.ffmpeg.parameters import HlsParameters
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
-from mmids_trio.steps.parameters import Parameter, Values, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
-
-MAX_SEGMENT_SECONDS = 3600
-MAX_SEGMENTS = 1_000_000
-
-FFMPEG_HLS = (
-    Parameter("path", output_directory, required=True),
-    Parameter("duration", whole_number(1, MAX_SEGMENT_SECONDS), default=2),
-    Parameter("count", whole_number(0, MAX_SEGMENTS)),
-    Parameter("stream_name", text),
-)
 
 
 @frozen
@@ -108,7 +95,7 @@ class FfmpegHls:
 def ffmpeg_hls(ffmpeg: Ffmpeg, paths: OutputPaths) -> StepType:
     """The kind of step, on a server."""
 
-    def build(values: Values, context: StepContext) -> Step:
-        return FfmpegHls(hls_parameters(values), ffmpeg, paths, context)
+    def build(parameters: HlsParameters, context: StepContext) -> Step:
+        return FfmpegHls(parameters, ffmpeg, paths, context)
 
-    return StepType("ffmpeg_hls", FFMPEG_HLS, build)
+    return StepType("ffmpeg_hls", HlsParameters, build)

@@ -6,22 +6,18 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.ffmpeg.arguments import pull_arguments
-from mmids_trio.ffmpeg.locations import source_location, stream_key_of
+from mmids_trio.ffmpeg.locations import stream_key_of
 from mmids_trio.ffmpeg.media_pipe import ChildMedia
-from mmids_trio.ffmpeg.parameters import PullParameters, pull_parameters
+from mmids_trio.ffmpeg.parameters import PullParameters
 from mmids_trio.ffmpeg.process import ChildOutput
 from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.child_counts import child_counts
-from mmids_trio.steps.fed_streams import Ffmpeg
-from mmids_trio.steps.parameters import Parameter, Values, text
+from mmids_trio.steps.fed_streams import Ffmpeg, child_counts
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
-
-FFMPEG_PULL = (Parameter("location", source_location, required=True), Parameter("stream_name", text, required=True))
 
 READ_BYTES = 64 * 1024
 """Read at once from a child: a whole pipe."""
@@ -89,7 +85,7 @@ class FfmpegPull:
 def ffmpeg_pull(ffmpeg: Ffmpeg) -> StepType:
     """The kind of step, on a server."""
 
-    def build(values: Values, context: StepContext) -> Step:
-        return FfmpegPull(pull_parameters(values), ffmpeg, context)
+    def build(parameters: PullParameters, context: StepContext) -> Step:
+        return FfmpegPull(parameters, ffmpeg, context)
 
-    return StepType("ffmpeg_pull", FFMPEG_PULL, build)
+    return StepType("ffmpeg_pull", PullParameters, build)

@@ -5,18 +5,15 @@ import trio
 from attrs import field, frozen
 
 from mmids_trio.ffmpeg.arguments import push_arguments
-from mmids_trio.ffmpeg.locations import push_target, stream_key_of
-from mmids_trio.ffmpeg.parameters import PushParameters, push_parameters
+from mmids_trio.ffmpeg.locations import stream_key_of
+from mmids_trio.ffmpeg.parameters import PushParameters
 from mmids_trio.media.events import StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.fed_streams import FedStreams, Ffmpeg
-from mmids_trio.steps.parameters import Parameter, Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
-
-FFMPEG_PUSH = (Parameter("target", push_target, required=True),)
 
 
 @frozen
@@ -52,7 +49,7 @@ class FfmpegPush:
 def ffmpeg_push(ffmpeg: Ffmpeg) -> StepType:
     """The kind of step, on a server."""
 
-    def build(values: Values, context: StepContext) -> Step:
-        return FfmpegPush(push_parameters(values), ffmpeg, context)
+    def build(parameters: PushParameters, context: StepContext) -> Step:
+        return FfmpegPush(parameters, ffmpeg, context)
 
-    return StepType("ffmpeg_push", FFMPEG_PUSH, build)
+    return StepType("ffmpeg_push", PushParameters, build)

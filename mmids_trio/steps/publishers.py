@@ -19,8 +19,7 @@ from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, RequestRefused
-from mmids_trio.steps.access import PublishAccess
-from mmids_trio.steps.approval import Reactor, Release, approved
+from mmids_trio.steps.approval import PublishAccess, Reactor, Release, approved
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.workflow.status import Clients, StreamStatus
 from mmids_trio.workflow.step import Outbox, StepContext

@@ -1,34 +1,102 @@
 """The kinds of steps there are: by name, with their parameters, their checks and how to build one."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from mmids_trio.config.report import Findings
+from mmids_trio.config.parameters import Parameter, convert, declared, secret_names
+from mmids_trio.config.report import Findings, without_values_of
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem
-from mmids_trio.steps.parameters import Parameter, Values, canonical, check
 from mmids_trio.workflow.step import Step, StepContext, StepFactory
 
-Build = Callable[[Values, StepContext], Step]
-"""Makes a step from its checked parameters; raises `StepError` where that cannot work on this server."""
+P = TypeVar("P")
 
 
-def no_conflicts(_values: Values) -> Iterable[str]:
+def no_conflicts(_parameters: object) -> Iterable[str]:
     """The check of a kind of step whose parameters do not depend on each other."""
     return ()
 
 
 @frozen
-class StepType:
-    """A kind of step. `conflicts` says what is wrong with parameters that are fine one by one."""
+class _Reading:
+    """What became of the parameters of one step: a factory, or problems."""
 
-    name: str
-    parameters: tuple[Parameter, ...]
-    build: Build
-    aliases: tuple[str, ...] = ()
-    conflicts: Callable[[Values], Iterable[str]] = no_conflicts
+    problems: tuple[Problem, ...] = ()
+    factory: StepFactory | None = None
+
+
+class StepType:
+    """A kind of step: its name, the class that declares its parameters, and what builds it from an instance of that.
+
+    `build` raises `StepError` where the parameters cannot work on this server.  `conflicts` says what is wrong with
+    parameters that are fine one by one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parameters: type[P],
+        build: Callable[[P, StepContext], Step],
+        *,
+        aliases: tuple[str, ...] = (),
+        conflicts: Callable[[P], Iterable[str]] = no_conflicts,
+    ) -> None:
+        self.name = name
+        self.aliases = aliases
+        self.parameters = declared(parameters)
+        self.secrets = secret_names(self.parameters)
+        """Names of parameters whose values are shown to nobody."""
+
+        def read(definition: StepDefinition) -> _Reading:
+            values, complaints = convert(definition.parameters, self.parameters)
+            if complaints:
+                return _Reading(
+                    tuple(self._problem(definition, complaint.message, complaint.name) for complaint in complaints)
+                )
+            checked = parameters(**values)
+            problems = tuple(self._problem(definition, message) for message in conflicts(checked))
+            return _Reading(problems, lambda context: build(checked, context))
+
+        self._read = read
+
+    def problems(self, definition: StepDefinition) -> Sequence[Problem]:
+        """What is wrong with a step of this kind: with which parameter, where, and what was expected."""
+        return self._read(definition).problems
+
+    def factory(self, definition: StepDefinition) -> StepFactory:
+        """What builds a step from a definition that has no problems."""
+        factory = self._read(definition).factory
+        assert factory is not None
+        return factory
+
+    def canonical(self, definition: StepDefinition) -> StepDefinition:
+        """The same step in canonical spellings of its type and parameters, with its secrets known as such."""
+        names = _canonical_names(self.parameters)
+        return StepDefinition(
+            self.name,
+            {names.get(name, name): value for name, value in definition.parameters.items()},
+            definition.place,
+            {names.get(name, name): place for name, place in definition.parameter_places.items()},
+            self.secrets,
+        )
+
+    def _problem(self, definition: StepDefinition, message: str, name: str | None = None) -> Problem:
+        place = (name and definition.parameter_places.get(name)) or _place(definition)
+        if self.secrets:
+            place = evolve(place, source=without_values_of(self.secrets, place.source))
+        return Problem(place, f"{definition.step_type}: {message}")
+
+
+def _canonical_names(parameters: Iterable[Parameter]) -> dict[str, str]:
+    return {alias: parameter.name for parameter in parameters for alias in parameter.aliases}
+
+
+def _place(definition: StepDefinition) -> Place:
+    """Where the step stands; definitions made by code have no place."""
+    return definition.place or Place("<definition>", 1, 1, definition.step_type)
 
 
 class StepRegistry:
@@ -38,6 +106,11 @@ class StepRegistry:
         self.types = tuple(types)
         """In the order in which messages and documentation list them."""
         self._types = {spelling: kind for kind in types for spelling in (kind.name, *kind.aliases)}
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Names of all parameters whose values are shown to nobody, of whichever kind of step."""
+        return frozenset(name for kind in self.types for name in kind.secrets)
 
     def problems(self, definition: WorkflowDefinition) -> list[Problem]:
         """Everything that is wrong with the steps of a workflow, in their order, as far as a report lists it."""
@@ -58,25 +131,15 @@ class StepRegistry:
         problems = self.problems(definition)
         if problems:
             raise ConfigurationError(problems)
-        return evolve(definition, steps=tuple(self._canonical(step) for step in definition.steps))
+        return evolve(definition, steps=tuple(self._types[step.step_type].canonical(step) for step in definition.steps))
 
     def factory(self, definition: StepDefinition) -> StepFactory:
         """What builds a step from a definition that was validated before."""
-        kind = self._types[definition.step_type]
-        values, _ = check(definition, kind.parameters)
-        return lambda context: kind.build(values, context)
+        return self._types[definition.step_type].factory(definition)
 
-    def _canonical(self, step: StepDefinition) -> StepDefinition:
-        kind = self._types[step.step_type]
-        return canonical(step, kind.name, kind.parameters)
-
-    def _check(self, step: StepDefinition) -> list[Problem]:
-        place = step.place or Place("<definition>", 1, 1, step.step_type)
+    def _check(self, step: StepDefinition) -> Sequence[Problem]:
         kind = self._types.get(step.step_type)
         if kind is None:
             known = did_you_mean(step.step_type, self._types) or f"; expected one of {', '.join(self._types)}"
-            return [Problem(place, f"unknown step type {shown(step.step_type)}{known}")]
-        values, problems = check(step, kind.parameters)
-        if not problems:
-            problems = [Problem(place, f"{step.step_type}: {conflict}") for conflict in kind.conflicts(values)]
-        return problems
+            return [Problem(_place(step), f"unknown step type {shown(step.step_type)}{known}")]
+        return kind.problems(step)

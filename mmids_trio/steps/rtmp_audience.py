@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import structlog
-from attrs import define, field
+from attrs import define, field, frozen
 
+from mmids_trio.config.settings import Settings
 from mmids_trio.fanout.channel import Channel, ChannelCounters, Pace
 from mmids_trio.fanout.stream_log import StreamLog
 from mmids_trio.media.events import (
@@ -18,9 +19,27 @@ from mmids_trio.media.events import (
 from mmids_trio.media.tracks import TrackKey, remember_header
 from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.rtmp.server.registrations import ANY_KEY
-from mmids_trio.steps.watch_options import WatchOptions
 
 log = structlog.get_logger()
+
+
+@frozen
+class WatchOptions:
+    """The trade-offs of serving watchers, as an operator sets them for a server or for one step.
+
+    `send_interval_ms`: from one pass over the watchers to the next; 0: see `steps.passes`.  `gop_cache`: whether
+    newcomers begin at the latest key frame.  `max_lag_s`: how much of the media is kept for watchers that are slow.
+    """
+
+    send_interval_ms: int
+    gop_cache: bool
+    max_lag_s: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "WatchOptions":
+        """Those of a server."""
+        return cls(settings.rtmp_send_interval, settings.gop_cache, settings.max_watcher_lag)
+
 
 FIRST_PURGE = 64
 """Keys at which unused ones are looked for the first time; a watcher may ask for any key there is."""
@@ -67,7 +86,7 @@ class Audience:
     """The channels of one step. `key` is exact, and gets the first stream that comes, or `ANY_KEY`."""
 
     key: str
-    options: WatchOptions = field(factory=WatchOptions)
+    options: WatchOptions = field(factory=lambda: WatchOptions.of(Settings()))
     _pace: Pace = field(factory=Pace, init=False)
     """One for all channels, as one task passes over them."""
     _feeds: dict[StreamId, _Feed] = field(factory=dict, init=False)
@@ -151,7 +170,7 @@ class Audience:
         return stage
 
     def _channel(self) -> Channel:
-        log = StreamLog(max_ms=1000 * self.options.max_lag)
+        log = StreamLog(max_ms=1000 * self.options.max_lag_s)
         return Channel(RtmpRendering(), pace=self._pace, log=log, gop_cache=self.options.gop_cache)
 
     def _purge(self) -> None:

@@ -2,26 +2,48 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, cast
+from typing import Protocol
 
+from attrs import frozen
+
+from mmids_trio.config.converters import port_number, text
+from mmids_trio.config.parameters import flag, parameter
 from mmids_trio.net.addresses import AddressRules, IpNetwork, parse_networks
 from mmids_trio.rtmp.server.endpoints import Claimant, PublishHandler, WatchHandler
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import Reactors, reactor_problems
-from mmids_trio.steps.parameters import Parameter, Values, flag, port_number, text
 
 RTMP_PORT = 1935
 RTMPS_PORT = 443
 
-RTMP_PARAMETERS = (
-    Parameter("rtmp_app", text, required=True),
-    Parameter("stream_key", text, required=True),
-    Parameter("port", port_number),
-    flag("rtmps"),
-    Parameter("allow_ips", parse_networks),
-    Parameter("deny_ips", parse_networks),
-    Parameter("reactor", text),
-)
+
+@frozen
+class RtmpParameters:
+    """`port` of `None`: the usual one."""
+
+    rtmp_app: str = parameter(text)
+    stream_key: str = parameter(text)
+    port: int | None = parameter(port_number, default=None)
+    rtmps: bool = flag()
+    allow_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=())
+    deny_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=())
+    reactor: str | None = parameter(text, default=None)
+
+    def address_conflicts(self) -> Iterable[str]:
+        """`allow_ips` and `deny_ips` exclude each other."""
+        if self.allow_ips and self.deny_ips:
+            yield "expected 'allow_ips' or 'deny_ips', not both"
+
+    def registration(self, role: Role) -> Registration:
+        """What the step wants to serve."""
+        return Registration(
+            role,
+            port=(RTMPS_PORT if self.rtmps else RTMP_PORT) if self.port is None else self.port,
+            app=self.rtmp_app,
+            key=self.stream_key,
+            tls=self.rtmps,
+            rules=AddressRules(self.allow_ips, self.deny_ips),
+        )
 
 
 class RtmpPorts(Protocol):
@@ -33,29 +55,9 @@ class RtmpPorts(Protocol):
         """See `RtmpServer.serve`."""
 
 
-def address_conflicts(values: Values) -> Iterable[str]:
-    """`allow_ips` and `deny_ips` exclude each other."""
-    if values["allow_ips"] and values["deny_ips"]:
-        yield "expected 'allow_ips' or 'deny_ips', not both"
-
-
-def rtmp_conflicts(reactors: Reactors) -> Callable[[Values], Iterable[str]]:
+def rtmp_conflicts(reactors: Reactors) -> Callable[[RtmpParameters], Iterable[str]]:
     """What is wrong with parameters that are fine one by one."""
-    return lambda values: [*address_conflicts(values), *reactor_problems(values, reactors)]
-
-
-def registration(role: Role, values: Values) -> Registration:
-    """What the step wants to serve."""
-    tls = bool(values["rtmps"])
-    port = values["port"]
-    return Registration(
-        role,
-        port=(RTMPS_PORT if tls else RTMP_PORT) if port is None else cast(int, port),
-        app=cast(str, values["rtmp_app"]),
-        key=cast(str, values["stream_key"]),
-        tls=tls,
-        rules=AddressRules(
-            cast(tuple[IpNetwork, ...], values["allow_ips"] or ()),
-            cast(tuple[IpNetwork, ...], values["deny_ips"] or ()),
-        ),
-    )
+    return lambda parameters: [
+        *parameters.address_conflicts(),
+        *reactor_problems(parameters.reactor, reactors),
+    ]

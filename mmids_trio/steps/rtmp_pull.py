@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import cast
 
 import structlog
 import trio
 from attrs import define, field, frozen
 
 from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
+from mmids_trio.config.converters import seconds, text
+from mmids_trio.config.parameters import parameter
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.net.tls import Dialer
@@ -24,7 +25,6 @@ from mmids_trio.rtmp.protocol.events import (
     StreamEofReceived,
 )
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
-from mmids_trio.steps.parameters import Parameter, Values, seconds, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_receive import LONGEST_GRACE
 from mmids_trio.steps.stream_news import StreamNews
@@ -58,7 +58,7 @@ class _Pulled:
     name: str
     context: StepContext
     outbox: Outbox
-    grace: float
+    grace_s: float
     stream_id: StreamId | None = field(default=None, init=False)
     ends_at: float = field(default=inf, init=False)
     """When it ends unless media come; for ever, while they do."""
@@ -86,11 +86,11 @@ class _Pulled:
         """The connection is lost."""
         if self.stream_id is None or self.ends_at < inf:
             return
-        if not self.grace:
+        if not self.grace_s:
             self.end()
             return
-        self.ends_at = trio.current_time() + self.grace
-        StreamNews(self.context, self.stream_id, self.name).interrupted(self.grace)
+        self.ends_at = trio.current_time() + self.grace_s
+        StreamNews(self.context, self.stream_id, self.name).interrupted(self.grace_s)
 
     def end(self) -> None:
         """The source says that it is over, or nobody believes in it any more."""
@@ -205,7 +205,7 @@ class RtmpPull:
 
     url: RtmpUrl
     name: str
-    grace: float
+    grace_s: float
     dialer: Dialer
     context: StepContext
     random: Callable[[], float]
@@ -213,25 +213,26 @@ class RtmpPull:
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready at once; a source that ends or does not answer is called again."""
-        pulled = _Pulled(self.name, self.context, outbox, self.grace)
+        pulled = _Pulled(self.name, self.context, outbox, self.grace_s)
         puller = _Puller(self.url, pulled, self.dialer, Backoff(self.random))
         self.context.show_streams(puller.describe)
         task_status.started()
         await puller.run()
 
 
-RTMP_PULL = (
-    Parameter("location", source, required=True),
-    Parameter("stream_name", text, required=True),
-    Parameter("grace", seconds(0, LONGEST_GRACE), default=0.0),
-)
+@frozen
+class RtmpPullParameters:
+    """Of `rtmp_pull`."""
+
+    location: RtmpUrl = parameter(source)
+    stream_name: str = parameter(text)
+    grace_s: float = parameter(seconds(0, LONGEST_GRACE), name="grace", default=0.0)
 
 
 def rtmp_pull(dialer: Dialer, random: Callable[[], float]) -> StepType:
     """The kind of step. `random`: numbers from 0 to 1, for the jitter."""
 
-    def build(values: Values, context: StepContext) -> Step:
-        name, grace = cast(str, values["stream_name"]), cast(float, values["grace"])
-        return RtmpPull(cast(RtmpUrl, values["location"]), name, grace, dialer, context, random)
+    def build(parameters: RtmpPullParameters, context: StepContext) -> Step:
+        return RtmpPull(parameters.location, parameters.stream_name, parameters.grace_s, dialer, context, random)
 
-    return StepType("rtmp_pull", RTMP_PULL, build)
+    return StepType("rtmp_pull", RtmpPullParameters, build)

@@ -1,13 +1,13 @@
 """`rtmp_push`: publish each stream to other servers over our own RTMP client, and pass it on."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import structlog
 import trio
 from attrs import define, field, frozen
 
 from mmids_trio.backoff import Backoff
+from mmids_trio.config.parameters import parameter
 from mmids_trio.fanout.channel import Channel, ChannelCounters
 from mmids_trio.media.events import (
     MediaEvent,
@@ -23,7 +23,6 @@ from mmids_trio.net.tls import Dialer
 from mmids_trio.rtmp.client.pushing import Target
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.rtmp.rendering import PublishRendering
-from mmids_trio.steps.parameters import Parameter, Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.send_scheduler import EVENTS_PER_PASS
 from mmids_trio.steps.sent_counts import sent_counts
@@ -190,10 +189,17 @@ class RtmpPush:
                 await outbox.send(events)
 
 
+@frozen
+class RtmpPushParameters:
+    """Of `rtmp_push`."""
+
+    targets: tuple[RtmpUrl, ...] = parameter(targets, name="target")
+
+
 def rtmp_push(dialer: Dialer, random: Callable[[], float]) -> StepType:
     """The kind of step. `random`: numbers from 0 to 1, for the jitter."""
 
-    def build(values: Values, context: StepContext) -> Step:
-        return RtmpPush(cast(tuple[RtmpUrl, ...], values["target"]), dialer, context, random)
+    def build(parameters: RtmpPushParameters, context: StepContext) -> Step:
+        return RtmpPush(parameters.targets, dialer, context, random)
 
-    return StepType("rtmp_push", (Parameter("target", targets, required=True),), build)
+    return StepType("rtmp_push", RtmpPushParameters, build)

@@ -1,32 +1,47 @@
 """`rtmp_watch`: serve RTMP players what passes by, and pass it on."""
 
 from collections.abc import Callable
-from typing import cast
 
 import trio
 from attrs import field, frozen
 
+from mmids_trio.config.converters import switch, whole_number
+from mmids_trio.config.parameters import Secret, parameter, secret_parameter
+from mmids_trio.config.settings import LONGEST_SEND_INTERVAL, LONGEST_WATCHER_LAG
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import STEP_WATCHERS
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, Viewing
 from mmids_trio.rtmp.server.registrations import Registration, Role
-from mmids_trio.steps.access import PLAY_DENIED, PlayAccess
-from mmids_trio.steps.approval import Reactor, Reactors, Release, approved, find_reactor
-from mmids_trio.steps.parameters import Values, secret
+from mmids_trio.steps.approval import PLAY_DENIED, PlayAccess, Reactor, Reactors, Release, approved, find_reactor
 from mmids_trio.steps.registry import StepType
-from mmids_trio.steps.rtmp_audience import Audience
-from mmids_trio.steps.rtmp_parameters import RTMP_PARAMETERS, RtmpPorts, registration, rtmp_conflicts
+from mmids_trio.steps.rtmp_audience import Audience, WatchOptions
+from mmids_trio.steps.rtmp_parameters import RtmpParameters, RtmpPorts, rtmp_conflicts
 from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
-from mmids_trio.steps.watch_options import WATCH_PARAMETERS, WatchOptions
 from mmids_trio.workflow.status import Clients
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
-USUAL = WatchOptions()
 
-PARAMETERS = (*RTMP_PARAMETERS, secret("play_key"), *WATCH_PARAMETERS)
+@frozen
+class WatchParameters(RtmpParameters):
+    """Of `rtmp_watch`; of the last three, the server's settings hold where one is not given."""
+
+    play_key: Secret | None = secret_parameter(default=None)
+    send_interval_ms: int | None = parameter(
+        whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds"), name="send_interval", default=None
+    )
+    gop_cache: bool | None = parameter(switch, default=None)
+    max_lag_s: int | None = parameter(whole_number(1, LONGEST_WATCHER_LAG, " of seconds"), name="max_lag", default=None)
+
+    def options(self, defaults: WatchOptions) -> WatchOptions:
+        """Those of a server, but for what the step says itself."""
+        return WatchOptions(
+            defaults.send_interval_ms if self.send_interval_ms is None else self.send_interval_ms,
+            defaults.gop_cache if self.gop_cache is None else self.gop_cache,
+            defaults.max_lag_s if self.max_lag_s is None else self.max_lag_s,
+        )
 
 
 @frozen(eq=False)
@@ -67,7 +82,7 @@ class RtmpWatch:
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
         audience = Audience(self.registration.key, self.options)
-        scheduler = SendScheduler(audience, self.options.send_interval / 1000)
+        scheduler = SendScheduler(audience, self.options.send_interval_ms / 1000)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
             lambda: {
@@ -86,17 +101,20 @@ class RtmpWatch:
                     await outbox.send(events)
 
 
-def rtmp_watch(
-    server: RtmpPorts, reactors: Reactors, now: Callable[[], float], defaults: WatchOptions = USUAL
-) -> StepType:
+def rtmp_watch(server: RtmpPorts, reactors: Reactors, now: Callable[[], float], defaults: WatchOptions) -> StepType:
     """The kind of step, on a server whose settings are `defaults`.
 
     `now`: Unix time in seconds, against which play tokens expire.
     """
 
-    def build(values: Values, context: StepContext) -> Step:
-        access = PlayAccess(cast(str | None, values["play_key"]), now)
-        options, reactor = defaults.with_values(values), find_reactor(values, reactors)
-        return RtmpWatch(registration(Role.WATCH, values), options, server, reactor, access, context)
+    def build(parameters: WatchParameters, context: StepContext) -> Step:
+        return RtmpWatch(
+            parameters.registration(Role.WATCH),
+            parameters.options(defaults),
+            server,
+            find_reactor(parameters.reactor, reactors),
+            PlayAccess(parameters.play_key, now),
+            context,
+        )
 
-    return StepType("rtmp_watch", PARAMETERS, build, conflicts=rtmp_conflicts(reactors))
+    return StepType("rtmp_watch", WatchParameters, build, conflicts=rtmp_conflicts(reactors))

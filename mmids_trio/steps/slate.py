@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable, Collection, Sequence
 from math import inf
-from typing import cast
 
 import structlog
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.config.converters import seconds, text
+from mmids_trio.config.parameters import parameter
 from mmids_trio.continuity.formats import FormatObserver, StreamFormat
 from mmids_trio.continuity.slate import Slate, SlateLoop, SlateState, make_loop
 from mmids_trio.errors import StepError
@@ -21,7 +22,6 @@ from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.fed_streams import Ffmpeg
-from mmids_trio.steps.parameters import Parameter, Values, seconds, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.workflow.status import StreamStatus
@@ -183,8 +183,8 @@ class SlateStep:
     """See the module."""
 
     file: str | None
-    after: float
-    longest: float
+    after_s: float
+    longest_s: float
     ffmpeg: Ffmpeg
     context: StepContext
     flow: Flow = field(default=Flow.REPLACES, init=False)
@@ -212,7 +212,7 @@ class SlateStep:
         outgoing: list[MediaEvent] = []
         for event in events:
             if isinstance(event, StreamStarted):
-                slate = Slate(event.stream_id, self.after, self.longest)
+                slate = Slate(event.stream_id, self.after_s, self.longest_s)
                 streams[event.stream_id] = _Slated(event, slate, loops, self.context)
                 outgoing.append(event)
             elif isinstance(event, StreamEnded):
@@ -233,24 +233,19 @@ def _describe(streams: dict[StreamId, _Slated]) -> Sequence[StreamStatus]:
     return [stream.describe() for stream in streams.values()]
 
 
-SLATE = (
-    Parameter("after", seconds(SHORTEST_GAP, LONGEST_GAP), required=True),
-    Parameter("file", text),
-    Parameter("max", seconds(1, LONGEST_SLATE)),
-)
+@frozen
+class SlateParameters:
+    """Of `slate`."""
+
+    after_s: float = parameter(seconds(SHORTEST_GAP, LONGEST_GAP), name="after")
+    file: str | None = parameter(text, default=None)
+    max_s: float = parameter(seconds(1, LONGEST_SLATE), name="max", default=inf)
 
 
 def slate(ffmpeg: Ffmpeg) -> StepType:
     """The kind of step, on a server."""
 
-    def build(values: Values, context: StepContext) -> Step:
-        longest = cast(float | None, values["max"])
-        return SlateStep(
-            cast(str | None, values["file"]),
-            cast(float, values["after"]),
-            inf if longest is None else longest,
-            ffmpeg,
-            context,
-        )
+    def build(parameters: SlateParameters, context: StepContext) -> Step:
+        return SlateStep(parameters.file, parameters.after_s, parameters.max_s, ffmpeg, context)
 
-    return StepType("slate", SLATE, build)
+    return StepType("slate", SlateParameters, build)

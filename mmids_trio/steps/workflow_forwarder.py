@@ -1,24 +1,36 @@
 """`workflow_forwarder`: hand every stream also to another workflow, and pass it on."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 import structlog
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.config.converters import text
+from mmids_trio.config.parameters import parameter
 from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.approval import Hold, Reactor, Reactors, find_reactor, reactor_problems
-from mmids_trio.steps.parameters import Parameter, Values, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.replay import Ledger
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
 
-FORWARDER = (Parameter("target_workflow", text), Parameter("reactor", text))
+
+@frozen
+class ForwarderParameters:
+    """A forwarder has one target, or a reactor that names them."""
+
+    target_workflow: str | None = parameter(text, default=None)
+    reactor: str | None = parameter(text, default=None)
+
+    def target_conflicts(self) -> Iterable[str]:
+        """What is wrong with the two together."""
+        if (self.target_workflow is None) == (self.reactor is None):
+            yield "expected exactly one of 'target_workflow' and 'reactor'"
 
 
 class Route(Protocol):
@@ -49,12 +61,6 @@ class ForwardingTable(Protocol):
 def connect(forwarding: ForwardingTable, context: StepContext, target: str, events: Sequence[MediaEvent] = ()) -> Route:
     """A way from the step of that `context`; see `ForwardingTable.connect`."""
     return forwarding.connect(context.workflow, target, events, step_id=context.step_id, is_leaving=context.is_leaving)
-
-
-def target_conflicts(values: Values) -> Iterable[str]:
-    """A forwarder has one target, or a reactor that names them."""
-    if (values["target_workflow"] is None) == (values["reactor"] is None):
-        yield "expected exactly one of 'target_workflow' and 'reactor'"
 
 
 @frozen
@@ -187,13 +193,16 @@ class _RoutedStreams:
 def workflow_forwarder(forwarding: ForwardingTable, reactors: Reactors) -> StepType:
     """The kind of step, on a server."""
 
-    def build(values: Values, context: StepContext) -> Step:
-        reactor = find_reactor(values, reactors)
+    def build(parameters: ForwarderParameters, context: StepContext) -> Step:
+        reactor = find_reactor(parameters.reactor, reactors)
         if reactor is not None:
             return ReactorForwarder(reactor, forwarding, context)
-        return WorkflowForwarder(cast(str, values["target_workflow"]), forwarding, context)
+        assert parameters.target_workflow is not None
+        return WorkflowForwarder(parameters.target_workflow, forwarding, context)
 
-    def conflicts(values: Values) -> Iterable[str]:
-        return [*target_conflicts(values), *reactor_problems(values, reactors)]
+    def conflicts(parameters: ForwarderParameters) -> Iterable[str]:
+        return [*parameters.target_conflicts(), *reactor_problems(parameters.reactor, reactors)]
 
-    return StepType("workflow_forwarder", FORWARDER, build, aliases=("forward_to_workflow",), conflicts=conflicts)
+    return StepType(
+        "workflow_forwarder", ForwarderParameters, build, aliases=("forward_to_workflow",), conflicts=conflicts
+    )

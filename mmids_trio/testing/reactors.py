@@ -11,6 +11,7 @@ from math import inf
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind
@@ -97,7 +98,7 @@ class FakeReactorService:
 
     def kind(self, name: str = "scripted") -> ExecutorKind:
         """For `Harness(more_executors=...)`: an executor without parameters."""
-        return ExecutorKind(name, (), lambda _values: nullcontext(self))
+        return ExecutorKind(name, NoParameters, lambda _parameters: nullcontext(self))
 
     async def ask(self, stream_name: str) -> Answer:
         """See `reactors.executor.Executor`."""

@@ -6,6 +6,7 @@ Apart from the harness because it is a step like any other, and works in a serve
 import trio
 from attrs import define, field
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.media.events import MediaEvent, MediaPacket
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.registry import StepType
@@ -31,7 +32,7 @@ class Recorder:
 
     def step_type(self, name: str = "record") -> StepType:
         """For `Harness(more_steps=...)`: a kind of step without parameters."""
-        return StepType(name, (), lambda _values, _context: self)
+        return StepType(name, NoParameters, lambda _parameters, _context: self)
 
     def hold(self) -> None:
         """Take nothing more: the workflow backs up to its publishers' sockets."""

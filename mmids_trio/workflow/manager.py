@@ -141,7 +141,7 @@ class WorkflowManager:
         workflow = self._workflows.get(definition.name)
         if workflow is not None:
             return workflow.plan(definition)
-        return view(make_plan((), definition), definition.name, created=True, types={})
+        return view(make_plan((), definition), definition.name, created=True, running={})
 
     def owner(self, name: str) -> WorkflowOwner | None:
         """Who asked for the workflow of that name first; it stays theirs whoever changes it. `None`: there is none."""

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
-from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition, step_ids
+from mmids_trio.definitions import ParameterValue, ReactorDefinition, StepDefinition, WorkflowDefinition, step_ids
 from mmids_trio.errors import MmidsError
-from mmids_trio.workflow.status import PlannedStep, PlanView, WorkflowOwner, WorkflowStatus
+from mmids_trio.masking import mask_values
+from mmids_trio.workflow.status import PlannedStep, PlanView, StepAction, WorkflowOwner, WorkflowStatus
 
 
 @frozen
@@ -52,23 +53,28 @@ def make_plan(running: Sequence[str], wanted: WorkflowDefinition) -> Plan:
     )
 
 
-def view(plan: Plan, name: str, *, created: bool, types: Mapping[str, str], has_failed: bool = False) -> PlanView:
-    """The plan as the HTTP API shows it; `types` gives the step type of each running step id.
+def view(
+    plan: Plan, name: str, *, created: bool, running: Mapping[str, StepDefinition], has_failed: bool = False
+) -> PlanView:
+    """The plan as the HTTP API shows it; `running` has the definition of each running step id.
 
     A workflow that `has_failed` is changed by any plan: at the least it runs again.
     """
     fresh = {step.step_id for step in plan.start}
     wanted = [
-        PlannedStep(step.step_id, step.definition.step_type, "start" if step.step_id in fresh else "keep")
-        for step in plan.wanted
+        _planned(step.step_id, step.definition, "start" if step.step_id in fresh else "keep") for step in plan.wanted
     ]
-    stopped = [PlannedStep(step_id, types[step_id], "stop") for step_id in plan.stop]
+    stopped = [_planned(step_id, running[step_id], "stop") for step_id in plan.stop]
     return PlanView(
         workflow=name,
         created=created,
         changed=created or has_failed or not plan.is_empty,
         steps=(*wanted, *stopped),
     )
+
+
+def _planned(step_id: str, definition: StepDefinition, action: StepAction) -> PlannedStep:
+    return PlannedStep(step_id, definition.step_type, action, mask_values(definition.shown_parameters()))
 
 
 @frozen
@@ -124,13 +130,17 @@ class SetConflict(MmidsError):
 
 @frozen
 class StepCut:
-    """A step that would be stopped, with the clients that it would disconnect as of now."""
+    """A step that would be stopped, with the clients that it would disconnect as of now.
+
+    `parameters`: without what is secret in them, or in URLs.
+    """
 
     workflow: str
     step_id: str
     step_type: str
     publishers: int
     watchers: int
+    parameters: Mapping[str, ParameterValue] = field(factory=dict)
 
 
 @frozen
@@ -210,4 +220,6 @@ def cuts(status: WorkflowStatus, plan: PlanView | None, name: str) -> Iterator[S
     for step in status.active_steps:
         if stopped is None or step.step_id in stopped:
             clients = step.clients
-            yield StepCut(name, step.step_id, step.step_type, clients.publishers, clients.watchers)
+            yield StepCut(
+                name, step.step_id, step.step_type, clients.publishers, clients.watchers, mask_values(step.parameters)
+            )

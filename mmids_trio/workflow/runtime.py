@@ -57,12 +57,11 @@ class Workflow:
     def plan(self, definition: WorkflowDefinition) -> PlanView:
         """What `definition` would change, compared with what carries media now."""
         pipeline = self.pipeline
-        types = {step.step_id: step.definition.step_type for step in pipeline.steps}
         return view(
             pipeline.plan(definition),
             self.name,
             created=pipeline.definition is None,
-            types=types,
+            running={step.step_id: step.definition for step in pipeline.steps},
             has_failed=pipeline.failed is not None,
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mmids_trio.definitions import ParameterValue
 
@@ -96,11 +96,12 @@ class WorkflowStatus:
 
 @frozen
 class PlannedStep:
-    """What a change does to one step."""
+    """What a change does to one step. `parameters`: without what is secret in them, or in URLs."""
 
     step_id: str
     step_type: str
     action: StepAction
+    parameters: Mapping[str, ParameterValue] = field(factory=dict)
 
 
 @frozen

@@ -42,7 +42,7 @@ def test_the_table_gives_the_defaults() -> None:
     defaults = Settings()
     for names, _, written in ROWS:
         [name, *_] = re.findall(r"`(\w+)`", names)
-        value = getattr(defaults, KNOWN_SETTINGS[name].field)
+        value = getattr(defaults, KNOWN_SETTINGS[name].attribute)
         if value is None:
             assert not re.fullmatch(r"`.*`", written)
         else:

@@ -170,5 +170,5 @@ def test_a_secret_is_not_shown_with_the_settings() -> None:
 
 def test_every_known_spelling_fills_a_field() -> None:
     fields = set(Settings.__annotations__)
-    assert {setting.field for setting in KNOWN_SETTINGS.values()} == fields
+    assert {setting.attribute for setting in KNOWN_SETTINGS.values()} == fields
     assert set(KNOWN_SETTINGS) == fields | {"http_port"}

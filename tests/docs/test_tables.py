@@ -1,7 +1,9 @@
 """The tables of the pages say what the code does: parameters of steps, limits."""
 
 import re
+from enum import Enum
 from importlib import import_module
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -41,8 +43,9 @@ def test_every_step_has_its_parameters(kind: StepType) -> None:
         required, spellings, meaning = rows[parameter.name]
         assert required == parameter.required
         assert spellings == list(parameter.aliases)
-        if parameter.default not in (None, False, 0):
-            assert re.search(rf"(default `?{parameter.default}`?|`{parameter.default}` \(default\))", meaning)
+        default = parameter.default.value if isinstance(parameter.default, Enum) else parameter.default
+        if default not in (None, False, 0, (), inf):
+            assert re.search(rf"(default `?{default}`?|`{default}` \(default\))", meaning)
     for alias in kind.aliases:
         assert f"`{alias}`" in section(kind.name)
 

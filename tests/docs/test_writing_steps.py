@@ -46,7 +46,7 @@ async def test_every_test_of_the_page_passes(name: str, page: ModuleType, autoju
 
 async def test_a_server_runs_the_step(page: ModuleType, autojump_clock: MockClock) -> None:
     server = Server(Settings(), more_steps=[page.silence_alarm()])
-    wanted = server.steps.validate(parse_workflow("workflow quiet {\n    silence_alarm seconds=7\n}\n", "page"))
+    wanted = server.steps.validate(parse_workflow("workflow quiet {\n    silence_alarm after=7s\n}\n", "page"))
     with capture_logs() as lines:
         async with trio.open_nursery() as nursery:
             [change] = await nursery.start(server.run, [wanted])

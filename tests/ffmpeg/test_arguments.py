@@ -54,7 +54,7 @@ def test_locations_and_targets_are_checked_here_again() -> None:
 
 @pytest.mark.parametrize(("count", "size", "deletes"), [(0, "0", False), (7, "7", True), (None, None, True)])
 def test_hls_keeps_what_was_asked(count: int | None, size: str | None, deletes: bool) -> None:
-    arguments = hls_arguments(HlsParameters("p", 4, count), "n")
+    arguments = hls_arguments(HlsParameters("p", duration_s=4, count=count), "n")
     assert value(arguments, "-hls_time") == "4"
     assert ("-hls_list_size" in arguments) == (size is not None)
     assert size is None or value(arguments, "-hls_list_size") == size

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.ffmpeg.masking import LONGEST_LINE, LONGEST_READ, LineReader, mask
+from mmids_trio.ffmpeg.masking import LONGEST_LINE, LONGEST_READ, LineReader
+from mmids_trio.masking import mask
 
 
 @pytest.mark.parametrize(

@@ -1,59 +1,54 @@
 """Values of steps become types, and what does not go together is said in the operator's words."""
 
+from typing import TypeVar
+
 import pytest
 
-from mmids_trio.definitions import StepDefinition
+from mmids_trio.config.parameters import convert, declared
 from mmids_trio.ffmpeg.parameters import (
+    BasicTranscodeParameters,
+    FfmpegTranscodeParameters,
     HlsParameters,
     PullParameters,
     PushParameters,
     TranscodeParameters,
-    basic_transcode_conflicts,
-    basic_transcode_parameters,
-    ffmpeg_transcode_conflicts,
-    ffmpeg_transcode_parameters,
-    hls_parameters,
-    pull_parameters,
-    push_parameters,
 )
-from mmids_trio.steps.ffmpeg_hls import FFMPEG_HLS
-from mmids_trio.steps.ffmpeg_pull import FFMPEG_PULL
-from mmids_trio.steps.ffmpeg_push import FFMPEG_PUSH
-from mmids_trio.steps.ffmpeg_transcode import BASIC_TRANSCODE, FFMPEG_TRANSCODE
-from mmids_trio.steps.parameters import Parameter, Values, check
+
+P = TypeVar("P")
 
 
-def values(parameters: tuple[Parameter, ...], **given: str) -> Values:
-    converted, problems = check(StepDefinition("step", given), parameters)
+def read(kind: type[P], **given: str) -> P:
+    values, problems = convert(given, declared(kind))
     assert problems == []
-    return converted
+    return kind(**values)
 
 
 def test_pull_push_and_hls() -> None:
-    assert pull_parameters(values(FFMPEG_PULL, location="/a", stream_name="n")) == PullParameters("/a", "n")
-    assert push_parameters(values(FFMPEG_PUSH, target="rtmp://h/a")) == PushParameters("rtmp://h/a")
-    assert hls_parameters(values(FFMPEG_HLS, path="p")) == HlsParameters("p", 2, None, None)
-    given = values(FFMPEG_HLS, path="p", duration="4", count="0", stream_name="n")
-    assert hls_parameters(given) == HlsParameters("p", 4, 0, "n")
+    assert read(PullParameters, location="/a", stream_name="n") == PullParameters("/a", "n")
+    assert read(PushParameters, target="rtmp://h/a") == PushParameters("rtmp://h/a")
+    hls = read(HlsParameters, path="p")
+    assert (hls.path, hls.duration_s, hls.count, hls.stream_name) == ("p", 2, None, None)
+    given = {"duration": "4", "count": "0", "stream_name": "n"}
+    assert read(HlsParameters, path="p", **given) == HlsParameters("p", duration_s=4, count=0, stream_name="n")
 
 
 def test_ffmpeg_transcode() -> None:
-    given = {"vcodec": "h264", "acodec": "aac", "h264_preset": "fast", "size": "640x480", "kbps": "1000"}
-    found = values(FFMPEG_TRANSCODE, **given)
-    assert list(ffmpeg_transcode_conflicts(found)) == []
-    assert ffmpeg_transcode_parameters(found) == TranscodeParameters(
+    given = {"h264_preset": "fast", "size": "640x480", "kbps": "1000"}
+    found = read(FfmpegTranscodeParameters, vcodec="h264", acodec="aac", **given)
+    assert list(found.conflicts()) == []
+    assert found.transcoding() == TranscodeParameters(
         video="encode", audio="encode", preset="fast", width=640, height=480, video_kbps=1000
     )
-    copy = values(FFMPEG_TRANSCODE, vcodec="copy", acodec="copy")
-    assert list(ffmpeg_transcode_conflicts(copy)) == []
-    assert ffmpeg_transcode_parameters(copy) == TranscodeParameters(video="copy", audio="copy")
+    copy = read(FfmpegTranscodeParameters, vcodec="copy", acodec="copy")
+    assert list(copy.conflicts()) == []
+    assert copy.transcoding() == TranscodeParameters(video="copy", audio="copy")
 
 
 def test_basic_transcode() -> None:
     given = {"video_width": "1024", "video_height": "768", "video_fps": "30", "video_bitrate": "2000"}
-    found = values(BASIC_TRANSCODE, video="x264", audio="avenc_aac", audio_bitrate="128000", **given)
-    assert list(basic_transcode_conflicts(found)) == []
-    assert basic_transcode_parameters(found) == TranscodeParameters(
+    found = read(BasicTranscodeParameters, video="x264", audio="avenc_aac", audio_bitrate="128000", **given)
+    assert list(found.conflicts()) == []
+    assert found.transcoding() == TranscodeParameters(
         video="encode",
         audio="encode",
         preset="medium",
@@ -63,9 +58,9 @@ def test_basic_transcode() -> None:
         video_kbps=2000,
         audio_bps=128_000,
     )
-    drop = values(BASIC_TRANSCODE, video="drop", audio="copy")
-    assert list(basic_transcode_conflicts(drop)) == []
-    assert basic_transcode_parameters(drop) == TranscodeParameters(video="drop", audio="copy", preset="medium")
+    drop = read(BasicTranscodeParameters, video="drop", audio="copy")
+    assert list(drop.conflicts()) == []
+    assert drop.transcoding() == TranscodeParameters(video="drop", audio="copy", preset="medium")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +83,7 @@ def test_basic_transcode() -> None:
     ],
 )
 def test_conflicts_of_ffmpeg_transcode(given: dict[str, str], conflicts: list[str]) -> None:
-    assert list(ffmpeg_transcode_conflicts(values(FFMPEG_TRANSCODE, acodec="copy", **given))) == conflicts
+    assert list(read(FfmpegTranscodeParameters, acodec="copy", **given).conflicts()) == conflicts
 
 
 @pytest.mark.parametrize(
@@ -110,4 +105,4 @@ def test_conflicts_of_ffmpeg_transcode(given: dict[str, str], conflicts: list[st
     ],
 )
 def test_conflicts_of_basic_transcode(given: dict[str, str], conflicts: list[str]) -> None:
-    assert list(basic_transcode_conflicts(values(BASIC_TRANSCODE, **given))) == conflicts
+    assert list(read(BasicTranscodeParameters, **given).conflicts()) == conflicts

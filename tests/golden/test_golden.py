@@ -12,6 +12,8 @@ change that is meant, such as a new kind of step: look at the difference before 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+from math import inf
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +24,7 @@ from trio.testing import MockClock
 
 from mmids_trio.app import Server
 from mmids_trio.config.live_settings import compare as compare_settings
+from mmids_trio.config.parameters import Parameter
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.config.writer import write_reactor, write_workflow
@@ -34,13 +37,11 @@ from mmids_trio.http_api.event_stream import render_event, render_heartbeat, ren
 from mmids_trio.media.events import StreamId
 from mmids_trio.metrics.answers import AnswerCounts
 from mmids_trio.metrics.catalog import METRICS
-from mmids_trio.reactors.executor import ON_FAILURE
 from mmids_trio.reactors.simple_http import SIMPLE_HTTP
 from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.state.record import Entry, ReactorsEntry, State, digest, digest_reactors
 from mmids_trio.state.text import read as read_state
 from mmids_trio.state.text import write as write_state
-from mmids_trio.steps.parameters import Parameter
 from mmids_trio.testing.harness import Harness
 from mmids_trio.webhook.backlog import Notice
 from mmids_trio.webhook.posting import render as render_post
@@ -109,11 +110,18 @@ def declared(parameter: Parameter) -> dict[str, object]:
     """What is promised of a parameter, but for its name."""
     return {
         "required": parameter.required,
-        "default": parameter.default,
-        "is_flag": parameter.is_flag,
+        "default": _plain(parameter.default),
+        "is_flag": parameter.convert is None,
         "secret": parameter.secret,
         "aliases": list(parameter.aliases),
     }
+
+
+def _plain(default: object) -> object:
+    """A default as JSON can have it."""
+    if default in ((), inf):
+        return None
+    return default.value if isinstance(default, Enum) else default
 
 
 # What comes out: a section of `golden.json` each, made of what the section has as written.
@@ -228,8 +236,7 @@ def _reactor(written: Sequence[str]) -> Golden:
 def executors(_golden: Golden) -> Golden:
     """Every kind of executor with all it takes."""
     return {
-        kind.name: {parameter.name: declared(parameter) for parameter in (*kind.parameters, ON_FAILURE)}
-        for kind in (SIMPLE_HTTP,)
+        kind.name: {parameter.name: declared(parameter) for parameter in kind.parameters} for kind in (SIMPLE_HTTP,)
     }
 
 

@@ -8,6 +8,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio.app import Server
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
 from mmids_trio.http_api.routes import config as config_routes
@@ -55,7 +56,7 @@ def slow() -> SlowStep:
 @pytest.fixture
 async def server(nursery: trio.Nursery, slow: SlowStep) -> Server:
     """A server with nothing to do, whose API is open."""
-    kind = StepType("slow", (), lambda _values, _context: slow)
+    kind = StepType("slow", NoParameters, lambda _parameters, _context: slow)
     server = Server(Settings(http_api_port=0), network=MemoryNetwork(), more_steps=[kind])
     await nursery.start(server.run)
     return server

@@ -40,8 +40,8 @@ async def test_a_good_workflow_is_applied_and_its_plan_comes_back(client: httpx2
         "created": True,
         "changed": True,
         "steps": [
-            {"step_id": first, "step_type": "rtmp_receive", "action": "start"},
-            {"step_id": second, "step_type": "rtmp_watch", "action": "start"},
+            {"step_id": first, "step_type": "rtmp_receive", "action": "start", "parameters": {}},
+            {"step_id": second, "step_type": "rtmp_watch", "action": "start", "parameters": {}},
         ],
     }
     assert list(response.json()) == ["workflow", "created", "changed", "steps"]

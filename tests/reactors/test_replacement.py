@@ -5,6 +5,7 @@ import trio
 from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.flow import Flow
@@ -146,7 +147,7 @@ async def test_a_newer_set_of_reactors_waits_until_all_of_the_older_one_is_taken
 ) -> None:
     """They share no workflow, so that nothing but this keeps the two apart."""
     service = FakeReactorService({"k": ""})
-    step = StepType("slow", (), lambda _values, _context: Slow())
+    step = StepType("slow", NoParameters, lambda _values, _context: Slow())
     async with Harness(R, [step], more_executors=[FakeReactorService().kind(), service.kind("other")]) as h:
         workflows = h.server.workflows
         older = workflows.apply_all(parsed(R + ADDED + "workflow old {\n slow\n}\n"))
@@ -198,7 +199,7 @@ async def test_an_executor_that_cannot_be_opened_takes_the_set_back(autojump_clo
     def broken(_values: object) -> None:
         raise OSError("secret")
 
-    kind = ExecutorKind("broken", (), broken)  # type: ignore[arg-type]  # it never gets to return one
+    kind = ExecutorKind("broken", NoParameters, broken)  # type: ignore[arg-type]  # it never gets to return one
     async with Harness("", more_executors=[kind]) as h:
         outcome = await apply(h, "reactor b executor=broken {\n}\nworkflow x {\n}\n")
         assert outcome == Outcome(OutcomeKind.ROLLED_BACK, "rolled back: reactor 'b' cannot be started: OSError")

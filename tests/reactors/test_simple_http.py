@@ -12,7 +12,7 @@ from attrs import define, field
 from mmids_trio.config.parser import parse
 from mmids_trio.reactors import simple_http
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure, ExecutorRegistry
-from mmids_trio.reactors.simple_http import SIMPLE_HTTP
+from mmids_trio.reactors.simple_http import SIMPLE_HTTP, SimpleHttpParameters, http_url, open_simple_http
 
 WORKFLOWS = "workflow a routed_by_reactor {\n    rtmp_watch rtmp_app=x stream_key=ü\n}\nworkflow b {\n    x y=1\n}\n"
 HANG_SECONDS = 20
@@ -188,7 +188,7 @@ async def test_a_slow_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, nurser
 
     listeners = await nursery.start(partial(trio.serve_tcp, stall, 0, host="127.0.0.1"))
     url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"
-    async with SIMPLE_HTTP.open({"url": url}) as executor:
+    async with open_simple_http(SimpleHttpParameters(http_url(url))) as executor:
         assert await failure(executor) == "no whole answer within 0.2 s"
 
 
@@ -196,7 +196,7 @@ async def test_a_refused_connection_is_a_failure() -> None:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
     await listeners[0].aclose()
-    async with SIMPLE_HTTP.open({"url": f"http://127.0.0.1:{port}/"}) as executor:
+    async with open_simple_http(SimpleHttpParameters(http_url(f"http://127.0.0.1:{port}/"))) as executor:
         assert (await failure(executor)).startswith("the request failed: ")
 
 

@@ -9,6 +9,7 @@ from attrs import define, field
 from hypercorn.typing import ASGIFramework
 from trio.testing import MockClock
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure, ExecutorKind, ExecutorRegistry
 from mmids_trio.recording import records
@@ -129,7 +130,7 @@ class Scripted:
 
 
 async def asked(recorder: Recorder, executor: Scripted) -> Answer:
-    kinds = ExecutorRegistry([ExecutorKind("scripted", (), lambda _values: executor.open())])
+    kinds = ExecutorRegistry([ExecutorKind("scripted", NoParameters, lambda _parameters: executor.open())])
     async with RecordedExecutors(kinds, recorder).choose(ASK).open() as recorded:
         return await recorded.ask("show")
 
@@ -168,7 +169,7 @@ async def test_a_reactor_with_mistakes_is_refused_as_ever() -> None:
 
 async def test_two_questions_about_one_stream_are_noted_apart_with_an_answer_each(autojump_clock: MockClock) -> None:
     recorder, executor = a_recorder(), Scripted(Answer(False))
-    kinds = ExecutorRegistry([ExecutorKind("scripted", (), lambda _values: executor.open())])
+    kinds = ExecutorRegistry([ExecutorKind("scripted", NoParameters, lambda _values: executor.open())])
     async with RecordedExecutors(kinds, recorder).choose(ASK).open() as recorded, trio.open_nursery() as nursery:
         nursery.start_soon(recorded.ask, "show")
         await trio.sleep(1)

@@ -149,3 +149,17 @@ def test_bodies_that_are_no_text_keep_their_bytes() -> None:
 @pytest.mark.parametrize("record", [request("token abc", "authorization: Bearer x"), records.Asked(0, 1, "r", "s")])
 def test_with_secrets_kept_nothing_is_masked(record: records.Record) -> None:
     assert Masking(b"x", secrets=KEEP).of_record(record) is record
+
+
+def test_a_parameter_that_is_declared_as_secret_is_masked_whatever_its_name() -> None:
+    declared = TextMasker(NAMES, frozenset({"pin"}))
+    text = 'reactor r executor=x {\n    pin 1234x\n}\nworkflow w {\n    lock pin="1234x" spin=1234x pins=1234x\n}\n'
+    pin = NAMES.of("1234x")
+    masked = (
+        f'reactor r executor=x {{\n    pin {pin}\n}}\nworkflow w {{\n    lock pin="{pin}" spin=1234x pins=1234x\n}}\n'
+    )
+    assert declared.configuration(text) == masked
+    assert declared.json('{"pin": "1234x", "pins": "1234x"}') == f'{{"pin": "{pin}", "pins": "1234x"}}'
+    assert declared.json('{"text": "lock pin=1234x spin=1234x"}') == f'{{"text": "lock pin={pin} spin=1234x"}}'
+    assert declared.target("/x?pin=1234x&pins=1234x") == f"/x?pin={pin}&pins=1234x"
+    assert TEXT.configuration(text) == text

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.app import Server
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, MmidsError, StepError
@@ -57,7 +58,7 @@ def _made(step: Lasting, _values: object, _context: object) -> Lasting:
     return step
 
 
-BROKEN = StepType("broken", (), refuse)  # type: ignore[arg-type]  # nothing of it is ever used
+BROKEN = StepType("broken", NoParameters, refuse)  # type: ignore[arg-type]  # nothing of it is ever used
 BROKEN_WORKFLOW = "workflow broken {\n    broken\n}\n"
 
 
@@ -117,7 +118,7 @@ class Stage:
 
 
 async def start(nursery: trio.Nursery, text: str, **more: Lasting) -> Stage:
-    lasting = [StepType(name, (), partial(_made, step)) for name, step in more.items()]
+    lasting = [StepType(name, NoParameters, partial(_made, step)) for name, step in more.items()]
     stage = Stage(text, Server(Settings(), network=MemoryNetwork(), more_steps=[BROKEN, *lasting]))
     await nursery.start(stage.server.run, (await stage.load()).document.workflows)
     await nursery.start(stage.reloader.run)

@@ -8,6 +8,7 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.server.registrations import Role
@@ -66,7 +67,7 @@ def workflow(*steps: str) -> str:
 @asynccontextmanager
 async def scene(*steps: str) -> AsyncIterator[Scene]:
     latecomer, recorder = Latecomer(), Recorder()
-    types = [recorder.step_type(), StepType("late", (), lambda _values, _context: latecomer)]
+    types = [recorder.step_type(), StepType("late", NoParameters, lambda _parameters, _context: latecomer)]
     async with Harness(workflow(*steps), types) as h:
         yield Scene(h, latecomer, recorder)
     h.assert_quiet()

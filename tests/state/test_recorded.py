@@ -9,6 +9,7 @@ from hypercorn.typing import ASGIFramework
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.app import Server
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
@@ -70,8 +71,8 @@ class Stage:
             Settings(),
             network=MemoryNetwork(),
             more_steps=[
-                StepType("slow", (), lambda _values, _context: self.slow),
-                StepType("fails_later", (), lambda _values, _context: self.fails_later),
+                StepType("slow", NoParameters, lambda _parameters, _context: self.slow),
+                StepType("fails_later", NoParameters, lambda _parameters, _context: self.fails_later),
             ],
             more_executors=[FakeReactorService({}).kind()],
         )

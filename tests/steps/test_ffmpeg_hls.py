@@ -50,7 +50,8 @@ async def test_the_directory_is_made_and_everything_passed_on(tmp_path: Path, au
         await camera.send(sent)
         assert all(one is other for one, other in zip(sent, camera.recorder.events, strict=True))
         [child] = children(h).processes
-        assert list(child.arguments[1:]) == hls_arguments(HlsParameters(str(path), 4, 3), "talk", {"avc1", "mp4a"})
+        asked_for = HlsParameters(str(path), duration_s=4, count=3)
+        assert list(child.arguments[1:]) == hls_arguments(asked_for, "talk", {"avc1", "mp4a"})
         assert child.arguments[-1] == f"{path}/talk.m3u8"
 
 

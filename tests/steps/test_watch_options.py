@@ -4,12 +4,13 @@ from itertools import pairwise
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.events import MediaKind
-from mmids_trio.steps.rtmp_audience import Audience
-from mmids_trio.steps.watch_options import WatchOptions
+from mmids_trio.steps.rtmp_audience import Audience, WatchOptions
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
@@ -86,7 +87,7 @@ async def test_without_the_cache_a_newcomer_waits_for_the_next_key_frame(autojum
 
 
 def test_what_is_kept_for_the_slow_is_as_long_as_asked_for() -> None:
-    assert Audience("*", WatchOptions(max_lag=3)).channel("key").log.max_ms == 3000
+    assert Audience("*", evolve(WatchOptions.of(Settings()), max_lag_s=3)).channel("key").log.max_ms == 3000
 
 
 @pytest.mark.parametrize("options", ["send_interval=1001", "send_interval=-1", "gop_cache=yes", "max_lag=0"])

@@ -6,9 +6,9 @@ import trio
 from attrs import define, field, frozen
 from trio.testing import wait_all_tasks_blocked
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.checker import Report, StreamChecker
 from mmids_trio.testing.harness import Harness
@@ -43,9 +43,9 @@ class Camera:
     @property
     def steps(self) -> list[StepType]:
         """For `Harness`."""
-        return [StepType("camera", (), self._build), self.recorder.step_type()]
+        return [StepType("camera", NoParameters, self._build), self.recorder.step_type()]
 
-    def _build(self, _values: Values, context: StepContext) -> Step:
+    def _build(self, _parameters: NoParameters, context: StepContext) -> Step:
         return _Lens(context.workflow, self._outboxes)
 
     async def send(self, events: Sequence[MediaEvent], workflow: str = "w") -> None:

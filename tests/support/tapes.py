@@ -55,7 +55,8 @@ async def recording(
 ) -> AsyncIterator[MemoryTape]:
     """Run a harness and record its server; the tape is whole when the block has ended."""
     tape = MemoryTape()
-    recorder = Recorder(tape, Masking(SECRET, media, secrets), max_bytes)
+    declared = harness.server.steps.secrets | harness.server.executors.secrets
+    recorder = Recorder(tape, Masking(SECRET, media, secrets, declared), max_bytes)
     attach(recorder, harness.server)
     async with trio.open_nursery() as nursery:
         await nursery.start(recorder.run, start_record(harness.configuration, media, secrets))

@@ -15,6 +15,7 @@ import structlog
 import trio
 from attrs import define, evolve, field
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind
 from mmids_trio.steps.registry import StepType
@@ -196,7 +197,7 @@ async def world(seed: int, always: Sequence[str] = (), more_steps: Sequence[Step
     h = Harness(
         OTHERS + live(*always),
         more_steps,
-        more_executors=[ExecutorKind("scripted", (), lambda _: nullcontext(service))],
+        more_executors=[ExecutorKind("scripted", NoParameters, lambda _parameters: nullcontext(service))],
     )
     with quiet_logs() as errors:
         async with h:

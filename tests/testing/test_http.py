@@ -7,6 +7,7 @@ import trio
 from quart import Response
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.harness import Harness
@@ -124,7 +125,7 @@ async def test_a_change_goes_on_when_the_client_that_asked_for_it_hangs_up(autoj
             task_status.started()
             await trio.sleep_forever()
 
-    async with Harness(more_steps=[StepType("late", (), lambda _values, _context: Late())]) as h:
+    async with Harness(more_steps=[StepType("late", NoParameters, lambda _parameters, _context: Late())]) as h:
         with trio.move_on_after(1):
             await h.http.put("/workflows", content="workflow w {\n    late\n}\n", params={"wait": "5"})
         assert h.workflow("w").active_steps == ()

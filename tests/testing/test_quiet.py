@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from mmids_trio.config.parameters import NoParameters
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.dialling import split_address
@@ -33,7 +34,7 @@ class Leaky:
 
 async def test_a_task_in_a_nursery_of_somebody_else_is_found_while_it_lives(autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
-        step = StepType("leaky", (), lambda _values, _context: Leaky(nursery))
+        step = StepType("leaky", NoParameters, lambda _parameters, _context: Leaky(nursery))
         async with Harness("workflow w {\n    leaky\n}\n", [step]) as h:
             await h.stop("w")
             with pytest.raises(AssertionError, match=r"the task .*wait_a_minute \(.*test_quiet.py:\d+\) still runs"):

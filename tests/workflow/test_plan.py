@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.definitions import step_ids
+from mmids_trio.definitions import StepDefinition, step_ids
 from mmids_trio.workflow.plan import Plan, changed_segment, make_plan, view
 from tests.support.bench import definition
 
@@ -19,7 +19,8 @@ def plan(running: Sequence[str], wanted: Sequence[str]) -> Plan:
 def actions(running: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Kept steps as `=label`, started ones as `+label`, stopped ones as `-label`."""
     known = definition("w", *running).steps
-    shown = view(plan(running, wanted), "w", created=False, types=dict(zip(step_ids(known), running, strict=True)))
+    labelled = dict(zip(step_ids(known), map(StepDefinition, running), strict=True))
+    shown = view(plan(running, wanted), "w", created=False, running=labelled)
     labels = [*wanted, *(step.step_type for step in shown.steps[len(wanted) :])]
     marks = {"keep": "=", "start": "+", "stop": "-"}
     return [marks[step.action] + label[-1] for step, label in zip(shown.steps, labels, strict=True)]
@@ -54,7 +55,7 @@ def test_from_and_to_nothing() -> None:
 
 
 def test_a_failed_workflow_is_changed_by_any_plan() -> None:
-    assert view(plan([], []), "w", created=False, types={}, has_failed=True).changed
+    assert view(plan([], []), "w", created=False, running={}, has_failed=True).changed
 
 
 class Counted(str):
@@ -74,15 +75,15 @@ def test_the_work_of_planning_grows_with_the_steps_and_not_faster() -> None:
     wanted = definition("w", *(f"recorder:{number}" for number in range(1_000)))
     running = [Counted(step_id) for step_id in step_ids(wanted.steps)]
     Counted.comparisons = 0
-    shown = view(make_plan(running, wanted), "w", created=False, types={})
+    shown = view(make_plan(running, wanted), "w", created=False, running={})
     assert {step.action for step in shown.steps} == {"keep"}
     assert Counted.comparisons < 10 * len(running)
 
 
 def test_a_view_of_a_creation_says_that_it_changes_something_even_without_steps() -> None:
-    shown = view(plan([], []), "w", created=True, types={})
+    shown = view(plan([], []), "w", created=True, running={})
     assert (shown.workflow, shown.created, shown.changed, shown.steps) == ("w", True, True, ())
-    assert not view(plan([A], [A]), "w", created=False, types={}).changed
+    assert not view(plan([A], [A]), "w", created=False, running={}).changed
 
 
 @given(st.permutations("abcdef"), st.integers(0, 6), st.permutations("abcdefgh"), st.integers(0, 8))

@@ -9,7 +9,10 @@ from typing import Any, TypeVar
 from attrs import AttrsInstance, fields_dict, frozen
 
 from mmids_trio.cli.client.failures import ClientError
+from mmids_trio.config.writer import write_workflow
+from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefinition
 from mmids_trio.errors import printable
+from mmids_trio.masking import HIDDEN, mask, names_a_secret
 from mmids_trio.workflow.plan import PlannedReactor, StepCut
 from mmids_trio.workflow.status import PlannedStep, PlanView
 
@@ -99,9 +102,6 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-Texts = Mapping[tuple[str, str], str]
-"""Steps in words, by workflow and step id."""
-
 MARKS = {"keep": "=", "start": "+", "stop": "-", "change": "~"}
 STYLES = {"keep": "dim", "start": "green", "stop": "red", "change": "yellow"}
 ALARM = "bold red"
@@ -120,16 +120,16 @@ class Line:
         return f"{self.text}   {self.note}" if self.note else self.text
 
 
-def diff(plan: Plan, texts: Texts) -> Iterator[Line]:
+def diff(plan: Plan) -> Iterator[Line]:
     """The whole plan; its last line is a summary."""
     for reactor in plan.reactors:
         if reactor.action != "keep":
             yield _reactor(reactor)
     cuts = {(cut.workflow, cut.step_id): cut for cut in plan.cuts}
     for view in plan.changing:
-        yield from _workflow(view, cuts, texts)
+        yield from _workflow(view, cuts)
     for name in plan.deleted:
-        yield from _deleted(name, [cut for cut in plan.cuts if cut.workflow == name], texts)
+        yield from _deleted(name, [cut for cut in plan.cuts if cut.workflow == name])
     yield Line(summary(plan), "bold")
 
 
@@ -153,13 +153,12 @@ def _reactor(reactor: PlannedReactor) -> Line:
     return Line(f"{MARKS[reactor.action]} reactor {printable(reactor.name)}", STYLES[reactor.action])
 
 
-def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut], texts: Texts) -> Iterator[Line]:
+def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut]) -> Iterator[Line]:
     action = "start" if view.created else "change"
     yield Line(f"{MARKS[action]} workflow {printable(view.workflow)}", f"bold {STYLES[action]}", _why(view))
     for step in view.steps:
         cut = cuts.get((view.workflow, step.step_id)) if step.action == "stop" else None
-        text = texts.get((view.workflow, step.step_id), printable(step.step_type))
-        yield _step(step.action, text, [cut] if cut else [])
+        yield _step(step.action, _text(step), [cut] if cut else [])
 
 
 def _why(view: PlanView) -> str:
@@ -169,13 +168,36 @@ def _why(view: PlanView) -> str:
     return "reordered, or restarted after a failure"
 
 
-def _deleted(name: str, cuts: Sequence[StepCut], texts: Texts) -> Iterator[Line]:
+def _deleted(name: str, cuts: Sequence[StepCut]) -> Iterator[Line]:
     yield Line(f"{MARKS['stop']} workflow {printable(name)}", f"bold {STYLES['stop']}")
     for cut in cuts:
-        yield _step("stop", texts.get((name, cut.step_id), printable(cut.step_type)), [cut])
+        yield _step("stop", _text(cut), [cut])
+
+
+def _text(step: PlannedStep | StepCut) -> str:
+    """Parameters by name, so that two versions of a step can be compared."""
+    return step_text(step.step_type, dict(sorted(step.parameters.items())))
 
 
 def _step(action: str, text: str, cuts: Sequence[StepCut]) -> Line:
     publishers, watchers = sum(cut.publishers for cut in cuts), sum(cut.watchers for cut in cuts)
     note = f"disconnects {clients(publishers, watchers)}" if publishers or watchers else ""
     return Line(f"    {MARKS[action]} {text}", STYLES[action], note, ALARM)
+
+
+def step_text(step_type: str, parameters: Mapping[str, ParameterValue]) -> str:
+    """A step in one line, in the configuration language but for what is masked."""
+    shown = {name: _shown(name, value) for name, value in parameters.items()}
+    definition = WorkflowDefinition("shown", (StepDefinition(step_type, shown),))
+    try:
+        line = write_workflow(definition).split("\n")[1].strip()
+    except ValueError:
+        line = f"{step_type} {shown}"
+    return printable(line)
+
+
+def _shown(name: str, value: ParameterValue) -> ParameterValue:
+    """The server hides what is declared as secret; here goes what only looks like it, too."""
+    if value is None:
+        return None
+    return HIDDEN if names_a_secret(name) else mask(value)

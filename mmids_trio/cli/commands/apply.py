@@ -176,7 +176,7 @@ def apply(session: Session, *, paths: tuple[str, ...], **options: Any) -> int:
     with session.api() as api:
         with lost_races():
             plan = make_plan(api, merged, prune=wishes.prune, if_match=_quoted(wishes.if_match))
-        show_plan(session, api, plan, merged)
+        show_plan(session, plan)
         if refusal := too_many(plan, wishes.max_disconnects):
             raise ClientError(refusal)
         if not plan.changed:

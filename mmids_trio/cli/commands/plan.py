@@ -6,8 +6,6 @@ from mmids_trio.cli.client.api import Api, Refused
 from mmids_trio.cli.client.command import Session, client_command
 from mmids_trio.cli.client.files import Merged, read_all
 from mmids_trio.cli.client.plans import Plan, diff
-from mmids_trio.cli.client.tables import texts_by_id, texts_of
-from mmids_trio.config.parser import parse
 
 
 def make_plan(api: Api, merged: Merged, *, prune: bool, if_match: str | None = None) -> Plan:
@@ -18,24 +16,10 @@ def make_plan(api: Api, merged: Merged, *, prune: bool, if_match: str | None = N
         raise Refused(merged.localised(str(error)), status=error.status or 0, etag=error.etag) from None
 
 
-def show_plan(session: Session, api: Api, plan: Plan, merged: Merged | None = None) -> None:
-    """Print it for people."""
+def show_plan(session: Session, plan: Plan) -> None:
+    """Print it for people. The steps are as the server shows them: it alone knows what is secret in them."""
     if not session.output.as_json:
-        session.output.show(diff(plan, _texts(api, plan, merged)))
-
-
-def _texts(api: Api, plan: Plan, merged: Merged | None) -> dict[tuple[str, str], str]:
-    texts = {}
-    if plan.cuts or merged is None:
-        running = parse(api.request("GET", "/config").text, "running configuration")
-        texts.update(texts_by_id(running.workflows))
-    definitions = {workflow.name: workflow for workflow in merged.workflows} if merged else {}
-    for view in plan.changing:
-        wanted = [step.step_id for step in view.steps if step.action != "stop"]
-        if view.workflow in definitions:
-            written = texts_of(definitions[view.workflow])
-            texts.update({(view.workflow, step_id): text for step_id, text in zip(wanted, written, strict=False)})
-    return texts
+        session.output.show(diff(plan))
 
 
 @client_command("plan")
@@ -52,6 +36,6 @@ def plan(session: Session, *, paths: tuple[str, ...], prune: bool) -> int:
         session.output.warn(note)
     with session.api() as api:
         planned = make_plan(api, merged, prune=prune)
-        show_plan(session, api, planned, merged)
+        show_plan(session, planned)
     session.output.document({**planned.document, "etag": planned.etag})
     return planned.exit_status

@@ -45,7 +45,8 @@ async def recorded(options: Options, configuration: Configuration, server: Serve
 
     Raises `CannotRecord`.
     """
-    masking = Masking(os.urandom(_SECRET_BYTES), options.media, options.secrets)
+    declared = server.steps.secrets | server.executors.secrets
+    masking = Masking(os.urandom(_SECRET_BYTES), options.media, options.secrets, declared)
     file = TapeFile.create(options.out)
     try:
         recorder = Recorder(file, masking, options.max_size * 1024 * 1024)

@@ -33,7 +33,7 @@ def reload(session: Session, *, wait: float) -> int:
             except Refused as error:
                 raise _told(error) from None
         report = _report(answer.json())
-        show_plan(session, api, read_plan(report["plan"], answer.etag))
+        show_plan(session, read_plan(report["plan"], answer.etag))
     session.output.document({**report, "etag": answer.etag})
     for warning in report["warnings"]:
         session.output.warn(f"warning: {warning}")

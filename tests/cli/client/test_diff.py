@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.plans import Plan, clients, diff, read_plan, summary, too_many
-from mmids_trio.cli.client.tables import step_text, texts_by_id
-from mmids_trio.config.parser import parse_workflow
-from mmids_trio.definitions import step_ids
+from mmids_trio.cli.client.plans import Plan, clients, diff, read_plan, step_text, summary, too_many
+
+PARAMETERS = {"2": {"stream_key": "b", "rtmp_app": "a"}}
+"""Of step 2, in the order in which they were written."""
 
 
 def plan(**parts: Any) -> Plan:
@@ -19,14 +19,17 @@ def plan(**parts: Any) -> Plan:
 
 def view(name: str, actions: dict[str, str], *, created: bool = False, changed: bool = True) -> dict[str, Any]:
     """A workflow of a plan; step ids to actions."""
-    steps = [{"step_id": step, "step_type": f"type{step}", "action": action} for step, action in actions.items()]
+    steps = [
+        {"step_id": step, "step_type": f"type{step}", "action": action, "parameters": PARAMETERS.get(step, {})}
+        for step, action in actions.items()
+    ]
     return {"workflow": name, "created": created, "changed": changed, "steps": steps}
 
 
 def cut(workflow: str, step: str, publishers: int, watchers: int) -> dict[str, Any]:
     """A step that stops."""
     counts = {"publishers": publishers, "watchers": watchers}
-    return {"workflow": workflow, "step_id": step, "step_type": f"type{step}", **counts}
+    return {"workflow": workflow, "step_id": step, "step_type": f"type{step}", **counts, "parameters": {}}
 
 
 def test_every_step_of_a_workflow_that_changes_is_shown_with_whom_it_disconnects() -> None:
@@ -42,14 +45,13 @@ def test_every_step_of_a_workflow_that_changes_is_shown_with_whom_it_disconnects
             deleted=["old"],
             cuts=[cut("live", "3", 0, 40), cut("old", "9", 1, 2)],
             reactors=[{"name": "lookup", "action": "change"}, {"name": "kept", "action": "keep"}],
-        ),
-        {("live", "2"): "rtmp_watch rtmp_app=a"},
+        )
     )
     assert [str(line) for line in lines] == [
         "~ reactor lookup",
         "~ workflow live",
         "    = type1",
-        "    + rtmp_watch rtmp_app=a",
+        "    + type2 rtmp_app=a stream_key=b",
         "    - type3   disconnects 40 watchers",
         "+ workflow new",
         "    + type1",
@@ -61,23 +63,23 @@ def test_every_step_of_a_workflow_that_changes_is_shown_with_whom_it_disconnects
 
 
 def test_what_is_kept_started_and_stopped_has_colours_of_its_own() -> None:
-    lines = list(diff(plan(workflows=[view("w", {"1": "keep", "2": "start", "3": "stop"})]), {}))
+    lines = list(diff(plan(workflows=[view("w", {"1": "keep", "2": "start", "3": "stop"})])))
     assert [line.style for line in lines] == ["bold yellow", "dim", "green", "red", "bold"]
 
 
 def test_a_change_that_keeps_all_steps_says_why_it_is_one() -> None:
-    line, *_ = diff(plan(workflows=[view("w", {"1": "keep"})]), {})
+    line, *_ = diff(plan(workflows=[view("w", {"1": "keep"})]))
     assert line.note == "reordered, or restarted after a failure"
 
 
 def test_no_change_is_one_line() -> None:
     nothing = plan(changed=False, workflows=[view("w", {"1": "keep"}, changed=False)])
-    assert [str(line) for line in diff(nothing, {})] == ["No changes: 1 workflow is up to date"]
+    assert [str(line) for line in diff(nothing)] == ["No changes: 1 workflow is up to date"]
     assert summary(plan(changed=False)) == "No changes: 0 workflows are up to date"
 
 
 def test_what_a_server_names_cannot_command_the_terminal() -> None:
-    lines = diff(plan(workflows=[view("\x1b[2Jw", {})], deleted=["\x9bx"]), {})
+    lines = diff(plan(workflows=[view("\x1b[2Jw", {})], deleted=["\x9bx"]))
     assert not any("\x1b" in str(line) or "\x9b" in str(line) for line in lines)
 
 
@@ -126,9 +128,3 @@ def test_a_plan_of_a_newer_server_may_say_more() -> None:
 )
 def test_a_step_is_shown_without_its_secrets(parameters: dict[str, str | None], shown: str) -> None:
     assert step_text("step", parameters) == shown
-
-
-def test_steps_are_found_by_the_ids_that_a_plan_has() -> None:
-    workflow = parse_workflow("workflow w {\n    a x=1\n    a x=1\n    b z=2 y=1\n}\n", "test")
-    ids = step_ids(workflow.steps)
-    assert texts_by_id([workflow]) == {("w", ids[0]): "a x=1", ("w", ids[1]): "a x=1", ("w", ids[2]): "b y=1 z=2"}

@@ -29,7 +29,7 @@ def durations(playlist: str) -> list[float]:
 
 
 def test_hls_keeps_every_segment_if_asked_and_ends_with_the_input(ffmpeg: str, flv: Path, tmp_path: Path) -> None:
-    path = written_hls(ffmpeg, flv, HlsParameters(str(tmp_path), duration=1, count=0))
+    path = written_hls(ffmpeg, flv, HlsParameters(str(tmp_path), duration_s=1, count=0))
     playlist = path.read_text()
     assert durations(playlist) == [1.0] * SECONDS
     assert playlist.endswith("#EXT-X-ENDLIST\n")
@@ -44,13 +44,13 @@ def test_hls_keeps_every_segment_if_asked_and_ends_with_the_input(ffmpeg: str, f
 def test_hls_keeps_as_many_segments_as_asked(
     ffmpeg: str, flv: Path, tmp_path: Path, count: int | None, listed: int
 ) -> None:
-    path = written_hls(ffmpeg, flv, HlsParameters(str(tmp_path), duration=1, count=count))
+    path = written_hls(ffmpeg, flv, HlsParameters(str(tmp_path), duration_s=1, count=count))
     assert len(durations(path.read_text())) == listed
     assert len(list(tmp_path.glob("*.ts"))) <= listed + 1
 
 
 def test_another_child_goes_on_with_the_playlist(ffmpeg: str, flv: Path, tmp_path: Path) -> None:
-    parameters = HlsParameters(str(tmp_path), duration=2, count=0)
+    parameters = HlsParameters(str(tmp_path), duration_s=2, count=0)
     written_hls(ffmpeg, flv, parameters)
     playlist = written_hls(ffmpeg, flv, parameters).read_text()
     assert len(durations(playlist)) == 2 * SECONDS // 2
@@ -65,14 +65,14 @@ def test_hostile_names_of_streams_stay_inside_and_play(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-out: x").mkdir()
-    path = written_hls(ffmpeg, flv, HlsParameters("-out: x", duration=2, count=0), name)
+    path = written_hls(ffmpeg, flv, HlsParameters("-out: x", duration_s=2, count=0), name)
     assert [entry.name for entry in tmp_path.iterdir()] == ["-out: x"]
     assert len(list((tmp_path / "-out: x").iterdir())) == 1 + SECONDS // 2
     assert abs(float(probe(path)["format"]["duration"]) - SECONDS) < 0.2
 
 
 def test_segments_are_fragmented_mp4_where_the_codec_wants_it(ffmpeg: str, flv: Path, tmp_path: Path) -> None:
-    parameters = HlsParameters(str(tmp_path), duration=2, count=0)
+    parameters = HlsParameters(str(tmp_path), duration_s=2, count=0)
     for _ in range(2):
         done = run_child(ffmpeg, hls_arguments(parameters, "%d/..", {"av01", "mp4a"}), feed_of(flv))
         assert (done.returncode, done.stderr) == (0, b"")
