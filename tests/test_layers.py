@@ -65,7 +65,7 @@ PLACES: Mapping[str, str] = {
     "steps.parameters": "B",
     "steps.watch_options": "B",
     "rtmp.traffic": "B",
-    "workflow.happenings": "B",
+    "workflow.events": "B",
     "workflow.plan": "B",
     "workflow.replay": "B",
     "workflow.rewiring": "B",

@@ -12,7 +12,6 @@ from attrs import define, field
 
 from mmids_trio.http_api.connection import SEND_TIMEOUT_SECONDS
 from mmids_trio.http_api.event_history import MAX_EVENTS, EventHistory
-from mmids_trio.http_api.event_shapes import EVENT_KINDS
 from mmids_trio.workflow.hub import EventHub
 
 MAX_STREAMS = 100
@@ -63,10 +62,9 @@ class EventFeed:
         with self._hub.subscribe(MAX_EVENTS) as subscription:
             task_status.started()
             async for event in subscription:
-                if isinstance(event, EVENT_KINDS):
-                    self.history.record(event, trio.current_time(), lost=subscription.missed - missed)
-                    missed = subscription.missed
-                    self._news.unpark_all()
+                self.history.record(event, trio.current_time(), lost=subscription.missed - missed)
+                missed = subscription.missed
+                self._news.unpark_all()
 
     async def news(self, seconds: float) -> bool:
         """Wait for an event or the end, so long at most; false when nothing came."""

@@ -10,6 +10,8 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
+from mmids_trio.workflow.events import HubEvent
+
 MAX_EVENTS = 10_000
 """Events kept, and that may pile up before they are taken: a thousand workflows that start with their streams."""
 
@@ -25,7 +27,7 @@ class Entry:
 
     number: int
     at: float
-    event: object
+    event: HubEvent
 
 
 @frozen
@@ -45,7 +47,7 @@ class EventHistory:
     """Number of the newest event, 0 before the first."""
     _entries: deque[Entry] = field(factory=deque, init=False)
 
-    def record(self, event: object, now: float, *, lost: int = 0) -> None:
+    def record(self, event: HubEvent, now: float, *, lost: int = 0) -> None:
         """Add an event; `lost` ones before it could not be kept, and count as too old."""
         if lost:
             self._entries.clear()

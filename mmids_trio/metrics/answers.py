@@ -4,7 +4,7 @@ from collections import Counter
 
 from attrs import define, field
 
-from mmids_trio.reactors.views import ReactorAnswered
+from mmids_trio.workflow.events import HubEvent, ReactorAnswered
 
 
 @define(eq=False)
@@ -14,7 +14,7 @@ class AnswerCounts:
     counts: Counter[tuple[str, str]] = field(factory=Counter, init=False)
     """By reactor and result: `valid`, `invalid` or `failed`."""
 
-    def note(self, event: object) -> None:
+    def note(self, event: HubEvent) -> None:
         """Count an event, if it is an answer."""
         if isinstance(event, ReactorAnswered):
             result = "failed" if event.error is not None else "valid" if event.valid else "invalid"

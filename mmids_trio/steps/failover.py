@@ -14,7 +14,7 @@ from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Parameter, Values, one_of, seconds, text
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.slate import LONGEST_GAP, SHORTEST_GAP
-from mmids_trio.workflow.happenings import StreamSwitched
+from mmids_trio.workflow.events import StreamSwitched
 from mmids_trio.workflow.status import StreamStatus, Switched
 
 log = structlog.get_logger()

@@ -28,7 +28,7 @@ from mmids_trio.steps.parameters import Parameter, Values
 from mmids_trio.steps.passes import EVENTS_PER_PASS
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.sent_counts import sent_counts
-from mmids_trio.workflow.happenings import TargetDown, TargetUp
+from mmids_trio.workflow.events import TargetDown, TargetUp
 from mmids_trio.workflow.status import StreamStatus
 
 log = structlog.get_logger()

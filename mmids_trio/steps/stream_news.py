@@ -5,7 +5,7 @@ from attrs import define
 
 from mmids_trio.media.events import StreamId
 from mmids_trio.steps.base import StepContext
-from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed, StreamStalled
+from mmids_trio.workflow.events import StreamInterrupted, StreamResumed, StreamStalled
 
 log = structlog.get_logger()
 

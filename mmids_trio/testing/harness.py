@@ -42,6 +42,7 @@ from mmids_trio.testing.inline import inline
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowStatus
 
 __all__ = ["RTMP_PORT", "Harness", "Recorder"]
@@ -216,7 +217,7 @@ class Harness:
 
     # What has happened.
 
-    def events(self) -> tuple[object, ...]:
+    def events(self) -> tuple[HubEvent, ...]:
         """Every event of the server's hub so far, oldest first. See `EventLog`."""
         return self._log()
 
@@ -227,8 +228,8 @@ class Harness:
     @overload
     async def wait_event(self, wanted: type[E], *, since: int = 0) -> E: ...
     @overload
-    async def wait_event(self, wanted: Callable[[object], bool], *, since: int = 0) -> object: ...
-    async def wait_event(self, wanted: type[object] | Callable[[object], bool], *, since: int = 0) -> object:
+    async def wait_event(self, wanted: Callable[[HubEvent], bool], *, since: int = 0) -> object: ...
+    async def wait_event(self, wanted: type[object] | Callable[[HubEvent], bool], *, since: int = 0) -> object:
         """The first event that is a `wanted` one, or that `wanted` is true of; also one that was there before.
 
         `since=len(h.events())`: only what comes from now on.

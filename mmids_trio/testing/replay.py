@@ -21,6 +21,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.replayed_clients import Scene, play_connection, play_request
 from mmids_trio.testing.schedules import schedule
 from mmids_trio.testing.taped import PlainDoorman, TapedAnswers, TapedExecutors, TapedFile
+from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.hub import Subscription
 
 MOST_AT_ONCE = 100_000
@@ -32,7 +33,7 @@ class Replayed:
     """What a replay gave. `events` are those of the hub; `left` is what should not be left of the server's."""
 
     lines: tuple[str, ...]
-    events: tuple[object, ...]
+    events: tuple[HubEvent, ...]
     left: tuple[str, ...]
 
     @property
@@ -71,7 +72,7 @@ class _Replay:
     _harness: Harness = field(init=False)
     _file: TapedFile = field(init=False)
     _lines: list[str] = field(factory=list, init=False)
-    _events: list[object] = field(factory=list, init=False)
+    _events: list[HubEvent] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         document = self._document
@@ -111,7 +112,7 @@ class _Replay:
     def _note(self, happenings: Subscription) -> None:
         for event in happenings.take():
             self._events.append(event)
-            self._say(f"event {event!r}")
+            self._say(f"event {event.wire_name}{repr(event).removeprefix(type(event).__name__)}")
         self._harness.forget_events()
 
     async def _play(self, clients: trio.Nursery) -> None:

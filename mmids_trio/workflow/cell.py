@@ -14,6 +14,7 @@ from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_REFUSED, STEP_STREAMS
 from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
 from mmids_trio.metrics.totals import Tally, Totals
 from mmids_trio.steps.base import Reservation, StepFactory
+from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.rewiring import Node
 from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus, Switched
@@ -32,7 +33,7 @@ class Cell:
     """See `steps.base.StepContext.is_leaving`."""
     on_failure: Callable[["Cell"], None]
     """Called, synchronously, when the step fails after it was ready."""
-    publish: Callable[[object], None]
+    publish: Callable[[HubEvent], None]
     """See `steps.base.StepContext.publish`."""
     totals: Totals = field(factory=Totals)
     """Where the step is counted from its start to its end."""

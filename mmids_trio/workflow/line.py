@@ -21,7 +21,8 @@ from mmids_trio.metrics.totals import Totals
 from mmids_trio.steps.base import StepFactory
 from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.chain import Chain
-from mmids_trio.workflow.hub import EventHub, StreamBegan, StreamOver, WorkflowFailed, WorkflowStarted
+from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowFailed, WorkflowStarted
+from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.junctions import Junctions
 from mmids_trio.workflow.plan import Plan, WantedStep, make_plan
 
@@ -123,7 +124,7 @@ class Line:
     def _on_stream(self, cell: Cell, started: StreamStarted, is_live: bool) -> None:
         """A stream has begun or ended behind a step; only those that produce bring it in."""
         if cell.flow is Flow.PRODUCES and started.stream_id not in self.chain.inlet.streams:
-            kind = StreamBegan if is_live else StreamOver
+            kind = StreamWentLive if is_live else StreamWentOff
             self._publish(kind(self.name, cell.step_id, started.stream_id, started.stream_name))
 
     def _is_leaving(self, workflow: str, step_id: str) -> bool:

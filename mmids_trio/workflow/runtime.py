@@ -14,7 +14,7 @@ from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.workflow.carrying_out import carry_out_part
 from mmids_trio.workflow.cell import Cell
 from mmids_trio.workflow.change import Change
-from mmids_trio.workflow.hub import WorkflowEnded
+from mmids_trio.workflow.events import WorkflowEnded
 from mmids_trio.workflow.line import Line, StepFactories, Surroundings, reason, stop
 from mmids_trio.workflow.plan import WantedStep, view
 from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, Switched, WorkflowOwner, WorkflowStatus

@@ -69,9 +69,9 @@ async def test_a_recorded_session_is_replayed_twice_with_the_same_log(
     assert found.records[-1] == records.End(found.records[-1].time, "stopped")
     first, second = [await replay(nursery, tmp_path, tape, seed) for seed in (1, 2)]
     assert first == second
-    began = re.search(r"event StreamBegan\(workflow='live', .*name='(\w+)'\)", first)
+    began = re.search(r"event stream_began\(workflow='live', .*name='(\w+)'\)", first)
     assert began is not None
-    assert f"name='{began[1]}')" in first[first.index("event StreamOver(") :]
+    assert f"name='{began[1]}')" in first[first.index("event stream_over(") :]
     assert "event WorkflowStarted(workflow='other')" in first
     assert "event WorkflowEnded(workflow='other')" in first
     assert re.search(r"request \d+ PUT /workflows\?wait=20: 200$", first, re.MULTILINE)

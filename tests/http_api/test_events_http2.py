@@ -14,7 +14,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.http_api import connection
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.workflow.hub import EventHub, WorkflowEnded, WorkflowFailed
+from mmids_trio.workflow.events import WorkflowEnded, WorkflowFailed
+from mmids_trio.workflow.hub import EventHub
 
 HANG_SECONDS = 8
 MORE_THAN_THE_WINDOW = "x" * 1_000_000

@@ -15,7 +15,7 @@ from mmids_trio.rtmp.endpoints import Publication
 from mmids_trio.steps.publishers import MAX_INTERRUPTED, Publishers
 from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed
+from mmids_trio.workflow.events import StreamInterrupted, StreamResumed
 from tests.support.publishing import Context, Guest, Sink
 from tests.support.reactors import ScriptedReactor
 

@@ -14,7 +14,7 @@ from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.workflow.happenings import StreamResumed
+from mmids_trio.workflow.events import StreamResumed
 from mmids_trio.workflow.hub import Subscription
 from tests.support.publishing import Context, Guest, Sink
 from tests.support.reactors import ScriptedReactor

@@ -12,7 +12,7 @@ from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.http import HttpFailed
-from mmids_trio.workflow.hub import WorkflowStarted
+from mmids_trio.workflow.events import WorkflowStarted
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
 

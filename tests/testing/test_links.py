@@ -11,7 +11,7 @@ from mmids_trio.testing.harness import Harness, Recorder
 from mmids_trio.testing.links import SEGMENT_BYTES, Link, Way
 from mmids_trio.testing.media import StreamChecker, generate_stream
 from mmids_trio.testing.network import MemoryTransport, memory_connection
-from mmids_trio.workflow.hub import StreamOver
+from mmids_trio.workflow.events import StreamWentOff
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"
 SILENCE = 30.0  # seconds: what the settings allow a publisher by default
@@ -161,7 +161,7 @@ async def test_a_publisher_that_goes_half_open_is_noticed_by_its_timeout(autojum
             await trio.sleep_until(second)
             await publisher.send([packet])
         with trio.fail_after(SILENCE):
-            await h.wait_event(StreamOver)
+            await h.wait_event(StreamWentOff)
         assert trio.current_time() == pytest.approx(9 + SILENCE, abs=1)
         await h.publish("live/show")  # the key is free
         await h.stop("live")
@@ -175,7 +175,7 @@ async def test_a_cut_in_the_middle_of_a_message_loses_that_message_alone(autojum
     async with Harness(configuration, [recorder.step_type()]) as h:
         publisher = await h.publish("live/show", link=Link(up=Way(latency=0.1, cut_after=15_000)))
         await publisher.send(packets)
-        await h.wait_event(StreamOver)
+        await h.wait_event(StreamWentOff)
         checker = StreamChecker(packets)
         checker.receive_packets(recorder.packets)
         report = checker.report()
@@ -195,7 +195,7 @@ async def test_the_same_links_give_the_same_times(autojump_clock: MockClock) -> 
             nursery.start_soon(watcher.read_until_closed)
             await publisher.send(generate_stream(seconds=20))
             await wait_all_tasks_blocked()
-            await h.wait_event(StreamOver)
+            await h.wait_event(StreamWentOff)
             await h.stop("live")
         return trio.current_time() - began, len(watcher.packets)
 

@@ -11,7 +11,6 @@ from trio.testing import MockClock
 from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.cli.sign_play_url import signed_url
 from mmids_trio.config.parser import parse
-from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.recording import records
 from mmids_trio.recording.attachment import note_kept_state
 from mmids_trio.recording.masking import FULL, KEEP, Masking
@@ -24,7 +23,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService, fails, valid
 from mmids_trio.testing.replay import Replayed, replay, run_replay
-from mmids_trio.workflow.hub import StreamBegan, StreamOver, WorkflowEnded, WorkflowStarted
+from mmids_trio.workflow.events import ReactorAnswered, StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
 from tests.support.certificates import HOST, at_once, make
 from tests.support.tapes import CLOCK, MEBIBYTE, SECRET, MemoryTape, recording, start_record
 
@@ -75,7 +74,7 @@ def story(events: tuple[object, ...]) -> list[object]:
     found: list[object] = []
     for event in events:
         match event:
-            case StreamBegan(workflow=workflow, name=name) | StreamOver(workflow=workflow, name=name):
+            case StreamWentLive(workflow=workflow, name=name) | StreamWentOff(workflow=workflow, name=name):
                 found.append((type(event), workflow, name if name == NAMES.of("camera7") else NAMES.of(name)))
             case _:
                 found.append(event)
@@ -99,9 +98,9 @@ async def test_a_log_has_events_answers_and_ends_of_connections_with_their_times
     for line in (
         "1.000000 connection 1 from 127.0.0.1: open\n",
         "3.000000 request 3 PUT /workflows?wait=5: 200\n",
-        "3.000000 event WorkflowStarted(workflow='other')\n",
+        "3.000000 event workflow_started(workflow='other')\n",
         "5.000000 connection 4: reset by the client\n",
-        "6.000000 event WorkflowEnded(workflow='other')\n",
+        "6.000000 event workflow_ended(workflow='other')\n",
         "8.000000 connection 2: closed by the client\n",
         "9.000000 the tape ends\n",
     ):
@@ -143,7 +142,7 @@ def test_two_replays_give_the_same_log_under_every_schedule_of_their_own() -> No
 
 def test_a_replay_under_another_configuration_shows_what_that_would_change() -> None:
     changed = run_replay(record_under_mock_clock(), configuration=LIVE.replace("rtmp_app=live", "rtmp_app=elsewhere"))
-    assert [type(event) for event in changed.events].count(StreamBegan) == 1
+    assert [type(event) for event in changed.events].count(StreamWentLive) == 1
     assert any("connection 2: closed by the server" in line for line in changed.lines)
 
 
@@ -182,7 +181,7 @@ async def test_reactors_get_the_answers_that_were_recorded_after_as_long_as_they
     ]
     assert story(replayed.events)[:2] == [WorkflowStarted("in"), answers[0]]
     assert replayed.left == ()
-    [line] = [line for line in replayed.lines if "ReactorAnswered" in line]
+    [line] = [line for line in replayed.lines if "reactor_answered" in line]
     assert line.startswith("5.500000 ")
 
 
@@ -215,7 +214,7 @@ async def test_rtmps_is_recorded_and_replayed_in_plain(tmp_path: Path, autojump_
     path.unlink()
     replayed = await replay(tape.read())
     assert story(replayed.events) == story(h.events())
-    assert StreamBegan in map(type, replayed.events)
+    assert StreamWentLive in map(type, replayed.events)
 
 
 async def test_a_replay_touches_no_directory(tmp_path: Path, autojump_clock: MockClock) -> None:
