@@ -45,7 +45,7 @@ class FewStreams:
 
 
 def few_streams() -> StepType:
-    """For `Server(more_steps=...)`, and for tests."""
+    """For `build_server(more_steps=...)`, and for tests."""
 
     def build(values: Values, context: StepContext) -> Step:
         return FewStreams(int(str(values["count"])))

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
-from mmids_trio.app import Server
 from mmids_trio.cli.configuration_file import load
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, MmidsError
+from mmids_trio.server.app import Server
+from mmids_trio.server.building import build_server
 
 
 @click.command()
@@ -35,7 +36,7 @@ def check(file: Path) -> None:
 
 def kinds(document: Document) -> Server:
     """What a configuration may name: the kinds of steps and executors of a server that is not run."""
-    return Server(Settings(), document.reactors)
+    return build_server(Settings(), document.reactors)
 
 
 def _count(number: int, what: str) -> str:

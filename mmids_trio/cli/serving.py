@@ -7,19 +7,21 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import click
 import structlog
 import trio
 
 from mmids_trio import __version__, logs
-from mmids_trio.app import Server
 from mmids_trio.cli.checking import kinds
 from mmids_trio.cli.configuration_file import Configuration, load
 from mmids_trio.cli.recording import Options, recorded
 from mmids_trio.cli.welcome import addresses, welcome
 from mmids_trio.errors import MmidsError, leaves
-from mmids_trio.recording.attachment import attach, note_kept_state
+from mmids_trio.server.app import Server
+from mmids_trio.server.building import NO_HOOKS, Hooks, build_server
+from mmids_trio.server.capturing import hooks_of, note_kept_state
 from mmids_trio.workflow.change import Change
 
 log = structlog.get_logger()
@@ -48,16 +50,17 @@ def complain_or_run(config: Path, options: Options | None = None) -> int:
         level = logs.level_from(os.environ)
         configuration = load(config, kinds)
         with logs.configure(level=level, directory=Path(configuration.settings.log_path), console=sys.stderr):
-            server = Server(
+            build = partial(
+                build_server,
                 configuration.settings,
                 configuration.document.reactors,
                 configuration_file=configuration.file,
                 load_again=partial(load, config, kinds),
             )
             if options is None:
-                trio.run(_run, configuration, server)
+                trio.run(_run, configuration, build())
             else:
-                trio.run(_run_recorded, configuration, server, options)
+                trio.run(_run_recorded, configuration, build, options)
     except* MmidsError as group:
         status = 1
         for error in leaves(group):
@@ -65,9 +68,15 @@ def complain_or_run(config: Path, options: Options | None = None) -> int:
     return status
 
 
-async def _run_recorded(configuration: Configuration, server: Server, options: Options) -> None:
+class Build(Protocol):
+    """Builds a server with all but its hooks known."""
+
+    def __call__(self, *, hooks: Hooks = NO_HOOKS) -> Server: ...
+
+
+async def _run_recorded(configuration: Configuration, build: Build, options: Options) -> None:
     async with recorded(configuration, options, __version__) as recorder:
-        attach(recorder, server)
+        server = build(hooks=hooks_of(recorder))
 
         def note(changes: Sequence[Change]) -> None:
             note_kept_state(recorder, server, configuration, [change.definition for change in changes])

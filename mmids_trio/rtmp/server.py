@@ -72,8 +72,8 @@ class RtmpServer:
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `read_turns`.
     `max_connections`: of all ports together; more are closed at once, so that there are files left for everything
     else.  `max_connections_per_ip`: see `crowd`.  `balancers`: see `proxying`.  `certificates`: for RTMPS.
-    `guards`: where refusals are counted.  `doorman` and `entropy` (so many random bytes) may be replaced before
-    anything is served.
+    `guards`: where refusals are counted.  `doorman`: who lets connections in, without one `TlsDoorman`.  `entropy`: so
+    many random bytes.
 
     `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
@@ -90,6 +90,8 @@ class RtmpServer:
         balancers: Sequence[addresses.Network] = (),
         certificates: Certificates | None = None,
         guards: GuardCounters | None = None,
+        doorman: Doorman | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._network = network
         self._host = host
@@ -98,8 +100,8 @@ class RtmpServer:
         self._crowd = Crowd(max_connections, max_connections_per_ip)
         self._balancers = Balancers(balancers)
         self._certificates = certificates or Certificates()
-        self.doorman: Doorman = TlsDoorman(self._certificates)
-        self.entropy: Callable[[int], bytes] = os.urandom
+        self._doorman = doorman or TlsDoorman(self._certificates)
+        self._entropy = entropy
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
@@ -163,7 +165,7 @@ class RtmpServer:
         claim = self._registrations.reserve(registration, owner, endpoint, claimant.is_leaving)
         try:
             if registration.tls:
-                await self.doorman.require_tls()
+                await self._doorman.require_tls()
             self._open(registration.port)
             claimant.reserve(_Commitment(self._registrations, claim))
             yield
@@ -241,10 +243,10 @@ class RtmpServer:
     async def _converse(self, transport: Transport, port: int) -> None:
         """Serve a client that may be here."""
         tls = self._registrations.wants_tls(port)
-        transport = await self.doorman.admit(transport, port, tls)
+        transport = await self._doorman.admit(transport, port, tls)
         entrance = _Entrance(self._registrations, tls)
         session = Session(
-            transport, port, entrance, self.publisher_timeout, self.guards, self.entropy, self._traffic, self._turns
+            transport, port, entrance, self.publisher_timeout, self.guards, self._entropy, self._traffic, self._turns
         )
         self._sessions[session] = None
         try:

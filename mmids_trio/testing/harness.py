@@ -14,14 +14,12 @@ from pathlib import Path
 from tempfile import gettempdir
 from time import time
 from types import TracebackType
-from typing import Self, TypeVar, Unpack, cast, overload
+from typing import Self, TypeVar, Unpack, overload
 from uuid import uuid4
 
 import trio
 from attrs import define, evolve, field
-from hypercorn.typing import ASGIFramework
 
-from mmids_trio.app import Server
 from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
@@ -30,6 +28,8 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.reactors.executor import ExecutorKind
+from mmids_trio.server.app import Server
+from mmids_trio.server.building import NO_HOOKS, Hooks, World, build_server
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing import quiet
 from mmids_trio.testing.clients import RtmpClient
@@ -75,6 +75,10 @@ class Harness:
     """What a reload reads; without it there are no reloads."""
     now: Callable[[], float] = time
     """The calendar's time, in seconds since 1970 UTC."""
+    hooks: Hooks = NO_HOOKS
+    """What is put around the ways into the server."""
+    in_world: Callable[[World], World] = lambda world: world
+    """What else of the machine's is replaced, besides network, children, threads, jitter and calendar."""
     server: Server = field(init=False)
     _definitions: Sequence[WorkflowDefinition] = field(init=False)
     _log: EventLog = field(init=False)
@@ -92,29 +96,33 @@ class Harness:
         document = parse(self.configuration, "test")
         if document.problems:
             raise ConfigurationError(document.problems)
-        self.server = Server(
+        self.server = build_server(
             self._settings(document.settings),
             document.reactors,
-            network=self.network,
             more_steps=self.more_steps,
             more_executors=self.more_executors,
-            spawner=self.spawner,
-            offload=inline,
-            random=lambda: 0.0,
             load_again=self.load_again,
-            now=self.now,
+            world=self.in_world(self._world()),
+            hooks=self.hooks,
         )
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
             raise ConfigurationError(problems)
         self._log = EventLog(self.server.hub)
-        self._http = HttpClient(self._api, lambda: self._nursery)
+        self._http = HttpClient(lambda: self.server.api, lambda: self._nursery)
         if token := document.settings.http_api_token:
             self._http.headers["authorization"] = f"Bearer {token}"
         self._definitions = [self.server.workflows.validate(workflow) for workflow in document.workflows]
 
-    def _api(self) -> ASGIFramework:
-        return self.server.api_layer(cast(ASGIFramework, self.server.http_app))
+    def _world(self) -> World:
+        """Nothing of this machine, and no jitter."""
+        return World(
+            network=self.network,
+            spawner=self.spawner,
+            offload=inline,
+            random=lambda: 0.0,
+            now=self.now,
+        )
 
     def _settings(self, given: Settings) -> Settings:
         """With some program in place of an ffmpeg that is not named: this one is here everywhere, and not started."""

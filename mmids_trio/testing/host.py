@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import trio
 from attrs import define, field
 
-from mmids_trio.app import Server
 from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.server.app import Server
 from mmids_trio.workflow.change import Change
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.config.parser import Document, parse
@@ -17,6 +17,7 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.recording.records import Closed, HungUp, Loaded, Lost, Opened, Received, Record, Requested, Responded
 from mmids_trio.recording.running import running_text
 from mmids_trio.recording.tape import Tape, read_tape
+from mmids_trio.server.building import Hooks
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.replayed_clients import Scene, play_connection, play_request
 from mmids_trio.testing.schedules import schedule
@@ -82,12 +83,14 @@ class _Replay:
             all_must_run=False,
             load_again=self._file.load,
             now=lambda: self._tape.start.clock + trio.current_time() - self._began,
+            hooks=Hooks(
+                doorman=lambda _: PlainDoorman(),
+                executors=lambda real: TapedExecutors(real, TapedAnswers.on(self._tape.records), self._say),
+            ),
+            in_world=lambda world: evolve(
+                world, entropy=Random(self._seed).randbytes, make_directory=lambda _path: None
+            ),
         )
-        server = self._harness.server
-        server.rtmp.doorman = PlainDoorman()
-        server.rtmp.entropy = Random(self._seed).randbytes
-        server.executors = TapedExecutors(server.executors, TapedAnswers.on(self._tape.records), self._say)
-        server.ffmpeg.make_directory = lambda _path: None
         self._harness.http.headers.clear()  # a request has those that were recorded
 
     async def run(self) -> Replayed:

@@ -11,7 +11,6 @@ from math import inf
 import trio
 from attrs import define, evolve, field, frozen
 
-from mmids_trio.app import Server
 from mmids_trio.cli.configuration_file import Configuration, UnreadableFile
 from mmids_trio.config.parser import parse, parse_workflows
 from mmids_trio.definitions import ReactorDefinition
@@ -19,6 +18,7 @@ from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.reactors.executor import Answer, ExecutorChoice, ExecutorFailure, ExecutorRegistry
 from mmids_trio.recording.records import CANCELLED, FAILED, INVALID, Asked, Loaded, Record, Told
 from mmids_trio.rtmp.transport import Transport
+from mmids_trio.server.app import Server
 
 MICROSECONDS = 1_000_000
 """In a second; times on a tape are in them."""

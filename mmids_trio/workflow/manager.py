@@ -1,7 +1,7 @@
 """All workflows of a server by name: the one place that starts and stops them."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -47,12 +47,21 @@ class Steps(StepFactories, Protocol):
 class WorkflowManager:
     """Starts, changes and stops workflows; each runs in a nursery of its own inside the manager's.
 
-    `reactors` are those that are changed by sets of workflows; they come later, since they use the manager.
+    `reactors` are those that are changed by sets of workflows. `steps_beside` gives the kinds of steps as they would be
+    beside reactors of these names, which a set brings; without it they do not depend on reactors.
     """
 
-    def __init__(self, steps: Steps, surroundings: Surroundings | None = None) -> None:
+    def __init__(
+        self,
+        steps: Steps,
+        surroundings: Surroundings | None = None,
+        *,
+        reactors: Reactors | None = None,
+        steps_beside: Callable[[Sequence[str]], Steps] | None = None,
+    ) -> None:
         self._steps = steps
-        self.reactors: Reactors = NoReactors()
+        self._steps_beside = steps_beside or (lambda _: steps)
+        self._reactors = reactors or NoReactors()
         self._surroundings = surroundings or Surroundings()
         self._nursery: trio.Nursery
         self._workflows: dict[str, Workflow] = {}
@@ -80,7 +89,7 @@ class WorkflowManager:
     @property
     def reactor_definitions(self) -> Sequence[ReactorDefinition]:
         """What all reactors that are in force were made from."""
-        return self.reactors.definitions
+        return self._reactors.definitions
 
     @property
     def is_quiet(self) -> bool:
@@ -135,15 +144,14 @@ class WorkflowManager:
 
         Raises `ConfigurationError` with every problem.
         """
-        known = nullcontext() if wanted.reactors is None else self.reactors.as_if([r.name for r in wanted.reactors])
+        steps = self._steps if wanted.reactors is None else self._steps_beside([r.name for r in wanted.reactors])
         findings = Findings()
         valid: list[WorkflowDefinition] = []
-        with known:
+        with _noting(findings):
+            self._replacement(wanted)
+        for definition in wanted.definitions:
             with _noting(findings):
-                self._replacement(wanted)
-            for definition in wanted.definitions:
-                with _noting(findings):
-                    valid.append(self.validate(definition))
+                valid.append(steps.validate(definition))
         if findings.problems:
             raise ConfigurationError(findings.problems)
         return evolve(wanted, definitions=tuple(valid))
@@ -161,7 +169,7 @@ class WorkflowManager:
         return SetPlan(plans, deleted, tuple(self._cuts(plans, deleted)), tuple(replacement.plan))
 
     def _replacement(self, wanted: WorkflowSet) -> Replacement:
-        return NoReplacement() if wanted.reactors is None else self.reactors.replacement(wanted.reactors)
+        return NoReplacement() if wanted.reactors is None else self._reactors.replacement(wanted.reactors)
 
     def _reactor_conflicts(self, replacement: Replacement, wanted: WorkflowSet = EMPTY_SET) -> Iterator[str]:
         """Who will still ask reactors that go: workflows that the set leaves alone, and its own."""

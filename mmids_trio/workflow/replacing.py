@@ -1,7 +1,6 @@
 """Reactors as sets of workflows change them, in the same transaction; what has reactors fits these Protocols."""
 
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from mmids_trio.definitions import ReactorDefinition
@@ -58,9 +57,6 @@ class Reactors(Protocol):
         Raises `ConfigurationError` with every problem.
         """
 
-    def as_if(self, names: Sequence[str]) -> AbstractContextManager[None]:
-        """Have steps be validated, as long as the (synchronous) block runs, as if these reactors were there."""
-
 
 class NoReactors:
     """Where there are no reactors, and cannot be any."""
@@ -72,7 +68,3 @@ class NoReactors:
         if definitions:
             raise SetConflict(["there are no reactors on this server"])
         return NoReplacement()
-
-    def as_if(self, names: Sequence[str]) -> AbstractContextManager[None]:
-        """See `Reactors`."""
-        return nullcontext()

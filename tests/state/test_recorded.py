@@ -8,12 +8,13 @@ from attrs import define, field
 from hypercorn.typing import ASGIFramework
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.app import Server
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
+from mmids_trio.server.app import Server
+from mmids_trio.server.building import World, build_server
 from mmids_trio.state.record import Entry, State, digest
 from mmids_trio.state.recorded import RecordedChange, RecordedSetChange, RecordedWorkflows
 from mmids_trio.state.recorder import Recorder
@@ -66,9 +67,9 @@ class Stage:
     def __attrs_post_init__(self) -> None:
         self.fails_later.may_be_ready.set()
         self.fails_later.may_end.set()
-        self.server = Server(
+        self.server = build_server(
             Settings(),
-            network=MemoryNetwork(),
+            world=World(network=MemoryNetwork()),
             more_steps=[
                 StepType("slow", (), lambda _values, _context: self.slow),
                 StepType("fails_later", (), lambda _values, _context: self.fails_later),
@@ -186,7 +187,7 @@ async def test_a_change_that_the_file_overrules_may_name_what_there_is_no_more(
     gone = WorkflowDefinition("w", (StepDefinition("step_of_a_plugin"),))
     kept = tmp_path / "state"
     kept.write_bytes(write(State({"w": Entry("w", gone, digest(WorkflowDefinition("w")))})))
-    server = Server(Settings(state_path=str(kept)), network=MemoryNetwork(), offload=inline)
+    server = build_server(Settings(state_path=str(kept)), world=World(network=MemoryNetwork(), offload=inline))
     await nursery.start(server.run, [])
     assert server.workflows.names() == []
     nursery.cancel_scope.cancel()

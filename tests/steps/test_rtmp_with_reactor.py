@@ -41,7 +41,7 @@ def guarded(lookups: FakeReactorService, text: str = GUARDED) -> Harness:
 
 def leases(h: Harness) -> dict[str, int]:
     """Streams that somebody holds, with the number of holders."""
-    reactor = h.server._directory.get("r")
+    reactor = h.server.reactors.get("r")
     assert reactor is not None
     return {lease.stream: lease.holders for lease in reactor.view().leases if lease.holders}
 

@@ -2,15 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 from attrs import define, field
 
-from mmids_trio.recording.attachment import attach
 from mmids_trio.recording.masking import HEADERS, MASK, Masking
 from mmids_trio.recording.recorder import Recorder
 from mmids_trio.recording.records import Start
 from mmids_trio.recording.tape import Tape, read_tape
+from mmids_trio.server.capturing import hooks_of
 from mmids_trio.testing.harness import Harness
 
 SECRET = b"of a test, so that its pseudonyms are always the same"
@@ -51,14 +52,14 @@ def start_record(configuration: str = "", media: str = HEADERS, secrets: str = M
 
 @asynccontextmanager
 async def recording(
-    harness: Harness, *, media: str = HEADERS, secrets: str = MASK, max_bytes: int = 16 * MEBIBYTE
-) -> AsyncIterator[MemoryTape]:
-    """Run a harness and record its server; the tape is whole when the block has ended."""
+    configuration: str, *, media: str = HEADERS, secrets: str = MASK, max_bytes: int = 16 * MEBIBYTE, **more: Any
+) -> AsyncIterator[tuple[Harness, MemoryTape]]:
+    """Run a harness and record its server; the tape is whole when the block has ended. `more`: see `Harness`."""
     tape = MemoryTape()
     recorder = Recorder(tape, Masking(SECRET, media, secrets), max_bytes)
-    attach(recorder, harness.server)
+    harness = Harness(configuration, hooks=hooks_of(recorder), **more)
     async with trio.open_nursery() as nursery:
-        await nursery.start(recorder.run, start_record(harness.configuration, media, secrets))
+        await nursery.start(recorder.run, start_record(configuration, media, secrets))
         async with harness:
-            yield tape
+            yield harness, tape
         nursery.cancel_scope.cancel()

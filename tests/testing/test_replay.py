@@ -12,19 +12,19 @@ from mmids_trio.cli.configuration_file import Configuration
 from mmids_trio.cli.sign_play_url import signed_url
 from mmids_trio.config.parser import parse
 from mmids_trio.recording import records
-from mmids_trio.recording.attachment import note_kept_state
 from mmids_trio.recording.masking import FULL, KEEP, Masking
 from mmids_trio.recording.pseudonyms import Pseudonyms
 from mmids_trio.recording.recorder import Recorder
 from mmids_trio.recording.tape import Tape
 from mmids_trio.rtmp.tls import connect_tls
+from mmids_trio.server.capturing import note_kept_state
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService, fails, valid
 from mmids_trio.testing.replay import Replayed, replay, run_replay
 from mmids_trio.workflow.events import ReactorAnswered, StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
-from tests.support.certificates import HOST, at_once, make
+from tests.support.certificates import HOST, make
 from tests.support.tapes import CLOCK, MEBIBYTE, SECRET, MemoryTape, recording, start_record
 
 NAMES = Pseudonyms(SECRET)
@@ -63,10 +63,10 @@ async def an_hour(h: Harness) -> None:
     await trio.sleep(1)
 
 
-async def record_an_hour(h: Harness, media: str = "headers", secrets: str = "mask") -> MemoryTape:
-    async with recording(h, media=media, secrets=secrets) as tape:
+async def record_an_hour(text: str = LIVE, media: str = "headers", secrets: str = "mask") -> tuple[Harness, MemoryTape]:
+    async with recording(text, media=media, secrets=secrets) as (h, tape):
         await an_hour(h)
-    return tape
+    return h, tape
 
 
 def story(events: tuple[object, ...]) -> list[object]:
@@ -82,8 +82,7 @@ def story(events: tuple[object, ...]) -> list[object]:
 
 
 async def test_what_is_replayed_happens_as_it_did(autojump_clock: MockClock) -> None:
-    h = Harness(LIVE)
-    tape = await record_an_hour(h)
+    h, tape = await record_an_hour()
     replayed = await replay(tape.read())
     assert story(replayed.events) == story(h.events())
     assert len(replayed.events) == 8
@@ -92,7 +91,7 @@ async def test_what_is_replayed_happens_as_it_did(autojump_clock: MockClock) -> 
 
 
 async def test_a_log_has_events_answers_and_ends_of_connections_with_their_times(autojump_clock: MockClock) -> None:
-    tape = await record_an_hour(Harness(LIVE))
+    _, tape = await record_an_hour()
     text = (await replay(tape.read())).text
     name = NAMES.of("camera7")
     for line in (
@@ -115,21 +114,19 @@ def _second_publisher(tape: MemoryTape) -> int:
 
 @pytest.mark.parametrize(("media", "secrets"), [("headers", KEEP), (FULL, "mask"), (FULL, KEEP)])
 async def test_whatever_is_kept_the_same_happens(media: str, secrets: str, autojump_clock: MockClock) -> None:
-    h = Harness(LIVE)
-    tape = await record_an_hour(h, media, secrets)
+    h, tape = await record_an_hour(LIVE, media, secrets)
     assert (b"camera7" in tape.data) == (secrets == KEEP)
     assert story((await replay(tape.read())).events) == story(h.events())
 
 
 async def test_with_secrets_kept_even_the_ids_are_those_of_the_recording(autojump_clock: MockClock) -> None:
-    h = Harness(LIVE)
-    tape = await record_an_hour(h, secrets=KEEP)
+    h, tape = await record_an_hour(secrets=KEEP)
     assert (await replay(tape.read())).events == h.events()
 
 
 def record_under_mock_clock(text: str = LIVE) -> Tape:
     async def main() -> Tape:
-        return (await record_an_hour(Harness(text))).read()
+        return (await record_an_hour(text))[1].read()
 
     return trio.run(main, clock=MockClock(autojump_threshold=0))
 
@@ -167,8 +164,7 @@ async def test_reactors_get_the_answers_that_were_recorded_after_as_long_as_they
     autojump_clock: MockClock,
 ) -> None:
     service = FakeReactorService({"camera7": [fails("busy"), valid(RUN, after=0.5)]})
-    h = Harness(GUARDED, more_executors=[service.kind()])
-    async with recording(h) as tape:
+    async with recording(GUARDED, more_executors=[service.kind()]) as (h, tape):
         publisher = await h.publish("live/camera7", generate_stream(seconds=1))
         await trio.sleep(4)
         publisher.close()
@@ -187,8 +183,7 @@ async def test_reactors_get_the_answers_that_were_recorded_after_as_long_as_they
 
 async def test_a_question_that_is_not_on_the_tape_is_named(autojump_clock: MockClock) -> None:
     service = FakeReactorService({"camera7": valid()})
-    h = Harness(GUARDED, more_executors=[service.kind()])
-    async with recording(h) as tape:
+    async with recording(GUARDED, more_executors=[service.kind()]) as (h, tape):
         await h.publish("live/camera7")
         await trio.sleep(8)
     found = tape.read()
@@ -202,9 +197,7 @@ async def test_rtmps_is_recorded_and_replayed_in_plain(tmp_path: Path, autojump_
     made, path = make(), tmp_path / "server.pem"
     made.write(path)
     text = f"settings {{\n    tls_cert_path {path}\n}}\n" + LIVE.replace("stream_key=*", "stream_key=* rtmps")
-    h = Harness(text)
-    h.server.certificates.offload = at_once
-    async with recording(h) as tape:
+    async with recording(text) as (h, tape):
         transport = await connect_tls(await h.open(port=443), HOST, made.client_context())
         publisher = await RtmpClient.connected(transport)
         await publisher.publish("camera7", generate_stream(seconds=1))
@@ -219,7 +212,7 @@ async def test_rtmps_is_recorded_and_replayed_in_plain(tmp_path: Path, autojump_
 
 async def test_a_replay_touches_no_directory(tmp_path: Path, autojump_clock: MockClock) -> None:
     text = LIVE.replace("}", f"    ffmpeg_hls path={tmp_path}/made count=2 duration=2\n}}")
-    async with recording(Harness(text)) as tape:
+    async with recording(text) as (_, tape):
         await trio.sleep(1)
     os.rmdir(tmp_path / "made")
     replayed = await replay(tape.read())
@@ -229,8 +222,7 @@ async def test_a_replay_touches_no_directory(tmp_path: Path, autojump_clock: Moc
 
 async def test_a_signature_to_play_is_good_when_it_was_good(autojump_clock: MockClock) -> None:
     text = LIVE.replace("rtmp_watch rtmp_app=live stream_key=*", "rtmp_watch rtmp_app=live stream_key=* play_key=k3y")
-    h = Harness(text, now=lambda: CLOCK + trio.current_time())
-    async with recording(h, secrets=KEEP) as tape:
+    async with recording(text, now=lambda: CLOCK + trio.current_time(), secrets=KEEP) as (h, tape):
         url = signed_url("rtmp://h/live/camera7", "k3y", CLOCK + 60)
         for wait in (1, 100):
             await trio.sleep(wait)
@@ -278,8 +270,7 @@ async def test_a_reload_happens_again_whether_a_signal_or_the_api_asked_for_it(a
     def load() -> Configuration:
         return Configuration("x", parse(text[0], "x"), h.server.settings, text[0])
 
-    h = Harness(LIVE, load_again=load)
-    async with recording(h) as tape:
+    async with recording(LIVE, load_again=load) as (h, tape):
         await trio.sleep(1)
         await reload_now(h, text, LIVE + OTHER)
         text[0] = OTHER
@@ -323,8 +314,7 @@ async def test_what_a_server_had_kept_from_an_earlier_life_runs_in_a_replay(auto
 
 
 async def test_who_listened_to_events_until_it_hung_up_does_so_again(autojump_clock: MockClock) -> None:
-    h = Harness(LIVE)
-    async with recording(h) as tape:
+    async with recording(LIVE) as (h, tape):
         await trio.sleep(1)
         with trio.move_on_after(40):
             await h.http.get("/events")
