@@ -24,7 +24,8 @@ COMMANDS = {
     "delete": f"{CLIENT}.delete_command:delete",
     "events": f"{CLIENT}.events_command:events",
     "sign-play-url": "mmids_trio.cli.sign_play_url:sign_play_url",
-    "record": "mmids_trio.cli.record_command:record",
+    "capture": "mmids_trio.cli.capture_command:capture",
+    "record": "mmids_trio.cli.capture_command:record",  # says what it is called now
     "replay": "mmids_trio.cli.replay_command:replay",
     "reactor-test-server": "mmids_trio.cli.reactor_test_server:reactor_test_server",
 }

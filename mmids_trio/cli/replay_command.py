@@ -17,7 +17,7 @@ from mmids_trio.testing.replay import run_replay
 @click.option("--log", "log_file", type=click.Path(path_type=Path), help="Where the lines go, instead of stdout.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order of tasks and random numbers.")
 def replay(tape: Path, log_file: Path | None, seed: int) -> None:
-    """Replay a recorded TAPE in memory, on a virtual clock, and print what happened: twice the same, byte for byte."""
+    """Replay a captured TAPE in memory, on a virtual clock, and print what happened: twice the same, byte for byte."""
     try:
         level = logs.level_from({"mmids_log": "error", **os.environ})
         with logs.configure(level=level, directory=None, console=sys.stderr):

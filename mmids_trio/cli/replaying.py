@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from mmids_trio.capture.tape import Tape, TapeError, read_tape
 from mmids_trio.errors import MmidsError
-from mmids_trio.recording.tape import Tape, TapeError, read_tape
 
 
 class CannotReplay(MmidsError):

@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -13,15 +13,13 @@ import click
 import structlog
 import trio
 
-from mmids_trio import __version__, logs
+from mmids_trio import logs
 from mmids_trio.cli.checking import kinds
 from mmids_trio.cli.configuration_file import Configuration, load
-from mmids_trio.cli.recording import Options, recorded
 from mmids_trio.cli.welcome import addresses, welcome
 from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import NO_HOOKS, Hooks, build_server
-from mmids_trio.server.capturing import hooks_of, note_kept_state
 from mmids_trio.workflow.change import Change
 
 log = structlog.get_logger()
@@ -40,8 +38,18 @@ to 17 ms, with these 8: packets come and go all the time, and are no garbage of 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def complain_or_run(config: Path, options: Options | None = None) -> int:
-    """Run a server, recorded where there are `options`; the exit status.
+class Build(Protocol):
+    """Builds a server with all but its hooks known."""
+
+    def __call__(self, *, hooks: Hooks = NO_HOOKS) -> Server: ...
+
+
+Run = Callable[[Configuration, Build], Awaitable[None]]
+"""Runs a server that it builds, until a signal comes."""
+
+
+def complain_or_run(config: Path, run: Run | None = None) -> int:
+    """Run a server, in the usual way without `run`; the exit status.
 
     What an operator can mend is one message, never a traceback.
     """
@@ -57,10 +65,7 @@ def complain_or_run(config: Path, options: Options | None = None) -> int:
                 configuration_file=configuration.file,
                 load_again=partial(load, config, kinds),
             )
-            if options is None:
-                trio.run(_run, configuration, build())
-            else:
-                trio.run(_run_recorded, configuration, build, options)
+            trio.run(run or _run_plain, configuration, build)
     except* MmidsError as group:
         status = 1
         for error in leaves(group):
@@ -68,23 +73,12 @@ def complain_or_run(config: Path, options: Options | None = None) -> int:
     return status
 
 
-class Build(Protocol):
-    """Builds a server with all but its hooks known."""
-
-    def __call__(self, *, hooks: Hooks = NO_HOOKS) -> Server: ...
-
-
-async def _run_recorded(configuration: Configuration, build: Build, options: Options) -> None:
-    async with recorded(configuration, options, __version__) as recorder:
-        server = build(hooks=hooks_of(recorder))
-
-        def note(changes: Sequence[Change]) -> None:
-            note_kept_state(recorder, server, configuration, [change.definition for change in changes])
-
-        await _run(configuration, server, note)
+async def _run_plain(configuration: Configuration, build: Build) -> None:
+    """Run the server as it is configured."""
+    await run_server(configuration, build())
 
 
-async def _run(
+async def run_server(
     configuration: Configuration, server: Server, tell: Callable[[Sequence[Change]], None] = lambda _: None
 ) -> None:
     """Run a server until a signal comes; `tell` hears what it has started with."""

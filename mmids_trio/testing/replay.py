@@ -1,7 +1,7 @@
 """Replaying a tape: a server in memory gets, on a virtual clock, what a live one got, and its events are written down.
 
-Apart from the recorder, with which it shares the tape alone.  The same tape and seed give the same lines, byte for
-byte, whatever the machine does meanwhile; see docs/recording.md for what is on a tape, and what is not.
+Apart from the capture, with which it shares the tape alone.  The same tape and seed give the same lines, byte for
+byte, whatever the machine does meanwhile; see docs/capture.md for what is on a tape, and what is not.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ import trio
 from attrs import define, evolve, field, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.capture.records import Closed, HungUp, Loaded, Lost, Opened, Received, Record, Requested, Responded
+from mmids_trio.capture.running import running_text
+from mmids_trio.capture.tape import Tape, read_tape
 from mmids_trio.config.parser import Document, parse
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.recording.records import Closed, HungUp, Loaded, Lost, Opened, Received, Record, Requested, Responded
-from mmids_trio.recording.running import running_text
-from mmids_trio.recording.tape import Tape, read_tape
 from mmids_trio.server.building import Hooks
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.replayed_clients import Scene, play_connection, play_request
@@ -54,7 +54,7 @@ def run_replay(tape: Tape | bytes, *, seed: int = 0, configuration: str | None =
 async def replay(tape: Tape, *, seed: int = 0, configuration: str | None = None) -> Replayed:
     """Replay `tape` on the clock of the caller, which ought to be a mock clock that jumps.
 
-    `configuration` takes the place of the recorded one.  Raises `ConfigurationError` where that has mistakes.
+    `configuration` takes the place of the captured one.  Raises `ConfigurationError` where that has mistakes.
     """
     document = parse(
         tape.start.configuration.decode("utf-8", "replace") if configuration is None else configuration, "tape"
@@ -91,7 +91,7 @@ class _Replay:
                 world, entropy=Random(self._seed).randbytes, make_directory=lambda _path: None
             ),
         )
-        self._harness.http.headers.clear()  # a request has those that were recorded
+        self._harness.http.headers.clear()  # a request has those that were captured
 
     async def run(self) -> Replayed:
         with self._harness.server.hub.subscribe(MOST_AT_ONCE) as happenings:

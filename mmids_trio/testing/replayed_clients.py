@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import trio
 from attrs import define
 
-from mmids_trio.recording.records import (
+from mmids_trio.capture.records import (
     BY_SERVER,
     ENDED,
     RESET,
@@ -105,28 +105,28 @@ async def _read(scene: Scene, transport: MemoryTransport, name: str, life: trio.
     life.cancel()
 
 
-async def play_request(scene: Scene, requested: Requested, recorded: int | None, hung_up: HungUp | None) -> None:
-    """One request to the API; `recorded` is the status of the answer then, and `hung_up` when its client went."""
+async def play_request(scene: Scene, requested: Requested, captured: int | None, hung_up: HungUp | None) -> None:
+    """One request to the API; `captured` is the status of the answer then, and `hung_up` when its client went."""
     with trio.CancelScope() as patience:
         if hung_up is not None:
             patience.deadline = scene.time_of(hung_up)
-        await _ask(scene, requested, recorded)
+        await _ask(scene, requested, captured)
     if patience.cancelled_caught:
         scene.say(f"request {requested.request}: the client hung up")
 
 
-async def _ask(scene: Scene, requested: Requested, recorded: int | None) -> None:
+async def _ask(scene: Scene, requested: Requested, captured: int | None) -> None:
     lines = (line.partition(": ") for line in requested.headers.splitlines())
     headers = {name: value for name, _, value in lines}
-    if recorded not in _REFUSED_BY_CONDITION:  # it held, and a tag of masked definitions would be another one
+    if captured not in _REFUSED_BY_CONDITION:  # it held, and a tag of masked definitions would be another one
         headers = {name: value for name, value in headers.items() if name not in _CONDITIONS}
     name = f"request {requested.request} {requested.method} {requested.target}"
-    note = f" (recorded: {recorded or 'no answer'})"
+    note = f" (captured: {captured or 'no answer'})"
     http = scene.harness.http
     try:
         async with http.stream(requested.method, requested.target, content=requested.body, headers=headers) as answer:
             reason = await _reason(answer)
-            scene.say(f"{name}: {answer.status}{note if answer.status != recorded else ''}{reason}")
+            scene.say(f"{name}: {answer.status}{note if answer.status != captured else ''}{reason}")
             async for _ in answer:
                 pass
     except HttpFailed:

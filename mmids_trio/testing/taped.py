@@ -1,4 +1,4 @@
-"""What a replayed server finds in place of the world that was recorded: answers of reactors, and connections.
+"""What a replayed server finds in place of the world that was captured: answers of reactors, and connections.
 
 Apart from the replay, which knows times and tasks; these only know what stands on the tape.
 """
@@ -11,12 +11,12 @@ from math import inf
 import trio
 from attrs import define, evolve, field, frozen
 
+from mmids_trio.capture.records import CANCELLED, FAILED, INVALID, Asked, Loaded, Record, Told
 from mmids_trio.cli.configuration_file import Configuration, UnreadableFile
 from mmids_trio.config.parser import parse, parse_workflows
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.reactors.executor import Answer, ExecutorChoice, ExecutorFailure, ExecutorRegistry
-from mmids_trio.recording.records import CANCELLED, FAILED, INVALID, Asked, Loaded, Record, Told
 from mmids_trio.rtmp.transport import Transport
 from mmids_trio.server.app import Server
 
@@ -25,7 +25,7 @@ MICROSECONDS = 1_000_000
 
 
 class PlainDoorman:
-    """Lets everybody in as they come, also on ports of RTMPS: what was recorded had been decrypted before."""
+    """Lets everybody in as they come, also on ports of RTMPS: what was captured had been decrypted before."""
 
     async def require_tls(self) -> None:
         """See `Doorman`."""
@@ -70,7 +70,7 @@ class TapedFile:
 
 @frozen
 class _Reply:
-    """What came of one question, after so many seconds; `None`: nothing, as long as it was recorded."""
+    """What came of one question, after so many seconds; `None`: nothing, as long as it was captured."""
 
     seconds: float
     told: Told | None

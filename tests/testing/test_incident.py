@@ -5,8 +5,8 @@ Somebody changed the `allow_ips` of a live workflow; its publisher was cut, came
 
 from pathlib import Path
 
-from mmids_trio.recording.records import Closed, Opened, Received, Requested, Responded
-from mmids_trio.recording.tape import read_tape
+from mmids_trio.capture.records import Closed, Opened, Received, Requested, Responded
+from mmids_trio.capture.tape import read_tape
 from mmids_trio.testing.replay import run_replay
 from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
 

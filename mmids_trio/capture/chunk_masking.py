@@ -6,10 +6,10 @@ out at once, changed or not, so that times and sizes of reads stay.  What breaks
 
 from attrs import define, field
 
+from mmids_trio.capture import message_scripts as scripts
+from mmids_trio.capture.patching import Patcher, Script
+from mmids_trio.capture.pseudonyms import Pseudonyms
 from mmids_trio.errors import ProtocolError
-from mmids_trio.recording import message_scripts as scripts
-from mmids_trio.recording.patching import Patcher, Script
-from mmids_trio.recording.pseudonyms import Pseudonyms
 from mmids_trio.rtmp.protocol import message_types as types
 from mmids_trio.rtmp.protocol.chunk_header import (
     TYPE_0,

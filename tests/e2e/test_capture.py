@@ -1,4 +1,4 @@
-"""`record` with a real publisher on a real socket, and `replay` of its tape: twice the same, in two processes."""
+"""`capture` with a real publisher on a real socket, and `replay` of its tape: twice the same, in two processes."""
 
 import re
 import signal
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from mmids_trio.recording import records
-from mmids_trio.recording.tape import Tape, read_tape
+from mmids_trio.capture import records
+from mmids_trio.capture.tape import Tape, read_tape
 from tests.support.ffmpeg import Crew, Recording
 from tests.support.program import Program, run_program, serve
 from tests.support.waiting import eventually_answered
@@ -38,10 +38,10 @@ async def has_bytes_of_clients(path: Path) -> bool:
     return any(isinstance(record, records.Received) for record in (await read(path)).records)
 
 
-async def record_a_clip(nursery: trio.Nursery, directory: Path, clip: Recording, *options: str) -> Path:
+async def capture_a_clip(nursery: trio.Nursery, directory: Path, clip: Recording, *options: str) -> Path:
     """A tape with a publisher of two seconds, two changes over the API and a stop."""
     tape = directory / "session.mmtape"
-    command = ["record", "--out", str(tape), *options]
+    command = ["capture", "--out", str(tape), *options]
     server = await serve(nursery, directory, LIVE, command=command)
     publisher = await Crew(nursery).publish(clip, server.url(KEY))
     assert (await server.put(LONGER)).status == 200
@@ -61,7 +61,7 @@ async def replay(nursery: trio.Nursery, directory: Path, tape: Path, hash_seed: 
 async def test_a_recorded_session_is_replayed_twice_with_the_same_log(
     nursery: trio.Nursery, tmp_path: Path, clip: Recording
 ) -> None:
-    tape = await record_a_clip(nursery, tmp_path, clip)
+    tape = await capture_a_clip(nursery, tmp_path, clip)
     data = await trio.Path(tape).read_bytes()
     assert KEY.encode() not in data
     found = read_tape(data)
@@ -72,16 +72,16 @@ async def test_a_recorded_session_is_replayed_twice_with_the_same_log(
     began = re.search(r"event stream_began\(workflow='live', .*name='(\w+)'\)", first)
     assert began is not None
     assert f"name='{began[1]}')" in first[first.index("event stream_over(") :]
-    assert "event WorkflowStarted(workflow='other')" in first
-    assert "event WorkflowEnded(workflow='other')" in first
+    assert "event workflow_started(workflow='other')" in first
+    assert "event workflow_ended(workflow='other')" in first
     assert re.search(r"request \d+ PUT /workflows\?wait=20: 200$", first, re.MULTILINE)
-    assert "recorded" not in first
+    assert "captured" not in first
 
 
 async def test_everything_is_on_the_tape_where_that_is_asked_for(
     nursery: trio.Nursery, tmp_path: Path, clip: Recording
 ) -> None:
-    tape = await record_a_clip(nursery, tmp_path, clip, "--media", "full", "--secrets", "keep")
+    tape = await capture_a_clip(nursery, tmp_path, clip, "--media", "full", "--secrets", "keep")
     found = await read(tape)
     assert (found.start.media, found.start.secrets) == ("full", "keep")
     assert found.start.configuration.decode().endswith(LIVE)
@@ -93,10 +93,10 @@ async def test_everything_is_on_the_tape_where_that_is_asked_for(
 
 async def test_a_full_tape_does_not_stop_the_server(nursery: trio.Nursery, tmp_path: Path, noise: Recording) -> None:
     tape = tmp_path / "session.mmtape"
-    command = ["record", "--out", str(tape), "--media", "full", "--max-size", "1"]
+    command = ["capture", "--out", str(tape), "--media", "full", "--max-size", "1"]
     server = await serve(nursery, tmp_path, LIVE, command=command)
     await Crew(nursery).publish(noise, server.url(KEY))
-    await server.logged("recording ends.*size limit")
+    await server.logged("capture ends.*size limit")
     assert (await server.get("/workflows")).status == 200
     assert (await read(tape)).records[-1].time > 0
     await stop(server)
@@ -106,7 +106,7 @@ async def test_a_server_that_was_killed_leaves_a_tape_that_can_be_replayed(
     nursery: trio.Nursery, tmp_path: Path, show: Recording
 ) -> None:
     tape = tmp_path / "session.mmtape"
-    server = await serve(nursery, tmp_path, LIVE, command=["record", "--out", str(tape)])
+    server = await serve(nursery, tmp_path, LIVE, command=["capture", "--out", str(tape)])
     await Crew(nursery).publish(show, server.url(KEY))
     await eventually_answered(lambda: has_bytes_of_clients(tape), "bytes of a client on the tape")
     server.child.send(signal.SIGKILL)
@@ -117,9 +117,9 @@ async def test_a_server_that_was_killed_leaves_a_tape_that_can_be_replayed(
 async def test_a_tape_that_exists_is_not_written_over(nursery: trio.Nursery, tmp_path: Path) -> None:
     (tmp_path / "x.config").write_text(LIVE)
     (tmp_path / "x.mmtape").write_text("precious")
-    child = await run_program(nursery, tmp_path, "record", "--config", "x.config", "--out", "x.mmtape")
+    child = await run_program(nursery, tmp_path, "capture", "--config", "x.config", "--out", "x.mmtape")
     assert await child.end() == 1
-    assert "error: cannot record to x.mmtape: File exists" in child.err.text
+    assert "error: cannot capture to x.mmtape: File exists" in child.err.text
     assert (tmp_path / "x.mmtape").read_text() == "precious"
 
 

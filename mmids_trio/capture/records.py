@@ -1,7 +1,7 @@
 """What a tape holds, as plain data: everything that came into a server from outside, and when.
 
-Apart from the tape's bytes and from who notes these things, as recorder and replay have nothing else in common.
-`time` is in microseconds since the recording began.
+Apart from the tape's bytes and from who notes these things, as capture and replay have nothing else in common.
+`time` is in microseconds since the capture began.
 """
 
 from attrs import field, frozen
@@ -15,11 +15,11 @@ VALID, INVALID, FAILED, CANCELLED = "valid", "invalid", "failed", "cancelled"
 
 @frozen
 class Start:
-    """The first record: what was recorded, how, and the configuration (UTF-8) that was in effect."""
+    """The first record: what was captured, how, and the configuration (UTF-8) that was in effect."""
 
     time: int
     program: str
-    """Version of the program that recorded."""
+    """Version of the program that captured."""
     media: str
     """`full` or `headers`, see `masking.Masking`."""
     secrets: str
@@ -129,7 +129,7 @@ class Told:
 
 @frozen
 class End:
-    """The last record: why nothing more was recorded."""
+    """The last record: why nothing more was captured."""
 
     time: int
     reason: str

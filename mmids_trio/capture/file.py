@@ -1,6 +1,6 @@
 """The file that a tape is written to.
 
-Apart from the recorder, which is tested without files: writing takes a thread, so that a slow disk stops nobody.
+Apart from the writer, which is tested without files: writing takes a thread, so that a slow disk stops nobody.
 """
 
 import errno
@@ -19,7 +19,7 @@ WRITE_SECONDS = 2.0
 """What one write may take, also when the server stops; a disk that takes longer for 1 MiB cannot keep up anyway."""
 
 
-class CannotRecord(MmidsError):
+class CannotCapture(MmidsError):
     """The tape cannot be made; the message says which and why."""
 
 
@@ -32,11 +32,11 @@ class TapeFile:
 
     @classmethod
     def create(cls, path: Path) -> "TapeFile":
-        """Make the file. Raises `CannotRecord`, also where there is one already."""
+        """Make the file. Raises `CannotCapture`, also where there is one already."""
         try:
             return cls(open(path, "xb", buffering=0, opener=_open_for_owner))
         except OSError as error:
-            raise CannotRecord(f"cannot record to {path}: {error.strerror}") from error
+            raise CannotCapture(f"cannot capture to {path}: {error.strerror}") from error
 
     async def write(self, data: bytes) -> None:
         """See `Sink`."""

@@ -9,25 +9,24 @@ from attrs import define, field
 from hypercorn.typing import ASGIFramework
 from trio.testing import MockClock
 
+from mmids_trio.capture import records
+from mmids_trio.capture.masking import KEEP, Masking
+from mmids_trio.capture.taps import MAX_BODY, CapturedApi, CapturedExecutors
+from mmids_trio.capture.writer import CaptureWriter
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure, ExecutorKind, ExecutorRegistry
-from mmids_trio.recording import records
-from mmids_trio.recording.api import MAX_BODY, RecordedApi
-from mmids_trio.recording.masking import KEEP, Masking
-from mmids_trio.recording.reactors import RecordedExecutors
-from mmids_trio.recording.recorder import Recorder
 from mmids_trio.testing.http import HttpClient, HttpFailed
 from tests.support.tapes import MEBIBYTE, SECRET, MemoryTape
 
 ASK = ReactorDefinition("lookup", "scripted", 0, {}, None)
 
 
-def a_recorder() -> Recorder:
-    return Recorder(MemoryTape(), Masking(SECRET, secrets=KEEP), 16 * MEBIBYTE)
+def a_capture() -> CaptureWriter:
+    return CaptureWriter(MemoryTape(), Masking(SECRET, secrets=KEEP), 16 * MEBIBYTE)
 
 
-def noted(recorder: Recorder) -> list[records.Record]:
-    return list(recorder._queue)
+def noted(capture: CaptureWriter) -> list[records.Record]:
+    return list(capture._queue)
 
 
 async def echo(_scope: Any, receive: Any, send: Any) -> None:
@@ -49,26 +48,26 @@ async def wait_for_the_end(_scope: Any, receive: Any, _send: Any) -> None:
     assert (await receive())["type"] == "http.disconnect"
 
 
-def client(app: Any, recorder: Recorder, nursery: trio.Nursery) -> HttpClient:
-    recorded = RecordedApi(cast(ASGIFramework, app), recorder)
-    return HttpClient(lambda: cast(ASGIFramework, recorded), lambda: nursery)
+def client(app: Any, capture: CaptureWriter, nursery: trio.Nursery) -> HttpClient:
+    captured = CapturedApi(cast(ASGIFramework, app), capture)
+    return HttpClient(lambda: cast(ASGIFramework, captured), lambda: nursery)
 
 
 async def test_a_request_is_noted_with_the_headers_that_count(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    recorder = a_recorder()
+    capture = a_capture()
     headers = {"If-Match": '"1"', "Cookie": "c=secret", "Host": "here"}
-    answer = await client(echo, recorder, nursery).put("/a%20b", content="text", params={"wait": "5"}, headers=headers)
+    answer = await client(echo, capture, nursery).put("/a%20b", content="text", params={"wait": "5"}, headers=headers)
     assert (answer.status, answer.content) == (201, b"text")
-    assert noted(recorder) == [
+    assert noted(capture) == [
         records.Requested(0, 1, "PUT", "/a%20b?wait=5", 'host: here\nif-match: "1"', b"text"),
         records.Responded(0, 1, 201),
     ]
 
 
 async def test_a_request_that_was_not_read_is_noted_before_its_answer(nursery: trio.Nursery) -> None:
-    recorder = a_recorder()
-    await client(refuse_unread, recorder, nursery).put("/", content="text")
-    [asked, answered] = noted(recorder)
+    capture = a_capture()
+    await client(refuse_unread, capture, nursery).put("/", content="text")
+    [asked, answered] = noted(capture)
     assert isinstance(asked, records.Requested)
     assert asked.body == b""
     assert isinstance(answered, records.Responded)
@@ -76,36 +75,36 @@ async def test_a_request_that_was_not_read_is_noted_before_its_answer(nursery: t
 
 
 async def test_who_hangs_up_had_no_answer(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    recorder = a_recorder()
+    capture = a_capture()
     with trio.move_on_after(1):
-        await client(wait_for_the_end, recorder, nursery).get("/")
+        await client(wait_for_the_end, capture, nursery).get("/")
     await trio.sleep(1)
-    assert noted(recorder)[1:] == [records.HungUp(1_000_000, 1), records.Responded(1_000_000, 1, None)]
+    assert noted(capture)[1:] == [records.HungUp(1_000_000, 1), records.Responded(1_000_000, 1, None)]
 
 
 async def test_no_more_of_a_body_is_kept_than_the_api_would_read(nursery: trio.Nursery) -> None:
-    recorder = a_recorder()
-    await client(echo, recorder, nursery).put("/", content=bytes(MAX_BODY + 1))
-    [asked, _] = noted(recorder)
+    capture = a_capture()
+    await client(echo, capture, nursery).put("/", content=bytes(MAX_BODY + 1))
+    [asked, _] = noted(capture)
     assert isinstance(asked, records.Requested)
     assert len(asked.body) == MAX_BODY
 
 
-async def test_nothing_is_noted_when_the_recording_is_over(nursery: trio.Nursery) -> None:
-    recorder = a_recorder()
-    recorder.is_over = True
-    assert (await client(echo, recorder, nursery).get("/")).status == 201
-    assert noted(recorder) == []
+async def test_nothing_is_noted_when_the_capture_is_over(nursery: trio.Nursery) -> None:
+    capture = a_capture()
+    capture.is_over = True
+    assert (await client(echo, capture, nursery).get("/")).status == 201
+    assert noted(capture) == []
 
 
 async def test_an_application_that_crashes_is_as_broken_as_before(nursery: trio.Nursery) -> None:
     async def crash(_scope: Any, _receive: Any, _send: Any) -> None:
         raise ValueError("broken")
 
-    recorder = a_recorder()
+    capture = a_capture()
     with pytest.raises(HttpFailed):
-        await client(crash, recorder, nursery).get("/")
-    assert [type(record) for record in noted(recorder)] == [records.Requested, records.Responded]
+        await client(crash, capture, nursery).get("/")
+    assert [type(record) for record in noted(capture)] == [records.Requested, records.Responded]
 
 
 @define
@@ -124,20 +123,20 @@ class Scripted:
         return self.answer
 
     def open(self) -> AbstractAsyncContextManager[Executor]:
-        """As a recorded registry makes it."""
+        """As a captured registry makes it."""
         return nullcontext(self)
 
 
-async def asked(recorder: Recorder, executor: Scripted) -> Answer:
+async def asked(capture: CaptureWriter, executor: Scripted) -> Answer:
     kinds = ExecutorRegistry([ExecutorKind("scripted", (), lambda _values: executor.open())])
-    async with RecordedExecutors(kinds, recorder).choose(ASK).open() as recorded:
-        return await recorded.ask("show")
+    async with CapturedExecutors(kinds, capture).choose(ASK).open() as captured:
+        return await captured.ask("show")
 
 
 async def test_an_answer_is_noted_and_passed_on(autojump_clock: MockClock) -> None:
-    recorder, answer = a_recorder(), Answer(True)
-    assert await asked(recorder, Scripted(answer)) is answer
-    assert noted(recorder) == [
+    capture, answer = a_capture(), Answer(True)
+    assert await asked(capture, Scripted(answer)) is answer
+    assert noted(capture) == [
         records.Asked(0, 1, "lookup", "show"),
         records.Told(2_000_000, 1, records.VALID, b""),
     ]
@@ -148,19 +147,19 @@ async def test_an_answer_is_noted_and_passed_on(autojump_clock: MockClock) -> No
     [(ExecutorFailure("it is busy"), b"it is busy"), (ValueError("private"), b"the request crashed: ValueError")],
 )
 async def test_a_failure_is_noted_and_passed_on(error: Exception, text: bytes, autojump_clock: MockClock) -> None:
-    recorder = a_recorder()
+    capture = a_capture()
     with pytest.raises(type(error)):
-        await asked(recorder, Scripted(error))
-    assert noted(recorder)[1] == records.Told(2_000_000, 1, records.FAILED, text)
+        await asked(capture, Scripted(error))
+    assert noted(capture)[1] == records.Told(2_000_000, 1, records.FAILED, text)
 
 
 async def test_a_question_that_nobody_waits_for_any_more_has_no_answer(autojump_clock: MockClock) -> None:
-    recorder = a_recorder()
+    capture = a_capture()
     with trio.move_on_after(1):
-        await asked(recorder, Scripted(Answer(False)))
-    assert noted(recorder)[1] == records.Told(1_000_000, 1, records.CANCELLED, b"")
+        await asked(capture, Scripted(Answer(False)))
+    assert noted(capture)[1] == records.Told(1_000_000, 1, records.CANCELLED, b"")
 
 
 async def test_a_reactor_with_mistakes_is_refused_as_ever() -> None:
-    problems = RecordedExecutors(ExecutorRegistry([]), a_recorder()).problems(ASK)
+    problems = CapturedExecutors(ExecutorRegistry([]), a_capture()).problems(ASK)
     assert "unknown executor" in problems[0].message

@@ -20,7 +20,7 @@ _REST = ord("x")
 
 @define
 class Pseudonym:
-    """The pseudonym of one text. `secret` is random bytes of the recording's own, which stand on no tape."""
+    """The pseudonym of one text. `secret` is random bytes of the capture's own, which stand on no tape."""
 
     secret: bytes = field(repr=False)
     _text: bytearray = field(factory=bytearray, init=False, repr=False)
@@ -51,7 +51,7 @@ class Pseudonym:
 
 @define
 class Pseudonyms:
-    """All pseudonyms of one recording."""
+    """All pseudonyms of one capture."""
 
     secret: bytes = field(repr=False)
 

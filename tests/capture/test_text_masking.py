@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmids_trio.capture import records
+from mmids_trio.capture.masking import KEEP, Masking, TextMasker
+from mmids_trio.capture.pseudonyms import MAX_PSEUDONYM, Pseudonyms
 from mmids_trio.config.parser import parse
-from mmids_trio.recording import records
-from mmids_trio.recording.masking import KEEP, Masking
-from mmids_trio.recording.pseudonyms import MAX_PSEUDONYM, Pseudonyms
-from mmids_trio.recording.text_masking import TextMasker
 
 NAMES = Pseudonyms(b"of a test")
 MASKING = Masking(b"of a test")
@@ -98,7 +97,7 @@ def test_what_goes_beyond_the_longest_pseudonym_is_crossed_out() -> None:
     assert NAMES.of("k" * (MAX_PSEUDONYM + 5)).endswith("xxxxx")
 
 
-def test_another_recording_has_other_pseudonyms() -> None:
+def test_another_capture_has_other_pseudonyms() -> None:
     assert Pseudonyms(b"another").of("camera7camera7") != NAMES.of("camera7camera7")
 
 

@@ -1,4 +1,4 @@
-"""The page on recording: its example runs, and its tables have what there is."""
+"""The page on capture: its example runs, and its tables have what there is."""
 
 import re
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from attrs import fields
 
-from mmids_trio.recording.records import KINDS
+from mmids_trio.capture.records import KINDS
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "recording.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "capture.md").read_text("utf-8")
 
 
 def test_the_example_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT / "tests" / "testing" / "tapes")
     [block] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     names: dict[str, object] = {}
-    exec(compile(block, "recording.md", "exec"), names)
+    exec(compile(block, "capture.md", "exec"), names)
     test = names["test_the_publisher_comes_in_once"]
     assert callable(test)
     test()

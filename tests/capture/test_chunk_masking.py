@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmids_trio.capture.chunk_masking import ChunkMasker
+from mmids_trio.capture.pseudonyms import Pseudonyms
 from mmids_trio.errors import ProtocolError
-from mmids_trio.recording.chunk_masking import ChunkMasker
-from mmids_trio.recording.pseudonyms import Pseudonyms
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
 from mmids_trio.rtmp.protocol.events import Event, MediaReceived, MetadataReceived, PlayRequested, PublishRequested
 from mmids_trio.rtmp.protocol.message_types import VIDEO

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 import trio
 
-from mmids_trio.recording.file import CannotRecord, TapeFile
+from mmids_trio.capture.file import CannotCapture, TapeFile
 
 
 def test_a_file_that_is_there_is_never_written_over(tmp_path: Path) -> None:
     path = tmp_path / "x.mmtape"
     path.write_bytes(b"precious")
-    with pytest.raises(CannotRecord, match="File exists"):
+    with pytest.raises(CannotCapture, match="File exists"):
         TapeFile.create(path)
     assert path.read_bytes() == b"precious"
 
 
 def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CannotRecord, match=r"cannot record to .*/none/x.mmtape: No such file"):
+    with pytest.raises(CannotCapture, match=r"cannot capture to .*/none/x.mmtape: No such file"):
         TapeFile.create(tmp_path / "none" / "x.mmtape")
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Generator
 
 from attrs import define, field
 
+from mmids_trio.capture.patching import REST, Change, Op, Script, blank, keep
+from mmids_trio.capture.pseudonyms import Pseudonyms
 from mmids_trio.errors import ProtocolError
 from mmids_trio.media.codecs import parse_audio, parse_video
 from mmids_trio.media.events import StreamId
-from mmids_trio.recording.patching import REST, Change, Op, Script, blank, keep
-from mmids_trio.recording.pseudonyms import Pseudonyms
 from mmids_trio.rtmp.protocol import message_types as types
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH
 

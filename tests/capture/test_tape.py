@@ -5,9 +5,9 @@ from attrs import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.recording import records
-from mmids_trio.recording.records import KINDS, Record, Start
-from mmids_trio.recording.tape import FIRST_LINE, WORTH_PACKING, TapeError, TapeReader, encode, read_tape
+from mmids_trio.capture import records
+from mmids_trio.capture.records import KINDS, Record, Start
+from mmids_trio.capture.tape import FIRST_LINE, WORTH_PACKING, TapeError, TapeReader, encode, read_tape
 
 times = st.integers(0, 2**53)
 numbers = st.integers(1, 2**31)

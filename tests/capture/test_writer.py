@@ -1,4 +1,4 @@
-"""The recorder: what it does where disks are slow, full or broken, in bounded memory and without a word unmasked."""
+"""The capture: what it does where disks are slow, full or broken, in bounded memory and without a word unmasked."""
 
 import errno
 from collections.abc import AsyncIterator, Callable
@@ -9,11 +9,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mmids_trio.recording import recorder as recorder_module
-from mmids_trio.recording import records
-from mmids_trio.recording.connections import RecordedTransport
-from mmids_trio.recording.masking import FULL, KEEP, Masking
-from mmids_trio.recording.recorder import MAX_QUEUED, SIZE_LIMIT, STOPPED, Recorder
+from mmids_trio.capture import records
+from mmids_trio.capture import writer as writer_module
+from mmids_trio.capture.masking import FULL, KEEP, Masking
+from mmids_trio.capture.taps import CapturedTransport
+from mmids_trio.capture.writer import MAX_QUEUED, SIZE_LIMIT, STOPPED, CaptureWriter
 from mmids_trio.testing.network import memory_connection
 from tests.support.tapes import MEBIBYTE, SECRET, MemoryTape, start_record
 
@@ -23,27 +23,27 @@ LOOSE = Masking(SECRET, FULL, KEEP)
 @asynccontextmanager
 async def running(
     tape: MemoryTape, masking: Masking = LOOSE, max_bytes: int = 100 * MEBIBYTE
-) -> AsyncIterator[Recorder]:
-    recorder = Recorder(tape, masking, max_bytes)
+) -> AsyncIterator[CaptureWriter]:
+    capture = CaptureWriter(tape, masking, max_bytes)
     async with trio.open_nursery() as nursery:
-        await nursery.start(recorder.run, start_record())
-        yield recorder
+        await nursery.start(capture.run, start_record())
+        yield capture
         nursery.cancel_scope.cancel()
 
 
-def opened(recorder: Recorder) -> int:
-    connection = recorder.number()
-    recorder.note(records.Opened(recorder.now(), connection, 1935, "10.0.0.1", 5000))
+def opened(capture: CaptureWriter) -> int:
+    connection = capture.number()
+    capture.note(records.Opened(capture.now(), connection, 1935, "10.0.0.1", 5000))
     return connection
 
 
 async def test_everything_is_on_the_tape_when_it_ends(autojump_clock: MockClock) -> None:
     tape = MemoryTape()
-    async with running(tape) as recorder:
-        connection = opened(recorder)
+    async with running(tape) as capture:
+        connection = opened(capture)
         await trio.sleep(1.5)
-        recorder.received(connection, b"hello")
-        recorder.note(records.Closed(recorder.now(), connection, records.ENDED))
+        capture.received(connection, b"hello")
+        capture.note(records.Closed(capture.now(), connection, records.ENDED))
     assert tape.read().records == [
         records.Opened(0, connection, 1935, "10.0.0.1", 5000),
         records.Received(1_500_000, connection, b"hello"),
@@ -54,10 +54,10 @@ async def test_everything_is_on_the_tape_when_it_ends(autojump_clock: MockClock)
 
 async def test_reads_that_do_not_wait_are_noted_like_others(autojump_clock: MockClock) -> None:
     tape = MemoryTape()
-    async with running(tape) as recorder:
-        connection = opened(recorder)
+    async with running(tape) as capture:
+        connection = opened(capture)
         client, server = memory_connection()
-        transport = RecordedTransport(server, recorder, connection)
+        transport = CapturedTransport(server, capture, connection)
         assert transport.receive_nowait(100) == b""
         await client.send_all(b"hello")
         assert transport.receive_nowait(100) == b"hello"
@@ -72,25 +72,25 @@ async def test_reads_that_do_not_wait_are_noted_like_others(autojump_clock: Mock
 
 async def test_a_slow_disk_costs_records_and_no_memory(autojump_clock: MockClock) -> None:
     tape = MemoryTape()
-    async with running(tape) as recorder:
-        one, other = opened(recorder), opened(recorder)
+    async with running(tape) as capture:
+        one, other = opened(capture), opened(capture)
         await trio.sleep(1)
         tape.seconds = 1.9
         for _ in range(2 * MAX_QUEUED // MEBIBYTE):
-            recorder.received(one, bytes(MEBIBYTE))
-            assert recorder._queued <= MAX_QUEUED + MEBIBYTE
-        recorder.received(other, bytes(MEBIBYTE))
-        recorder.note(records.Closed(recorder.now(), one, records.RESET))
+            capture.received(one, bytes(MEBIBYTE))
+            assert capture._queued <= MAX_QUEUED + MEBIBYTE
+        capture.received(other, bytes(MEBIBYTE))
+        capture.note(records.Closed(capture.now(), one, records.RESET))
         tape.seconds = 0
         await trio.sleep(60)
-        recorder.received(one, b"useless")
-        late = opened(recorder)
-        recorder.received(late, b"fine again")
+        capture.received(one, b"useless")
+        late = opened(capture)
+        capture.received(late, b"fine again")
     found = tape.read()
     assert found.damage is None
     lost = [record for record in found.records if isinstance(record, records.Lost)]
     assert [record.connection for record in lost] == [one, other, None]
-    assert recorder.lost == 2
+    assert capture.lost == 2
     kinds = [type(record) for record in found.records if getattr(record, "connection", None) == one]
     assert kinds[-2:] == [records.Lost, records.Closed]
     assert records.Received in kinds
@@ -99,11 +99,11 @@ async def test_a_slow_disk_costs_records_and_no_memory(autojump_clock: MockClock
 
 async def test_what_else_is_lost_is_counted(autojump_clock: MockClock) -> None:
     tape = MemoryTape(seconds=1.0)
-    async with running(tape) as recorder:
+    async with running(tape) as capture:
         body = bytes(MEBIBYTE)
         for _ in range(3 * MAX_QUEUED // MEBIBYTE):
-            recorder.note(records.Requested(recorder.now(), 1, "PUT", "/", "", body))
-        assert recorder._queued < 2 * MAX_QUEUED + MEBIBYTE
+            capture.note(records.Requested(capture.now(), 1, "PUT", "/", "", body))
+        assert capture._queued < 2 * MAX_QUEUED + MEBIBYTE
         tape.seconds = 0
         await trio.sleep(10)
     kept = [record for record in tape.read().records if isinstance(record, records.Requested)]
@@ -114,65 +114,65 @@ async def test_what_else_is_lost_is_counted(autojump_clock: MockClock) -> None:
 
 async def test_bytes_of_a_connection_whose_beginning_was_lost_are_never_written(autojump_clock: MockClock) -> None:
     tape = MemoryTape()
-    async with running(tape, Masking(SECRET)) as recorder:
-        recorder.received(99, b"camera7, which nothing would mask")
-        recorder.note(records.Closed(recorder.now(), 99, records.ENDED))
+    async with running(tape, Masking(SECRET)) as capture:
+        capture.received(99, b"camera7, which nothing would mask")
+        capture.note(records.Closed(capture.now(), 99, records.ENDED))
     assert b"camera7" not in tape.data
     assert [type(record) for record in tape.read().records] == [records.End]
 
 
 async def test_bytes_that_come_after_the_end_of_a_connection_are_never_written(autojump_clock: MockClock) -> None:
     tape = MemoryTape()
-    async with running(tape, Masking(SECRET)) as recorder:
-        connection = opened(recorder)
-        recorder.note(records.Closed(recorder.now(), connection, records.BY_SERVER))
-        recorder.received(connection, b"camera7, which nothing would mask")
+    async with running(tape, Masking(SECRET)) as capture:
+        connection = opened(capture)
+        capture.note(records.Closed(capture.now(), connection, records.BY_SERVER))
+        capture.received(connection, b"camera7, which nothing would mask")
     assert b"camera7" not in tape.data
 
 
-async def test_at_the_size_limit_the_recording_ends_and_the_tape_is_whole(autojump_clock: MockClock) -> None:
+async def test_at_the_size_limit_the_capture_ends_and_the_tape_is_whole(autojump_clock: MockClock) -> None:
     tape = MemoryTape()
-    async with running(tape, max_bytes=2 * MEBIBYTE) as recorder:
-        connection = opened(recorder)
+    async with running(tape, max_bytes=2 * MEBIBYTE) as capture:
+        connection = opened(capture)
         for number in range(30):
-            recorder.received(connection, Random(number).randbytes(100_000))
+            capture.received(connection, Random(number).randbytes(100_000))
             await trio.sleep(0.5)
-        assert recorder.is_over
+        assert capture.is_over
         size = len(tape.data)
-        recorder.received(connection, b"more")
+        capture.received(connection, b"more")
     assert len(tape.data) == size <= 2 * MEBIBYTE + 100
     found = tape.read()
     assert found.damage is None
     assert found.records[-1] == records.End(found.records[-1].time, SIZE_LIMIT)
 
 
-async def test_a_broken_disk_ends_the_recording_and_nothing_else(autojump_clock: MockClock) -> None:
+async def test_a_broken_disk_ends_the_capture_and_nothing_else(autojump_clock: MockClock) -> None:
     tape = MemoryTape()
-    async with running(tape) as recorder:
+    async with running(tape) as capture:
         await trio.sleep(1)
         tape.error = OSError(errno.ENOSPC, "no space left")
-        opened(recorder)
+        opened(capture)
         await trio.sleep(1)
-        assert recorder.is_over
-        opened(recorder)
+        assert capture.is_over
+        opened(capture)
         await trio.sleep(1)
     assert tape.read().records == []
 
 
 async def test_a_disk_that_hangs_at_the_end_is_not_waited_for_for_ever(autojump_clock: MockClock) -> None:
     tape = MemoryTape()
-    async with running(tape) as recorder:
-        opened(recorder)
+    async with running(tape) as capture:
+        opened(capture)
         await trio.sleep(1)
-        opened(recorder)
+        opened(capture)
         tape.hangs = True
         began = trio.current_time()
-    assert trio.current_time() - began <= recorder_module.FINISH_SECONDS
+    assert trio.current_time() - began <= writer_module.FINISH_SECONDS
 
 
-@pytest.mark.parametrize("note", [Recorder.now, Recorder.number])
-async def test_times_and_numbers_only_grow(note: Callable[[Recorder], int], autojump_clock: MockClock) -> None:
-    recorder = Recorder(MemoryTape(), LOOSE, MEBIBYTE)
-    first = note(recorder)
+@pytest.mark.parametrize("note", [CaptureWriter.now, CaptureWriter.number])
+async def test_times_and_numbers_only_grow(note: Callable[[CaptureWriter], int], autojump_clock: MockClock) -> None:
+    capture = CaptureWriter(MemoryTape(), LOOSE, MEBIBYTE)
+    first = note(capture)
     await trio.sleep(0.25)
-    assert note(recorder) > first
+    assert note(capture) > first

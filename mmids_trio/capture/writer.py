@@ -1,4 +1,4 @@
-"""The recorder: notes what comes into a server, and writes it down in a task of its own.
+"""The writer of a capture: notes what comes into a server, and writes it down in a task of its own.
 
 To note is synchronous and never waits, since the media path does it: where the disk does not keep up, something is
 lost, and the tape says so.  Masking and packing happen in the writing task, in slices.
@@ -11,10 +11,10 @@ import structlog
 import trio
 from attrs import define, evolve, field
 
-from mmids_trio.recording import records
-from mmids_trio.recording.chunk_masking import ChunkMasker
-from mmids_trio.recording.masking import Masking
-from mmids_trio.recording.tape import FIRST_LINE, encode
+from mmids_trio.capture import records
+from mmids_trio.capture.chunk_masking import ChunkMasker
+from mmids_trio.capture.masking import Masking
+from mmids_trio.capture.tape import FIRST_LINE, encode
 
 log = structlog.get_logger()
 
@@ -45,14 +45,14 @@ class Sink(Protocol):
 
 
 @define(eq=False)
-class Recorder:
-    """One recording, at most `max_bytes` long. Times count from its making."""
+class CaptureWriter:
+    """One capture, at most `max_bytes` long. Times count from its making."""
 
     sink: Sink
     masking: Masking
     max_bytes: int
     is_over: bool = field(default=False, init=False)
-    """Whether nothing is recorded any more."""
+    """Whether nothing is captured any more."""
     written: int = field(default=0, init=False)
     """Bytes of tape so far."""
     _lost_connections: int = field(default=0, init=False)
@@ -74,7 +74,7 @@ class Recorder:
     _numbers: int = field(default=0, init=False)
 
     def now(self) -> int:
-        """Microseconds since the recording began."""
+        """Microseconds since the capture began."""
         return round((trio.current_time() - self._began) * 1_000_000)
 
     def number(self) -> int:
@@ -116,7 +116,7 @@ class Recorder:
     async def run(self, start: records.Start, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until cancelled (then the rest is written within `FINISH_SECONDS`) or until the tape is full.
 
-        A disk that fails ends the recording, with a line in the log, and nothing else.
+        A disk that fails ends the capture, with a line in the log, and nothing else.
         """
         task_status.started()
         try:
@@ -128,7 +128,7 @@ class Recorder:
                     await self._finish()
                 raise
         except OSError as error:
-            log.error("recording ends: the tape cannot be written", reason=error.strerror or str(error))
+            log.error("capture ends: the tape cannot be written", reason=error.strerror or str(error))
         finally:
             self._end()
 
@@ -164,7 +164,7 @@ class Recorder:
     def _tell_of_losses(self) -> None:
         """On the tape only what no record of a connection says."""
         if self.lost > self._told:
-            log.warning("recording has gaps: the disk does not keep up", lost=self.lost)
+            log.warning("capture has gaps: the disk does not keep up", lost=self.lost)
             self._told = self.lost
             self._slice += encode(records.Lost(self.now(), None, self._lost_records))
 
@@ -173,7 +173,7 @@ class Recorder:
         self.written += len(data)
 
     async def _close(self, reason: str) -> None:
-        log.info("recording ends", reason=reason, bytes=self.written)
+        log.info("capture ends", reason=reason, bytes=self.written)
         self._end()
         await self._write(encode(records.End(self.now(), reason)))
 

@@ -1,7 +1,7 @@
 """The bytes of a tape (`.mmtape`): records to bytes and back, without files, and whatever the bytes.
 
 A record is one line of JSON, and, where it has bytes, those and a line end. The first line names the format.  A tape
-is only ever appended to, so one whose server was killed is whole but for its end; see docs/recording.md.
+is only ever appended to, so one whose server was killed is whole but for its end; see docs/capture.md.
 """
 
 import json
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from attrs import define, field, fields
 
+from mmids_trio.capture.records import KINDS, Record, Start
 from mmids_trio.errors import MmidsError
-from mmids_trio.recording.records import KINDS, Record, Start
 
 FORMAT = 1
 MAGIC = b"mmtape "
