@@ -9,7 +9,7 @@ import click
 from mmids_trio import logs
 from mmids_trio.cli.replaying import load_tape, write_log
 from mmids_trio.errors import MmidsError, leaves
-from mmids_trio.testing.replay import run_replay
+from mmids_trio.testing.replaying import run_replay
 
 
 @click.command()

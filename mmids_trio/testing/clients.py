@@ -27,7 +27,7 @@ from mmids_trio.rtmp.protocol.events import MediaReceived, MetadataReceived
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.message_types import AUDIO, VIDEO
 from mmids_trio.rtmp.transport import Transport
-from mmids_trio.testing.media import Report, StreamChecker
+from mmids_trio.testing.checker import Report, StreamChecker
 
 READ_SIZE = 64 * 1024
 

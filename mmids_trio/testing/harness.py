@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from time import time
 from types import TracebackType
-from typing import Self, TypeVar, Unpack, overload
+from typing import Self, TypedDict, TypeVar, Unpack, overload
 from uuid import uuid4
 
 import trio
@@ -33,27 +33,68 @@ from mmids_trio.server.building import NO_HOOKS, Hooks, World, build_server
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing import quiet
 from mmids_trio.testing.clients import RtmpClient
-from mmids_trio.testing.dialling import RTMP_PORT, Dialling, split_address
 from mmids_trio.testing.events import EventLog
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
-from mmids_trio.testing.host import Host
 from mmids_trio.testing.http import HttpClient
-from mmids_trio.testing.inline import inline
+from mmids_trio.testing.links import Link
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
-from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowStatus
 
-__all__ = ["RTMP_PORT", "Harness", "Recorder"]
+RTMP_PORT = 1935
+"""Where clients connect to that name no port."""
 
 OWN_SUBSCRIPTIONS = 2
 """To the events of a running server: the harness's, and that of the API's history."""
 
 E = TypeVar("E")
+Result = TypeVar("Result")
 
 PRUNE_EVERY = 256
 """Connections after which those that are over are forgotten: a simulated day has tens of thousands."""
+
+
+class Dialling(TypedDict, total=False):
+    """How a client connects: to which port (1935), from which address (127.0.0.1) and port (one of its own), over which
+    link (the network's)."""
+
+    port: int
+    peer_host: str
+    peer_port: int
+    link: Link
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """The application and the stream key of `app/key`. A key alone is one of the application `live`."""
+    app, slash, key = address.lstrip("/").partition("/")
+    return (app, key) if slash else ("live", app)
+
+
+async def inline(work: Callable[[], Result]) -> Result:
+    """An `offload.Offload` without a thread: a mock clock would jump to the next deadline while one works."""
+    await trio.lowlevel.checkpoint()
+    return work()
+
+
+@define(eq=False)
+class _ServerTask:
+    """The task above the server's: whatever the server starts, from its first step on, has this one above it."""
+
+    server: Server
+    definitions: Sequence[WorkflowDefinition]
+    changes: Sequence[Change] = ()
+    up: trio.Event = field(factory=trio.Event)
+    ended: trio.Event = field(factory=trio.Event)
+
+    async def run(self) -> None:
+        """Run the server to its end."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self.changes = await nursery.start(self.server.run, self.definitions)
+                self.up.set()
+        finally:
+            self.ended.set()
 
 
 @define(eq=False)
@@ -146,7 +187,7 @@ class Harness:
                 async with trio.open_nursery() as self._nursery:
                     self._tasks.nursery = self._nursery
                     self._is_running = True
-                    host = Host(self.server, self._definitions)
+                    host = _ServerTask(self.server, self._definitions)
                     self._nursery.start_soon(host.run)
                     await host.up.wait()
                     for change in host.changes:

@@ -21,7 +21,8 @@ from mmids_trio.media.events import (
     StreamStarted,
 )
 from mmids_trio.media.flv import FlvReader, FlvTag, TagType, flv_header
-from mmids_trio.testing.media import AUDIO_HEADER, VIDEO_HEADER, Report, StreamChecker, generate_stream
+from mmids_trio.testing.checker import Report, StreamChecker
+from mmids_trio.testing.media import AUDIO_HEADER, VIDEO_HEADER, generate_stream
 
 STREAM = StreamId("stream")
 METADATA = StreamMetadata(STREAM, {"width": 640.0, "videocodecid": 7.0, "audiocodecid": 10.0})

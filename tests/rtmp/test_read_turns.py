@@ -8,8 +8,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.media.events import MediaPacket, StreamEnded
 from mmids_trio.rtmp.read_turns import FEW, LONGEST_REST, READS_PER_SECOND, SLICE, ReadTurns
 from mmids_trio.steps.base import Inbox, Outbox
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 
 MANY = FEW + 12
 STREAM = generate_stream(seconds=2)

@@ -19,9 +19,10 @@ from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_watch import Watchers
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.clients import RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.testing.recorder import Recorder
 from tests.support.certificates import HOST, at_once, make
 from tests.support.publishing import Context, Sink
 

@@ -14,8 +14,9 @@ from mmids_trio.rtmp.registrations import Role
 from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import OutcomeKind
 

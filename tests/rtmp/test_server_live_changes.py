@@ -7,8 +7,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.status import OutcomeKind
 
 Closings = Callable[[], list[str]]

@@ -8,8 +8,9 @@ from attrs import define, field
 from structlog.typing import EventDict
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryListener, MemoryNetwork
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.status import OutcomeKind
 
 RUNNING = "Running"

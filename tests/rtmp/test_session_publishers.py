@@ -10,9 +10,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamMetadata, StreamStarted
 from mmids_trio.rtmp.protocol import message_types as types
 from mmids_trio.testing.clients import RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryTransport
+from mmids_trio.testing.recorder import Recorder
 from tests.support.footage import legality
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
 

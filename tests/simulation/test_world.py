@@ -6,7 +6,7 @@ Time is trio's mock clock. The day runs where it is asked for: `scripts/test -m 
 import pytest
 from trio.testing import MockClock
 
-from mmids_trio.testing.harness import Recorder
+from mmids_trio.testing.recorder import Recorder
 from tests.support.world import LULL_SECONDS, STREAMS, World, world
 
 HOUR = 3600.0

@@ -21,8 +21,8 @@ from mmids_trio.state.recorder import Recorder
 from mmids_trio.state.text import write
 from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
+from mmids_trio.testing.harness import inline
 from mmids_trio.testing.http import HttpClient
-from mmids_trio.testing.inline import inline
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.workflow.sets import WorkflowSet

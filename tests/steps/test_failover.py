@@ -11,8 +11,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamEnded, StreamStarted
 from mmids_trio.testing.clients import RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import StreamSwitched
 from mmids_trio.workflow.status import Switched
 

@@ -11,9 +11,10 @@ from mmids_trio.ffmpeg.media_pipe import metadata_tag, tags_from_event
 from mmids_trio.media.events import MediaPacket, StreamEnded, StreamMetadata, StreamStarted
 from mmids_trio.media.flv import flv_header
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.processes import Behaviour, FakeSpawner
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.status import OutcomeKind
 from tests.support.camera import Take, messages
 from tests.support.footage import legality

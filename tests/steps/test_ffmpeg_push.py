@@ -10,9 +10,10 @@ from trio.testing import MockClock
 from mmids_trio.ffmpeg.arguments import push_arguments
 from mmids_trio.ffmpeg.parameters import PushParameters
 from mmids_trio.testing.ffmpeg import TELLS_VERSION, FakeFfmpeg
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.processes import Behaviour, FakeSpawner
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.status import OutcomeKind
 from tests.support.camera import Camera, Take, workflow
 

@@ -13,8 +13,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamStarted
 from mmids_trio.rtmp.endpoints import Publication
 from mmids_trio.steps.publishers import MAX_INTERRUPTED, Publishers
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import StreamInterrupted, StreamResumed
 from tests.support.publishing import Context, Guest, Sink
 from tests.support.reactors import ScriptedReactor

@@ -11,8 +11,9 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.steps.rtmp_push import MAX_TARGETS
 from mmids_trio.testing.clients import RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import TargetDown, TargetUp
 from mmids_trio.workflow.hub import Subscription
 from mmids_trio.workflow.status import StreamStatus

@@ -6,9 +6,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamMetadata, StreamStarted
 from mmids_trio.steps.registry import StepRegistry
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.testing.recorder import Recorder
 from tests.support.footage import legality
 
 PACKETS = generate_stream(seconds=2)

@@ -8,9 +8,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import StreamId
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import ReactorAnswered, StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
 
 PACKETS = generate_stream(seconds=2)

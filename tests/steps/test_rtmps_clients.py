@@ -9,8 +9,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.rtmp.tls import connect_tls
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 from tests.support.certificates import HOST, Made, make
 
 MADE = make()

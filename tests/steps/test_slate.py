@@ -15,8 +15,9 @@ from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamEn
 from mmids_trio.steps.slate import PREPARE_SECONDS
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_metadata, generate_stream
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import StreamResumed, StreamStalled
 
 LIVE = generate_stream(seconds=3, seed=1)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_metadata, generate_stream
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import StreamInterrupted, StreamResumed, StreamStalled
 
 STREAM = generate_stream(seconds=2)

@@ -12,8 +12,9 @@ from mmids_trio.rtmp.endpoints import Publication, Refused
 from mmids_trio.steps.publishers import OnBusy, Publishers
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import StreamResumed
 from mmids_trio.workflow.hub import Subscription
 from tests.support.publishing import Context, Guest, Sink

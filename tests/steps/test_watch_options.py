@@ -10,8 +10,9 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.events import MediaKind
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.watch_options import WatchOptions
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 
 STREAM = generate_stream(seconds=3)
 RECEIVE = "rtmp_receive rtmp_app=live stream_key=*"

@@ -11,9 +11,11 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Inbox, Outbox, Step, StepContext
 from mmids_trio.steps.parameters import Values
 from mmids_trio.steps.registry import StepType
-from mmids_trio.testing.harness import Harness, Recorder
-from mmids_trio.testing.media import Report, StreamChecker, generate_stream
+from mmids_trio.testing.checker import Report, StreamChecker
+from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.processes import FakeProcess
+from mmids_trio.testing.recorder import Recorder
 from tests.support.ffmpeg_runs import packets_of
 
 

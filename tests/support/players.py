@@ -15,7 +15,7 @@ from mmids_trio.rtmp.protocol.message_types import USER_CONTROL
 from mmids_trio.rtmp.protocol.rendering import OUTGOING_CHUNK_SIZE
 from mmids_trio.rtmp.watcher import Watcher
 from mmids_trio.rtmp.watching import WatcherEnd
-from mmids_trio.testing.media import Report, StreamChecker
+from mmids_trio.testing.checker import Report, StreamChecker
 from mmids_trio.testing.network import DEFAULT_BUFFER, MemoryTransport, memory_connection
 
 _KINDS = {8: MediaKind.AUDIO, 9: MediaKind.VIDEO}

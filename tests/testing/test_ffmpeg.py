@@ -8,9 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.testing.checker import StreamChecker
 from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script, fed_packets
-from mmids_trio.testing.harness import Harness, Recorder
-from mmids_trio.testing.media import StreamChecker, generate_stream
+from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import StreamWentLive, StreamWentOff
 
 PULL = "workflow w {\n    ffmpeg_pull location=rtmp://example.org/live/x stream_name=clip\n    record\n}\n"

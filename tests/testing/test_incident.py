@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmids_trio.capture.records import Closed, Opened, Received, Requested, Responded
 from mmids_trio.capture.tape import read_tape
-from mmids_trio.testing.replay import run_replay
+from mmids_trio.testing.replaying import run_replay
 from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
 
 INCIDENT = (Path(__file__).parent / "tapes" / "shut_out.mmtape").read_bytes()

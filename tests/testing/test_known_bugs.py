@@ -16,10 +16,11 @@ from mmids_trio.media.events import MediaEvent, MediaPacket
 from mmids_trio.reactors.lease import Hold
 from mmids_trio.rtmp.endpoints import Client, Endpoint
 from mmids_trio.rtmp.registrations import Registrations
-from mmids_trio.testing.harness import Harness, Recorder
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.processes import FakeProcess
 from mmids_trio.testing.reactors import FakeReactorService
+from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import HubEvent, StreamWentOff
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.links import Inbox, Outlet

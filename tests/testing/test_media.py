@@ -7,7 +7,8 @@ from attrs import evolve
 
 from mmids_trio.media.codecs import parse_audio, parse_video
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.testing.media import AudioCodec, StreamChecker, VideoCodec, generate_metadata, generate_stream
+from mmids_trio.testing.checker import StreamChecker
+from mmids_trio.testing.media import AudioCodec, VideoCodec, generate_metadata, generate_stream
 
 STREAM = generate_stream(seconds=2)  # 2 headers, then video and audio by timestamp
 VIDEO = generate_stream(seconds=2, audio=False)  # 1 header, key frames at 1 and 26

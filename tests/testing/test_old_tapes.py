@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmids_trio.capture.records import KINDS, Lost
 from mmids_trio.capture.tape import read_tape
-from mmids_trio.testing.replay import run_replay
+from mmids_trio.testing.replaying import run_replay
 from mmids_trio.workflow.events import ReactorAnswered, StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
 
 TAPE = (Path(__file__).parent / "tapes" / "of_0_1_0.mmtape").read_bytes()

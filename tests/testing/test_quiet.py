@@ -7,8 +7,7 @@ from trio.testing import MockClock
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.base import Inbox, Outbox
 from mmids_trio.steps.registry import StepType
-from mmids_trio.testing.dialling import split_address
-from mmids_trio.testing.harness import PRUNE_EVERY, Harness
+from mmids_trio.testing.harness import PRUNE_EVERY, Harness, split_address
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
 

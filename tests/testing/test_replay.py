@@ -22,7 +22,7 @@ from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService, fails, valid
-from mmids_trio.testing.replay import Replayed, replay, run_replay
+from mmids_trio.testing.replaying import Replayed, replay, run_replay
 from mmids_trio.workflow.events import ReactorAnswered, StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
 from tests.support.certificates import HOST, make
 from tests.support.tapes import CLOCK, MEBIBYTE, SECRET, MemoryTape, capturing, start_record

@@ -22,7 +22,7 @@ SEED = pytest.StashKey[int]()
 """Of a test that runs: the seed of its schedule."""
 
 
-def run_rounds(item: pytest.Function, nextitem: pytest.Item | None, seeds: Sequence[int]) -> None:
+def run_under_schedules(item: pytest.Function, nextitem: pytest.Item | None, seeds: Sequence[int]) -> None:
     """Run a test once for each seed, up to the first that does not pass, and report it as one test."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = _run_until_failure(item, seeds)
