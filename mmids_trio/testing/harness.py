@@ -124,9 +124,9 @@ class Harness:
     _definitions: Sequence[WorkflowDefinition] = field(init=False)
     _log: EventLog = field(init=False)
     _http: HttpClient = field(init=False)
-    _nursery: trio.Nursery = field(init=False)
+    _nursery: trio.Nursery | None = field(default=None, init=False)
+    """While the block runs."""
     _tasks: quiet.TaskWatch = field(factory=quiet.TaskWatch, init=False)
-    _is_running: bool = field(default=False, init=False)
     transports: list[MemoryTransport] = field(factory=list, init=False)
     """The clients' ends of connections, oldest first; of those that are over, only the latest."""
     _block: AbstractAsyncContextManager[None] = field(init=False)
@@ -150,7 +150,7 @@ class Harness:
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
             raise ConfigurationError(problems)
         self._log = EventLog(self.server.hub)
-        self._http = HttpClient(lambda: self.server.api, lambda: self._nursery)
+        self._http = HttpClient(lambda: self.server.api, self._tasks_of_clients)
         if token := document.settings.http_api_token:
             self._http.headers["authorization"] = f"Bearer {token}"
         self._definitions = [self.server.workflows.validate(workflow) for workflow in document.workflows]
@@ -184,11 +184,10 @@ class Harness:
     async def _run(self) -> AsyncIterator[None]:
         try:
             with self._log.listen(), self._tasks:
-                async with trio.open_nursery() as self._nursery:
-                    self._tasks.nursery = self._nursery
-                    self._is_running = True
+                async with trio.open_nursery() as nursery:
+                    self._tasks.nursery = self._nursery = nursery
                     host = _ServerTask(self.server, self._definitions)
-                    self._nursery.start_soon(host.run)
+                    nursery.start_soon(host.run)
                     await host.up.wait()
                     for change in host.changes:
                         if self.all_must_run:
@@ -196,10 +195,14 @@ class Harness:
                     yield
                     self.server.stop()
                     await host.ended.wait()
-                    self._nursery.cancel_scope.cancel()  # requests that the server does not wait for any longer
+                    nursery.cancel_scope.cancel()  # requests that the server does not wait for any longer
         finally:
-            self._is_running = False
+            self._nursery = None
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _tasks_of_clients(self) -> trio.Nursery:
+        assert self._nursery is not None, "the server does not run: enter the harness first, with `async with`"
+        return self._nursery
 
     # Workflows.
 
@@ -300,8 +303,8 @@ class Harness:
 
     def what_is_left(self) -> list[str]:
         """What `assert_quiet` finds, a sentence each."""
-        tasks = self._tasks.strays if self._is_running else self._tasks.living
-        subscriptions = self.server.hub.subscriptions - (OWN_SUBSCRIPTIONS if self._is_running else 0)
+        tasks = self._tasks.strays if self._nursery is not None else self._tasks.living
+        subscriptions = self.server.hub.subscriptions - (OWN_SUBSCRIPTIONS if self._nursery is not None else 0)
         return [
             *quiet.what_is_left(self.server),
             *quiet.open_ports(self.network),

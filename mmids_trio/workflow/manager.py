@@ -63,7 +63,7 @@ class WorkflowManager:
         self._steps_beside = steps_beside or (lambda _: steps)
         self._reactors = reactors or NoReactors()
         self._surroundings = surroundings or Surroundings()
-        self._nursery: trio.Nursery
+        self._nursery: trio.Nursery | None = None
         self._workflows: dict[str, Workflow] = {}
         self._transactions: dict[Transaction, None] = {}
         """Those that have not ended, in the order in which they were accepted."""
@@ -123,10 +123,17 @@ class WorkflowManager:
         Returns at once; the change belongs to the workflow's task and goes on whoever waits for it.  `owner` counts
         where the workflow is new.  Raises `Stopping` after `stop_all`.
         """
-        if self._is_stopping:
-            raise Stopping("the server is being stopped")
+        self._require_running()
         workflow = self._workflows.get(definition.name) or self._create(definition.name, owner)
         return workflow.submit(definition, rollback=rollback)
+
+    def _require_running(self) -> trio.Nursery:
+        """Where what is accepted is carried out; nothing is accepted where nobody would."""
+        if self._is_stopping:
+            raise Stopping("the server is being stopped")
+        if self._nursery is None:
+            raise RuntimeError("workflows are changed while WorkflowManager.run runs, not before")
+        return self._nursery
 
     # Many at once.
 
@@ -188,8 +195,7 @@ class WorkflowManager:
         Returns at once, and the change goes on whoever waits for it.  `owner` counts for workflows that are new.
         Raises `SetConflict` (or `ConfigurationError` for a reactor) before anything is touched, and `Stopping`.
         """
-        if self._is_stopping:
-            raise Stopping("the server is being stopped")
+        nursery = self._require_running()
         replacement = self._replacement(wanted)
         plan = self._plan_all(wanted, replacement)
         transaction = Transaction(
@@ -207,7 +213,7 @@ class WorkflowManager:
             transaction.complete_at_once()
         else:
             self._transactions[transaction] = None
-            self._nursery.start_soon(self._run_transaction, transaction)
+            nursery.start_soon(self._run_transaction, transaction)
         return transaction.change
 
     def _join(
@@ -248,7 +254,7 @@ class WorkflowManager:
         workflow = self._workflows[name] = Workflow(
             name, self._steps, self._retire, owner=owner, surroundings=self._surroundings
         )
-        self._nursery.start_soon(self._run, workflow, [ending.ended for ending in self._ending.get(name, ())])
+        self._require_running().start_soon(self._run, workflow, [ending.ended for ending in self._ending.get(name, ())])
         return workflow
 
     async def _run(self, workflow: Workflow, after: Sequence[trio.Event]) -> None:

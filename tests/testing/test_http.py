@@ -131,3 +131,8 @@ async def test_a_change_goes_on_when_the_client_that_asked_for_it_hangs_up(autoj
         gate.set()
         await h.wait_event(WorkflowStarted)
         assert h.workflow("w").status == "Running"
+
+
+async def test_a_request_before_the_block_says_what_is_missing() -> None:
+    with pytest.raises(AssertionError, match="enter the harness first"):
+        await Harness().http.get("/health")
