@@ -186,15 +186,15 @@ class Harness:
             with self._log.listen(), self._tasks:
                 async with trio.open_nursery() as nursery:
                     self._tasks.nursery = self._nursery = nursery
-                    host = _ServerTask(self.server, self._definitions)
-                    nursery.start_soon(host.run)
-                    await host.up.wait()
-                    for change in host.changes:
+                    serving = _ServerTask(self.server, self._definitions)
+                    nursery.start_soon(serving.run)
+                    await serving.up.wait()
+                    for change in serving.changes:
                         if self.all_must_run:
                             _require_success(await change.wait())
                     yield
                     self.server.stop()
-                    await host.ended.wait()
+                    await serving.ended.wait()
                     nursery.cancel_scope.cancel()  # requests that the server does not wait for any longer
         finally:
             self._nursery = None

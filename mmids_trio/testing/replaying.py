@@ -369,12 +369,12 @@ class _Replay:
         self._harness.http.headers.clear()  # a request has those that were captured
 
     async def run(self) -> Replayed:
-        with self._harness.server.hub.subscribe(MOST_AT_ONCE) as happenings:
+        with self._harness.server.hub.subscribe(MOST_AT_ONCE) as subscription:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._follow, happenings)
+                nursery.start_soon(self._follow, subscription)
                 async with self._harness, trio.open_nursery() as clients:
                     await self._play(clients)
-                self._note(happenings)
+                self._note(subscription)
                 nursery.cancel_scope.cancel()
         self._say("the server has stopped")
         return Replayed(tuple(self._lines), tuple(self._events), tuple(self._harness.what_is_left()))
@@ -382,13 +382,13 @@ class _Replay:
     def _say(self, text: str) -> None:
         self._lines.append(f"{trio.current_time() - self._began:.6f} {text}")
 
-    async def _follow(self, happenings: Subscription) -> None:
+    async def _follow(self, subscription: Subscription) -> None:
         while True:
-            self._note(happenings)
-            await happenings.arrival()
+            self._note(subscription)
+            await subscription.arrival()
 
-    def _note(self, happenings: Subscription) -> None:
-        for event in happenings.take():
+    def _note(self, subscription: Subscription) -> None:
+        for event in subscription.take():
             self._events.append(event)
             self._say(f"event {event.wire_name}{repr(event).removeprefix(type(event).__name__)}")
         self._harness.forget_events()
