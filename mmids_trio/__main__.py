@@ -24,7 +24,8 @@ COMMANDS = {
         ("delete", "delete"),
         ("events", "events"),
         ("sign-play-url", "sign_play_url"),
-        ("record", "record"),
+        ("capture", "capture"),
+        ("record", "record"),  # says what it is called now
         ("replay", "replay"),
         ("reactor-test-server", "reactor_test_server"),
     )

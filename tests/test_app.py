@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.app import STOP_SECONDS, Server
 from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
@@ -19,6 +18,8 @@ from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import StepError
 from mmids_trio.http_api.server import CannotListen
 from mmids_trio.media.flow import Flow
+from mmids_trio.server.app import STOP_SECONDS, Server
+from mmids_trio.server.building import World, build_server
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.harness import Harness
@@ -85,7 +86,7 @@ async def test_an_empty_server_stops_at_once(autojump_clock: MockClock) -> None:
 
 
 async def test_a_server_that_was_stopped_before_it_ran_ends_at_once(autojump_clock: MockClock) -> None:
-    server = Server(Settings(), network=MemoryNetwork())
+    server = build_server(Settings(), world=World(network=MemoryNetwork()))
     server.stop()
     await server.run(definitions(server, LIVE))
     assert server.rtmp.is_quiet
@@ -123,7 +124,7 @@ async def test_a_workflow_that_still_waits_for_a_step_does_not_hold_up_a_stop(
     autojump_clock: MockClock, logs: list[EventDict]
 ) -> None:
     step = StepType("never", NoParameters, lambda _parameters, _context: NeverReady())
-    server = Server(Settings(), network=MemoryNetwork(), more_steps=[step])
+    server = build_server(Settings(), world=World(network=MemoryNetwork()), more_steps=[step])
     text = "workflow w {\n rtmp_receive rtmp_app=live stream_key=*\n never\n}\n"
     async with trio.open_nursery() as nursery:
         [change] = await nursery.start(server.run, definitions(server, text))
@@ -151,7 +152,7 @@ async def test_a_cancelled_server_ends_at_once(autojump_clock: MockClock, logs: 
 
 
 async def test_a_workflow_that_fails_does_not_keep_the_others_from_running(autojump_clock: MockClock) -> None:
-    server = Server(Settings(), network=MemoryNetwork(), more_steps=[BROKEN])
+    server = build_server(Settings(), world=World(network=MemoryNetwork()), more_steps=[BROKEN])
     text = "workflow broken {\n broken\n}\n" + LIVE
     async with trio.open_nursery() as nursery:
         changes = await nursery.start(server.run, definitions(server, text))
@@ -164,7 +165,7 @@ async def test_an_api_port_in_use_is_an_error_before_anything_runs(logs: list[Ev
     network = MemoryNetwork()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = Server(Settings(http_api_port=port), network=network)
+        server = build_server(Settings(http_api_port=port), world=World(network=network))
         with pytest.raises(CannotListen, match=f"127.0.0.1 port {port}: the port is in use"):
             await server.run(definitions(server, LIVE))
     assert network.open_ports == frozenset()
@@ -172,7 +173,7 @@ async def test_an_api_port_in_use_is_an_error_before_anything_runs(logs: list[Ev
 
 
 async def test_the_api_answers_while_the_server_runs() -> None:
-    server = Server(Settings(http_api_port=0), network=MemoryNetwork())
+    server = build_server(Settings(http_api_port=0), world=World(network=MemoryNetwork()))
     async with trio.open_nursery() as nursery:
         [change] = await nursery.start(server.run, definitions(server, LIVE))
         await change.wait_outcome()
@@ -189,7 +190,7 @@ async def test_a_server_with_an_api_leaves_no_socket_wherever_it_is_cancelled(lo
     servers: list[Server] = []
 
     async def run() -> None:
-        server = Server(Settings(http_api_port=0), network=MemoryNetwork())
+        server = build_server(Settings(http_api_port=0), world=World(network=MemoryNetwork()))
         servers.append(server)
         async with trio.open_nursery() as nursery:
             [change] = await nursery.start(server.run, definitions(server, LIVE))
@@ -206,11 +207,11 @@ async def test_a_server_with_an_api_leaves_no_socket_wherever_it_is_cancelled(lo
 
 
 def test_a_server_that_never_runs_has_no_side_effects() -> None:
-    assert Server(Settings(http_api_port=1, rtmp_host="nowhere.invalid")).rtmp.is_quiet
+    assert build_server(Settings(http_api_port=1, rtmp_host="nowhere.invalid")).rtmp.is_quiet
 
 
 def test_the_api_url_has_brackets_around_an_ipv6_address() -> None:
-    server = Server(Settings(http_api_host="::1", http_api_port=9011))
+    server = build_server(Settings(http_api_host="::1", http_api_port=9011))
     server.api_port = 9011
     assert server.api_url == "http://[::1]:9011"
     assert STOP_SECONDS < 5

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import trio
 
-from mmids_trio.app import Server
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
 from mmids_trio.net.transport import SocketListener, SocketNetwork
+from mmids_trio.server.building import World, build_server
 
 BACKLOG = 1024
 """Connections that wait to be accepted; the load opens 2,000 a second."""
@@ -35,7 +35,7 @@ class SharedPorts(SocketNetwork):
 
 
 async def _run(text: str, logs: str) -> None:
-    server = Server(Settings(rtmp_host="127.0.0.1", log_path=logs), network=SharedPorts())
+    server = build_server(Settings(rtmp_host="127.0.0.1", log_path=logs), world=World(network=SharedPorts()))
     document = parse(text, "configuration")
     await server.run([server.steps.validate(workflow) for workflow in document.workflows])
 

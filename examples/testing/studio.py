@@ -52,7 +52,7 @@ class FewStreamsParameters:
 
 
 def few_streams() -> StepType:
-    """For `Server(more_steps=...)`, and for tests."""
+    """For `build_server(more_steps=...)`, and for tests."""
 
     def build(parameters: FewStreamsParameters, context: StepContext) -> Step:
         return FewStreams(parameters.count)

@@ -4,10 +4,10 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import click
 import structlog
@@ -15,12 +15,13 @@ import trio
 from attrs import frozen
 
 from mmids_trio import logs
-from mmids_trio.app import Server
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.reload.configuration_file import Configuration, load
+from mmids_trio.server.app import Server
+from mmids_trio.server.building import NO_HOOKS, Hooks, build_server
 from mmids_trio.steps.rtmp_parameters import RTMP_PORT, RTMPS_PORT
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import PlanView
@@ -114,25 +115,24 @@ to 17 ms, with these 8: packets come and go all the time, and are no garbage of 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Hear = Callable[[Sequence[Change[PlanView]]], None]
-"""Hears what a server has started with."""
-
-Around = Callable[[Configuration, Server], AbstractAsyncContextManager[Hear]]
-"""What is done around a server that runs."""
-
 
 def kinds(document: Document) -> Server:
     """What a configuration may name: the kinds of steps and executors of a server that is not run."""
-    return Server(Settings(), document.reactors)
+    return build_server(Settings(), document.reactors)
 
 
-@asynccontextmanager
-async def _alone(configuration: Configuration, server: Server) -> AsyncIterator[Hear]:
-    yield lambda changes: None
+class Build(Protocol):
+    """Builds a server with all but its hooks known."""
+
+    def __call__(self, *, hooks: Hooks = NO_HOOKS) -> Server: ...
 
 
-def complain_or_run(config: Path, around: Around = _alone) -> int:
-    """Run a server, with `around` around it; the exit status.
+Run = Callable[[Configuration, Build], Awaitable[None]]
+"""Runs a server that it builds, until a signal comes."""
+
+
+def complain_or_run(config: Path, run: Run | None = None) -> int:
+    """Run a server, in the usual way without `run`; the exit status.
 
     What an operator can mend is one message, never a traceback.
     """
@@ -141,13 +141,14 @@ def complain_or_run(config: Path, around: Around = _alone) -> int:
         level = logs.level_from(os.environ)
         configuration = load(config, kinds)
         with logs.configure(level=level, directory=Path(configuration.settings.log_path), console=sys.stderr):
-            server = Server(
+            build = partial(
+                build_server,
                 configuration.settings,
                 configuration.document.reactors,
                 configuration_file=configuration.file,
                 load_again=partial(load, config, kinds),
             )
-            trio.run(_run, configuration, server, around)
+            trio.run(run or _run_plain, configuration, build)
     except* MmidsError as group:
         status = 1
         for error in leaves(group):
@@ -155,12 +156,15 @@ def complain_or_run(config: Path, around: Around = _alone) -> int:
     return status
 
 
-async def _run(configuration: Configuration, server: Server, around: Around) -> None:
-    async with around(configuration, server) as hear:
-        await _run_until_signal(configuration, server, hear)
+async def _run_plain(configuration: Configuration, build: Build) -> None:
+    """Run the server as it is configured."""
+    await run_server(configuration, build())
 
 
-async def _run_until_signal(configuration: Configuration, server: Server, hear: Hear) -> None:
+async def run_server(
+    configuration: Configuration, server: Server, tell: Callable[[Sequence[Change[PlanView]]], None] = lambda _: None
+) -> None:
+    """Run a server until a signal comes; `tell` hears what it has started with."""
     for warning in configuration.document.warnings:
         log.warning("configuration", problem=warning.summary)
     workflows = configuration.document.workflows
@@ -170,7 +174,7 @@ async def _run_until_signal(configuration: Configuration, server: Server, hear: 
             nursery.start_soon(_stop_on_signals, signals, server, nursery.cancel_scope)
             async with trio.open_nursery() as running:
                 changes = await running.start(server.run, workflows)
-                hear(changes)
+                tell(changes)
                 nursery.start_soon(server.look_for_ffmpeg)  # which the end of the server does not wait for
                 gc.freeze()
                 gc.set_threshold(*GC_THRESHOLDS)

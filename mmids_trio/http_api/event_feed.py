@@ -16,7 +16,7 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.http_api.connection import SEND_TIMEOUT_SECONDS
-from mmids_trio.http_api.event_shapes import EVENT_KINDS
+from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.hub import EventHub
 
 MAX_EVENTS = 10_000
@@ -34,7 +34,7 @@ class Entry:
 
     number: int
     at: float
-    event: object
+    event: HubEvent
 
 
 @frozen
@@ -54,7 +54,7 @@ class EventHistory:
     """Number of the newest event, 0 before the first."""
     _entries: deque[Entry] = field(factory=deque, init=False)
 
-    def record(self, event: object, now: float, *, lost: int = 0) -> None:
+    def record(self, event: HubEvent, now: float, *, lost: int = 0) -> None:
         """Add an event; `lost` ones before it could not be kept, and count as too old."""
         if lost:
             self._entries.clear()
@@ -140,10 +140,9 @@ class EventFeed:
         with self._hub.subscribe(MAX_EVENTS) as subscription:
             task_status.started()
             async for event in subscription:
-                if isinstance(event, EVENT_KINDS):
-                    self.history.record(event, trio.current_time(), lost=subscription.missed - missed)
-                    missed = subscription.missed
-                    self._news.unpark_all()
+                self.history.record(event, trio.current_time(), lost=subscription.missed - missed)
+                missed = subscription.missed
+                self._news.unpark_all()
 
     async def news(self, seconds: float) -> bool:
         """Wait for an event or the end, so long at most; false when nothing came."""

@@ -14,7 +14,7 @@ from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallabl
 from quart.wrappers.response import ResponseBody
 
 from mmids_trio.http_api.event_feed import Entry, EventFeed, Start
-from mmids_trio.http_api.event_shapes import Missed, Reset, event_json, type_name
+from mmids_trio.http_api.event_shapes import Missed, Reset, event_json
 
 RETRY_MILLISECONDS = 2000
 """When a client that has lost the stream should ask again; a server restarts in less."""
@@ -113,7 +113,7 @@ class EventStream(ResponseBody):
         if self._start.reset is None:
             return render_start(event_id)
         reset = Reset(self._start.reset)
-        return render_start(event_id) + render_event(type_name(Reset), event_json(reset), event_id)
+        return render_start(event_id) + render_event(Reset.wire_name, event_json(reset), event_id)
 
     def _is_behind(self) -> bool:
         return self._position < self._feed.history.newest
@@ -124,7 +124,7 @@ class EventStream(ResponseBody):
         pieces = []
         if gone:
             self._position += gone
-            pieces.append(render_event(type_name(Missed), event_json(Missed(gone)), history.id_of(self._position)))
+            pieces.append(render_event(Missed.wire_name, event_json(Missed(gone)), history.id_of(self._position)))
         pieces += self._render(entries)
         if entries:
             self._position = entries[-1].number
@@ -132,9 +132,13 @@ class EventStream(ResponseBody):
 
     def _render(self, entries: Sequence[Entry]) -> list[bytes]:
         return [
-            render_event(name, event_json(entry.event, time=self._time(entry)), self._feed.history.id_of(entry.number))
+            render_event(
+                entry.event.wire_name,
+                event_json(entry.event, time=self._time(entry)),
+                self._feed.history.id_of(entry.number),
+            )
             for entry in entries
-            if (name := type_name(type(entry.event))) in self._types or not self._types
+            if entry.event.wire_name in self._types or not self._types
         ]
 
     def _time(self, entry: Entry) -> str:

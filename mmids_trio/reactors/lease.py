@@ -14,7 +14,8 @@ from attrs import define, field, frozen
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reactors.executor import Answer, Executor, describe
 from mmids_trio.reactors.leased import LeasedWorkflows, Workflows
-from mmids_trio.reactors.views import LeaseView, Listener, ReactorAnswered
+from mmids_trio.reactors.views import LeaseView, Listener
+from mmids_trio.workflow.events import ReactorAnswered
 from mmids_trio.workflow.status import WorkflowOwner
 
 log = structlog.get_logger()

@@ -1,54 +1,68 @@
-"""All reactors of a server, by name: the one place that runs them."""
+"""All reactors of a server, by name: the one place that runs them, and that puts others in their place."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Self
 
 import trio
+from attrs import define, field
 
 from mmids_trio.definitions import ReactorDefinition
-from mmids_trio.errors import ConfigurationError
+from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reactors.executor import ExecutorFailure, ExecutorRegistry
 from mmids_trio.reactors.lease import Hold
 from mmids_trio.reactors.leased import Workflows
-from mmids_trio.reactors.reactor import Reactor
-from mmids_trio.reactors.session import Session
+from mmids_trio.reactors.reactor import Reactor, Session
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
+from mmids_trio.workflow.plan import PlannedReactor
 
 
 class Reactors:
-    """The reactors of a checked configuration. Raises `ConfigurationError` for one that is not."""
+    """The reactors of a checked configuration: their names from the beginning, they themselves once they run.
+
+    Steps know them, and they start workflows, whose steps are known before; so the workflows come with `run`.
+    """
 
     def __init__(
-        self,
-        definitions: Sequence[ReactorDefinition],
-        executors: ExecutorRegistry,
-        workflows: Workflows,
-        listener: Listener = nobody,
+        self, definitions: Sequence[ReactorDefinition], executors: ExecutorRegistry, listener: Listener = nobody
     ) -> None:
         self.definitions = tuple(definitions)
         """What is in force. Reactors that are being added, and may be taken back, are not among them."""
         self._executors = executors
-        self._workflows = workflows
         self._listener = listener
+        self._workflows: Workflows | None = None
         self._nursery: trio.Nursery | None = None
-        self._reactors = {definition.name: self._make(definition) for definition in definitions}
+        self._reactors: dict[str, Reactor] = {}
 
-    def _make(self, definition: ReactorDefinition) -> Reactor:
-        choice = self._executors.choose(definition)
-        return Reactor(
-            definition,
-            choice.open(),
-            self._workflows,
-            allow_on_failure=choice.allow_on_failure,
-            listener=self._listener,
-        )
+    async def run(
+        self,
+        workflows: Workflows,
+        definitions: Sequence[ReactorDefinition] | None = None,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Run all reactors until cancelled: those of `definitions`, where they differ from the configuration.
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run all reactors until cancelled."""
+        Raises `ConfigurationError` for one that is not checked.
+        """
+        if definitions is not None:
+            self.definitions = tuple(definitions)
+        self._workflows = workflows
+        self._reactors = {definition.name: self._make(definition, workflows) for definition in self.definitions}
         async with trio.open_nursery() as self._nursery:
             for reactor in self._reactors.values():
                 await self._nursery.start(reactor.run)
             task_status.started()
             await trio.sleep_forever()
+
+    def _make(self, definition: ReactorDefinition, workflows: Workflows) -> Reactor:
+        choice = self._executors.choose(definition)
+        return Reactor(
+            definition,
+            choice.open(),
+            workflows,
+            allow_on_failure=choice.allow_on_failure,
+            listener=self._listener,
+        )
 
     def names(self) -> Sequence[str]:
         """Names of all reactors, in the order of the configuration."""
@@ -69,17 +83,27 @@ class Reactors:
 
     def leases(self) -> Mapping[str, int]:
         """How many streams each has a lease for."""
-        return {name: self._reactors[name].lease_count for name in self.names()}
+        return {name: reactor.lease_count for name, reactor in self._in_force()}
 
     def views(self) -> Sequence[ReactorView]:
         """What the outside may know of all of them."""
-        return [self._reactors[name].view() for name in self.names()]
+        return [reactor.view() for _, reactor in self._in_force()]
 
     def view(self, name: str) -> ReactorView | None:
         """What the outside may know of one; `None` where there is none."""
-        return self._reactors[name].view() if name in self.names() else None
+        return next((reactor.view() for known, reactor in self._in_force() if known == name), None)
+
+    def _in_force(self) -> Iterator[tuple[str, Reactor]]:
+        """Those that run and are not only being added."""
+        return ((name, self._reactors[name]) for name in self.names() if name in self._reactors)
 
     # For replacements.
+
+    def replacement(self, definitions: Sequence[ReactorDefinition]) -> "ReplacedReactors":
+        """What puts `definitions` in place of those that there are. Raises `ConfigurationError`."""
+        if self._workflows is None:
+            raise MmidsError("the reactors do not run yet")
+        return ReplacedReactors.of(self, definitions)
 
     def check(self, definitions: Sequence[ReactorDefinition]) -> None:
         """Raise `ConfigurationError` with everything that is wrong with `definitions`."""
@@ -89,9 +113,9 @@ class Reactors:
 
     async def add(self, definition: ReactorDefinition) -> None:
         """Run one more. Raises what its executor does, or `ExecutorFailure` where the reactors do not run."""
-        if self._nursery is None:
+        if self._nursery is None or self._workflows is None:
             raise ExecutorFailure("the reactors do not run")
-        reactor = self._reactors[definition.name] = self._make(definition)
+        reactor = self._reactors[definition.name] = self._make(definition, self._workflows)
         try:
             await self._nursery.start(reactor.run)
         except BaseException:
@@ -112,3 +136,82 @@ class Reactors:
         """Give a reactor another definition, with its executor."""
         allowed = self._executors.choose(definition).allow_on_failure
         self._reactors[definition.name].renew(definition, session, allow_on_failure=allowed)
+
+
+@define(eq=False)
+class ReplacedReactors:
+    """Other definitions in place of those of a server's reactors; see `workflow.change.Replacement`.
+
+    In two steps: what is new begins, then all else changes. In between it can be taken back, without anybody having
+    noticed.
+    """
+
+    plan: tuple[PlannedReactor, ...]
+    _reactors: Reactors
+    _definitions: Sequence[ReactorDefinition]
+    _added: list[str] = field(factory=list, init=False)
+    _sessions: dict[str, Session] = field(factory=dict, init=False)
+    """Executors of reactors that change."""
+
+    @classmethod
+    def of(cls, reactors: Reactors, definitions: Sequence[ReactorDefinition]) -> Self:
+        """Compare `definitions` with what there is. Raises `ConfigurationError` with every problem."""
+        reactors.check(definitions)
+        return cls(
+            plan_reactors({known.name: known for known in reactors.definitions}, definitions), reactors, definitions
+        )
+
+    @property
+    def removed(self) -> Sequence[str]:
+        """See `workflow.change.Replacement`."""
+        return self._named("stop")
+
+    def _named(self, action: str) -> Sequence[str]:
+        return [reactor.name for reactor in self.plan if reactor.action == action]
+
+    async def begin(self) -> None:
+        """See `workflow.change.Replacement`."""
+        wanted = {definition.name: definition for definition in self._definitions}
+        try:
+            for name in self._named("start"):
+                self._added.append(name)
+                await self._reactors.add(wanted[name])
+            for name in self._named("change"):
+                self._sessions[name] = await self._reactors.open(wanted[name])
+        except MmidsError:
+            raise
+        except Exception as error:  # an executor's own, perhaps with something secret in its text
+            raise ExecutorFailure(f"reactor '{name}' cannot be started: {type(error).__name__}") from error
+
+    def commit(self) -> None:
+        """See `workflow.change.Replacement`."""
+        for definition in self._definitions:
+            if definition.name in self._sessions:
+                self._reactors.renew(definition, self._sessions[definition.name])
+        for name in self.removed:
+            self._reactors.remove(name)
+        self._reactors.definitions = tuple(self._definitions)
+
+    def take_back(self) -> None:
+        """See `workflow.change.Replacement`."""
+        for name in self._added:
+            self._reactors.remove(name)
+        for session in self._sessions.values():
+            session.close()
+
+
+def plan_reactors(
+    known: Mapping[str, ReactorDefinition], wanted: Sequence[ReactorDefinition]
+) -> tuple[PlannedReactor, ...]:
+    """What happens to each reactor: the wanted ones in their order, then those that go."""
+    names = {definition.name for definition in wanted}
+    return (
+        *(_planned(known.get(definition.name), definition) for definition in wanted),
+        *(PlannedReactor(name, "stop") for name in known if name not in names),
+    )
+
+
+def _planned(known: ReactorDefinition | None, wanted: ReactorDefinition) -> PlannedReactor:
+    if known is None:
+        return PlannedReactor(wanted.name, "start")
+    return PlannedReactor(wanted.name, "keep" if known == wanted else "change")

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from mmids_trio.workflow.events import ReactorAnswered
+
 
 @frozen
 class LeaseView:
@@ -33,17 +35,6 @@ class ReactorView:
     executor: str
     update_interval: int
     leases: tuple[LeaseView, ...]
-
-
-@frozen
-class ReactorAnswered:
-    """An event: a reactor has an answer about a stream, or (`error`) a request failed after all tries."""
-
-    reactor: str
-    stream: str
-    valid: bool | None
-    workflows: tuple[str, ...]
-    error: str | None = None
 
 
 Listener = Callable[[ReactorAnswered], None]

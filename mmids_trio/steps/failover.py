@@ -14,7 +14,7 @@ from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, Stream
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.slate import LONGEST_GAP, SHORTEST_GAP
-from mmids_trio.workflow.happenings import StreamSwitched
+from mmids_trio.workflow.events import StreamSwitched
 from mmids_trio.workflow.status import StreamStatus, Switched
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 

@@ -26,7 +26,7 @@ from mmids_trio.rtmp.rendering import PublishRendering
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.send_scheduler import EVENTS_PER_PASS
 from mmids_trio.steps.sent_counts import sent_counts
-from mmids_trio.workflow.happenings import TargetDown, TargetUp
+from mmids_trio.workflow.events import TargetDown, TargetUp
 from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 

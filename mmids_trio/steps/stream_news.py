@@ -4,7 +4,7 @@ import structlog
 from attrs import define
 
 from mmids_trio.media.events import StreamId
-from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed, StreamStalled
+from mmids_trio.workflow.events import StreamInterrupted, StreamResumed, StreamStalled
 from mmids_trio.workflow.step import StepContext
 
 log = structlog.get_logger()

@@ -9,7 +9,8 @@ from typing import TypeVar, overload
 
 from attrs import define, field
 
-from mmids_trio.workflow.hub import EventHub, StreamBegan, StreamOver, Subscription
+from mmids_trio.workflow.events import HubEvent, StreamWentLive, StreamWentOff
+from mmids_trio.workflow.hub import EventHub, Subscription
 
 E = TypeVar("E")
 
@@ -23,7 +24,7 @@ class EventLog:
 
     hub: EventHub
     most: int = MOST_EVENTS
-    _events: list[object] = field(factory=list, init=False)
+    _events: list[HubEvent] = field(factory=list, init=False)
     _subscription: Subscription | None = field(default=None, init=False)
     _streams: dict[tuple[str, str], str] = field(factory=dict, init=False)
 
@@ -33,7 +34,7 @@ class EventLog:
         with self.hub.subscribe(self.most) as self._subscription:
             yield
 
-    def __call__(self) -> tuple[object, ...]:
+    def __call__(self) -> tuple[HubEvent, ...]:
         """Every event so far, oldest first. Raises `AssertionError` where there were too many to keep."""
         if self._subscription is not None:
             for event in self._subscription.take():
@@ -43,11 +44,11 @@ class EventLog:
             assert not missed, f"{missed} events more than the {self.most} that are kept"
         return tuple(self._events)
 
-    def _note(self, event: object) -> None:
+    def _note(self, event: HubEvent) -> None:
         match event:
-            case StreamBegan():
+            case StreamWentLive():
                 self._streams[event.workflow, event.stream_id] = event.name
-            case StreamOver():
+            case StreamWentOff():
                 self._streams.pop((event.workflow, event.stream_id), None)
 
     def forget(self) -> None:
@@ -64,8 +65,8 @@ class EventLog:
     @overload
     async def wait(self, wanted: type[E], *, since: int = 0) -> E: ...
     @overload
-    async def wait(self, wanted: Callable[[object], bool], *, since: int = 0) -> object: ...
-    async def wait(self, wanted: type[object] | Callable[[object], bool], *, since: int = 0) -> object:
+    async def wait(self, wanted: Callable[[HubEvent], bool], *, since: int = 0) -> object: ...
+    async def wait(self, wanted: type[object] | Callable[[HubEvent], bool], *, since: int = 0) -> object:
         """The first event that is a `wanted` one, or that `wanted` is true of; waits where there is none yet.
 
         `since` is the number of events that do not count: `len(log())` for only what comes from now on.

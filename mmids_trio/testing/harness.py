@@ -14,14 +14,12 @@ from pathlib import Path
 from tempfile import gettempdir
 from time import time
 from types import TracebackType
-from typing import Self, TypeVar, Unpack, cast, overload
+from typing import Self, TypedDict, TypeVar, Unpack, overload
 from uuid import uuid4
 
 import trio
 from attrs import define, evolve, field
-from hypercorn.typing import ASGIFramework
 
-from mmids_trio.app import Server
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
@@ -30,29 +28,73 @@ from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.reactors.executor import ExecutorKind
 from mmids_trio.reload.configuration_file import Configuration
+from mmids_trio.server.app import Server
+from mmids_trio.server.building import NO_HOOKS, Hooks, World, build_server
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing import quiet
 from mmids_trio.testing.clients import RtmpClient
-from mmids_trio.testing.dialling import RTMP_PORT, Dialling, split_address
 from mmids_trio.testing.events import EventLog
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
-from mmids_trio.testing.host import Host
 from mmids_trio.testing.http import HttpClient
-from mmids_trio.testing.inline import inline
+from mmids_trio.testing.links import Link
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
-from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.change import Change
+from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowStatus
 
-__all__ = ["RTMP_PORT", "Harness", "Recorder"]
+RTMP_PORT = 1935
+"""Where clients connect to that name no port."""
 
 OWN_SUBSCRIPTIONS = 2
 """To the events of a running server: the harness's, and that of the API's history."""
 
 E = TypeVar("E")
+Result = TypeVar("Result")
 
 PRUNE_EVERY = 256
 """Connections after which those that are over are forgotten: a simulated day has tens of thousands."""
+
+
+class Dialling(TypedDict, total=False):
+    """How a client connects: to which port (1935), from which address (127.0.0.1) and port (one of its own), over which
+    link (the network's)."""
+
+    port: int
+    peer_host: str
+    peer_port: int
+    link: Link
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """The application and the stream key of `app/key`. A key alone is one of the application `live`."""
+    app, slash, key = address.lstrip("/").partition("/")
+    return (app, key) if slash else ("live", app)
+
+
+async def inline(work: Callable[[], Result]) -> Result:
+    """An `offload.Offload` without a thread: a mock clock would jump to the next deadline while one works."""
+    await trio.lowlevel.checkpoint()
+    return work()
+
+
+@define(eq=False)
+class _ServerTask:
+    """The task above the server's: whatever the server starts, from its first step on, has this one above it."""
+
+    server: Server
+    definitions: Sequence[WorkflowDefinition]
+    changes: Sequence[Change[PlanView]] = ()
+    up: trio.Event = field(factory=trio.Event)
+    ended: trio.Event = field(factory=trio.Event)
+
+    async def run(self) -> None:
+        """Run the server to its end."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self.changes = await nursery.start(self.server.run, self.definitions)
+                self.up.set()
+        finally:
+            self.ended.set()
 
 
 @define(eq=False)
@@ -74,13 +116,17 @@ class Harness:
     """What a reload reads; without it there are no reloads."""
     now: Callable[[], float] = time
     """The calendar's time, in seconds since 1970 UTC."""
+    hooks: Hooks = NO_HOOKS
+    """What is put around the ways into the server."""
+    in_world: Callable[[World], World] = lambda world: world
+    """What else of the machine's is replaced, besides network, children, threads, jitter and calendar."""
     server: Server = field(init=False)
     _definitions: Sequence[WorkflowDefinition] = field(init=False)
     _log: EventLog = field(init=False)
     _http: HttpClient = field(init=False)
-    _nursery: trio.Nursery = field(init=False)
+    _nursery: trio.Nursery | None = field(default=None, init=False)
+    """While the block runs."""
     _tasks: quiet.TaskWatch = field(factory=quiet.TaskWatch, init=False)
-    _is_running: bool = field(default=False, init=False)
     transports: list[MemoryTransport] = field(factory=list, init=False)
     """The clients' ends of connections, oldest first; of those that are over, only the latest."""
     _block: AbstractAsyncContextManager[None] = field(init=False)
@@ -91,29 +137,33 @@ class Harness:
         document = parse(self.configuration, "test")
         if document.problems:
             raise ConfigurationError(document.problems)
-        self.server = Server(
+        self.server = build_server(
             self._settings(document.settings),
             document.reactors,
-            network=self.network,
             more_steps=self.more_steps,
             more_executors=self.more_executors,
-            spawner=self.spawner,
-            offload=inline,
-            random=lambda: 0.0,
             load_again=self.load_again,
-            now=self.now,
+            world=self.in_world(self._world()),
+            hooks=self.hooks,
         )
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
             raise ConfigurationError(problems)
         self._log = EventLog(self.server.hub)
-        self._http = HttpClient(self._api, lambda: self._nursery)
+        self._http = HttpClient(lambda: self.server.api, self._tasks_of_clients)
         if token := document.settings.http_api_token:
             self._http.headers["authorization"] = f"Bearer {token}"
         self._definitions = [self.server.workflows.validate(workflow) for workflow in document.workflows]
 
-    def _api(self) -> ASGIFramework:
-        return self.server.api_layer(cast(ASGIFramework, self.server.http_app))
+    def _world(self) -> World:
+        """Nothing of this machine, and no jitter."""
+        return World(
+            network=self.network,
+            spawner=self.spawner,
+            offload=inline,
+            random=lambda: 0.0,
+            now=self.now,
+        )
 
     def _settings(self, given: Settings) -> Settings:
         """With some program in place of an ffmpeg that is not named: this one is here everywhere, and not started."""
@@ -134,22 +184,25 @@ class Harness:
     async def _run(self) -> AsyncIterator[None]:
         try:
             with self._log.listen(), self._tasks:
-                async with trio.open_nursery() as self._nursery:
-                    self._tasks.nursery = self._nursery
-                    self._is_running = True
-                    host = Host(self.server, self._definitions)
-                    self._nursery.start_soon(host.run)
-                    await host.up.wait()
-                    for change in host.changes:
+                async with trio.open_nursery() as nursery:
+                    self._tasks.nursery = self._nursery = nursery
+                    serving = _ServerTask(self.server, self._definitions)
+                    nursery.start_soon(serving.run)
+                    await serving.up.wait()
+                    for change in serving.changes:
                         if self.all_must_run:
                             _require_success(await change.wait_outcome())
                     yield
                     self.server.stop()
-                    await host.ended.wait()
-                    self._nursery.cancel_scope.cancel()  # requests that the server does not wait for any longer
+                    await serving.ended.wait()
+                    nursery.cancel_scope.cancel()  # requests that the server does not wait for any longer
         finally:
-            self._is_running = False
+            self._nursery = None
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _tasks_of_clients(self) -> trio.Nursery:
+        assert self._nursery is not None, "the server does not run: enter the harness first, with `async with`"
+        return self._nursery
 
     # Workflows.
 
@@ -216,7 +269,7 @@ class Harness:
 
     # What has happened.
 
-    def events(self) -> tuple[object, ...]:
+    def events(self) -> tuple[HubEvent, ...]:
         """Every event of the server's hub so far, oldest first. See `EventLog`."""
         return self._log()
 
@@ -227,8 +280,8 @@ class Harness:
     @overload
     async def wait_event(self, wanted: type[E], *, since: int = 0) -> E: ...
     @overload
-    async def wait_event(self, wanted: Callable[[object], bool], *, since: int = 0) -> object: ...
-    async def wait_event(self, wanted: type[object] | Callable[[object], bool], *, since: int = 0) -> object:
+    async def wait_event(self, wanted: Callable[[HubEvent], bool], *, since: int = 0) -> object: ...
+    async def wait_event(self, wanted: type[object] | Callable[[HubEvent], bool], *, since: int = 0) -> object:
         """The first event that is a `wanted` one, or that `wanted` is true of; also one that was there before.
 
         `since=len(h.events())`: only what comes from now on.
@@ -250,8 +303,8 @@ class Harness:
 
     def what_is_left(self) -> list[str]:
         """What `assert_quiet` finds, a sentence each."""
-        tasks = self._tasks.strays if self._is_running else self._tasks.living
-        subscriptions = self.server.hub.subscriptions - (OWN_SUBSCRIPTIONS if self._is_running else 0)
+        tasks = self._tasks.strays if self._nursery is not None else self._tasks.living
+        subscriptions = self.server.hub.subscriptions - (OWN_SUBSCRIPTIONS if self._nursery is not None else 0)
         return [
             *quiet.what_is_left(self.server),
             *quiet.open_ports(self.network),

@@ -11,11 +11,11 @@ import trio
 from attrs import define, field, frozen
 
 SEGMENT_BYTES = 1448
-"""What arrives at once on a way with a bandwidth: the payload of a TCP segment on Ethernet."""
+"""What arrives at once in a direction with a bandwidth: the payload of a TCP segment on Ethernet."""
 
 
 @frozen(kw_only=True)
-class Way:
+class Direction:
     """One direction of a link."""
 
     latency: float = 0.0
@@ -32,8 +32,8 @@ class Way:
 class Link:
     """How the bytes of one connection travel: `up` to the server, `down` to the client. Times since its beginning."""
 
-    up: Way = field(factory=Way)
-    down: Way = field(factory=Way)
+    up: Direction = field(factory=Direction)
+    down: Direction = field(factory=Direction)
     cut_at: float = inf
     """Seconds: when it is reset. What has arrived may still be read; then, and when they write, both ends are told."""
     vanish_at: float = inf
@@ -42,8 +42,8 @@ class Link:
     @classmethod
     def both_ways(cls, *, latency: float = 0.0, bandwidth: float = inf) -> "Link":
         """The same in both directions."""
-        way = Way(latency=latency, bandwidth=bandwidth)
-        return cls(up=way, down=way)
+        direction = Direction(latency=latency, bandwidth=bandwidth)
+        return cls(up=direction, down=direction)
 
 
 PERFECT = Link()
@@ -51,7 +51,7 @@ PERFECT = Link()
 
 
 @define(eq=False)
-class Wire:
+class LinkState:
     """What the two directions of one connection have in common: when it is cut, and when it vanishes."""
 
     link: Link
@@ -98,11 +98,11 @@ class Wire:
 class Pipe:
     """One direction of one connection, with the bounded buffer that its bytes are in until they are read."""
 
-    def __init__(self, capacity: int, wire: Wire, way: Way) -> None:
+    def __init__(self, capacity: int, link_state: LinkState, direction: Direction) -> None:
         self.receiver_closed = False
         self.changed = trio.lowlevel.ParkingLot()
-        wire.lots.append(self.changed)
-        self._capacity, self._wire, self._way = capacity, wire, way
+        link_state.lots.append(self.changed)
+        self._capacity, self._link_state, self._direction = capacity, link_state, direction
         self._data = bytearray()
         self._arrived = 0
         """Bytes at the beginning of `_data` that can be read."""
@@ -131,27 +131,27 @@ class Pipe:
     @property
     def arrived(self) -> int:
         """Bytes that can be read now."""
-        while self._under_way and _has_come(self._under_way[0][0]) and self._under_way[0][0] <= self._wire.cut_at:
+        while self._under_way and _has_come(self._under_way[0][0]) and self._under_way[0][0] <= self._link_state.cut_at:
             self._arrived += self._under_way.popleft()[1]
         return self._arrived
 
     @property
     def next_change(self) -> float:
         """When the next thing happens by itself, for who waits to receive; on trio's clock."""
-        return min(self._under_way[0][0] if self._under_way else inf, self._ends_at, self._wire.cut_at)
+        return min(self._under_way[0][0] if self._under_way else inf, self._ends_at, self._link_state.cut_at)
 
     def put(self, data: bytes | memoryview) -> int:
         """Send what there is room for; how many bytes that was."""
         taken = min(self.room, len(data))
         before, self._sent = self._sent, self._sent + taken
-        if self._sent > self._way.cut_after:  # what is behind the cut is sent, and lost
-            kept = max(0, int(self._way.cut_after) - before)
+        if self._sent > self._direction.cut_after:  # what is behind the cut is sent, and lost
+            kept = max(0, int(self._direction.cut_after) - before)
             self._carry(data[:kept])
-            self._wire.cut(self._last_arrival())
-        elif self._sent > self._way.vanish_after:
-            kept = max(0, int(self._way.vanish_after) - before)
+            self._link_state.cut(self._last_arrival())
+        elif self._sent > self._direction.vanish_after:
+            kept = max(0, int(self._direction.vanish_after) - before)
             self._carry(data[:kept])
-            self._wire.vanish()
+            self._link_state.vanish()
             self._carry(data[kept:taken])
         else:
             self._carry(data[:taken])
@@ -159,20 +159,20 @@ class Pipe:
 
     def _carry(self, data: bytes | memoryview) -> None:
         self._data += data
-        if self._wire.has_vanished:
+        if self._link_state.has_vanished:
             self._under_way.append((inf, len(data)))
-        elif self._way.latency or self._way.bandwidth < inf:
+        elif self._direction.latency or self._direction.bandwidth < inf:
             self._delay(len(data))
         elif data:
             self._arrived += len(data)
             self.changed.unpark_all()
 
     def _delay(self, count: int) -> None:
-        pieces = SEGMENT_BYTES if self._way.bandwidth < inf else max(count, 1)
+        pieces = SEGMENT_BYTES if self._direction.bandwidth < inf else max(count, 1)
         for start in range(0, count, pieces):
             size = min(pieces, count - start)
-            self._free_at = max(self._free_at, trio.current_time()) + size / self._way.bandwidth
-            self._under_way.append((self._free_at + self._way.latency, size))
+            self._free_at = max(self._free_at, trio.current_time()) + size / self._direction.bandwidth
+            self._under_way.append((self._free_at + self._direction.latency, size))
         self.changed.unpark_all()  # who waits has to wait for another time
 
     def _last_arrival(self) -> float:
@@ -196,9 +196,9 @@ class Pipe:
 
     def end(self) -> None:
         """The sender closes: the receiver gets what was sent before, then the end."""
-        if self._wire.has_vanished:
+        if self._link_state.has_vanished:
             return
-        arrives = trio.current_time() + self._way.latency if self._way.latency else -inf
+        arrives = trio.current_time() + self._direction.latency if self._direction.latency else -inf
         self._ends_at = min(self._ends_at, max(arrives, self._last_arrival()))
         self.changed.unpark_all()
 

@@ -12,9 +12,6 @@ from attrs import evolve, frozen
 
 from mmids_trio.media.codecs import parse_audio, parse_video
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
-from mmids_trio.testing.checker import Report, StreamChecker
-
-__all__ = ["AUDIO_HEADER", "VIDEO_HEADER", "Report", "StreamChecker", "generate_metadata", "generate_stream"]
 
 VideoCodec = Literal["avc1", "hvc1", "av01", "vp09"]
 AudioCodec = Literal["mp4a", "Opus"]

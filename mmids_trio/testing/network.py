@@ -12,7 +12,7 @@ from collections.abc import Callable
 import trio
 
 from mmids_trio.net.transport import send_everything
-from mmids_trio.testing.links import PERFECT, Link, Pipe, Wire
+from mmids_trio.testing.links import PERFECT, Link, LinkState, Pipe
 
 DEFAULT_BUFFER = 64 * 1024
 """Bytes that one direction holds; of the order of a kernel's socket buffer."""
@@ -30,8 +30,8 @@ class MemoryTransport:
     takes_ahead = False
     has_unsent = False
 
-    def __init__(self, incoming: Pipe, outgoing: Pipe, wire: Wire, address: tuple[str, int]) -> None:
-        self._incoming, self._outgoing, self._wire = incoming, outgoing, wire
+    def __init__(self, incoming: Pipe, outgoing: Pipe, link_state: LinkState, address: tuple[str, int]) -> None:
+        self._incoming, self._outgoing, self._link_state = incoming, outgoing, link_state
         self.peer_host, self.peer_port = address
         self._closed = False
         self._peer = self
@@ -75,8 +75,8 @@ class MemoryTransport:
         """See `Transport`."""
         await trio.lowlevel.checkpoint()
         pipe = self._outgoing
-        while not (self._closed or pipe.room or pipe.receiver_closed or self._wire.is_cut):
-            with trio.move_on_at(self._wire.cut_at):
+        while not (self._closed or pipe.room or pipe.receiver_closed or self._link_state.is_cut):
+            with trio.move_on_at(self._link_state.cut_at):
                 await pipe.changed.park()
         self._check_open()
 
@@ -84,20 +84,20 @@ class MemoryTransport:
         """See `Transport`. The peer still gets what was sent before."""
         if not self._closed:
             self._closed = True
-            self._incoming.receiver_closed = not self._wire.has_vanished
+            self._incoming.receiver_closed = not self._link_state.has_vanished
             self._outgoing.end()
             self._incoming.clear()
-            self._wire.wake()
+            self._link_state.wake()
 
     def reset(self) -> None:
         """Break the connection, as a peer's RST does: both ends get `trio.BrokenResourceError` from now."""
         self._incoming.clear()
         self._outgoing.clear()
-        self._wire.cut()
+        self._link_state.cut()
 
     def vanish(self) -> None:
         """Have the connection go half-open: nothing that either end sends or does from now on reaches the other."""
-        self._wire.vanish()
+        self._link_state.vanish()
 
     @property
     def unread(self) -> int:
@@ -107,14 +107,14 @@ class MemoryTransport:
     @property
     def is_over(self) -> bool:
         """Whether either end has closed it, or it was reset; also where this end cannot know of it."""
-        return self._closed or self._peer._closed or self._wire.is_cut
+        return self._closed or self._peer._closed or self._link_state.is_cut
 
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this connection was closed here")
 
     def _check_whole(self) -> None:
-        if self._wire.is_cut:
+        if self._link_state.is_cut:
             raise trio.BrokenResourceError("the connection was reset")
 
 
@@ -126,9 +126,12 @@ def memory_connection(
     link: Link = PERFECT,
 ) -> tuple[MemoryTransport, MemoryTransport]:
     """The client's and the server's end of a new connection, with the addresses that their peers see."""
-    wire = Wire(link)
-    to_server, to_client = Pipe(buffer_size, wire, link.up), Pipe(buffer_size, wire, link.down)
-    ends = MemoryTransport(to_client, to_server, wire, server), MemoryTransport(to_server, to_client, wire, client)
+    link_state = LinkState(link)
+    to_server, to_client = Pipe(buffer_size, link_state, link.up), Pipe(buffer_size, link_state, link.down)
+    ends = (
+        MemoryTransport(to_client, to_server, link_state, server),
+        MemoryTransport(to_server, to_client, link_state, client),
+    )
     ends[0].pair_with(ends[1])
     return ends
 

@@ -79,9 +79,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Run a marked test under its schedules."""
     if not isinstance(item, pytest.Function) or item.get_closest_marker("schedules") is None:
         return None
-    from mmids_trio.testing.rounds import run_rounds
+    from mmids_trio.testing.repeating import run_under_schedules
 
-    run_rounds(item, nextitem, _seeds_of(item))
+    run_under_schedules(item, nextitem, _seeds_of(item))
     return True
 
 
@@ -109,7 +109,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     __tracebackhide__ = True
     with ExitStack() as stack:
         if pyfuncitem.get_closest_marker("schedules") is not None:
-            from mmids_trio.testing.rounds import SEED, in_schedule
+            from mmids_trio.testing.repeating import SEED, in_schedule
 
             if hasattr(pyfuncitem.obj, "hypothesis"):
                 pytest.fail("schedules does not go with @given: draw a seed for mmids_trio.testing.schedules.schedule")
@@ -135,7 +135,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def schedule_seed(request: pytest.FixtureRequest) -> int:
     """The seed of the schedule that the test runs under, for choices of its own: `Random(schedule_seed)`."""
-    from mmids_trio.testing.rounds import SEED
+    from mmids_trio.testing.repeating import SEED
 
     seed = request.node.stash.get(SEED, None)
     if seed is None:

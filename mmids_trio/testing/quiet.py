@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import trio
 from attrs import define, field
 
-from mmids_trio.app import Server
 from mmids_trio.ffmpeg.process import Spawner
+from mmids_trio.server.app import Server
 from mmids_trio.testing.events import EventLog
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
@@ -82,7 +82,7 @@ def what_is_left(server: Server) -> Iterator[str]:
         yield f"workflows {', '.join(names)} still run"
     elif not server.workflows.is_quiet:
         yield "a workflow that was stopped has not ended"
-    if server.reactors is not None and (leases := server.reactors.leased):
+    if leases := server.reactors.leased:
         yield f"reactors still hold leases (reactor and stream): {', '.join(leases)}"
 
 

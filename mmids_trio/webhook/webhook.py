@@ -17,9 +17,10 @@ import trio
 from attrs import define, field
 
 from mmids_trio.backoff import Backoff
-from mmids_trio.http_api.event_shapes import EVENT_KINDS, event_json, type_name
+from mmids_trio.http_api.event_shapes import event_json
 from mmids_trio.webhook.backlog import Backlog, Notice, is_too_old
 from mmids_trio.webhook.posting import Poster, PostFailed, render
+from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.hub import EventHub, Subscription
 
 log = structlog.get_logger()
@@ -68,20 +69,19 @@ class Webhook:
                 async for event in self._subscription:
                     self._note([event])
 
-    def _note(self, events: Collection[object]) -> None:
+    def _note(self, events: Collection[HubEvent]) -> None:
         assert self._subscription is not None
         self.backlog.dropped += self._subscription.missed - self._missed
         self._missed = self._subscription.missed
         for event in events:
-            if isinstance(event, EVENT_KINDS) and (not self.types or type_name(type(event)) in self.types):
+            if not self.types or event.wire_name in self.types:
                 self.backlog.put(self._notice(event))
         self._stir.unpark_all()
 
-    def _notice(self, event: object) -> Notice:
+    def _notice(self, event: HubEvent) -> Notice:
         happened = datetime.fromtimestamp(self.wall_clock(), UTC).isoformat(timespec="milliseconds")
-        name = type_name(type(event))
         number = next(self._numbers)
-        return Notice(f"{self._run_id}-{number}", name, happened, event_json(event), trio.current_time())
+        return Notice(f"{self._run_id}-{number}", event.wire_name, happened, event_json(event), trio.current_time())
 
     async def _post_all(self, poster: Poster) -> None:
         backoff = Backoff(self.random)

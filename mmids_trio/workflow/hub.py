@@ -1,4 +1,4 @@
-"""The event hub: what happens to workflows, streams and reactors, as plain data, to any number of subscribers.
+"""The event hub: hands what happens (`events`) to any number of subscribers.
 
 Publishing never waits.  Each subscriber has a bounded queue; one that does not keep up misses the oldest events, and
 is told how many.
@@ -9,54 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from mmids_trio.media.events import StreamId
+from mmids_trio.workflow.events import HubEvent
 
 QUEUED_EVENTS = 1024
 """Events that wait for a subscriber: a restart of a few hundred workflows at once."""
-
-
-@frozen
-class WorkflowStarted:
-    """A workflow carries media for the first time, or again after a failure."""
-
-    workflow: str
-
-
-@frozen
-class WorkflowFailed:
-    """A workflow went into error."""
-
-    workflow: str
-    reason: str
-
-
-@frozen
-class WorkflowEnded:
-    """Nothing of a workflow is left."""
-
-    workflow: str
-
-
-@frozen
-class StreamBegan:
-    """A step has brought a stream into a workflow."""
-
-    workflow: str
-    step_id: str
-    stream_id: StreamId
-    name: str
-
-
-@frozen
-class StreamOver:
-    """A stream that a step had brought in has ended."""
-
-    workflow: str
-    step_id: str
-    stream_id: StreamId
-    name: str
 
 
 @define(eq=False)
@@ -66,10 +24,10 @@ class Subscription:
     capacity: int
     missed: int = field(default=0, init=False)
     """Events that were dropped because the queue was full."""
-    _queue: deque[object] = field(factory=deque, init=False)
+    _queue: deque[HubEvent] = field(factory=deque, init=False)
     _arrival: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
 
-    def put(self, event: object) -> None:
+    def put(self, event: HubEvent) -> None:
         """Queue an event, in place of the oldest where there is no room."""
         if len(self._queue) >= self.capacity:
             self._queue.popleft()
@@ -77,7 +35,7 @@ class Subscription:
         self._queue.append(event)
         self._arrival.unpark_all()
 
-    def take(self) -> list[object]:
+    def take(self) -> list[HubEvent]:
         """All events that wait, oldest first, without waiting for any."""
         events = list(self._queue)
         self._queue.clear()
@@ -90,7 +48,7 @@ class Subscription:
     def __aiter__(self) -> "Subscription":
         return self
 
-    async def __anext__(self) -> object:
+    async def __anext__(self) -> HubEvent:
         """The next event, however long it takes."""
         await trio.lowlevel.checkpoint()
         while not self._queue:
@@ -104,7 +62,7 @@ class EventHub:
 
     missed_before: int = field(default=0, init=False)
     """Events that subscribers who have left had missed."""
-    _listeners: list[Callable[[object], None]] = field(factory=list, init=False)
+    _listeners: list[Callable[[HubEvent], None]] = field(factory=list, init=False)
     _subscriptions: dict[Subscription, None] = field(factory=dict, init=False)
 
     @property
@@ -117,12 +75,14 @@ class EventHub:
         """Events that were too many for a subscriber, ever."""
         return self.missed_before + sum(subscription.missed for subscription in self._subscriptions)
 
-    def listen(self, listener: Callable[[object], None]) -> None:
+    def listen(self, listener: Callable[[HubEvent], None]) -> None:
         """Call `listener` with every event, at once and as long as the hub is there; it must neither wait nor raise."""
         self._listeners.append(listener)
 
-    def publish(self, event: object) -> None:
+    def publish(self, event: HubEvent) -> None:
         """Tell all subscribers. Synchronous; costs nothing where there is none."""
+        if not isinstance(event, HubEvent):  # a step of one's own may be untyped; subscribers rely on it
+            raise TypeError(f"expected an event of mmids_trio.workflow.events, got {type(event).__name__}")
         for listener in self._listeners:
             listener(event)
         for subscription in self._subscriptions:

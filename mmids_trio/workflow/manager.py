@@ -1,7 +1,7 @@
 """All workflows of a server by name: the one place that starts and stops them."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -64,9 +64,6 @@ class Reactors(Protocol):
         Raises `ConfigurationError` with every problem.
         """
 
-    def as_if(self, names: Sequence[str]) -> AbstractContextManager[None]:
-        """Have steps be validated, as long as the (synchronous) block runs, as if these reactors were there."""
-
 
 class NoReactors:
     """Where there are no reactors, and cannot be any."""
@@ -79,22 +76,27 @@ class NoReactors:
             raise SetConflict(["there are no reactors on this server"])
         return NoReplacement()
 
-    def as_if(self, names: Sequence[str]) -> AbstractContextManager[None]:
-        """See `Reactors`."""
-        return nullcontext()
-
 
 class WorkflowManager:
     """Starts, changes and stops workflows; each runs in a nursery of its own inside the manager's.
 
-    `reactors` are those that are changed by sets of workflows; they come later, since they use the manager.
+    `reactors` are those that are changed by sets of workflows. `steps_beside` gives the kinds of steps as they would be
+    beside reactors of these names, which a set brings; without it they do not depend on reactors.
     """
 
-    def __init__(self, steps: Steps, shared: SharedServices | None = None) -> None:
+    def __init__(
+        self,
+        steps: Steps,
+        shared: SharedServices | None = None,
+        *,
+        reactors: Reactors | None = None,
+        steps_beside: Callable[[Sequence[str]], Steps] | None = None,
+    ) -> None:
         self._steps = steps
-        self.reactors: Reactors = NoReactors()
+        self._steps_beside = steps_beside or (lambda _: steps)
+        self._reactors = reactors or NoReactors()
         self._shared = shared or SharedServices()
-        self._nursery: trio.Nursery
+        self._nursery: trio.Nursery | None = None
         self._workflows: dict[str, Workflow] = {}
         self._transactions: dict[Transaction, None] = {}
         """Those that have not ended, in the order in which they were accepted."""
@@ -120,7 +122,7 @@ class WorkflowManager:
     @property
     def reactor_definitions(self) -> Sequence[ReactorDefinition]:
         """What all reactors that are in force were made from."""
-        return self.reactors.definitions
+        return self._reactors.definitions
 
     @property
     def is_quiet(self) -> bool:
@@ -156,15 +158,11 @@ class WorkflowManager:
         Returns at once; the change goes on whoever waits for it.  `owner` counts where the workflow is new.
         Raises `Stopping` after `stop_all`.
         """
-        self._check_not_stopping()
+        self._require_running()
         change = Change(self.plan(definition))
         transaction = Transaction(change, ROLL_BACK if rollback else PUT_IN_ERROR)
         self._begin(transaction, {definition.name: definition}, owner)
         return change
-
-    def _check_not_stopping(self) -> None:
-        if self._is_stopping:
-            raise Stopping("the server is being stopped")
 
     def _begin(
         self, transaction: Transaction, parts: Mapping[str, WorkflowDefinition | None], owner: WorkflowOwner
@@ -178,7 +176,15 @@ class WorkflowManager:
             transaction.complete_at_once()
         else:
             self._transactions[transaction] = None
-            self._nursery.start_soon(self._lead, transaction)
+            self._require_running().start_soon(self._lead, transaction)
+
+    def _require_running(self) -> trio.Nursery:
+        """Where what is accepted is carried out; nothing is accepted where nobody would."""
+        if self._is_stopping:
+            raise Stopping("the server is being stopped")
+        if self._nursery is None:
+            raise RuntimeError("workflows are changed while WorkflowManager.run runs, not before")
+        return self._nursery
 
     # Many at once.
 
@@ -196,15 +202,14 @@ class WorkflowManager:
 
         Raises `ConfigurationError` with every problem.
         """
-        known = nullcontext() if wanted.reactors is None else self.reactors.as_if([r.name for r in wanted.reactors])
+        steps = self._steps if wanted.reactors is None else self._steps_beside([r.name for r in wanted.reactors])
         findings = Findings()
         valid: list[WorkflowDefinition] = []
-        with known:
+        with _noting(findings):
+            self._replacement(wanted)
+        for definition in wanted.definitions:
             with _noting(findings):
-                self._replacement(wanted)
-            for definition in wanted.definitions:
-                with _noting(findings):
-                    valid.append(self.validate(definition))
+                valid.append(steps.validate(definition))
         if findings.problems:
             raise ConfigurationError(findings.problems)
         return evolve(wanted, definitions=tuple(valid))
@@ -222,7 +227,7 @@ class WorkflowManager:
         return SetPlan(plans, deleted, tuple(self._cuts(plans, deleted)), tuple(replacement.plan))
 
     def _replacement(self, wanted: WorkflowSet) -> Replacement:
-        return NoReplacement() if wanted.reactors is None else self.reactors.replacement(wanted.reactors)
+        return NoReplacement() if wanted.reactors is None else self._reactors.replacement(wanted.reactors)
 
     def _reactor_conflicts(self, replacement: Replacement, wanted: WorkflowSet = EMPTY_SET) -> Iterator[str]:
         """Who will still ask reactors that go: workflows that the set leaves alone, and its own."""
@@ -241,7 +246,7 @@ class WorkflowManager:
         Returns at once, and the change goes on whoever waits for it.  `owner` counts for workflows that are new.
         Raises `SetConflict` (or `ConfigurationError` for a reactor) before anything is touched, and `Stopping`.
         """
-        self._check_not_stopping()
+        self._require_running()
         replacement = self._replacement(wanted)
         change = Change(self._plan_all(wanted, replacement))
         transaction = Transaction(
@@ -282,7 +287,7 @@ class WorkflowManager:
 
     def _create(self, name: str, owner: WorkflowOwner) -> Workflow:
         workflow = self._workflows[name] = Workflow(name, self._steps, self._retire, owner=owner, shared=self._shared)
-        self._nursery.start_soon(self._run, workflow, [ending.ended for ending in self._ending.get(name, ())])
+        self._require_running().start_soon(self._run, workflow, [ending.ended for ending in self._ending.get(name, ())])
         return workflow
 
     async def _run(self, workflow: Workflow, after: Sequence[trio.Event]) -> None:

@@ -23,8 +23,9 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import WORKFLOW_DROPPED, WORKFLOW_FAILED, WORKFLOW_STEPS
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.metrics.totals import Totals
+from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowFailed, WorkflowStarted
 from mmids_trio.workflow.forwarding import ForwardingTable, Inlet
-from mmids_trio.workflow.hub import EventHub, StreamBegan, StreamOver, WorkflowFailed, WorkflowStarted
+from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.plan import Plan, WantedStep, changed_segment, make_plan
 from mmids_trio.workflow.rewiring import Node, rewire
@@ -160,7 +161,7 @@ class StepPipeline:
     def _on_stream(self, step: RunningStep, started: StreamStarted, is_live: bool) -> None:
         """A stream has begun or ended behind a step; only those that produce bring it in."""
         if step.flow is Flow.PRODUCES and started.stream_id not in self.inlet.streams:
-            kind = StreamBegan if is_live else StreamOver
+            kind = StreamWentLive if is_live else StreamWentOff
             self._publish(kind(self.name, step.step_id, started.stream_id, started.stream_name))
 
     def _is_leaving(self, workflow: str, step_id: str) -> bool:

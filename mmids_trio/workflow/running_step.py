@@ -14,6 +14,7 @@ from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_REFUSED, STEP_STREAMS
 from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
 from mmids_trio.metrics.totals import Tally, Totals
 from mmids_trio.reservation import Reservation
+from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.rewiring import Node
 from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus, Switched
@@ -33,7 +34,7 @@ class RunningStep:
     """See `workflow.step.StepContext.is_leaving`."""
     on_failure: Callable[["RunningStep"], None]
     """Called, synchronously, when the step fails after it was ready."""
-    publish: Callable[[object], None]
+    publish: Callable[[HubEvent], None]
     """See `workflow.step.StepContext.publish`."""
     totals: Totals = field(factory=Totals)
     """Where the step is counted from its start to its end."""

@@ -11,7 +11,7 @@ import trio
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import CannotSwitch, NoSuchStep
 from mmids_trio.workflow.change import Part, Phase, Remedy, Transaction
-from mmids_trio.workflow.hub import WorkflowEnded
+from mmids_trio.workflow.events import WorkflowEnded
 from mmids_trio.workflow.pipeline import SharedServices, StepFactories, StepPipeline, reason, stop
 from mmids_trio.workflow.plan import WantedStep, view
 from mmids_trio.workflow.running_step import RunningStep

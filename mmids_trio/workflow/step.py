@@ -22,6 +22,7 @@ from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.counts import ReadCounts
 from mmids_trio.reservation import Reservation
+from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 
@@ -86,8 +87,8 @@ class StepContext(Protocol):
     def reserve(self, reservation: Reservation) -> None:
         """Have `reservation` committed in the swap. Call before `task_status.started()`."""
 
-    def publish(self, event: object) -> None:
-        """Tell the server's subscribers what has happened (`workflow.happenings`). Never waits."""
+    def publish(self, event: HubEvent) -> None:
+        """Tell the server's subscribers what has happened (`workflow.events`). Never waits."""
 
     def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
         """Let operators switch the step to one of its sources, by name.

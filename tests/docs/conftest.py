@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mmids_trio.app import Server
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.reload.configuration_file import Kinds
+from mmids_trio.server.building import build_server
 from mmids_trio.steps.registry import StepRegistry
 
 ROOT = Path(__file__).parents[2]
@@ -23,10 +23,10 @@ def root() -> Path:
 @pytest.fixture
 def steps() -> StepRegistry:
     """The kinds of steps that a server knows."""
-    return Server(Settings()).steps
+    return build_server(Settings()).steps
 
 
 @pytest.fixture
 def kinds() -> Callable[[Document], Kinds]:
     """What a configuration may name, as the program says it."""
-    return lambda document: Server(Settings(), document.reactors)
+    return lambda document: build_server(Settings(), document.reactors)

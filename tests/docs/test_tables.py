@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmids_trio.app import Server
 from mmids_trio.config.settings import Settings
+from mmids_trio.server.building import build_server
 from mmids_trio.steps.registry import StepType
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -32,7 +32,7 @@ def documented(step_type: str) -> dict[str, tuple[bool, list[str], str]]:
     return {name: ("(required)" in notes, re.findall(r"`(\w+)`", notes), meaning) for name, notes, meaning in rows}
 
 
-KINDS = Server(Settings()).steps.types
+KINDS = build_server(Settings()).steps.types
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

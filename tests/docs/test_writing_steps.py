@@ -11,9 +11,9 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.app import Server
 from mmids_trio.config.parser import parse_workflow
 from mmids_trio.config.settings import Settings
+from mmids_trio.server.building import build_server
 from mmids_trio.workflow.status import OutcomeKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "writing-steps.md").read_text("utf-8")
@@ -45,7 +45,7 @@ async def test_every_test_of_the_page_passes(name: str, page: ModuleType, autoju
 
 
 async def test_a_server_runs_the_step(page: ModuleType, autojump_clock: MockClock) -> None:
-    server = Server(Settings(), more_steps=[page.silence_alarm()])
+    server = build_server(Settings(), more_steps=[page.silence_alarm()])
     wanted = server.steps.validate(parse_workflow("workflow quiet {\n    silence_alarm after=7s\n}\n", "page"))
     with capture_logs() as lines:
         async with trio.open_nursery() as nursery:

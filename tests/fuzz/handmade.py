@@ -5,10 +5,10 @@ Each is at a limit or just over it, or in pieces of one byte where a header is l
 
 from collections.abc import Mapping, Sequence
 
+from mmids_trio.capture.records import Closed, Opened, Received, Record, Start
+from mmids_trio.capture.tape import FIRST_LINE, encode
 from mmids_trio.media.flv import TagType, flv_header, flv_tag
 from mmids_trio.net.proxy_protocol import SIGNATURE
-from mmids_trio.recording.records import Closed, Opened, Received, Record, Start
-from mmids_trio.recording.tape import FIRST_LINE, encode
 from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message

@@ -22,7 +22,6 @@ import trio
 from attrs import fields
 from trio.testing import MockClock
 
-from mmids_trio.app import Server
 from mmids_trio.config.live_settings import compare as compare_settings
 from mmids_trio.config.parameters import Parameter
 from mmids_trio.config.parser import parse, parse_workflow
@@ -32,28 +31,33 @@ from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition, step_i
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.canonical import canonical_text, text_tag
-from mmids_trio.http_api.event_shapes import EVENT_TYPES, Missed, Reset, event_json, type_name
+from mmids_trio.http_api.event_shapes import EVENT_TYPES, Missed, Reset, event_json
 from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 from mmids_trio.media.events import StreamId
-from mmids_trio.metrics.answers import AnswerCounts
 from mmids_trio.metrics.catalog import METRICS
 from mmids_trio.reactors.simple_http import SIMPLE_HTTP
-from mmids_trio.reactors.views import ReactorAnswered
+from mmids_trio.server.building import build_server
+from mmids_trio.server.metrics import AnswerCounts
 from mmids_trio.state.record import Entry, ReactorsEntry, State, digest, digest_reactors
 from mmids_trio.state.text import read as read_state
 from mmids_trio.state.text import write as write_state
 from mmids_trio.testing.harness import Harness
 from mmids_trio.webhook.backlog import Notice
 from mmids_trio.webhook.posting import render as render_post
-from mmids_trio.workflow.happenings import (
+from mmids_trio.workflow.events import (
+    ReactorAnswered,
     StreamInterrupted,
     StreamResumed,
     StreamStalled,
     StreamSwitched,
+    StreamWentLive,
+    StreamWentOff,
     TargetDown,
     TargetUp,
+    WorkflowEnded,
+    WorkflowFailed,
+    WorkflowStarted,
 )
-from mmids_trio.workflow.hub import StreamBegan, StreamOver, WorkflowEnded, WorkflowFailed, WorkflowStarted
 
 HERE = Path(__file__).parent
 GOLDEN_FILE = HERE / "golden.json"
@@ -64,18 +68,18 @@ GOLDEN: Golden = json.loads(GOLDEN_FILE.read_text("utf-8"))
 """By section. `written` is what goes in, everything else what comes out."""
 
 LOOKUP = ReactorDefinition("lookup", "simple_http", parameters={"url": "http://127.0.0.1/"})
-SERVER = Server(Settings(), [LOOKUP])
+SERVER = build_server(Settings(), [LOOKUP])
 """One that never runs: it knows the kinds of steps and executors."""
 
 STREAM = ("show", "12345", StreamId("stream-1"), "key")
 """Where a stream is: workflow, id of the step, id and name of the stream."""
 
-EVENTS: Mapping[str, Sequence[object]] = {
+EVENTS: Mapping[str, Sequence[Any]] = {
     "workflow_started": [WorkflowStarted("show")],
     "workflow_failed": [WorkflowFailed("show", 'Step id 12345 failed: "no"\nport')],
     "workflow_ended": [WorkflowEnded("show")],
-    "stream_began": [StreamBegan(*STREAM)],
-    "stream_over": [StreamOver(*STREAM)],
+    "stream_began": [StreamWentLive(*STREAM)],
+    "stream_over": [StreamWentOff(*STREAM)],
     "stream_interrupted": [StreamInterrupted(*STREAM, 12.345)],
     "stream_resumed": [StreamResumed(*STREAM, 1500, True)],
     "stream_stalled": [StreamStalled(*STREAM, 2.0)],
@@ -245,8 +249,8 @@ def events(_golden: Golden) -> Golden:
     return {name: [_event(event) for event in instances] for name, instances in EVENTS.items()}
 
 
-def _event(event: object) -> Golden:
-    name, time = type_name(type(event)), "2026-03-04T05:06:07.089Z"
+def _event(event: Any) -> Golden:
+    name, time = event.wire_name, "2026-03-04T05:06:07.089Z"
     data = event_json(event, time=time)
     notice = Notice("5f3c-7", name, time, event_json(event), 0.0)
     return {

@@ -7,13 +7,14 @@ import pytest
 import trio
 from attrs import define, field
 
-from mmids_trio.app import Server
 from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
 from mmids_trio.http_api.routes import config as config_routes
 from mmids_trio.http_api.routing import MAX_CONFIG_BYTES
 from mmids_trio.media.flow import Flow
+from mmids_trio.server.app import Server
+from mmids_trio.server.building import World, build_server
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.workflow.status import WorkflowOwner
@@ -57,7 +58,7 @@ def slow() -> SlowStep:
 async def server(nursery: trio.Nursery, slow: SlowStep) -> Server:
     """A server with nothing to do, whose API is open."""
     kind = StepType("slow", NoParameters, lambda _parameters, _context: slow)
-    server = Server(Settings(http_api_port=0), network=MemoryNetwork(), more_steps=[kind])
+    server = build_server(Settings(http_api_port=0), world=World(network=MemoryNetwork()), more_steps=[kind])
     await nursery.start(server.run)
     return server
 

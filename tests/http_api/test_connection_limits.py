@@ -13,7 +13,7 @@ from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api import server
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.server import ConnectionLimits
-from mmids_trio.parts import api_connections, connections_that_leave_files
+from mmids_trio.server.building import api_connections, connections_that_leave_files
 
 MOST = 32
 STRANGERS, KEPT = 8, 2

@@ -1,6 +1,7 @@
 """The history of events and their rendering as pure functions: positions, bounds, ids, and what a reader gets."""
 
 from collections import deque
+from typing import get_args
 
 import attrs
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from mmids_trio.http_api import event_feed
 from mmids_trio.http_api.event_feed import MAX_AGE_SECONDS, EventHistory, Start
-from mmids_trio.http_api.event_shapes import EVENT_KINDS, EVENT_TYPES, event_json, type_name
+from mmids_trio.http_api.event_shapes import EVENT_TYPES, StreamEvent, event_json
 from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
-from mmids_trio.workflow import happenings, hub
+from mmids_trio.workflow import events
+from mmids_trio.workflow.events import HubEvent, WorkflowStarted
 
 
 def read(stream: bytes) -> list[tuple[str, str, str]]:
@@ -47,15 +49,19 @@ def test_ids_and_types_are_one_line(value: str) -> None:
         render_event(value, "")
 
 
+def named(name: str) -> HubEvent:
+    return WorkflowStarted(name)
+
+
 def test_a_client_goes_on_behind_the_last_event_that_it_saw() -> None:
     history = EventHistory("ab")
     for event in "wxyz":
-        history.record(event, 0.0)
+        history.record(named(event), 0.0)
     assert history.start(None) == Start(4)
     assert history.start("") == Start(4)
     assert history.start(history.id_of(2)) == Start(2)
     gone, entries = history.after(2, 10, 0.0)
-    assert (gone, [(entry.number, entry.event) for entry in entries]) == (0, [(3, "y"), (4, "z")])
+    assert (gone, [(entry.number, entry.event) for entry in entries]) == (0, [(3, named("y")), (4, named("z"))])
     assert history.after(4, 10, 0.0) == (0, [])
 
 
@@ -65,27 +71,27 @@ def test_a_client_goes_on_behind_the_last_event_that_it_saw() -> None:
 )
 def test_an_id_that_is_none_of_this_run_is_told_apart(last_id: str, reset: str) -> None:
     history = EventHistory("ab")
-    history.record("x", 0.0)
+    history.record(named("x"), 0.0)
     start = history.start(last_id)
     assert (start.number, start.reset) == (1, reset)
 
 
 def test_what_is_too_old_is_gone_and_counted() -> None:
     history = EventHistory("ab")
-    history.record("old", 0.0)
-    history.record("young", MAX_AGE_SECONDS)
+    history.record(named("old"), 0.0)
+    history.record(named("young"), MAX_AGE_SECONDS)
     assert history.after(0, 10, MAX_AGE_SECONDS)[0] == 0
     gone, entries = history.after(0, 10, MAX_AGE_SECONDS + 1)
-    assert (gone, [entry.event for entry in entries]) == (1, ["young"])
+    assert (gone, [entry.event for entry in entries]) == (1, [named("young")])
     assert history.after(0, 10, 3 * MAX_AGE_SECONDS) == (2, [])
 
 
 def test_what_could_not_be_recorded_is_counted() -> None:
     history = EventHistory("ab")
-    history.record("x", 0.0)
-    history.record("y", 0.0, lost=5)
+    history.record(named("x"), 0.0)
+    history.record(named("y"), 0.0, lost=5)
     gone, entries = history.after(1, 10, 0.0)
-    assert (gone, [(entry.number, entry.event) for entry in entries]) == (5, [(7, "y")])
+    assert (gone, [(entry.number, entry.event) for entry in entries]) == (5, [(7, named("y"))])
 
 
 ACTIONS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.integers(0, 2)), max_size=30)
@@ -99,7 +105,7 @@ def test_every_reader_gets_or_is_told_of_each_event_once(actions: list[tuple[int
         position, seen, gone_so_far = 0, deque[int](), 0
         for bursts, limit, lost in actions:
             for _ in range(bursts):
-                history.record("x", 0.0, lost=lost)
+                history.record(named("x"), 0.0, lost=lost)
             gone, entries = history.after(position, limit, 0.0)
             assert len(entries) <= limit
             assert [entry.number for entry in entries] == list(
@@ -111,18 +117,31 @@ def test_every_reader_gets_or_is_told_of_each_event_once(actions: list[tuple[int
         assert gone_so_far + len(seen) == position <= history.newest
 
 
-def test_every_event_of_the_hub_has_a_name() -> None:
-    events = {
-        kind
-        for module in (hub, happenings)
-        for kind in vars(module).values()
-        if isinstance(kind, type) and attrs.has(kind) and kind.__module__ == module.__name__
-    } - {hub.Subscription, hub.EventHub}
-    assert events <= set(EVENT_KINDS)
-    assert len(set(EVENT_TYPES)) == len(EVENT_KINDS)
-    assert type_name(hub.StreamOver) == "stream_over"
+def test_the_names_of_events_to_the_outside_are_these() -> None:
+    assert {kind.__name__: kind.wire_name for kind in get_args(StreamEvent)} == {
+        "WorkflowStarted": "workflow_started",
+        "WorkflowFailed": "workflow_failed",
+        "WorkflowEnded": "workflow_ended",
+        "StreamWentLive": "stream_began",
+        "StreamWentOff": "stream_over",
+        "StreamInterrupted": "stream_interrupted",
+        "StreamResumed": "stream_resumed",
+        "StreamStalled": "stream_stalled",
+        "StreamSwitched": "stream_switched",
+        "TargetUp": "target_up",
+        "TargetDown": "target_down",
+        "ReactorAnswered": "reactor_answered",
+        "Reset": "reset",
+        "Missed": "missed",
+    }
+    assert list(EVENT_TYPES) == [kind.wire_name for kind in get_args(HubEvent)]
+
+
+def test_every_event_may_be_published() -> None:
+    kinds = {kind for kind in vars(events).values() if isinstance(kind, type) and attrs.has(kind)}
+    assert kinds == set(get_args(HubEvent))
 
 
 def test_the_data_of_an_event_are_its_fields() -> None:
-    assert event_json(hub.WorkflowFailed("w", "no\nport")) == '{"workflow": "w", "reason": "no\\nport"}'
-    assert event_json(hub.WorkflowEnded("w"), time="now") == '{"time": "now", "workflow": "w"}'
+    assert event_json(events.WorkflowFailed("w", "no\nport")) == '{"workflow": "w", "reason": "no\\nport"}'
+    assert event_json(events.WorkflowEnded("w"), time="now") == '{"time": "now", "workflow": "w"}'

@@ -18,7 +18,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.http_api import connection, event_feed, event_stream
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.workflow.hub import EventHub, StreamBegan, WorkflowEnded, WorkflowFailed, WorkflowStarted
+from mmids_trio.workflow.events import StreamWentLive, WorkflowEnded, WorkflowFailed, WorkflowStarted
+from mmids_trio.workflow.hub import EventHub
 
 HANG_SECONDS = 8
 LARGE = 4 * 1024 * 1024
@@ -171,8 +172,7 @@ async def test_a_client_that_was_away_for_too_long_is_told_how_much_it_missed(
 async def test_only_the_types_that_were_asked_for_come(events: Events) -> None:
     reader = await events.read("?types=stream_began,workflow_ended")
     events.hub.publish(WorkflowStarted("w"))
-    events.hub.publish(StreamBegan("w", "1", event_id := "s", "show"))  # type: ignore[arg-type]  # a NewType
-    events.hub.publish(object())
+    events.hub.publish(StreamWentLive("w", "1", event_id := "s", "show"))  # type: ignore[arg-type]  # a NewType
     events.hub.publish(WorkflowFailed("w", ""))
     events.hub.publish(WorkflowEnded("w"))
     _, kind, data = await reader.event()

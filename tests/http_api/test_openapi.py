@@ -8,13 +8,14 @@ import pytest
 import trio
 from attrs import frozen
 
-from mmids_trio.app import Server
 from mmids_trio.config.settings import Settings
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.openapi import Schemas
 from mmids_trio.http_api.schemas import to_json
 from mmids_trio.reactors.registry import Reactors
+from mmids_trio.server.app import Server
+from mmids_trio.server.building import build_server
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, WorkflowOwner, WorkflowStatus
 
@@ -30,7 +31,7 @@ class NoFile:
 
 @pytest.fixture
 def server() -> Server:
-    return Server(Settings())
+    return build_server(Settings())
 
 
 def app_of(server: Server, token: str | None = None) -> Any:
@@ -40,7 +41,7 @@ def app_of(server: Server, token: str | None = None) -> Any:
         server.workflows,
         token=token,
         version="1.2.3",
-        reactors=Reactors((), server.executors, server.workflows),
+        reactors=Reactors((), server.executors),
         events=EventFeed(EventHub(), trio.Event()),
         sets=server.workflows,
         reloader=NoFile(),

@@ -16,7 +16,7 @@ from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import memory_connection
-from tests.support.certificates import HOST, at_once, make
+from tests.support.certificates import HOST, make
 from tests.support.proxying import header, tcp4, tcp6
 
 Closings = Callable[[], list[str]]
@@ -117,7 +117,6 @@ async def test_the_header_comes_before_tls(tmp_path: Path, autojump_clock: MockC
     path = made.write(tmp_path / "server.pem").certificate
     text = configuration(f"{RECEIVE} rtmps", f"{WATCH} rtmps", settings=f"tls_cert_path {path}")
     h = Harness(text)
-    h.server.certificates.offload = at_once
     async with h:
         below = await h.open(port=443, peer_host=BALANCER)
         await below.send_all(tcp4("192.0.2.5", 1))

@@ -11,7 +11,8 @@ from mmids_trio.errors import ConfigurationError, Place, Problem
 from mmids_trio.reactors.executor import Answer, ExecutorFailure
 from mmids_trio.reactors.lease import Hold
 from mmids_trio.reactors.reactor import Reactor
-from mmids_trio.reactors.views import LeaseView, ReactorAnswered
+from mmids_trio.reactors.views import LeaseView
+from mmids_trio.workflow.events import ReactorAnswered
 from mmids_trio.workflow.status import StepStatus, WorkflowOwner, WorkflowStatus
 
 API = WorkflowOwner("api")

@@ -70,9 +70,9 @@ def test_every_problem_is_named(text: str, messages: list[str]) -> None:
     assert problems(text) == messages
 
 
-def test_a_reactor_with_problems_cannot_be_made() -> None:
+async def test_a_reactor_with_problems_does_not_run() -> None:
     with pytest.raises(ConfigurationError, match="missing required parameter 'url'"):
-        Reactors(parse(http(), "test").reactors, EXECUTORS, FakeWorkflows())
+        await Reactors(parse(http(), "test").reactors, EXECUTORS).run(FakeWorkflows())
 
 
 @pytest.mark.parametrize(("line", "allows"), [("", False), ("on_failure deny", False), ("on_failure allow", True)])

@@ -37,8 +37,8 @@ async def reactors(tmp_path: Path, nursery: trio.Nursery, workflows: FakeWorkflo
     (tmp_path / "live" / "s.mmids").write_text("workflow s_watch routed_by_reactor {\n    step\n}\n")
     port = await nursery.start(partial(serve_workflows, tmp_path, 0, shutdown=trio.Event()))
     definitions = parse(CONFIGURATION.format(port=port), "test").reactors
-    reactors = Reactors(definitions, ExecutorRegistry([SIMPLE_HTTP]), workflows)
-    await nursery.start(reactors.run)
+    reactors = Reactors(definitions, ExecutorRegistry([SIMPLE_HTTP]))
+    await nursery.start(reactors.run, workflows)
     return reactors
 
 

@@ -8,7 +8,6 @@ from attrs import define, evolve, field
 from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
-from mmids_trio.app import Server
 from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
@@ -17,6 +16,8 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Reloader
+from mmids_trio.server.app import Server
+from mmids_trio.server.building import World, build_server
 from mmids_trio.state.record import merge
 from mmids_trio.state.recorder import RecordedChanges
 from mmids_trio.steps.registry import StepType
@@ -119,7 +120,7 @@ class Stage:
 
 async def start(nursery: trio.Nursery, text: str, **more: Lasting) -> Stage:
     lasting = [StepType(name, NoParameters, partial(_made, step)) for name, step in more.items()]
-    stage = Stage(text, Server(Settings(), network=MemoryNetwork(), more_steps=[BROKEN, *lasting]))
+    stage = Stage(text, build_server(Settings(), world=World(network=MemoryNetwork()), more_steps=[BROKEN, *lasting]))
     await nursery.start(stage.server.run, (await stage.load()).document.workflows)
     await nursery.start(stage.reloader.run)
     return stage

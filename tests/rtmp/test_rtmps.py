@@ -19,7 +19,7 @@ from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.status import OutcomeKind
-from tests.support.certificates import HOST, Made, at_once, make
+from tests.support.certificates import HOST, Made, make
 
 Closings = Callable[[], list[str]]
 PACKETS = generate_stream(seconds=2)
@@ -42,7 +42,6 @@ async def serving(path: Path, *steps: str) -> AsyncIterator[Harness]:
     """A server whose certificate is `MADE`, and a workflow `w`."""
     MADE.write(path)
     h = Harness(settings(f"tls_cert_path {path}") + (workflow(*steps) if steps else ""))
-    h.server.certificates.offload = at_once
     async with h:
         yield h
     h.assert_quiet()
@@ -241,7 +240,6 @@ async def test_without_a_usable_certificate_a_step_is_in_error_and_says_why(
         ((f"tls_cert_path {tmp_path}/right.pfx", "tls_cert_password hunter2"), "its password is wrong"),
     ):
         h = Harness(settings(*lines))
-        h.server.certificates.offload = at_once
         async with h:
             outcome = await h.put(workflow(f"{RECEIVE} rtmps"))
             assert outcome.kind is OutcomeKind.FAILED

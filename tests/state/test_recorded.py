@@ -8,19 +8,20 @@ from attrs import define, field
 from hypercorn.typing import ASGIFramework
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.app import Server
 from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
+from mmids_trio.server.app import Server
+from mmids_trio.server.building import World, build_server
 from mmids_trio.state.record import Entry, State, digest
 from mmids_trio.state.recorder import RecordedChanges, Recorder
 from mmids_trio.state.text import write
 from mmids_trio.steps.registry import StepType
+from mmids_trio.testing.harness import inline
 from mmids_trio.testing.http import HttpClient
-from mmids_trio.testing.inline import inline
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.workflow.change import Change
@@ -67,9 +68,9 @@ class Stage:
     def __attrs_post_init__(self) -> None:
         self.fails_later.may_be_ready.set()
         self.fails_later.may_end.set()
-        self.server = Server(
+        self.server = build_server(
             Settings(),
-            network=MemoryNetwork(),
+            world=World(network=MemoryNetwork()),
             more_steps=[
                 StepType("slow", NoParameters, lambda _parameters, _context: self.slow),
                 StepType("fails_later", NoParameters, lambda _parameters, _context: self.fails_later),
@@ -214,7 +215,7 @@ async def test_a_change_that_the_file_overrules_may_name_what_there_is_no_more(
     gone = WorkflowDefinition("w", (StepDefinition("step_of_a_plugin"),))
     kept = tmp_path / "state"
     kept.write_bytes(write(State({"w": Entry("w", gone, digest(WorkflowDefinition("w")))})))
-    server = Server(Settings(state_path=str(kept)), network=MemoryNetwork(), offload=inline)
+    server = build_server(Settings(state_path=str(kept)), world=World(network=MemoryNetwork(), offload=inline))
     await nursery.start(server.run, [])
     assert server.workflows.names() == []
     nursery.cancel_scope.cancel()

@@ -6,10 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from mmids_trio.app import Server
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.server.building import build_server
 from mmids_trio.steps.registry import StepRegistry
 
 Found = list[tuple[int, int, str]]
@@ -25,7 +25,7 @@ def logs() -> Iterator[list[EventDict]]:
 @pytest.fixture
 def registry() -> StepRegistry:
     """What a server with the reactor `r` knows; making one has no side effects."""
-    return Server(Settings(), [ReactorDefinition("r", "simple_http")]).steps
+    return build_server(Settings(), [ReactorDefinition("r", "simple_http")]).steps
 
 
 @pytest.fixture

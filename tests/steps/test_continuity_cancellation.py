@@ -21,8 +21,7 @@ from mmids_trio.steps.rtmp_push import rtmp_push
 from mmids_trio.steps.slate import slate
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script
-from mmids_trio.testing.harness import Harness
-from mmids_trio.testing.inline import inline
+from mmids_trio.testing.harness import Harness, inline
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
 from mmids_trio.workflow.running_step import RunningStep

@@ -14,7 +14,7 @@ from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.happenings import StreamSwitched
+from mmids_trio.workflow.events import StreamSwitched
 from mmids_trio.workflow.status import Switched
 
 MAIN, SPARE = (generate_stream(seconds=30, seed=seed, gop=25) for seed in (1, 2))

@@ -16,7 +16,7 @@ from mmids_trio.steps.publishers import MAX_INTERRUPTED, Publishers
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed
+from mmids_trio.workflow.events import StreamInterrupted, StreamResumed
 from tests.support.publishing import Context, Guest, Sink
 from tests.support.reactors import ScriptedReactor
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mmids_trio.app import Server
 from mmids_trio.config.report import MAX_PROBLEMS, TOO_MANY
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reload.configuration_file import load
+from mmids_trio.server.building import build_server
 from mmids_trio.steps.registry import StepRegistry
 
 Problems = Callable[..., list[tuple[int, int, str]]]
@@ -36,7 +36,7 @@ def test_text_and_steps_share_one_report(faults: int, registry: StepRegistry, tm
     file = tmp_path / "mmids.config"
     file.write_text("workflow v {\n" + "unknown\n" * 3 + "}\nworkflow w {\n" + "=\n" * faults + "}\n")
     with pytest.raises(ConfigurationError) as caught:
-        load(file, lambda document: Server(Settings(), document.reactors))
+        load(file, lambda document: build_server(Settings(), document.reactors))
     messages = [problem.message for problem in caught.value.problems]
     assert len(messages) == MAX_PROBLEMS + 1
     assert messages.index(TOO_MANY) == MAX_PROBLEMS

@@ -16,7 +16,7 @@ from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.happenings import TargetDown, TargetUp
+from mmids_trio.workflow.events import TargetDown, TargetUp
 from mmids_trio.workflow.hub import Subscription
 from mmids_trio.workflow.status import StreamStatus
 

@@ -1,19 +1,18 @@
 """RTMP steps and forwarders with a reactor, in a whole server: who is let in, what runs meanwhile, and its end."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import StreamId
-from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.hub import StreamBegan, StreamOver, Subscription, WorkflowEnded, WorkflowStarted
+from mmids_trio.workflow.events import ReactorAnswered, StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
 
 PACKETS = generate_stream(seconds=2)
 
@@ -43,7 +42,7 @@ def guarded(lookups: FakeReactorService, text: str = GUARDED) -> Harness:
 
 def leases(h: Harness) -> dict[str, int]:
     """Streams that somebody holds, with the number of holders."""
-    reactor = h.server._directory.get("r")
+    reactor = h.server.reactors.get("r")
     assert reactor is not None
     return {lease.stream: lease.holders for lease in reactor.view().leases if lease.holders}
 
@@ -318,23 +317,15 @@ async def test_the_hub_tells_what_happens_once_each_and_in_order(autojump_clock:
             await quiet()
             await publisher.unpublish()
             await quiet()
-            h.server.hub.publish("the end")
-            events = [event async for event in until_the_end(subscription)]
+            events = subscription.take()
     assert [type(event) for event in events].count(ReactorAnswered) == 1
     assert [event for event in events if not isinstance(event, ReactorAnswered)] == [
-        StreamBegan("w", step_of(events), StreamId(f"w/{step_of(events)}/1"), "key"),
+        StreamWentLive("w", step_of(events), StreamId(f"w/{step_of(events)}/1"), "key"),
         WorkflowStarted("one"),
-        StreamOver("w", step_of(events), StreamId(f"w/{step_of(events)}/1"), "key"),
+        StreamWentOff("w", step_of(events), StreamId(f"w/{step_of(events)}/1"), "key"),
         WorkflowEnded("one"),
     ]
 
 
 def step_of(events: Sequence[object]) -> str:
-    return next(event.step_id for event in events if isinstance(event, StreamBegan))
-
-
-async def until_the_end(subscription: Subscription) -> AsyncIterator[object]:
-    async for event in subscription:
-        if event == "the end":
-            return
-        yield event
+    return next(event.step_id for event in events if isinstance(event, StreamWentLive))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import trio
+from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.net.tls import connect_tls
@@ -11,7 +12,7 @@ from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
-from tests.support.certificates import HOST, Made, at_once, make
+from tests.support.certificates import HOST, Made, make
 
 MADE = make()
 PACKETS = generate_stream(seconds=2)
@@ -41,10 +42,11 @@ workflow pulling {{
 def harness(tmp_path: Path, *more_steps: StepType, more: str = "", host: str = HOST, trusted: Made = MADE) -> Harness:
     """A server that pushes to itself, over TLS."""
     MADE.write(tmp_path / "server.pem")
-    h = Harness((CONFIGURATION + more).format(certificate=tmp_path / "server.pem", host=host), more_steps)
-    h.server.certificates.offload = at_once
-    h.server.dialer.make_trust, h.server.dialer.offload = trusted.client_context, at_once
-    return h
+    return Harness(
+        (CONFIGURATION + more).format(certificate=tmp_path / "server.pem", host=host),
+        more_steps,
+        in_world=lambda world: evolve(world, make_trust=trusted.client_context),
+    )
 
 
 async def test_what_is_pushed_over_tls_arrives(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from mmids_trio.app import Server
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reload.configuration_file import Configuration, load
+from mmids_trio.server.building import build_server
 
 SAMPLES = Path(__file__).parents[1] / "config" / "samples"
 
 
 def sample(name: str) -> Configuration:
-    return load(SAMPLES / f"{name}.mmids", lambda document: Server(Settings(), document.reactors))
+    return load(SAMPLES / f"{name}.mmids", lambda document: build_server(Settings(), document.reactors))
 
 
 @pytest.mark.parametrize("name", ["everything", "simple", "crlf-no-final-newline"])

@@ -15,7 +15,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.step import Step, StepContext
 from tests.support.commands import command
-from tests.support.tapes import recording
+from tests.support.tapes import capturing
 
 PIN = "hunter2"
 """Of a parameter whose name does not say that it is secret."""
@@ -107,7 +107,7 @@ async def test_what_is_wrong_beside_it_is_shown_without_it() -> None:
 
 async def test_a_tape_has_a_pseudonym() -> None:
     h = Harness(workflow("front"), [lock([])])
-    async with recording(h) as tape:
+    async with capturing(h) as tape:
         await h.http.request("PUT", "/workflows", content=workflow("back"))
         await h.http.request("PUT", "/workflows", content=workflow("x", f'"{PIN}"'))
     assert b"door=back" in tape.data

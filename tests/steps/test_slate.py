@@ -18,7 +18,7 @@ from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_metadata, generate_stream
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.happenings import StreamResumed, StreamStalled
+from mmids_trio.workflow.events import StreamResumed, StreamStalled
 
 LIVE = generate_stream(seconds=3, seed=1)
 AGAIN = generate_stream(seconds=3, seed=2)

@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_metadata, generate_stream
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.happenings import StreamInterrupted, StreamResumed, StreamStalled
+from mmids_trio.workflow.events import StreamInterrupted, StreamResumed, StreamStalled
 
 STREAM = generate_stream(seconds=2)
 

@@ -15,7 +15,7 @@ from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.happenings import StreamResumed
+from mmids_trio.workflow.events import StreamResumed
 from mmids_trio.workflow.hub import Subscription
 from tests.support.publishing import Context, Guest, Sink
 from tests.support.reactors import ScriptedReactor

@@ -8,6 +8,7 @@ from attrs import define, field
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.metrics.counts import ReadCounts
 from mmids_trio.reservation import Reservation
+from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
 
@@ -60,7 +61,7 @@ class Context:
         """Commits at once."""
         reservation.commit()
 
-    def publish(self, event: object) -> None:
+    def publish(self, event: HubEvent) -> None:
         """Noted."""
         self.happenings.append(event)
 

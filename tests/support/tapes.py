@@ -1,22 +1,25 @@
-"""Recording in virtual time: a tape in memory, and a harness whose server is recorded on it."""
+"""Recording in virtual time: a tape in memory, and a harness whose server is captured on it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 from attrs import define, field
 
-from mmids_trio.recording.attachment import attach
-from mmids_trio.recording.masking import HEADERS, MASK, Masking
-from mmids_trio.recording.recorder import Recorder
-from mmids_trio.recording.records import Start
-from mmids_trio.recording.tape import Tape, read_tape
+from mmids_trio.capture.masking import HEADERS, MASK, Masking
+from mmids_trio.capture.records import Start
+from mmids_trio.capture.tape import Tape, read_tape
+from mmids_trio.capture.writer import CaptureWriter
+from mmids_trio.config.settings import Settings
+from mmids_trio.server.building import build_server
+from mmids_trio.server.capturing import hooks_of
 from mmids_trio.testing.harness import Harness
 
 SECRET = b"of a test, so that its pseudonyms are always the same"
 MEBIBYTE = 1024 * 1024
 CLOCK = 1_800_000_000
-"""When all tapes of tests were recorded."""
+"""When all tapes of tests were captured."""
 
 
 @define(eq=False)
@@ -50,16 +53,19 @@ def start_record(configuration: str = "", media: str = HEADERS, secrets: str = M
 
 
 @asynccontextmanager
-async def recording(
-    harness: Harness, *, media: str = HEADERS, secrets: str = MASK, max_bytes: int = 16 * MEBIBYTE
-) -> AsyncIterator[MemoryTape]:
-    """Run a harness and record its server; the tape is whole when the block has ended."""
+async def capturing(
+    configuration: str, *, media: str = HEADERS, secrets: str = MASK, max_bytes: int = 16 * MEBIBYTE, **more: Any
+) -> AsyncIterator[tuple[Harness, MemoryTape]]:
+    """Run a harness and record its server; the tape is whole when the block has ended. `more`: see `Harness`."""
     tape = MemoryTape()
-    declared = harness.server.steps.secrets | harness.server.executors.secrets
-    recorder = Recorder(tape, Masking(SECRET, media, secrets, declared), max_bytes)
-    attach(recorder, harness.server)
+    known = build_server(
+        Settings(), more_steps=more.get("more_steps", ()), more_executors=more.get("more_executors", ())
+    )
+    declared = known.steps.secrets | known.executors.secrets
+    capture = CaptureWriter(tape, Masking(SECRET, media, secrets, declared), max_bytes)
+    harness = Harness(configuration, hooks=hooks_of(capture), **more)
     async with trio.open_nursery() as nursery:
-        await nursery.start(recorder.run, start_record(harness.configuration, media, secrets))
+        await nursery.start(capture.run, start_record(configuration, media, secrets))
         async with harness:
-            yield tape
+            yield harness, tape
         nursery.cancel_scope.cancel()

@@ -20,8 +20,7 @@ from mmids_trio.media.events import MediaPacket
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import ClientRefused, Disconnected, RtmpClient
-from mmids_trio.testing.dialling import RTMP_PORT
-from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.harness import RTMP_PORT, Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.status import OutcomeKind
 

@@ -6,7 +6,8 @@ from trio.testing import MockClock
 
 from mmids_trio.testing.events import EventLog
 from mmids_trio.testing.harness import Harness
-from mmids_trio.workflow.hub import EventHub, StreamBegan, StreamOver, WorkflowEnded, WorkflowStarted
+from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
+from mmids_trio.workflow.hub import EventHub
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
 
@@ -15,11 +16,11 @@ async def test_every_event_is_logged_in_order(autojump_clock: MockClock) -> None
     async with Harness(LIVE) as h:
         assert h.events() == (WorkflowStarted("live"),)
         publisher = await h.publish("live/show")
-        began = await h.wait_event(StreamBegan)
+        began = await h.wait_event(StreamWentLive)
         await publisher.unpublish()
-        await h.wait_event(StreamOver)
+        await h.wait_event(StreamWentOff)
     assert began.name == "show"
-    over = StreamOver("live", began.step_id, began.stream_id, "show")
+    over = StreamWentOff("live", began.step_id, began.stream_id, "show")
     assert h.events() == (WorkflowStarted("live"), began, over, WorkflowEnded("live"))
     h.assert_quiet()
 
@@ -27,7 +28,7 @@ async def test_every_event_is_logged_in_order(autojump_clock: MockClock) -> None
 async def test_two_may_wait_for_the_same_event(autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h, trio.open_nursery() as nursery:
         for _ in range(2):
-            nursery.start_soon(h.wait_event, StreamBegan)
+            nursery.start_soon(h.wait_event, StreamWentLive)
         await trio.sleep(1)
         await h.publish("live/show")
 
@@ -35,23 +36,23 @@ async def test_two_may_wait_for_the_same_event(autojump_clock: MockClock) -> Non
 async def test_a_predicate_finds_the_event_and_what_was_there_before_may_be_left_out(autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         await h.publish("live/a")
-        first = await h.wait_event(StreamBegan)
+        first = await h.wait_event(StreamWentLive)
         place = len(h.events())
         await h.publish("live/b")
-        second = await h.wait_event(StreamBegan, since=place)
+        second = await h.wait_event(StreamWentLive, since=place)
         assert (first.name, second.name) == ("a", "b")
-        assert await h.wait_event(lambda event: isinstance(event, StreamBegan) and event.name == "b") == second
+        assert await h.wait_event(lambda event: isinstance(event, StreamWentLive) and event.name == "b") == second
 
 
 async def test_a_stream_that_began_in_a_forgotten_past_is_still_missed(autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         publisher = await h.publish("live/show")
-        await h.wait_event(StreamBegan)
+        await h.wait_event(StreamWentLive)
         h.forget_events()
         assert h.events() == ()
         assert any("the stream 'show'" in sentence for sentence in h.what_is_left())
         await publisher.unpublish()
-        assert isinstance(await h.wait_event(StreamOver), StreamOver)
+        assert isinstance(await h.wait_event(StreamWentOff), StreamWentOff)
         assert len(h.events()) == 1
     h.assert_quiet()
 
@@ -60,9 +61,9 @@ def test_events_that_were_not_kept_are_an_error() -> None:
     hub = EventHub()
     log = EventLog(hub, most=2)
     with log.listen():
-        hub.publish("a")
-        hub.publish("b")
-        assert log() == ("a", "b")
-        hub.publish("c")
+        hub.publish(WorkflowEnded("a"))
+        hub.publish(WorkflowEnded("b"))
+        assert log() == (WorkflowEnded("a"), WorkflowEnded("b"))
+        hub.publish(WorkflowEnded("c"))
         with pytest.raises(AssertionError, match="1 events more than the 2"):
             log()

@@ -13,7 +13,7 @@ from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script, fed_packets
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.hub import StreamBegan, StreamOver
+from mmids_trio.workflow.events import StreamWentLive, StreamWentOff
 
 PULL = "workflow w {\n    ffmpeg_pull location=rtmp://example.org/live/x stream_name=clip\n    record\n}\n"
 PUSH = (
@@ -86,9 +86,9 @@ async def test_media_comes_in_its_time_and_the_next_child_follows(autojump_clock
     recorder = Recorder()
     ffmpeg = FakeFfmpeg(script=[Script().brings(PACKETS, at=1).logs("gone", at=4.9).exits(1, at=5), Script()])
     async with Harness(PULL, [recorder.step_type()], spawner=ffmpeg) as h:
-        await h.wait_event(StreamBegan)
+        await h.wait_event(StreamWentLive)
         began = trio.current_time()
-        await h.wait_event(StreamOver)
+        await h.wait_event(StreamWentOff)
         assert trio.current_time() - began == pytest.approx(4)
         checker = StreamChecker(PACKETS)
         checker.receive_packets(recorder.packets)

@@ -12,7 +12,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.http import HttpFailed
-from mmids_trio.workflow.hub import WorkflowStarted
+from mmids_trio.workflow.events import WorkflowStarted
 from mmids_trio.workflow.step import Inbox, Outbox
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
@@ -132,3 +132,8 @@ async def test_a_change_goes_on_when_the_client_that_asked_for_it_hangs_up(autoj
         gate.set()
         await h.wait_event(WorkflowStarted)
         assert h.workflow("w").status == "Running"
+
+
+async def test_a_request_before_the_block_says_what_is_missing() -> None:
+    with pytest.raises(AssertionError, match="enter the harness first"):
+        await Harness().http.get("/health")

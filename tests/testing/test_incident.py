@@ -5,17 +5,17 @@ Somebody changed the `allow_ips` of a live workflow; its publisher was cut, came
 
 from pathlib import Path
 
-from mmids_trio.recording.records import Closed, Opened, Received, Requested, Responded
-from mmids_trio.recording.tape import read_tape
-from mmids_trio.testing.replay import run_replay
-from mmids_trio.workflow.hub import StreamBegan, StreamOver, WorkflowEnded, WorkflowStarted
+from mmids_trio.capture.records import Closed, Opened, Received, Requested, Responded
+from mmids_trio.capture.tape import read_tape
+from mmids_trio.testing.replaying import run_replay
+from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
 
 INCIDENT = (Path(__file__).parent / "tapes" / "shut_out.mmtape").read_bytes()
 
 
 def test_the_incident_happens_again() -> None:
     replayed = run_replay(INCIDENT)
-    assert [type(event) for event in replayed.events] == [WorkflowStarted, StreamBegan, StreamOver, WorkflowEnded]
+    assert [type(event) for event in replayed.events] == [WorkflowStarted, StreamWentLive, StreamWentOff, WorkflowEnded]
     change, end = [
         next(line for line in replayed.lines if what in line)
         for what in ("request 2 PUT /workflows?wait=10: 200", "connection 1: closed by the server")
@@ -41,7 +41,7 @@ def test_with_one_line_changed_the_publisher_stays() -> None:
             )
     replayed = run_replay(tape)
     assert "3.127983 connection 1: closed by the server" not in replayed.lines
-    [began] = [event for event in replayed.events if isinstance(event, StreamBegan)]
+    [began] = [event for event in replayed.events if isinstance(event, StreamWentLive)]
     assert began.workflow == "studio"
 
 

@@ -12,6 +12,7 @@ import mmids_trio
 from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.offload import in_thread
+from mmids_trio.server.building import World
 from mmids_trio.testing.harness import Harness
 
 PACKAGE = Path(mmids_trio.__file__).parent
@@ -23,10 +24,16 @@ WITH_THREADS = {
 
 
 async def test_work_is_done_in_this_thread_and_takes_no_time_of_the_mock_clock(autojump_clock: MockClock) -> None:
-    async with Harness() as h:
+    worlds: list[World] = []
+
+    def note(world: World) -> World:
+        worlds.append(world)
+        return world
+
+    async with Harness(in_world=note):
         began = trio.current_time()
         with trio.fail_after(1):  # to a thread that works, this deadline would pass at once
-            thread = await h.server.offload(lambda: (time.monotonic(), threading.current_thread())[1])
+            thread = await worlds[0].offload(lambda: (time.monotonic(), threading.current_thread())[1])
         assert thread is threading.current_thread()
         assert trio.current_time() == began
 

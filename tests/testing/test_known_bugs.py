@@ -21,7 +21,8 @@ from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.processes import FakeProcess
 from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.hub import EventHub, StreamOver
+from mmids_trio.workflow.events import HubEvent, StreamWentOff
+from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.links import Inbox, Outlet
 from mmids_trio.workflow.manager import WorkflowManager
 
@@ -147,7 +148,7 @@ def leave_a_subscription(patch: pytest.MonkeyPatch) -> None:
 
     publish = EventHub.publish
 
-    def publishing(self: EventHub, event: object) -> None:
+    def publishing(self: EventHub, event: HubEvent) -> None:
         if not hubs:
             hubs.append(self.subscribe())
             hubs[0].__enter__()
@@ -159,8 +160,8 @@ def leave_a_subscription(patch: pytest.MonkeyPatch) -> None:
 def lose_the_end_of_a_stream(patch: pytest.MonkeyPatch) -> None:
     publish = EventHub.publish
 
-    def publishing(self: EventHub, event: object) -> None:
-        if not isinstance(event, StreamOver):
+    def publishing(self: EventHub, event: HubEvent) -> None:
+        if not isinstance(event, StreamWentOff):
             publish(self, event)
 
     patch.setattr(EventHub, "publish", publishing)

@@ -9,11 +9,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.testing.checker import StreamChecker
 from mmids_trio.testing.clients import Disconnected
 from mmids_trio.testing.harness import Harness
-from mmids_trio.testing.links import SEGMENT_BYTES, Link, Way
+from mmids_trio.testing.links import SEGMENT_BYTES, Direction, Link
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryTransport, memory_connection
 from mmids_trio.testing.recorder import Recorder
-from mmids_trio.workflow.hub import StreamOver
+from mmids_trio.workflow.events import StreamWentOff
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"
 SILENCE = 30.0  # seconds: what the settings allow a publisher by default
@@ -29,7 +29,7 @@ async def arrivals(end: MemoryTransport, count: int) -> list[tuple[float, int]]:
 
 
 async def test_what_is_sent_arrives_after_the_latency_and_so_does_the_end(autojump_clock: MockClock) -> None:
-    client, server = memory_connection(link=Link(up=Way(latency=3), down=Way(latency=5)))
+    client, server = memory_connection(link=Link(up=Direction(latency=3), down=Direction(latency=5)))
     await client.send_all(b"hello")
     client.close()
     assert await arrivals(server, 5) == [(3, 5)]
@@ -38,7 +38,7 @@ async def test_what_is_sent_arrives_after_the_latency_and_so_does_the_end(autoju
 
 
 async def test_the_two_directions_have_their_own_latency(autojump_clock: MockClock) -> None:
-    client, server = memory_connection(link=Link(up=Way(latency=3), down=Way(latency=5)))
+    client, server = memory_connection(link=Link(up=Direction(latency=3), down=Direction(latency=5)))
     await server.send_all(b"down")
     assert await arrivals(client, 4) == [(5, 4)]
 
@@ -50,7 +50,7 @@ async def test_a_bandwidth_is_kept_to_the_byte(autojump_clock: MockClock) -> Non
 
 
 async def test_a_sender_that_is_faster_than_the_link_waits_for_it(autojump_clock: MockClock) -> None:
-    client, server = memory_connection(buffer_size=1_000, link=Link(up=Way(bandwidth=1_000)))
+    client, server = memory_connection(buffer_size=1_000, link=Link(up=Direction(bandwidth=1_000)))
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(arrivals, server, 10_000)
@@ -83,7 +83,7 @@ def test_every_byte_arrives_in_order(pieces: list[bytes], latency: float, rate: 
 
 
 async def test_a_cut_after_some_bytes_lets_these_through_and_then_breaks_both_ends(autojump_clock: MockClock) -> None:
-    client, server = memory_connection(link=Link(up=Way(latency=2, cut_after=7)))
+    client, server = memory_connection(link=Link(up=Direction(latency=2, cut_after=7)))
     await client.send_all(b"0123456789")
     await client.send_all(b"lost")
     assert await server.receive_some(100) == b"0123456"
@@ -111,7 +111,9 @@ async def test_a_cut_at_a_time_wakes_who_waits(autojump_clock: MockClock) -> Non
         assert trio.current_time() - began == 4
 
 
-@pytest.mark.parametrize("link", [Link(vanish_at=2), Link(up=Way(vanish_after=5))], ids=["at a time", "after bytes"])
+@pytest.mark.parametrize(
+    "link", [Link(vanish_at=2), Link(up=Direction(vanish_after=5))], ids=["at a time", "after bytes"]
+)
 async def test_what_is_sent_over_a_link_that_has_vanished_goes_nowhere(link: Link, autojump_clock: MockClock) -> None:
     client, server = memory_connection(link=link)
     await client.send_all(b"hello")
@@ -136,7 +138,7 @@ async def test_a_watcher_on_a_slow_link_is_skipped_to_a_key_frame(autojump_clock
     packets = generate_stream(seconds=60, audio=False, gop=50, frame_bytes=4_000, key_frame_bytes=20_000)  # 110 kB/s
     async with Harness(LIVE) as h, trio.open_nursery() as nursery:
         publisher = await h.publish("live/show")
-        slow = await h.watch("live/show", link=Link(down=Way(bandwidth=60_000)))
+        slow = await h.watch("live/show", link=Link(down=Direction(bandwidth=60_000)))
         fast = await h.watch("live/show", link=Link.both_ways(latency=0.2))
         for watcher in (slow, fast):
             nursery.start_soon(watcher.read_until_closed)
@@ -163,7 +165,7 @@ async def test_a_publisher_that_goes_half_open_is_noticed_by_its_timeout(autojum
             await trio.sleep_until(second)
             await publisher.send([packet])
         with trio.fail_after(SILENCE):
-            await h.wait_event(StreamOver)
+            await h.wait_event(StreamWentOff)
         assert trio.current_time() == pytest.approx(9 + SILENCE, abs=1)
         await h.publish("live/show")  # the key is free
         await h.stop("live")
@@ -175,9 +177,9 @@ async def test_a_cut_in_the_middle_of_a_message_loses_that_message_alone(autojum
     recorder = Recorder()
     configuration = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n    record\n}\n"
     async with Harness(configuration, [recorder.step_type()]) as h:
-        publisher = await h.publish("live/show", link=Link(up=Way(latency=0.1, cut_after=15_000)))
+        publisher = await h.publish("live/show", link=Link(up=Direction(latency=0.1, cut_after=15_000)))
         await publisher.send(packets)
-        await h.wait_event(StreamOver)
+        await h.wait_event(StreamWentOff)
         checker = StreamChecker(packets)
         checker.receive_packets(recorder.packets)
         report = checker.report()
@@ -192,12 +194,12 @@ async def test_the_same_links_give_the_same_times(autojump_clock: MockClock) -> 
     async def run() -> tuple[float, int]:
         began = trio.current_time()
         async with Harness(LIVE) as h, trio.open_nursery() as nursery:
-            publisher = await h.publish("live/show", link=Link(up=Way(bandwidth=50_000, latency=0.05), cut_at=30))
-            watcher = await h.watch("live/show", link=Link(down=Way(bandwidth=20_000)))
+            publisher = await h.publish("live/show", link=Link(up=Direction(bandwidth=50_000, latency=0.05), cut_at=30))
+            watcher = await h.watch("live/show", link=Link(down=Direction(bandwidth=20_000)))
             nursery.start_soon(watcher.read_until_closed)
             await publisher.send(generate_stream(seconds=20))
             await wait_all_tasks_blocked()
-            await h.wait_event(StreamOver)
+            await h.wait_event(StreamWentOff)
             await h.stop("live")
         return trio.current_time() - began, len(watcher.packets)
 

@@ -7,8 +7,7 @@ from trio.testing import MockClock
 from mmids_trio.config.parameters import NoParameters
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.registry import StepType
-from mmids_trio.testing.dialling import split_address
-from mmids_trio.testing.harness import PRUNE_EVERY, Harness
+from mmids_trio.testing.harness import PRUNE_EVERY, Harness, split_address
 from mmids_trio.workflow.step import Inbox, Outbox
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"

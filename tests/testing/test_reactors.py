@@ -6,11 +6,11 @@ from trio.testing import MockClock
 
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import ExecutorFailure
-from mmids_trio.reactors.views import ReactorAnswered
 from mmids_trio.testing.clients import ClientRefused, Disconnected
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService, Flapping, fails, hangs, invalid, valid
+from mmids_trio.workflow.events import ReactorAnswered
 
 GUARDED = """
 reactor r executor=scripted update_interval=10 {

@@ -8,25 +8,24 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from mmids_trio.capture import records
+from mmids_trio.capture.masking import FULL, KEEP, Masking
+from mmids_trio.capture.pseudonyms import Pseudonyms
+from mmids_trio.capture.tape import Tape
+from mmids_trio.capture.writer import CaptureWriter
 from mmids_trio.cli.commands.sign_play_url import signed_url
 from mmids_trio.config.parser import parse
 from mmids_trio.net.tls import connect_tls
-from mmids_trio.reactors.views import ReactorAnswered
-from mmids_trio.recording import records
-from mmids_trio.recording.attachment import note_kept_state
-from mmids_trio.recording.masking import FULL, KEEP, Masking
-from mmids_trio.recording.pseudonyms import Pseudonyms
-from mmids_trio.recording.recorder import Recorder
-from mmids_trio.recording.tape import Tape
 from mmids_trio.reload.configuration_file import Configuration
+from mmids_trio.server.capturing import note_kept_state
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService, fails, valid
-from mmids_trio.testing.replay import Replayed, replay, run_replay
-from mmids_trio.workflow.hub import StreamBegan, StreamOver, WorkflowEnded, WorkflowStarted
-from tests.support.certificates import HOST, at_once, make
-from tests.support.tapes import CLOCK, MEBIBYTE, SECRET, MemoryTape, recording, start_record
+from mmids_trio.testing.replaying import Replayed, replay, run_replay
+from mmids_trio.workflow.events import ReactorAnswered, StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
+from tests.support.certificates import HOST, make
+from tests.support.tapes import CLOCK, MEBIBYTE, SECRET, MemoryTape, capturing, start_record
 
 NAMES = Pseudonyms(SECRET)
 
@@ -64,10 +63,12 @@ async def an_hour(h: Harness) -> None:
     await trio.sleep(1)
 
 
-async def record_an_hour(h: Harness, media: str = "headers", secrets: str = "mask") -> MemoryTape:
-    async with recording(h, media=media, secrets=secrets) as tape:
+async def capture_an_hour(
+    text: str = LIVE, media: str = "headers", secrets: str = "mask"
+) -> tuple[Harness, MemoryTape]:
+    async with capturing(text, media=media, secrets=secrets) as (h, tape):
         await an_hour(h)
-    return tape
+    return h, tape
 
 
 def story(events: tuple[object, ...]) -> list[object]:
@@ -75,7 +76,7 @@ def story(events: tuple[object, ...]) -> list[object]:
     found: list[object] = []
     for event in events:
         match event:
-            case StreamBegan(workflow=workflow, name=name) | StreamOver(workflow=workflow, name=name):
+            case StreamWentLive(workflow=workflow, name=name) | StreamWentOff(workflow=workflow, name=name):
                 found.append((type(event), workflow, name if name == NAMES.of("camera7") else NAMES.of(name)))
             case _:
                 found.append(event)
@@ -83,25 +84,24 @@ def story(events: tuple[object, ...]) -> list[object]:
 
 
 async def test_what_is_replayed_happens_as_it_did(autojump_clock: MockClock) -> None:
-    h = Harness(LIVE)
-    tape = await record_an_hour(h)
+    h, tape = await capture_an_hour()
     replayed = await replay(tape.read())
     assert story(replayed.events) == story(h.events())
     assert len(replayed.events) == 8
     assert replayed.left == ()
-    assert not any("recorded" in line for line in replayed.lines)
+    assert not any("captured" in line for line in replayed.lines)
 
 
 async def test_a_log_has_events_answers_and_ends_of_connections_with_their_times(autojump_clock: MockClock) -> None:
-    tape = await record_an_hour(Harness(LIVE))
+    _, tape = await capture_an_hour()
     text = (await replay(tape.read())).text
     name = NAMES.of("camera7")
     for line in (
         "1.000000 connection 1 from 127.0.0.1: open\n",
         "3.000000 request 3 PUT /workflows?wait=5: 200\n",
-        "3.000000 event WorkflowStarted(workflow='other')\n",
+        "3.000000 event workflow_started(workflow='other')\n",
         "5.000000 connection 4: reset by the client\n",
-        "6.000000 event WorkflowEnded(workflow='other')\n",
+        "6.000000 event workflow_ended(workflow='other')\n",
         "8.000000 connection 2: closed by the client\n",
         "9.000000 the tape ends\n",
     ):
@@ -116,34 +116,32 @@ def _second_publisher(tape: MemoryTape) -> int:
 
 @pytest.mark.parametrize(("media", "secrets"), [("headers", KEEP), (FULL, "mask"), (FULL, KEEP)])
 async def test_whatever_is_kept_the_same_happens(media: str, secrets: str, autojump_clock: MockClock) -> None:
-    h = Harness(LIVE)
-    tape = await record_an_hour(h, media, secrets)
+    h, tape = await capture_an_hour(LIVE, media, secrets)
     assert (b"camera7" in tape.data) == (secrets == KEEP)
     assert story((await replay(tape.read())).events) == story(h.events())
 
 
-async def test_with_secrets_kept_even_the_ids_are_those_of_the_recording(autojump_clock: MockClock) -> None:
-    h = Harness(LIVE)
-    tape = await record_an_hour(h, secrets=KEEP)
+async def test_with_secrets_kept_even_the_ids_are_those_of_the_capture(autojump_clock: MockClock) -> None:
+    h, tape = await capture_an_hour(secrets=KEEP)
     assert (await replay(tape.read())).events == h.events()
 
 
-def record_under_mock_clock(text: str = LIVE) -> Tape:
+def capture_under_mock_clock(text: str = LIVE) -> Tape:
     async def main() -> Tape:
-        return (await record_an_hour(Harness(text))).read()
+        return (await capture_an_hour(text))[1].read()
 
     return trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
 def test_two_replays_give_the_same_log_under_every_schedule_of_their_own() -> None:
-    tape = record_under_mock_clock()
+    tape = capture_under_mock_clock()
     for seed in range(5):
         assert run_replay(tape, seed=seed).text == run_replay(tape, seed=seed).text
 
 
 def test_a_replay_under_another_configuration_shows_what_that_would_change() -> None:
-    changed = run_replay(record_under_mock_clock(), configuration=LIVE.replace("rtmp_app=live", "rtmp_app=elsewhere"))
-    assert [type(event) for event in changed.events].count(StreamBegan) == 1
+    changed = run_replay(capture_under_mock_clock(), configuration=LIVE.replace("rtmp_app=live", "rtmp_app=elsewhere"))
+    assert [type(event) for event in changed.events].count(StreamWentLive) == 1
     assert any("connection 2: closed by the server" in line for line in changed.lines)
 
 
@@ -168,8 +166,7 @@ async def test_reactors_get_the_answers_that_were_recorded_after_as_long_as_they
     autojump_clock: MockClock,
 ) -> None:
     service = FakeReactorService({"camera7": [fails("busy"), valid(RUN, after=0.5)]})
-    h = Harness(GUARDED, more_executors=[service.kind()])
-    async with recording(h) as tape:
+    async with capturing(GUARDED, more_executors=[service.kind()]) as (h, tape):
         publisher = await h.publish("live/camera7", generate_stream(seconds=1))
         await trio.sleep(4)
         publisher.close()
@@ -182,14 +179,13 @@ async def test_reactors_get_the_answers_that_were_recorded_after_as_long_as_they
     ]
     assert story(replayed.events)[:2] == [WorkflowStarted("in"), answers[0]]
     assert replayed.left == ()
-    [line] = [line for line in replayed.lines if "ReactorAnswered" in line]
+    [line] = [line for line in replayed.lines if "reactor_answered" in line]
     assert line.startswith("5.500000 ")
 
 
 async def test_a_question_that_is_not_on_the_tape_is_named(autojump_clock: MockClock) -> None:
     service = FakeReactorService({"camera7": valid()})
-    h = Harness(GUARDED, more_executors=[service.kind()])
-    async with recording(h) as tape:
+    async with capturing(GUARDED, more_executors=[service.kind()]) as (h, tape):
         await h.publish("live/camera7")
         await trio.sleep(8)
     found = tape.read()
@@ -203,9 +199,7 @@ async def test_rtmps_is_recorded_and_replayed_in_plain(tmp_path: Path, autojump_
     made, path = make(), tmp_path / "server.pem"
     made.write(path)
     text = f"settings {{\n    tls_cert_path {path}\n}}\n" + LIVE.replace("stream_key=*", "stream_key=* rtmps")
-    h = Harness(text)
-    h.server.certificates.offload = at_once
-    async with recording(h) as tape:
+    async with capturing(text) as (h, tape):
         transport = await connect_tls(await h.open(port=443), HOST, made.client_context())
         publisher = await RtmpClient.connected(transport)
         await publisher.publish("camera7", generate_stream(seconds=1))
@@ -215,12 +209,12 @@ async def test_rtmps_is_recorded_and_replayed_in_plain(tmp_path: Path, autojump_
     path.unlink()
     replayed = await replay(tape.read())
     assert story(replayed.events) == story(h.events())
-    assert StreamBegan in map(type, replayed.events)
+    assert StreamWentLive in map(type, replayed.events)
 
 
 async def test_a_replay_touches_no_directory(tmp_path: Path, autojump_clock: MockClock) -> None:
     text = LIVE.replace("}", f"    ffmpeg_hls path={tmp_path}/made count=2 duration=2\n}}")
-    async with recording(Harness(text)) as tape:
+    async with capturing(text) as (_, tape):
         await trio.sleep(1)
     os.rmdir(tmp_path / "made")
     replayed = await replay(tape.read())
@@ -230,8 +224,7 @@ async def test_a_replay_touches_no_directory(tmp_path: Path, autojump_clock: Moc
 
 async def test_a_signature_to_play_is_good_when_it_was_good(autojump_clock: MockClock) -> None:
     text = LIVE.replace("rtmp_watch rtmp_app=live stream_key=*", "rtmp_watch rtmp_app=live stream_key=* play_key=k3y")
-    h = Harness(text, now=lambda: CLOCK + trio.current_time())
-    async with recording(h, secrets=KEEP) as tape:
+    async with capturing(text, now=lambda: CLOCK + trio.current_time(), secrets=KEEP) as (h, tape):
         url = signed_url("rtmp://h/live/camera7", "k3y", CLOCK + 60)
         for wait in (1, 100):
             await trio.sleep(wait)
@@ -279,8 +272,7 @@ async def test_a_reload_happens_again_whether_a_signal_or_the_api_asked_for_it(a
     def load() -> Configuration:
         return Configuration("x", parse(text[0], "x"), h.server.settings, text[0])
 
-    h = Harness(LIVE, load_again=load)
-    async with recording(h) as tape:
+    async with capturing(LIVE, load_again=load) as (h, tape):
         await trio.sleep(1)
         await reload_now(h, text, LIVE + OTHER)
         text[0] = OTHER
@@ -306,26 +298,25 @@ async def test_a_reload_that_is_not_on_the_tape_is_refused(autojump_clock: MockC
         for line in (await replay(Tape(start_record(), [asked, records.Responded(2, 1, 200)]))).lines
         if "POST" in line
     ]
-    assert "(recorded: 200)" in line
+    assert "(captured: 200)" in line
 
 
 async def test_what_a_server_had_kept_from_an_earlier_life_runs_in_a_replay(autojump_clock: MockClock) -> None:
     h = Harness(LIVE)
     file = Configuration("x", parse("", "x"), h.server.settings, "")
     tape = MemoryTape()
-    recorder = Recorder(tape, Masking(SECRET), MEBIBYTE)
+    capture = CaptureWriter(tape, Masking(SECRET), MEBIBYTE)
     async with trio.open_nursery() as nursery:
-        await nursery.start(recorder.run, start_record(""))
+        await nursery.start(capture.run, start_record(""))
         async with h:
-            note_kept_state(recorder, h.server, file, parse(LIVE, "x").workflows)
+            note_kept_state(capture, h.server, file, parse(LIVE, "x").workflows)
             await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert (await replay(tape.read())).events == (WorkflowStarted("live"), WorkflowEnded("live"))
 
 
 async def test_who_listened_to_events_until_it_hung_up_does_so_again(autojump_clock: MockClock) -> None:
-    h = Harness(LIVE)
-    async with recording(h) as tape:
+    async with capturing(LIVE) as (h, tape):
         await trio.sleep(1)
         with trio.move_on_after(40):
             await h.http.get("/events")
@@ -338,4 +329,4 @@ async def test_a_request_that_is_answered_differently_says_so(autojump_clock: Mo
     asked = records.Requested(1, 1, "PUT", "/workflows", "host: localhost", b"workflow {")
     tape = Tape(start_record(), [asked, records.Responded(2, 1, 200), records.End(9, "x")])
     [line] = [line for line in (await replay(tape)).lines if "request 1" in line]
-    assert line.startswith("0.000001 request 1 PUT /workflows: 400 (recorded: 200) ")
+    assert line.startswith("0.000001 request 1 PUT /workflows: 400 (captured: 200) ")

@@ -8,15 +8,8 @@ from attrs import define, field
 from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.errors import StepError
-from mmids_trio.workflow.hub import (
-    EventHub,
-    StreamBegan,
-    StreamOver,
-    Subscription,
-    WorkflowEnded,
-    WorkflowFailed,
-    WorkflowStarted,
-)
+from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowFailed, WorkflowStarted
+from mmids_trio.workflow.hub import EventHub, Subscription
 from tests.support.bench import definition
 from tests.support.crossing import Crossing
 from tests.support.footage import Footage
@@ -42,9 +35,9 @@ class Listener:
                 return f"{name} failed: {reason.rpartition(': ')[2]}"
             case WorkflowEnded(workflow=name):
                 return f"{name} ended"
-            case StreamBegan(workflow=workflow, step_id=step_id, name=name):
+            case StreamWentLive(workflow=workflow, step_id=step_id, name=name):
                 return f"{workflow}/{self._label(step_id)}: {name} began"
-            case StreamOver(workflow=workflow, step_id=step_id, name=name):
+            case StreamWentOff(workflow=workflow, step_id=step_id, name=name):
                 return f"{workflow}/{self._label(step_id)}: {name} over"
         raise AssertionError(event)
 
@@ -69,34 +62,40 @@ async def ear(crossing: Crossing, nursery: trio.Nursery) -> AsyncIterator[Listen
 # The hub by itself.
 
 
-async def next_of(subscription: Subscription) -> object:
+def event(number: int) -> WorkflowStarted:
+    return WorkflowStarted(str(number))
+
+
+async def next_of(subscription: Subscription) -> int:
     with trio.fail_after(1):
-        return await anext(subscription)
+        got = await anext(subscription)
+    assert isinstance(got, WorkflowStarted)
+    return int(got.workflow)
 
 
 async def test_every_subscriber_gets_every_event_from_its_beginning_on() -> None:
     hub = EventHub()
     with hub.subscribe() as early:
-        hub.publish(1)
+        hub.publish(event(1))
         with hub.subscribe() as late:
-            hub.publish(2)
+            hub.publish(event(2))
             assert [await next_of(early), await next_of(early)] == [1, 2]
             assert await next_of(late) == 2
-        hub.publish(3)
+        hub.publish(event(3))
         assert await next_of(early) == 3
         assert late.missed == 0
-    hub.publish(4)
+    hub.publish(event(4))
 
 
 async def test_a_subscriber_that_does_not_keep_up_misses_the_oldest_and_knows_how_many() -> None:
     hub = EventHub()
     with hub.subscribe(capacity=3) as slow, hub.subscribe() as other:
         for number in range(10):
-            hub.publish(number)
+            hub.publish(event(number))
         assert slow.missed == 7
         assert [await next_of(slow) for _ in range(3)] == [7, 8, 9]
         assert [await next_of(other) for _ in range(10)] == list(range(10))
-        hub.publish(10)
+        hub.publish(event(10))
         assert await next_of(slow) == 10
         assert (slow.missed, other.missed) == (7, 0)
 
@@ -107,11 +106,19 @@ async def test_waiting_for_an_event_can_be_cancelled_and_loses_none(nursery: tri
         with trio.CancelScope() as scope:
             scope.cancel()
             await anext(subscription)
-        hub.publish(1)
+        hub.publish(event(1))
         with trio.CancelScope() as scope:
             scope.cancel()
             await anext(subscription)
         assert await next_of(subscription) == 1
+
+
+def test_what_is_no_event_is_refused_where_it_is_published() -> None:
+    hub = EventHub()
+    with hub.subscribe() as subscription:
+        with pytest.raises(TypeError, match=r"^expected an event of mmids_trio\.workflow\.events, got str$"):
+            hub.publish("something")  # type: ignore[arg-type]  # a step of one's own may be untyped
+        assert subscription.take() == []
 
 
 # What workflows tell it.

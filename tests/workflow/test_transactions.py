@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import StepError
 from mmids_trio.workflow.change import ORDER_SECONDS, Stopping
-from mmids_trio.workflow.hub import WorkflowStarted
+from mmids_trio.workflow.events import WorkflowStarted
 from mmids_trio.workflow.pipeline import DRAIN_SECONDS
 from mmids_trio.workflow.plan import SetConflict, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind

@@ -8,7 +8,7 @@ from studio import FewStreams
 from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
-from mmids_trio.testing.cancellation import cancel_everywhere
+from mmids_trio.testing import cancel_everywhere
 from mmids_trio.workflow.links import Inbox, Outlet
 
 

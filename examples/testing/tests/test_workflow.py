@@ -10,10 +10,7 @@ import trio
 from studio import few_streams
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.testing.cancellation import cancel_everywhere
-from mmids_trio.testing.clients import RtmpClient
-from mmids_trio.testing.harness import Harness
-from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing import Harness, RtmpClient, cancel_everywhere, generate_stream
 
 STUDIO = (Path(__file__).parents[1] / "workflows" / "studio.mmids").read_text("utf-8")
 KEYS = ["anna", "ben", "carl"]

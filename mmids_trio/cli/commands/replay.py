@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from mmids_trio import logs
+from mmids_trio.capture.tape import Tape, TapeError, read_tape
 from mmids_trio.errors import MmidsError, leaves
-from mmids_trio.recording.tape import Tape, TapeError, read_tape
-from mmids_trio.testing.replay import run_replay
+from mmids_trio.testing.replaying import run_replay
 
 
 class CannotReplay(MmidsError):
@@ -39,7 +39,7 @@ def write_log(path: Path, text: str) -> None:
 @click.option("--log", "log_file", type=click.Path(path_type=Path), help="Where the lines go, instead of stdout.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order of tasks and random numbers.")
 def replay(tape: Path, log_file: Path | None, seed: int) -> None:
-    """Replay a recorded TAPE in memory, on a virtual clock, and print what happened: twice the same, byte for byte."""
+    """Replay a captured TAPE in memory, on a virtual clock, and print what happened: twice the same, byte for byte."""
     try:
         level = logs.level_from({"mmids_log": "error", **os.environ})
         with logs.configure(level=level, directory=None, console=sys.stderr):

@@ -70,8 +70,8 @@ class RtmpServer:
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `ReadCoalescer`.
     `max_connections`: of all ports together; more are closed at once, so that there are files left for everything
     else.  `max_connections_per_ip`: see `ConnectionLimiter`.  `balancers`: see `Balancers`.  `certificates`: for RTMPS.
-    `guards`: where refusals are counted.  `gate` and `entropy` (so many random bytes) may be replaced before
-    anything is served.
+    `guards`: where refusals are counted.  `gate`: who lets connections in, without one `TlsGate`.  `entropy`: so many
+    random bytes.
 
     `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
@@ -88,6 +88,8 @@ class RtmpServer:
         balancers: Sequence[IpNetwork] = (),
         certificates: Certificates | None = None,
         guards: GuardCounters | None = None,
+        gate: ConnectionGate | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._network = network
         self._host = host
@@ -96,8 +98,8 @@ class RtmpServer:
         self._limiter = ConnectionLimiter(max_connections, max_connections_per_ip)
         self._balancers = Balancers(balancers)
         self._certificates = certificates or Certificates()
-        self.gate: ConnectionGate = TlsGate(self._certificates)
-        self.entropy: Callable[[int], bytes] = os.urandom
+        self._gate = gate or TlsGate(self._certificates)
+        self._entropy = entropy
         self._registrations: Registrations[Endpoint] = Registrations()
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
@@ -161,7 +163,7 @@ class RtmpServer:
         claim = self._registrations.reserve(registration, owner, endpoint, claimant.is_leaving)
         try:
             if registration.tls:
-                await self.gate.require_tls()
+                await self._gate.require_tls()
             self._open(registration.port)
             claimant.reserve(_ReservedClaim(self._registrations, claim))
             yield
@@ -239,10 +241,17 @@ class RtmpServer:
     async def _converse(self, transport: Transport, port: int) -> None:
         """Serve a client that may be here."""
         tls = self._registrations.wants_tls(port)
-        transport = await self.gate.admit(transport, port, tls)
+        transport = await self._gate.admit(transport, port, tls)
         entrance = _Entrance(self._registrations, tls)
         session = Session(
-            transport, port, entrance, self.publisher_timeout, self.guards, self.entropy, self._traffic, self._coalescer
+            transport,
+            port,
+            entrance,
+            self.publisher_timeout,
+            self.guards,
+            self._entropy,
+            self._traffic,
+            self._coalescer,
         )
         self._sessions[session] = None
         try:

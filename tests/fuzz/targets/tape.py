@@ -3,8 +3,8 @@
 The first byte is the size of the pieces, which are of one byte at least.
 """
 
-from mmids_trio.recording.records import Record
-from mmids_trio.recording.tape import FIRST_LINE, TapeError, TapeReader, encode
+from mmids_trio.capture.records import Record
+from mmids_trio.capture.tape import FIRST_LINE, TapeError, TapeReader, encode
 from tests.fuzz.reading import pieces
 
 CALLS, CALLS_PER_BYTE = 5000, 80

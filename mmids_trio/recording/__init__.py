@@ -1,1 +1,0 @@
-"""Recording what comes into a live server, so that it can be replayed."""

@@ -1,0 +1,235 @@
+"""A whole server at work: its parts are started one after another in one nursery, and end with it.
+
+`server.building` puts the parts together; here is only when each of them begins and ends.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import structlog
+import trio
+from attrs import define, field
+from hypercorn.typing import ASGIFramework
+from quart_trio import QuartTrio
+
+from mmids_trio import __version__
+from mmids_trio.config.settings import Settings
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.errors import StepError
+from mmids_trio.ffmpeg.tools import FfmpegTools
+from mmids_trio.guards import GuardCounters
+from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
+from mmids_trio.reactors.executor import ExecutorRegistry
+from mmids_trio.reactors.registry import Reactors
+from mmids_trio.reload.reloader import Reloader
+from mmids_trio.reload.watch import look_at, watch
+from mmids_trio.rtmp.server.server import RtmpServer
+from mmids_trio.server.metrics import Metrics
+from mmids_trio.state.file import StateFile
+from mmids_trio.state.keeping import keep_state, save_the_last
+from mmids_trio.state.record import Merged, State, merge
+from mmids_trio.state.recorder import RecordedChanges, Recorder
+from mmids_trio.state.store import StateStore
+from mmids_trio.steps.registry import StepRegistry
+from mmids_trio.webhook.webhook import Webhook
+from mmids_trio.workflow.change import ORDER_SECONDS, Change
+from mmids_trio.workflow.hub import EventHub
+from mmids_trio.workflow.manager import WorkflowManager
+from mmids_trio.workflow.status import PlanView, WorkflowOwner
+
+log = structlog.get_logger()
+
+STOP_SECONDS = 4.5
+"""What an orderly stop may take before everything left is cancelled; operators are promised 5 s."""
+
+
+@define(eq=False, kw_only=True)
+class Server:
+    """One mmids_trio server, as `building.build_server` makes it; `run` does everything, in the caller's nursery."""
+
+    settings: Settings
+    reactor_definitions: Sequence[ReactorDefinition]
+    """Those of the configuration."""
+    configuration_file: str | None
+    """Where the workflows come from that `run` is given; they belong to it."""
+    hub: EventHub
+    guards: GuardCounters
+    """Who was kept out or cut off, by reason."""
+    rtmp: RtmpServer
+    ffmpeg: FfmpegTools
+    executors: ExecutorRegistry
+    steps: StepRegistry
+    workflows: WorkflowManager
+    reactors: Reactors
+    metrics: Metrics
+    """What it counts. Collectors of `prometheus_client` may be added to `metrics.registry`."""
+    reloader: Reloader | None
+    """Reloads the configuration while `run` runs."""
+    recorder: Recorder
+    _steps_beside: Callable[[Sequence[str]], StepRegistry]
+    _recorded: RecordedChanges
+    _events: EventFeed
+    _state_file: StateFile | None
+    _store: StateStore | None
+    _webhook: Webhook | None
+    _make_http_app: Callable[[], QuartTrio]
+    _around_api: Callable[[ASGIFramework], ASGIFramework]
+    _max_api_connections: int
+    _stop: trio.Event
+    _may_change: trio.Event
+    """Set when everything is started that the file and the state call for."""
+    api_port: int | None = field(default=None, init=False)
+    """The port that the HTTP API is really open on."""
+    _http_app: QuartTrio | None = field(default=None, init=False)
+
+    @property
+    def api_url(self) -> str | None:
+        """Where the HTTP API answers, once it runs; `None` without one."""
+        if self.api_port is None:
+            return None
+        host = self.settings.http_api_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+    @property
+    def current_settings(self) -> Settings:
+        """Those that hold now: reloads may have changed some."""
+        return self.settings if self.reloader is None else self.reloader.settings
+
+    @property
+    def http_app(self) -> QuartTrio:
+        """The HTTP API, whether or not a port is open for it; made when it is first asked for, which takes a while."""
+        if self._http_app is None:
+            self._http_app = self._make_http_app()
+        return self._http_app
+
+    @property
+    def api(self) -> ASGIFramework:
+        """The HTTP API as clients reach it, with what is put around it."""
+        return self._around_api(self.http_app)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Begin an orderly stop: `run` returns within `STOP_SECONDS`, with nothing left behind."""
+        self._stop.set()
+
+    async def look_for_ffmpeg(self) -> None:
+        """Log which ffmpeg the steps will run, or why there is none, before the first of them needs it."""
+        try:
+            await self.ffmpeg.check()
+        except StepError as error:
+            log.warning("workflows with ffmpeg steps cannot run", reason=str(error))
+
+    async def run(
+        self,
+        definitions: Sequence[WorkflowDefinition] = (),
+        *,
+        task_status: trio.TaskStatus[list[Change[PlanView]]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Run validated `definitions` until `stop`, or until cancelled.
+
+        Ready when the API answers and the workflows have been started; the value is their changes.
+        Raises `http_api.listening.CannotListen` before anything runs, and `StateError` or `ConfigurationError` for a
+        state file that cannot be used.
+        """
+        with (
+            keep_state(self._state_file, self._steps_beside, definitions, self.reactor_definitions) as state,
+            self.metrics.sources.lag.measuring(),
+        ):
+            await self._run(definitions, state, task_status)
+
+    async def _run(
+        self,
+        definitions: Sequence[WorkflowDefinition],
+        state: State,
+        task_status: trio.TaskStatus[list[Change[PlanView]]],
+    ) -> None:
+        listeners = await self._bind_api()
+        try:
+            async with trio.open_nursery() as nursery:
+                merged = self._merge(definitions, state)
+                await self._start(nursery, listeners, merged.reactors)
+                changes = await self._apply(merged)
+                await self._take_changes(nursery)
+                log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
+                task_status.started(changes)
+                await self._stop.wait()
+                nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
+                await self.workflows.stop_all()
+                await save_the_last(self._store)
+                if self._webhook is not None:
+                    await self._webhook.flush()
+                nursery.cancel_scope.cancel()
+        finally:
+            for listener in listeners:  # they are the API's, which may have been cancelled before it ran
+                listener.socket.close()
+        log.info("server stopped")
+
+    def _merge(self, definitions: Sequence[WorkflowDefinition], state: State) -> Merged:
+        """What runs; a file that cannot be written is noticed here, not with the first change."""
+        merged = merge(definitions, state, self.reactor_definitions)
+        self.recorder.begin(definitions, merged, self.reactor_definitions)
+        for drop in merged.dropped:
+            log.warning("a change over the API is dropped", reason=str(drop))
+        return merged
+
+    async def _start(
+        self,
+        nursery: trio.Nursery,
+        listeners: list[trio.SocketListener],
+        reactor_definitions: Sequence[ReactorDefinition],
+    ) -> None:
+        if self._webhook is not None:
+            await nursery.start(self._webhook.run)
+        await nursery.start(self.rtmp.run)
+        await nursery.start(self.workflows.run)
+        if self._store is not None:
+            await nursery.start(self._store.run)
+        await nursery.start(self.reactors.run, self.workflows, reactor_definitions)
+        await nursery.start(self._events.run)
+        if listeners:
+            counts = self.metrics.http
+            limits = ConnectionLimits(
+                self._max_api_connections, lambda: self.current_settings.http_api_token is not None
+            )
+            await nursery.start(
+                partial(
+                    serve, self.api, listeners, shutdown=self._stop, guards=self.guards, counts=counts, limits=limits
+                )
+            )
+        # What was started may have ended with a cancellation since, which is then ours as well.
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _apply(self, merged: Merged) -> list[Change[PlanView]]:
+        """One after another, so that of two workflows that want the same thing always the first one has it."""
+        changes: list[Change[PlanView]] = []
+        for definition in merged.workflows:
+            if self.is_stopping:
+                break
+            of_file = WorkflowOwner("config", self.configuration_file)
+            owner = WorkflowOwner("api") if definition.name in merged.made_by_api else of_file
+            change = self.workflows.apply(definition, owner=owner)
+            changes.append(change)
+            with trio.move_on_after(ORDER_SECONDS):
+                await change.wait_outcome()
+        return changes
+
+    async def _take_changes(self, nursery: trio.Nursery) -> None:
+        """From now on others may change what runs; before, the rest of the start would undo it."""
+        self._may_change.set()
+        if self.reloader is not None:
+            await nursery.start(self.reloader.run)
+            if self.settings.watch_config and self.configuration_file is not None:
+                await nursery.start(watch, look_at(Path(self.configuration_file)), self.reloader.request)
+
+    async def _bind_api(self) -> list[trio.SocketListener]:
+        if self.settings.http_api_port is None:
+            return []
+        listeners = await bind(self.settings.http_api_host, self.settings.http_api_port)
+        self.api_port = port_of(listeners)
+        return listeners

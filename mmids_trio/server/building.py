@@ -1,0 +1,284 @@
+"""Puts a server together: the one place that knows how the parts are wired. Making one has no side effects."""
+
+import os
+import resource
+import ssl
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import inf
+from pathlib import Path
+from random import random
+from time import time
+
+import trio
+from attrs import field, frozen
+from hypercorn.typing import ASGIFramework
+
+from mmids_trio import __version__
+from mmids_trio.config.settings import Settings
+from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.ffmpeg.executable import Places
+from mmids_trio.ffmpeg.output_paths import make_directory
+from mmids_trio.ffmpeg.process import Spawner
+from mmids_trio.ffmpeg.spawning import SystemSpawner
+from mmids_trio.ffmpeg.tools import FfmpegTools
+from mmids_trio.guards import GuardCounters
+from mmids_trio.http_api.app import create_app
+from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.net.certificates import CertificateFiles, Certificates
+from mmids_trio.net.tls import ConnectionGate, NetworkDialer, TlsGate
+from mmids_trio.net.transport import Network, SocketNetwork
+from mmids_trio.offload import Offload, in_thread
+from mmids_trio.reactors.catalog import built_in_executors
+from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
+from mmids_trio.reactors.reactor import Reactor
+from mmids_trio.reactors.registry import Reactors
+from mmids_trio.reload.configuration_file import Configuration
+from mmids_trio.reload.live import live_settings
+from mmids_trio.reload.reloader import Load, Reloader
+from mmids_trio.rtmp.server.server import RtmpServer
+from mmids_trio.server.app import Server
+from mmids_trio.server.metrics import Metrics, Sources
+from mmids_trio.state.file import StateFile
+from mmids_trio.state.recorder import RecordedChanges, Recorder, unsaved
+from mmids_trio.state.store import StateStore
+from mmids_trio.steps.approval import Reactors as KnownReactors
+from mmids_trio.steps.catalog import built_in_steps
+from mmids_trio.steps.registry import StepRegistry, StepType
+from mmids_trio.steps.rtmp_audience import WatchOptions
+from mmids_trio.webhook.webhook import Webhook
+from mmids_trio.workflow.forwarding import ForwardingTable
+from mmids_trio.workflow.hub import EventHub
+from mmids_trio.workflow.manager import WorkflowManager
+from mmids_trio.workflow.pipeline import SharedServices
+
+RESERVED_FILES = 100
+"""Descriptors that RTMP clients leave to logs and to child processes, beside those of the API's connections."""
+
+API_SHARE = 4
+"""The API has one in so many of all descriptors at most."""
+
+
+@frozen(kw_only=True)
+class World:
+    """Where a server meets the machine. Tests and replays put something else there."""
+
+    network: Network = field(factory=SocketNetwork)
+    """Where RTMP ports are opened, and other servers reached."""
+    spawner: Spawner = field(factory=SystemSpawner)
+    """Where child processes come from."""
+    offload: Offload = in_thread
+    """Where work goes that blocks."""
+    random: Callable[[], float] = random
+    """Numbers from 0 to 1, for the jitter of what is tried again."""
+    now: Callable[[], float] = time
+    """The calendar's time, in seconds since 1970 UTC; play tokens expire by it."""
+    entropy: Callable[[int], bytes] = os.urandom
+    """So many random bytes, for handshakes."""
+    make_trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    """The authorities by which servers that are dialled over TLS have to prove who they are."""
+    make_directory: Callable[[str], None] = make_directory
+    """For what children write. Raises `StepError`."""
+
+
+@frozen(kw_only=True)
+class Hooks:
+    """What is put around the ways into a server, to listen in or to stand in for the outside.
+
+    Each gets what would be there without it.
+    """
+
+    gate: Callable[[ConnectionGate], ConnectionGate] = field(default=lambda gate: gate)
+    executors: Callable[[ExecutorRegistry], ExecutorRegistry] = field(default=lambda executors: executors)
+    api: Callable[[ASGIFramework], ASGIFramework] = field(default=lambda app: app)
+    load: Callable[[Load], Load] = field(default=lambda load: load)
+
+
+NO_HOOKS = Hooks()
+
+
+@frozen
+class _Named:
+    """Reactors of which only the names are known; see `steps.approval.Reactors`."""
+
+    _names: Sequence[str]
+
+    def names(self) -> Sequence[str]:
+        return self._names
+
+    def get(self, name: str) -> Reactor | None:
+        return None
+
+
+def build_server(
+    settings: Settings,
+    reactor_definitions: Sequence[ReactorDefinition] = (),
+    *,
+    more_steps: Sequence[StepType] = (),
+    more_executors: Sequence[ExecutorKind] = (),
+    configuration_file: str | None = None,
+    load_again: Callable[[], Configuration] | None = None,
+    world: World | None = None,
+    hooks: Hooks = NO_HOOKS,
+) -> Server:
+    """A server that is ready to run. `more_steps` are kinds of steps of one's own, `more_executors` of executors.
+
+    `configuration_file` is where the workflows come from that it will be given. `load_again` reads that file once more,
+    for reloads; it raises `MmidsError` and may block. Without it there are no reloads.
+    """
+    world = world or World()
+    stop, may_change = trio.Event(), trio.Event()
+    hub, guards = EventHub(), GuardCounters()
+    certificates = Certificates(_certificate_files(settings), offload=world.offload)
+    rtmp = _rtmp(settings, world, certificates, guards, hooks.gate(TlsGate(certificates)))
+    ffmpeg = _ffmpeg(settings, world)
+    shared = SharedServices(ForwardingTable(), hub)
+    executors = hooks.executors(built_in_executors(*more_executors))
+    reactors = Reactors(reactor_definitions, executors, hub.publish)
+
+    def steps_that_know(known: KnownReactors) -> StepRegistry:
+        return built_in_steps(
+            rtmp=rtmp,
+            dialer=NetworkDialer(world.network, world.make_trust, offload=world.offload),
+            ffmpeg=ffmpeg,
+            forwarding=shared.forwarding,
+            reactors=known,
+            random=world.random,
+            watch_options=WatchOptions.of(settings),
+            now=world.now,
+            more=more_steps,
+        )
+
+    def steps_beside(names: Sequence[str]) -> StepRegistry:
+        return steps_that_know(_Named(names))
+
+    steps = steps_that_know(reactors)
+    workflows = WorkflowManager(steps, shared, reactors=reactors, steps_beside=steps_beside)
+    state_file = None if settings.state_path is None else StateFile(Path(settings.state_path))
+    store = None if state_file is None else StateStore(state_file, world.offload)
+    recorder = Recorder(workflows, unsaved if store is None else store.save)
+    recorded = RecordedChanges(workflows, recorder)
+    reloader = None
+    if load_again is not None:
+        reloader = Reloader(
+            settings,
+            hooks.load(partial(world.offload, load_again)),
+            workflows,
+            recorder,
+            live_settings(rtmp, ffmpeg),
+            rtmp.reload_certificates,
+        )
+    events = EventFeed(hub, stop)
+    sources = Sources(
+        version=__version__,
+        rtmp=rtmp,
+        guards=guards,
+        workflows=workflows.names,
+        leases=reactors.leases,
+        events=events,
+        hub=hub,
+    )
+    hub.listen(sources.answers.note)
+    metrics = Metrics(shared.totals, sources)
+    make_http_app = partial(
+        create_app,
+        workflows,
+        recorded,
+        token=(lambda: settings.http_api_token) if reloader is None else (lambda: reloader.settings.http_api_token),
+        version=__version__,
+        reactors=reactors,
+        events=events,
+        sets=workflows,
+        reloader=reloader,
+        durability=store,
+        may_change=may_change,
+        metrics=metrics,
+        guards=guards,
+    )
+    return Server(
+        settings=settings,
+        reactor_definitions=reactor_definitions,
+        configuration_file=configuration_file,
+        hub=hub,
+        guards=guards,
+        rtmp=rtmp,
+        ffmpeg=ffmpeg,
+        executors=executors,
+        steps=steps,
+        workflows=workflows,
+        reactors=reactors,
+        metrics=metrics,
+        reloader=reloader,
+        recorder=recorder,
+        steps_beside=steps_beside,
+        recorded=recorded,
+        events=events,
+        state_file=state_file,
+        store=store,
+        webhook=_webhook(settings, hub, world.random),
+        make_http_app=make_http_app,
+        around_api=hooks.api,
+        max_api_connections=api_connections(settings),
+        stop=stop,
+        may_change=may_change,
+    )
+
+
+# Parts that follow from settings and from the machine alone.
+
+
+def _rtmp(
+    settings: Settings, world: World, certificates: Certificates, guards: GuardCounters, gate: ConnectionGate
+) -> RtmpServer:
+    return RtmpServer(
+        world.network,
+        host=settings.rtmp_host,
+        publisher_timeout=settings.publisher_timeout,
+        merge_reads=settings.rtmp_merge_reads,
+        max_connections=settings.max_connections or connections_that_leave_files(settings),
+        max_connections_per_ip=settings.max_connections_per_ip or inf,
+        balancers=settings.rtmp_proxy_protocol_from or (),
+        certificates=certificates,
+        guards=guards,
+        gate=gate,
+        entropy=world.entropy,
+    )
+
+
+def _ffmpeg(settings: Settings, world: World) -> FfmpegTools:
+    return FfmpegTools(
+        world.spawner,
+        Places(settings.ffmpeg_path),
+        Path(settings.log_path),
+        world.random,
+        offload=world.offload,
+        make_directory=world.make_directory,
+    )
+
+
+def api_connections(settings: Settings) -> int:
+    """Connections that the API may have, each of which has a descriptor that RTMP leaves to it; none without an API."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if settings.http_api_port is None else min(settings.api_max_connections, allowed // API_SHARE)
+
+
+def connections_that_leave_files(settings: Settings) -> int:
+    """RTMP connections that the process may have: what descriptors the API and `RESERVED_FILES` leave (or half)."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(allowed - RESERVED_FILES - api_connections(settings), allowed // 2)
+
+
+def _certificate_files(settings: Settings) -> CertificateFiles | None:
+    """Where the certificate for RTMPS is, where there is one."""
+    if settings.tls_cert_path is None:
+        return None
+    key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
+    return CertificateFiles(Path(settings.tls_cert_path), settings.tls_cert_password, key)
+
+
+def _webhook(settings: Settings, hub: EventHub, random: Callable[[], float]) -> Webhook | None:
+    """Who is told what happens, where that is wanted."""
+    if settings.webhook_url is None:
+        return None
+    types = (settings.webhook_events or "").split(",") if settings.webhook_events else ()
+    return Webhook(hub=hub, url=settings.webhook_url, secret=settings.webhook_secret, types=types, random=random)

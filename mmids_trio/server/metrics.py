@@ -1,0 +1,163 @@
+"""Everything that `GET /metrics` shows, walked through when somebody looks.
+
+Whoever counts does so in plain integers of its own and knows nothing of this; here they are read, one place after the
+other, in pieces of bounded work between which the loop goes on.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Protocol
+
+from attrs import define, field, frozen
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import Metric as Family
+
+from mmids_trio.http_api.entrance import HttpCounts
+from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.metrics import catalog
+from mmids_trio.metrics.counts import Metric, Value
+from mmids_trio.metrics.exposition import Sample, labelled, pieces
+from mmids_trio.metrics.loop import LoopLag
+from mmids_trio.metrics.totals import Labels, Totals
+from mmids_trio.rtmp.server.session import Traffic
+from mmids_trio.workflow.events import HubEvent, ReactorAnswered
+from mmids_trio.workflow.hub import EventHub
+
+Reading = tuple[Metric, tuple[str, ...], Value]
+"""A metric, the values of all its labels, and how it stands."""
+
+
+@define(eq=False)
+class AnswerCounts:
+    """Answers of reactors, counted by reactor and result. `note` is a listener of the hub, and counts those."""
+
+    counts: Counter[tuple[str, str]] = field(factory=Counter, init=False)
+    """By reactor and result: `valid`, `invalid` or `failed`."""
+
+    def note(self, event: HubEvent) -> None:
+        """Count an event, if it is an answer."""
+        if isinstance(event, ReactorAnswered):
+            result = "failed" if event.error is not None else "valid" if event.valid else "invalid"
+            self.counts[event.reactor, result] += 1
+
+
+class CountedServer(Protocol):
+    """The RTMP server, as far as it is looked at."""
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+
+    def traffic(self) -> Traffic:
+        """What clients have done so far."""
+
+
+@frozen(kw_only=True)
+class Sources:
+    """The parts of one server that count what belongs to no workflow; they are read one by one."""
+
+    version: str
+    rtmp: CountedServer
+    guards: Mapping[str, int]
+    workflows: Callable[[], Sequence[str]]
+    """Their names."""
+    leases: Callable[[], Mapping[str, int]]
+    """By reactor."""
+    events: EventFeed
+    hub: EventHub
+    answers: AnswerCounts = field(factory=AnswerCounts)
+    http: HttpCounts = field(factory=HttpCounts)
+    lag: LoopLag = field(factory=LoopLag)
+
+    def read(self) -> Iterator[Reading]:
+        """How all of them stand; each is read in one go."""
+        yield catalog.BUILD_INFO, (self.version,), 1
+        yield catalog.LOOP_LAG, (), self.lag.durations
+        yield catalog.WORKFLOWS, (), len(self.workflows())
+        yield from self._rtmp()
+        yield from self._reactors()
+        yield from self._http()
+        yield catalog.EVENT_CLIENTS, (), self.events.streams
+        yield catalog.EVENTS_MISSED, (), self.hub.missed
+
+    def _rtmp(self) -> Iterator[Reading]:
+        traffic = self.rtmp.traffic()
+        yield catalog.CONNECTIONS, (), self.rtmp.connections
+        yield catalog.ACCEPTED, (), traffic.accepted
+        yield catalog.RECEIVED, (), traffic.received_bytes
+        yield catalog.IGNORED, (), traffic.ignored
+        yield catalog.ABANDONED, (), traffic.abandoned
+        for reason, count in self.guards.items():
+            yield catalog.TURNED_AWAY, (reason,), count
+
+    def _reactors(self) -> Iterator[Reading]:
+        for reactor, count in self.leases().items():
+            yield catalog.REACTOR_LEASES, (reactor,), count
+        for labels, count in sorted(self.answers.counts.items()):
+            yield catalog.REACTOR_ANSWERS, labels, count
+
+    def _http(self) -> Iterator[Reading]:
+        yield catalog.HTTP_CONNECTIONS, (), self.http.connections
+        for labels, count in sorted(self.http.requests.items()):
+            yield catalog.HTTP_REQUESTS, labels, count
+
+
+@define(eq=False)
+class Metrics:
+    """All metrics of one server. `registry` is for collectors of `prometheus_client`, also those of one's own."""
+
+    totals: Totals
+    sources: Sources
+    registry: CollectorRegistry = field(factory=CollectorRegistry, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        ProcessCollector(registry=self.registry)
+
+    @property
+    def http(self) -> HttpCounts:
+        """Where the API counts."""
+        return self.sources.http
+
+    def pieces(self) -> Iterator[str]:
+        """The text, piece by piece; let others have a turn after each of them, also the empty ones."""
+        yield from pieces(catalog.METRICS, chain(self._server_samples(), self._place_samples()))
+        for family in self.registry.collect():
+            yield generate_latest(_Only(family)).decode()
+
+    def _server_samples(self) -> Iterator[Sample]:
+        for metric, values, value in self.sources.read():
+            yield metric, labelled(metric.labels, values), value
+
+    def _place_samples(self) -> Iterator[Sample]:
+        for place, counts in self.totals.walk():
+            labels = _Labels(place)
+            for (metric, more), value in counts.items():
+                yield metric, labels.of(metric, more), value
+
+
+@define(eq=False)
+class _Labels:
+    """What the labels of one place look like: made once for all its metrics."""
+
+    place: Labels
+    _made: dict[tuple[str, ...], str] = field(factory=dict, init=False)
+    """By the labels that come from the place."""
+
+    def of(self, metric: Metric, more: tuple[str, ...]) -> str:
+        own = len(metric.labels) - len(more)
+        names = metric.labels[:own]
+        text = self._made.get(names)
+        if text is None:
+            text = self._made[names] = labelled(names, self.place[:own])
+        return f"{text},{labelled(metric.labels[own:], more)}" if more else text
+
+
+@frozen
+class _Only:
+    """A registry of one family."""
+
+    family: Family
+
+    def collect(self) -> list[Family]:
+        return [self.family]

@@ -1,0 +1,162 @@
+"""What the event hub carries, as plain data: what happens to workflows, their streams, targets and reactors.
+
+Apart from the hub, so that steps can import what they publish. To the outside an event is its `wire_name` and its
+fields as JSON: webhooks and clients of the API depend on both, so a class may get another name and its wire name may
+not.
+"""
+
+from typing import ClassVar
+
+from attrs import frozen
+
+from mmids_trio.media.events import StreamId
+
+
+@frozen
+class WorkflowStarted:
+    """A workflow carries media for the first time, or again after a failure."""
+
+    wire_name: ClassVar[str] = "workflow_started"
+    workflow: str
+
+
+@frozen
+class WorkflowFailed:
+    """A workflow went into error."""
+
+    wire_name: ClassVar[str] = "workflow_failed"
+    workflow: str
+    reason: str
+
+
+@frozen
+class WorkflowEnded:
+    """Nothing of a workflow is left."""
+
+    wire_name: ClassVar[str] = "workflow_ended"
+    workflow: str
+
+
+@frozen
+class StreamWentLive:
+    """A step has brought a stream into a workflow."""
+
+    wire_name: ClassVar[str] = "stream_began"
+    workflow: str
+    step_id: str
+    stream_id: StreamId
+    name: str
+
+
+@frozen
+class StreamWentOff:
+    """A stream that a step had brought in has ended."""
+
+    wire_name: ClassVar[str] = "stream_over"
+    workflow: str
+    step_id: str
+    stream_id: StreamId
+    name: str
+
+
+@frozen
+class StreamInterrupted:
+    """The source of a stream has vanished; the stream ends in `seconds` unless it comes back."""
+
+    wire_name: ClassVar[str] = "stream_interrupted"
+    workflow: str
+    step_id: str
+    stream_id: StreamId
+    name: str
+    seconds: float
+
+
+@frozen
+class StreamResumed:
+    """A stream goes on from another connection; `gap_ms` milliseconds lie between the last frame and that."""
+
+    wire_name: ClassVar[str] = "stream_resumed"
+    workflow: str
+    step_id: str
+    stream_id: StreamId
+    name: str
+    gap_ms: int
+    took_over: bool
+    """Whether the old publisher was still connected."""
+
+
+@frozen
+class StreamStalled:
+    """A live stream has sent nothing for `seconds`."""
+
+    wire_name: ClassVar[str] = "stream_stalled"
+    workflow: str
+    step_id: str
+    stream_id: StreamId
+    name: str
+    seconds: float
+
+
+@frozen
+class StreamSwitched:
+    """A step sends another of its sources; `source_before` is `None` for the first."""
+
+    wire_name: ClassVar[str] = "stream_switched"
+    workflow: str
+    step_id: str
+    name: str
+    source_before: str | None
+    source: str
+    reason: str
+
+
+@frozen
+class TargetUp:
+    """A stream is being pushed to `target`, which is shown without its key."""
+
+    wire_name: ClassVar[str] = "target_up"
+    workflow: str
+    step_id: str
+    name: str
+    target: str
+
+
+@frozen
+class TargetDown:
+    """A stream is not pushed to `target` any more, or could not be."""
+
+    wire_name: ClassVar[str] = "target_down"
+    workflow: str
+    step_id: str
+    name: str
+    target: str
+    reason: str
+
+
+@frozen
+class ReactorAnswered:
+    """A reactor has an answer about a stream, or (`error`) a request failed after all tries."""
+
+    wire_name: ClassVar[str] = "reactor_answered"
+    reactor: str
+    stream: str
+    valid: bool | None
+    workflows: tuple[str, ...]
+    error: str | None = None
+
+
+HubEvent = (
+    WorkflowStarted
+    | WorkflowFailed
+    | WorkflowEnded
+    | StreamWentLive
+    | StreamWentOff
+    | StreamInterrupted
+    | StreamResumed
+    | StreamStalled
+    | StreamSwitched
+    | TargetUp
+    | TargetDown
+    | ReactorAnswered
+)
+"""Everything that may be published. The order is that of the names in the document of the API."""

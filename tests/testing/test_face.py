@@ -1,0 +1,100 @@
+"""What the author of a test imports comes from `mmids_trio.testing`, and the list is this one."""
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import mmids_trio.testing
+
+ROOT = Path(__file__).parents[2]
+
+NAMES = [
+    "AUDIO_HEADER",
+    "RTMP_PORT",
+    "VIDEO_HEADER",
+    "AudioCodec",
+    "Behaviour",
+    "ClientRefused",
+    "Dialling",
+    "Direction",
+    "Disconnected",
+    "EventLog",
+    "FakeFfmpeg",
+    "FakeProcess",
+    "FakeReactorService",
+    "FakeSpawner",
+    "Flapping",
+    "Harness",
+    "HttpAnswer",
+    "HttpClient",
+    "HttpFailed",
+    "HttpStream",
+    "Link",
+    "MemoryListener",
+    "MemoryNetwork",
+    "MemoryTransport",
+    "Recorder",
+    "Replayed",
+    "Reply",
+    "Report",
+    "RtmpClient",
+    "Script",
+    "StreamChecker",
+    "VideoCodec",
+    "cancel_everywhere",
+    "cancel_only_at",
+    "fails",
+    "fed_packets",
+    "generate_metadata",
+    "generate_stream",
+    "hangs",
+    "inline",
+    "invalid",
+    "memory_connection",
+    "replay",
+    "run_replay",
+    "schedule",
+    "valid",
+]
+
+OWN_PAGES = [
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "examples").rglob("*.py"),
+    *(ROOT / "examples").rglob("*.md"),
+]
+
+
+def test_the_list_is_this_one() -> None:
+    assert list(mmids_trio.testing.__all__) == NAMES
+    assert dir(mmids_trio.testing) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_can_be_imported_and_is_no_module(name: str) -> None:
+    """A module of the same name would take its place once it is imported."""
+    namespace: dict[str, object] = {}
+    exec(f"from mmids_trio.testing import {name}", namespace)
+    assert not isinstance(namespace[name], ModuleType)
+    with pytest.raises(ModuleNotFoundError):
+        import_module(f"mmids_trio.testing.{name}")
+
+
+def test_what_is_not_there_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Harnes'"):
+        mmids_trio.testing.Harnes  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_nothing_is_imported_before_it_is_used() -> None:
+    heavy = "{'trio', 'attrs', 'mmids_trio.errors'}"
+    program = f"import sys, mmids_trio.testing; sys.exit(' '.join({heavy} & set(sys.modules)) or None)"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("page", OWN_PAGES, ids=lambda page: page.name)
+def test_pages_and_examples_import_from_the_face_alone(page: Path) -> None:
+    assert re.findall(r"^\s*(?:from|import) mmids_trio\.testing\..*", page.read_text("utf-8"), re.MULTILINE) == []
