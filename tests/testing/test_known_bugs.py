@@ -72,10 +72,10 @@ def alter_at_swap(patch: pytest.MonkeyPatch, change: Callable[[list[MediaEvent],
     swapped: set[Outlet] = set()
     connect, admit = Outlet.connect, Outlet._admit
 
-    def connecting(self: Outlet, target: Inbox | None, echoes: Sequence[MediaEvent] = ()) -> None:
+    def connecting(self: Outlet, target: Inbox | None, suppressed: Sequence[MediaEvent] = ()) -> None:
         if None not in (self._target, target):
             swapped.add(self)
-        connect(self, target, echoes)
+        connect(self, target, suppressed)
 
     def admitting(self: Outlet, events: Sequence[MediaEvent]) -> Sequence[MediaEvent]:
         batch = list(events)
