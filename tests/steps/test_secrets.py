@@ -106,8 +106,7 @@ async def test_what_is_wrong_beside_it_is_shown_without_it() -> None:
 
 
 async def test_a_tape_has_a_pseudonym() -> None:
-    h = Harness(workflow("front"), [lock([])])
-    async with capturing(h) as tape:
+    async with capturing(workflow("front"), more_steps=[lock([])]) as (h, tape):
         await h.http.request("PUT", "/workflows", content=workflow("back"))
         await h.http.request("PUT", "/workflows", content=workflow("x", f'"{PIN}"'))
     assert b"door=back" in tape.data
