@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
-from mmids_trio.guards import Guard
+from mmids_trio.rejections import RejectReason
 
 SHOWN_WIDTH = 120
 """Characters that a message shows of a source line: a wide terminal's width, and a bound on what a report repeats."""
@@ -92,7 +92,7 @@ class ProtocolError(MmidsError):
     `guard`: what it is counted as.
     """
 
-    def __init__(self, message: str, guard: Guard = Guard.PROTOCOL) -> None:
+    def __init__(self, message: str, guard: RejectReason = RejectReason.PROTOCOL) -> None:
         super().__init__(message)
         self.guard = guard
 

@@ -29,7 +29,7 @@ from mmids_trio.testing.network import memory_connection
 from mmids_trio.workflow.replay import Ledger
 from tests.support.calls import calls
 from tests.support.certificates import HOST, make
-from tests.support.wires import Wire
+from tests.support.memory_channels import Wire
 
 WATCHERS = 64
 """One slice of a pass, so that no turn of others is counted."""

@@ -14,12 +14,12 @@ import structlog
 import trio
 from attrs import frozen
 
-from mmids_trio import logs
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.reload.configuration_file import Configuration, load
+from mmids_trio.server import logs
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import NO_HOOKS, Hooks, build_server
 from mmids_trio.steps.rtmp_parameters import RTMP_PORT, RTMPS_PORT

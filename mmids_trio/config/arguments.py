@@ -6,7 +6,7 @@ the scanner because the same token means different things in different places.
 
 from typing import NamedTuple
 
-from mmids_trio.config.report import Report
+from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line, Token
 from mmids_trio.config.suggestions import shown
 from mmids_trio.definitions import ParameterValue
@@ -54,7 +54,7 @@ def as_name(token: Token, what: str) -> str:
     return token.text
 
 
-def read_child(report: Report, line: Line, what: str) -> tuple[str, ParameterValue] | None:
+def read_child(report: ProblemReport, line: Line, what: str) -> tuple[str, ParameterValue] | None:
     """Read a line `NAME [VALUE]`, whose value is opaque; `None` if it is another, with an error in `report`."""
     try:
         name = _child_name(line.tokens[0], what)
@@ -82,7 +82,7 @@ def _child_name(token: Token, what: str) -> str:
     return as_name(token, f"a {what} name")
 
 
-def is_first(report: Report, line: Line, first_lines: dict[str, int], what: str, name: str) -> bool:
+def is_first(report: ProblemReport, line: Line, first_lines: dict[str, int], what: str, name: str) -> bool:
     """Whether `name` is new to `first_lines`, which remembers it; if not, an error is in `report`."""
     first = first_lines.setdefault(name, line.number)
     if first != line.number:

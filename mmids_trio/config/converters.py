@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from mmids_trio.addresses import IpNetwork, parse_networks
 from mmids_trio.config.suggestions import did_you_mean
-from mmids_trio.net.addresses import IpNetwork, parse_networks
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from attrs import Factory, define
 
 from mmids_trio.config.arguments import Argument, BadTokenError, as_argument, as_name, is_first, read_child
 from mmids_trio.config.converters import whole_number
-from mmids_trio.config.report import Report
+from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line, Token
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import ParameterValue, ReactorDefinition, StepDefinition, WorkflowDefinition
@@ -35,7 +35,7 @@ class NodeBase:
 
     kind: ClassVar[str]
 
-    report: Report
+    report: ProblemReport
     header: Line
     name: str = ""
     place: Place | None = None

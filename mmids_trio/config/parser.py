@@ -11,7 +11,7 @@ from attrs import frozen
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.nodes import NodeBase, ReactorNode, WorkflowNode
 from mmids_trio.config.reader import Reader
-from mmids_trio.config.report import Report
+from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line
 from mmids_trio.config.settings import Settings
 from mmids_trio.config.settings_node import SettingsNode
@@ -84,7 +84,7 @@ def parse_workflows(text: str, file: str) -> tuple[WorkflowDefinition, ...]:
 
 def parse_set(text: str, file: str) -> Generator[None, None, DefinitionSet]:
     """Read a text of workflow and reactor nodes, in turns; raises `ConfigurationError` for any other."""
-    reader = Reader(Report(file))
+    reader = Reader(ProblemReport(file))
     yield from reader.read_in_turns(text)
     for node in reader.nodes:
         if isinstance(node, SettingsNode):
@@ -97,7 +97,7 @@ def parse_set(text: str, file: str) -> Generator[None, None, DefinitionSet]:
 
 
 def _read(text: str, file: str) -> Reader:
-    reader = Reader(Report(file))
+    reader = Reader(ProblemReport(file))
     reader.read(text)
     return reader
 

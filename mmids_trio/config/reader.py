@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from attrs import Factory, define
 
 from mmids_trio.config.nodes import NodeBase, ReactorNode, WorkflowNode
-from mmids_trio.config.report import Report
+from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line, scan
 from mmids_trio.config.settings_node import SettingsNode
 from mmids_trio.config.suggestions import did_you_mean, shown
@@ -44,7 +44,7 @@ class _Block:
 class Reader:
     """Reads a text, line by line, into `nodes` (in the order of the text) and a report."""
 
-    report: Report
+    report: ProblemReport
     nodes: list[NodeBase] = Factory(list)
     _open: list[_Block] = Factory(list)
     _first_lines: dict[tuple[str, str], int] = Factory(dict)

@@ -56,7 +56,7 @@ class Findings:
 
 
 @define
-class Report:
+class ProblemReport:
     """The errors and warnings of one text, which messages call `file`."""
 
     file: str

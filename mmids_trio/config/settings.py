@@ -8,6 +8,7 @@ from ipaddress import ip_address
 
 from attrs import frozen
 
+from mmids_trio.addresses import IpNetwork
 from mmids_trio.config.converters import (
     anything,
     bearer_token,
@@ -19,7 +20,6 @@ from mmids_trio.config.converters import (
     whole_number,
 )
 from mmids_trio.config.parameters import Parameter, declared, parameter, secret_names
-from mmids_trio.net.addresses import IpNetwork
 
 LONGEST_TIMEOUT = 86_400
 """Seconds in a day; a publisher that may be silent for longer is as good as never timed out."""

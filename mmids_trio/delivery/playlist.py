@@ -21,7 +21,7 @@ from math import ceil
 
 from attrs import Factory, define, field, frozen
 
-from mmids_trio.media.fmp4.fragmenter import Chapter, Output, Part, SegmentEnd
+from mmids_trio.media.fmp4.fragmenter import Chapter, MediaPart, Output, SegmentEnd
 
 PARTS_LISTED = 3
 """Target durations from the end within which parts are listed (RFC 8216bis §4.4.4.9)."""
@@ -55,7 +55,7 @@ class ListedPart:
 
 
 @define(eq=False)
-class Segment:
+class MediaSegment:
     """One segment, whole or growing. `began_at` in seconds since 1970."""
 
     number: int
@@ -87,7 +87,7 @@ class MediaPlaylist:
 
     target_ms: float
     window_ms: float
-    segments: deque[Segment] = field(factory=deque, init=False)
+    segments: deque[MediaSegment] = field(factory=deque, init=False)
     chapters: dict[int, Chapter] = field(factory=dict, init=False)
     part_target_ms: float = field(default=0, init=False)
     is_ended: bool = field(default=False, init=False)
@@ -111,7 +111,7 @@ class MediaPlaylist:
                 self._chapter += 1
                 self.chapters[self._chapter] = output
                 self._is_discontinuity = self._next_number > 0
-            case Part():
+            case MediaPart():
                 self._add_part(output, now)
             case SegmentEnd():
                 self._end_segment()
@@ -120,10 +120,10 @@ class MediaPlaylist:
         """Nothing more comes: players may stop asking."""
         self.is_ended = True
 
-    def _add_part(self, part: Part, now: float) -> None:
+    def _add_part(self, part: MediaPart, now: float) -> None:
         if part.opens_segment:
             began = now - part.duration_ms / 1000
-            self.segments.append(Segment(self._next_number, self._chapter, began, self._is_discontinuity))
+            self.segments.append(MediaSegment(self._next_number, self._chapter, began, self._is_discontinuity))
             self._next_number += 1
             self._is_discontinuity = False
         self.segments[-1].parts.append(ListedPart(part.data, part.duration_ms, part.is_independent))
@@ -205,7 +205,7 @@ class MediaPlaylist:
         found = self.chapters.get(chapter)
         return None if found is None else found.init
 
-    def _segment(self, number: int) -> Segment | None:
+    def _segment(self, number: int) -> MediaSegment | None:
         index = number - self.segments[0].number if self.segments else -1
         return self.segments[index] if 0 <= index < len(self.segments) else None
 
@@ -248,7 +248,7 @@ class MediaPlaylist:
         if self._discontinuities_gone:
             yield f"#EXT-X-DISCONTINUITY-SEQUENCE:{self._discontinuities_gone}"
 
-    def _segment_lines(self, segment: Segment, with_parts: bool, with_map: bool) -> Iterator[str]:
+    def _segment_lines(self, segment: MediaSegment, with_parts: bool, with_map: bool) -> Iterator[str]:
         if segment.is_discontinuity:
             yield "#EXT-X-DISCONTINUITY"
         if with_map:
@@ -263,7 +263,7 @@ class MediaPlaylist:
             yield f"#EXTINF:{segment.duration_ms / 1000:.5f},"
             yield f"{segment_name(segment.number)}\0"
 
-    def _skippable(self, segments: Sequence[Segment]) -> int:
+    def _skippable(self, segments: Sequence[MediaSegment]) -> int:
         """How many whole segments at the beginning are older than CAN-SKIP-UNTIL."""
         boundary, kept, count = SKIP_DURATIONS * 1000 * self._target_s, 0.0, len(segments)
         while count and kept < boundary:
@@ -271,7 +271,7 @@ class MediaPlaylist:
             kept += segments[count].duration_ms
         return count
 
-    def _first_with_parts(self, segments: Sequence[Segment]) -> int:
+    def _first_with_parts(self, segments: Sequence[MediaSegment]) -> int:
         reach = 0.0
         for segment in reversed(segments):
             reach += segment.duration_ms

@@ -25,7 +25,7 @@ from attrs import Factory, define, field
 from mmids_trio.fanout.output import MAX_SEND, OutputEnd
 from mmids_trio.fanout.rendering import Readdress, Rendering
 from mmids_trio.fanout.stream_headers import StreamHeaders
-from mmids_trio.fanout.stream_log import Entry, StampedHeaders, StreamLog
+from mmids_trio.fanout.stream_log import LogEntry, StampedHeaders, StreamLog
 from mmids_trio.fanout.subscriber import JoinPoint, Subscriber, SubscriberCounters
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.media.timeline import ChannelTimeline
@@ -188,7 +188,7 @@ class Channel:
         if self._is_live and self._is_open:
             for subscriber in self._subscribers:
                 subscriber.end_of_stream(self.log.end_index)
-            self.log.append(Entry(self.rendering.stream_end(), None, self._timeline.newest))
+            self.log.append(LogEntry(self.rendering.stream_end(), None, self._timeline.newest))
         self._is_live = self._is_open = False
         self.log.end_stream()
 
@@ -200,7 +200,7 @@ class Channel:
         if changed:
             self._headers_since = self.log.end_index
         timestamp = self._timeline.place(packet)
-        self.log.append(Entry(self.rendering.packet(packet, timestamp), packet.kind, timestamp))
+        self.log.append(LogEntry(self.rendering.packet(packet, timestamp), packet.kind, timestamp))
 
     def _frame(self, packet: MediaPacket, timestamp: int) -> None:
         self._note_track(packet)
@@ -208,10 +208,10 @@ class Channel:
             self._open(timestamp)
         data = self.rendering.packet(packet, timestamp)
         if packet.kind is not MediaKind.VIDEO or not packet.is_key_frame:
-            self.log.append(Entry(data, packet.kind, timestamp))
+            self.log.append(LogEntry(data, packet.kind, timestamp))
             return
         headers = self._headers.stamped()
-        self.log.append(Entry(data, packet.kind, timestamp, True, headers, self._headers_since))
+        self.log.append(LogEntry(data, packet.kind, timestamp, True, headers, self._headers_since))
         for subscriber in self._subscribers:
             subscriber.key_frame_arrived(self.log.end_index - 1)
 
@@ -223,7 +223,7 @@ class Channel:
     def _open(self, timestamp: int) -> None:
         """Announce the stream with what is known of it."""
         self._is_open = True
-        self.log.append(Entry(self.rendering.stream_begin(), None, timestamp))
+        self.log.append(LogEntry(self.rendering.stream_begin(), None, timestamp))
         for entry in self._headers.stamped().entries():
             self._headers_since = self.log.end_index
             self.log.append(entry)

@@ -8,7 +8,7 @@ Where some of its clients want the same bytes under another address (RTMP: anoth
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from mmids_trio.fanout.stream_log import Entry
+from mmids_trio.fanout.stream_log import LogEntry
 from mmids_trio.media.events import MediaPacket
 
 
@@ -32,5 +32,5 @@ class Rendering(Protocol):
         """The stream has ended; another may follow."""
 
 
-Readdress = Callable[[Entry], bytes]
+Readdress = Callable[[LogEntry], bytes]
 """What one subscriber gets in place of the bytes that all share; stateless, and never asked for an empty entry."""

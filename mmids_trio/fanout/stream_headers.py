@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from attrs import Factory, define
 
 from mmids_trio.fanout.rendering import Rendering
-from mmids_trio.fanout.stream_log import Entry, HeaderSet, StampedHeaders
+from mmids_trio.fanout.stream_log import HeaderSet, LogEntry, StampedHeaders
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.media.timeline import ChannelTimeline
 from mmids_trio.media.tracks import TrackKey, remember_header, track_of
@@ -61,9 +61,9 @@ class StreamHeaders:
         track = self._tracks[packet.kind] = minimal_metadata({packet.kind: packet})
         return self._note(not self.has_metadata and track != known)
 
-    def metadata_entry(self) -> Entry:
+    def metadata_entry(self) -> LogEntry:
         """The source's metadata, or what can be said without."""
-        return Entry(self._shared().metadata, MediaKind.OTHER, self.timeline.newest)
+        return LogEntry(self._shared().metadata, MediaKind.OTHER, self.timeline.newest)
 
     def stamped(self) -> StampedHeaders:
         """Metadata, then video headers, then audio headers, with timestamps that follow the last frames."""

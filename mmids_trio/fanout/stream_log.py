@@ -27,7 +27,7 @@ A key frame costs them again for the timestamps of its headers.
 
 
 @frozen(eq=False)
-class Entry:
+class LogEntry:
     """One message (several chunks), rendered. `kind` is `None` for control messages.
 
     A key frame carries its `headers`: the metadata and sequence headers that a late joiner needs before it,
@@ -68,13 +68,13 @@ class StampedHeaders:
     timestamps: tuple[int, ...]
     """One for each header."""
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[LogEntry, ...]:
         """The metadata, then the headers; equal ones each time."""
         shared = self.shared
         headers = zip(shared.headers, self.timestamps, strict=True)
         return (
-            Entry(shared.metadata, MediaKind.OTHER, self.newest),
-            *(Entry(shared.render(header, timestamp), header.kind, timestamp) for header, timestamp in headers),
+            LogEntry(shared.metadata, MediaKind.OTHER, self.newest),
+            *(LogEntry(shared.render(header, timestamp), header.kind, timestamp) for header, timestamp in headers),
         )
 
 
@@ -90,7 +90,7 @@ class StreamLog:
     """Bytes held, overhead and the headers of key frames included; one that several share counts once."""
     has_video: bool = field(default=False, init=False)
     """Whether the current stream has shown a video frame, also one that was not worth appending."""
-    _entries: list[Entry] = field(factory=list, init=False)
+    _entries: list[LogEntry] = field(factory=list, init=False)
     _key_frames: list[int] = field(factory=list, init=False)
     _header_sets: dict[HeaderSet, int] = field(factory=dict, init=False)
     """How many entries share each."""
@@ -103,7 +103,7 @@ class StreamLog:
         self._live = True
         self.has_video = False
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: LogEntry) -> None:
         """Add at the end, and forget what exceeds the limits."""
         if entry.is_key_frame:
             self._key_frames.append(self.end_index)
@@ -154,7 +154,7 @@ class StreamLog:
         place = bisect_left(self._key_frames, index)
         return self._key_frames[place] if place < len(self._key_frames) else None
 
-    def entry(self, index: int) -> Entry:
+    def entry(self, index: int) -> LogEntry:
         """The entry at `index`, which must lie within `first_index` and `end_index`."""
         return self._entries[index - self.first_index]
 
@@ -207,7 +207,7 @@ class StreamLog:
         self._header_sets[shared] = shares + 1
         self.size += ENTRY_OVERHEAD if shares else ENTRY_OVERHEAD + shared.size
 
-    def _discount(self, entry: Entry) -> None:
+    def _discount(self, entry: LogEntry) -> None:
         self.size -= len(entry.data) + ENTRY_OVERHEAD
         if entry.headers is None:
             return

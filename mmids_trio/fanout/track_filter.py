@@ -9,7 +9,7 @@ import sys
 from attrs import define
 
 from mmids_trio.fanout.rendering import Readdress
-from mmids_trio.fanout.stream_log import Entry, StreamLog
+from mmids_trio.fanout.stream_log import LogEntry, StreamLog
 from mmids_trio.media.events import MediaKind
 
 _NOT_YET = sys.maxsize
@@ -54,7 +54,7 @@ class TrackFilter:
             index += 1
         return b"".join(parts), index
 
-    def part(self, entry: Entry, index: int) -> bytes:
+    def part(self, entry: LogEntry, index: int) -> bytes:
         """What passes of the log's entry at `index`; the same each time it is asked."""
         if entry.kind is not MediaKind.VIDEO or not self.video:
             return self.of(entry)
@@ -68,7 +68,7 @@ class TrackFilter:
         before = [self.of(header) for header in headers if header.kind is MediaKind.VIDEO]
         return b"".join([*before, self.of(entry)])
 
-    def of(self, entry: Entry) -> bytes:
+    def of(self, entry: LogEntry) -> bytes:
         """What passes of an entry, wherever it stands."""
         if entry.kind is MediaKind.AUDIO and not self.audio:
             return b""

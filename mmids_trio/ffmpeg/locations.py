@@ -35,7 +35,7 @@ _RTSP_PROTOCOLS = ("rtsp", "rtsps", "rtp", "srtp", "udp", "tcp", "tls", "http", 
 
 
 @frozen
-class Source:
+class MediaSource:
     """How to read from URLs of one scheme: the protocols that may be opened on the way, and further options."""
 
     protocols: tuple[str, ...]
@@ -47,7 +47,7 @@ class Source:
 
 
 @frozen
-class Target:
+class MediaTarget:
     """How to write to URLs of one scheme: the format, and further options."""
 
     container: str
@@ -61,24 +61,24 @@ class Target:
 FLV_OPTIONS = ("-flvflags", "no_duration_filesize")
 """Nobody can go back and write a length into a stream."""
 
-_FILE = Source(_FILE_PROTOCOLS, (*_AT_ITS_SPEED, *_OVER_AND_OVER))
+_FILE = MediaSource(_FILE_PROTOCOLS, (*_AT_ITS_SPEED, *_OVER_AND_OVER))
 
 _SOURCES: Final = {
-    **dict.fromkeys(("http", "https"), Source(_HTTP_PROTOCOLS, (*_AT_ITS_SPEED, *_STALL, *_RECONNECT))),
-    **dict.fromkeys(_RTMP_SCHEMES, Source(_RTMP_PROTOCOLS, _STALL)),
-    **dict.fromkeys(("rtsp", "rtsps"), Source(_RTSP_PROTOCOLS, _RTSP_STALL)),
-    "srt": Source(("srt",)),
-    "udp": Source(("udp",)),
-    "rtp": Source(("rtp", "srtp", "udp")),
-    "tcp": Source(("tcp",), _STALL),
+    **dict.fromkeys(("http", "https"), MediaSource(_HTTP_PROTOCOLS, (*_AT_ITS_SPEED, *_STALL, *_RECONNECT))),
+    **dict.fromkeys(_RTMP_SCHEMES, MediaSource(_RTMP_PROTOCOLS, _STALL)),
+    **dict.fromkeys(("rtsp", "rtsps"), MediaSource(_RTSP_PROTOCOLS, _RTSP_STALL)),
+    "srt": MediaSource(("srt",)),
+    "udp": MediaSource(("udp",)),
+    "rtp": MediaSource(("rtp", "srtp", "udp")),
+    "tcp": MediaSource(("tcp",), _STALL),
 }
 
 _TARGETS: Final = {
-    **dict.fromkeys(_RTMP_SCHEMES, Target("flv", (*_STALL, *FLV_OPTIONS))),
-    **dict.fromkeys(("rtsp", "rtsps"), Target("rtsp")),
-    **dict.fromkeys(("http", "https", "tcp"), Target("mpegts", _STALL)),
-    **dict.fromkeys(("srt", "udp"), Target("mpegts")),
-    "rtp": Target("rtp_mpegts"),
+    **dict.fromkeys(_RTMP_SCHEMES, MediaTarget("flv", (*_STALL, *FLV_OPTIONS))),
+    **dict.fromkeys(("rtsp", "rtsps"), MediaTarget("rtsp")),
+    **dict.fromkeys(("http", "https", "tcp"), MediaTarget("mpegts", _STALL)),
+    **dict.fromkeys(("srt", "udp"), MediaTarget("mpegts")),
+    "rtp": MediaTarget("rtp_mpegts"),
 }
 
 
@@ -127,7 +127,7 @@ def plain_path(path: str) -> str:
     return path if path.startswith("/") else f"./{path}"
 
 
-def _source(location: str) -> tuple[Source, str]:
+def _source(location: str) -> tuple[MediaSource, str]:
     scheme = _SCHEME.match(location)
     if scheme is None or scheme[1].lower() == "file":
         path = location if scheme is None else location[scheme.end() :]
@@ -143,7 +143,7 @@ def _source(location: str) -> tuple[Source, str]:
     return source, location
 
 
-def _target(url: str) -> Target:
+def _target(url: str) -> MediaTarget:
     scheme = _SCHEME.match(url)
     target = _TARGETS.get(scheme[1].lower()) if scheme else None
     if target is None:

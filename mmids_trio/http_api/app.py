@@ -12,10 +12,9 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from mmids_trio.errors import MmidsError
-from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.answers import add_failure_handlers, refuse
 from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
-from mmids_trio.http_api.control import Changes, Durability, Metrics, Reactors, Reloader, Sets, Workflows
+from mmids_trio.http_api.control import Changes, Durability, Metrics, ReloadControl, Sets, ShownReactors, Workflows
 from mmids_trio.http_api.entrance import Entrance, HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
@@ -25,6 +24,7 @@ from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
+from mmids_trio.rejections import RejectCounters
 
 CHANGING = ("PUT", "POST", "DELETE")
 STATUSES_OF_CHANGES = (HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT)
@@ -37,14 +37,14 @@ def create_app(
     *,
     token: str | Callable[[], str | None] | None,
     version: str,
-    reactors: Reactors | None = None,
+    reactors: ShownReactors | None = None,
     events: EventFeed | None = None,
     sets: Sets | None = None,
-    reloader: Reloader | None = None,
+    reloader: ReloadControl | None = None,
     durability: Durability | None = None,
     may_change: trio.Event | None = None,
     metrics: Metrics | None = None,
-    guards: GuardCounters | None = None,
+    rejections: RejectCounters | None = None,
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
@@ -52,7 +52,7 @@ def create_app(
 
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
     What changes (or plans) something waits for `may_change`.
-    `guards`: where refusals are counted.
+    `rejections`: where refusals are counted.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
@@ -84,7 +84,7 @@ def create_app(
     public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
     counts = HttpCounts() if metrics is None else metrics.http
     app.asgi_app = Entrance(  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
-        app.asgi_app, current_token, public_paths, counts, guards or GuardCounters()
+        app.asgi_app, current_token, public_paths, counts, rejections or RejectCounters()
     )
     return app
 

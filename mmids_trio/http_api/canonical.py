@@ -15,7 +15,7 @@ from attrs import define, evolve, field, frozen
 
 from mmids_trio.config.writer import write_reactor, write_workflow
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
-from mmids_trio.http_api.control import Reactors, SetChange, Sets, Workflows
+from mmids_trio.http_api.control import SetChange, Sets, ShownReactors, Workflows
 from mmids_trio.http_api.etags import strong_tag
 
 TAG_BYTES = 16
@@ -90,7 +90,7 @@ class RunningConfig:
 
     _sets: Sets
     _tags: DefinitionTags
-    _reactors: Reactors | None
+    _reactors: ShownReactors | None
     _pending: tuple[SetChange, tuple[ReactorDefinition, ...]] | None = field(default=None, init=False)
     """The newest change of the reactors that came this way."""
 

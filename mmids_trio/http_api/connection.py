@@ -35,8 +35,8 @@ from hypercorn.typing import (
 )
 from hypercorn.utils import parse_socket_addr
 
-from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.entrance import NOTE_TOKEN, REQUEST_ID_HEADER, new_request_id
+from mmids_trio.rejections import RejectCounters, RejectReason
 
 SEND_TIMEOUT_SECONDS = 10.0
 """How long one piece of a response may take; a reader slower than 64 KiB in 10 s is stuck."""
@@ -77,7 +77,7 @@ class Connection:
     _config: Config
     _context: WorkerContext
     _stream: trio.SocketStream
-    _guards: GuardCounters
+    _rejections: RejectCounters
     has_shown_token: bool = field(default=False, init=False)
     """Whether a request of this connection bore the API's token."""
     _idle_seconds: float = KEEP_ALIVE_SECONDS
@@ -134,7 +134,7 @@ class Connection:
             parse_socket_addr(family, server),
             self._handle_protocol_event,
         )
-        http.guards = self._guards
+        http.rejections = self._rejections
         return http
 
     async def _read(self, http: "_Http1") -> None:
@@ -146,9 +146,9 @@ class Connection:
         if trio.current_time() < self._reading.deadline or self._is_closing:
             return
         if self._is_idle:
-            self._guards.count(Guard.API_IDLE)
+            self._rejections.count(RejectReason.API_IDLE)
         elif http.awaits_body:
-            self._guards.count(Guard.API_BODY_SLOW)
+            self._rejections.count(RejectReason.API_BODY_SLOW)
             await http.give_up_body()
 
     async def _hand_over(self, http: "_Http1", data: bytes) -> None:
@@ -193,7 +193,7 @@ class Connection:
                     with trio.fail_after(SEND_TIMEOUT_SECONDS):
                         await self._stream.send_all(piece)
         except trio.TooSlowError:
-            self._guards.count(Guard.API_STALLED)
+            self._rejections.count(RejectReason.API_STALLED)
             self._reading.cancel()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._reading.cancel()
@@ -287,7 +287,7 @@ class _Parser(h11.Connection):
 class _Http1(H11Protocol):
     """HTTP/1.1 and nothing else, with a request id also on answers to what was no request."""
 
-    guards: GuardCounters
+    rejections: RejectCounters
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
@@ -308,7 +308,7 @@ class _Http1(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         too_large = status_code == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        self.guards.count(Guard.API_HEAD_SIZE if too_large else Guard.API_PROTOCOL)
+        self.rejections.count(RejectReason.API_HEAD_SIZE if too_large else RejectReason.API_PROTOCOL)
         await self._send_answer(status_code)
 
     async def _send_answer(self, status_code: int) -> None:

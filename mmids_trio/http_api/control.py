@@ -33,7 +33,7 @@ async def wait_for(change: AcceptedChange, seconds: float) -> Outcome | None:
     return None
 
 
-class Change(AcceptedChange, Protocol):
+class WorkflowChange(AcceptedChange, Protocol):
     """A change of one workflow."""
 
     @property
@@ -48,7 +48,7 @@ class Durability(Protocol):
         """Wait until every change so far is kept; raises `MmidsError` where it cannot be."""
 
 
-class Reactors(Protocol):
+class ShownReactors(Protocol):
     """The reactors, to be looked at."""
 
     def views(self) -> Sequence[ReactorView]:
@@ -93,7 +93,7 @@ class Sets(Protocol):
         """What `Changes.apply_all` would do now. Pure. Raises `SetConflict`."""
 
 
-class Reload(AcceptedChange, Protocol):
+class AcceptedReload(AcceptedChange, Protocol):
     """A configuration file that was read again and accepted."""
 
     @property
@@ -124,10 +124,10 @@ class Metrics(Protocol):
         """All of it in Prometheus' text format, in pieces of bounded work; some are empty."""
 
 
-class Reloader(Protocol):
+class ReloadControl(Protocol):
     """Who knows the configuration file."""
 
-    async def reload(self) -> Reload:
+    async def reload(self) -> AcceptedReload:
         """Read the file again, check all of it, and accept what it says.
 
         Raises `ConfigurationError` (or another `MmidsError`) for a file that cannot be used, and `SetConflict` for one
@@ -160,7 +160,7 @@ class Workflows(Protocol):
 class Changes(Protocol):
     """The ways to change workflows; what is changed so is remembered."""
 
-    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> Change:
+    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> WorkflowChange:
         """Start or update a workflow: accepted and planned on return; the change goes on by itself.
 
         With `rollback` a failed change leaves the old definition running.

@@ -24,10 +24,10 @@ from hypercorn.typing import (
 )
 from werkzeug.datastructures import Headers
 
-from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.operation import JSON
 from mmids_trio.http_api.safety import Refusal, bears_token, refusal
 from mmids_trio.http_api.schemas import Error, to_json
+from mmids_trio.rejections import RejectCounters, RejectReason
 
 REQUEST_ID_HEADER = "x-request-id"
 
@@ -40,11 +40,11 @@ MAX_LOGGED_PATH = 200
 KNOWN_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 """All others are counted together: a client chooses them."""
 
-REFUSALS: Mapping[int, Guard] = {
-    HTTPStatus.UNAUTHORIZED: Guard.API_TOKEN,
-    HTTPStatus.FORBIDDEN: Guard.API_FOREIGN,
-    HTTPStatus.REQUEST_TIMEOUT: Guard.API_BODY_SLOW,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Guard.API_BODY_SIZE,
+REFUSALS: Mapping[int, RejectReason] = {
+    HTTPStatus.UNAUTHORIZED: RejectReason.API_TOKEN,
+    HTTPStatus.FORBIDDEN: RejectReason.API_FOREIGN,
+    HTTPStatus.REQUEST_TIMEOUT: RejectReason.API_BODY_SLOW,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: RejectReason.API_BODY_SIZE,
 }
 """What statuses are counted as."""
 
@@ -92,7 +92,7 @@ class Entrance:
     _token: Callable[[], str | None]
     _public_paths: frozenset[str]
     _counts: HttpCounts
-    _guards: GuardCounters
+    _rejections: RejectCounters
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one request. Raises `NotImplementedError` for a scope that nobody has heard of, as ASGI asks for."""
@@ -101,14 +101,14 @@ class Entrance:
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            self._guards.count(Guard.API_PROTOCOL)
+            self._rejections.count(RejectReason.API_PROTOCOL)
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": None})
         else:
             raise NotImplementedError(f"the API serves no scope of the type {scope['type']!r}")
 
     async def _serve(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
-        answer = _Answer(send, request_id(headers.get(REQUEST_ID_HEADER)), self._guards)
+        answer = _Answer(send, request_id(headers.get(REQUEST_ID_HEADER)), self._rejections)
         began = trio.current_time()
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
             try:
@@ -136,14 +136,14 @@ class _Answer:
 
     _send: ASGISendCallable
     request_id: str
-    _guards: GuardCounters
+    _rejections: RejectCounters
     status: int | None = field(default=None, init=False)
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if (guard := REFUSALS.get(self.status)) is not None:
-                self._guards.count(guard)
+                self._rejections.count(guard)
             name = REQUEST_ID_HEADER.encode()
             message = {**message, "headers": [*message["headers"], (name, self.request_id.encode())]}
         await self._send(message)

@@ -29,7 +29,7 @@ _ID = re.compile(r"(?P<boot>[0-9a-f]{1,32})-(?P<number>[0-9]{1,15})", re.ASCII)
 
 
 @frozen
-class Entry:
+class HistoryEntry:
     """One event; `at` is when it happened, in seconds of the history's clock."""
 
     number: int
@@ -38,7 +38,7 @@ class Entry:
 
 
 @frozen
-class Start:
+class HistoryStart:
     """Where a stream begins: behind which number, and (`reset`) why it cannot go on where the client was."""
 
     number: int
@@ -52,17 +52,17 @@ class EventHistory:
     boot: str
     newest: int = field(default=0, init=False)
     """Number of the newest event, 0 before the first."""
-    _entries: deque[Entry] = field(factory=deque, init=False)
+    _entries: deque[HistoryEntry] = field(factory=deque, init=False)
 
     def record(self, event: HubEvent, now: float, *, lost: int = 0) -> None:
         """Add an event; `lost` ones before it could not be kept, and count as too old."""
         if lost:
             self._entries.clear()
         self.newest += lost + 1
-        self._entries.append(Entry(self.newest, now, event))
+        self._entries.append(HistoryEntry(self.newest, now, event))
         self._trim(now)
 
-    def after(self, number: int, limit: int, now: float) -> tuple[int, Sequence[Entry]]:
+    def after(self, number: int, limit: int, now: float) -> tuple[int, Sequence[HistoryEntry]]:
         """How many events behind `number` are gone, and up to `limit` of those that follow them."""
         self._trim(now)
         oldest = self._entries[0].number if self._entries else self.newest + 1
@@ -74,17 +74,17 @@ class EventHistory:
         """The id that a client sees."""
         return f"{self.boot}-{number}"
 
-    def start(self, last_event_id: str | None) -> Start:
+    def start(self, last_event_id: str | None) -> HistoryStart:
         """Where the stream of a client begins that has seen this id last; without one, with what happens next."""
         if not last_event_id:
-            return Start(self.newest)
+            return HistoryStart(self.newest)
         known = _ID.fullmatch(last_event_id)
         if known is None:
-            return Start(self.newest, "unknown")
+            return HistoryStart(self.newest, "unknown")
         if known["boot"] != self.boot:
-            return Start(self.newest, "restarted")
+            return HistoryStart(self.newest, "restarted")
         number = int(known["number"])
-        return Start(number) if number <= self.newest else Start(self.newest, "unknown")
+        return HistoryStart(number) if number <= self.newest else HistoryStart(self.newest, "unknown")
 
     def _trim(self, now: float) -> None:
         entries = self._entries

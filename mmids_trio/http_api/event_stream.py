@@ -13,7 +13,7 @@ from attrs import define, field
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from quart.wrappers.response import ResponseBody
 
-from mmids_trio.http_api.event_feed import Entry, EventFeed, Start
+from mmids_trio.http_api.event_feed import EventFeed, HistoryEntry, HistoryStart
 from mmids_trio.http_api.event_shapes import Missed, Reset, event_json
 
 RETRY_MILLISECONDS = 2000
@@ -63,7 +63,7 @@ class EventStream(ResponseBody):
     """The events behind `start`, of `types` (none given: all)."""
 
     _feed: EventFeed
-    _start: Start
+    _start: HistoryStart
     _types: frozenset[str]
     _position: int = field(init=False)
     _began: bool = field(default=False, init=False)
@@ -130,7 +130,7 @@ class EventStream(ResponseBody):
             self._position = entries[-1].number
         return b"".join(pieces)
 
-    def _render(self, entries: Sequence[Entry]) -> list[bytes]:
+    def _render(self, entries: Sequence[HistoryEntry]) -> list[bytes]:
         return [
             render_event(
                 entry.event.wire_name,
@@ -141,7 +141,7 @@ class EventStream(ResponseBody):
             if entry.event.wire_name in self._types or not self._types
         ]
 
-    def _time(self, entry: Entry) -> str:
+    def _time(self, entry: HistoryEntry) -> str:
         """When it happened, as RFC 3339 has it, in UTC."""
         at = datetime.fromtimestamp(entry.at + self._skew, UTC)
         return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

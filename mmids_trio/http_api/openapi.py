@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from attrs import define, field, fields, has
 
 from mmids_trio.http_api.entrance import REQUEST_ID_HEADER
-from mmids_trio.http_api.operation import Answer, Operation, Parameter, error
+from mmids_trio.http_api.operation import AnswerSpec, Operation, QueryParameter, error
 from mmids_trio.http_api.schemas import ABSENT_WHEN_EMPTY, Json
 
 PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
@@ -92,11 +92,11 @@ HEADERS: Mapping[str, Mapping[str, Json]] = {
     },
 }
 
-EVERYWHERE: Mapping[int, Answer] = {
+EVERYWHERE: Mapping[int, AnswerSpec] = {
     403: error("The request came from another web site, or (without a token) under a name that is not loopback."),
     500: error("A fault of the server; its log has the details under the request id."),
 }
-WITH_TOKEN: Mapping[int, Answer] = {401: error("The bearer token is missing or wrong.", "WWW-Authenticate")}
+WITH_TOKEN: Mapping[int, AnswerSpec] = {401: error("The bearer token is missing or wrong.", "WWW-Authenticate")}
 
 
 def create_document(operations: Sequence[Operation], version: str, *, needs_token: bool) -> Json:
@@ -147,7 +147,7 @@ def _operation(operation: Operation, schemas: Schemas, needs_token: bool, *, is_
     return described
 
 
-def _parameter(parameter: Parameter) -> Json:
+def _parameter(parameter: QueryParameter) -> Json:
     return {
         "name": parameter.name,
         "in": parameter.where,
@@ -157,7 +157,7 @@ def _parameter(parameter: Parameter) -> Json:
     }
 
 
-def _answer(answer: Answer, schemas: Schemas, *, has_content: bool) -> Json:
+def _answer(answer: AnswerSpec, schemas: Schemas, *, has_content: bool) -> Json:
     described: dict[str, Json] = {
         "description": answer.meaning,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in (REQUEST_ID_HEADER, *answer.headers)},

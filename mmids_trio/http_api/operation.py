@@ -18,7 +18,7 @@ WORKFLOW = "application/vnd.mmids.workflow"
 
 
 @frozen
-class Answer:
+class AnswerSpec:
     """What comes with one status: `content` has a type for each media type (`str`: plain text), `headers` are names."""
 
     meaning: str
@@ -27,8 +27,8 @@ class Answer:
 
 
 @frozen
-class Parameter:
-    """One parameter; `schema` is JSON Schema, as `Answer` has no use for types that are only written in a query."""
+class QueryParameter:
+    """One parameter; `schema` is JSON Schema, as `AnswerSpec` has no use for types that are only written in a query."""
 
     name: str
     where: Literal["query", "path", "header"]
@@ -55,34 +55,36 @@ class Operation:
     path: str
     operation_id: str
     summary: str
-    answers: Mapping[int, Answer]
-    parameters: tuple[Parameter, ...] = ()
+    answers: Mapping[int, AnswerSpec]
+    parameters: tuple[QueryParameter, ...] = ()
     body: Body | None = None
     public: bool = False
 
 
-def json_answer(meaning: str, shape: Any, *headers: str) -> Answer:
+def json_answer(meaning: str, shape: Any, *headers: str) -> AnswerSpec:
     """An answer with JSON of one shape."""
-    return Answer(meaning, {JSON: shape}, headers)
+    return AnswerSpec(meaning, {JSON: shape}, headers)
 
 
-def text_answer(meaning: str, *headers: str) -> Answer:
+def text_answer(meaning: str, *headers: str) -> AnswerSpec:
     """An answer with plain text."""
-    return Answer(meaning, {TEXT: str}, headers)
+    return AnswerSpec(meaning, {TEXT: str}, headers)
 
 
-def error(meaning: str, *headers: str) -> Answer:
+def error(meaning: str, *headers: str) -> AnswerSpec:
     """A refusal."""
     return json_answer(meaning, Error, *headers)
 
 
-NAME = Parameter("name", "path", {"type": "string", "minLength": 1, "examples": ["show"]}, "Any name, percent-encoded.")
+NAME = QueryParameter(
+    "name", "path", {"type": "string", "minLength": 1, "examples": ["show"]}, "Any name, percent-encoded."
+)
 
 TRUE_OR_FALSE: Mapping[str, Json] = {"type": "string", "enum": ["true", "false"]}
 
 _UP_TO_299 = r"(0{0,4}[0-9]{1,2}|0{0,3}[12][0-9]{2})(\.[0-9]{0,9})?"
 _SECONDS = rf"^({_UP_TO_299}|0{{0,3}}300(\.0{{0,9}})?|\.[0-9]{{1,9}})$"
-WAIT = Parameter(
+WAIT = QueryParameter(
     "wait",
     "query",
     {"type": "string", "pattern": _SECONDS},
@@ -95,11 +97,11 @@ _TAGS: Mapping[str, Json] = {
         {"type": "string", "pattern": r'^(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*"){0,7}$'},
     ]
 }
-IF_MATCH = Parameter("If-Match", "header", _TAGS, "Go on only if the ETag is one of these (`*`: any).")
-IF_NONE_MATCH = Parameter("If-None-Match", "header", _TAGS, "Go on only if the ETag is none of these.")
+IF_MATCH = QueryParameter("If-Match", "header", _TAGS, "Go on only if the ETag is one of these (`*`: any).")
+IF_NONE_MATCH = QueryParameter("If-None-Match", "header", _TAGS, "Go on only if the ETag is none of these.")
 CONDITIONS = (IF_MATCH, IF_NONE_MATCH)
 
 LOST_RACE = json_answer("A condition (`If-Match`, `If-None-Match`) does not hold.", ConditionError, "ETag")
-NOT_MODIFIED = Answer("The definition is the one whose ETag was sent.", {}, ("ETag",))
+NOT_MODIFIED = AnswerSpec("The definition is the one whose ETag was sent.", {}, ("ETag",))
 BAD_CONDITION = error("A condition is malformed.")
 NOT_KEPT = error("The change was made, but the state file could not be written; it is tried again.")

@@ -20,9 +20,9 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 
 from mmids_trio.errors import MmidsError
-from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.http_api.connection import KEEP_ALIVE_SECONDS, Connection
 from mmids_trio.http_api.entrance import HttpCounts
+from mmids_trio.rejections import RejectCounters, RejectReason
 
 BACKLOG = 128
 """Connections that wait to be accepted; Linux' own default for net.core.somaxconn for decades."""
@@ -138,17 +138,21 @@ async def serve(
     *,
     shutdown: trio.Event,
     counts: HttpCounts | None = None,
-    guards: GuardCounters | None = None,
+    rejections: RejectCounters | None = None,
     limits: ConnectionLimits | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on `listeners` (owned from here on) until `shutdown` is set, then stop in good order.
 
     An orderly stop lets requests in progress finish for `GRACE_SECONDS` and returns when nothing is left;
-    cancelling ends everything at once.  `guards`: where refusals are counted. `limits`: `MAX_CONNECTIONS` unless given.
+    cancelling ends everything at once.  `rejections`: where refusals are counted. `limits`:
+    `MAX_CONNECTIONS` unless given.
     """
     server = _Server(
-        ASGIWrapper(app), counts or HttpCounts(), guards or GuardCounters(), limits or ConnectionLimits(MAX_CONNECTIONS)
+        ASGIWrapper(app),
+        counts or HttpCounts(),
+        rejections or RejectCounters(),
+        limits or ConnectionLimits(MAX_CONNECTIONS),
     )
     try:
         async with trio.open_nursery() as connections:
@@ -180,7 +184,7 @@ class _Server:
 
     _app: ASGIWrapper
     _counts: HttpCounts
-    _guards: GuardCounters
+    _rejections: RejectCounters
     _limits: ConnectionLimits
     _config: Config = field(factory=_create_config, init=False)
     _context: WorkerContext = field(factory=lambda: WorkerContext(None), init=False)
@@ -194,7 +198,7 @@ class _Server:
         connection = None if self._context.terminated.is_set() else self._admit(stream)
         if connection is None:
             stream.socket.close()
-            self._guards.count(Guard.API_TOO_MANY)
+            self._rejections.count(RejectReason.API_TOO_MANY)
             _log.debug("http connection refused", open=len(self._connections), limit=self._limits.most)
             return
         self._counts.connections += 1
@@ -222,12 +226,12 @@ class _Server:
         return connection
 
     def _open(self, stream: trio.SocketStream, idle_seconds: float = KEEP_ALIVE_SECONDS) -> Connection:
-        connection = Connection(self._app, self._config, self._context, stream, self._guards, idle_seconds)
+        connection = Connection(self._app, self._config, self._context, stream, self._rejections, idle_seconds)
         self._connections[connection] = None
         return connection
 
     def _turn_out(self, connection: Connection) -> None:
-        self._guards.count(Guard.API_TOO_MANY)
+        self._rejections.count(RejectReason.API_TOO_MANY)
         self._forget(connection)
         connection.end()
 

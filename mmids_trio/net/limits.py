@@ -10,7 +10,7 @@ from math import inf
 import structlog
 from attrs import define, field
 
-from mmids_trio.net.addresses import source_of
+from mmids_trio.addresses import source_of
 
 CALM_BELOW = 0.9
 """Part of the limit that the number has to fall to before another warning: one for each rush, not for each client."""

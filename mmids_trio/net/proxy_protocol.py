@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, IPv6Address
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.addresses import IpNetwork, is_within
 from mmids_trio.errors import ProtocolError
-from mmids_trio.net.addresses import IpNetwork, is_within
 from mmids_trio.net.transport import Transport
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -29,7 +29,7 @@ _UNSPECIFIED, _TCP4, _TCP6 = 0x00, 0x11, 0x21
 
 
 @frozen
-class Source:
+class ProxiedSource:
     """The client, as the balancer sees it; an IPv4 address mapped into IPv6 is IPv4."""
 
     host: str
@@ -40,7 +40,7 @@ class Source:
 class ProxyHeaderReader:
     """Reads one header, and asks for no byte behind it: give `read_header` at most `wanted` bytes until that is 0."""
 
-    source: Source | None = field(default=None, init=False)
+    source: ProxiedSource | None = field(default=None, init=False)
     """Once read: whom the connection is for. `None`: for the balancer itself (LOCAL, a health check), or unknown."""
     wanted: int = field(default=_FIXED, init=False)
     """Bytes that are missing, as far as is known."""
@@ -81,7 +81,7 @@ class ProxyHeaderReader:
         if self._length > MAX_HEADER_BYTES:
             raise ProtocolError(f"PROXY protocol header of {self._length} bytes; up to {MAX_HEADER_BYTES} are accepted")
 
-    def _read_source(self) -> Source | None:
+    def _read_source(self) -> ProxiedSource | None:
         family = self._data[13]
         if self._data[12] % 16 == _LOCAL or family == _UNSPECIFIED:
             return None
@@ -89,11 +89,11 @@ class ProxyHeaderReader:
         try:
             if family == _TCP4:
                 host, _, port, _ = struct.unpack_from("!4s4sHH", addresses)
-                return Source(str(IPv4Address(host)), port)
+                return ProxiedSource(str(IPv4Address(host)), port)
             if family == _TCP6:
                 host, _, port, _ = struct.unpack_from("!16s16sHH", addresses)
                 address = IPv6Address(host)
-                return Source(str(address.ipv4_mapped or address), port)
+                return ProxiedSource(str(address.ipv4_mapped or address), port)
         except struct.error:
             raise ProtocolError(f"PROXY protocol addresses of {len(addresses)} bytes, too few for their kind") from None
         raise ProtocolError(f"PROXY protocol addresses of kind 0x{family:02x}; expected TCP over IPv4 or IPv6")
@@ -125,7 +125,7 @@ class ProxiedTransport:
         "wait_writable",
     )
 
-    def __init__(self, below: Transport, source: Source) -> None:
+    def __init__(self, below: Transport, source: ProxiedSource) -> None:
         self._below = below
         self.peer_host, self.peer_port = source.host, source.port
         self.receive_some, self.receive_nowait = below.receive_some, below.receive_nowait
@@ -166,7 +166,7 @@ class Balancers:
         return transport if source is None else ProxiedTransport(transport, source)
 
 
-async def _read_header(transport: Transport) -> Source | None:
+async def _read_header(transport: Transport) -> ProxiedSource | None:
     reader = ProxyHeaderReader()
     while reader.wanted:
         data = await transport.receive_some(reader.wanted)

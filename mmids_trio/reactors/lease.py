@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reactors.executor import Answer, Executor, describe
-from mmids_trio.reactors.leased import LeasedWorkflows, Workflows
+from mmids_trio.reactors.leased import LeasableWorkflows, LeasedWorkflows
 from mmids_trio.reactors.views import LeaseView, Listener
 from mmids_trio.workflow.events import ReactorAnswered
 from mmids_trio.workflow.status import WorkflowOwner
@@ -29,7 +29,7 @@ class Terms:
     """What all leases of a reactor have in common. `update_interval` is in seconds, 0 for none."""
 
     reactor: str
-    workflows: Workflows
+    workflows: LeasableWorkflows
     update_interval: int
     allow_on_failure: bool
     listener: Listener

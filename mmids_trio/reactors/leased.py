@@ -22,7 +22,7 @@ class NameConflict(MmidsError):
     """An answer calls for a workflow that is not the lease's; the message names both owners."""
 
 
-class Workflows(Protocol):
+class LeasableWorkflows(Protocol):
     """What reactors need of the workflow manager."""
 
     def owner(self, name: str) -> WorkflowOwner | None:
@@ -51,7 +51,7 @@ class Workflows(Protocol):
 class LeasedWorkflows:
     """What one lease runs. `follow` and `stop_all` are never called at the same time."""
 
-    _workflows: Workflows
+    _workflows: LeasableWorkflows
     _owner: WorkflowOwner
     _wanted: tuple[WorkflowDefinition, ...] = field(default=(), init=False)
     """What the last good answer calls for, canonical."""

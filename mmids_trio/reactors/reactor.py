@@ -10,14 +10,14 @@ from attrs import define, evolve, field
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure
 from mmids_trio.reactors.lease import Hold, Lease, Terms
-from mmids_trio.reactors.leased import Workflows
+from mmids_trio.reactors.leased import LeasableWorkflows
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
 
 log = structlog.get_logger()
 
 
 @define(eq=False)
-class Session:
+class ExecutorSession:
     """An executor that is open: from its reactor's start, or a change of its definition, to its last question.
 
     All leases of a reactor use it. `run` it first.
@@ -61,13 +61,13 @@ class Reactor:
         self,
         definition: ReactorDefinition,
         executor: AbstractAsyncContextManager[Executor],
-        workflows: Workflows,
+        workflows: LeasableWorkflows,
         *,
         allow_on_failure: bool = False,
         listener: Listener = nobody,
     ) -> None:
         self._definition = definition
-        self._session = Session(executor)
+        self._session = ExecutorSession(executor)
         self._scope = trio.CancelScope()
         self._terms = Terms(definition.name, workflows, definition.update_interval, allow_on_failure, listener)
         self._nursery: trio.Nursery | None = None
@@ -114,11 +114,11 @@ class Reactor:
         self._nursery = None
         self._scope.cancel()
 
-    async def open(self, executor: AbstractAsyncContextManager[Executor]) -> Session:
+    async def open(self, executor: AbstractAsyncContextManager[Executor]) -> ExecutorSession:
         """Open another executor, for `renew`. Raises `ExecutorFailure` where the reactor does not run."""
         if self._nursery is None:
             raise ExecutorFailure(f"reactor '{self.name}' does not run")
-        session = Session(executor)
+        session = ExecutorSession(executor)
         try:
             await self._nursery.start(session.run)
         except BaseException:
@@ -126,7 +126,7 @@ class Reactor:
             raise
         return session
 
-    def renew(self, definition: ReactorDefinition, session: Session, *, allow_on_failure: bool) -> None:
+    def renew(self, definition: ReactorDefinition, session: ExecutorSession, *, allow_on_failure: bool) -> None:
         """Go on under another definition: leases stay, and soon ask anew. Synchronous."""
         self._session.close()
         self._session, self._definition = session, definition

@@ -10,8 +10,8 @@ from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reactors.executor import ExecutorFailure, ExecutorRegistry
 from mmids_trio.reactors.lease import Hold
-from mmids_trio.reactors.leased import Workflows
-from mmids_trio.reactors.reactor import Reactor, Session
+from mmids_trio.reactors.leased import LeasableWorkflows
+from mmids_trio.reactors.reactor import ExecutorSession, Reactor
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
 from mmids_trio.workflow.plan import PlannedReactor
 
@@ -29,13 +29,13 @@ class Reactors:
         """What is in force. Reactors that are being added, and may be taken back, are not among them."""
         self._executors = executors
         self._listener = listener
-        self._workflows: Workflows | None = None
+        self._workflows: LeasableWorkflows | None = None
         self._nursery: trio.Nursery | None = None
         self._reactors: dict[str, Reactor] = {}
 
     async def run(
         self,
-        workflows: Workflows,
+        workflows: LeasableWorkflows,
         definitions: Sequence[ReactorDefinition] | None = None,
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -54,7 +54,7 @@ class Reactors:
             task_status.started()
             await trio.sleep_forever()
 
-    def _make(self, definition: ReactorDefinition, workflows: Workflows) -> Reactor:
+    def _make(self, definition: ReactorDefinition, workflows: LeasableWorkflows) -> Reactor:
         choice = self._executors.choose(definition)
         return Reactor(
             definition,
@@ -128,11 +128,11 @@ class Reactors:
         if reactor is not None:
             reactor.stop()
 
-    async def open(self, definition: ReactorDefinition) -> Session:
+    async def open(self, definition: ReactorDefinition) -> ExecutorSession:
         """Open the executor that a reactor is to have next. Raises what that does."""
         return await self._reactors[definition.name].open(self._executors.choose(definition).open())
 
-    def renew(self, definition: ReactorDefinition, session: Session) -> None:
+    def renew(self, definition: ReactorDefinition, session: ExecutorSession) -> None:
         """Give a reactor another definition, with its executor."""
         allowed = self._executors.choose(definition).allow_on_failure
         self._reactors[definition.name].renew(definition, session, allow_on_failure=allowed)
@@ -150,7 +150,7 @@ class ReplacedReactors:
     _reactors: Reactors
     _definitions: Sequence[ReactorDefinition]
     _added: list[str] = field(factory=list, init=False)
-    _sessions: dict[str, Session] = field(factory=dict, init=False)
+    _sessions: dict[str, ExecutorSession] = field(factory=dict, init=False)
     """Executors of reactors that change."""
 
     @classmethod

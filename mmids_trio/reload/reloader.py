@@ -16,8 +16,8 @@ from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reload.accepted import Reload
 from mmids_trio.reload.configuration_file import Configuration
-from mmids_trio.state.record import Merged, merge
-from mmids_trio.state.recorder import Recorder
+from mmids_trio.state.record import MergedState, merge
+from mmids_trio.state.recorder import ChangeRecorder
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.plan import SetConflict, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowOwner
@@ -62,7 +62,7 @@ class Reloader:
     """Those that the server runs with now."""
     load: Load
     _manager: WorkflowManager
-    _recorder: Recorder
+    _recorder: ChangeRecorder
     _live: Mapping[str, Prepare]
     _renew_certificates: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     _requests: list[_Request] = field(factory=list, init=False)
@@ -142,7 +142,7 @@ class Reloader:
         _tell(reload, outcome)
         reload.finish(outcome)
 
-    def _removed(self, merged: Merged) -> tuple[str, ...]:
+    def _removed(self, merged: MergedState) -> tuple[str, ...]:
         """The workflows of the file of before, changed over the API or not, that are not wanted any more.
 
         What a reactor has started under such a name since is not the file's.
@@ -152,7 +152,7 @@ class Reloader:
         return tuple(name for name, owner in owners.items() if owner is not None and owner.kind != "reactor")
 
 
-def _to_apply(merged: Merged) -> tuple[WorkflowDefinition, ...]:
+def _to_apply(merged: MergedState) -> tuple[WorkflowDefinition, ...]:
     """What the API has made runs already; the file says nothing of it."""
     return tuple(workflow for workflow in merged.workflows if workflow.name not in merged.made_by_api)
 

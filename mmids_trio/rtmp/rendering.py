@@ -6,7 +6,7 @@ Full (type 0) headers come first, so that the bytes depend on nothing sent befor
 from collections.abc import Mapping
 
 from mmids_trio.fanout.rendering import Readdress
-from mmids_trio.fanout.stream_log import Entry
+from mmids_trio.fanout.stream_log import LogEntry
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.rtmp.protocol.chunks import serialize
 from mmids_trio.rtmp.protocol.message import (
@@ -82,7 +82,7 @@ def for_message_stream(stream_id: int) -> Readdress | None:
         return None
     in_header, in_payload = stream_id.to_bytes(4, "little"), stream_id.to_bytes(4, "big")
 
-    def rename(entry: Entry) -> bytes:
+    def rename(entry: LogEntry) -> bytes:
         data = entry.data
         if entry.kind is None:
             return data[: -len(in_payload)] + in_payload

@@ -18,19 +18,19 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.tools import FfmpegTools
-from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
 from mmids_trio.reactors.executor import ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
+from mmids_trio.rejections import RejectCounters
 from mmids_trio.reload.reloader import Reloader
 from mmids_trio.reload.watch import look_at, watch
 from mmids_trio.rtmp.server.server import RtmpServer
-from mmids_trio.server.metrics import Metrics
+from mmids_trio.server.metrics import ServerMetrics
 from mmids_trio.state.file import StateFile
 from mmids_trio.state.keeping import keep_state, save_the_last
-from mmids_trio.state.record import Merged, State, merge
-from mmids_trio.state.recorder import RecordedChanges, Recorder
+from mmids_trio.state.record import MergedState, State, merge
+from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.webhook.webhook import Webhook
@@ -55,7 +55,7 @@ class Server:
     configuration_file: str | None
     """Where the workflows come from that `run` is given; they belong to it."""
     hub: EventHub
-    guards: GuardCounters
+    rejections: RejectCounters
     """Who was kept out or cut off, by reason."""
     rtmp: RtmpServer
     ffmpeg: FfmpegTools
@@ -63,11 +63,11 @@ class Server:
     steps: StepRegistry
     workflows: WorkflowManager
     reactors: Reactors
-    metrics: Metrics
+    metrics: ServerMetrics
     """What it counts. Collectors of `prometheus_client` may be added to `metrics.registry`."""
     reloader: Reloader | None
     """Reloads the configuration while `run` runs."""
-    recorder: Recorder
+    recorder: ChangeRecorder
     _steps_beside: Callable[[Sequence[str]], StepRegistry]
     _recorded: RecordedChanges
     _events: EventFeed
@@ -170,7 +170,7 @@ class Server:
                 listener.socket.close()
         log.info("server stopped")
 
-    def _merge(self, definitions: Sequence[WorkflowDefinition], state: State) -> Merged:
+    def _merge(self, definitions: Sequence[WorkflowDefinition], state: State) -> MergedState:
         """What runs; a file that cannot be written is noticed here, not with the first change."""
         merged = merge(definitions, state, self.reactor_definitions)
         self.recorder.begin(definitions, merged, self.reactor_definitions)
@@ -199,13 +199,19 @@ class Server:
             )
             await nursery.start(
                 partial(
-                    serve, self.api, listeners, shutdown=self._stop, guards=self.guards, counts=counts, limits=limits
+                    serve,
+                    self.api,
+                    listeners,
+                    shutdown=self._stop,
+                    rejections=self.rejections,
+                    counts=counts,
+                    limits=limits,
                 )
             )
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 
-    async def _apply(self, merged: Merged) -> list[Change[PlanView]]:
+    async def _apply(self, merged: MergedState) -> list[Change[PlanView]]:
         """One after another, so that of two workflows that want the same thing always the first one has it."""
         changes: list[Change[PlanView]] = []
         for definition in merged.workflows:

@@ -22,7 +22,6 @@ from mmids_trio.ffmpeg.output_paths import make_directory
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.spawning import SystemSpawner
 from mmids_trio.ffmpeg.tools import FfmpegTools
-from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.net.certificates import CertificateFiles, Certificates
@@ -33,16 +32,17 @@ from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.reactor import Reactor
 from mmids_trio.reactors.registry import Reactors
+from mmids_trio.rejections import RejectCounters
 from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Load, Reloader
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.app import Server
-from mmids_trio.server.metrics import Metrics, Sources
+from mmids_trio.server.metrics import ServerMetrics, Sources
 from mmids_trio.state.file import StateFile
-from mmids_trio.state.recorder import RecordedChanges, Recorder, unsaved
+from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges, unsaved
 from mmids_trio.state.store import StateStore
-from mmids_trio.steps.approval import Reactors as KnownReactors
+from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
@@ -128,9 +128,9 @@ def build_server(
     """
     world = world or World()
     stop, may_change = trio.Event(), trio.Event()
-    hub, guards = EventHub(), GuardCounters()
+    hub, rejections = EventHub(), RejectCounters()
     certificates = Certificates(_certificate_files(settings), offload=world.offload)
-    rtmp = _rtmp(settings, world, certificates, guards, hooks.gate(TlsGate(certificates)))
+    rtmp = _rtmp(settings, world, certificates, rejections, hooks.gate(TlsGate(certificates)))
     ffmpeg = _ffmpeg(settings, world)
     shared = SharedServices(ForwardingTable(), hub)
     executors = hooks.executors(built_in_executors(*more_executors))
@@ -156,7 +156,7 @@ def build_server(
     workflows = WorkflowManager(steps, shared, reactors=reactors, steps_beside=steps_beside)
     state_file = None if settings.state_path is None else StateFile(Path(settings.state_path))
     store = None if state_file is None else StateStore(state_file, world.offload)
-    recorder = Recorder(workflows, unsaved if store is None else store.save)
+    recorder = ChangeRecorder(workflows, unsaved if store is None else store.save)
     recorded = RecordedChanges(workflows, recorder)
     reloader = None
     if load_again is not None:
@@ -172,14 +172,14 @@ def build_server(
     sources = Sources(
         version=__version__,
         rtmp=rtmp,
-        guards=guards,
+        rejections=rejections,
         workflows=workflows.names,
         leases=reactors.leases,
         events=events,
         hub=hub,
     )
     hub.listen(sources.answers.note)
-    metrics = Metrics(shared.totals, sources)
+    metrics = ServerMetrics(shared.totals, sources)
     make_http_app = partial(
         create_app,
         workflows,
@@ -193,14 +193,14 @@ def build_server(
         durability=store,
         may_change=may_change,
         metrics=metrics,
-        guards=guards,
+        rejections=rejections,
     )
     return Server(
         settings=settings,
         reactor_definitions=reactor_definitions,
         configuration_file=configuration_file,
         hub=hub,
-        guards=guards,
+        rejections=rejections,
         rtmp=rtmp,
         ffmpeg=ffmpeg,
         executors=executors,
@@ -228,7 +228,7 @@ def build_server(
 
 
 def _rtmp(
-    settings: Settings, world: World, certificates: Certificates, guards: GuardCounters, gate: ConnectionGate
+    settings: Settings, world: World, certificates: Certificates, rejections: RejectCounters, gate: ConnectionGate
 ) -> RtmpServer:
     return RtmpServer(
         world.network,
@@ -239,7 +239,7 @@ def _rtmp(
         max_connections_per_ip=settings.max_connections_per_ip or inf,
         balancers=settings.rtmp_proxy_protocol_from or (),
         certificates=certificates,
-        guards=guards,
+        rejections=rejections,
         gate=gate,
         entropy=world.entropy,
     )

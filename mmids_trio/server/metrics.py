@@ -59,7 +59,7 @@ class Sources:
 
     version: str
     rtmp: CountedServer
-    guards: Mapping[str, int]
+    rejections: Mapping[str, int]
     workflows: Callable[[], Sequence[str]]
     """Their names."""
     leases: Callable[[], Mapping[str, int]]
@@ -88,7 +88,7 @@ class Sources:
         yield catalog.RECEIVED, (), traffic.received_bytes
         yield catalog.IGNORED, (), traffic.ignored
         yield catalog.ABANDONED, (), traffic.abandoned
-        for reason, count in self.guards.items():
+        for reason, count in self.rejections.items():
             yield catalog.TURNED_AWAY, (reason,), count
 
     def _reactors(self) -> Iterator[Reading]:
@@ -104,7 +104,7 @@ class Sources:
 
 
 @define(eq=False)
-class Metrics:
+class ServerMetrics:
     """All metrics of one server. `registry` is for collectors of `prometheus_client`, also those of one's own."""
 
     totals: Totals

@@ -7,7 +7,7 @@ import structlog
 
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.state.file import StateError, StateFile
-from mmids_trio.state.record import State, Steps, checked_state, merge_reactors
+from mmids_trio.state.record import State, StepValidator, checked_state, merge_reactors
 from mmids_trio.state.store import StateStore
 from mmids_trio.state.text import parsed_state
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 @contextmanager
 def keep_state(
     file: StateFile | None,
-    steps_beside: Callable[[Sequence[str]], Steps],
+    steps_beside: Callable[[Sequence[str]], StepValidator],
     workflows: Sequence[WorkflowDefinition],
     reactors: Sequence[ReactorDefinition],
 ) -> Iterator[State]:

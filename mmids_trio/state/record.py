@@ -33,7 +33,7 @@ def digest(definition: WorkflowDefinition) -> str:
 
 
 @frozen
-class Entry:
+class StateEntry:
     """What the API made of one workflow: `definition`, or `None` where it was deleted.
 
     `base` is the digest of what the configuration file said then, `None` where it said nothing. A deletion has one.
@@ -70,17 +70,17 @@ class ReactorsEntry:
 class State:
     """Every entry by name, in the order in which they came; `reactors` of `None` are those of the file."""
 
-    entries: Mapping[str, Entry] = field(factory=dict)
+    entries: Mapping[str, StateEntry] = field(factory=dict)
     reactors: ReactorsEntry | None = None
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[StateEntry]:
         return iter(self.entries.values())
 
-    def get(self, name: str) -> Entry | None:
+    def get(self, name: str) -> StateEntry | None:
         """The entry of that name."""
         return self.entries.get(name)
 
-    def put(self, name: str, entry: Entry | None) -> "State":
+    def put(self, name: str, entry: StateEntry | None) -> "State":
         """The state with this entry in place of what it has of that name; with `None`, without any."""
         if self.entries.get(name) == entry:
             return self
@@ -92,12 +92,12 @@ class State:
         return evolve(self, entries=entries)
 
 
-def difference(name: str, wanted: WorkflowDefinition | None, in_file: WorkflowDefinition | None) -> Entry | None:
+def difference(name: str, wanted: WorkflowDefinition | None, in_file: WorkflowDefinition | None) -> StateEntry | None:
     """The entry that turns what the file says of a workflow into what is wanted; `None` where it says just that."""
     base = None if in_file is None else digest(in_file)
     if (None if wanted is None else digest(wanted)) == base:
         return None
-    return Entry(name, wanted, base)
+    return StateEntry(name, wanted, base)
 
 
 # What runs.
@@ -115,7 +115,7 @@ class Dropped:
 
 
 @frozen
-class Merged:
+class MergedState:
     """What runs: the workflows of the file in its order, then those that the API has made.
 
     `state` has the changes that still count; `dropped` are those that do not, and are not what the file says now.
@@ -128,7 +128,7 @@ class Merged:
     reactors: tuple[ReactorDefinition, ...] = ()
 
 
-def merge(file: Sequence[WorkflowDefinition], state: State, reactors: Sequence[ReactorDefinition] = ()) -> Merged:
+def merge(file: Sequence[WorkflowDefinition], state: State, reactors: Sequence[ReactorDefinition] = ()) -> MergedState:
     """Apply the rule to the workflows and `reactors` of a file; all definitions are in canonical spellings."""
     running = merge_reactors(reactors, state)
     of_api = state.reactors is not None and digest_reactors(reactors) == state.reactors.base
@@ -137,7 +137,7 @@ def merge(file: Sequence[WorkflowDefinition], state: State, reactors: Sequence[R
     dropped = [_drop(entry, digests.get(entry.name)) for entry in state if entry.name not in kept]
     of_file = [_wanted(workflow, kept.get(workflow.name)) for workflow in file]
     only_api = [entry.definition for entry in kept.values() if entry.name not in digests]
-    return Merged(
+    return MergedState(
         tuple(workflow for workflow in (*of_file, *only_api) if workflow is not None),
         frozenset(name for name in kept if name not in digests),
         State(kept, state.reactors if of_api else None),
@@ -159,11 +159,11 @@ def _drop_reactors(running: Sequence[ReactorDefinition], state: State) -> Droppe
     return Dropped(None, "were changed over the API, but have changed in the configuration file since, which counts")
 
 
-def _wanted(in_file: WorkflowDefinition, entry: Entry | None) -> WorkflowDefinition | None:
+def _wanted(in_file: WorkflowDefinition, entry: StateEntry | None) -> WorkflowDefinition | None:
     return in_file if entry is None else entry.definition
 
 
-def _drop(entry: Entry, now: str | None) -> Dropped | None:
+def _drop(entry: StateEntry, now: str | None) -> Dropped | None:
     """Nothing is lost where the file says by now what the API has made of a workflow."""
     if now == (None if entry.definition is None else digest(entry.definition)):
         return None
@@ -172,7 +172,7 @@ def _drop(entry: Entry, now: str | None) -> Dropped | None:
     return Dropped(entry.name, f"was {verb} over the API, but {happened} the configuration file since, which counts")
 
 
-class Steps(Protocol):
+class StepValidator(Protocol):
     """What is asked about kinds of steps."""
 
     def check(self, definition: WorkflowDefinition, findings: Findings) -> None:
@@ -182,7 +182,7 @@ class Steps(Protocol):
         """The definition in canonical spellings."""
 
 
-def checked_state(state: State, steps: Steps, file: Sequence[WorkflowDefinition] = ()) -> State:
+def checked_state(state: State, steps: StepValidator, file: Sequence[WorkflowDefinition] = ()) -> State:
     """The state in canonical spellings, but for changes that the workflows of `file` overrule: `merge` drops them.
 
     Raises `ConfigurationError` with every problem and its place: nothing is lost in silence.

@@ -14,7 +14,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
-from mmids_trio.state.record import Entry, Merged, ReactorsEntry, State, difference, digest_reactors
+from mmids_trio.state.record import MergedState, ReactorsEntry, State, StateEntry, difference, digest_reactors
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.plan import SetPlan, WorkflowSet
@@ -41,16 +41,16 @@ def unsaved(_state: State) -> None:
 
 @frozen
 class Basis:
-    """What the recorder went by before: see `Recorder.rebase`."""
+    """What the recorder went by before: see `ChangeRecorder.rebase`."""
 
     file: Mapping[str, WorkflowDefinition]
-    dropped: Mapping[str, Entry]
+    dropped: Mapping[str, StateEntry]
     file_reactors: str
     reactors_asked: int
 
 
 @define(eq=False)
-class Recorder:
+class ChangeRecorder:
     """The changes over the API since the configuration file was read; `save` gets every new state."""
 
     _running: Running
@@ -69,7 +69,7 @@ class Recorder:
         return frozenset(self._file)
 
     def begin(
-        self, file: Sequence[WorkflowDefinition], merged: Merged, reactors: Sequence[ReactorDefinition] = ()
+        self, file: Sequence[WorkflowDefinition], merged: MergedState, reactors: Sequence[ReactorDefinition] = ()
     ) -> None:
         """Go by what `merge` has made of the configuration file and of the state that was kept."""
         self._file = {definition.name: definition for definition in file}
@@ -116,7 +116,7 @@ class Recorder:
             self.save(state)
 
     def rebase(
-        self, file: Sequence[WorkflowDefinition], merged: Merged, reactors: Sequence[ReactorDefinition] = ()
+        self, file: Sequence[WorkflowDefinition], merged: MergedState, reactors: Sequence[ReactorDefinition] = ()
     ) -> Basis:
         """Go by another content of the configuration file, and by what `merge` has made of it and of `state`.
 
@@ -152,7 +152,7 @@ class RecordedChanges:
     """
 
     _manager: WorkflowManager
-    _recorder: Recorder
+    _recorder: ChangeRecorder
 
     def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> Change[PlanView]:
         """See `WorkflowManager.apply`."""

@@ -27,7 +27,7 @@ SAVE_SECONDS = 10.0
 NOT_SAVED = "the change was made but could not be saved, which is tried again; a restart before that would lose it"
 
 
-class Target(Protocol):
+class StateTarget(Protocol):
     """What a state is written to."""
 
     def replace(self, data: bytes) -> None:
@@ -44,7 +44,7 @@ class _Failure:
 class StateStore:
     """Writes states to `target`, by way of `offload`."""
 
-    _target: Target
+    _target: StateTarget
     _offload: Offload = in_thread
     _latest: State = field(factory=State, init=False)
     _wanted: int = field(default=0, init=False)

@@ -17,7 +17,7 @@ from mmids_trio.config.suggestions import shown
 from mmids_trio.config.writer import write_reactor
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem
-from mmids_trio.state.record import DIGEST_BYTES, Entry, ReactorsEntry, State
+from mmids_trio.state.record import DIGEST_BYTES, ReactorsEntry, State, StateEntry
 
 MARK = "# mmids-state"
 """What every line begins with that says something the language does not."""
@@ -46,7 +46,7 @@ def write(state: State) -> bytes:
     return body + f"{MARK} end {_checksum(body)}\n".encode()
 
 
-def _mark(entry: Entry) -> str:
+def _mark(entry: StateEntry) -> str:
     return f"{MARK} {'deleted' if entry.definition is None else 'changed'} {entry.name} {entry.base}\n"
 
 
@@ -88,11 +88,11 @@ def _parse(text: str, file: str) -> DefinitionSet:
 
 def _entries(
     changed: Mapping[str, str], deleted: Mapping[str, str], workflows: Mapping[str, WorkflowDefinition]
-) -> Iterator[Entry]:
+) -> Iterator[StateEntry]:
     for name, base in deleted.items():
-        yield Entry(name, None, base)
+        yield StateEntry(name, None, base)
     for name, workflow in workflows.items():
-        yield Entry(name, workflow, changed.get(name))
+        yield StateEntry(name, workflow, changed.get(name))
 
 
 @define

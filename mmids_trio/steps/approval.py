@@ -9,10 +9,10 @@ from attrs import field, frozen
 from mmids_trio.config.parameters import Secret
 from mmids_trio.config.suggestions import did_you_mean
 from mmids_trio.errors import StepError
-from mmids_trio.guards import Guard
+from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import RequestRefused
-from mmids_trio.rtmp.server.play_tokens import Verdict, is_token, judge
+from mmids_trio.rtmp.server.play_tokens import TokenVerdict, is_token, judge
 
 PUBLISH_DENIED = "NetStream.Publish.Denied"
 PLAY_DENIED = "NetStream.Play.Failed"
@@ -25,7 +25,7 @@ Release = Callable[[], None]
 """Lets go of an approval. Synchronous; repeating it does nothing."""
 
 
-class Hold(Protocol):
+class LeaseHold(Protocol):
     """One holder's share in what a reactor knows about a stream."""
 
     @property
@@ -43,31 +43,31 @@ class Hold(Protocol):
         """Let go. Synchronous; repeating it does nothing."""
 
 
-class Reactor(Protocol):
+class KnownReactor(Protocol):
     """Somebody who knows which streams are valid."""
 
-    def hold(self, stream_name: str, on_change: Callable[[], None]) -> Hold:
+    def hold(self, stream_name: str, on_change: Callable[[], None]) -> LeaseHold:
         """Ask about a stream and keep asking; `on_change` is called, synchronously, when a later answer differs."""
 
 
-class Reactors(Protocol):
+class KnownReactors(Protocol):
     """The reactors of a server."""
 
     def names(self) -> Collection[str]:
         """Those that the configuration defines."""
 
-    def get(self, name: str) -> Reactor | None:
+    def get(self, name: str) -> KnownReactor | None:
         """The one of that name."""
 
 
-def reactor_problems(name: str | None, reactors: Reactors) -> Iterable[str]:
+def reactor_problems(name: str | None, reactors: KnownReactors) -> Iterable[str]:
     """A step can only ask a reactor that there is."""
     if name is not None and name not in reactors.names():
         known = did_you_mean(name, reactors.names()) or f"; there is {', '.join(reactors.names()) or 'none'}"
         yield f"there is no reactor '{name}'{known}"
 
 
-def find_reactor(name: str | None, reactors: Reactors) -> Reactor | None:
+def find_reactor(name: str | None, reactors: KnownReactors) -> KnownReactor | None:
     """The reactor that a step names, if it names one. Raises `StepError` where that is gone."""
     if name is None:
         return None
@@ -77,7 +77,9 @@ def find_reactor(name: str | None, reactors: Reactors) -> Reactor | None:
     return reactor
 
 
-async def approved(reactor: Reactor | None, stream_name: str, on_revoked: Callable[[], None], code: str) -> Release:
+async def approved(
+    reactor: KnownReactor | None, stream_name: str, on_revoked: Callable[[], None], code: str
+) -> Release:
     """Wait until `reactor` has approved a client's stream; `on_revoked` is called when it takes that back.
 
     Without a reactor everything is approved.  Raises `RequestRefused` with the status `code`.
@@ -95,7 +97,7 @@ async def approved(reactor: Reactor | None, stream_name: str, on_revoked: Callab
             await hold.wait_answer()
         if not hold.is_valid:
             reason = "not approved" if hold.is_valid is False else f"not answered within {ANSWER_SECONDS:.0f} seconds"
-            raise RequestRefused(code, f"the stream is {reason}", Guard.NOT_APPROVED)
+            raise RequestRefused(code, f"the stream is {reason}", RejectReason.NOT_APPROVED)
     except BaseException:
         hold.release()
         raise
@@ -115,7 +117,7 @@ class PublishAccess:
     def check(self, query: Query) -> None:
         """Raises `RequestRefused`."""
         if self.token is not None and not is_token(query, self.token.text):
-            raise RequestRefused(PUBLISH_DENIED, "the publish token is missing or wrong", Guard.PUBLISH_TOKEN)
+            raise RequestRefused(PUBLISH_DENIED, "the publish token is missing or wrong", RejectReason.PUBLISH_TOKEN)
 
 
 @frozen
@@ -130,7 +132,7 @@ class PlayAccess:
         if self.play_key is None:
             return
         match judge(query, self.play_key.text, key, self.now()):
-            case Verdict.WRONG:
-                raise RequestRefused(PLAY_DENIED, "the play token is missing or wrong", Guard.PLAY_TOKEN)
-            case Verdict.EXPIRED:
-                raise RequestRefused(PLAY_DENIED, "the play token has expired", Guard.PLAY_TOKEN_EXPIRED)
+            case TokenVerdict.WRONG:
+                raise RequestRefused(PLAY_DENIED, "the play token is missing or wrong", RejectReason.PLAY_TOKEN)
+            case TokenVerdict.EXPIRED:
+                raise RequestRefused(PLAY_DENIED, "the play token has expired", RejectReason.PLAY_TOKEN_EXPIRED)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from mmids_trio.ffmpeg.output_paths import OutputPaths
 from mmids_trio.net.tls import Dialer
-from mmids_trio.steps.approval import Reactors
+from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.failover import failover
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.ffmpeg_hls import ffmpeg_hls
@@ -19,7 +19,8 @@ from mmids_trio.steps.rtmp_push import rtmp_push
 from mmids_trio.steps.rtmp_receive import rtmp_receive
 from mmids_trio.steps.rtmp_watch import rtmp_watch
 from mmids_trio.steps.slate import slate
-from mmids_trio.steps.workflow_forwarder import ForwardingTable, workflow_forwarder
+from mmids_trio.steps.workflow_forwarder import workflow_forwarder
+from mmids_trio.workflow.forwarding import ForwardingTable
 
 
 def built_in_steps(
@@ -28,7 +29,7 @@ def built_in_steps(
     dialer: Dialer,
     ffmpeg: Ffmpeg,
     forwarding: ForwardingTable,
-    reactors: Reactors,
+    reactors: KnownReactors,
     random: Callable[[], float],
     watch_options: WatchOptions,
     now: Callable[[], float],

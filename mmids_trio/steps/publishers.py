@@ -13,13 +13,13 @@ from math import inf
 import trio
 from attrs import define, field
 
-from mmids_trio.guards import Guard
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId, StreamStarted
 from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
 from mmids_trio.metrics.counts import Counts
+from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, RequestRefused
-from mmids_trio.steps.approval import PublishAccess, Reactor, Release, approved
+from mmids_trio.steps.approval import KnownReactor, PublishAccess, Release, approved
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.workflow.status import Clients, StreamStatus
 from mmids_trio.workflow.step import Outbox, StepContext
@@ -163,7 +163,7 @@ class Publishers:
 
     context: StepContext
     outbox: Outbox
-    reactor: Reactor | None = None
+    reactor: KnownReactor | None = None
     on_busy: OnBusy = OnBusy.REFUSE
     grace: float = 0.0
     access: PublishAccess = field(factory=PublishAccess)
@@ -203,7 +203,7 @@ class Publishers:
     def _refuse_if_taken(self, key: str, client: Client) -> None:
         stream = self._streams.get(key)
         if stream is not None and stream.ends_at is None and not self._may_displace(stream.source, client):
-            raise RequestRefused(BAD_NAME, f"stream key '{key}' is being published already", Guard.KEY_BUSY)
+            raise RequestRefused(BAD_NAME, f"stream key '{key}' is being published already", RejectReason.KEY_BUSY)
 
     def _may_displace(self, publication: "PublisherTurn", client: Client) -> bool:
         if self.on_busy is OnBusy.SAME_SOURCE:

@@ -6,12 +6,12 @@ from typing import Protocol
 
 from attrs import frozen
 
+from mmids_trio.addresses import AddressRules, IpNetwork, parse_networks
 from mmids_trio.config.converters import port_number, text
 from mmids_trio.config.parameters import flag, parameter
-from mmids_trio.net.addresses import AddressRules, IpNetwork, parse_networks
 from mmids_trio.rtmp.server.endpoints import Claimant, PublishHandler, WatchHandler
 from mmids_trio.rtmp.server.registrations import Registration, Role
-from mmids_trio.steps.approval import Reactors, reactor_problems
+from mmids_trio.steps.approval import KnownReactors, reactor_problems
 
 RTMP_PORT = 1935
 RTMPS_PORT = 443
@@ -55,7 +55,7 @@ class RtmpPorts(Protocol):
         """See `RtmpServer.serve`."""
 
 
-def rtmp_conflicts(reactors: Reactors) -> Callable[[RtmpParameters], Iterable[str]]:
+def rtmp_conflicts(reactors: KnownReactors) -> Callable[[RtmpParameters], Iterable[str]]:
     """What is wrong with parameters that are fine one by one."""
     return lambda parameters: [
         *parameters.address_conflicts(),

@@ -20,7 +20,7 @@ from mmids_trio.media.events import (
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.net.tls import Dialer
-from mmids_trio.rtmp.client.pushing import Target
+from mmids_trio.rtmp.client.pushing import PushTarget
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.rtmp.rendering import PublishRendering
 from mmids_trio.steps.registry import StepType
@@ -52,7 +52,7 @@ class _Pushed:
 
     started: StreamStarted
     channel: Channel = field(factory=lambda: Channel(PublishRendering()))
-    targets: list[Target] = field(factory=list)
+    targets: list[PushTarget] = field(factory=list)
     has_frames: bool = False
 
     def feed(self, event: MediaEvent) -> None:
@@ -77,7 +77,7 @@ class Pushes:
     context: StepContext
     random: Callable[[], float]
     _live: dict[StreamId, _Pushed] = field(factory=dict, init=False)
-    _targets: dict[Target, StreamStarted] = field(factory=dict, init=False)
+    _targets: dict[PushTarget, StreamStarted] = field(factory=dict, init=False)
     """Those of streams that have ended as well, until they have said goodbye."""
     _pushed: dict[_Pushed, None] = field(factory=dict, init=False)
     """Streams that are live, or have a target that has not said goodbye."""
@@ -118,9 +118,9 @@ class Pushes:
             self._targets[target] = pushed.started
             self.nursery.start_soon(self._run, target, pushed, name)
 
-    def _target(self, url: RtmpUrl, name: str, channel: Channel) -> Target:
+    def _target(self, url: RtmpUrl, name: str, channel: Channel) -> PushTarget:
         place = (self.context.workflow, self.context.step_id, name, str(url))
-        return Target(
+        return PushTarget(
             url=url,
             key=url.key or name,
             channel=channel,
@@ -130,7 +130,7 @@ class Pushes:
             on_down=lambda reason: self.context.publish(TargetDown(*place, reason)),
         )
 
-    async def _run(self, target: Target, pushed: _Pushed, name: str) -> None:
+    async def _run(self, target: PushTarget, pushed: _Pushed, name: str) -> None:
         structlog.contextvars.bind_contextvars(stream=name)
         await target.run()
         del self._targets[target]

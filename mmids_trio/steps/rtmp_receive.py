@@ -7,7 +7,7 @@ from mmids_trio.config.converters import choice, seconds
 from mmids_trio.config.parameters import Secret, parameter, secret_parameter
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.server.registrations import Registration, Role
-from mmids_trio.steps.approval import PublishAccess, Reactor, Reactors, find_reactor
+from mmids_trio.steps.approval import KnownReactor, KnownReactors, PublishAccess, find_reactor
 from mmids_trio.steps.publishers import OnBusy, Publishers
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_parameters import RtmpParameters, RtmpPorts, rtmp_conflicts
@@ -33,7 +33,7 @@ class RtmpReceive:
 
     registration: Registration
     server: RtmpPorts
-    reactor: Reactor | None
+    reactor: KnownReactor | None
     on_busy: OnBusy
     grace_s: float
     access: PublishAccess
@@ -57,7 +57,7 @@ class RtmpReceive:
                 publishers.close()
 
 
-def rtmp_receive(server: RtmpPorts, reactors: Reactors) -> StepType:
+def rtmp_receive(server: RtmpPorts, reactors: KnownReactors) -> StepType:
     """The kind of step, on a server."""
 
     def build(parameters: ReceiveParameters, context: StepContext) -> Step:

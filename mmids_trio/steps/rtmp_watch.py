@@ -14,7 +14,15 @@ from mmids_trio.metrics.catalog import STEP_WATCHERS
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, Viewing
 from mmids_trio.rtmp.server.registrations import Registration, Role
-from mmids_trio.steps.approval import PLAY_DENIED, PlayAccess, Reactor, Reactors, Release, approved, find_reactor
+from mmids_trio.steps.approval import (
+    PLAY_DENIED,
+    KnownReactor,
+    KnownReactors,
+    PlayAccess,
+    Release,
+    approved,
+    find_reactor,
+)
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience, WatchOptions
 from mmids_trio.steps.rtmp_parameters import RtmpParameters, RtmpPorts, rtmp_conflicts
@@ -57,7 +65,7 @@ class Watchers:
     """Lets watchers in; see `rtmp.server.endpoints.WatchHandler`."""
 
     audience: Audience
-    reactor: Reactor | None
+    reactor: KnownReactor | None
     access: PlayAccess = field(factory=PlayAccess)
 
     async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
@@ -74,7 +82,7 @@ class RtmpWatch:
     registration: Registration
     options: WatchOptions
     server: RtmpPorts
-    reactor: Reactor | None
+    reactor: KnownReactor | None
     access: PlayAccess
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
@@ -101,7 +109,9 @@ class RtmpWatch:
                     await outbox.send(events)
 
 
-def rtmp_watch(server: RtmpPorts, reactors: Reactors, now: Callable[[], float], defaults: WatchOptions) -> StepType:
+def rtmp_watch(
+    server: RtmpPorts, reactors: KnownReactors, now: Callable[[], float], defaults: WatchOptions
+) -> StepType:
     """The kind of step, on a server whose settings are `defaults`.
 
     `now`: Unix time in seconds, against which play tokens expire.

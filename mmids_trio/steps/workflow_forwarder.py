@@ -1,7 +1,6 @@
 """`workflow_forwarder`: hand every stream also to another workflow, and pass it on."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
 
 import structlog
 import trio
@@ -12,8 +11,9 @@ from mmids_trio.config.parameters import parameter
 from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.approval import Hold, Reactor, Reactors, find_reactor, reactor_problems
+from mmids_trio.steps.approval import KnownReactor, KnownReactors, LeaseHold, find_reactor, reactor_problems
 from mmids_trio.steps.registry import StepType
+from mmids_trio.workflow.forwarding import ForwardingTable, Route
 from mmids_trio.workflow.replay import Ledger
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
@@ -31,31 +31,6 @@ class ForwarderParameters:
         """What is wrong with the two together."""
         if (self.target_workflow is None) == (self.reactor is None):
             yield "expected exactly one of 'target_workflow' and 'reactor'"
-
-
-class Route(Protocol):
-    """A way to another workflow."""
-
-    def forward(self, events: Sequence[MediaEvent]) -> None:
-        """Send events there. Never waits; costs nothing while the target is not there."""
-
-    def close(self) -> None:
-        """Give the way up: what came over it ends at the target. Synchronous."""
-
-
-class ForwardingTable(Protocol):
-    """The ways between workflows, as far as forwarders need them."""
-
-    def connect(
-        self,
-        source: str,
-        target: str,
-        events: Sequence[MediaEvent] = (),
-        *,
-        step_id: str,
-        is_leaving: Callable[[str, str], bool],
-    ) -> Route:
-        """Open a way, on which `events` have been already. Raises `StepError` where it closes a circle."""
 
 
 def connect(forwarding: ForwardingTable, context: StepContext, target: str, events: Sequence[MediaEvent] = ()) -> Route:
@@ -91,12 +66,12 @@ class _RoutedStream:
 
     context: StepContext
     forwarding: ForwardingTable
-    reactor: Reactor
+    reactor: KnownReactor
     started: StreamStarted
     ledger: Ledger = field(factory=Ledger, init=False)
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _routes: dict[str, Route] = field(factory=dict, init=False)
-    _hold: Hold = field(init=False)
+    _hold: LeaseHold = field(init=False)
     _is_answered: bool = field(default=False, init=False)
     """Whether the first answer was there when it was asked for."""
 
@@ -144,7 +119,7 @@ class _RoutedStream:
 class ReactorForwarder:
     """Sends each stream where a reactor says."""
 
-    reactor: Reactor
+    reactor: KnownReactor
     forwarding: ForwardingTable
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
@@ -190,7 +165,7 @@ class _RoutedStreams:
         self.nursery.start_soon(stream.run)
 
 
-def workflow_forwarder(forwarding: ForwardingTable, reactors: Reactors) -> StepType:
+def workflow_forwarder(forwarding: ForwardingTable, reactors: KnownReactors) -> StepType:
     """The kind of step, on a server."""
 
     def build(parameters: ForwarderParameters, context: StepContext) -> Step:

@@ -1,6 +1,6 @@
 """The links between steps: an inbox in front of each step, an outlet behind it, a memory channel between.
 
-Everything that changes hands does so in a synchronous function (`Outlet._deliver`, `Inbox.carry`), so a swap of
+Everything that changes hands does so in a synchronous function (`Outlet._deliver`, `ChannelInbox.carry`), so a swap of
 links by the workflow's task never meets an event half-way.  Only waiting is asynchronous.
 """
 
@@ -22,7 +22,7 @@ smallest events, so what a flood has brought holds up the streams behind it by s
 ordinary stream are fewer."""
 
 
-class Inbox:
+class ChannelInbox:
     """Where one step reads. Owned by the workflow; the step sees it through `workflow.step.Inbox`.
 
     Two slots: the bounded channel, for what senders deliver, and `_carried`, for what must always fit (the
@@ -136,7 +136,7 @@ class Outlet:
         self.ledger = Ledger()
         self.passed = 0
         """Events that the step has sent and that were in order, whether anybody took them or not."""
-        self._target: Inbox | None = None
+        self._target: ChannelInbox | None = None
         self._detached = False
         self._gate_closed = False
         self._gate = trio.lowlevel.ParkingLot()
@@ -224,7 +224,7 @@ class Outlet:
             self._carry(held)
         self._gate.unpark_all()
 
-    def connect(self, target: Inbox | None, suppressed: Sequence[MediaEvent] = ()) -> None:
+    def connect(self, target: ChannelInbox | None, suppressed: Sequence[MediaEvent] = ()) -> None:
         """Deliver to `target` from now on (`None`: to nobody); keep `suppressed` back when they come."""
         self._suppressed += suppressed
         if target is not self._target:

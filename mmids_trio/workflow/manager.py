@@ -44,14 +44,14 @@ BY_API = WorkflowOwner("api")
 EMPTY_SET = WorkflowSet()
 
 
-class Steps(StepFactories, Protocol):
+class StepKinds(StepFactories, Protocol):
     """What the manager needs to know about the kinds of steps there are."""
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings; raises `ConfigurationError` with every problem."""
 
 
-class Reactors(Protocol):
+class ReplaceableReactors(Protocol):
     """What the manager needs of the reactors, which are changed together with workflows."""
 
     @property
@@ -71,7 +71,7 @@ class NoReactors:
     definitions: Sequence[ReactorDefinition] = ()
 
     def replacement(self, definitions: Sequence[ReactorDefinition]) -> Replacement:
-        """See `Reactors`."""
+        """See `ReplaceableReactors`."""
         if definitions:
             raise SetConflict(["there are no reactors on this server"])
         return NoReplacement()
@@ -86,11 +86,11 @@ class WorkflowManager:
 
     def __init__(
         self,
-        steps: Steps,
+        steps: StepKinds,
         shared: SharedServices | None = None,
         *,
-        reactors: Reactors | None = None,
-        steps_beside: Callable[[Sequence[str]], Steps] | None = None,
+        reactors: ReplaceableReactors | None = None,
+        steps_beside: Callable[[Sequence[str]], StepKinds] | None = None,
     ) -> None:
         self._steps = steps
         self._steps_beside = steps_beside or (lambda _: steps)
@@ -135,7 +135,7 @@ class WorkflowManager:
         return None if workflow is None else workflow.status()
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
-        """See `Steps.validate`."""
+        """See `StepKinds.validate`."""
         return self._steps.validate(definition)
 
     def plan(self, definition: WorkflowDefinition) -> PlanView:

@@ -26,7 +26,7 @@ from mmids_trio.metrics.totals import Totals
 from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowFailed, WorkflowStarted
 from mmids_trio.workflow.forwarding import ForwardingTable, Inlet
 from mmids_trio.workflow.hub import EventHub
-from mmids_trio.workflow.links import Inbox, Outlet
+from mmids_trio.workflow.links import ChannelInbox, Outlet
 from mmids_trio.workflow.plan import Plan, WantedStep, changed_segment, make_plan
 from mmids_trio.workflow.rewiring import Node, rewire
 from mmids_trio.workflow.running_step import RunningStep
@@ -311,7 +311,7 @@ def _ids(places: Sequence[Place]) -> tuple[str, ...]:
     return tuple(place.step_id for place in places)
 
 
-def _inbox_of(place: Place | None) -> Inbox | None:
+def _inbox_of(place: Place | None) -> ChannelInbox | None:
     """Where the step in front of `place` delivers to: nowhere, at the end or before a step that only produces."""
     return place.inbox if isinstance(place, RunningStep) and place.flow is not Flow.PRODUCES else None
 

@@ -65,7 +65,7 @@ class Node:
 
 
 @frozen
-class Delivery:
+class StepAnnouncements:
     """What to put into a step's inbox, and which of these events its outlet shall keep back."""
 
     step_id: str
@@ -115,7 +115,7 @@ class _Before:
 
 def rewire(
     before: Sequence[Node], after: Sequence[Node], segment: Segment, entering: Collection[StreamId] = ()
-) -> list[Delivery]:
+) -> list[StepAnnouncements]:
     """Decide what every step of the changed segment, and the first one behind it, must be told.
 
     `before` and `after` share the nodes of kept steps.  `entering` are streams that other workflows send in: they
@@ -165,7 +165,7 @@ class _Walk:
 
     after: Sequence[Node]
     old_state: Mapping[str, _Before]
-    deliveries: list[Delivery] = Factory(list)
+    deliveries: list[StepAnnouncements] = Factory(list)
     _respliced: set[StreamId] = Factory(set)
     _in_front: _Feeds = Factory(_Feeds)
     """Behind the last step but one of those left: what later visits change is the link of the last one at most."""
@@ -188,7 +188,7 @@ class _Walk:
         transparent = in_segment and node.is_transparent
         if announced or followed:
             suppressed = tuple(announced) if transparent else ()
-            self.deliveries.append(Delivery(node.step_id, (*announced, *followed), suppressed))
+            self.deliveries.append(StepAnnouncements(node.step_id, (*announced, *followed), suppressed))
         if transparent:
             node.out.adopt(source.streams)
             for stream_id in self._respliced & source.streams.keys():  # a step in between may hold one back

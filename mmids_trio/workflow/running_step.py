@@ -15,7 +15,7 @@ from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
 from mmids_trio.metrics.totals import Tally, Totals
 from mmids_trio.reservation import Reservation
 from mmids_trio.workflow.events import HubEvent
-from mmids_trio.workflow.links import Inbox, Outlet
+from mmids_trio.workflow.links import ChannelInbox, Outlet
 from mmids_trio.workflow.rewiring import Node
 from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus, Switched
 from mmids_trio.workflow.step import StepFactory
@@ -39,7 +39,7 @@ class RunningStep:
     totals: Totals = field(factory=Totals)
     """Where the step is counted from its start to its end."""
 
-    inbox: Inbox = field(factory=Inbox, init=False)
+    inbox: ChannelInbox = field(factory=ChannelInbox, init=False)
     outlet: Outlet = field(factory=Outlet, init=False)
     ended: trio.Event = field(factory=trio.Event, init=False)
     status: str = field(default="Created", init=False)

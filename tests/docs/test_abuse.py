@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mmids_trio.guards import GuardCounters
+from mmids_trio.rejections import RejectCounters
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "abuse.md").read_text("utf-8")
@@ -23,9 +23,9 @@ def test_every_test_in_the_tables_exists() -> None:
 def test_every_row_has_a_test_and_a_counter_that_exist() -> None:
     for attack, _, tests, counters in ROWS:
         assert "::" in tests, attack
-        assert set(re.findall(r"`(.+?)`", counters)) <= set(GuardCounters()), attack
+        assert set(re.findall(r"`(.+?)`", counters)) <= set(RejectCounters()), attack
         assert "`" in counters, attack
 
 
 def test_every_counter_is_on_the_page() -> None:
-    assert [name for name in GuardCounters() if f"`{name}`" not in PAGE] == []
+    assert [name for name in RejectCounters() if f"`{name}`" not in PAGE] == []

@@ -31,7 +31,7 @@ PACKETS_PER_ROUND = 20
 
 
 async def flood(nursery: trio.Nursery, program: Program, directory: Path, size: int) -> Child:
-    command = [sys.executable, "-m", "tests.support.flooder", str(program.rtmp_port), "flood", str(size)]
+    command = [sys.executable, "-m", "tests.support.flooding", str(program.rtmp_port), "flood", str(size)]
     child = await start(nursery, command, name="flooder", directory=directory, environment={"PYTHONPATH": str(ROOT)})
     await child.out.line("flooding")
     return child

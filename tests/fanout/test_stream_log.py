@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.fanout.stream_log import ENTRY_OVERHEAD, MAX_LOG_BYTES, Entry, HeaderSet, StampedHeaders, StreamLog
+from mmids_trio.fanout.stream_log import ENTRY_OVERHEAD, MAX_LOG_BYTES, HeaderSet, LogEntry, StampedHeaders, StreamLog
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
 
 
-def audio(timestamp: int, size: int = 10) -> Entry:
-    return Entry(bytes(size), MediaKind.AUDIO, timestamp)
+def audio(timestamp: int, size: int = 10) -> LogEntry:
+    return LogEntry(bytes(size), MediaKind.AUDIO, timestamp)
 
 
-def key_frame(timestamp: int, shared: HeaderSet | None = None) -> Entry:
+def key_frame(timestamp: int, shared: HeaderSet | None = None) -> LogEntry:
     stamped = None if shared is None else StampedHeaders(shared, timestamp, ())
-    return Entry(b"key", MediaKind.VIDEO, timestamp, True, stamped)
+    return LogEntry(b"key", MediaKind.VIDEO, timestamp, True, stamped)
 
 
 def a_set(size: int) -> HeaderSet:
@@ -26,11 +26,11 @@ def a_set(size: int) -> HeaderSet:
 PREFACES = [a_set(size) for size in (0, 100, 2_000)]
 
 
-def key_frame_of(place: int) -> Callable[[int], Entry]:
+def key_frame_of(place: int) -> Callable[[int], LogEntry]:
     return lambda timestamp: key_frame(timestamp, PREFACES[place])
 
 
-def held(entries: list[Entry]) -> int:
+def held(entries: list[LogEntry]) -> int:
     """What entries cost with their prefaces, added up the slow way."""
     stamped = [entry.headers for entry in entries if entry.headers is not None]
     prefaces = {shared.shared for shared in stamped}
@@ -38,11 +38,11 @@ def held(entries: list[Entry]) -> int:
     return overhead + sum(len(entry.data) for entry in entries) + sum(shared.size for shared in prefaces)
 
 
-def inter_frame(timestamp: int) -> Entry:
-    return Entry(b"inter", MediaKind.VIDEO, timestamp)
+def inter_frame(timestamp: int) -> LogEntry:
+    return LogEntry(b"inter", MediaKind.VIDEO, timestamp)
 
 
-def a_log(*entries: Entry, has_video: bool = True, max_bytes: int = MAX_LOG_BYTES) -> StreamLog:
+def a_log(*entries: LogEntry, has_video: bool = True, max_bytes: int = MAX_LOG_BYTES) -> StreamLog:
     log = StreamLog(max_bytes=max_bytes)
     log.begin_stream()
     log.has_video = has_video
@@ -180,7 +180,7 @@ def test_an_entry_above_the_limit_is_kept_until_the_next() -> None:
 
 
 def test_gathering_joins_up_to_the_limit() -> None:
-    log = a_log(*(Entry(bytes([n]) * 10, MediaKind.AUDIO, n) for n in range(5)))
+    log = a_log(*(LogEntry(bytes([n]) * 10, MediaKind.AUDIO, n) for n in range(5)))
     assert log.gather(1, 30) == (b"\1" * 10 + b"\2" * 10 + b"\3" * 10, 4)
     assert log.gather(1, 29) == (b"\1" * 10 + b"\2" * 10, 3)
     assert log.gather(3, 1_000) == (b"\3" * 10 + b"\4" * 10, 5)
@@ -204,11 +204,11 @@ actions = st.lists(
 
 @given(actions)
 def test_limits_and_sizes_hold_whatever_happens(
-    actions: list[tuple[Callable[[int], Entry], int] | int | str],
+    actions: list[tuple[Callable[[int], LogEntry], int] | int | str],
 ) -> None:
     log = StreamLog(max_bytes=10_000, max_ms=5_000)
     log.begin_stream()
-    appended: list[Entry] = []
+    appended: list[LogEntry] = []
     timestamp = 2**32 - 10_000
     for action in actions:
         if isinstance(action, tuple):

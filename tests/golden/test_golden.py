@@ -29,16 +29,16 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.config.writer import write_reactor, write_workflow
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition, step_ids
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.canonical import canonical_text, text_tag
 from mmids_trio.http_api.event_shapes import EVENT_TYPES, Missed, Reset, event_json
 from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 from mmids_trio.media.events import StreamId
 from mmids_trio.metrics.catalog import METRICS
 from mmids_trio.reactors.simple_http import SIMPLE_HTTP
+from mmids_trio.rejections import RejectCounters
 from mmids_trio.server.building import build_server
 from mmids_trio.server.metrics import AnswerCounts
-from mmids_trio.state.record import Entry, ReactorsEntry, State, digest, digest_reactors
+from mmids_trio.state.record import ReactorsEntry, State, StateEntry, digest, digest_reactors
 from mmids_trio.state.text import read as read_state
 from mmids_trio.state.text import write as write_state
 from mmids_trio.testing.harness import Harness
@@ -273,7 +273,7 @@ def metrics(_golden: Golden) -> Golden:
 
 def reasons(_golden: Sequence[str]) -> Sequence[str]:
     """Why clients are kept out or cut off: values of the label `reason`."""
-    return list(GuardCounters())
+    return list(RejectCounters())
 
 
 def results(_golden: Sequence[str]) -> Sequence[str]:
@@ -345,7 +345,10 @@ def state() -> State:
     known = [validated("\n".join(entry["written"])) for entry in GOLDEN["workflows"]]
     before = digest(step("rtmp_watch rtmp_app=before stream_key=*"))
     bases = (None, before)
-    entries = [Entry("gone", None, before), *(Entry(one.name, one, bases[at % 2]) for at, one in enumerate(known))]
+    entries = [
+        StateEntry("gone", None, before),
+        *(StateEntry(one.name, one, bases[at % 2]) for at, one in enumerate(known)),
+    ]
     written = ["\n".join(entry["written"]) for entry in GOLDEN["reactors"] if entry["is_accepted"]]
     definitions = parse("".join(written), "golden").reactors
     return State({entry.name: entry for entry in entries}, ReactorsEntry(definitions, digest_reactors([LOOKUP])))

@@ -14,9 +14,9 @@ from structlog.testing import LogCapture
 
 from mmids_trio.definitions import WorkflowDefinition, step_ids
 from mmids_trio.errors import ConfigurationError, NoSuchStep, Place, Problem
-from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.server import bind, port_of, serve
+from mmids_trio.rejections import RejectCounters
 from mmids_trio.workflow.plan import WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlannedStep, PlanView, StepStatus, Switched, WorkflowStatus
 
@@ -138,9 +138,9 @@ Serve = Callable[..., Awaitable[Served]]
 
 
 @pytest.fixture
-def guards() -> GuardCounters:
+def rejections() -> RejectCounters:
     """Where the API under test counts whom it refuses."""
-    return GuardCounters()
+    return RejectCounters()
 
 
 async def _run(app: ASGIFramework, listeners: list[trio.SocketListener], served: Served, **kwargs: object) -> None:
@@ -150,13 +150,13 @@ async def _run(app: ASGIFramework, listeners: list[trio.SocketListener], served:
 
 
 @pytest.fixture
-async def serve_app(nursery: trio.Nursery, guards: GuardCounters) -> Serve:
+async def serve_app(nursery: trio.Nursery, rejections: RejectCounters) -> Serve:
     """Serves an application on a free loopback port until the end of the test."""
 
     async def start(app: ASGIFramework, **options: object) -> Served:
         listeners = await bind("127.0.0.1", 0)
         served = Served(port_of(listeners), trio.Event(), trio.CancelScope(), trio.Event())
-        await nursery.start(partial(_run, app, listeners, served, guards=guards, **options))
+        await nursery.start(partial(_run, app, listeners, served, rejections=rejections, **options))
         return served
 
     return start
@@ -169,9 +169,9 @@ def workflows() -> ScriptedWorkflows:
 
 
 @pytest.fixture
-async def served(serve_app: Serve, workflows: ScriptedWorkflows, guards: GuardCounters) -> Served:
+async def served(serve_app: Serve, workflows: ScriptedWorkflows, rejections: RejectCounters) -> Served:
     """The API without a token."""
-    return await serve_app(create_app(workflows, workflows, token=None, version="1.2.3", guards=guards))
+    return await serve_app(create_app(workflows, workflows, token=None, version="1.2.3", rejections=rejections))
 
 
 @pytest.fixture
@@ -184,10 +184,10 @@ async def client(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture
 async def guarded(
-    serve_app: Serve, workflows: ScriptedWorkflows, guards: GuardCounters
+    serve_app: Serve, workflows: ScriptedWorkflows, rejections: RejectCounters
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """A client (without credentials) of the API with the token `s3cret`."""
-    served = await serve_app(create_app(workflows, workflows, token="s3cret", version="1.2.3", guards=guards))
+    served = await serve_app(create_app(workflows, workflows, token="s3cret", version="1.2.3", rejections=rejections))
     url = f"http://127.0.0.1:{served.port}"
     async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=HANG_SECONDS) as client:
         yield client

@@ -10,10 +10,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api import connection, routing
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.server import ConnectionLimits
+from mmids_trio.rejections import RejectCounters
 
 HANG_SECONDS = 10
 HOST = b"Host: localhost\r\n"
@@ -38,27 +38,27 @@ async def end_of(client: trio.SocketStream) -> bytes:
 
 
 async def test_a_body_that_never_ends_is_answered_when_its_time_is_up(
-    mock_clock: MockClock, served: Any, guards: GuardCounters
+    mock_clock: MockClock, served: Any, rejections: RejectCounters
 ) -> None:
     client = await served.connect(PUT + b"Content-Length: 1000\r\n\r\nworkflow")
     await wait_all_tasks_blocked(0.05)
     await assert_others_are_served(served)
     mock_clock.jump(connection.BODY_STALL_SECONDS)
     assert (await end_of(client)).startswith(b"HTTP/1.1 408 ")
-    assert guards.raised() == {"api_body_too_slow": 1}
+    assert rejections.raised() == {"api_body_too_slow": 1}
 
 
 async def test_a_body_that_drips_in_is_answered_when_its_time_is_up(
-    mock_clock: MockClock, served: Any, guards: GuardCounters
+    mock_clock: MockClock, served: Any, rejections: RejectCounters
 ) -> None:
     client = await served.connect(PUT + b"Content-Length: 1000\r\n\r\n")
     for _ in range(int(routing.BODY_TIMEOUT_SECONDS)):
         await client.send_all(b"#")
         await wait_all_tasks_blocked(0.01)
-        assert guards.raised() == {}
+        assert rejections.raised() == {}
         mock_clock.jump(1)
     assert (await end_of(client)).startswith(b"HTTP/1.1 408 ")
-    assert guards.raised() == {"api_body_too_slow": 1}
+    assert rejections.raised() == {"api_body_too_slow": 1}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ async def test_a_body_that_drips_in_is_answered_when_its_time_is_up(
     ],
 )
 async def test_a_body_without_progress_ends_its_connection_on_every_route(
-    mock_clock: MockClock, served: Any, workflows: Any, guards: GuardCounters, head: bytes
+    mock_clock: MockClock, served: Any, workflows: Any, rejections: RejectCounters, head: bytes
 ) -> None:
     workflows.may_stop = trio.Event()
     client = await served.connect(head)
@@ -81,11 +81,11 @@ async def test_a_body_without_progress_ends_its_connection_on_every_route(
     answer = await end_of(client)
     assert b"HTTP/1.1 408 " in answer
     assert b"x-request-id: " in answer
-    assert guards.raised() == {"api_body_too_slow": 1}
+    assert rejections.raised() == {"api_body_too_slow": 1}
 
 
 async def test_a_client_is_not_late_while_the_server_takes_its_time(
-    mock_clock: MockClock, served: Any, workflows: Any, guards: GuardCounters
+    mock_clock: MockClock, served: Any, workflows: Any, rejections: RejectCounters
 ) -> None:
     workflows.may_stop = trio.Event()
     client = await served.connect(b"DELETE /workflows/w HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\n\r\n##")
@@ -96,11 +96,13 @@ async def test_a_client_is_not_late_while_the_server_takes_its_time(
     await wait_all_tasks_blocked(0.05)
     workflows.may_stop.set()
     assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
-    assert guards.raised() == {}
+    assert rejections.raised() == {}
     await client.aclose()
 
 
-async def test_a_body_that_goes_on_and_on_is_answered_when_it_is_too_large(served: Any, guards: GuardCounters) -> None:
+async def test_a_body_that_goes_on_and_on_is_answered_when_it_is_too_large(
+    served: Any, rejections: RejectCounters
+) -> None:
     client = await served.connect(PUT + b"Transfer-Encoding: chunked\r\n\r\n")
     with trio.fail_after(HANG_SECONDS):
         for _ in range(2 * routing.MAX_BODY_BYTES // 0x8000):
@@ -109,7 +111,7 @@ async def test_a_body_that_goes_on_and_on_is_answered_when_it_is_too_large(serve
             except trio.BrokenResourceError:
                 break
         assert (await end_of(client)).startswith(b"HTTP/1.1 413 ")
-    assert guards["api_body_too_large"] == 1
+    assert rejections["api_body_too_large"] == 1
     await assert_others_are_served(served)
 
 
@@ -122,28 +124,30 @@ async def test_a_body_that_goes_on_and_on_is_answered_when_it_is_too_large(serve
     ],
     ids=["one header", "many headers", "path"],
 )
-async def test_a_flood_of_headers_is_a_431(served: Any, guards: GuardCounters, head: bytes) -> None:
+async def test_a_flood_of_headers_is_a_431(served: Any, rejections: RejectCounters, head: bytes) -> None:
     client = await served.connect()
     await client.send_all(head)
     with trio.fail_after(HANG_SECONDS):
         assert (await client.receive_some()).startswith(b"HTTP/1.1 431 ")
-    assert guards.raised() == {"api_head_too_large": 1}
+    assert rejections.raised() == {"api_head_too_large": 1}
     await assert_others_are_served(served)
     await client.aclose()
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc"])
 async def test_who_never_finishes_a_head_is_let_go(
-    mock_clock: MockClock, served: Any, guards: GuardCounters, sent: bytes
+    mock_clock: MockClock, served: Any, rejections: RejectCounters, sent: bytes
 ) -> None:
     client = await served.connect(sent)
     await wait_all_tasks_blocked(0.05)
     mock_clock.jump(connection.KEEP_ALIVE_SECONDS)
     await end_of(client)
-    assert guards.raised() == {"api_idle_or_head_too_slow": 1}
+    assert rejections.raised() == {"api_idle_or_head_too_slow": 1}
 
 
-async def test_a_head_that_drips_in_has_no_longer(mock_clock: MockClock, served: Any, guards: GuardCounters) -> None:
+async def test_a_head_that_drips_in_has_no_longer(
+    mock_clock: MockClock, served: Any, rejections: RejectCounters
+) -> None:
     client = await served.connect(b"GET / HTTP/1.1\r\nX: ")
     for _ in range(int(connection.KEEP_ALIVE_SECONDS)):
         await wait_all_tasks_blocked(0.001)
@@ -153,28 +157,28 @@ async def test_a_head_that_drips_in_has_no_longer(mock_clock: MockClock, served:
         except trio.BrokenResourceError:
             break
     await end_of(client)
-    assert guards.raised() == {"api_idle_or_head_too_slow": 1}
+    assert rejections.raised() == {"api_idle_or_head_too_slow": 1}
 
 
 async def test_more_connections_than_the_limit_are_counted(
-    serve_app: Any, workflows: Any, guards: GuardCounters
+    serve_app: Any, workflows: Any, rejections: RejectCounters
 ) -> None:
     served = await serve_app(create_app(workflows, workflows, token=None, version="1"), limits=ConnectionLimits(1))
     first, second = await served.connect(GET), await served.connect()
     assert await second.receive_some() == b""
     assert (await first.receive_some()).startswith(b"HTTP/1.1 200 ")
-    assert guards.raised() == {"api_connections_beyond_limit": 1}
+    assert rejections.raised() == {"api_connections_beyond_limit": 1}
     await first.aclose()
     await second.aclose()
 
 
-async def test_what_is_no_http_is_counted(served: Any, guards: GuardCounters) -> None:
+async def test_what_is_no_http_is_counted(served: Any, rejections: RejectCounters) -> None:
     await end_of(await served.connect(b"\x03" + bytes(1536) + b"\r\n\r\n"))
-    assert guards.raised() == {"api_protocol_broken": 1}
+    assert rejections.raised() == {"api_protocol_broken": 1}
 
 
-async def test_who_has_no_right_to_ask_is_counted(guarded: httpx2.AsyncClient, guards: GuardCounters) -> None:
+async def test_who_has_no_right_to_ask_is_counted(guarded: httpx2.AsyncClient, rejections: RejectCounters) -> None:
     await guarded.get("/workflows")
     await guarded.get("/workflows", headers={"Authorization": "Bearer guess"})
     await guarded.get("/workflows", headers={"Authorization": "Bearer s3cret", "Origin": "http://evil.example"})
-    assert guards.raised() == {"api_token_wrong": 2, "api_foreign_request": 1}
+    assert rejections.raised() == {"api_token_wrong": 2, "api_foreign_request": 1}

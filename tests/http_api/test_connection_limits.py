@@ -9,10 +9,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.config.settings import Settings
-from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api import server
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.server import ConnectionLimits
+from mmids_trio.rejections import RejectCounters
 from mmids_trio.server.building import api_connections, connections_that_leave_files
 
 MOST = 32
@@ -26,9 +26,9 @@ Connect = Callable[..., Awaitable[trio.SocketStream]]
 
 
 @pytest.fixture
-async def connect(serve_app: Any, workflows: Any, guards: GuardCounters) -> AsyncIterator[Connect]:
+async def connect(serve_app: Any, workflows: Any, rejections: RejectCounters) -> AsyncIterator[Connect]:
     """Connects to an API with a token and `MOST` connections; what comes of the first request is read."""
-    app = create_app(workflows, workflows, token="s3cret", version="1", guards=guards)
+    app = create_app(workflows, workflows, token="s3cret", version="1", rejections=rejections)
     served = await serve_app(app, limits=ConnectionLimits(MOST, lambda: True))
     clients: list[trio.SocketStream] = []
 
@@ -73,21 +73,21 @@ def test_the_shares_are_those_of_the_page() -> None:
     assert Settings().api_max_connections == server.MAX_CONNECTIONS
 
 
-async def test_who_has_the_token_gets_in_whatever_strangers_do(connect: Connect, guards: GuardCounters) -> None:
+async def test_who_has_the_token_gets_in_whatever_strangers_do(connect: Connect, rejections: RejectCounters) -> None:
     strangers = [await connect(sent) for sent in (b"", WITHOUT, HEALTH, b"GET ") * MOST]
     for _ in range(3):
         await connect(WITH_TOKEN, b"200")
-    still_open = len(strangers) - guards["api_connections_beyond_limit"]
+    still_open = len(strangers) - rejections["api_connections_beyond_limit"]
     assert still_open <= STRANGERS + KEPT
     assert not await is_closed(strangers[0])  # who was there first is left alone
     assert await is_closed(strangers[STRANGERS])
 
 
-async def test_who_has_shown_the_token_is_no_stranger(connect: Connect, guards: GuardCounters) -> None:
+async def test_who_has_shown_the_token_is_no_stranger(connect: Connect, rejections: RejectCounters) -> None:
     known = [await connect(WITH_TOKEN, b"200") for _ in range(MOST)]
-    assert guards.raised() == {}
+    assert rejections.raised() == {}
     assert await is_closed(await connect())  # now there is no place at all
-    assert guards.raised() == {"api_connections_beyond_limit": 1}
+    assert rejections.raised() == {"api_connections_beyond_limit": 1}
     for client in known:
         assert await answer_to(client, WITH_TOKEN) == b"200"
 

@@ -7,10 +7,10 @@ import pytest
 import trio
 from quart_trio import QuartTrio
 
-from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.rejections import RejectCounters
 from mmids_trio.workflow.hub import EventHub
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PRI", "get", "MADEUP")
@@ -74,7 +74,7 @@ class Call:
 
 
 @pytest.fixture
-def app(guards: GuardCounters) -> QuartTrio:
+def app(rejections: RejectCounters) -> QuartTrio:
     """The API with all its routes and a token, over parts that must not be touched."""
     part: Any = Untouchable()
     events = EventFeed(EventHub(), trio.Event())
@@ -90,7 +90,7 @@ def app(guards: GuardCounters) -> QuartTrio:
         durability=part,
         may_change=trio.Event(),
         metrics=part,
-        guards=guards,
+        rejections=rejections,
     )
 
 
@@ -106,7 +106,7 @@ def test_all_routes_are_walked(app: QuartTrio) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_without_the_token_a_request_gets_a_401_from_every_route(
-    app: QuartTrio, guards: GuardCounters, method: str
+    app: QuartTrio, rejections: RejectCounters, method: str
 ) -> None:
     asked = 0
     for path in paths(app):
@@ -122,7 +122,7 @@ async def test_without_the_token_a_request_gets_a_401_from_every_route(
         else:
             assert list(json.loads(body["body"])) == ["error"]
         asked += 1
-    assert guards.raised() == {"api_token_wrong": asked}
+    assert rejections.raised() == {"api_token_wrong": asked}
 
 
 @pytest.mark.parametrize("method", METHODS)

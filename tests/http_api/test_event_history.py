@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.http_api import event_feed
-from mmids_trio.http_api.event_feed import MAX_AGE_SECONDS, EventHistory, Start
+from mmids_trio.http_api.event_feed import MAX_AGE_SECONDS, EventHistory, HistoryStart
 from mmids_trio.http_api.event_shapes import EVENT_TYPES, StreamEvent, event_json
 from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 from mmids_trio.workflow import events
@@ -57,9 +57,9 @@ def test_a_client_goes_on_behind_the_last_event_that_it_saw() -> None:
     history = EventHistory("ab")
     for event in "wxyz":
         history.record(named(event), 0.0)
-    assert history.start(None) == Start(4)
-    assert history.start("") == Start(4)
-    assert history.start(history.id_of(2)) == Start(2)
+    assert history.start(None) == HistoryStart(4)
+    assert history.start("") == HistoryStart(4)
+    assert history.start(history.id_of(2)) == HistoryStart(2)
     gone, entries = history.after(2, 10, 0.0)
     assert (gone, [(entry.number, entry.event) for entry in entries]) == (0, [(3, named("y")), (4, named("z"))])
     assert history.after(4, 10, 0.0) == (0, [])

@@ -6,7 +6,7 @@ import pytest
 import trio
 from structlog.testing import LogCapture
 
-from mmids_trio.guards import GuardCounters
+from mmids_trio.rejections import RejectCounters
 
 HOST = b"Host: localhost\r\n"
 
@@ -96,13 +96,13 @@ async def test_an_upgrade_to_http2_is_ignored(served: Any) -> None:
 
 @pytest.mark.parametrize("frames", [b"", b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", bytes(100_000)])
 async def test_http2_with_prior_knowledge_is_a_505_and_the_end(
-    served: Any, logs: LogCapture, guards: GuardCounters, frames: bytes
+    served: Any, logs: LogCapture, rejections: RejectCounters, frames: bytes
 ) -> None:
     reply = await answer(served, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frames)
     assert reply.startswith(b"HTTP/1.1 505 ")
     assert b"connection: close" in reply
     assert b"x-request-id: " in reply
-    assert guards.raised() == {"api_protocol_broken": 1}
+    assert rejections.raised() == {"api_protocol_broken": 1}
     assert not [line for line in logs.entries if "exc_info" in line]
 
 
@@ -113,9 +113,9 @@ async def test_other_versions_of_http_are_a_505(served: Any, version: bytes) -> 
 
 
 @pytest.mark.parametrize("wanted", [b"websocket", b"WebSocket", b"h2c, websocket"])
-async def test_a_websocket_is_refused(served: Any, guards: GuardCounters, wanted: bytes) -> None:
+async def test_a_websocket_is_refused(served: Any, rejections: RejectCounters, wanted: bytes) -> None:
     key = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
     reply = await answer(served, b"GET /workflows HTTP/1.1\r\n" + HOST + UPGRADE % wanted + key + b"\r\n")
     assert reply.startswith(b"HTTP/1.1 400 ")
     assert b"[]" not in reply
-    assert guards.raised() == {"api_protocol_broken": 1}
+    assert rejections.raised() == {"api_protocol_broken": 1}

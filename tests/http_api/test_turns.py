@@ -8,9 +8,9 @@ import pytest
 import trio
 from attrs import define, field
 
-from mmids_trio.guards import GuardCounters
 from mmids_trio.http_api import connection, routing
 from mmids_trio.http_api.connection import CHUNKS_AT_ONCE
+from mmids_trio.rejections import RejectCounters
 
 HANG_SECONDS = 20
 HOST = b"Host: localhost\r\n"
@@ -110,14 +110,14 @@ async def test_tiny_chunks_reach_the_application_together(serve_app: Any) -> Non
 
 
 async def test_a_body_in_too_many_pieces_is_a_413(
-    served: Any, workflows: Any, guards: GuardCounters, monkeypatch: pytest.MonkeyPatch
+    served: Any, workflows: Any, rejections: RejectCounters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "MAX_CHUNKS", 1_000)
     reply = await answer(served, CHUNKED + chunked(b"#" + b"x" * 1_000 + b"\n" + WORKFLOW))
     assert reply.startswith(b"HTTP/1.1 413 ")
     assert reply.count(b"HTTP/1.1 ") == 1
     assert workflows.applied == []
-    assert guards.raised() == {"api_protocol_broken": 1}
+    assert rejections.raised() == {"api_protocol_broken": 1}
     one_by_one = CHUNKED + chunked(b"#" + b"x" * (1_000 - len(WORKFLOW) - 2) + b"\n" + WORKFLOW)
     assert (await answer(served, one_by_one + one_by_one + LAST)).count(b"HTTP/1.1 200 ") == 3
 

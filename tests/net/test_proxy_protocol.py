@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.net.proxy_protocol import MAX_HEADER_BYTES, ProxyHeaderReader, Source
+from mmids_trio.net.proxy_protocol import MAX_HEADER_BYTES, ProxiedSource, ProxyHeaderReader
 from tests.support.proxying import SIGNATURE, header, tcp4, tcp6
 
 PORTS = st.integers(0, 65535)
@@ -29,17 +29,17 @@ def test_an_ipv4_client_is_named_and_nothing_behind_the_header_is_taken(
     address: IPv4Address, port: int, additions: bytes, after: bytes, sizes: list[int]
 ) -> None:
     reader, left = read(tcp4(str(address), port, additions) + after, sizes)
-    assert (reader.source, reader.wanted, left) == (Source(str(address), port), 0, after)
+    assert (reader.source, reader.wanted, left) == (ProxiedSource(str(address), port), 0, after)
 
 
 @given(st.ip_addresses(v=6), PORTS, ADDITIONS, st.lists(st.integers(1, 20)))
 def test_an_ipv6_client_is_named(address: IPv6Address, port: int, additions: bytes, sizes: list[int]) -> None:
     reader, left = read(tcp6(str(address), port, additions), sizes)
-    assert (reader.source, left) == (Source(str(address.ipv4_mapped or address), port), b"")
+    assert (reader.source, left) == (ProxiedSource(str(address.ipv4_mapped or address), port), b"")
 
 
 def test_an_ipv4_client_that_was_mapped_into_ipv6_is_an_ipv4_client() -> None:
-    assert read(tcp6("::ffff:192.0.2.1", 7))[0].source == Source("192.0.2.1", 7)
+    assert read(tcp6("::ffff:192.0.2.1", 7))[0].source == ProxiedSource("192.0.2.1", 7)
 
 
 @pytest.mark.parametrize(

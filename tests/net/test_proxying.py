@@ -8,7 +8,7 @@ import trio
 from structlog.contextvars import get_contextvars
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.net.addresses import parse_networks
+from mmids_trio.addresses import parse_networks
 from mmids_trio.net.proxy_protocol import HEADER_SECONDS, Balancers
 from mmids_trio.net.tls import connect_tls
 from mmids_trio.testing.cancellation import cancel_everywhere
@@ -81,7 +81,7 @@ async def test_a_header_where_none_may_be_or_none_where_one_must_be_is_refused(
         [reason] = closings()
         assert why in reason
         counter = "proxy_header_refused" if peer_host == BALANCER else "protocol_broken"
-        assert h.server.guards.raised() == {counter: 1}
+        assert h.server.rejections.raised() == {counter: 1}
     h.assert_quiet()
 
 
@@ -97,7 +97,7 @@ async def test_a_balancer_that_says_nothing_or_leaves_is_let_go(autojump_clock: 
             "the connection ended before its PROXY protocol header",
             "no PROXY protocol header within 5 seconds",
         ]
-        assert h.server.guards["proxy_header_refused"] == 2
+        assert h.server.rejections["proxy_header_refused"] == 2
 
 
 async def test_the_limit_of_connections_is_that_of_each_client_and_not_of_the_balancer(
@@ -109,7 +109,7 @@ async def test_the_limit_of_connections_is_that_of_each_client_and_not_of_the_ba
         transport = await h.open(peer_host=BALANCER)
         await transport.send_all(tcp4("192.0.2.0", 2))
         assert await transport.receive_some(1) == b""
-        assert h.server.guards.raised() == {"connections_beyond_limit_of_ip": 1}
+        assert h.server.rejections.raised() == {"connections_beyond_limit_of_ip": 1}
 
 
 async def test_the_header_comes_before_tls(tmp_path: Path, autojump_clock: MockClock) -> None:

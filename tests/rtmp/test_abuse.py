@@ -97,7 +97,7 @@ async def test_a_flood_of_what_is_no_media_is_cut_off(flood: str, autojump_clock
         await transport.send_all(beginning)
         with trio.fail_after(60):
             await say_on_and_on(transport, data, every)
-        assert h.server.guards.raised() == {"commands_or_metadata_flood": 1}
+        assert h.server.rejections.raised() == {"commands_or_metadata_flood": 1}
 
 
 async def test_captions_with_every_frame_are_no_flood(autojump_clock: MockClock) -> None:
@@ -107,7 +107,7 @@ async def test_captions_with_every_frame_are_no_flood(autojump_clock: MockClock)
         await transport.send_all(PUBLISHING)
         with trio.move_on_after(100):
             await say_on_and_on(transport, captions * 60 + message(types.AUDIO, b"\xaf\x01x", stream=1), 1)
-        assert h.server.guards.raised() == {}
+        assert h.server.rejections.raised() == {}
 
 
 BREAKS = {
@@ -152,7 +152,7 @@ async def test_who_wants_to_have_too_much_held_or_done_is_cut_off_at_once(bomb: 
             except trio.BrokenResourceError:
                 nursery.cancel_scope.cancel()
         assert trio.current_time() == began
-        assert h.server.guards.raised() == {counter: 1}
+        assert h.server.rejections.raised() == {counter: 1}
 
 
 SLOW = {
@@ -190,7 +190,7 @@ async def test_who_takes_too_long_is_cut_off(kind: str, autojump_clock: MockCloc
             else:
                 await until_cut_off(transport)
         assert trio.current_time() - began <= patience + 1
-        assert h.server.guards.raised() == {counter: 1}
+        assert h.server.rejections.raised() == {counter: 1}
 
 
 async def test_a_large_frame_over_a_slow_line_is_waited_for_and_not_for_ever(autojump_clock: MockClock) -> None:
@@ -209,7 +209,7 @@ async def test_a_large_frame_over_a_slow_line_is_waited_for_and_not_for_ever(aut
                 await trio.sleep(1)
             nursery.cancel_scope.cancel()
         assert trio.current_time() - began == pytest.approx(30 + MAX_FRAME_SECONDS, abs=2)
-        assert h.server.guards.raised() == {"publisher_without_frames": 1}
+        assert h.server.rejections.raised() == {"publisher_without_frames": 1}
 
 
 HEADERS = [packet for packet in PACKETS if packet.is_sequence_header]
@@ -226,7 +226,7 @@ async def test_a_publisher_of_nothing_but_headers_has_its_time_twice(autojump_cl
                 client.transport.send_nowait(client.connection.data_to_send())
                 await trio.sleep(0.9)
         assert trio.current_time() - began == pytest.approx(60, abs=1)
-        assert h.server.guards.raised() == {"publisher_without_frames": 1}
+        assert h.server.rejections.raised() == {"publisher_without_frames": 1}
 
 
 def _send_now(_transport: Transport, send: Callable[[int, int, bytes], None], packets: list[MediaPacket]) -> None:
@@ -238,9 +238,9 @@ async def test_thousands_of_idle_connections_take_only_the_room_there_is(autojum
     async with bystanders("max_connections 500") as h:
         idle = [await h.open() for _ in range(2_000)]
         await wait_all_tasks_blocked()
-        assert h.server.guards.raised() == {"connections_beyond_limit": 2_000 - 498}
+        assert h.server.rejections.raised() == {"connections_beyond_limit": 2_000 - 498}
         await trio.sleep(11)
-        assert h.server.guards["handshake_too_slow"] == 498
+        assert h.server.rejections["handshake_too_slow"] == 498
         await h.publish("live/another")
         for transport in idle:
             transport.close()
@@ -251,7 +251,7 @@ async def test_one_address_takes_only_its_share(neighbours: list[str], autojump_
     async with bystanders("max_connections_per_ip 5") as h:
         taken = [await h.open(peer_host=host) for host in neighbours]
         await wait_all_tasks_blocked()
-        assert h.server.guards.raised() == {"connections_beyond_limit_of_ip": 15}
+        assert h.server.rejections.raised() == {"connections_beyond_limit_of_ip": 15}
         await h.watch("live/ours", peer_host="2001:db8:0:1::1")
         for transport in taken[:5]:
             transport.close()
@@ -269,7 +269,7 @@ async def test_a_player_that_reads_no_media_is_let_go(autojump_clock: MockClock)
             for second in range(6, 40):
                 await trio.sleep(1)
                 await theirs.send(generate_stream(seconds=0.1, start_timestamp=second * 1000))
-            assert h.server.guards.raised() == {"took_no_data": 1}
+            assert h.server.rejections.raised() == {"took_no_data": 1}
             nursery.cancel_scope.cancel()
 
 
@@ -281,4 +281,4 @@ async def test_a_client_that_reads_no_answers_is_let_go(autojump_clock: MockCloc
             while True:
                 await transport.send_all(message(types.USER_CONTROL, b"\0\x06" + bytes(4)) * 500)
                 await trio.sleep(1)
-        assert h.server.guards.raised() == {"replies_unread": 1}
+        assert h.server.rejections.raised() == {"replies_unread": 1}

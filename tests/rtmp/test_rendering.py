@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmids_trio.fanout.stream_log import Entry
+from mmids_trio.fanout.stream_log import LogEntry
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
 from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol.chunks import ChunkReader
@@ -17,7 +17,7 @@ def packet(kind: MediaKind, data: bytes, codec: str | None = None) -> MediaPacke
     return MediaPacket(StreamId("s"), kind, 0, data, codec, is_sequence_header=True)
 
 
-def elsewhere(entry: Entry) -> bytes:
+def elsewhere(entry: LogEntry) -> bytes:
     readdress = for_message_stream(0x01020304)
     assert readdress is not None
     return readdress(entry)
@@ -39,7 +39,7 @@ def test_a_packet_is_one_message_that_depends_on_nothing_before(
     data = RtmpRendering().packet(packet(kind, payload[:size]), timestamp)
     assert data[0] == chunk_stream  # type 0
     assert read(data) == [Message(message_type, 1, timestamp, payload[:size], chunk_stream)]
-    renamed = elsewhere(Entry(data, kind, timestamp))
+    renamed = elsewhere(LogEntry(data, kind, timestamp))
     assert read(renamed) == [Message(message_type, 0x01020304, timestamp, payload[:size], chunk_stream)]
 
 
@@ -58,7 +58,7 @@ def test_begin_and_end_name_their_message_stream() -> None:
     rendering = RtmpRendering()
     for event, data in ((0, rendering.stream_begin()), (1, rendering.stream_end())):
         assert read(data) == [Message(4, 0, 0, bytes([0, event, 0, 0, 0, 1]), 2)]
-        renamed = elsewhere(Entry(data, None, 0))
+        renamed = elsewhere(LogEntry(data, None, 0))
         assert read(renamed) == [Message(4, 0, 0, bytes([0, event, 1, 2, 3, 4]), 2)]
 
 

@@ -14,7 +14,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryTransport
 from mmids_trio.testing.recorder import Recorder
-from tests.support.footage import legality
+from tests.support.numbered_events import legality
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
 
 Closings = Callable[[], list[str]]

@@ -7,7 +7,7 @@ import pytest
 from trio.testing import MockClock
 
 from mmids_trio.testing.recorder import Recorder
-from tests.support.world import LULL_SECONDS, STREAMS, World, world
+from tests.support.long_run import LULL_SECONDS, STREAMS, World, world
 
 HOUR = 3600.0
 HOURS_OF_THE_DAY = 24

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
-from mmids_trio.state.record import Entry, State, difference, digest, merge
+from mmids_trio.state.record import State, StateEntry, difference, digest, merge
 
 NAMES = ("one", "two", "three")
 
@@ -14,7 +14,7 @@ def workflow(name: str, key: str) -> WorkflowDefinition:
     return WorkflowDefinition(name, (StepDefinition("rtmp_receive", {"rtmp_app": "live", "stream_key": key}),))
 
 
-def state_of(*entries: Entry | None) -> State:
+def state_of(*entries: StateEntry | None) -> State:
     return State({entry.name: entry for entry in entries if entry is not None})
 
 
@@ -42,7 +42,7 @@ DELETED = difference("live", None, A)
 )
 def test_every_rule(
     file: list[WorkflowDefinition],
-    entry: Entry | None,
+    entry: StateEntry | None,
     runs: list[WorkflowDefinition],
     is_kept: bool,
     reason: str | None,

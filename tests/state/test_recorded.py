@@ -16,8 +16,8 @@ from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import World, build_server
-from mmids_trio.state.record import Entry, State, digest
-from mmids_trio.state.recorder import RecordedChanges, Recorder
+from mmids_trio.state.record import State, StateEntry, digest
+from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges
 from mmids_trio.state.text import write
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.harness import inline
@@ -83,7 +83,7 @@ class Stage:
         return self.server._recorded
 
     @property
-    def recorder(self) -> Recorder:
+    def recorder(self) -> ChangeRecorder:
         return self.server.recorder
 
     async def start(self, nursery: trio.Nursery, text: str) -> None:
@@ -214,7 +214,7 @@ async def test_a_change_that_the_file_overrules_may_name_what_there_is_no_more(
 ) -> None:
     gone = WorkflowDefinition("w", (StepDefinition("step_of_a_plugin"),))
     kept = tmp_path / "state"
-    kept.write_bytes(write(State({"w": Entry("w", gone, digest(WorkflowDefinition("w")))})))
+    kept.write_bytes(write(State({"w": StateEntry("w", gone, digest(WorkflowDefinition("w")))})))
     server = build_server(Settings(state_path=str(kept)), world=World(network=MemoryNetwork(), offload=inline))
     await nursery.start(server.run, [])
     assert server.workflows.names() == []

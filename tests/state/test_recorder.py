@@ -4,7 +4,7 @@ from attrs import define, evolve, field
 
 from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition
 from mmids_trio.state.record import ReactorsEntry, State, difference, digest_reactors, merge
-from mmids_trio.state.recorder import Recorder
+from mmids_trio.state.recorder import ChangeRecorder
 from mmids_trio.workflow.status import WorkflowOwner
 
 REACTOR = ReactorDefinition("lookup", "simple_http", 60, {"url": "http://127.0.0.1:9/a"})
@@ -33,10 +33,10 @@ class Desk:
 
     running: Running = field(factory=Running)
     saved: list[State] = field(factory=list)
-    recorder: Recorder = field(init=False)
+    recorder: ChangeRecorder = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.recorder = Recorder(self.running, self.saved.append)
+        self.recorder = ChangeRecorder(self.running, self.saved.append)
         self.recorder.begin([workflow("live")], merge([workflow("live")], State()))
         self.saved.clear()
 

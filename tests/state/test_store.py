@@ -11,7 +11,7 @@ from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.state.file import StateError
-from mmids_trio.state.record import Entry, State
+from mmids_trio.state.record import State, StateEntry
 from mmids_trio.state.store import RETRY_SECONDS, SAVE_SECONDS, StateStore
 from mmids_trio.state.text import read
 
@@ -53,7 +53,7 @@ async def inline(work: Callable[[], Result]) -> Result:
 
 
 def state(*names: str) -> State:
-    return State({name: Entry(name, None, "0" * 32) for name in names})
+    return State({name: StateEntry(name, None, "0" * 32) for name in names})
 
 
 async def test_a_state_is_durable_when_it_was_written(nursery: trio.Nursery) -> None:

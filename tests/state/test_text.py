@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mmids_trio.config.parser import parse
 from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.state.record import Entry, ReactorsEntry, State, digest
+from mmids_trio.state.record import ReactorsEntry, State, StateEntry, digest
 from mmids_trio.state.text import read, write
 
 FILE = "state.mmids"
@@ -30,7 +30,7 @@ def states(draw: st.DrawFn) -> State:
         drawn = draw(st.none() | definitions)
         definition = None if drawn is None else WorkflowDefinition(name, drawn.steps, drawn.routed_by_reactor)
         base = draw(bases) if definition is None else draw(st.none() | bases)
-        entries.append(Entry(name, definition, base))
+        entries.append(StateEntry(name, definition, base))
     return State({entry.name: entry for entry in entries})
 
 
@@ -48,10 +48,10 @@ def test_it_is_the_ordinary_language(state: State) -> None:
 
 STATE = State(
     {
-        "live": Entry(
+        "live": StateEntry(
             "live", WorkflowDefinition("live", (StepDefinition("rtmp_receive", {"rtmp_app": "a"}),)), "0" * 32
         ),
-        "gone": Entry("gone", None, "1" * 32),
+        "gone": StateEntry("gone", None, "1" * 32),
     },
     ReactorsEntry((ReactorDefinition("lookup", "simple_http", 60, {"url": "http://127.0.0.1:9/a?b=c"}),), "2" * 32),
 )
@@ -123,7 +123,7 @@ def test_what_is_wrong_is_said_with_its_place(text: bytes, message: str) -> None
 
 def test_a_file_that_was_cut_off_is_refused_without_showing_where_a_key_may_stand() -> None:
     step = StepDefinition("rtmp_receive", {"rtmp_app": "live", "stream_key": "s3cret"})
-    whole = write(State({"w": Entry("w", WorkflowDefinition("w", (step,)))}))
+    whole = write(State({"w": StateEntry("w", WorkflowDefinition("w", (step,)))}))
     with pytest.raises(ConfigurationError, match="the file was cut off") as refused:
         read(whole[: whole.index(b"s3cret") + 6], "state")
     assert "s3cret" not in str(refused.value)

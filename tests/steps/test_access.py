@@ -47,7 +47,7 @@ async def test_who_knows_the_token_may_publish(app: str, key: str, autojump_cloc
         await publisher.publish(key, PACKETS)
         await watcher.receive(len(PACKETS))
         assert watcher.report(PACKETS).missed == ()
-        assert not h.server.guards.raised()
+        assert not h.server.rejections.raised()
 
 
 @pytest.mark.parametrize("key", ["key", "key?token=", f"key?token={TOKEN[:-1]}", f"key?Token={TOKEN}", f"{TOKEN}"])
@@ -57,7 +57,7 @@ async def test_who_does_not_is_denied_and_learns_nothing_else(key: str, autojump
         with pytest.raises(ClientRefused) as refused:
             await h.publish(f"live/{key}")
         assert (refused.value.code, refused.value.description) == (NOBODY, "the publish token is missing or wrong")
-        assert h.server.guards.raised() == {"publish_token_wrong": 1}
+        assert h.server.rejections.raised() == {"publish_token_wrong": 1}
         await owner.send(PACKETS)
 
 
@@ -101,7 +101,7 @@ async def test_any_other_player_is_refused(key: str, why: str, counter: str, aut
         with pytest.raises(ClientRefused) as refused:
             await h.watch(f"live/{key}")
         assert (refused.value.code, refused.value.description) == ("NetStream.Play.Failed", why)
-        assert h.server.guards.raised() == {counter: 1}
+        assert h.server.rejections.raised() == {counter: 1}
 
 
 async def test_who_plays_when_the_token_expires_goes_on(autojump_clock: MockClock) -> None:

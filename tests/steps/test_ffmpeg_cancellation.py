@@ -24,7 +24,7 @@ from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.ffmpeg import TELLS_VERSION, FakeFfmpeg
 from mmids_trio.testing.processes import Behaviour, FakeSpawner
 from mmids_trio.workflow.running_step import RunningStep
-from tests.support.camera import Take
+from tests.support.scripted_source import Take
 
 FEWEST_AWAITS = 50
 """Of a life like those below; a sanity check that the test covers something."""

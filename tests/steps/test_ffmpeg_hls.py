@@ -15,7 +15,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.processes import Behaviour, FakeProcess, FakeSpawner
 from mmids_trio.workflow.status import OutcomeKind
-from tests.support.camera import Camera, Take, fed, workflow
+from tests.support.scripted_source import Camera, Take, fed, workflow
 
 SLOW = Behaviour(exits_after_end_of_input=2.0)
 

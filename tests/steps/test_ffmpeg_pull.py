@@ -16,8 +16,8 @@ from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.processes import Behaviour, FakeSpawner
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.status import OutcomeKind
-from tests.support.camera import Take, messages
-from tests.support.footage import legality
+from tests.support.numbered_events import legality
+from tests.support.scripted_source import Take, messages
 
 PULL = "ffmpeg_pull location=rtmp://example.org/live/secret stream_name=clip"
 TAKE = Take(seconds=1)

@@ -15,7 +15,7 @@ from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.processes import Behaviour, FakeSpawner
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.status import OutcomeKind
-from tests.support.camera import Camera, Take, workflow
+from tests.support.scripted_source import Camera, Take, workflow
 
 TARGET = "rtmp://example.org/live/key"
 PUSH = f"ffmpeg_push target={TARGET}"

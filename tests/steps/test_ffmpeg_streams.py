@@ -13,8 +13,8 @@ from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.processes import Behaviour, FakeProcess, FakeSpawner
-from tests.support.camera import Camera, Take, fed, messages, workflow
 from tests.support.ffmpeg_runs import packets_of
+from tests.support.scripted_source import Camera, Take, fed, messages, workflow
 
 PUSH = "ffmpeg_push target=rtmp://example.org/live/secret"
 ONE = workflow(PUSH)

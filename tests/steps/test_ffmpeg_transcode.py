@@ -13,8 +13,8 @@ from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.processes import Behaviour, FakeSpawner
-from tests.support.camera import Camera, Take, messages, workflow
-from tests.support.footage import legality
+from tests.support.numbered_events import legality
+from tests.support.scripted_source import Camera, Take, messages, workflow
 
 TRANSCODE = "ffmpeg_transcode vcodec=copy acodec=copy"
 ECHO = Behaviour(echoes=True, exits_after_end_of_input=0.5)

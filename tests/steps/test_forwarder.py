@@ -9,10 +9,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import StreamId
 from mmids_trio.testing.cancellation import cancel_everywhere
-from tests.support.bench import definition
-from tests.support.crossing import PROLOGUE, Crossing, frames
-from tests.support.footage import Footage, legality
+from tests.support.numbered_events import Footage, legality
 from tests.support.reactors import ScriptedReactor, ScriptedReactors
+from tests.support.toy_forwarding import PROLOGUE, Crossing, frames
+from tests.support.toy_steps import definition
 
 NAME = "name of x"
 """What `Footage` calls its stream."""

@@ -8,12 +8,12 @@ from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.steps.workflow_forwarder import workflow_forwarder
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.workflow.forwarding import ForwardingTable
-from mmids_trio.workflow.links import Inbox, Outlet
+from mmids_trio.workflow.links import ChannelInbox, Outlet
 from mmids_trio.workflow.running_step import RunningStep
-from tests.support.bench import is_frame
-from tests.support.entry import Entry
-from tests.support.footage import Footage, legality
+from tests.support.inlet_end import Entry
+from tests.support.numbered_events import Footage, legality
 from tests.support.reactors import ScriptedReactor, ScriptedReactors
+from tests.support.toy_steps import is_frame
 
 NAME = "name of x"
 
@@ -28,7 +28,7 @@ async def test_nothing_is_left_in_a_target_that_lives_on(parameter: str) -> None
     async def run() -> None:
         reactor.answers.clear()
         step = factory(RunningStep("w", "1", definition, lambda *_: False, lambda _: None, lambda _: None))
-        inbox, outlet, stream = Inbox(), Outlet(), Footage()
+        inbox, outlet, stream = ChannelInbox(), Outlet(), Footage()
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: step.run(inbox, outlet, task_status=task_status))
             inbox.put([*stream.start(), *stream.frames(2)])

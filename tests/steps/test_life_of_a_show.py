@@ -16,7 +16,7 @@ from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
-from tests.support.footage import legality
+from tests.support.numbered_events import legality
 
 GRACE, FAILOVER_AFTER, SLATE_AFTER, SLATE_MAX = 5.0, 1.0, 2.0, 6.0
 MEDIA = {

@@ -10,7 +10,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.recorder import Recorder
-from tests.support.footage import legality
+from tests.support.numbered_events import legality
 
 PACKETS = generate_stream(seconds=2)
 

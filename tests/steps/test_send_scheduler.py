@@ -16,7 +16,7 @@ from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.send_scheduler import EVENTS_PER_PASS, LONGEST_REST, REST, SendScheduler
 from mmids_trio.testing.media import generate_stream
-from tests.support.wires import Wire
+from tests.support.memory_channels import Wire
 
 FRAMES = [packet for packet in generate_stream("s", seconds=10) if not packet.is_sequence_header]
 VIDEO = [packet for packet in FRAMES if packet.kind is MediaKind.VIDEO]

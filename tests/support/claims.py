@@ -9,7 +9,7 @@ from mmids_trio.definitions import StepDefinition
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.server.registrations import Claim, Owner, Registration, Registrations, Role
 from mmids_trio.workflow.step import Inbox, Outbox, StepContext, StepFactory
-from tests.support.bench import Bench
+from tests.support.toy_steps import Bench
 
 PORT = 1935
 

@@ -23,7 +23,7 @@ from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import HubEvent, StreamWentOff
 from mmids_trio.workflow.hub import EventHub
-from mmids_trio.workflow.links import Inbox, Outlet
+from mmids_trio.workflow.links import ChannelInbox, Outlet
 from mmids_trio.workflow.manager import WorkflowManager
 
 PACKETS = generate_stream(seconds=4)
@@ -72,7 +72,7 @@ def alter_at_swap(patch: pytest.MonkeyPatch, change: Callable[[list[MediaEvent],
     swapped: set[Outlet] = set()
     connect, admit = Outlet.connect, Outlet._admit
 
-    def connecting(self: Outlet, target: Inbox | None, suppressed: Sequence[MediaEvent] = ()) -> None:
+    def connecting(self: Outlet, target: ChannelInbox | None, suppressed: Sequence[MediaEvent] = ()) -> None:
         if None not in (self._target, target):
             swapped.add(self)
         connect(self, target, suppressed)

@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from mmids_trio.workflow.manager import WorkflowManager
-from tests.support.bench import Bench
-from tests.support.crossing import Crossing
-from tests.support.stage import Stage
+from tests.support.managed import Stage
+from tests.support.toy_forwarding import Crossing
+from tests.support.toy_steps import Bench
 
 
 @pytest.fixture(autouse=True)

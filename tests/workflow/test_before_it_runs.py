@@ -4,7 +4,7 @@ import pytest
 
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.plan import WorkflowSet
-from tests.support.bench import Bench, definition
+from tests.support.toy_steps import Bench, definition
 
 
 def test_a_manager_that_does_not_run_accepts_nothing() -> None:

@@ -12,8 +12,8 @@ from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.running_step import RunningStep
 from mmids_trio.workflow.status import PlanView
-from tests.support.bench import SLOWNESS, Bench, definition
-from tests.support.footage import Footage
+from tests.support.numbered_events import Footage
+from tests.support.toy_steps import SLOWNESS, Bench, definition
 
 
 async def test_every_await_is_met_once_and_the_last_run_is_whole() -> None:

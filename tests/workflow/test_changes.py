@@ -9,8 +9,8 @@ from mmids_trio.media.events import StreamId, StreamStarted
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.pipeline import StepPipeline
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, Switched
-from tests.support.bench import Bench, definition
-from tests.support.stage import Stage
+from tests.support.managed import Stage
+from tests.support.toy_steps import Bench, definition
 
 SOURCE, A, B, C = "source:s", "recorder:a", "recorder:b", "recorder:c"
 

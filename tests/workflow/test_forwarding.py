@@ -9,9 +9,9 @@ from trio.testing import MockClock
 from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaKind, StreamId, StreamStarted
 from mmids_trio.workflow.status import OutcomeKind
-from tests.support.bench import SLOWNESS, definition
-from tests.support.crossing import PROLOGUE, Crossing, frames, start_pair
-from tests.support.footage import Footage, legality
+from tests.support.numbered_events import Footage, legality
+from tests.support.toy_forwarding import PROLOGUE, Crossing, frames, start_pair
+from tests.support.toy_steps import SLOWNESS, definition
 
 AUDIO = MediaKind.AUDIO
 

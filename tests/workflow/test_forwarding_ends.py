@@ -6,8 +6,8 @@ import pytest
 
 from mmids_trio.media.events import StreamEnded, StreamId
 from mmids_trio.workflow.status import OutcomeKind
-from tests.support.crossing import PROLOGUE, Crossing, frames, start_pair
-from tests.support.footage import Footage
+from tests.support.numbered_events import Footage
+from tests.support.toy_forwarding import PROLOGUE, Crossing, frames, start_pair
 
 
 async def test_a_step_taken_out_ends_its_streams_at_the_target(crossing: Crossing) -> None:

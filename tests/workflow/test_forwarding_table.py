@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from mmids_trio.errors import StepError
 from mmids_trio.workflow.forwarding import ForwardingTable, Inlet, Route
-from mmids_trio.workflow.links import Inbox, Outlet
-from tests.support.footage import Footage
+from mmids_trio.workflow.links import ChannelInbox, Outlet
+from tests.support.numbered_events import Footage
 
 
 def inlet() -> Inlet:
     made, outlet = Inlet(), Outlet()
-    outlet.connect(Inbox())
+    outlet.connect(ChannelInbox())
     made.enter_through(outlet)
     return made
 

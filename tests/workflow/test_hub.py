@@ -10,9 +10,9 @@ from trio.testing import wait_all_tasks_blocked
 from mmids_trio.errors import StepError
 from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowFailed, WorkflowStarted
 from mmids_trio.workflow.hub import EventHub, Subscription
-from tests.support.bench import definition
-from tests.support.crossing import Crossing
-from tests.support.footage import Footage
+from tests.support.numbered_events import Footage
+from tests.support.toy_forwarding import Crossing
+from tests.support.toy_steps import definition
 
 
 @define(eq=False)

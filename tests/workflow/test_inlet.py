@@ -5,9 +5,9 @@ import pytest
 from mmids_trio.media.events import MediaKind, StreamEnded, StreamId
 from mmids_trio.workflow.forwarding import MAX_HELD, Route
 from mmids_trio.workflow.links import INBOX_BATCHES
-from tests.support.bench import is_frame
-from tests.support.entry import Entry
-from tests.support.footage import Footage, legality
+from tests.support.inlet_end import Entry
+from tests.support.numbered_events import Footage, legality
+from tests.support.toy_steps import is_frame
 
 PROLOGUE = 4
 """Events before the frames of `Footage`."""

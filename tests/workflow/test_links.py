@@ -9,9 +9,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.testing.cancellation import cancel_everywhere
-from mmids_trio.workflow.links import INBOX_BATCHES, INBOX_EVENTS, Inbox, Outlet
-from tests.support.bench import is_frame
-from tests.support.footage import Footage
+from mmids_trio.workflow.links import INBOX_BATCHES, INBOX_EVENTS, ChannelInbox, Outlet
+from tests.support.numbered_events import Footage
+from tests.support.toy_steps import is_frame
 
 ROUNDS = 30
 """Tries of what trio decides by the toss of a coin: that all fall on one side happens once in a billion runs."""
@@ -21,7 +21,7 @@ ROUNDS = 30
 class Link:
     """An outlet connected to an inbox, with a stream on its way."""
 
-    inbox: Inbox = Factory(Inbox)
+    inbox: ChannelInbox = Factory(ChannelInbox)
     outlet: Outlet = Factory(Outlet)
     footage: Footage = Factory(Footage)
     received: list[MediaEvent] = Factory(list)
@@ -138,7 +138,7 @@ async def test_a_closed_gate_holds_senders_and_ends_and_lets_them_go_to_the_new_
     link.outlet.ledger.admit(other.start())
     await wait_all_tasks_blocked()
     link.outlet.end_stream(other.stream_id)
-    target = Inbox()
+    target = ChannelInbox()
     link.outlet.connect(target)
     link.outlet.open_gate()
     await wait_all_tasks_blocked()
@@ -150,7 +150,7 @@ async def test_a_sender_that_waits_for_room_goes_to_the_new_target(link: Link, n
     await link.fill()
     nursery.start_soon(link.send)
     await wait_all_tasks_blocked()
-    target = Inbox()
+    target = ChannelInbox()
     link.outlet.connect(target)
     await wait_all_tasks_blocked()
     assert payloads(await target.receive()) == [b"x%d" % INBOX_BATCHES]

@@ -6,8 +6,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import OutcomeKind, PlanView
-from tests.support.footage import Footage
-from tests.support.stage import Stage
+from tests.support.managed import Stage
+from tests.support.numbered_events import Footage
 
 SOURCE, A, B, C = "source:s", "recorder:a", "recorder:b", "recorder:c"
 

@@ -8,8 +8,8 @@ from mmids_trio.workflow.plan import changed_segment
 from mmids_trio.workflow.replay import Ledger
 from mmids_trio.workflow.rewiring import Node, rewire
 from mmids_trio.workflow.running_step import RunningStep
-from tests.support.bench import Bench
 from tests.support.calls import calls
+from tests.support.toy_steps import Bench
 
 STEPS = 300
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mmids_trio.definitions import StepDefinition, step_ids
 from mmids_trio.workflow.plan import Plan, changed_segment, make_plan, view
-from tests.support.bench import definition
+from tests.support.toy_steps import definition
 
 A, B, C = "recorder:a", "recorder:b", "recorder:c"
 

@@ -20,9 +20,9 @@ from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, Stream
 from mmids_trio.media.timeline import is_after
 from mmids_trio.testing.schedules import schedule
 from mmids_trio.workflow.manager import WorkflowManager
-from tests.support.bench import Bench, ToyStep, is_frame
-from tests.support.footage import Footage, legality
-from tests.support.stage import Stage
+from tests.support.managed import Stage
+from tests.support.numbered_events import Footage, legality
+from tests.support.toy_steps import Bench, ToyStep, is_frame
 
 GOP, BURST = 5, 12
 """Video frames from key frame to key frame, and those that one line of a script sends."""

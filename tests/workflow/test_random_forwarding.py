@@ -14,9 +14,9 @@ from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import PlanView
-from tests.support.bench import ToyStep, definition, is_frame
-from tests.support.crossing import Crossing
-from tests.support.footage import Footage, legality
+from tests.support.numbered_events import Footage, legality
+from tests.support.toy_forwarding import Crossing
+from tests.support.toy_steps import ToyStep, definition, is_frame
 
 SOURCES = [
     ("source:s", "forward:target"),

@@ -20,10 +20,10 @@ from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import OutcomeKind, PlanView
-from tests.support.bench import definition
 from tests.support.claims import ClaimingBench
-from tests.support.stage import Stage
-from tests.support.troupe import statuses
+from tests.support.managed import Stage
+from tests.support.toy_sets import statuses
+from tests.support.toy_steps import definition
 
 NAMES = "abcd"
 REST = 5.0

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamEnded, StreamId, StreamMetadata
 from mmids_trio.media.timeline import MODULUS, is_after
 from mmids_trio.workflow.replay import KEY_FRAME_PATIENCE_MS, LatestTimestamps, Ledger, Splice
-from tests.support.footage import STREAM, Footage, legality
+from tests.support.numbered_events import STREAM, Footage, legality
 
 KINDS = st.sampled_from(MediaKind)
 

@@ -9,8 +9,8 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.workflow.plan import changed_segment
 from mmids_trio.workflow.replay import Ledger
 from mmids_trio.workflow.rewiring import Node, rewire
-from tests.support.bench import FLOWS, is_frame
-from tests.support.footage import FRAME_MS, Footage, legality
+from tests.support.numbered_events import FRAME_MS, Footage, legality
+from tests.support.toy_steps import FLOWS, is_frame
 
 KINDS: Mapping[str, Flow] = {"s": FLOWS["source"], "p": FLOWS["recorder"], "t": FLOWS["replacer"]}
 

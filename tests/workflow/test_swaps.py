@@ -10,9 +10,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.media.events import MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.workflow.links import INBOX_BATCHES
 from mmids_trio.workflow.pipeline import DRAIN_SECONDS
-from tests.support.bench import SLOWNESS
-from tests.support.footage import Footage, legality
-from tests.support.stage import Stage
+from tests.support.managed import Stage
+from tests.support.numbered_events import Footage, legality
+from tests.support.toy_steps import SLOWNESS
 
 SOURCE, A, B, C = "source:s", "recorder:a", "recorder:b", "recorder:c"
 

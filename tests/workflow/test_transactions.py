@@ -12,11 +12,11 @@ from mmids_trio.workflow.events import WorkflowStarted
 from mmids_trio.workflow.pipeline import DRAIN_SECONDS
 from mmids_trio.workflow.plan import SetConflict, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
-from tests.support.bench import definition
-from tests.support.crossing import Crossing
-from tests.support.footage import Footage
-from tests.support.stage import Stage
-from tests.support.troupe import apply, run, shown, statuses, submit, wanted
+from tests.support.managed import Stage
+from tests.support.numbered_events import Footage
+from tests.support.toy_forwarding import Crossing
+from tests.support.toy_sets import apply, run, shown, statuses, submit, wanted
+from tests.support.toy_steps import definition
 
 NINE = "abcdefghi"
 

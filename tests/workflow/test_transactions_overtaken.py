@@ -12,10 +12,10 @@ from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.plan import SetPlan
 from mmids_trio.workflow.status import OutcomeKind, PlanView
-from tests.support.bench import Bench
-from tests.support.footage import Footage
-from tests.support.stage import Stage
-from tests.support.troupe import apply, run, shown, statuses, submit
+from tests.support.managed import Stage
+from tests.support.numbered_events import Footage
+from tests.support.toy_sets import apply, run, shown, statuses, submit
+from tests.support.toy_steps import Bench
 
 BEFORE = {"a": ["source:s", "recorder:a"], "b": ["source:t", "stuck:m", "recorder:b"], "c": ["recorder:c"]}
 STARTING = {"a": ["source:s", "recorder:n waits"], "b": ["source:t"], "c": ["recorder:c"], "d": ["recorder:d"]}

@@ -5,10 +5,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.workflow.plan import WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind
-from tests.support.bench import definition
-from tests.support.crossing import PROLOGUE, Crossing, frames
-from tests.support.footage import Footage
-from tests.support.troupe import Sets, wanted
+from tests.support.numbered_events import Footage
+from tests.support.toy_forwarding import PROLOGUE, Crossing, frames
+from tests.support.toy_sets import Sets, wanted
+from tests.support.toy_steps import definition
 
 SOURCE = ["source:s", "forward:target", "recorder:rest"]
 TARGET = ["recorder:t"]

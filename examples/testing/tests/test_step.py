@@ -9,7 +9,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.testing import cancel_everywhere
-from mmids_trio.workflow.links import Inbox, Outlet
+from mmids_trio.workflow.links import ChannelInbox, Outlet
 
 
 def started(name: str) -> MediaEvent:
@@ -32,7 +32,7 @@ def test_a_stream_that_ends_makes_room_for_the_next() -> None:
 
 async def test_a_step_that_is_cancelled_anywhere_ends_and_leaves_no_task() -> None:
     async def run() -> None:
-        before, after, outlet = Inbox(), Inbox(), Outlet()
+        before, after, outlet = ChannelInbox(), ChannelInbox(), Outlet()
         outlet.connect(after)
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(FewStreams(1).run, before, outlet))

@@ -11,7 +11,7 @@ import httpx2
 from attrs import define, frozen
 
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.plans import Plan, read_plan
+from mmids_trio.cli.client.plans import ShownPlan, read_plan
 from mmids_trio.errors import printable
 
 CONNECT_SECONDS = 10.0
@@ -50,7 +50,7 @@ class Refused(ClientError):
 
 
 @frozen
-class Answer:
+class ApiAnswer:
     """A 200."""
 
     text: str
@@ -65,7 +65,7 @@ class Answer:
 
 
 @define
-class Api:
+class ApiClient:
     """The server at `url`, through `_http`."""
 
     url: str
@@ -80,7 +80,7 @@ class Api:
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
         wait: float = 0,
-    ) -> Answer:
+    ) -> ApiAnswer:
         """One request; `wait` is how long the server was told to wait, in seconds. Raises `ClientError`."""
         content = None if body is None else body.encode()
         given = {"Content-Type": "text/plain; charset=utf-8", **(headers or {})} if body else dict(headers or {})
@@ -90,7 +90,7 @@ class Api:
             text = _limited(response)
             if response.status_code != httpx2.codes.OK:
                 raise self._refusal(response, text)
-            return Answer(text, response.headers.get("ETag"))
+            return ApiAnswer(text, response.headers.get("ETag"))
 
     @contextmanager
     def stream(
@@ -134,7 +134,7 @@ class Api:
 
     # Requests of several commands.
 
-    def plan(self, text: str, *, prune: bool, if_match: str | None = None) -> Plan:
+    def plan(self, text: str, *, prune: bool, if_match: str | None = None) -> ShownPlan:
         """`POST /config/plan`."""
         headers = {} if if_match is None else {"If-Match": if_match}
         answer = self.request("POST", "/config/plan", params=_pruning(prune=prune), body=text, headers=headers)
@@ -169,7 +169,7 @@ def workflow_path(name: str) -> str:
     return f"/workflows/{quote(name, safe='')}"
 
 
-def missing(api: Api, name: str) -> ClientError:
+def missing(api: ApiClient, name: str) -> ClientError:
     """That there is no such workflow; perhaps it has another name."""
     close = get_close_matches(name, api.names(), n=1)
     hint = f"; did you mean '{printable(close[0])}'?" if close else ""

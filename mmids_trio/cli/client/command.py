@@ -18,21 +18,21 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from mmids_trio.cli.client.api import Api
+from mmids_trio.cli.client.api import ApiClient
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.plans import Line
+from mmids_trio.cli.client.plans import PlanLine
 from mmids_trio.errors import MmidsError
 
 
 @define
-class Output:
+class CommandOutput:
     """Results go to stdout, progress and errors to stderr."""
 
     as_json: bool
     _out: Console = field(factory=lambda: _console(stderr=False), init=False)
     _err: Console = field(factory=lambda: _console(stderr=True), init=False)
 
-    def show(self, lines: Iterable[Line]) -> None:
+    def show(self, lines: Iterable[PlanLine]) -> None:
         """Lines for people."""
         if self.as_json:
             return
@@ -44,7 +44,7 @@ class Output:
 
     def say(self, text: str, style: str = "") -> None:
         """One line for people."""
-        self.show([Line(text, style)])
+        self.show([PlanLine(text, style)])
 
     def raw(self, text: str) -> None:
         """Text as it is, for people and machines."""
@@ -106,17 +106,17 @@ FAILED = 1
 
 
 @define
-class Session:
+class CommandSession:
     """One command at work."""
 
     server: str
-    output: Output
+    output: CommandOutput
     _token: str | None
     _transport: httpx2.BaseTransport | None
     """In place of the network, for tests."""
 
     @contextmanager
-    def api(self) -> Iterator[Api]:
+    def api(self) -> Iterator[ApiClient]:
         """The server. Raises `ClientError` for an address or token that cannot be."""
         url = _checked_url(self.server)
         headers = [] if self._token is None else [(b"Authorization", _bearer(self._token))]
@@ -124,7 +124,7 @@ class Session:
         with httpx2.Client(
             base_url=url, headers=headers, transport=self._transport, trust_env=not _is_loopback(url)
         ) as http:
-            yield Api(str(url).rstrip("/"), http)
+            yield ApiClient(str(url).rstrip("/"), http)
 
 
 class ClientCommand(click.Command):
@@ -144,15 +144,17 @@ def _with_status(error: click.UsageError, status: int) -> click.UsageError:
 
 
 def client_command(name: str) -> Callable[[Callable[..., int]], click.Command]:
-    """A command with the common options; the function gets a `Session`, and returns the exit status."""
+    """A command with the common options; the function gets a `CommandSession`, and returns the exit status."""
 
     def decorate(function: Callable[..., int]) -> click.Command:
         @wraps(function)
         @click.pass_context
         def run(context: click.Context, /, *, server: str, token: str | None, as_json: bool, **options: Any) -> None:
-            output = Output(as_json)
+            output = CommandOutput(as_json)
             transport = context.find_root().obj
-            sys.exit(_status(output, lambda: function(Session(server, output, token or None, transport), **options)))
+            sys.exit(
+                _status(output, lambda: function(CommandSession(server, output, token or None, transport), **options))
+            )
 
         command: Callable[..., None] = run
         for option in _OPTIONS:
@@ -178,7 +180,7 @@ _OPTIONS = (
 )
 
 
-def _status(output: Output, work: Callable[[], int]) -> int:
+def _status(output: CommandOutput, work: Callable[[], int]) -> int:
     """Run a command; what an operator can mend is one message, never a traceback."""
     try:
         return work()

@@ -1,7 +1,7 @@
 """Files and directories that a command names, read, and joined to the one text that is sent.
 
-Texts are joined as they stand, so that what a server says of a line and a column is as true of the file; `Merged` knows
-the way back from the lines of the text to those of the files.
+Texts are joined as they stand, so that what a server says of a line and a column is as true of the file;
+`MergedFiles` knows the way back from the lines of the text to those of the files.
 """
 
 import os
@@ -28,7 +28,7 @@ NOT_EMPTY = "# end\n"
 
 
 @frozen
-class Source:
+class SourceFile:
     """One file: what messages call it, and what it holds."""
 
     file: str
@@ -36,7 +36,7 @@ class Source:
 
 
 @frozen
-class Merged:
+class MergedFiles:
     """What all files define together. `notes` say what of them is not sent, a sentence each."""
 
     text: str
@@ -59,7 +59,7 @@ class Merged:
         return f"{self._files[index]}:{number - self._first_lines[index] + 1}:"
 
 
-def merge(sources: Sequence[Source]) -> Merged:
+def merge(sources: Sequence[SourceFile]) -> MergedFiles:
     """Join what files define. Raises `Unusable` with every problem of any of them, in their order."""
     documents = [parse(source.text, source.file) for source in sources]
     problems = [str(problem) for document in documents for problem in document.problems]
@@ -70,7 +70,7 @@ def merge(sources: Sequence[Source]) -> Merged:
     first_lines = [1]
     for text in texts:
         first_lines.append(first_lines[-1] + text.count("\n") + 1)
-    return Merged(
+    return MergedFiles(
         "\n".join([*texts, NOT_EMPTY]),
         tuple(workflow for document in documents for workflow in document.workflows),
         tuple(reactor for document in documents for reactor in document.reactors),
@@ -105,7 +105,7 @@ def _without_settings(text: str) -> str:
     return "\n".join(lines)
 
 
-def _notes(sources: Sequence[Source], texts: Sequence[str], documents: Sequence[Document]) -> Iterator[str]:
+def _notes(sources: Sequence[SourceFile], texts: Sequence[str], documents: Sequence[Document]) -> Iterator[str]:
     for source, text in zip(sources, texts, strict=True):
         if text != source.text:
             yield f"{source.file}: settings are not sent; they belong in the server's own file, which `reload` reads"
@@ -122,7 +122,7 @@ MAX_TEXT_BYTES = 16 * 1024 * 1024
 """All files together: what one request may bring."""
 
 
-def read_all(paths: Sequence[str]) -> Merged:
+def read_all(paths: Sequence[str]) -> MergedFiles:
     """What files, directories and standard input (`-`) define. Raises `ClientError`."""
     sources, size = [], 0
     problems: list[str] = []
@@ -131,7 +131,7 @@ def read_all(paths: Sequence[str]) -> Merged:
         size += len(data)
         name = "<stdin>" if file == STANDARD_INPUT else file
         try:
-            sources.append(Source(name, decode(data, name)))
+            sources.append(SourceFile(name, decode(data, name)))
         except ConfigurationError as error:
             problems.append(str(error))
     if problems:

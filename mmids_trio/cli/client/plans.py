@@ -24,7 +24,7 @@ T = TypeVar("T", bound=AttrsInstance)
 
 
 @frozen
-class Plan:
+class ShownPlan:
     """What a set does. `document` is the server's answer, for machines; `etag` what it was compared with."""
 
     changed: bool
@@ -53,10 +53,10 @@ class Plan:
         return tuple(view for view in self.workflows if view.changed)
 
 
-def read_plan(document: Any, etag: str | None = None) -> Plan:
+def read_plan(document: Any, etag: str | None = None) -> ShownPlan:
     """Read the JSON of a plan. Raises `ClientError` for any other."""
     try:
-        return Plan(
+        return ShownPlan(
             changed=document["changed"],
             publishers=int(document["publishers"]),
             watchers=int(document["watchers"]),
@@ -81,7 +81,7 @@ def _all(shape: type[T], items: Sequence[Mapping[str, Any]]) -> tuple[T, ...]:
     return tuple(shape(**{name: item[name] for name in known}) for item in items)
 
 
-def too_many(plan: Plan, allowed: int | None) -> str | None:
+def too_many(plan: ShownPlan, allowed: int | None) -> str | None:
     """Why the plan may not be carried out, given how many clients it may disconnect (`None`: any number)."""
     if allowed is None or plan.clients <= allowed:
         return None
@@ -108,7 +108,7 @@ ALARM = "bold red"
 
 
 @frozen
-class Line:
+class PlanLine:
     """A line to print: `text`, and a `note` behind it, each with how it looks."""
 
     text: str
@@ -120,7 +120,7 @@ class Line:
         return f"{self.text}   {self.note}" if self.note else self.text
 
 
-def diff(plan: Plan) -> Iterator[Line]:
+def diff(plan: ShownPlan) -> Iterator[PlanLine]:
     """The whole plan; its last line is a summary."""
     for reactor in plan.reactors:
         if reactor.action != "keep":
@@ -130,10 +130,10 @@ def diff(plan: Plan) -> Iterator[Line]:
         yield from _workflow(view, cuts)
     for name in plan.deleted:
         yield from _deleted(name, [cut for cut in plan.cuts if cut.workflow == name])
-    yield Line(summary(plan), "bold")
+    yield PlanLine(summary(plan), "bold")
 
 
-def summary(plan: Plan) -> str:
+def summary(plan: ShownPlan) -> str:
     """What a plan does, in a sentence."""
     if not plan.changed:
         verb = "is" if len(plan.workflows) == 1 else "are"
@@ -149,13 +149,13 @@ def summary(plan: Plan) -> str:
     return "; ".join([*workflows, *more, f"disconnects {clients(plan.publishers, plan.watchers)}"])
 
 
-def _reactor(reactor: PlannedReactor) -> Line:
-    return Line(f"{MARKS[reactor.action]} reactor {printable(reactor.name)}", STYLES[reactor.action])
+def _reactor(reactor: PlannedReactor) -> PlanLine:
+    return PlanLine(f"{MARKS[reactor.action]} reactor {printable(reactor.name)}", STYLES[reactor.action])
 
 
-def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut]) -> Iterator[Line]:
+def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut]) -> Iterator[PlanLine]:
     action = "start" if view.created else "change"
-    yield Line(f"{MARKS[action]} workflow {printable(view.workflow)}", f"bold {STYLES[action]}", _why(view))
+    yield PlanLine(f"{MARKS[action]} workflow {printable(view.workflow)}", f"bold {STYLES[action]}", _why(view))
     for step in view.steps:
         cut = cuts.get((view.workflow, step.step_id)) if step.action == "stop" else None
         yield _step(step.action, _text(step), [cut] if cut else [])
@@ -168,8 +168,8 @@ def _why(view: PlanView) -> str:
     return "reordered, or restarted after a failure"
 
 
-def _deleted(name: str, cuts: Sequence[StepCut]) -> Iterator[Line]:
-    yield Line(f"{MARKS['stop']} workflow {printable(name)}", f"bold {STYLES['stop']}")
+def _deleted(name: str, cuts: Sequence[StepCut]) -> Iterator[PlanLine]:
+    yield PlanLine(f"{MARKS['stop']} workflow {printable(name)}", f"bold {STYLES['stop']}")
     for cut in cuts:
         yield _step("stop", _text(cut), [cut])
 
@@ -179,10 +179,10 @@ def _text(step: PlannedStep | StepCut) -> str:
     return step_text(step.step_type, dict(sorted(step.parameters.items())))
 
 
-def _step(action: str, text: str, cuts: Sequence[StepCut]) -> Line:
+def _step(action: str, text: str, cuts: Sequence[StepCut]) -> PlanLine:
     publishers, watchers = sum(cut.publishers for cut in cuts), sum(cut.watchers for cut in cuts)
     note = f"disconnects {clients(publishers, watchers)}" if publishers or watchers else ""
-    return Line(f"    {MARKS[action]} {text}", STYLES[action], note, ALARM)
+    return PlanLine(f"    {MARKS[action]} {text}", STYLES[action], note, ALARM)
 
 
 def step_text(step_type: str, parameters: Mapping[str, ParameterValue]) -> str:

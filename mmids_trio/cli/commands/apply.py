@@ -12,11 +12,11 @@ from typing import Any
 import click
 from attrs import frozen
 
-from mmids_trio.cli.client.api import LOST_RACE, Api, Refused, Unreachable, lost_races, workflow_path
-from mmids_trio.cli.client.command import FAILED, Session, Work, client_command
+from mmids_trio.cli.client.api import LOST_RACE, ApiClient, Refused, Unreachable, lost_races, workflow_path
+from mmids_trio.cli.client.command import FAILED, CommandSession, Work, client_command
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.files import Merged, read_all
-from mmids_trio.cli.client.plans import Plan, count, read_plan, too_many
+from mmids_trio.cli.client.files import MergedFiles, read_all
+from mmids_trio.cli.client.plans import ShownPlan, count, read_plan, too_many
 from mmids_trio.cli.commands.plan import make_plan, show_plan
 from mmids_trio.config.writer import write_reactor, write_workflow
 from mmids_trio.errors import printable
@@ -25,7 +25,14 @@ CONFLICT, PENDING = 409, 504
 
 
 def apply_one_by_one(
-    session: Session, api: Api, merged: Merged, plan: Plan, *, wait: float, prune: bool, allowed: int | None
+    session: CommandSession,
+    api: ApiClient,
+    merged: MergedFiles,
+    plan: ShownPlan,
+    *,
+    wait: float,
+    prune: bool,
+    allowed: int | None,
 ) -> int:
     """Carry the plan out; the exit status. Raises `ClientError` for what concerns all of it."""
     _check_reactors(plan)
@@ -49,19 +56,19 @@ def apply_one_by_one(
     return 0
 
 
-def _check_reactors(plan: Plan) -> None:
+def _check_reactors(plan: ShownPlan) -> None:
     gone = [reactor.name for reactor in plan.reactors if reactor.action == "stop"]
     if gone:
         raise ClientError(f"--on-error error cannot remove reactors ({', '.join(gone)}); use --on-error rollback")
 
 
-def _tags(api: Api, plan: Plan) -> Mapping[str, str | None]:
+def _tags(api: ApiClient, plan: ShownPlan) -> Mapping[str, str | None]:
     """The ETags of what changes and is there."""
     names = [view.workflow for view in plan.changing if not view.created] + list(plan.deleted)
     return {name: api.request("HEAD", workflow_path(name)).etag for name in names}
 
 
-def _put_reactors(api: Api, merged: Merged, plan: Plan, wait: float) -> None:
+def _put_reactors(api: ApiClient, merged: MergedFiles, plan: ShownPlan, wait: float) -> None:
     """First those that are new or changed, as workflows ask them."""
     if any(reactor.action != "keep" for reactor in plan.reactors):
         text = "\n".join(write_reactor(reactor) for reactor in merged.reactors)
@@ -70,7 +77,7 @@ def _put_reactors(api: Api, merged: Merged, plan: Plan, wait: float) -> None:
 
 
 def _changes(
-    api: Api, merged: Merged, plan: Plan, tags: Mapping[str, str | None], wait: float
+    api: ApiClient, merged: MergedFiles, plan: ShownPlan, tags: Mapping[str, str | None], wait: float
 ) -> Iterator[tuple[str, str | None]]:
     """Make each change; names, with what went wrong. What ends comes first: others may need what it has."""
     for name in plan.deleted:
@@ -107,7 +114,7 @@ def _noted() -> Iterator[list[str]]:
             raise
 
 
-def _tell(session: Session, work: Work, name: str, error: str | None) -> None:
+def _tell(session: CommandSession, work: Work, name: str, error: str | None) -> None:
     work.step()
     if error is None:
         session.output.say(f"applied {printable(name)}", "green")
@@ -162,7 +169,7 @@ class Wishes:
     help="Change nothing if the change would disconnect more clients than N. Default: no limit.",
 )
 @click.option("--if-match", metavar="ETAG", help="Change nothing unless the server has the `etag` of `plan --json`.")
-def apply(session: Session, *, paths: tuple[str, ...], **options: Any) -> int:
+def apply(session: CommandSession, *, paths: tuple[str, ...], **options: Any) -> int:
     """Make the server match the files: show the plan, ask, then apply all of it or nothing.
 
     A DIR stands for its *.mmids files, in the order of their names; - is standard input. If somebody else has changed
@@ -193,7 +200,7 @@ def _quoted(tag: str | None) -> str | None:
     return f'"{tag}"' if tag and '"' not in tag else tag
 
 
-def _carry_out(session: Session, api: Api, merged: Merged, plan: Plan, wishes: Wishes) -> int:
+def _carry_out(session: CommandSession, api: ApiClient, merged: MergedFiles, plan: ShownPlan, wishes: Wishes) -> int:
     if wishes.on_error == "error":
         return apply_one_by_one(
             session, api, merged, plan, wait=wishes.wait, prune=wishes.prune, allowed=wishes.max_disconnects
@@ -210,7 +217,7 @@ def _carry_out(session: Session, api: Api, merged: Merged, plan: Plan, wishes: W
     return APPLIED
 
 
-def _put(api: Api, merged: Merged, plan: Plan, wishes: Wishes) -> Any:
+def _put(api: ApiClient, merged: MergedFiles, plan: ShownPlan, wishes: Wishes) -> Any:
     params = {"wait": f"{wishes.wait:g}", "on_error": "rollback"}
     if wishes.prune:
         params["prune"] = "true"
@@ -220,7 +227,7 @@ def _put(api: Api, merged: Merged, plan: Plan, wishes: Wishes) -> Any:
     return api.request("PUT", "/config", params=params, body=merged.text, headers=headers, wait=wishes.wait)
 
 
-def _told(error: Refused, merged: Merged) -> Refused:
+def _told(error: Refused, merged: MergedFiles) -> Refused:
     """What a refusal means for what runs."""
     message = merged.localised(str(error))
     match error.status:

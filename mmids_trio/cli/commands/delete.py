@@ -3,7 +3,7 @@
 import click
 
 from mmids_trio.cli.client.api import lost_races, missing, workflow_path
-from mmids_trio.cli.client.command import Session, client_command
+from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.plans import clients, count
 from mmids_trio.cli.client.tables import summary_of
@@ -13,7 +13,7 @@ from mmids_trio.errors import printable
 @client_command("delete")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask. (Without a terminal the command never asks.)")
-def delete(session: Session, *, name: str, yes: bool) -> int:
+def delete(session: CommandSession, *, name: str, yes: bool) -> int:
     """Stop a workflow, and return when nothing of it is left.
 
     Exit status: 0 stopped; 1 error, also if there is no such workflow.

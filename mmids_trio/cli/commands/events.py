@@ -12,8 +12,8 @@ from typing import Any
 import click
 from attrs import define, field, frozen
 
-from mmids_trio.cli.client.api import Api, Params, Unreachable
-from mmids_trio.cli.client.command import Session, client_command
+from mmids_trio.cli.client.api import ApiClient, Params, Unreachable
+from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.errors import printable
 
@@ -110,7 +110,7 @@ STYLES = {"workflow_failed": "red", "target_down": "red", "stream_interrupted": 
 @click.option("--follow", "-f", is_flag=True, help="Print new events until you interrupt it.")
 @click.option("--types", metavar="TYPE,...", help="Print only these types, such as workflow_started,workflow_failed.")
 @click.option("--last-id", metavar="ID", help="Continue after this event (`id` in the JSON).")
-def events(session: Session, *, follow: bool, types: str | None, last_id: str | None) -> int:
+def events(session: CommandSession, *, follow: bool, types: str | None, last_id: str | None) -> int:
     """Print events, one per line, with times in UTC: those that the server remembers, or with --follow new ones.
 
     --follow waits for a server that restarts. --json prints one JSON object per line.
@@ -131,8 +131,8 @@ def events(session: Session, *, follow: bool, types: str | None, last_id: str | 
 class _Feed:
     """The events of one server; `last_id` is where to go on."""
 
-    _session: Session
-    _api: Api
+    _session: CommandSession
+    _api: ApiClient
     _params: dict[str, str]
     last_id: str
 

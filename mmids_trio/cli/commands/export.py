@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from mmids_trio.cli.client.command import Session, client_command
+from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.failures import ClientError
 
 
@@ -14,7 +14,7 @@ from mmids_trio.cli.client.failures import ClientError
 @click.option(
     "--etag", is_flag=True, help="Print only the ETag (for `apply --if-match`). --output still writes the file."
 )
-def export(session: Session, *, output: Path | None, etag: bool) -> int:
+def export(session: CommandSession, *, output: Path | None, etag: bool) -> int:
     """Print what runs as a configuration file, which `apply` can put in place again.
 
     It leaves out settings and the workflows of reactors. The output contains secrets.

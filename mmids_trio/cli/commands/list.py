@@ -2,14 +2,14 @@
 
 import click
 
-from mmids_trio.cli.client.command import Session, client_command
+from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.tables import HEADINGS, in_columns, rows, summary_of
 from mmids_trio.errors import printable
 
 
 @client_command("list")
 @click.option("--names", is_flag=True, help="Print only the names, one per line, for scripts.")
-def list_workflows(session: Session, *, names: bool) -> int:
+def list_workflows(session: CommandSession, *, names: bool) -> int:
     """List the workflows, in the order in which they started."""
     with session.api() as api:
         found = api.names()

@@ -2,13 +2,13 @@
 
 import click
 
-from mmids_trio.cli.client.api import Api, Refused
-from mmids_trio.cli.client.command import Session, client_command
-from mmids_trio.cli.client.files import Merged, read_all
-from mmids_trio.cli.client.plans import Plan, diff
+from mmids_trio.cli.client.api import ApiClient, Refused
+from mmids_trio.cli.client.command import CommandSession, client_command
+from mmids_trio.cli.client.files import MergedFiles, read_all
+from mmids_trio.cli.client.plans import ShownPlan, diff
 
 
-def make_plan(api: Api, merged: Merged, *, prune: bool, if_match: str | None = None) -> Plan:
+def make_plan(api: ApiClient, merged: MergedFiles, *, prune: bool, if_match: str | None = None) -> ShownPlan:
     """Ask for the plan. What the server finds in the files it says with their names and lines."""
     try:
         return api.plan(merged.text, prune=prune, if_match=if_match)
@@ -16,7 +16,7 @@ def make_plan(api: Api, merged: Merged, *, prune: bool, if_match: str | None = N
         raise Refused(merged.localised(str(error)), status=error.status or 0, etag=error.etag) from None
 
 
-def show_plan(session: Session, plan: Plan) -> None:
+def show_plan(session: CommandSession, plan: ShownPlan) -> None:
     """Print it for people. The steps are as the server shows them: it alone knows what is secret in them."""
     if not session.output.as_json:
         session.output.show(diff(plan))
@@ -25,7 +25,7 @@ def show_plan(session: Session, plan: Plan) -> None:
 @client_command("plan")
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)
 @click.option("--prune", is_flag=True, help="Plan to stop what the files do not name (except workflows of reactors).")
-def plan(session: Session, *, paths: tuple[str, ...], prune: bool) -> int:
+def plan(session: CommandSession, *, paths: tuple[str, ...], prune: bool) -> int:
     """Show what apply would change: steps kept (=), started (+) and stopped (-), and whom it disconnects.
 
     A DIR stands for its *.mmids files, in the order of their names; - is standard input.

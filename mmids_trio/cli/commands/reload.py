@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from mmids_trio.cli.client.api import Refused
-from mmids_trio.cli.client.command import Session, client_command
+from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.plans import read_plan
 from mmids_trio.cli.commands.plan import show_plan
@@ -21,7 +21,7 @@ from mmids_trio.cli.commands.plan import show_plan
     metavar="SECONDS",
     help="How long to wait. A change that is still pending then continues, and the exit status is 1.",
 )
-def reload(session: Session, *, wait: float) -> int:
+def reload(session: CommandSession, *, wait: float) -> int:
     """Make the server read its configuration file again and apply all of it or nothing.
 
     Exit status: 0 reloaded, also if nothing had to change; 1 error.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from mmids_trio import logs
 from mmids_trio.capture.tape import Tape, TapeError, read_tape
 from mmids_trio.errors import MmidsError, leaves
+from mmids_trio.server import logs
 from mmids_trio.testing.replaying import run_replay
 
 

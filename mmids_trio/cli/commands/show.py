@@ -3,13 +3,13 @@
 import click
 
 from mmids_trio.cli.client.api import missing
-from mmids_trio.cli.client.command import Session, client_command
+from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.tables import description
 
 
 @client_command("show")
 @click.argument("name")
-def show(session: Session, *, name: str) -> int:
+def show(session: CommandSession, *, name: str) -> int:
     """Show a workflow: its steps, their states and clients."""
     with session.api() as api:
         status = api.workflow(name)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mmids_trio.cli.client.command import Session, client_command
+from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.errors import printable
 
@@ -21,7 +21,7 @@ RUNNING = "Running"
 @click.option(
     "--timeout", type=click.FloatRange(0), default=30, show_default=True, metavar="SECONDS", help="How long to wait."
 )
-def wait(session: Session, *, name: str, timeout: float) -> int:
+def wait(session: CommandSession, *, name: str, timeout: float) -> int:
     """Wait until a workflow runs and has no pending update. It need not exist yet.
 
     Exit status: 0 it runs; 1 it is in error or does not run in time.

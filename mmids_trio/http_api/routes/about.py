@@ -12,7 +12,7 @@ from quart.wrappers.response import ResponseBody
 from mmids_trio.http_api.answers import refuse, respond, text_response
 from mmids_trio.http_api.control import Metrics
 from mmids_trio.http_api.openapi import create_document
-from mmids_trio.http_api.operation import JSON, Answer, Operation, error, json_answer, text_answer
+from mmids_trio.http_api.operation import JSON, AnswerSpec, Operation, error, json_answer, text_answer
 from mmids_trio.http_api.routing import Routes
 from mmids_trio.metrics.exposition import CONTENT_TYPE
 
@@ -56,7 +56,7 @@ METRICS = Operation(
     "getMetrics",
     "What the server counts and measures, for Prometheus.",
     {
-        200: Answer("All metrics.", {CONTENT_TYPE: str}),
+        200: AnswerSpec("All metrics.", {CONTENT_TYPE: str}),
         503: error("There are as many answers under way as there may be."),
     },
 )

@@ -16,7 +16,7 @@ from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.http_api.answers import json_response, refuse, text_response
 from mmids_trio.http_api.canonical import RunningConfig
-from mmids_trio.http_api.control import Changes, Reload, Reloader, SetChange, Sets, wait_for
+from mmids_trio.http_api.control import AcceptedReload, Changes, ReloadControl, SetChange, Sets, wait_for
 from mmids_trio.http_api.etags import check_change, check_reading, parse_conditions
 from mmids_trio.http_api.operation import (
     BAD_CONDITION,
@@ -26,10 +26,10 @@ from mmids_trio.http_api.operation import (
     NOT_MODIFIED,
     TRUE_OR_FALSE,
     WAIT,
-    Answer,
+    AnswerSpec,
     Body,
     Operation,
-    Parameter,
+    QueryParameter,
     error,
     json_answer,
     text_answer,
@@ -55,19 +55,19 @@ CONFIG_BODY = Body(
     "workflow show {\n    rtmp_receive rtmp_app=live stream_key=show\n}\n",
 )
 
-PRUNE = Parameter(
+PRUNE = QueryParameter(
     "prune",
     "query",
     TRUE_OR_FALSE,
     "The body is all that there shall be: stop what it does not name, but for the workflows of reactors.",
 )
-ON_ERROR = Parameter(
+ON_ERROR = QueryParameter(
     "on_error",
     "query",
     {"type": "string", "enum": ["rollback"]},
     "What is always done: if any part fails, all of it is taken back.",
 )
-MAX_DISCONNECTS = Parameter(
+MAX_DISCONNECTS = QueryParameter(
     "max_disconnects",
     "query",
     {"type": "string", "pattern": "^[0-9]{1,6}$"},
@@ -80,7 +80,7 @@ _BAD_BODY = {
     412: LOST_RACE,
     413: error("The body is too large."),
 }
-_ENDS: dict[int, Answer] = {
+_ENDS: dict[int, AnswerSpec] = {
     409: error("It cannot be done, or failed and was taken back as a whole; or something newer came in its way."),
     503: error("The server is being stopped."),
     504: error("Still pending after `wait`; it goes on."),
@@ -242,7 +242,7 @@ def add_config_routes(routes: Routes, sets: Sets, changes: Changes, running: Run
         return await _answer(change, options, running)
 
 
-def add_reload_route(routes: Routes, reloader: Reloader, running: RunningConfig) -> None:
+def add_reload_route(routes: Routes, reloader: ReloadControl, running: RunningConfig) -> None:
     """Add what has the configuration file read again."""
 
     @routes.add(RELOAD_CONFIG)
@@ -281,7 +281,7 @@ def _refusal(outcome: Outcome | None, waited: float) -> Response | None:
     return None if outcome.kind is OutcomeKind.APPLIED else refuse(409, outcome.message)
 
 
-def _report(reload: Reload) -> ReloadReport:
+def _report(reload: AcceptedReload) -> ReloadReport:
     return ReloadReport(
         ConfigPlan.of(reload.plan),
         tuple(reload.applied_settings),

@@ -8,7 +8,7 @@ from mmids_trio.http_api.answers import refuse, respond
 from mmids_trio.http_api.event_feed import MAX_STREAMS, EventFeed
 from mmids_trio.http_api.event_shapes import EVENT_TYPES
 from mmids_trio.http_api.event_stream import EVENTS_PATH, RETRY_MILLISECONDS, EventStream
-from mmids_trio.http_api.operation import EVENT_STREAM, Answer, Operation, Parameter, error
+from mmids_trio.http_api.operation import EVENT_STREAM, AnswerSpec, Operation, QueryParameter, error
 from mmids_trio.http_api.options import only_values
 from mmids_trio.http_api.refusals import BadRequest
 from mmids_trio.http_api.routing import Routes, request_query
@@ -21,18 +21,18 @@ EVENTS = Operation(
     "streamEvents",
     "What happens to workflows, streams and reactors, from now on or from `Last-Event-ID` on.",
     {
-        200: Answer("Events, until the server stops or an hour is over.", {EVENT_STREAM: str}),
+        200: AnswerSpec("Events, until the server stops or an hour is over.", {EVENT_STREAM: str}),
         400: error("An unknown type."),
         503: error("There are as many streams as there may be, or the server is being stopped.", "Retry-After"),
     },
     (
-        Parameter(
+        QueryParameter(
             "types",
             "query",
             {"type": "string", "pattern": f"^({_ANY_TYPE})(,({_ANY_TYPE})){{0,{len(EVENT_TYPES) - 1}}}$"},
             f"Only these, separated by commas: {', '.join(EVENT_TYPES)}.",
         ),
-        Parameter("Last-Event-ID", "header", {"type": "string"}, "The last id that was seen: go on behind it."),
+        QueryParameter("Last-Event-ID", "header", {"type": "string"}, "The last id that was seen: go on behind it."),
     ),
 )
 

@@ -3,7 +3,7 @@
 from quart import Response
 
 from mmids_trio.http_api.answers import json_response
-from mmids_trio.http_api.control import Reactors
+from mmids_trio.http_api.control import ShownReactors
 from mmids_trio.http_api.operation import NAME, Operation, json_answer, text_answer
 from mmids_trio.http_api.refusals import NotHere
 from mmids_trio.http_api.routing import Routes
@@ -26,7 +26,7 @@ GET_REACTOR = Operation(
 )
 
 
-def add_reactor_routes(routes: Routes, reactors: Reactors) -> None:
+def add_reactor_routes(routes: Routes, reactors: ShownReactors) -> None:
     """Add what looks at reactors."""
 
     @routes.add(LIST_REACTORS)

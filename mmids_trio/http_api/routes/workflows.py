@@ -6,7 +6,7 @@ from mmids_trio.config.encoding import decode
 from mmids_trio.config.parser import parse_workflow
 from mmids_trio.http_api.answers import json_response, refuse, text_response
 from mmids_trio.http_api.canonical import DefinitionTags
-from mmids_trio.http_api.control import Change, Changes, Workflows, wait_for
+from mmids_trio.http_api.control import Changes, WorkflowChange, Workflows, wait_for
 from mmids_trio.http_api.etags import check_change, check_reading, parse_conditions
 from mmids_trio.http_api.operation import (
     BAD_CONDITION,
@@ -19,7 +19,7 @@ from mmids_trio.http_api.operation import (
     WAIT,
     Body,
     Operation,
-    Parameter,
+    QueryParameter,
     error,
     json_answer,
     text_answer,
@@ -37,13 +37,13 @@ from mmids_trio.http_api.routing import REQUEST_FILE, Routes, check_name, reques
 from mmids_trio.http_api.schemas import WorkflowName
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, Switched, WorkflowStatus
 
-ON_ERROR = Parameter(
+ON_ERROR = QueryParameter(
     "on_error",
     "query",
     {"type": "string", "enum": ["rollback"]},
     "What fails leaves what ran before; needs `wait`.",
 )
-DRY_RUN = Parameter("dry_run", "query", TRUE_OR_FALSE, "Answer the plan, change nothing.")
+DRY_RUN = QueryParameter("dry_run", "query", TRUE_OR_FALSE, "Answer the plan, change nothing.")
 
 WORKFLOW_BODY = Body(
     "One workflow node in the configuration language.",
@@ -107,8 +107,10 @@ DELETE_WORKFLOW = Operation(
 )
 
 
-STEP_ID = Parameter("step_id", "path", {"type": "string", "minLength": 1, "pattern": "^[^/]+$"}, "The id of a step.")
-TO = Parameter("to", "query", {"type": "string", "minLength": 1}, "The source; else it is in the body.")
+STEP_ID = QueryParameter(
+    "step_id", "path", {"type": "string", "minLength": 1, "pattern": "^[^/]+$"}, "The id of a step."
+)
+TO = QueryParameter("to", "query", {"type": "string", "minLength": 1}, "The source; else it is in the body.")
 
 SWITCH_SOURCE = Operation(
     "POST",
@@ -193,13 +195,13 @@ def _add_reading(routes: Routes, workflows: Workflows, tags: DefinitionTags) -> 
         return json_response(200, status, etag=etag)
 
 
-async def _answer(change: Change, options: PutOptions, etag: str | None) -> Response:
+async def _answer(change: WorkflowChange, options: PutOptions, etag: str | None) -> Response:
     if options.wait is None:
         return json_response(200, change.plan, etag=etag)
     return _outcome(change, await wait_for(change, options.wait), options.wait, etag)
 
 
-def _outcome(change: Change, outcome: Outcome | None, waited: float, etag: str | None) -> Response:
+def _outcome(change: WorkflowChange, outcome: Outcome | None, waited: float, etag: str | None) -> Response:
     if outcome is None:
         message = f"workflow {change.plan.workflow!r} is still pending after {waited:g} s; the update goes on"
         return refuse(504, message)

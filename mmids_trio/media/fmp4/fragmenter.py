@@ -60,7 +60,7 @@ class Chapter:
 
 
 @frozen
-class Part:
+class MediaPart:
     """One fragment. Times in milliseconds on the stream's output clock."""
 
     data: bytes
@@ -79,7 +79,7 @@ class SegmentEnd:
     duration_ms: float
 
 
-Output = Chapter | Part | SegmentEnd
+Output = Chapter | MediaPart | SegmentEnd
 
 
 @frozen
@@ -339,7 +339,7 @@ class Fragmenter:
         data = fragment(self._sequence_number, runs)
         start, self._part_start = self._part_start, end_ms
         self._newest_ms = max(self._newest_ms, end_ms)
-        yield Part(data, start, end_ms - start, is_independent, self._opens_segment)
+        yield MediaPart(data, start, end_ms - start, is_independent, self._opens_segment)
         self._opens_segment = False
 
     def _begins_independently(self) -> bool:

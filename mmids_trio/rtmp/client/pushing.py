@@ -54,7 +54,7 @@ class RateMeter:
 
 
 @define(eq=False, kw_only=True)
-class Target:
+class PushTarget:
     """One target of one stream, from the stream's start to its end."""
 
     url: RtmpUrl

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, TypeVar
 from attrs import define, field, frozen
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.guards import Guard
+from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH, MAX_AMF_EXPANSION, MAX_AMF_ITEMS
 
 
@@ -342,16 +342,16 @@ class _Reader:
     def count(self, items: int) -> None:
         self.items += items
         if self.items > MAX_AMF_ITEMS:
-            raise ProtocolError(f"AMF0 body with more than {MAX_AMF_ITEMS} values", Guard.AMF)
+            raise ProtocolError(f"AMF0 body with more than {MAX_AMF_ITEMS} values", RejectReason.AMF)
 
     def expand(self, size: int) -> None:
         self.expansion += size
         if self.expansion > MAX_AMF_EXPANSION:
-            raise ProtocolError(f"AMF0 references that stand for more than {MAX_AMF_EXPANSION} bytes", Guard.AMF)
+            raise ProtocolError(f"AMF0 references that stand for more than {MAX_AMF_EXPANSION} bytes", RejectReason.AMF)
 
     def reach(self, depth: int) -> None:
         if depth > MAX_AMF_DEPTH:
-            raise ProtocolError(f"AMF0 value nested deeper than {MAX_AMF_DEPTH}", Guard.AMF)
+            raise ProtocolError(f"AMF0 value nested deeper than {MAX_AMF_DEPTH}", RejectReason.AMF)
         self.deepest = max(self.deepest, depth)
 
     def _container(self, value: _Filled, fill: "Callable[[_Reader, _Filled], None]") -> _Filled:

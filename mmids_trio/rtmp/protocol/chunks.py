@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from attrs import define, field
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.guards import Guard
+from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.limits import (
     DEFAULT_CHUNK_SIZE,
     MAX_BUFFERED,
@@ -144,7 +144,7 @@ def _check_length(length: int, type_id: int) -> None:
     limit = LIMITS.get(type_id, MAX_MESSAGE)
     if length > limit:
         what = f"message of type {type_id} with {length} bytes; up to {limit} are accepted"
-        raise ProtocolError(what, Guard.MESSAGE_SIZE)
+        raise ProtocolError(what, RejectReason.MESSAGE_SIZE)
 
 
 _SET_CHUNK_SIZE = 1
@@ -194,7 +194,7 @@ class ChunkReader:
         self.has_more = chunks >= max_chunks
         del buffer[:offset]
         if self.unfinished > self.max_buffered:
-            raise ProtocolError(f"more than {self.max_buffered} bytes of unfinished messages", Guard.UNFINISHED)
+            raise ProtocolError(f"more than {self.max_buffered} bytes of unfinished messages", RejectReason.UNFINISHED)
         return messages
 
     @property
@@ -279,7 +279,7 @@ class ChunkReader:
         if kind != TYPE_0 and (kind, chunk_stream_id) != (TYPE_1, _CONTROL_CHUNK_STREAM):
             raise ProtocolError(f"chunk stream {chunk_stream_id} begins with a type {kind} header, not type 0")
         if len(self._streams) >= MAX_CHUNK_STREAMS:
-            raise ProtocolError(f"more than {MAX_CHUNK_STREAMS} chunk streams", Guard.CHUNK_STREAMS)
+            raise ProtocolError(f"more than {MAX_CHUNK_STREAMS} chunk streams", RejectReason.CHUNK_STREAMS)
         continuation = bytes((basic_header[0] | TYPE_3 << 6,)) + basic_header[1:]
         stream = self._streams[chunk_stream_id] = ChunkStream(continuation)
         return stream

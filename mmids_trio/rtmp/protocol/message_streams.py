@@ -10,7 +10,7 @@ from enum import Enum
 from attrs import define, field
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.guards import Guard
+from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol import server_replies as replies
 from mmids_trio.rtmp.protocol.commands import Command, as_number, as_string, error, status_message
 from mmids_trio.rtmp.protocol.events import (
@@ -147,7 +147,7 @@ class MessageStreams:
             if not 0 <= stream_id <= MAX_MESSAGE_STREAMS:
                 raise ProtocolError(
                     f"message stream {stream_id} was never created (0 to {MAX_MESSAGE_STREAMS} are usable)",
-                    Guard.MESSAGE_STREAMS,
+                    RejectReason.MESSAGE_STREAMS,
                 )
             stream = self._streams[stream_id] = MessageStream(stream_id)
         return stream

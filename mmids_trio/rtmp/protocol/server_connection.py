@@ -25,7 +25,7 @@ from contextlib import suppress
 from enum import Enum
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.guards import Guard
+from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol import control, limits
 from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.rtmp.protocol import server_replies as replies
@@ -46,7 +46,7 @@ from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE, Outgoing
 from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, PublishRequest, connect_request
 
 
-class Phase(Enum):
+class ConnectionPhase(Enum):
     """How far a connection has come."""
 
     HANDSHAKE = "in its handshake"
@@ -64,9 +64,9 @@ class Progress(Enum):
 
 
 PHASES = {
-    (Phase.HANDSHAKE, Progress.SHAKEN_HANDS): Phase.CONNECT_AWAITED,
-    (Phase.CONNECT_AWAITED, Progress.ACCEPT): Phase.CONNECTED,
-    (Phase.CONNECT_AWAITED, Progress.REFUSE): Phase.REFUSED,
+    (ConnectionPhase.HANDSHAKE, Progress.SHAKEN_HANDS): ConnectionPhase.CONNECT_AWAITED,
+    (ConnectionPhase.CONNECT_AWAITED, Progress.ACCEPT): ConnectionPhase.CONNECTED,
+    (ConnectionPhase.CONNECT_AWAITED, Progress.REFUSE): ConnectionPhase.REFUSED,
 }
 
 MEDIA_TYPES = frozenset({types.AUDIO, types.VIDEO, types.DATA_AMF0, types.DATA_AMF3, types.AGGREGATE})
@@ -92,7 +92,7 @@ class ServerConnection:
     """
 
     def __init__(self, random: Callable[[int], bytes], refusal: ConnectRefusal = accept_every_connect) -> None:
-        self._phase = Phase.HANDSHAKE
+        self._phase = ConnectionPhase.HANDSHAKE
         self._handshake = ServerHandshake(random)
         self._refusal = refusal
         self._reader = ChunkReader()
@@ -106,7 +106,7 @@ class ServerConnection:
         self._said = 0
 
     @property
-    def phase(self) -> Phase:
+    def phase(self) -> ConnectionPhase:
         """How far the connection has come."""
         return self._phase
 
@@ -138,25 +138,28 @@ class ServerConnection:
 
         One piece is `limits.CHUNKS_PER_TURN` chunks.  Take all of them before the next bytes.
         """
-        if self._received.is_due_after(len(data)) and self._phase is Phase.CONNECTED:
+        if self._received.is_due_after(len(data)) and self._phase is ConnectionPhase.CONNECTED:
             self._outgoing.send(control.acknowledgement(self._received.total))
-        if self._phase is Phase.HANDSHAKE:
+        if self._phase is ConnectionPhase.HANDSHAKE:
             data = self._shake_hands(data)
-        if self._phase is Phase.CONNECT_AWAITED:
+        if self._phase is ConnectionPhase.CONNECT_AWAITED:
             self._bytes_before_connect += len(data)
         yield self._receive_turn(data)
-        while self._reader.has_more and self._phase is not Phase.REFUSED:
+        while self._reader.has_more and self._phase is not ConnectionPhase.REFUSED:
             yield self._receive_turn(b"")
-        if self._phase is Phase.CONNECT_AWAITED and self._bytes_before_connect > limits.MAX_BYTES_BEFORE_CONNECT:
+        if (
+            self._phase is ConnectionPhase.CONNECT_AWAITED
+            and self._bytes_before_connect > limits.MAX_BYTES_BEFORE_CONNECT
+        ):
             raise ProtocolError(
                 f"connect was expected within {limits.MAX_BYTES_BEFORE_CONNECT} bytes after the handshake",
-                Guard.NO_CONNECT,
+                RejectReason.NO_CONNECT,
             )
 
     def _receive_turn(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         self._media.take_due(events)
-        if self._phase is not Phase.REFUSED and (data or self._reader.has_more):
+        if self._phase is not ConnectionPhase.REFUSED and (data or self._reader.has_more):
             for message in self._reader.read_messages(data, limits.CHUNKS_PER_TURN):
                 self._take(message, events)
         return events
@@ -249,7 +252,7 @@ class ServerConnection:
             return
         self._said += max(len(message.payload), limits.LEAST_TALK) if type_id in TALK_TYPES else 0
         if type_id in (types.COMMAND_AMF0, types.COMMAND_AMF3):
-            if self._phase is not Phase.REFUSED:
+            if self._phase is not ConnectionPhase.REFUSED:
                 events.extend(self._take_command(parse_command(message)))
         elif type_id == types.USER_CONTROL:
             self._take_user_control(message, events)

@@ -13,8 +13,8 @@ from attrs import define, field, frozen
 
 from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
-from mmids_trio.guards import Guard
 from mmids_trio.media.events import MediaEvent, MediaPacket
+from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.ingest import media_events
 from mmids_trio.rtmp.protocol import events as said
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
@@ -71,7 +71,7 @@ class Activities:
     directory: Directory
     connection: ServerConnection
     output: Output
-    on_refusal: Callable[[str, Guard], None]
+    on_refusal: Callable[[str, RejectReason], None]
     on_change: Callable[[], None]
     playing: Playing | None = field(default=None, init=False)
     changed_at: float = field(factory=trio.current_time, init=False)
@@ -130,7 +130,7 @@ class Activities:
     def _act(self, event: said.Event, nursery: trio.Nursery) -> None:
         match event:
             case said.ConnectRefused(description=description):
-                self.on_refusal(description, Guard.UNKNOWN_NAME)
+                self.on_refusal(description, RejectReason.UNKNOWN_NAME)
             case said.PublishRequested(request=publish):
                 self._consider(publish, self._approve_publish, nursery)
             case said.PlayRequested(request=play):

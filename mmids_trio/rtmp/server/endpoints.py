@@ -8,8 +8,8 @@ from attrs import define, field
 
 from mmids_trio.errors import MmidsError
 from mmids_trio.fanout.channel import Channel
-from mmids_trio.guards import Guard
 from mmids_trio.media.events import MediaEvent, StreamId
+from mmids_trio.rejections import RejectReason
 from mmids_trio.reservation import Reservation
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest, Query
 from mmids_trio.rtmp.server.registrations import Claim, Owner, Role
@@ -35,7 +35,7 @@ NO_QUERY = Query()
 class RequestRefused(MmidsError):
     """A client may not do what it asked for; `code` is the RTMP status code for it, `guard` what it is counted as."""
 
-    def __init__(self, code: str, description: str, guard: Guard = Guard.OTHER_REFUSAL) -> None:
+    def __init__(self, code: str, description: str, guard: RejectReason = RejectReason.OTHER_REFUSAL) -> None:
         super().__init__(description)
         self.code = code
         self.guard = guard
@@ -172,9 +172,9 @@ async def admit(
             claim = directory.find(role, port, request.app, request.key)
             if claim is None:
                 what = f"application {shown(request.app)} has no stream key {shown(request.key)} for {role.value}"
-                raise RequestRefused(UNKNOWN[role], what, Guard.UNKNOWN_NAME)
+                raise RequestRefused(UNKNOWN[role], what, RejectReason.UNKNOWN_NAME)
             if not claim.registration.rules.permit(peer_host):
-                raise RequestRefused(DENIED[role], f"{peer_host} is not allowed here", Guard.ADDRESS)
+                raise RequestRefused(DENIED[role], f"{peer_host} is not allowed here", RejectReason.ADDRESS)
             if claim.committed:
                 return claim.endpoint
             await _settled(claim)

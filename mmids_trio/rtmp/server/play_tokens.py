@@ -17,7 +17,7 @@ _UNIX_SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 """Until the year 33,658."""
 
 
-class Verdict(Enum):
+class TokenVerdict(Enum):
     """What a play token is worth."""
 
     GOOD = "it may play"
@@ -35,7 +35,7 @@ def sign(play_key: str, key: str, expires: int) -> str:
     return _sign(play_key, key, str(expires))
 
 
-def judge(query: Query, play_key: str, key: str, now: float) -> Verdict:
+def judge(query: Query, play_key: str, key: str, now: float) -> TokenVerdict:
     """Whether a query lets its player have stream key `key` at `now` (Unix time in seconds).
 
     An expired token is only called so where its signature is right, so nothing can be learned by trying.
@@ -44,8 +44,8 @@ def judge(query: Query, play_key: str, key: str, now: float) -> Verdict:
     is_time = _UNIX_SECONDS.fullmatch(expires) is not None
     is_signed = _same(query.parameters.get(TOKEN, "").lower(), _sign(play_key, key, expires))
     if not is_time or not is_signed:
-        return Verdict.WRONG
-    return Verdict.GOOD if now < int(expires) else Verdict.EXPIRED
+        return TokenVerdict.WRONG
+    return TokenVerdict.GOOD if now < int(expires) else TokenVerdict.EXPIRED
 
 
 def _sign(play_key: str, key: str, expires: str) -> str:

@@ -11,8 +11,8 @@ from typing import Generic, TypeVar
 
 from attrs import define, field, frozen
 
+from mmids_trio.addresses import AddressRules
 from mmids_trio.errors import RegistrationConflict
-from mmids_trio.net.addresses import AddressRules
 from mmids_trio.rtmp.protocol.requests import normalise_app
 
 ANY_KEY = "*"

@@ -10,18 +10,18 @@ import structlog
 import trio
 from attrs import define, evolve, field, frozen
 
+from mmids_trio.addresses import IpNetwork
 from mmids_trio.errors import StepError
-from mmids_trio.guards import Guard, GuardCounters
-from mmids_trio.net.addresses import IpNetwork
 from mmids_trio.net.certificates import Certificates
 from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.net.proxy_protocol import Balancers, HeaderRefused
 from mmids_trio.net.read_coalescer import ReadCoalescer
 from mmids_trio.net.tls import ConnectionGate, HandshakeFailed, TlsGate
 from mmids_trio.net.transport import Listener, Network, Transport
+from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.server.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
 from mmids_trio.rtmp.server.registrations import Claim, Owner, Registration, Registrations, Role
-from mmids_trio.rtmp.server.session import Session, Traffic, name_of
+from mmids_trio.rtmp.server.session import RtmpSession, Traffic, name_of
 
 log = structlog.get_logger()
 
@@ -70,8 +70,8 @@ class RtmpServer:
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `ReadCoalescer`.
     `max_connections`: of all ports together; more are closed at once, so that there are files left for everything
     else.  `max_connections_per_ip`: see `ConnectionLimiter`.  `balancers`: see `Balancers`.  `certificates`: for RTMPS.
-    `guards`: where refusals are counted.  `gate`: who lets connections in, without one `TlsGate`.  `entropy`: so many
-    random bytes.
+    `rejections`: where refusals are counted.  `gate`: who lets connections in, without one `TlsGate`.  `entropy`: so
+    many random bytes.
 
     `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
@@ -87,14 +87,14 @@ class RtmpServer:
         max_connections_per_ip: float = inf,
         balancers: Sequence[IpNetwork] = (),
         certificates: Certificates | None = None,
-        guards: GuardCounters | None = None,
+        rejections: RejectCounters | None = None,
         gate: ConnectionGate | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._network = network
         self._host = host
         self.publisher_timeout = publisher_timeout
-        self.guards = guards or GuardCounters()
+        self.rejections = rejections or RejectCounters()
         self._limiter = ConnectionLimiter(max_connections, max_connections_per_ip)
         self._balancers = Balancers(balancers)
         self._certificates = certificates or Certificates()
@@ -105,7 +105,7 @@ class RtmpServer:
         self._nursery: trio.Nursery | None = None
         self._traffic = Traffic()
         self._coalescer = ReadCoalescer(merge_reads)
-        self._sessions: dict[Session, None] = {}
+        self._sessions: dict[RtmpSession, None] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the ports and connections until cancelled."""
@@ -191,7 +191,7 @@ class RtmpServer:
             listener = self._network.listen(self._host, number)
         except OSError as error:
             raise StepError(f"port {number} cannot be opened: {error.strerror or error}") from error
-        listener.on_pause = partial(self.guards.count, Guard.NO_FILES)
+        listener.on_pause = partial(self.rejections.count, RejectReason.NO_FILES)
         port = self._ports[number] = _Port(number, listener)
         log.info("port opened", port=listener.port)
         self._nursery.start_soon(self._accept, port)
@@ -207,7 +207,7 @@ class RtmpServer:
                             self._traffic.accepted += 1
                             nursery.start_soon(self._serve_client, transport, port.number)
                         else:
-                            self.guards.count(Guard.TOO_MANY)
+                            self.rejections.count(RejectReason.TOO_MANY)
                             transport.close()
         finally:
             port.listener.close()
@@ -223,19 +223,19 @@ class RtmpServer:
                 if has_room:
                     await self._converse(transport, port)
                 else:
-                    self.guards.count(Guard.TOO_MANY_OF_ONE_IP)
+                    self.rejections.count(RejectReason.TOO_MANY_OF_ONE_IP)
                     transport.close()
         except* HeaderRefused as group:
-            self._say_why(group, Guard.PROXY_HEADER)
+            self._say_why(group, RejectReason.PROXY_HEADER)
         except* HandshakeFailed as group:
-            self._say_why(group, Guard.TLS_HANDSHAKE)
+            self._say_why(group, RejectReason.TLS_HANDSHAKE)
         except* Exception:
             log.exception("connection crashed")
         finally:
             self._limiter.leave()
 
-    def _say_why(self, group: BaseExceptionGroup[Exception], guard: Guard) -> None:
-        self.guards.count(guard)
+    def _say_why(self, group: BaseExceptionGroup[Exception], guard: RejectReason) -> None:
+        self.rejections.count(guard)
         log.info("connection closes", reason=str(group.exceptions[0]))
 
     async def _converse(self, transport: Transport, port: int) -> None:
@@ -243,12 +243,12 @@ class RtmpServer:
         tls = self._registrations.wants_tls(port)
         transport = await self._gate.admit(transport, port, tls)
         entrance = _Entrance(self._registrations, tls)
-        session = Session(
+        session = RtmpSession(
             transport,
             port,
             entrance,
             self.publisher_timeout,
-            self.guards,
+            self.rejections,
             self._entropy,
             self._traffic,
             self._coalescer,

@@ -13,14 +13,14 @@ from attrs import define, field
 
 from mmids_trio.errors import ProtocolError
 from mmids_trio.fanout.output import Output, OutputEnd
-from mmids_trio.guards import Guard, GuardCounters
 from mmids_trio.net.limits import TokenBucket
 from mmids_trio.net.read_coalescer import ReadCoalescer
 from mmids_trio.net.transport import Transport
+from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
 from mmids_trio.rtmp.protocol.outgoing import play_stop
 from mmids_trio.rtmp.protocol.requests import ConnectRequest
-from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
+from mmids_trio.rtmp.protocol.server_connection import ConnectionPhase, ServerConnection
 from mmids_trio.rtmp.server.activities import Activities, Got
 from mmids_trio.rtmp.server.endpoints import Directory, shown
 
@@ -72,9 +72,9 @@ RANKS = tuple(Got)
 
 
 ENDS = {
-    OutputEnd.STALLED: Guard.STALLED,
-    OutputEnd.TOO_SLOW: Guard.TOO_SLOW,
-    OutputEnd.FLOODED: Guard.REPLIES_UNREAD,
+    OutputEnd.STALLED: RejectReason.STALLED,
+    OutputEnd.TOO_SLOW: RejectReason.TOO_SLOW,
+    OutputEnd.FLOODED: RejectReason.REPLIES_UNREAD,
 }
 """What the ends of outputs are counted as; a connection that broke is nobody's offence."""
 
@@ -86,7 +86,7 @@ def name_of(transport: Transport) -> str:
 
 
 @define(eq=False)
-class Session:
+class RtmpSession:
     """One connection, from its acceptance to its end; `run` owns the transport.
 
     `publisher_timeout`: seconds without a frame after which a publisher is disconnected.  `entropy`: so many
@@ -97,7 +97,7 @@ class Session:
     port: int
     directory: Directory
     publisher_timeout: float
-    guards: GuardCounters = field(factory=GuardCounters)
+    rejections: RejectCounters = field(factory=RejectCounters)
     entropy: Callable[[int], bytes] = os.urandom
     traffic: Traffic = field(factory=Traffic)
     """Where it counts."""
@@ -182,16 +182,16 @@ class Session:
             self._output.write(play_stop(playing.stream))
         self._end(reason)
 
-    def _part(self, reason: str, guard: Guard) -> None:
+    def _part(self, reason: str, guard: RejectReason) -> None:
         """Disconnect a refused client, once it had time to read why: a close may overtake the answer."""
         self._lingers = True
         self._reply()
         self._end(f"refused: {reason}", guard)
 
-    def _end(self, reason: str, guard: Guard | None = None) -> None:
+    def _end(self, reason: str, guard: RejectReason | None = None) -> None:
         if not self._life.cancel_called:
             if guard is not None:
-                self.guards.count(guard)
+                self.rejections.count(guard)
             # Named here as well, since the task that dismisses a client is not the client's own.
             self._activities.log.info("connection closes", connection=name_of(self.transport), reason=reason)
             self._life.cancel()
@@ -231,7 +231,7 @@ class Session:
                 self.traffic.received_bytes += len(data)
                 got = await self._take(data, nursery)
                 if got is None:
-                    self._end("it sent more commands and metadata than anybody needs", Guard.TALKATIVE)
+                    self._end("it sent more commands and metadata than anybody needs", RejectReason.TALKATIVE)
                     return
                 self._note_life(got, len(data))
                 self._may_rest = self._activities.is_publishing and len(data) < SMALL_READ
@@ -302,28 +302,28 @@ class Session:
     def _deadline(self) -> float:
         """Until when the next bytes have to come."""
         activities = self._activities
-        if self._connection.phase is Phase.HANDSHAKE:
+        if self._connection.phase is ConnectionPhase.HANDSHAKE:
             return activities.changed_at + HANDSHAKE_SECONDS
         if activities.is_idle:
             return activities.changed_at + IDLE_SECONDS
         patience = self.publisher_timeout + self._bought if activities.is_publishing else PING_SECONDS
         return max(self._quiet_since, activities.changed_at) + patience
 
-    def _outlast_silence(self) -> tuple[str, Guard] | None:
+    def _outlast_silence(self) -> tuple[str, RejectReason] | None:
         """Why the connection ends with the silence; `None` where it does not."""
-        if self._connection.phase is Phase.HANDSHAKE:
-            return f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds", Guard.HANDSHAKE_SLOW
+        if self._connection.phase is ConnectionPhase.HANDSHAKE:
+            return f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds", RejectReason.HANDSHAKE_SLOW
         if self._activities.is_idle:
-            return f"it neither published nor played for {IDLE_SECONDS:.0f} seconds", Guard.IDLE
+            return f"it neither published nor played for {IDLE_SECONDS:.0f} seconds", RejectReason.IDLE
         if self._activities.is_publishing:
-            return f"the publisher was silent for {self.publisher_timeout:.0f} seconds", Guard.SILENT_PUBLISHER
+            return f"the publisher was silent for {self.publisher_timeout:.0f} seconds", RejectReason.SILENT_PUBLISHER
         return self._ping()
 
-    def _ping(self) -> tuple[str, Guard] | None:
+    def _ping(self) -> tuple[str, RejectReason] | None:
         """Ask a watcher whether it is there; why the connection ends where it has not answered for too long."""
         takes_media = self._output.bytes_sent > self._sent_at_ping
         if self._unanswered_pings >= MAX_UNANSWERED_PINGS and not takes_media:
-            return f"no answer to {MAX_UNANSWERED_PINGS} pings", Guard.NO_PONG
+            return f"no answer to {MAX_UNANSWERED_PINGS} pings", RejectReason.NO_PONG
         self._unanswered_pings += 1
         self._quiet_since = trio.current_time()
         self._connection.ping(int(self._quiet_since * 1000))

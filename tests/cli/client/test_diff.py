@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.plans import Plan, clients, diff, read_plan, step_text, summary, too_many
+from mmids_trio.cli.client.plans import ShownPlan, clients, diff, read_plan, step_text, summary, too_many
 
 PARAMETERS = {"2": {"stream_key": "b", "rtmp_app": "a"}}
 """Of step 2, in the order in which they were written."""
 
 
-def plan(**parts: Any) -> Plan:
+def plan(**parts: Any) -> ShownPlan:
     """A plan with these parts of its document."""
     whole = {"changed": True, "publishers": 0, "watchers": 0, "workflows": [], "deleted": [], "cuts": []}
     return read_plan({**whole, "reactors": [], **parts}, '"tag"')

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.cli.client.failures import Unusable
-from mmids_trio.cli.client.files import Source, merge
+from mmids_trio.cli.client.files import SourceFile, merge
 from mmids_trio.config.parser import parse
 
 STEP = "rtmp_receive rtmp_app=live stream_key=*"
@@ -17,7 +17,7 @@ def workflow(name: str) -> str:
 
 
 def test_what_all_files_define_is_sent_in_their_order() -> None:
-    merged = merge([Source("b", workflow("b")), Source("a", workflow("a"))])
+    merged = merge([SourceFile("b", workflow("b")), SourceFile("a", workflow("a"))])
     document = parse(merged.text, "sent")
     assert document.problems == ()
     assert [item.name for item in document.workflows] == [item.name for item in merged.workflows] == ["b", "a"]
@@ -25,7 +25,7 @@ def test_what_all_files_define_is_sent_in_their_order() -> None:
 
 def test_settings_are_left_out_with_a_note_and_all_else_keeps_its_line() -> None:
     text = f"# head\nsettings {{\n    http_api_port 1\n    http_api_token secret\n}}\n{workflow('a')}"
-    merged = merge([Source("file", text)])
+    merged = merge([SourceFile("file", text)])
     assert "secret" not in merged.text
     assert parse(merged.text, "file").workflows[0].place == merged.workflows[0].place
     [note] = merged.notes
@@ -34,7 +34,7 @@ def test_settings_are_left_out_with_a_note_and_all_else_keeps_its_line() -> None
 
 def test_every_problem_of_every_file_is_told_with_its_place() -> None:
     with pytest.raises(Unusable) as raised:
-        merge([Source("a", "workflow x {\n"), Source("b", "nonsense {\n}\n"), Source("c", workflow("c"))])
+        merge([SourceFile("a", "workflow x {\n"), SourceFile("b", "nonsense {\n}\n"), SourceFile("c", workflow("c"))])
     assert [problem.split(": ")[0] for problem in raised.value.problems] == ["a:1:13", "b:1:1"]
     assert str(raised.value).startswith("2 errors, nothing was sent\na:1:13: ")
 
@@ -42,7 +42,7 @@ def test_every_problem_of_every_file_is_told_with_its_place() -> None:
 @pytest.mark.parametrize("node", [workflow("x"), "reactor x executor=simple_http {\n    url http://h/\n}\n"])
 def test_a_name_in_two_files_is_an_error_with_both_places(node: str) -> None:
     with pytest.raises(Unusable) as raised:
-        merge([Source("a", "\n\n" + node), Source("b", "\n" + node)])
+        merge([SourceFile("a", "\n\n" + node), SourceFile("b", "\n" + node)])
     [problem] = raised.value.problems
     assert problem.startswith("b:2:")
     assert "'x' is defined twice (first in a:3)" in problem
@@ -50,17 +50,17 @@ def test_a_name_in_two_files_is_an_error_with_both_places(node: str) -> None:
 
 def test_a_workflow_and_a_reactor_may_share_a_name() -> None:
     reactor = "reactor x executor=simple_http {\n    url http://h/\n}\n"
-    assert len(merge([Source("a", workflow("x")), Source("b", reactor)]).reactors) == 1
+    assert len(merge([SourceFile("a", workflow("x")), SourceFile("b", reactor)]).reactors) == 1
 
 
 def test_nothing_at_all_is_still_a_body() -> None:
-    assert merge([Source("a", "")]).text.strip() != ""
+    assert merge([SourceFile("a", "")]).text.strip() != ""
 
 
 @given(st.lists(st.lists(st.sampled_from(["", "# comment", "\tx"]), max_size=6), min_size=1, max_size=5), st.data())
 def test_a_line_of_the_request_is_told_as_the_line_of_its_file(files: list[list[str]], data: st.DataObject) -> None:
     sources = [
-        Source(f"file{number}", "\n".join([*filter(lambda line: line != "\tx", lines), workflow(f"w{number}")]))
+        SourceFile(f"file{number}", "\n".join([*filter(lambda line: line != "\tx", lines), workflow(f"w{number}")]))
         for number, lines in enumerate(files)
     ]
     merged = merge(sources)
@@ -74,4 +74,4 @@ def test_a_line_of_the_request_is_told_as_the_line_of_its_file(files: list[list[
 
 
 def test_a_message_without_places_is_told_as_it_is() -> None:
-    assert merge([Source("a", workflow("a"))]).localised("the body is too large") == "the body is too large"
+    assert merge([SourceFile("a", workflow("a"))]).localised("the body is too large") == "the body is too large"

@@ -6,7 +6,7 @@ The first byte is the size of the pieces.
 from ipaddress import ip_address
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.net.proxy_protocol import MAX_HEADER_BYTES, ProxyHeaderReader, Source
+from mmids_trio.net.proxy_protocol import MAX_HEADER_BYTES, ProxiedSource, ProxyHeaderReader
 
 CALLS, CALLS_PER_BYTE = 500, 60
 
@@ -21,7 +21,7 @@ def fuzz_one(data: bytes) -> None:
         assert 0 <= whole[0].port <= 0xFFFF
 
 
-def _read(wire: bytes, size: int) -> tuple[Source | None, int] | None:
+def _read(wire: bytes, size: int) -> tuple[ProxiedSource | None, int] | None:
     """What the header says and how long it is; `None` when it is none. One that is not whole has -1."""
     reader, position = ProxyHeaderReader(), 0
     try:

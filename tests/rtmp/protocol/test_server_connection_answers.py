@@ -16,7 +16,7 @@ from mmids_trio.rtmp.protocol.events import (
     VideoWanted,
 )
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
-from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
+from mmids_trio.rtmp.protocol.server_connection import ConnectionPhase, ServerConnection
 from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, message, zeros
 
 CREATE = command("createStream", 2, None)
@@ -123,7 +123,7 @@ def test_a_refused_connect_ends_the_conversation() -> None:
     assert refused.description == "There is no nowhere."
     assert client.hear() == ["_error 1 NetConnection.Connect.Rejected"]
     assert client.say(PUBLISH, b"whatever") == []
-    assert client.server.phase is Phase.REFUSED
+    assert client.server.phase is ConnectionPhase.REFUSED
 
 
 def test_a_player_that_switches_ends_the_old_playback(client: ScriptedClient) -> None:

@@ -7,7 +7,7 @@ from mmids_trio.rtmp.protocol import amf, control
 from mmids_trio.rtmp.protocol.control import ReceivedBytes
 from mmids_trio.rtmp.protocol.events import PongReceived
 from mmids_trio.rtmp.protocol.limits import MAX_BYTES_BEFORE_CONNECT
-from mmids_trio.rtmp.protocol.server_connection import Phase, ServerConnection
+from mmids_trio.rtmp.protocol.server_connection import ConnectionPhase, ServerConnection
 from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, describe, message, zeros
 
 VIDEO_OF_1000 = message(9, bytes(1000), stream=1)
@@ -128,7 +128,7 @@ def test_media_cannot_put_off_connect_for_ever() -> None:
 def test_much_that_came_along_with_connect_is_no_offence() -> None:
     client = ScriptedClient()
     client.say(PLAIN_HANDSHAKE, connect(), VIDEO_OF_1000 * 100)
-    assert client.server.phase is Phase.CONNECTED
+    assert client.server.phase is ConnectionPhase.CONNECTED
 
 
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1", b"\x16\x03\x01", b"\x06"])

@@ -4,8 +4,8 @@ from attrs import define, field
 
 from mmids_trio.media.events import MediaEvent
 from mmids_trio.workflow.forwarding import Inlet, Route
-from mmids_trio.workflow.links import Inbox, Outlet
-from tests.support.bench import is_frame
+from mmids_trio.workflow.links import ChannelInbox, Outlet
+from tests.support.toy_steps import is_frame
 
 
 @define(eq=False)
@@ -14,7 +14,7 @@ class Entry:
 
     inlet: Inlet = field(factory=Inlet)
     outlet: Outlet = field(factory=Outlet)
-    inbox: Inbox = field(factory=Inbox)
+    inbox: ChannelInbox = field(factory=ChannelInbox)
     seen: list[MediaEvent] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:

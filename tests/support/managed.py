@@ -5,7 +5,7 @@ from attrs import define
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
-from tests.support.bench import Bench, definition
+from tests.support.toy_steps import Bench, definition
 
 
 @define

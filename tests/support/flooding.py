@@ -1,6 +1,6 @@
 """A publisher that sends small messages as fast as its socket takes them, until it is stopped; a program of its own.
 
-    python -m tests.support.flooder PORT KEY BYTES
+    python -m tests.support.flooding PORT KEY BYTES
 
 Every message has a payload of so many bytes, is one chunk with a header of one byte, and was made before it began.  It
 reads nothing while it floods, as a rude client does not.

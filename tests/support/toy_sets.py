@@ -8,8 +8,8 @@ from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowStatus
-from tests.support.bench import definition
-from tests.support.stage import Stage
+from tests.support.managed import Stage
+from tests.support.toy_steps import definition
 
 Sets = Mapping[str, Sequence[str]]
 """The steps of each workflow, by name."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmids_trio.net.addresses import AddressRules, parse_networks, source_of
+from mmids_trio.addresses import AddressRules, parse_networks, source_of
 
 
 def allowing(text: str) -> AddressRules:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 
 
-class Guard(Enum):
+class RejectReason(Enum):
     """Why somebody was kept out or cut off; the value is its name to the outside."""
 
     # RTMP connections.
@@ -57,13 +57,13 @@ class Guard(Enum):
     API_FOREIGN = "api_foreign_request"
 
 
-class GuardCounters(Mapping[str, int]):
+class RejectCounters(Mapping[str, int]):
     """How often each reason applied since the server was made; all reasons are there from the beginning."""
 
     def __init__(self) -> None:
-        self._counts = {guard.value: 0 for guard in Guard}
+        self._counts = {guard.value: 0 for guard in RejectReason}
 
-    def count(self, guard: Guard) -> None:
+    def count(self, guard: RejectReason) -> None:
         """Once more."""
         self._counts[guard.value] += 1
 

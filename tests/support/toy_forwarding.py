@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamMetadata, StreamStarted
-from mmids_trio.steps.approval import Reactors
+from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.steps.workflow_forwarder import workflow_forwarder
 from mmids_trio.workflow.forwarding import ForwardingTable, Inlet
@@ -19,9 +19,9 @@ from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.pipeline import SharedServices
 from mmids_trio.workflow.status import Outcome, OutcomeKind
 from mmids_trio.workflow.step import StepFactory
-from tests.support.bench import Bench, definition, is_frame
-from tests.support.footage import Footage
+from tests.support.numbered_events import Footage
 from tests.support.reactors import ScriptedReactors
+from tests.support.toy_steps import Bench, definition, is_frame
 
 PROLOGUE = ["started", "metadata", "header", "header"]
 """The words of `Crossing.story` for what comes before the frames of `Footage`."""
@@ -36,7 +36,7 @@ def frames(*numbers: int, stream: str = "x") -> list[str]:
 class Crossing:
     """A manager whose steps come from a bench, and from the registry where they are forwarders."""
 
-    reactors: Reactors = field(factory=ScriptedReactors)
+    reactors: KnownReactors = field(factory=ScriptedReactors)
     bench: Bench = field(factory=Bench, init=False)
     forwarding: ForwardingTable = field(factory=ForwardingTable, init=False)
     hub: EventHub = field(factory=EventHub, init=False)

@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from mmids_trio.errors import MmidsError
-from mmids_trio.logs import FILE_NAME, KEPT_FILES, LoggingError, configure, level_from, mask
+from mmids_trio.server.logs import FILE_NAME, KEPT_FILES, LoggingError, configure, level_from, mask
 
 Configure = Callable[..., AbstractContextManager[None]]
 
