@@ -5,12 +5,20 @@ from collections.abc import Sequence
 import trio
 from attrs import define, field, frozen
 
-from mmids_trio.config.converters import whole_number
-from mmids_trio.config.parameters import parameter
-from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
-from mmids_trio.media.flow import Flow
-from mmids_trio.steps.registry import StepType
-from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
+from mmids_trio.steps import (
+    Flow,
+    Inbox,
+    MediaEvent,
+    Outbox,
+    Step,
+    StepContext,
+    StepType,
+    StreamEnded,
+    StreamId,
+    StreamStarted,
+    parameter,
+    whole_number,
+)
 
 MOST_STREAMS = 1000
 
@@ -24,7 +32,7 @@ class FewStreams:
     passing: set[StreamId] = field(factory=set, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
-        """See `mmids_trio.workflow.step.Step`."""
+        """See `mmids_trio.steps.Step`."""
         task_status.started()
         while True:
             events = await inbox.receive()

@@ -1,1 +1,148 @@
-"""The steps that workflows are made of, and the contract for writing one (`mmids_trio.workflow.step`)."""
+"""The public face for authors of steps and executors: what they import, all of it from here.
+
+The modules behind it are internal, those of this folder too, which are the kinds of steps that come with mmids_trio.
+A name is imported with its module when it is first asked for, so that nothing else of the folder is loaded.
+"""
+
+from typing import TYPE_CHECKING
+
+from mmids_trio.faces import lazily
+
+if TYPE_CHECKING:
+    from mmids_trio.config.converters import (
+        byte_count,
+        choice,
+        duration,
+        networks,
+        one_of,
+        port_number,
+        seconds,
+        switch,
+        text,
+        web_address,
+        whole_number,
+    )
+    from mmids_trio.config.parameters import NoParameters, Secret, flag, parameter, secret_parameter
+    from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition
+    from mmids_trio.errors import CannotSwitch, StepError
+    from mmids_trio.media.codecs import parse_audio, parse_other, parse_video
+    from mmids_trio.media.events import (
+        MediaEvent,
+        MediaKind,
+        MediaPacket,
+        StreamEnded,
+        StreamId,
+        StreamMetadata,
+        StreamStarted,
+    )
+    from mmids_trio.media.flow import Flow
+    from mmids_trio.metrics.counts import Counts, Metric
+    from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure, ExecutorKind
+    from mmids_trio.reservation import Reservation
+    from mmids_trio.steps.registry import StepType
+    from mmids_trio.workflow.events import (
+        HubEvent,
+        ReactorAnswered,
+        StreamInterrupted,
+        StreamResumed,
+        StreamStalled,
+        StreamSwitched,
+        StreamWentLive,
+        StreamWentOff,
+        TargetDown,
+        TargetUp,
+        WorkflowEnded,
+        WorkflowFailed,
+        WorkflowStarted,
+    )
+    from mmids_trio.workflow.status import Clients, StreamStatus, Switched
+    from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext, StepFactory
+
+__all__ = [
+    "Answer",
+    "CannotSwitch",
+    "Clients",
+    "Counts",
+    "Executor",
+    "ExecutorFailure",
+    "ExecutorKind",
+    "Flow",
+    "HubEvent",
+    "Inbox",
+    "MediaEvent",
+    "MediaKind",
+    "MediaPacket",
+    "Metric",
+    "NoParameters",
+    "Outbox",
+    "ReactorAnswered",
+    "ReactorDefinition",
+    "Reservation",
+    "Secret",
+    "Step",
+    "StepContext",
+    "StepDefinition",
+    "StepError",
+    "StepFactory",
+    "StepType",
+    "StreamEnded",
+    "StreamId",
+    "StreamInterrupted",
+    "StreamMetadata",
+    "StreamResumed",
+    "StreamStalled",
+    "StreamStarted",
+    "StreamStatus",
+    "StreamSwitched",
+    "StreamWentLive",
+    "StreamWentOff",
+    "Switched",
+    "TargetDown",
+    "TargetUp",
+    "WorkflowDefinition",
+    "WorkflowEnded",
+    "WorkflowFailed",
+    "WorkflowStarted",
+    "byte_count",
+    "choice",
+    "duration",
+    "flag",
+    "networks",
+    "one_of",
+    "parameter",
+    "parse_audio",
+    "parse_other",
+    "parse_video",
+    "port_number",
+    "seconds",
+    "secret_parameter",
+    "switch",
+    "text",
+    "web_address",
+    "whole_number",
+]
+
+_MODULES = (
+    "config.converters",
+    "config.parameters",
+    "definitions",
+    "errors",
+    "media.codecs",
+    "media.events",
+    "media.flow",
+    "metrics.counts",
+    "reactors.executor",
+    "reservation",
+    "steps.registry",
+    "workflow.events",
+    "workflow.status",
+    "workflow.step",
+)
+"""Where the names are, in the order in which they are looked for."""
+
+if not TYPE_CHECKING:  # a checker of types would take every name for one of these
+    __getattr__ = lazily(__name__, __all__, _MODULES)
+
+
+def __dir__() -> list[str]:
+    return __all__

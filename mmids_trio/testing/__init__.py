@@ -4,8 +4,9 @@ A whole server in memory, clients, fakes of what lies outside, checkers, schedul
 its module when it is first asked for: the pytest plugin is loaded by every pytest of an environment, and imports none.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from mmids_trio.faces import lazily
 
 if TYPE_CHECKING:
     from mmids_trio.testing.cancellation import cancel_everywhere, cancel_only_at
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mmids_trio.testing.recorder import Recorder
     from mmids_trio.testing.replaying import Replayed, replay, run_replay
     from mmids_trio.testing.schedules import schedule
+    from mmids_trio.testing.step_ends import ChannelInbox, Outlet
 
 __all__ = [
     "AUDIO_HEADER",
@@ -37,6 +39,7 @@ __all__ = [
     "VIDEO_HEADER",
     "AudioCodec",
     "Behaviour",
+    "ChannelInbox",
     "ClientRefused",
     "Dialling",
     "Direction",
@@ -56,6 +59,7 @@ __all__ = [
     "MemoryListener",
     "MemoryNetwork",
     "MemoryTransport",
+    "Outlet",
     "Recorder",
     "Replayed",
     "Reply",
@@ -80,89 +84,31 @@ __all__ = [
     "valid",
 ]
 
-_NAMES = {
-    "cancellation": (
-        "cancel_everywhere",
-        "cancel_only_at",
-    ),
-    "checker": (
-        "Report",
-        "StreamChecker",
-    ),
-    "clients": (
-        "ClientRefused",
-        "Disconnected",
-        "RtmpClient",
-    ),
-    "events": ("EventLog",),
-    "ffmpeg": (
-        "FakeFfmpeg",
-        "Script",
-        "fed_packets",
-    ),
-    "harness": (
-        "RTMP_PORT",
-        "Dialling",
-        "Harness",
-        "inline",
-    ),
-    "http": (
-        "HttpAnswer",
-        "HttpClient",
-        "HttpFailed",
-        "HttpStream",
-    ),
-    "links": (
-        "Direction",
-        "Link",
-    ),
-    "media": (
-        "AUDIO_HEADER",
-        "VIDEO_HEADER",
-        "AudioCodec",
-        "VideoCodec",
-        "generate_metadata",
-        "generate_stream",
-    ),
-    "network": (
-        "MemoryListener",
-        "MemoryNetwork",
-        "MemoryTransport",
-        "memory_connection",
-    ),
-    "processes": (
-        "Behaviour",
-        "FakeProcess",
-        "FakeSpawner",
-    ),
-    "reactors": (
-        "FakeReactorService",
-        "Flapping",
-        "Reply",
-        "fails",
-        "hangs",
-        "invalid",
-        "valid",
-    ),
-    "recorder": ("Recorder",),
-    "replaying": (
-        "Replayed",
-        "replay",
-        "run_replay",
-    ),
-    "schedules": ("schedule",),
-}
-"""By module."""
-
-_MODULES = {name: module for module, names in _NAMES.items() for name in names}
-
+_MODULES = tuple(
+    f"testing.{module}"
+    for module in (
+        "cancellation",
+        "checker",
+        "clients",
+        "events",
+        "ffmpeg",
+        "harness",
+        "http",
+        "links",
+        "media",
+        "network",
+        "processes",
+        "reactors",
+        "recorder",
+        "replaying",
+        "schedules",
+        "step_ends",
+    )
+)
+"""Where the names are."""
 
 if not TYPE_CHECKING:  # a checker of types would take every name for one of these
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    __getattr__ = lazily(__name__, __all__, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -7,9 +7,8 @@ import trio
 from studio import FewStreams
 from trio.testing import wait_all_tasks_blocked
 
-from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
-from mmids_trio.testing import cancel_everywhere
-from mmids_trio.workflow.links import ChannelInbox, Outlet
+from mmids_trio.steps import MediaEvent, StreamEnded, StreamId, StreamStarted
+from mmids_trio.testing import ChannelInbox, Outlet, cancel_everywhere
 
 
 def started(name: str) -> MediaEvent:
