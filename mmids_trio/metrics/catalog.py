@@ -35,6 +35,9 @@ IGNORED = _counter(
 ABANDONED = _counter(
     "mmids_rtmp_abandoned_messages_total", "Messages that clients began and gave up by beginning another one."
 )
+ODDITIES = _counter(
+    "mmids_rtmp_oddities_total", "What RTMP clients said against the form, and was understood all the same.", "oddity"
+)
 
 WORKFLOWS = _gauge("mmids_workflows", "Workflows that are listed.")
 WORKFLOW_FAILED = _gauge("mmids_workflow_failed", "1 where a step's failure has put the workflow in error.", "workflow")

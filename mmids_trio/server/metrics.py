@@ -88,6 +88,8 @@ class Sources:
         yield catalog.RECEIVED, (), traffic.received_bytes
         yield catalog.IGNORED, (), traffic.ignored
         yield catalog.ABANDONED, (), traffic.abandoned
+        for oddity, count in traffic.oddities.items():
+            yield catalog.ODDITIES, (oddity.value,), count
         for reason, count in self.rejections.items():
             yield catalog.TURNED_AWAY, (reason,), count
 

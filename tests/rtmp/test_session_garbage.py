@@ -5,9 +5,12 @@ from random import Random
 
 import pytest
 import trio
+from structlog.typing import EventDict
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.media.events import MediaKind
 from mmids_trio.net.transport import Transport
+from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
@@ -124,3 +127,24 @@ async def test_who_asks_on_and_on_and_reads_no_answer_is_closed(autojump_clock: 
         with pytest.raises(trio.BrokenResourceError):
             await ask_on_and_on(transport)
         assert closings() == ["it did not read the replies to what it asked"]
+
+
+async def test_what_is_odd_and_harmless_is_said_once_and_the_publisher_stays(
+    autojump_clock: MockClock, logs: list[EventDict]
+) -> None:
+    packets = generate_stream(seconds=1)
+    odd = message(types.DATA_AMF0, amf.encode_all(["@setDataFrame", "onMetaData", {"width": 640}]) + b"\0", stream=1)
+    async with Harness(LIVE) as h:
+        transport = await h.open()
+        await transport.send_all(PHASES["publishing"])
+        await wait_all_tasks_blocked()
+        watcher = await h.watch("theirs")
+        kinds = {MediaKind.VIDEO: types.VIDEO, MediaKind.AUDIO: types.AUDIO}
+        media = [message(kinds[p.kind], p.data, stream=1, timestamp=p.timestamp, chunk_stream=6) for p in packets]
+        await transport.send_all(odd * 3 + b"".join(media))
+        await watcher.read_until(lambda: packets[-1].data in [packet.data for packet in watcher.packets])
+        assert watcher.metadata[-1] == {"width": 640}
+        [line] = [entry for entry in logs if entry["event"] == "client says something odd"]
+        assert (line["oddity"], line["stream"]) == ("metadata_not_clean", "theirs")
+        metrics = (await h.http.get("/metrics")).text
+        assert 'mmids_rtmp_oddities_total{oddity="metadata_not_clean"} 3' in metrics.splitlines()

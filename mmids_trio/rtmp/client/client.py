@@ -15,6 +15,7 @@ from collections.abc import Callable
 from hashlib import md5
 from urllib.parse import quote, unquote
 
+import structlog
 import trio
 from attrs import define, field, frozen
 
@@ -25,6 +26,8 @@ from mmids_trio.rtmp.protocol.client_connection import FORWARDS_EVERYTHING, Clie
 from mmids_trio.rtmp.protocol.events import ClientConnected, ClientEvent, PlayStarted, PublishStarted, RefusalReceived
 from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE
 from mmids_trio.rtmp.protocol.urls import RtmpUrl
+
+log = structlog.get_logger()
 
 CHALLENGE_BYTES = 4
 
@@ -202,7 +205,10 @@ async def _receive(transport: Transport, connection: ClientConnection) -> list[C
         data = await transport.receive_some(READ_SIZE)
         if not data:
             raise ClientFailed("it has closed the connection")
-        return connection.receive_data(data)
+        events = connection.receive_data(data)
+        for oddity, detail in connection.oddities.take_untold():
+            log.info("server says something odd", oddity=oddity.value, detail=detail)
+        return events
     except ProtocolError as error:
         raise ClientFailed(f"it breaks the protocol: {error}") from error
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:

@@ -7,6 +7,7 @@ a value that was built to be refused.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from struct import Struct
 from typing import Final, TypeAlias, TypeVar
 
@@ -130,17 +131,29 @@ class Amf3Reader:
 
     def array(self) -> AmfValue:
         size = self._length("array")
-        named = EcmaArray(self._named())
-        values = [self.value() for _ in range(size)]  # as many as there is data for
+        named, values = EcmaArray(), list[AmfValue]()
+
+        def fill() -> None:
+            self._fill_named(named)
+            for _ in range(size):  # as many as there is data for
+                values.append(self.value())
+
+        self.source.read_into(fill)
         if not named:
             return values
         return EcmaArray({**named, **{str(place): value for place, value in enumerate(values)}})
 
     def object(self) -> AmfValue:
         traits = self._class()
-        properties = {name: self.value() for name in traits.names}
-        if traits.is_dynamic:
-            properties.update(self._named())
+        properties: dict[str, AmfValue] = {}
+
+        def fill() -> None:
+            for name in traits.names:
+                properties[name] = self.value()
+            if traits.is_dynamic:
+                self._fill_named(properties)
+
+        self.source.read_into(fill)
         return TypedObject(traits.class_name, properties) if traits.class_name else properties
 
     def _class(self) -> _Traits:
@@ -156,11 +169,9 @@ class Amf3Reader:
         self._traits.append(traits)
         return traits
 
-    def _named(self) -> dict[str, AmfValue]:
-        found: dict[str, AmfValue] = {}
+    def _fill_named(self, found: dict[str, AmfValue]) -> None:
         while name := self._name():
             found[name] = self.value()
-        return found
 
     def _counted_name(self) -> str:
         self.source.count(1)
@@ -254,6 +265,31 @@ def decode_all(data: bytes | memoryview) -> list[AmfValue]:
 
 
 @frozen
+class Understood:
+    """What could be read of a body that need not be clean AMF0, and what was wrong with the rest."""
+
+    values: list[AmfValue]
+    flaw: str | None = None
+
+
+def decode_leniently(data: bytes | memoryview) -> Understood:
+    """As `decode_all`, but what breaks the form ends the reading, and all that was read before it counts.
+
+    Objects and arrays keep what they have by then; a reference to what is not complete is `UNDEFINED`.  Raises
+    `ProtocolError` for the limits of `limits` alone.
+    """
+    reader = _Reader(bytes(data), is_lenient=True)
+    values: list[AmfValue] = []
+
+    def fill() -> None:
+        while reader.position < len(reader.data):
+            values.append(reader.value())
+
+    reader.read_into(fill)
+    return Understood(values, reader.flaw)
+
+
+@frozen
 class _Container:
     """A finished object or array that references may name, and what it costs to name it.
 
@@ -272,7 +308,9 @@ class _Reader:
     """A position in `data`, and what was counted on the way there."""
 
     data: bytes
+    is_lenient: bool = False
     position: int = 0
+    flaw: str | None = None  # the first one, where the reader is lenient
     items: int = 0
     expansion: int = 0  # bytes that the references so far stand for
     depth: int = 0
@@ -287,6 +325,19 @@ class _Reader:
         if read is None:
             raise ProtocolError(_why_not(marker, self.position - 1))
         return read(self)
+
+    def read_into(self, fill: Callable[[], None]) -> None:
+        """Call `fill`; where the form breaks in it, and the reader is lenient, leave it at what was filled in."""
+        try:
+            fill()
+        except ProtocolError as error:
+            if not self.is_lenient or error.guard is RejectReason.AMF:
+                raise
+            self._note(str(error))
+            self.position = len(self.data)  # nobody knows where the next value begins
+
+    def _note(self, flaw: str) -> None:
+        self.flaw = self.flaw or flaw
 
     def take(self, size: int) -> bytes:
         """The next `size` bytes, all of them or `ProtocolError`."""
@@ -330,10 +381,14 @@ class _Reader:
         index = self.unsigned(2)
         container = self.containers[index] if index < len(self.containers) else None
         if container is None:
-            raise ProtocolError(
+            flaw = (
                 f"AMF0 reference to object {index}, which is not one of the complete ones among the first "
                 f"{len(self.containers)}"
             )
+            if not self.is_lenient:
+                raise ProtocolError(flaw)
+            self._note(flaw)
+            return UNDEFINED
         self.count(container.items)
         self.expand(container.size)
         self.reach(self.depth + container.height)
@@ -362,7 +417,7 @@ class _Reader:
         self.depth += 1
         self.deepest = 0
         self.reach(self.depth)
-        fill(self, value)
+        self.read_into(partial(fill, self, value))
         self.containers[index] = _Container(
             value,
             items=self.items - items,
@@ -383,11 +438,18 @@ class _Reader:
 
     def _property_name(self) -> str | None:
         """The next property's name, or `None` where the object ends."""
+        if self.is_lenient and self._is_last(_OBJECT_END):
+            self._note(f"AMF0 object end at {self.position} without the empty name before it")
+            self.position += 1
+            return None
         name = self.text(2)
         if name or self.data[self.position : self.position + 1] != bytes((_OBJECT_END,)):
             return name
         self.position += 1
         return None
+
+    def _is_last(self, byte: int) -> bool:
+        return self.position == len(self.data) - 1 and self.data[self.position] == byte
 
     def _fill_strict_array(self, value: list[AmfValue]) -> None:
         for _ in range(self.unsigned(4)):  # as many as there is data for: `value` raises at its end

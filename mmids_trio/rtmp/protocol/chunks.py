@@ -23,7 +23,8 @@ from mmids_trio.rtmp.protocol.limits import (
     MAX_DATA,
     MAX_MESSAGE,
 )
-from mmids_trio.rtmp.protocol.message import Message
+from mmids_trio.rtmp.protocol.message import AUDIO, VIDEO, Message
+from mmids_trio.rtmp.protocol.oddities import Oddities, Oddity
 
 TYPE_0, TYPE_1, TYPE_2, TYPE_3 = range(4)
 """Full header; without message stream; with a timestamp delta alone; empty (RTMP 1.0 §5.3.1.2)."""
@@ -161,7 +162,8 @@ class ChunkReader:
     Holds received bytes only, never what a header merely announces, and at most `max_buffered` of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, oddities: Oddities | None = None) -> None:
+        self._oddities = Oddities() if oddities is None else oddities
         self.chunk_size = DEFAULT_CHUNK_SIZE
         """Largest chunk payload in bytes, as the peer announced it last."""
         self.max_buffered = MAX_BUFFERED
@@ -170,6 +172,7 @@ class ChunkReader:
         """Unfinished messages that the peer gave up by beginning another one on their chunk stream."""
         self._buffer = bytearray()
         self._streams: dict[int, ChunkStream] = {}
+        self._latest: ChunkStream | None = None  # the one that the last chunk came on
         self._unfinished = 0  # bytes pending on all chunk streams
         self.has_more = False
         """Whether the last `read_messages` has left chunks that may be whole."""
@@ -226,6 +229,7 @@ class ChunkReader:
             self._abort(stream)
             self.dropped_messages += 1
         stream.header = header
+        self._latest = stream
         if remaining > self.chunk_size:
             block, end = self._read_run(stream, start, remaining)
         else:
@@ -270,19 +274,32 @@ class ChunkReader:
         return block, stop
 
     def _begin(self, chunk_stream_id: int, basic_header: bytes) -> ChunkStream:
-        """The state of a chunk stream seen for the first time.
-
-        librtmp begins the control chunk stream with a type 1 header when a ping response is the first
-        thing that it sends there; all else has to begin with type 0.
-        """
-        kind = basic_header[0] >> 6
-        if kind != TYPE_0 and (kind, chunk_stream_id) != (TYPE_1, _CONTROL_CHUNK_STREAM):
-            raise ProtocolError(f"chunk stream {chunk_stream_id} begins with a type {kind} header, not type 0")
+        """The state of a chunk stream seen for the first time."""
         if len(self._streams) >= MAX_CHUNK_STREAMS:
             raise ProtocolError(f"more than {MAX_CHUNK_STREAMS} chunk streams", RejectReason.CHUNK_STREAMS)
+        kind = basic_header[0] >> 6
+        header = _NOTHING if kind == TYPE_0 else self._presumed_header(chunk_stream_id, kind)
         continuation = bytes((basic_header[0] | TYPE_3 << 6,)) + basic_header[1:]
-        stream = self._streams[chunk_stream_id] = ChunkStream(continuation)
+        stream = self._streams[chunk_stream_id] = ChunkStream(continuation, header)
         return stream
+
+    def _presumed_header(self, chunk_stream_id: int, kind: int) -> ChunkHeader:
+        """What a chunk stream goes on from that has to begin with a type 0 header, and does not.
+
+        Type 1 leaves out the message stream alone: it is taken to be that of the last message, and the time to count
+        from 0.  So do some encoders, and librtmp with a ping response.  Types 2 and 3 leave out the length as well,
+        which only a sender can do that has one last header for all its chunk streams: that of a whole frame is sane,
+        anything else is not.
+        """
+        last = self._latest.header if self._latest is not None else _NOTHING
+        if kind == TYPE_1:
+            presumed = _NOTHING._replace(stream_id=last.stream_id)
+        elif self._unfinished or last.type_id not in (AUDIO, VIDEO):
+            raise ProtocolError(f"chunk stream {chunk_stream_id} begins with a type {kind} header, not type 0")
+        else:
+            presumed = last
+        self._oddities.note(Oddity.CHUNK_STREAM, f"chunk stream {chunk_stream_id} begins with a type {kind} header")
+        return presumed
 
     def _abort(self, stream: ChunkStream) -> None:
         self._unfinished -= len(stream.pending)

@@ -42,6 +42,7 @@ from mmids_trio.rtmp.protocol.events import (
 from mmids_trio.rtmp.protocol.handshake import ClientHandshake
 from mmids_trio.rtmp.protocol.media_intake import read_data, split_aggregate
 from mmids_trio.rtmp.protocol.message import AUDIO_CHUNK_STREAM, COMMAND_CHUNK_STREAM, VIDEO_CHUNK_STREAM, Message
+from mmids_trio.rtmp.protocol.oddities import Oddities
 from mmids_trio.rtmp.protocol.outgoing import Outgoing
 from mmids_trio.rtmp.protocol.requests import LIVE_OR_RECORDED
 from mmids_trio.rtmp.protocol.server_replies import CAN_FORWARD, SUPPORTED_CAPS_EX
@@ -250,7 +251,9 @@ class ClientConnection:
         }
         self._chunk_size = chunk_size
         self._handshake = ClientHandshake(random)
-        self._reader = ChunkReader()
+        self.oddities = Oddities()
+        """What the server said against the form; the owner tells of it."""
+        self._reader = ChunkReader(self.oddities)
         self._received = ReceivedBytes()
         self._outgoing = Outgoing()
         self._flow = ClientFlow(self._outgoing)
@@ -344,11 +347,11 @@ class ClientConnection:
                     if part.type_id in (types.AUDIO, types.VIDEO):
                         _append_media(part, events)
             case types.DATA_AMF0 | types.DATA_AMF3:
-                event = None if _is_status(message) else read_data(message.stream_id, message)
+                event = None if _is_status(message) else read_data(message.stream_id, message, self.oddities)
                 if event is not None:
                     events.append(event)
             case types.COMMAND_AMF0 | types.COMMAND_AMF3:
-                events.extend(self._flow.handle(parse_command(message)))
+                events.extend(self._flow.handle(parse_command(message, self.oddities)))
             case types.USER_CONTROL:
                 self._take_user_control(message, events)
             case types.WINDOW_ACKNOWLEDGEMENT_SIZE:

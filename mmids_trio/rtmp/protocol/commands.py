@@ -22,6 +22,7 @@ from mmids_trio.rtmp.protocol.message import (
     STATUS_CHUNK_STREAM,
     Message,
 )
+from mmids_trio.rtmp.protocol.oddities import Oddities, Oddity
 
 Number = TypeVar("Number", int, float)
 
@@ -77,11 +78,15 @@ def amf0_part(message: Message) -> bytes:
     return payload
 
 
-def parse_command(message: Message) -> Command:
-    """Read a command message of type 20 or 17. Raises `ProtocolError` when it has no name."""
-    values = amf.decode_all(amf0_part(message))
+def parse_command(message: Message, oddities: Oddities | None = None) -> Command:
+    """Read a command message of type 20 or 17, as far as it is clean. Raises `ProtocolError` when it has no name."""
+    understood = amf.decode_leniently(amf0_part(message))
+    values = understood.values
+    if understood.flaw is not None and oddities is not None:
+        oddities.note(Oddity.COMMAND, understood.flaw)
     if not values or not isinstance(values[0], str):
-        raise ProtocolError("a command begins with its name as a string, this one does not")
+        why = f" ({understood.flaw})" if understood.flaw is not None else ""
+        raise ProtocolError(f"a command begins with its name as a string, this one does not{why}")
     return Command(
         name=values[0],
         transaction=as_number(values[1], float) if len(values) > 1 else 0.0,

@@ -5,6 +5,8 @@ the rest goes on as the bytes that came, at no cost and whatever is in it.  This
 machine, thousands of messages for every command: one look-up, and an entry in the list of a run.
 """
 
+from collections.abc import Mapping, Sequence
+
 from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol import message as types
@@ -13,6 +15,7 @@ from mmids_trio.rtmp.protocol.events import DataReceived, Event, MediaReceived, 
 from mmids_trio.rtmp.protocol.limits import LEAST_TALK
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.message_streams import MessageStream, MessageStreams
+from mmids_trio.rtmp.protocol.oddities import Oddities, Oddity
 
 TAG_HEADER = 11
 """Bytes before the body of an FLV tag: type, size (3), timestamp (3 and 1 upper), stream id (3)."""
@@ -76,33 +79,42 @@ NOT_FORWARDED = (CLEAR_DATA_FRAME, SAMPLE_ACCESS)
 """What is said to the server alone, or is said by the server itself."""
 
 
-def read_data(stream: int, message: Message) -> MetadataReceived | DataReceived | None:
+def read_data(
+    stream: int, message: Message, oddities: Oddities | None = None
+) -> MetadataReceived | DataReceived | None:
     """What `message` on message stream `stream` means; `None` for what concerns nobody.
 
-    Raises `ProtocolError` for metadata that is no AMF0.
+    Metadata is advisory: what can be read of it counts.  Raises `ProtocolError` for the limits of AMF0 alone.
     """
     payload = amf0_part(message).removeprefix(SET_DATA_FRAME)
     if payload.startswith(METADATA):
-        return _metadata(stream, message.timestamp, payload[len(METADATA) :])
+        understood = amf.decode_leniently(payload[len(METADATA) :])
+        if understood.flaw is not None and oddities is not None:
+            oddities.note(Oddity.METADATA, understood.flaw)
+        values = _metadata(understood.values)
+        if understood.flaw is not None and not values:
+            return None
+        return MetadataReceived(stream, message.timestamp, values)
     if not payload or payload.startswith(NOT_FORWARDED):
         return None
     return DataReceived(stream, message.timestamp, payload)
 
 
-def _metadata(stream: int, timestamp: int, payload: bytes) -> MetadataReceived:
+def _metadata(values: Sequence[object]) -> Mapping[str, object]:
     """The first object is the metadata; some encoders repeat the name before it."""
-    for value in amf.decode_all(payload):
-        if as_mapping(value):
-            return MetadataReceived(stream, timestamp, as_mapping(value))
+    for value in values:
+        if found := as_mapping(value):
+            return found
         if as_string(value) != "onMetaData":
             break
-    return MetadataReceived(stream, timestamp, {})
+    return {}
 
 
 class MediaIntake:
     """Takes the messages that belong to the publishing ones of `streams`; `ignored` counts the rest."""
 
-    def __init__(self, streams: MessageStreams) -> None:
+    def __init__(self, streams: MessageStreams, oddities: Oddities) -> None:
+        self._oddities = oddities
         self.ignored = 0
         self.data_bytes = 0
         """Bytes of data messages that were read, each counted as `LEAST_TALK` at least."""
@@ -121,7 +133,7 @@ class MediaIntake:
             self._keep_or_ignore(message)
         elif message.type_id in (types.DATA_AMF0, types.DATA_AMF3):
             self.data_bytes += max(len(message.payload), LEAST_TALK)
-            event = read_data(stream, message)
+            event = read_data(stream, message, self._oddities)
             if event is not None:
                 events.append(event)
         elif message.payload:

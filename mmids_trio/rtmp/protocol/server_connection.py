@@ -42,6 +42,7 @@ from mmids_trio.rtmp.protocol.handshake import ServerHandshake
 from mmids_trio.rtmp.protocol.media_intake import MediaIntake
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.message_streams import MessageStreams, StreamCommands
+from mmids_trio.rtmp.protocol.oddities import Oddities
 from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE, Outgoing
 from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, PublishRequest, connect_request
 
@@ -91,18 +92,25 @@ class ServerConnection:
     asked, and its description, if any, goes into `NetConnection.Connect.Rejected`.
     """
 
-    def __init__(self, random: Callable[[int], bytes], refusal: ConnectRefusal = accept_every_connect) -> None:
+    def __init__(
+        self,
+        random: Callable[[int], bytes],
+        refusal: ConnectRefusal = accept_every_connect,
+        oddities: Oddities | None = None,
+    ) -> None:
+        self.oddities = Oddities() if oddities is None else oddities
+        """What the client said against the form; the owner tells of it."""
         self._phase = ConnectionPhase.HANDSHAKE
         self._handshake = ServerHandshake(random)
         self._refusal = refusal
-        self._reader = ChunkReader()
+        self._reader = ChunkReader(self.oddities)
         self._reader.max_buffered = limits.MAX_BUFFERED_BEFORE_PUBLISH
         self._received = ReceivedBytes()
         self._bytes_before_connect = 0
         self._outgoing = Outgoing()
         self._streams = MessageStreams()
         self._commands: StreamCommands | None = None
-        self._media = MediaIntake(self._streams)
+        self._media = MediaIntake(self._streams, self.oddities)
         self._said = 0
 
     @property
@@ -253,7 +261,7 @@ class ServerConnection:
         self._said += max(len(message.payload), limits.LEAST_TALK) if type_id in TALK_TYPES else 0
         if type_id in (types.COMMAND_AMF0, types.COMMAND_AMF3):
             if self._phase is not ConnectionPhase.REFUSED:
-                events.extend(self._take_command(parse_command(message)))
+                events.extend(self._take_command(parse_command(message, self.oddities)))
         elif type_id == types.USER_CONTROL:
             self._take_user_control(message, events)
         elif type_id == types.WINDOW_ACKNOWLEDGEMENT_SIZE:

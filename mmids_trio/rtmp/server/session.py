@@ -18,6 +18,7 @@ from mmids_trio.net.read_coalescer import ReadCoalescer
 from mmids_trio.net.transport import Transport
 from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
+from mmids_trio.rtmp.protocol.oddities import Oddities, OddityTotals, no_oddities
 from mmids_trio.rtmp.protocol.outgoing import play_stop
 from mmids_trio.rtmp.protocol.requests import ConnectRequest
 from mmids_trio.rtmp.protocol.server_connection import ConnectionPhase, ServerConnection
@@ -65,6 +66,8 @@ class Traffic:
     """Media and data messages that belonged to no stream that was being published."""
     abandoned: int = 0
     """Messages that were begun and not finished."""
+    oddities: OddityTotals = field(factory=no_oddities)
+    """What clients said against the form."""
 
 
 RANKS = tuple(Got)
@@ -122,7 +125,7 @@ class RtmpSession:
     """Whether it publishes and has nothing more to be read at the moment."""
 
     def __attrs_post_init__(self) -> None:
-        self._connection = ServerConnection(self.entropy, self._refusal_of_connect)
+        self._connection = ServerConnection(self.entropy, self._refusal_of_connect, Oddities(self.traffic.oddities))
         self._output = Output(self.transport)
         self._talk = TokenBucket(MAX_TALK_BURST, MAX_TALK_RATE, trio.current_time())
         self._activities = Activities(
@@ -255,10 +258,18 @@ class RtmpSession:
                 await trio.lowlevel.checkpoint()
             is_first = False
             got = await self._activities.act_on(events, nursery)
+            if self._connection.oddities.untold:
+                self._tell_oddities()
             self._reply()
             self._quiet_since += trio.current_time() - began  # it waited for the workflow
             most = max(most, got, key=RANKS.index)
         return most
+
+    def _tell_oddities(self) -> None:
+        for oddity, detail in self._connection.oddities.take_untold():
+            self._activities.log.info(
+                "client says something odd", connection=name_of(self.transport), oddity=oddity.value, detail=detail
+            )
 
     def _note_life(self, got: Got, size: int) -> None:
         """What a read of `size` bytes says about whether anything is still to be expected of the client.

@@ -84,9 +84,9 @@ def test_metadata_is_found_in_every_known_form(
     assert publisher.say(media(DATA_AMF3, 0, b"\0" + plain)) == [MetadataReceived(1, 0, expected)]
 
 
-def test_metadata_that_is_no_amf_breaks_the_protocol(publisher: ScriptedClient) -> None:
-    with pytest.raises(ProtocolError):
-        publisher.say(media(DATA, 0, amf.encode_all(["onMetaData"]) + b"\x03\0\5ab"))
+def test_metadata_beyond_the_limits_breaks_the_protocol(publisher: ScriptedClient) -> None:
+    with pytest.raises(ProtocolError, match="nested deeper"):
+        publisher.say(media(DATA, 0, amf.encode_all(["onMetaData"]) + b"\x03\0\1a" * 20))
 
 
 def test_other_data_passes_as_it_came(publisher: ScriptedClient) -> None:
@@ -177,7 +177,7 @@ def test_the_end_is_said_even_if_what_was_kept_breaks_the_protocol() -> None:
     client = ScriptedClient()
     client.connect()
     client.say(command("createStream", 2, None))
-    broken = message(DATA, amf.encode_all(["onMetaData"]) + b"\x03\x00", stream=1)
+    broken = message(DATA, amf.encode_all(["onMetaData"]) + b"\x03\0\1a" * 20, stream=1)
     (requested,) = client.say(command("publish", 3, None, "key", stream=1), broken)
     assert isinstance(requested, PublishRequested)
     client.server.accept_publish(requested.request)
