@@ -4,7 +4,7 @@ import pytest
 
 from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.protocol import amf
-from mmids_trio.rtmp.protocol.events import Connected, MediaReceived, MetadataReceived
+from mmids_trio.rtmp.protocol.events import Connected, MediaReceived, MetadataReceived, PublishRequested
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH, MAX_AMF_ITEMS
 from mmids_trio.rtmp.protocol.oddities import Oddity
 from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, message
@@ -24,9 +24,9 @@ DATE = b"\x0b" + bytes(8)
 def _publisher() -> ScriptedClient:
     client = ScriptedClient()
     client.connect()
-    client.say(command("createStream", 2, None), command("publish", 0, None, "key", "live", stream=1))
-    for request in [stream.request for stream in client.server._streams]:
-        client.server.accept_publish(request)
+    [requested] = client.say(command("createStream", 2, None), command("publish", 0, None, "key", "live", stream=1))
+    assert isinstance(requested, PublishRequested)
+    client.server.accept_publish(requested.request)
     client.hear()
     return client
 
