@@ -25,6 +25,8 @@ class RejectReason(Enum):
     TOO_SLOW = "too_slow_for_stream"
     REPLIES_UNREAD = "replies_unread"
     TALKATIVE = "commands_or_metadata_flood"
+    GRACE_TOO_EARLY = "too_short_on_air_for_grace"
+    INTERRUPTED = "interrupted_streams_beyond_limit"
 
     # What clients say.
     PROTOCOL = "protocol_broken"
@@ -42,6 +44,8 @@ class RejectReason(Enum):
     PLAY_TOKEN = "play_token_wrong"
     PLAY_TOKEN_EXPIRED = "play_token_expired"
     KEY_BUSY = "key_busy"
+    STREAMS = "streams_beyond_limit"
+    STREAMS_OF_CONNECTION = "streams_beyond_limit_of_connection"
     NOT_APPROVED = "not_approved"
     OTHER_REFUSAL = "refused_otherwise"
 

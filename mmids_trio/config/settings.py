@@ -33,6 +33,12 @@ LONGEST_WATCHER_LAG = 60
 MOST_CONNECTIONS = 1_000_000
 """More than one process can have files open on any usual system (Linux: fs.nr_open, 1,048,576)."""
 
+MOST_STREAMS = 1_000_000
+"""As for connections, which mostly have one."""
+
+MOST_STREAMS_OF_CONNECTION = 16
+"""Message streams that a connection may have (`rtmp.protocol.message_streams`)."""
+
 EVENT_NAMES = (
     "workflow_started",
     "workflow_failed",
@@ -82,6 +88,10 @@ class Settings:
     publisher_timeout: int = parameter(whole_number(1, LONGEST_TIMEOUT, " of seconds"), default=30)
     max_connections: int | None = parameter(whole_number(1, MOST_CONNECTIONS), default=None)
     max_connections_per_ip: int | None = parameter(whole_number(1, MOST_CONNECTIONS), default=None)
+    max_streams: int = parameter(whole_number(1, MOST_STREAMS), default=1_000)
+    max_streams_per_connection: int = parameter(whole_number(1, MOST_STREAMS_OF_CONNECTION), default=8)
+    grace_after: int = parameter(whole_number(0, LONGEST_TIMEOUT, " of seconds"), default=5)
+    max_interrupted: int = parameter(whole_number(0, MOST_STREAMS), default=100)
     api_max_connections: int = parameter(whole_number(1, MOST_CONNECTIONS), default=256)
     rtmp_proxy_protocol_from: tuple[IpNetwork, ...] | None = parameter(networks, default=None)
     state_path: str | None = parameter(filled, default=None)

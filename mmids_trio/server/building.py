@@ -46,6 +46,7 @@ from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
+from mmids_trio.steps.stream_room import StreamRoom
 from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.forwarding import ForwardingTable
 from mmids_trio.workflow.hub import EventHub
@@ -132,6 +133,7 @@ def build_server(
     certificates = Certificates(_certificate_files(settings), offload=world.offload)
     rtmp = _rtmp(settings, world, certificates, rejections, hooks.gate(TlsGate(certificates)))
     ffmpeg = _ffmpeg(settings, world)
+    stream_room = StreamRoom.of(settings, rejections)
     shared = SharedServices(ForwardingTable(), hub)
     executors = hooks.executors(built_in_executors(*more_executors))
     reactors = Reactors(reactor_definitions, executors, hub.publish)
@@ -145,6 +147,7 @@ def build_server(
             reactors=known,
             random=world.random,
             watch_options=WatchOptions.of(settings),
+            stream_room=stream_room,
             now=world.now,
             more=more_steps,
         )
@@ -237,6 +240,7 @@ def _rtmp(
         merge_reads=settings.rtmp_merge_reads,
         max_connections=settings.max_connections or connections_that_leave_files(settings),
         max_connections_per_ip=settings.max_connections_per_ip or inf,
+        max_streams_per_connection=settings.max_streams_per_connection,
         balancers=settings.rtmp_proxy_protocol_from or (),
         certificates=certificates,
         rejections=rejections,

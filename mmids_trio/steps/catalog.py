@@ -19,6 +19,7 @@ from mmids_trio.steps.rtmp_push import rtmp_push
 from mmids_trio.steps.rtmp_receive import rtmp_receive
 from mmids_trio.steps.rtmp_watch import rtmp_watch
 from mmids_trio.steps.slate import slate
+from mmids_trio.steps.stream_room import StreamRoom
 from mmids_trio.steps.workflow_forwarder import workflow_forwarder
 from mmids_trio.workflow.forwarding import ForwardingTable
 
@@ -32,6 +33,7 @@ def built_in_steps(
     reactors: KnownReactors,
     random: Callable[[], float],
     watch_options: WatchOptions,
+    stream_room: StreamRoom,
     now: Callable[[], float],
     more: Sequence[StepType] = (),
 ) -> StepRegistry:
@@ -41,7 +43,7 @@ def built_in_steps(
     """
     return StepRegistry(
         [
-            rtmp_receive(rtmp, reactors),
+            rtmp_receive(rtmp, reactors, stream_room),
             rtmp_watch(rtmp, reactors, now, watch_options),
             rtmp_push(dialer, random),
             rtmp_pull(dialer, random),

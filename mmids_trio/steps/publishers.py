@@ -8,6 +8,7 @@ go, whoever waits for an answer meanwhile.  Besides the clients' own tasks there
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from math import inf
 
 import trio
@@ -21,14 +22,11 @@ from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, RequestRefused
 from mmids_trio.steps.approval import KnownReactor, PublishAccess, Release, approved
 from mmids_trio.steps.stream_news import StreamNews
+from mmids_trio.steps.stream_room import StreamRoom
 from mmids_trio.workflow.status import Clients, StreamStatus
 from mmids_trio.workflow.step import Outbox, StepContext
 
 BAD_NAME = "NetStream.Publish.BadName"
-
-MAX_INTERRUPTED = 1_000
-"""Streams of one step that wait for a publisher at once, as each keeps what its watchers have not got yet: more than
-a server has encoders, fewer than one client can make by coming and going under new names."""
 
 
 @define(eq=False)
@@ -44,6 +42,10 @@ class PublishedStream:
     """When it ends unless a publisher comes back; `None` while it has one."""
     heard_at: float = 0.0
     """When its source sent media last, or became its source."""
+    first_sent: float | None = None
+    """When its source sent media first; `None` where it has not yet."""
+    on_air: float = 0.0
+    """Seconds between the first and the last media of each source that it had before."""
     is_stalled: bool = False
     """Whether it has been said that its source sends nothing."""
     is_announced: bool = False
@@ -59,6 +61,12 @@ class PublishedStream:
         finally:
             self._sends -= 1
             self._silent.unpark_all()
+
+    def source_is_gone(self) -> None:
+        """Add the time of its source to that on the air."""
+        if self.first_sent is not None:
+            self.on_air += self.last_sent - self.first_sent
+            self.first_sent = None
 
     async def wait_silent(self) -> None:
         """Wait until nothing of a displaced source is under way any more; its client's task has been cancelled."""
@@ -106,6 +114,8 @@ class PublisherTurn:
         if size:
             self.owner.heard(self.stream, size)
             self.stream.last_sent = trio.current_time()
+            if self.stream.first_sent is None:
+                self.stream.first_sent = self.stream.last_sent
         await self.stream.send(events, self.owner.outbox)
 
     def end(self) -> None:
@@ -158,7 +168,8 @@ class Publishers:
 
     PublishedStream ids are `<workflow>/<step id>/<number>`, so the same events in the same order have the same ids.
     `grace`: seconds that a stream waits for the return of a publisher that has vanished.  `stall_after`: seconds
-    without media after which a publisher is said to be stalled; 0 for never.
+    without media after which a publisher is said to be stalled; 0 for never.  `max_streams`: of this step; `room`: of
+    the whole server.
     """
 
     context: StepContext
@@ -170,6 +181,8 @@ class Publishers:
     received_bytes: int = field(default=0, init=False)
     """Of media, of all publishers ever."""
     stall_after: float = 0.0
+    max_streams: float = inf
+    room: StreamRoom = field(factory=StreamRoom)
     _streams: dict[str, PublishedStream] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -185,25 +198,31 @@ class Publishers:
         """Start the stream of a publisher of `key`, or let it go on with the stream that the key has.
 
         Raises `RequestRefused`, with nothing changed, where it lacks the token, or where somebody else publishes it
-        and may not be displaced.
+        and may not be displaced, or where there are too many streams.
         """
         self.access.check(query)  # before anybody is asked, and before it can be seen which keys are busy
-        self._refuse_if_taken(key, client)
+        self._refuse_if_impossible(key, client)
         newcomer = PublisherTurn(key, client, self)
         newcomer.release = await approved(self.reactor, key, newcomer.revoke, BAD_NAME)
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
-            self._refuse_if_taken(key, client)
+            self._refuse_if_impossible(key, client)
             await self._install(newcomer)
         except BaseException:
             newcomer.vanish()
             raise
         return newcomer
 
-    def _refuse_if_taken(self, key: str, client: Client) -> None:
+    def _refuse_if_impossible(self, key: str, client: Client) -> None:
         stream = self._streams.get(key)
-        if stream is not None and stream.ends_at is None and not self._may_displace(stream.source, client):
+        if stream is None:
+            self._refuse_if_full()
+        elif stream.ends_at is None and not self._may_displace(stream.source, client):
             raise RequestRefused(BAD_NAME, f"stream key '{key}' is being published already", RejectReason.KEY_BUSY)
+
+    def _refuse_if_full(self) -> None:
+        if self.room.is_full or len(self._streams) >= self.max_streams:
+            raise RequestRefused(BAD_NAME, "there are as many streams as may be", RejectReason.STREAMS)
 
     def _may_displace(self, publication: "PublisherTurn", client: Client) -> bool:
         if self.on_busy is OnBusy.SAME_SOURCE:
@@ -227,6 +246,8 @@ class Publishers:
     def _hand_over(self, stream: PublishedStream, newcomer: "PublisherTurn") -> bool:
         """Whether there was a publisher that had to give way."""
         former, stream.source, newcomer.stream = stream.source, newcomer, stream
+        stream.source_is_gone()
+        self.room.wait_no_more(stream)
         took_over, stream.ends_at = stream.ends_at is None, None
         stream.heard_at, stream.is_stalled = trio.current_time(), False
         self._watch_for_silence(stream)
@@ -238,6 +259,7 @@ class Publishers:
         self._count += 1
         stream_id = StreamId(f"{self.context.workflow}/{self.context.step_id}/{self._count}")
         stream = self._streams[first.key] = PublishedStream(stream_id, first.key, first, trio.current_time())
+        self.room.present += 1
         return stream
 
     def _resume(self, stream: PublishedStream, took_over: bool) -> None:
@@ -271,10 +293,12 @@ class Publishers:
 
     def interrupt(self, stream: PublishedStream) -> None:
         """The publisher is gone and has not said goodbye: wait for its return, where that is wanted."""
-        is_one_too_many = sum(other.ends_at is not None for other in self._streams.values()) >= MAX_INTERRUPTED
-        if self._is_closed or not self.grace or not stream.is_announced or is_one_too_many:
+        stream.source_is_gone()
+        may_wait = self.grace and stream.is_announced and not self._is_closed
+        if not may_wait or not self.room.is_worth_waiting_for(stream.on_air):
             self.end(stream)
             return
+        self.room.wait_for(stream, stream.source.client.peer_host, partial(self.end, stream))
         stream.ends_at = trio.current_time() + self.grace
         self._alarm.deadline = min(self._alarm.deadline, stream.ends_at)
         self._news(stream).interrupted(self.grace)
@@ -283,6 +307,8 @@ class Publishers:
         """Free the key, and let later steps know."""
         if self._streams.get(stream.key) is stream:
             del self._streams[stream.key]
+            self.room.present -= 1
+            self.room.wait_no_more(stream)
             self.outbox.end_stream(stream.stream_id)
             stream.source.let_go()
 

@@ -1,16 +1,20 @@
 """`rtmp_receive`: take in what RTMP publishers send. Each publisher is a stream named by its stream key."""
 
+from math import inf
+
 import trio
 from attrs import field, frozen
 
-from mmids_trio.config.converters import choice, seconds
+from mmids_trio.config.converters import choice, seconds, whole_number
 from mmids_trio.config.parameters import Secret, parameter, secret_parameter
+from mmids_trio.config.settings import MOST_STREAMS
 from mmids_trio.media.flow import Flow
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import KnownReactor, KnownReactors, PublishAccess, find_reactor
 from mmids_trio.steps.publishers import OnBusy, Publishers
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_parameters import RtmpParameters, RtmpPorts, rtmp_conflicts
+from mmids_trio.steps.stream_room import StreamRoom
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 LONGEST_GRACE = 86_400
@@ -25,6 +29,7 @@ class ReceiveParameters(RtmpParameters):
     grace_s: float = parameter(seconds(0, LONGEST_GRACE), name="grace", default=0.0)
     stall_after_s: float = parameter(seconds(0, LONGEST_GRACE), name="stall_after", default=0.0)
     publish_token: Secret | None = secret_parameter(default=None)
+    max_streams: int | None = parameter(whole_number(1, MOST_STREAMS), default=None)
 
 
 @frozen
@@ -38,13 +43,23 @@ class RtmpReceive:
     grace_s: float
     access: PublishAccess
     stall_after_s: float
+    max_streams: float
+    room: StreamRoom
     context: StepContext
     flow: Flow = field(default=Flow.PRODUCES, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
         publishers = Publishers(
-            self.context, outbox, self.reactor, self.on_busy, self.grace_s, self.access, self.stall_after_s
+            self.context,
+            outbox,
+            self.reactor,
+            self.on_busy,
+            self.grace_s,
+            self.access,
+            self.stall_after_s,
+            self.max_streams,
+            self.room,
         )
         self.context.show_streams(publishers.describe)
         self.context.show_clients(publishers.count)
@@ -57,8 +72,8 @@ class RtmpReceive:
                 publishers.close()
 
 
-def rtmp_receive(server: RtmpPorts, reactors: KnownReactors) -> StepType:
-    """The kind of step, on a server."""
+def rtmp_receive(server: RtmpPorts, reactors: KnownReactors, room: StreamRoom) -> StepType:
+    """The kind of step, on a server that has `room` for streams."""
 
     def build(parameters: ReceiveParameters, context: StepContext) -> Step:
         return RtmpReceive(
@@ -69,6 +84,8 @@ def rtmp_receive(server: RtmpPorts, reactors: KnownReactors) -> StepType:
             parameters.grace_s,
             PublishAccess(parameters.publish_token),
             parameters.stall_after_s,
+            parameters.max_streams or inf,
+            room,
             context,
         )
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from mmids_trio.config.parser import parse
-from mmids_trio.config.settings import KNOWN_SETTINGS, Settings, is_loopback
+from mmids_trio.config.settings import KNOWN_SETTINGS, MOST_STREAMS_OF_CONNECTION, Settings, is_loopback
+from mmids_trio.rtmp.protocol.message_streams import MAX_MESSAGE_STREAMS
 
 Found = list[tuple[int, int, str]]
 Find = Callable[[str], Found]
@@ -172,3 +173,7 @@ def test_every_known_spelling_fills_a_field() -> None:
     fields = set(Settings.__annotations__)
     assert {setting.attribute for setting in KNOWN_SETTINGS.values()} == fields
     assert set(KNOWN_SETTINGS) == fields | {"http_port"}
+
+
+def test_a_connection_may_have_as_many_streams_as_the_protocol_lets_it_create() -> None:
+    assert MOST_STREAMS_OF_CONNECTION == MAX_MESSAGE_STREAMS

@@ -77,7 +77,9 @@ async def test_a_publisher_that_is_killed_ten_times_in_a_row_is_one_show_to_ever
     nginx = await start_nginx(crew.nursery, tmp_path, free_port)
     hls = tmp_path / "hls"
     push, segments = f"rtmp_push target=rtmp://127.0.0.1:{free_port}/live/pushed", f"ffmpeg_hls path={hls} count=0"
-    program = await launch(workflow("show", push, segments, options="grace=30 on_busy=takeover"))
+    program = await launch(
+        workflow("show", push, segments, options="grace=30 on_busy=takeover"), settings="grace_after 0"
+    )
     publisher = await crew.publish(show, program.url())
     files = [tmp_path / f"{number}.flv" for number in range(WATCHERS)]
     watchers = [await crew.dump(program.url(), file) for file in files]

@@ -12,12 +12,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamStarted
 from mmids_trio.rtmp.server.endpoints import Publication
-from mmids_trio.steps.publishers import MAX_INTERRUPTED, Publishers
+from mmids_trio.steps.publishers import Publishers
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import StreamInterrupted, StreamResumed
-from tests.support.publishing import Context, Guest, Sink
+from tests.support.publishing import WAIT_FOR_ALL, Context, Guest, Sink
 from tests.support.reactors import ScriptedReactor
 
 FIRST = generate_stream(seconds=2, seed=1)
@@ -36,7 +36,7 @@ def boundaries(events: Sequence[MediaEvent]) -> list[type[MediaEvent]]:
 
 async def test_a_publisher_that_comes_back_in_time_goes_on_for_the_same_watchers(autojump_clock: MockClock) -> None:
     recorder = Recorder()
-    async with Harness(workflow(RECEIVE, WATCH, "record"), [recorder.step_type()]) as h:
+    async with Harness(WAIT_FOR_ALL + workflow(RECEIVE, WATCH, "record"), [recorder.step_type()]) as h:
         watcher = await h.watch("key")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watcher.read_until_closed)
@@ -61,7 +61,7 @@ async def test_a_publisher_that_comes_back_in_time_goes_on_for_the_same_watchers
 
 async def test_what_the_log_says_of_it_names_the_workflow(autojump_clock: MockClock) -> None:
     with capture_logs() as logs:
-        async with Harness(workflow(RECEIVE)) as h:
+        async with Harness(WAIT_FOR_ALL + workflow(RECEIVE)) as h:
             first = await h.publish("key", FIRST)
             await wait_all_tasks_blocked()
             first.close()
@@ -74,7 +74,7 @@ async def test_what_the_log_says_of_it_names_the_workflow(autojump_clock: MockCl
 
 async def test_after_the_grace_it_ends_everywhere(autojump_clock: MockClock) -> None:
     recorder = Recorder()
-    async with Harness(workflow(RECEIVE, WATCH, "record"), [recorder.step_type()]) as h:
+    async with Harness(WAIT_FOR_ALL + workflow(RECEIVE, WATCH, "record"), [recorder.step_type()]) as h:
         first = await h.publish("key", FIRST)
         await wait_all_tasks_blocked()
         first.close()
@@ -89,7 +89,7 @@ async def test_after_the_grace_it_ends_everywhere(autojump_clock: MockClock) -> 
 
 async def test_one_that_says_goodbye_ends_it_at_once(autojump_clock: MockClock) -> None:
     recorder = Recorder()
-    async with Harness(workflow(RECEIVE, "record"), [recorder.step_type()]) as h:
+    async with Harness(WAIT_FOR_ALL + workflow(RECEIVE, "record"), [recorder.step_type()]) as h:
         first = await h.publish("key", FIRST)
         await first.unpublish()
         await wait_all_tasks_blocked()
@@ -98,7 +98,7 @@ async def test_one_that_says_goodbye_ends_it_at_once(autojump_clock: MockClock) 
 
 async def test_one_whose_network_is_gone_is_noticed_by_its_silence(autojump_clock: MockClock) -> None:
     recorder = Recorder()
-    text = "settings {\npublisher_timeout 10\n}\n" + workflow(RECEIVE, "record")
+    text = "settings {\npublisher_timeout 10\ngrace_after 0\n}\n" + workflow(RECEIVE, "record")
     async with Harness(text, [recorder.step_type()]) as h:
         await h.publish("key", FIRST)
         await trio.sleep(9.9)
@@ -112,7 +112,7 @@ async def test_one_whose_network_is_gone_is_noticed_by_its_silence(autojump_cloc
 @pytest.mark.parametrize("change", ["delete", "put"])
 async def test_the_end_of_the_step_waits_for_nobody(change: str, autojump_clock: MockClock) -> None:
     recorder = Recorder()
-    async with Harness(workflow(RECEIVE, "record"), [recorder.step_type()]) as h:
+    async with Harness(WAIT_FOR_ALL + workflow(RECEIVE, "record"), [recorder.step_type()]) as h:
         first = await h.publish("key", FIRST)
         await wait_all_tasks_blocked()
         first.close()
@@ -251,15 +251,6 @@ async def test_one_that_returns_in_the_instant_in_which_the_grace_ends_goes_on_o
             publication.end()
             assert boundaries(sink.events) == [*expected, StreamEnded]
             nursery.cancel_scope.cancel()
-
-
-async def test_not_more_streams_wait_than_can_be_meant(autojump_clock: MockClock) -> None:
-    sink = Sink()
-    publishers = Publishers(Context(), sink, grace=5)
-    for number in range(MAX_INTERRUPTED + 3):
-        (await publishers.publish(f"key {number}", Guest())).vanish()
-    assert len(publishers.describe()) == MAX_INTERRUPTED
-    assert boundaries(sink.events).count(StreamEnded) == 3
 
 
 @settings(max_examples=60, deadline=None)

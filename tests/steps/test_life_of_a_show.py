@@ -30,6 +30,7 @@ ODD = 0.37
 SHOW = f"""
 settings {{
     publisher_timeout 10000
+    grace_after 0
 }}
 workflow w {{
     rtmp_receive rtmp_app=live stream_key=* on_busy=takeover grace={GRACE}

@@ -19,6 +19,7 @@ from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import TargetDown, TargetUp
 from mmids_trio.workflow.hub import Subscription
 from mmids_trio.workflow.status import StreamStatus
+from tests.support.publishing import WAIT_FOR_ALL
 
 STREAM = generate_stream(seconds=4)
 RECEIVE = "rtmp_receive rtmp_app=live stream_key=*"
@@ -161,7 +162,7 @@ async def test_the_session_stays_open_over_an_interruption_and_a_change_beside_i
     keep = f"{RECEIVE} grace=10"
     push = "rtmp_push target=rtmp://t:2001/in/k"
     recorder = Recorder()
-    text = workflow("w", keep, push, "record") + target(2001)
+    text = WAIT_FOR_ALL + workflow("w", keep, push, "record") + target(2001)
     async with Harness(text, [recorder.step_type()]) as h:
         with h.server.hub.subscribe() as happenings:
             async with watching(h, "k", 2001) as watcher:

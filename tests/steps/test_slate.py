@@ -19,6 +19,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_metadata, generate_stream
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import StreamResumed, StreamStalled
+from tests.support.publishing import WAIT_FOR_ALL
 
 LIVE = generate_stream(seconds=3, seed=1)
 AGAIN = generate_stream(seconds=3, seed=2)
@@ -35,7 +36,7 @@ def workflow(*steps: str) -> str:
 
 def harness(recorder: Recorder, *scripts: Script, slate: str = SLATE) -> Harness:
     ffmpeg = FakeFfmpeg(script=scripts or MADE)
-    return Harness(workflow(RECEIVE, slate, WATCH, "record"), [recorder.step_type()], spawner=ffmpeg)
+    return Harness(WAIT_FOR_ALL + workflow(RECEIVE, slate, WATCH, "record"), [recorder.step_type()], spawner=ffmpeg)
 
 
 async def pace(client: RtmpClient, packets: Sequence[MediaPacket]) -> None:
@@ -182,7 +183,7 @@ async def test_a_slate_that_fails_is_tried_again(fault: Script, told: str, autoj
 
 async def test_a_child_that_stalls_is_ended_and_tried_again(autojump_clock: MockClock) -> None:
     recorder, ffmpeg = Recorder(), FakeFfmpeg(script=[Script().stalls(at=0.1), MADE])
-    async with Harness(workflow(RECEIVE, SLATE, "record"), [recorder.step_type()], spawner=ffmpeg) as h:
+    async with Harness(WAIT_FOR_ALL + workflow(RECEIVE, SLATE, "record"), [recorder.step_type()], spawner=ffmpeg) as h:
         await pace(await h.publish("key"), LIVE)
         await trio.sleep(PREPARE_SECONDS - 10)
         assert [len(ffmpeg.processes), len(ffmpeg.running)] == [1, 1]
@@ -206,7 +207,7 @@ async def test_of_a_slate_that_is_too_large_the_beginning_is_shown(autojump_cloc
 
 async def test_another_size_has_another_slate_made(autojump_clock: MockClock) -> None:
     recorder, ffmpeg = Recorder(), FakeFfmpeg(script=MADE)
-    text = workflow(RECEIVE, SLATE, "record")
+    text = WAIT_FOR_ALL + workflow(RECEIVE, SLATE, "record")
     async with Harness(text, [recorder.step_type()], spawner=ffmpeg) as h:
         for number, (width, stream) in enumerate(((1280, LIVE), (640, AGAIN), (1280, LIVE)), 1):
             client = await h.publish("key")
@@ -220,7 +221,7 @@ async def test_another_size_has_another_slate_made(autojump_clock: MockClock) ->
 
 async def test_sizes_that_nobody_has_any_more_make_room(autojump_clock: MockClock) -> None:
     recorder, ffmpeg = Recorder(), FakeFfmpeg(script=MADE)
-    async with Harness(workflow(RECEIVE, SLATE, "record"), [recorder.step_type()], spawner=ffmpeg) as h:
+    async with Harness(WAIT_FOR_ALL + workflow(RECEIVE, SLATE, "record"), [recorder.step_type()], spawner=ffmpeg) as h:
         for number in range(20):
             client = await h.publish("key")
             await client.send_metadata({**generate_metadata(), "width": 320 + 2 * number})
@@ -257,7 +258,7 @@ async def test_a_change_while_the_slate_is_shown(change: str, autojump_clock: Mo
 async def test_it_is_put_into_a_running_workflow(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     ffmpeg = FakeFfmpeg(script=MADE)
-    text = workflow(RECEIVE, WATCH, "record")
+    text = WAIT_FOR_ALL + workflow(RECEIVE, WATCH, "record")
     async with Harness(text, [recorder.step_type()], spawner=ffmpeg) as h, watching(h) as watcher:
         client = await h.publish("key")
         await pace(client, LIVE)

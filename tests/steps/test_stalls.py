@@ -18,7 +18,9 @@ def workflow(options: str) -> str:
 
 
 def harness(options: str = "stall_after=3") -> Harness:
-    return Harness(f"settings {{\npublisher_timeout 1000\n}}\n{workflow(options)}", [Recorder().step_type()])
+    return Harness(
+        f"settings {{\npublisher_timeout 1000\ngrace_after 0\n}}\n{workflow(options)}", [Recorder().step_type()]
+    )
 
 
 def told(h: Harness) -> list[str]:

@@ -11,6 +11,9 @@ from mmids_trio.reservation import Reservation
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 
+WAIT_FOR_ALL = "settings {\ngrace_after 0\n}\n"
+"""Interrupted streams are waited for however short they were: in tests many take no time."""
+
 
 @define(eq=False)
 class Guest:

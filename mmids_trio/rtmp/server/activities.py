@@ -5,6 +5,7 @@ Apart from the session, which reads bytes and keeps time, because this half know
 
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from math import inf
 from typing import TypeVar, cast
 
 import structlog
@@ -14,7 +15,7 @@ from attrs import define, field, frozen
 from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaEvent, MediaPacket
-from mmids_trio.rejections import RejectReason
+from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.ingest import media_events
 from mmids_trio.rtmp.protocol import events as said
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
@@ -63,6 +64,7 @@ class Activities:
     """Everything that one client does.
 
     `on_refusal` is told, after the answer was queued, that it may not; `on_change`, that it does something else.
+    `max_streams`: that it may publish at a time; one too many is refused, and the others go on.
     """
 
     client: Client
@@ -73,6 +75,8 @@ class Activities:
     output: Output
     on_refusal: Callable[[str, RejectReason], None]
     on_change: Callable[[], None]
+    max_streams: float = inf
+    rejections: RejectCounters = field(factory=RejectCounters)
     playing: Playing | None = field(default=None, init=False)
     changed_at: float = field(factory=trio.current_time, init=False)
     """When it began or ended something last."""
@@ -132,7 +136,7 @@ class Activities:
             case said.ConnectRefused(description=description):
                 self.on_refusal(description, RejectReason.UNKNOWN_NAME)
             case said.PublishRequested(request=publish):
-                self._consider(publish, self._approve_publish, nursery)
+                self._consider_publish(publish, nursery)
             case said.PlayRequested(request=play):
                 self._consider(play, self._approve_play, nursery)
             case said.PublishEnded(stream=stream) | said.PlayEnded(stream=stream):
@@ -186,6 +190,16 @@ class Activities:
         scope = self._approvals[request.stream] = trio.CancelScope()
         self._changed()
         nursery.start_soon(self._answer, request, approve, scope)
+
+    def _consider_publish(self, request: PublishRequest, nursery: trio.Nursery) -> None:
+        """Publishers that nobody has answered yet count: each may hold early media."""
+        others = (self._publications.keys() | self._approvals.keys()) - {request.stream}
+        if len(others) < self.max_streams:
+            self._consider(request, self._approve_publish, nursery)
+            return
+        self.rejections.count(RejectReason.STREAMS_OF_CONNECTION)
+        what = f"a connection can publish {self.max_streams} streams at a time"
+        self.connection.refuse_publish(request, description=what)
 
     async def _answer(
         self, request: Request, approve: Callable[[Request], Awaitable[None]], scope: trio.CancelScope

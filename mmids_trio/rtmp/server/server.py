@@ -69,9 +69,9 @@ class RtmpServer:
 
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `ReadCoalescer`.
     `max_connections`: of all ports together; more are closed at once, so that there are files left for everything
-    else.  `max_connections_per_ip`: see `ConnectionLimiter`.  `balancers`: see `Balancers`.  `certificates`: for RTMPS.
-    `rejections`: where refusals are counted.  `gate`: who lets connections in, without one `TlsGate`.  `entropy`: so
-    many random bytes.
+    else.  `max_connections_per_ip`: see `ConnectionLimiter`.  `max_streams_per_connection`: of publishers.
+    `balancers`: see `Balancers`.  `certificates`: for RTMPS.  `rejections`: where refusals are counted.  `gate`: who
+    lets connections in, without one `TlsGate`.  `entropy`: so many random bytes.
 
     `publisher_timeout` may be changed while it runs; it counts for connections that are made from then on.
     """
@@ -85,6 +85,7 @@ class RtmpServer:
         merge_reads: bool = True,
         max_connections: float = inf,
         max_connections_per_ip: float = inf,
+        max_streams_per_connection: float = inf,
         balancers: Sequence[IpNetwork] = (),
         certificates: Certificates | None = None,
         rejections: RejectCounters | None = None,
@@ -96,6 +97,7 @@ class RtmpServer:
         self.publisher_timeout = publisher_timeout
         self.rejections = rejections or RejectCounters()
         self._limiter = ConnectionLimiter(max_connections, max_connections_per_ip)
+        self._max_streams_per_connection = max_streams_per_connection
         self._balancers = Balancers(balancers)
         self._certificates = certificates or Certificates()
         self._gate = gate or TlsGate(self._certificates)
@@ -252,6 +254,7 @@ class RtmpServer:
             self._entropy,
             self._traffic,
             self._coalescer,
+            max_streams=self._max_streams_per_connection,
         )
         self._sessions[session] = None
         try:

@@ -6,6 +6,7 @@ that answers, approvals and media of different tasks never meet in the middle of
 
 import os
 from collections.abc import Callable
+from math import inf
 
 import structlog
 import trio
@@ -106,6 +107,8 @@ class RtmpSession:
     """Where it counts."""
     coalescer: ReadCoalescer = field(factory=ReadCoalescer)
     """When it is read, as long as it publishes."""
+    max_streams: float = inf
+    """That it may publish at a time."""
     _connection: ServerConnection = field(init=False)
     _output: Output = field(init=False)
     _activities: Activities = field(init=False)
@@ -136,6 +139,8 @@ class RtmpSession:
             connection=self._connection,
             output=self._output,
             on_refusal=self._part,
+            max_streams=self.max_streams,
+            rejections=self.rejections,
             on_change=self._has_changed,
         )
 
