@@ -102,7 +102,7 @@ class FormatObserver:
         return StreamFormat(self._video(values) if has_video else None, self._audio(values) if has_audio else None)
 
     def _header(self, kind: MediaKind) -> bytes:
-        return next((header.data for (of, _), header in self.memory.headers.items() if of is kind), b"")
+        return next((header.data for key, header in self.memory.headers.items() if key.kind is kind), b"")
 
     def _video(self, values: Mapping[str, object]) -> VideoFormat:
         codec = self._codecs[MediaKind.VIDEO]

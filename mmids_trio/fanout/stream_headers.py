@@ -11,7 +11,7 @@ from mmids_trio.fanout.rendering import Rendering
 from mmids_trio.fanout.stream_log import HeaderSet, LogEntry, StampedHeaders
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.media.timeline import ChannelTimeline
-from mmids_trio.media.tracks import TrackKey, remember_header, track_of
+from mmids_trio.media.tracks import MAIN_TRACK, TrackKey, remember_header, track_of
 
 METADATA_TIMESTAMP = 0
 """FFmpeg takes `onMetaData` at any later time for subtitles, and then waits for more of them."""
@@ -44,17 +44,14 @@ class StreamHeaders:
 
     def set_header(self, packet: MediaPacket) -> bool:
         """Remember a sequence header in place of its track's last one; whether that changes anything."""
-        known = self._headers.get(track_of(packet))
-        if not remember_header(self._headers, packet):
-            self.refused_headers += 1
-            return self._note(known is not None)
-        return self._note(known is None or known.data != packet.data)
+        before = [header.data for header in self._headers.values()]
+        self.refused_headers += not remember_header(self._headers, packet)
+        return self._note(before != [header.data for header in self._headers.values()])
 
     def note_track(self, packet: MediaPacket) -> bool:
         """Remember which codec a kind of media has; whether metadata made up from that changes."""
         known = self._tracks.get(packet.kind)
-        is_plain_header = packet.is_sequence_header and not track_of(packet)[1]
-        if known is not None and not is_plain_header:
+        if known is not None and not _sets_main_track_up(packet):
             return False
         if packet.kind is MediaKind.OTHER:
             return False
@@ -87,6 +84,13 @@ class StreamHeaders:
             return self._values
         nothing: dict[str, object] = {}
         return self._tracks.get(MediaKind.VIDEO, nothing) | self._tracks.get(MediaKind.AUDIO, nothing)
+
+
+def _sets_main_track_up(packet: MediaPacket) -> bool:
+    if not packet.is_sequence_header:
+        return False
+    key = track_of(packet)
+    return MAIN_TRACK in key.tracks and not key.is_description
 
 
 _ENHANCED_VIDEO = 0x80

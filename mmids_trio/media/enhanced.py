@@ -4,6 +4,7 @@ They stand apart from the legacy headers because they nest: extensions before th
 behind it.  Reading is best effort and never raises: bytes that are missing leave defaults.
 """
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 _SEQUENCE_START, _CODED_FRAMES, _CODED_FRAMES_X, _TS_SEQUENCE_START = 0, 1, 3, 5
@@ -19,6 +20,7 @@ _MOST_EXTENSIONS = 16  # one is defined; bounds what a body made of nothing else
 _LONG_SIZE = 256  # a size byte of 255, plus one: the size follows in 16 bits
 _ONE_TRACK, _MANY_CODECS = 0, 2
 _MAIN_TRACK = 0
+_MAIN_TRACK_ALONE = bytes((_MAIN_TRACK,))
 _MOST_TRACKS = 32  # of one packet; more than any encoder offers
 _FOUR_CC = 4  # bytes
 
@@ -35,7 +37,10 @@ _CODECS: Final = {
 
 
 class EnhancedHeader(NamedTuple):
-    """What was found. `track` is that of the (first) track in the packet, 0 where there is but one."""
+    """What was found of the main track, number 0, or of the first one where a packet does not hold that.
+
+    `track` is its number.
+    """
 
     codec: str | None = None
     is_sequence_header: bool = False
@@ -81,59 +86,85 @@ class PayloadPlace(NamedTuple):
 
 def locate_payload(data: bytes, *, is_video: bool) -> PayloadPlace | None:
     """The payload of track 0 in a body that is known to be enhanced; `None` where there is none."""
-    packet_type, position = data[0] & 0x0F, 1
-    if packet_type == _MOD_EX:
-        packet_type, position = _skip_extensions(data)
+    packet_type, is_multitrack, position = _unwrap(data, _VIDEO_MULTITRACK if is_video else _AUDIO_MULTITRACK)
     stop = len(data)
-    if packet_type != (_VIDEO_MULTITRACK if is_video else _AUDIO_MULTITRACK):
+    if not is_multitrack:
         codec, position = data[position : position + _FOUR_CC], position + _FOUR_CC
     else:
-        packet_type = data[position] & 0x0F if position < stop else _RESERVED
-        found = _main_track(data, position)
+        found = next((track for track in _tracks(data, position) if track.number == _MAIN_TRACK), None)
         if found is None:
             return None
-        codec, position, stop = found
+        codec, _, position, stop = found
     coded = (_CODED_FRAMES, _CODED_FRAMES_X) if is_video else (_CODED_FRAMES,)
     if is_video and packet_type == _CODED_FRAMES and _CODECS.get(codec) in _WITH_OFFSET:
         position += _SIZE_24
     return PayloadPlace(position, max(position, stop), packet_type == _DESCRIPTION, packet_type in coded)
 
 
-def _main_track(data: bytes, position: int) -> tuple[bytes, int, int] | None:
-    """FourCC of track 0 of a multitrack body, and where it begins and ends."""
-    kind = data[position] >> 4 if position < len(data) else _ONE_TRACK
-    codec, position = data[position + 1 : position + 1 + _FOUR_CC], position + 1 + _FOUR_CC
+class TracksWithin(NamedTuple):
+    """What a body is about: the numbers of its tracks, and whether it describes them (colours, channels)."""
+
+    numbers: bytes
+    is_description: bool
+
+
+def tracks_within(data: bytes, *, is_video: bool) -> TracksWithin:
+    """The tracks of a body that is known to be enhanced; without multitrack header, the main one."""
+    packet_type, is_multitrack, position = _unwrap(data, _VIDEO_MULTITRACK if is_video else _AUDIO_MULTITRACK)
+    numbers = bytes(track.number for track in _tracks(data, position)) if is_multitrack else _MAIN_TRACK_ALONE
+    return TracksWithin(numbers, packet_type == _DESCRIPTION)
+
+
+class _Track(NamedTuple):
+    four_cc: bytes
+    number: int
+    start: int
+    stop: int
+
+
+def _tracks(data: bytes, position: int) -> Iterator[_Track]:
+    """The tracks of a multitrack body, whose multitrack header stands before `position`, as far as they are there."""
+    kind = data[position - 1] >> 4
+    four_cc, position = data[position : position + _FOUR_CC], position + _FOUR_CC
     for _ in range(_MOST_TRACKS):
         if position >= len(data):
-            break
-        track, position = data[position], position + 1
+            return
+        number, position = data[position], position + 1
         if kind == _ONE_TRACK:
-            return (codec, position, len(data)) if track == _MAIN_TRACK else None
+            yield _Track(four_cc, number, position, len(data))
+            return
         size, position = int.from_bytes(data[position : position + _SIZE_24], "big"), position + _SIZE_24
-        if track == _MAIN_TRACK:
-            return codec, position, min(position + size, len(data))
+        yield _Track(four_cc, number, position, min(position + size, len(data)))
         position += size
         if kind == _MANY_CODECS:
-            codec, position = data[position : position + _FOUR_CC], position + _FOUR_CC
-    return None
+            four_cc, position = data[position : position + _FOUR_CC], position + _FOUR_CC
 
 
 def _read_start(data: bytes, multitrack: int) -> tuple[int, str | None, int, int]:
-    """Packet type, codec and track of what comes first in the body, and the position where that begins.
+    """Packet type, codec and track of what counts in the body, and the position where that begins.
 
     `multitrack` is the packet type that says that tracks follow; audio and video number it differently.
     """
+    packet_type, is_multitrack, position = _unwrap(data, multitrack)
+    if not is_multitrack:
+        return packet_type, _codec(data[position : position + _FOUR_CC]), _MAIN_TRACK, position + _FOUR_CC
+    tracks = list(_tracks(data, position))
+    if not tracks:
+        return packet_type, _codec(data[position : position + _FOUR_CC]), _MAIN_TRACK, len(data)
+    counts = next((track for track in tracks if track.number == _MAIN_TRACK), tracks[0])
+    return packet_type, _codec(counts.four_cc), counts.number, counts.start
+
+
+def _unwrap(data: bytes, multitrack: int) -> tuple[int, bool, int]:
+    """Packet type behind extensions and multitrack header, whether there is one, and the position behind them."""
     packet_type, position = data[0] & 0x0F, 1
     if packet_type == _MOD_EX:
         packet_type, position = _skip_extensions(data)
     if packet_type != multitrack:
-        return packet_type, _codec(data[position : position + _FOUR_CC]), 0, position + _FOUR_CC
-    kinds = data[position] if position < len(data) else 0
-    codec = _codec(data[position + 1 : position + 1 + _FOUR_CC])
-    position += 1 + _FOUR_CC
-    track = data[position] if position < len(data) else 0
-    position += 1 if kinds >> 4 == _ONE_TRACK else 1 + _SIZE_24  # of several tracks, each says its size
-    return kinds & 0x0F, codec, track, position
+        return packet_type, False, position
+    if position >= len(data):
+        return _RESERVED, True, len(data)
+    return data[position] & 0x0F, True, position + 1
 
 
 def _skip_extensions(data: bytes) -> tuple[int, int]:

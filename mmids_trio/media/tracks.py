@@ -1,11 +1,20 @@
 """Which track of a stream a packet belongs to, for all who remember one sequence header a track."""
 
-from collections.abc import Mapping
+from typing import NamedTuple
 
+from mmids_trio.media.enhanced import tracks_within
 from mmids_trio.media.events import MediaKind, MediaPacket
 
-TrackKey = tuple[MediaKind, bytes]
-"""A kind of media; for multitrack packets FourCC and track id, else nothing; for descriptions a mark behind that."""
+
+class TrackKey(NamedTuple):
+    """What a sequence header, or a description of its tracks, is about."""
+
+    kind: MediaKind
+    tracks: bytes
+    """Their numbers: of the main track alone, if the packet says nothing of tracks."""
+    is_description: bool = False
+    """Whether it is about colours (video) or channels (audio), which stand beside a track's sequence header."""
+
 
 MAX_TRACKS = 32
 """Tracks of one stream whose sequence headers are kept: 16 of video and 16 of audio, more than any encoder offers."""
@@ -16,55 +25,60 @@ MAX_HEADER_BYTES = 256 * 1024
 MAX_HEADERS_BYTES = 1024 * 1024
 """All remembered sequence headers of one stream, as much as its metadata: each watcher that joins may be sent it."""
 
-_MULTITRACK = {MediaKind.VIDEO: (0x8F, 0x86), MediaKind.AUDIO: (0xFF, 0x95)}
-"""Mask and value of the first byte of a multitrack packet (Enhanced RTMP v2, packet types 6 and 5)."""
+MAIN_TRACK = 0
+"""The number of what a packet is that says nothing of tracks (Enhanced RTMP v2, Multitrack)."""
 
-_TRACK = slice(2, 7)
-"""Where a multitrack packet with one track has FourCC and track id."""
+_ONLY_MAIN = bytes((MAIN_TRACK,))
 
-_MAIN_TRACK = 0
-"""The track id of what a packet without one is (Enhanced RTMP v2, Multitrack)."""
+_ENHANCED = {MediaKind.VIDEO: (0x80, 0x80), MediaKind.AUDIO: (0xF0, 0x90)}
+"""Mask and value of the first byte of a packet of Enhanced RTMP."""
 
-_DESCRIPTION = b"\x04"
-"""Packet type of colours (video) and of channels (audio), which stand beside a track's sequence header."""
-
-_DESCRIPTIONS = {MediaKind.VIDEO: (0x8F, 0x84), MediaKind.AUDIO: (0xFF, 0x94)}
-"""Mask and value of the first byte of a description of the only track."""
+_WRAPPED = {MediaKind.VIDEO: (6, 7), MediaKind.AUDIO: (5, 7)}
+"""Packet types of Enhanced RTMP in which tracks may hide: multitrack itself, and ModEx before it."""
 
 
 def track_of(packet: MediaPacket) -> TrackKey:
-    """The track of a packet; one that carries several tracks counts by its first."""
-    if _begins_with(packet, _MULTITRACK):
-        is_description = packet.data[1:2] and packet.data[1] & 0x0F == _DESCRIPTION[0]
-        return packet.kind, packet.data[_TRACK] + (_DESCRIPTION if is_description else b"")
-    return packet.kind, _DESCRIPTION if _begins_with(packet, _DESCRIPTIONS) else b""
+    """Which tracks a sequence header or a description is about, in whatever it is wrapped."""
+    mask, value = _ENHANCED.get(packet.kind, (0, 1))
+    if not packet.data or packet.data[0] & mask != value:
+        return TrackKey(packet.kind, _ONLY_MAIN)
+    return TrackKey(packet.kind, *tracks_within(packet.data, is_video=packet.kind is MediaKind.VIDEO))
 
 
 def is_of_main_track(packet: MediaPacket) -> bool:
-    """Whether a packet belongs to the track that everybody plays, not to one of those beside it."""
-    track = packet.data[_TRACK]
-    return not _begins_with(packet, _MULTITRACK) or (len(track) == len(b"avc1\0") and track[-1] == _MAIN_TRACK)
-
-
-def _begins_with(packet: MediaPacket, masks_and_values: Mapping[MediaKind, tuple[int, int]]) -> bool:
-    found = masks_and_values.get(packet.kind)
-    return found is not None and bool(packet.data) and packet.data[0] & found[0] == found[1]
+    """Whether a packet has the track that everybody plays, not those beside it alone."""
+    wrapped = _WRAPPED.get(packet.kind)
+    if wrapped is None or not packet.data or packet.data[0] & 0x0F not in wrapped:
+        return True
+    return MAIN_TRACK in track_of(packet).tracks
 
 
 def remember_header(headers: dict[TrackKey, MediaPacket], packet: MediaPacket) -> bool:
-    """Keep a sequence header in place of its track's last one; whether the limits above allow that.
+    """Keep a sequence header in place of its tracks' last ones; whether the limits above allow that.
 
-    Where they do not, the last one goes all the same: it no longer describes the frames that follow.  For the same
-    reason a new sequence header takes the description behind its predecessor away.
+    Where they do not, the last ones go all the same: they no longer describe the frames that follow.  For the same
+    reason a new sequence header takes the descriptions behind its predecessor away.  What is about some of its tracks
+    and others stays, in front of it: a decoder takes what comes last.
     """
     key = track_of(packet)
     known = headers.get(key)
-    if known is not None and known.data != packet.data:
-        headers.pop((key[0], key[1] + _DESCRIPTION), None)
+    is_new = known is None or known.data != packet.data
+    overlaps = False
+    for other in list(headers):
+        if other == key or other.kind is not key.kind or not set(other.tracks) & set(key.tracks):
+            continue
+        is_of_a_kind = other.is_description is key.is_description
+        is_covered = set(other.tracks) <= set(key.tracks)
+        if is_covered and (is_of_a_kind or (other.is_description and is_new)):
+            del headers[other]
+        elif is_of_a_kind:
+            overlaps = True
     size = len(packet.data)
     others = sum(len(header.data) for track, header in headers.items() if track != key)
     fits = size <= MAX_HEADER_BYTES and others + size <= MAX_HEADERS_BYTES
     if fits and (key in headers or len(headers) < MAX_TRACKS):
+        if overlaps:
+            headers.pop(key, None)
         headers[key] = packet
         return True
     headers.pop(key, None)

@@ -106,7 +106,7 @@ class StreamMemory:
     @property
     def has_video(self) -> bool:
         """Whether video is known to be in it."""
-        return MediaKind.VIDEO in self.last or any(kind is MediaKind.VIDEO for kind, _ in self.headers)
+        return MediaKind.VIDEO in self.last or any(key.kind is MediaKind.VIDEO for key in self.headers)
 
     def decoding_events(self) -> list[MediaEvent]:
         """Latest metadata and sequence headers."""

@@ -23,6 +23,7 @@ from mmids_trio.media.events import (
 from mmids_trio.media.flv import FlvReader, FlvTag, TagType, flv_header
 from mmids_trio.testing.checker import Report, StreamChecker
 from mmids_trio.testing.media import AUDIO_HEADER, VIDEO_HEADER, generate_stream
+from tests.support.wrappings import CODED_FRAMES, SEQUENCE_START, Wrapping, wrappings
 
 STREAM = StreamId("stream")
 METADATA = StreamMetadata(STREAM, {"width": 640.0, "videocodecid": 7.0, "audiocodecid": 10.0})
@@ -253,3 +254,15 @@ def test_whatever_comes_the_feed_is_flv_whose_frames_never_go_back(hostile: list
     for kind in (TagType.AUDIO, TagType.VIDEO):
         stamps = [tag.timestamp for tag in written if tag.type is kind]
         assert all((after - before) % 2**32 < 2**31 for before, after in pairwise(stamps))
+
+
+@pytest.mark.parametrize("wrapping", list(wrappings(CODED_FRAMES)))
+def test_a_child_gets_the_main_track_alone_whatever_the_others_are_wrapped_in(wrapping: Wrapping) -> None:
+    feed = FeedFilter()
+    feed.begin()
+    start = generate_stream(seconds=1)
+    fed(feed, start)
+    is_main = any(track.number == 0 for track in wrapping.tracks)
+    header = evolve(wrapping, packet_type=SEQUENCE_START).packet(timestamp=1000)
+    got = [tag.data for tag in tags(flv_header(audio=True, video=True) + fed(feed, [header, wrapping.packet(1000)]))]
+    assert got == ([header.data, wrapping.data] if is_main else [])

@@ -1,4 +1,4 @@
-"""One sequence header a track: plain packets have one track a kind, multitrack packets name theirs."""
+"""One sequence header a track: plain packets have the main track of their kind, multitrack packets name theirs."""
 
 import pytest
 
@@ -23,14 +23,15 @@ def header(kind: MediaKind, data: bytes) -> MediaPacket:
 @pytest.mark.parametrize(
     ("packet", "track"),
     [
-        (header(VIDEO, b"\x17\x00\x00\x00\x00"), (VIDEO, b"")),
-        (header(AUDIO, b"\xaf\x00"), (AUDIO, b"")),
-        (header(VIDEO, b""), (VIDEO, b"")),
-        (header(VIDEO, b"\x96\x00avc1\x02rest"), (VIDEO, b"avc1\x02")),
-        (header(AUDIO, b"\x95\x00mp4a\x03rest"), (AUDIO, b"mp4a\x03")),
-        (header(VIDEO, b"\xd4hvc1\x02rest"), (VIDEO, b"\x04")),
-        (header(AUDIO, b"\x94Opus\x01rest"), (AUDIO, b"\x04")),
-        (header(AUDIO, b"\x95\x04Opus\x03rest"), (AUDIO, b"Opus\x03\x04")),
+        (header(VIDEO, b"\x17\x00\x00\x00\x00"), TrackKey(VIDEO, b"\0")),
+        (header(AUDIO, b"\xaf\x00"), TrackKey(AUDIO, b"\0")),
+        (header(VIDEO, b""), TrackKey(VIDEO, b"\0")),
+        (header(MediaKind.OTHER, b"\x96"), TrackKey(MediaKind.OTHER, b"\0")),
+        (header(VIDEO, b"\x96\x00avc1\x02rest"), TrackKey(VIDEO, b"\2")),
+        (header(AUDIO, b"\x95\x00mp4a\x03rest"), TrackKey(AUDIO, b"\3")),
+        (header(VIDEO, b"\xd4hvc1\x02rest"), TrackKey(VIDEO, b"\0", True)),
+        (header(AUDIO, b"\x94Opus\x01rest"), TrackKey(AUDIO, b"\0", True)),
+        (header(AUDIO, b"\x95\x04Opus\x03rest"), TrackKey(AUDIO, b"\3", True)),
     ],
 )
 def test_a_track_is_a_kind_and_what_a_multitrack_packet_says(packet: MediaPacket, track: TrackKey) -> None:
