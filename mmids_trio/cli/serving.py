@@ -187,7 +187,7 @@ async def _stop_on_signals(signals: AsyncIterator[int], server: Server, everythi
         name = signal.Signals(number).name
         if number == signal.SIGHUP and server.reloader is not None:
             log.info("reloading the configuration", signal=name)
-            server.reloader.request()
+            server.reloader.request("signal")
         elif server.is_stopping:
             log.warning("stopping at once", signal=name)
             everything.cancel()

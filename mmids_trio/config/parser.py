@@ -117,3 +117,9 @@ def _reject(node: NodeBase, message: str) -> None:
 def _raise_problems(reader: Reader) -> None:
     if reader.report.errors.problems:
         raise ConfigurationError(reader.report.errors.problems)
+
+
+def is_empty_on_purpose(text: str) -> bool:
+    """Whether a text has a comment and nothing else, which says that there shall be nothing; an empty one does not."""
+    lines = [line for line in map(str.strip, text.removeprefix("\ufeff").splitlines()) if line]
+    return bool(lines) and all(line.startswith("#") for line in lines)

@@ -39,6 +39,9 @@ MOST_STREAMS = 1_000_000
 MOST_STREAMS_OF_CONNECTION = 16
 """Message streams that a connection may have (`rtmp.protocol.message_streams`)."""
 
+MOST_DISCONNECTS = 999_999
+"""Largest number of clients that a change may be allowed to disconnect; there are fewer ports."""
+
 EVENT_NAMES = (
     "workflow_started",
     "workflow_failed",
@@ -52,6 +55,7 @@ EVENT_NAMES = (
     "target_up",
     "target_down",
     "reactor_answered",
+    "reload_refused",
 )
 """Events that the outside may hear of; a test compares them with those that there are."""
 
@@ -96,6 +100,7 @@ class Settings:
     rtmp_proxy_protocol_from: tuple[IpNetwork, ...] | None = parameter(networks, default=None)
     state_path: str | None = parameter(filled, default=None)
     watch_config: bool = parameter(switch, default=False)
+    reload_max_disconnects: int = parameter(whole_number(0, MOST_DISCONNECTS), default=0)
     webhook_url: str | None = parameter(web_address, default=None, secret=True)
     webhook_secret: str | None = parameter(filled, default=None, secret=True)
     webhook_events: str | None = parameter(event_names, default=None)

@@ -16,9 +16,9 @@ from werkzeug.exceptions import (
 
 from mmids_trio.errors import CannotSwitch, ConfigurationError, MmidsError, NoSuchStep
 from mmids_trio.http_api.operation import JSON, TEXT
-from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere, NotModified, PreconditionFailed
+from mmids_trio.http_api.refusals import BadRequest, Conflict, GuardRefused, NotHere, NotModified, PreconditionFailed
 from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes, request_body
-from mmids_trio.http_api.schemas import ConditionError, Error, to_json
+from mmids_trio.http_api.schemas import ConditionError, Error, GuardError, to_json
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.plan import SetConflict
 
@@ -91,6 +91,10 @@ def _add_refusals(app: QuartTrio) -> None:
     @app.errorhandler(SetConflict)
     async def conflict(error: Exception) -> Response:
         return refuse(409, str(error))
+
+    @app.errorhandler(GuardRefused)
+    async def guard_refused(error: GuardRefused) -> Response:
+        return json_response(409, GuardError(error.message, error.guard))
 
     @app.errorhandler(NotHere)
     async def not_here(error: NotHere) -> Response:

@@ -25,6 +25,7 @@ from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
 from mmids_trio.rejections import RejectCounters
+from mmids_trio.workflow.events import HubEvent
 
 CHANGING = ("PUT", "POST", "DELETE")
 STATUSES_OF_CHANGES = (HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT)
@@ -45,6 +46,7 @@ def create_app(
     may_change: trio.Event | None = None,
     metrics: Metrics | None = None,
     rejections: RejectCounters | None = None,
+    publish: Callable[[HubEvent], None] = lambda _: None,
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
@@ -52,7 +54,7 @@ def create_app(
 
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
     What changes (or plans) something waits for `may_change`.
-    `rejections`: where refusals are counted.
+    `rejections`: where refusals are counted. `publish`: for events that the API has to tell.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
@@ -66,7 +68,7 @@ def create_app(
         add_reactor_routes(routes, reactors)
     if sets is not None:
         running = RunningConfig(sets, tags, reactors)
-        add_config_routes(routes, sets, changes, running)
+        add_config_routes(routes, sets, changes, running, publish)
         if reloader is not None:
             add_reload_route(routes, reloader, running)
     if events is not None:

@@ -12,6 +12,7 @@ import trio
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.reactors.views import ReactorView
+from mmids_trio.reload.accepted import LastReload, ReloadOptions, ReloadPlan
 from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, PlanView, Switched, WorkflowOwner, WorkflowStatus
 
@@ -127,12 +128,19 @@ class Metrics(Protocol):
 class ReloadControl(Protocol):
     """Who knows the configuration file."""
 
-    async def reload(self) -> AcceptedReload:
+    @property
+    def last(self) -> LastReload | None:
+        """The reload that ended last, whoever asked for it."""
+
+    async def reload(self, options: ReloadOptions) -> AcceptedReload:
         """Read the file again, check all of it, and accept what it says.
 
-        Raises `ConfigurationError` (or another `MmidsError`) for a file that cannot be used, and `SetConflict` for one
-        that cannot be put in place; then nothing was changed.
+        Raises `ConfigurationError` (or another `MmidsError`) for a file that cannot be used, `SetConflict` for one that
+        cannot be put in place, and `RefusedReload` where a guard forbids it; then nothing was changed.
         """
+
+    async def plan(self) -> ReloadPlan:
+        """What a reload would do now. Raises as `reload` does, but no `RefusedReload`."""
 
 
 class Workflows(Protocol):

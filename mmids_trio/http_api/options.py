@@ -62,10 +62,24 @@ class PlanOptions:
 
 @frozen
 class ConfigOptions(PlanOptions):
-    """The query of a change of everything; see `PutOptions`. `max_disconnects`: clients, `None` for any number."""
+    """The query of a change of everything; see `PutOptions`. `max_disconnects`: clients, `None` for any number.
+
+    `allow_empty`: whether all workflows may be stopped with nothing in their place.
+    """
 
     wait: float | None = None
     max_disconnects: int | None = None
+    allow_empty: bool = False
+
+
+@frozen
+class ReloadQuery:
+    """The query of a reload; see `ConfigOptions`. `dry_run`: only say what it would do."""
+
+    wait: float | None = None
+    dry_run: bool = False
+    max_disconnects: int | None = None
+    allow_empty: bool = False
 
 
 def parse_plan_options(query: Query) -> PlanOptions:
@@ -76,20 +90,26 @@ def parse_plan_options(query: Query) -> PlanOptions:
 
 def parse_config_options(query: Query) -> ConfigOptions:
     """Read the query of `PUT /config`; raises `BadRequest`. A rollback is what it always does."""
-    values = only_values(query, ("prune", "wait", "on_error", "max_disconnects"))
+    values = only_values(query, ("prune", "wait", "on_error", "max_disconnects", "allow_empty"))
     if "on_error" in values:
         _is_rollback(values["on_error"])
     return ConfigOptions(
         prune="prune" in values and _flag("prune", values["prune"]),
         wait=_seconds(values["wait"]) if "wait" in values else None,
         max_disconnects=_number("max_disconnects", values["max_disconnects"]) if "max_disconnects" in values else None,
+        allow_empty="allow_empty" in values and _flag("allow_empty", values["allow_empty"]),
     )
 
 
-def parse_reload_options(query: Query) -> float | None:
-    """Read the query of `POST /config/reload`: how long to wait, `None` to answer at once; raises `BadRequest`."""
-    values = only_values(query, ("wait",))
-    return _seconds(values["wait"]) if "wait" in values else None
+def parse_reload_options(query: Query) -> ReloadQuery:
+    """Read the query of `POST /config/reload`; raises `BadRequest`."""
+    values = only_values(query, ("wait", "dry_run", "max_disconnects", "allow_empty"))
+    return ReloadQuery(
+        wait=_seconds(values["wait"]) if "wait" in values else None,
+        dry_run="dry_run" in values and _flag("dry_run", values["dry_run"]),
+        max_disconnects=_number("max_disconnects", values["max_disconnects"]) if "max_disconnects" in values else None,
+        allow_empty="allow_empty" in values and _flag("allow_empty", values["allow_empty"]),
+    )
 
 
 def check_content_type(value: str | None) -> None:

@@ -14,6 +14,14 @@ class Conflict(Exception):
     """What runs forbids the change, of which nothing was done; `str()` is the answer's message (409)."""
 
 
+@frozen(eq=False)
+class GuardRefused(Exception):
+    """A guard forbids the change, of which nothing was done (409). `guard` is the option that would permit it."""
+
+    message: str
+    guard: str
+
+
 class NotHere(Exception):
     """Nothing of that name; `str()` is the answer, as plain text (404)."""
 

@@ -5,10 +5,12 @@ the very types of the server (`workflow.status`, `reactors.views`); those that o
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from attrs import fields, frozen, has
 
+from mmids_trio.reload.accepted import LastReload
 from mmids_trio.workflow.plan import PlannedReactor, SetPlan, StepCut
 from mmids_trio.workflow.status import NO_CLIENTS, PlanView, StepStatus, StreamStatus, WorkflowOwner, WorkflowStatus
 
@@ -41,6 +43,14 @@ class Error:
     """Body of every refusal."""
 
     error: str
+
+
+@frozen
+class GuardError:
+    """Body of a refusal by a guard: `refused_by` is the option that would permit the change."""
+
+    error: str
+    refused_by: str
 
 
 @frozen
@@ -83,6 +93,37 @@ class ReloadReport:
     applied_settings: tuple[str, ...]
     needs_restart: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+@frozen
+class LastReloadReport:
+    """The reload of the configuration file that ended last.
+
+    `time` as RFC 3339 has it, in UTC; `by`: `signal` (SIGHUP), `watch` or `api`; `result`: `applied`, `unchanged`,
+    `refused` (by a guard) or `failed`; `plan` is null for a file that could not be read.
+    """
+
+    time: str
+    by: str
+    result: str
+    message: str
+    plan: ConfigPlan | None
+
+
+@frozen
+class ConfigStatus:
+    """How the configuration file stands. `last_reload` is null before the first."""
+
+    last_reload: LastReloadReport | None
+
+    @classmethod
+    def of(cls, last: LastReload | None) -> "ConfigStatus":
+        """What the reloader knows."""
+        if last is None:
+            return cls(None)
+        at = datetime.fromtimestamp(last.time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        plan = None if last.plan is None else ConfigPlan.of(last.plan)
+        return cls(LastReloadReport(at, last.by, last.result, last.message, plan))
 
 
 def to_json(value: Any) -> Json:

@@ -93,6 +93,12 @@ REACTOR_ANSWERS = _counter(
 )
 REACTOR_LEASES = _gauge("mmids_reactor_leases", "Streams with a lease.", "reactor")
 
+RELOADS = _counter(
+    "mmids_reloads_total",
+    "Reloads of the configuration file: applied, unchanged, refused (by a guard) or failed.",
+    "result",
+)
+
 HTTP_REQUESTS = _counter("mmids_http_requests_total", "Requests to the API that have ended.", "method", "status")
 HTTP_CONNECTIONS = _gauge("mmids_http_connections", "Connections to the API that are open.")
 EVENT_CLIENTS = _gauge("mmids_event_stream_clients", "Clients that read the stream of events.")

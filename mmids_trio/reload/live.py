@@ -23,12 +23,14 @@ def live_settings(rtmp: RtmpServer, ffmpeg: FfmpegTools) -> Mapping[str, Prepare
         await trio.lowlevel.checkpoint()
         return partial(setattr, rtmp, "publisher_timeout", wanted.publisher_timeout)
 
-    async def http_api_token(_wanted: Settings) -> Callable[[], None]:
+    async def looked_up(_wanted: Settings) -> Callable[[], None]:
+        """Of a setting whose current value is asked for whenever it is needed."""
         await trio.lowlevel.checkpoint()
-        return lambda: None  # each request asks for the current one
+        return lambda: None
 
     return {
         "ffmpeg_path": ffmpeg_path,
-        "http_api_token": http_api_token,
+        "http_api_token": looked_up,
         "publisher_timeout": publisher_timeout,
+        "reload_max_disconnects": looked_up,
     }

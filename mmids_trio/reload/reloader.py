@@ -1,25 +1,41 @@
 """Reloads: the configuration file is read again and put in place as one transaction, or nothing changes.
 
 A reload runs in a task of its own, one at a time; whoever asks for it, a signal or a client that may hang up, only
-waits.  Requests that come before the file is read share one reload.
+waits.  Requests for the same that come before the file is read share one reload.
+
+Nothing goes off the air by accident: a reload is refused, and nothing changes, where it would disconnect more clients
+than whoever asks allows, or stop all workflows with nothing in their place.  A file that says nothing on purpose has a
+comment.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from time import time
 
 import structlog
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
-from mmids_trio.config.live_settings import compare
+from mmids_trio.config.live_settings import SettingsChange, compare
+from mmids_trio.config.parser import is_empty_on_purpose
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
-from mmids_trio.reload.accepted import Reload
+from mmids_trio.reload.accepted import (
+    Asker,
+    LastReload,
+    RefusedReload,
+    Reload,
+    ReloadOptions,
+    ReloadPlan,
+    ReloadResult,
+)
 from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.state.record import MergedState, merge
 from mmids_trio.state.recorder import ChangeRecorder
+from mmids_trio.workflow.events import HubEvent, ReloadRefused
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.plan import SetConflict, WorkflowSet
+from mmids_trio.workflow.plan import SetConflict, SetPlan, WorkflowSet, leaves_nothing, stops_everything
 from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowOwner
 
 log = structlog.get_logger()
@@ -31,10 +47,14 @@ Prepare = Callable[[Settings], Awaitable[Callable[[], None]]]
 """Checks the new value of a setting, and returns what puts it in place; raises `MmidsError`."""
 
 
+BY_API = ReloadOptions()
+
+
 @define(eq=False)
 class _Request:
     """Somebody who waits for a reload to be accepted, or refused."""
 
+    options: ReloadOptions
     _done: trio.Event = field(factory=trio.Event, init=False)
     _accepted: Reload | None = field(default=None, init=False)
     _refused: MmidsError | None = field(default=None, init=False)
@@ -51,6 +71,16 @@ class _Request:
         return self._accepted
 
 
+@frozen
+class _Wish:
+    """What a file says, compared with what runs."""
+
+    merged: MergedState
+    wanted: WorkflowSet
+    settings: SettingsChange
+    warnings: tuple[str, ...]
+
+
 @define(eq=False)
 class Reloader:
     """Reloads with `load`. `live` has, by name, how each setting changes that can while the server runs.
@@ -65,6 +95,12 @@ class Reloader:
     _recorder: ChangeRecorder
     _live: Mapping[str, Prepare]
     _renew_certificates: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    _publish: Callable[[HubEvent], None] = lambda _: None
+    _now: Callable[[], float] = time
+    last: LastReload | None = field(default=None, init=False)
+    """The one that ended last."""
+    results: Counter[str] = field(factory=Counter, init=False)
+    """How they ended."""
     _requests: list[_Request] = field(factory=list, init=False)
     _arrival: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
 
@@ -74,57 +110,97 @@ class Reloader:
         while True:
             if not self._requests:
                 await self._arrival.park()
-            requests, self._requests = self._requests, []
-            accepted, refused = await self._accept()
+            options = self._requests[0].options
+            requests = [request for request in self._requests if request.options == options]
+            self._requests = [request for request in self._requests if request.options != options]
+            accepted, refused = await self._accept(options)
             for request in requests:
                 request.answer(accepted, refused)
             if accepted is not None:
                 await self._see_through(accepted)
 
-    def request(self) -> None:
-        """Ask for a reload; the log says how it ends."""
-        self._ask()
+    def request(self, by: Asker) -> None:
+        """Ask for a reload that disconnects no more than the setting allows; log and events say how it ends."""
+        self._ask(ReloadOptions(by, self.settings.reload_max_disconnects))
 
-    async def reload(self) -> Reload:
+    async def reload(self, options: ReloadOptions = BY_API) -> Reload:
         """Ask for a reload; returns when what the file says is accepted and on its way.
 
-        Raises `ConfigurationError` (or another `MmidsError`) for a file that cannot be used, and `SetConflict` for one
-        that cannot be put in place; then nothing was changed. Cancelling the wait does nothing to the reload.
+        Raises `ConfigurationError` (or another `MmidsError`) for a file that cannot be used, `SetConflict` for one that
+        cannot be put in place, and `RefusedReload`; then nothing was changed. Cancelling the wait does nothing to the
+        reload.
         """
-        return await self._ask().wait()
+        return await self._ask(options).wait()
 
-    def _ask(self) -> _Request:
-        request = _Request()
+    async def plan(self) -> ReloadPlan:
+        """Read the file, and say what a reload would do now. Raises as `reload` does, but no `RefusedReload`."""
+        wish = self._wish(await self.load())
+        plan = self._manager.plan_all(wish.wanted)
+        return ReloadPlan(plan, wish.settings.changed, wish.settings.needs_restart, wish.warnings)
+
+    def _ask(self, options: ReloadOptions) -> _Request:
+        request = _Request(options)
         self._requests.append(request)
         self._arrival.unpark_all()
         return request
 
-    async def _accept(self) -> tuple[Reload | None, MmidsError | None]:
+    async def _accept(self, options: ReloadOptions) -> tuple[Reload | None, MmidsError | None]:
         try:
-            return await self._apply(await self.load()), None
+            return await self._apply(await self.load(), options), None
+        except RefusedReload as error:
+            self._note(options.by, "refused", str(error), error.plan)
+            log.error("configuration not reloaded", problem=str(error), by=options.by)
+            self._publish(ReloadRefused(options.by, str(error), error.plan.publishers, error.plan.watchers))
+            return None, error
         except MmidsError as error:
+            self._note(options.by, "failed", str(error))
             _tell_refusal(error)
             return None, error
         except Exception:
             log.exception("reload crashed")
+            self._note(options.by, "failed", "internal error")
             return None, MmidsError("internal error while the file was read; the server's log has it")
 
-    async def _apply(self, configuration: Configuration) -> Reload:
+    async def _apply(self, configuration: Configuration, options: ReloadOptions) -> Reload:
         """What the API changes from here on is a difference from the new file."""
         settings = compare(self.settings, configuration.settings)
         put_in_place = [await self._live[name](settings.running) for name in settings.changed]
-        file, reactors = configuration.document.workflows, configuration.document.reactors
-        merged = merge(file, self._recorder.state, reactors)
-        wanted = WorkflowSet(_to_apply(merged), self._removed(merged), merged.reactors)
-        change = self._manager.apply_all(wanted, owner=WorkflowOwner("config", configuration.file))
-        warnings = [warning.summary for warning in configuration.document.warnings]
-        return Reload(
-            change,
-            settings,
-            (*warnings, *map(str, merged.dropped)),
-            put_in_place,
-            self._recorder.rebase(file, merged, reactors),
+        # From here to the acceptance nobody else has a turn.
+        wish = self._wish(configuration)
+        self._check(self._manager.plan_all(wish.wanted), configuration, options)
+        change = self._manager.apply_all(wish.wanted, owner=WorkflowOwner("config", configuration.file))
+        document = configuration.document
+        before = self._recorder.rebase(document.workflows, wish.merged, document.reactors)
+        return Reload(change, options, settings, wish.warnings, put_in_place, before)
+
+    def _wish(self, configuration: Configuration) -> _Wish:
+        document = configuration.document
+        merged = merge(document.workflows, self._recorder.state, document.reactors)
+        return _Wish(
+            merged,
+            WorkflowSet(_to_apply(merged), self._removed(merged), merged.reactors),
+            compare(self.settings, configuration.settings),
+            (*(warning.summary for warning in document.warnings), *map(str, merged.dropped)),
         )
+
+    def _check(self, plan: SetPlan, configuration: Configuration, options: ReloadOptions) -> None:
+        """Raises `RefusedReload`."""
+        running = self._manager.prunable(())
+        may_be_empty = options.allow_empty or is_empty_on_purpose(configuration.text)
+        if leaves_nothing(plan, running) and not may_be_empty:
+            raise RefusedReload(stops_everything(len(running), "the file defines no workflow"), plan, "allow_empty")
+        allowed, cut = options.max_disconnects, plan.publishers + plan.watchers
+        if allowed is not None and cut > allowed:
+            raise RefusedReload(
+                f"this would disconnect {plan.publishers} publishers and {plan.watchers} watchers, and {allowed} are"
+                " allowed; nothing was changed",
+                plan,
+                "max_disconnects",
+            )
+
+    def _note(self, by: Asker, result: ReloadResult, message: str, plan: SetPlan | None = None) -> None:
+        self.last = LastReload(self._now(), by, result, message, plan)
+        self.results[result] += 1
 
     async def _see_through(self, reload: Reload) -> None:
         """To the end: where the change is not put in place, the old file counts again.
@@ -139,6 +215,9 @@ class Reloader:
             await self._renew_certificates()
         elif not self._manager.is_stopping:
             self._recorder.restore(reload.before)
+        is_changed = reload.plan.changed or bool(reload.applied_settings)
+        result: ReloadResult = ("applied" if is_changed else "unchanged") if reload.change.is_in_place else "failed"
+        self._note(reload.options.by, result, outcome.message, reload.plan)
         _tell(reload, outcome)
         reload.finish(outcome)
 

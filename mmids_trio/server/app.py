@@ -231,7 +231,8 @@ class Server:
         if self.reloader is not None:
             await nursery.start(self.reloader.run)
             if self.settings.watch_config and self.configuration_file is not None:
-                await nursery.start(watch, look_at(Path(self.configuration_file)), self.reloader.request)
+                look = look_at(Path(self.configuration_file))
+                await nursery.start(watch, look, partial(self.reloader.request, "watch"))
 
     async def _bind_api(self) -> list[trio.SocketListener]:
         if self.settings.http_api_port is None:

@@ -170,6 +170,7 @@ def build_server(
             recorder,
             live_settings(rtmp, ffmpeg),
             rtmp.reload_certificates,
+            hub.publish,
         )
     events = EventFeed(hub, stop)
     sources = Sources(
@@ -178,6 +179,7 @@ def build_server(
         rejections=rejections,
         workflows=workflows.names,
         leases=reactors.leases,
+        reloads=lambda: {} if reloader is None else reloader.results,
         events=events,
         hub=hub,
     )
@@ -197,6 +199,7 @@ def build_server(
         may_change=may_change,
         metrics=metrics,
         rejections=rejections,
+        publish=hub.publish,
     )
     return Server(
         settings=settings,

@@ -64,6 +64,8 @@ class Sources:
     """Their names."""
     leases: Callable[[], Mapping[str, int]]
     """By reactor."""
+    reloads: Callable[[], Mapping[str, int]]
+    """By result."""
     events: EventFeed
     hub: EventHub
     answers: AnswerCounts = field(factory=AnswerCounts)
@@ -77,6 +79,8 @@ class Sources:
         yield catalog.WORKFLOWS, (), len(self.workflows())
         yield from self._rtmp()
         yield from self._reactors()
+        for result, count in self.reloads().items():
+            yield catalog.RELOADS, (result,), count
         yield from self._http()
         yield catalog.EVENT_CLIENTS, (), self.events.streams
         yield catalog.EVENTS_MISSED, (), self.hub.missed

@@ -412,7 +412,7 @@ class _Replay:
                 case Loaded() if self._file.is_next(record):  # else the API was asked for it, and has read it
                     assert server.reloader is not None
                     self._say("reload of the configuration")
-                    server.reloader.request()
+                    server.reloader.request("signal")
                 case Lost(connection=None, records=count):
                     self._say(f"gap: {count} records were lost by now")
         await wait_all_tasks_blocked()

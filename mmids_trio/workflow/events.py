@@ -145,6 +145,20 @@ class ReactorAnswered:
     error: str | None = None
 
 
+@frozen
+class ReloadRefused:
+    """The configuration was not read again: more would have been cut than may be, or all workflows stopped.
+
+    `by`: who asked (`signal`, `watch` or `api`); `publishers` and `watchers` would have been disconnected.
+    """
+
+    wire_name: ClassVar[str] = "reload_refused"
+    by: str
+    reason: str
+    publishers: int
+    watchers: int
+
+
 HubEvent = (
     WorkflowStarted
     | WorkflowFailed
@@ -158,5 +172,6 @@ HubEvent = (
     | TargetUp
     | TargetDown
     | ReactorAnswered
+    | ReloadRefused
 )
 """Everything that may be published. The order is that of the names in the document of the API."""

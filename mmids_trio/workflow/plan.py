@@ -184,6 +184,17 @@ class SetPlan:
         return sum(cut.watchers for cut in self.cuts)
 
 
+def leaves_nothing(plan: SetPlan, running: Collection[str]) -> bool:
+    """Whether the set would stop all that is `running` (without workflows of reactors) and start nothing instead."""
+    return bool(running) and not plan.workflows and set(running) <= set(plan.deleted)
+
+
+def stops_everything(count: int, why: str) -> str:
+    """The sentence of a refusal, for what would stop all of `count` workflows."""
+    workflows = "the only workflow" if count == 1 else f"all {count} workflows"
+    return f"{why}, which would stop {workflows}; nothing was changed (allow it, or write a comment into the file)"
+
+
 def prunable(kept: Collection[str], owners: Mapping[str, WorkflowOwner]) -> tuple[str, ...]:
     """The workflows that are not among the `kept` names, of all that there are; but for those of reactors."""
     return tuple(name for name, owner in owners.items() if name not in kept and owner.kind != "reactor")

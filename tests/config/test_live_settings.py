@@ -16,12 +16,19 @@ def test_settings_that_are_the_same_change_nothing() -> None:
 
 def test_live_settings_change_and_the_others_are_listed() -> None:
     wanted = Settings(
-        ffmpeg_path="/ffmpeg", http_api_token="new", publisher_timeout=5, log_path="/logs", http_api_port=80
+        ffmpeg_path="/ffmpeg",
+        http_api_token="new",
+        publisher_timeout=5,
+        reload_max_disconnects=3,
+        log_path="/logs",
+        http_api_port=80,
     )
     change = compare(LOCAL, wanted)
     assert change.changed == LIVE_SETTINGS
     assert change.needs_restart == ("http_api_port", "log_path")
-    assert change.running == Settings(ffmpeg_path="/ffmpeg", http_api_token="new", publisher_timeout=5)
+    assert change.running == Settings(
+        ffmpeg_path="/ffmpeg", http_api_token="new", publisher_timeout=5, reload_max_disconnects=3
+    )
 
 
 def test_what_needs_a_restart_is_listed_until_there_was_one() -> None:

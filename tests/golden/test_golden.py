@@ -46,6 +46,7 @@ from mmids_trio.webhook.backlog import Notice
 from mmids_trio.webhook.posting import render as render_post
 from mmids_trio.workflow.events import (
     ReactorAnswered,
+    ReloadRefused,
     StreamInterrupted,
     StreamResumed,
     StreamStalled,
@@ -94,6 +95,7 @@ EVENTS: Mapping[str, Sequence[Any]] = {
         ReactorAnswered("lookup", "key", False, ()),
         ReactorAnswered("lookup", "key", None, (), "no answer"),
     ],
+    "reload_refused": [ReloadRefused("signal", "too many", 1, 40)],
     "reset": [Reset("restarted")],
     "missed": [Missed(7)],
 }

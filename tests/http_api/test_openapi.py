@@ -14,6 +14,7 @@ from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.openapi import Schemas
 from mmids_trio.http_api.schemas import to_json
 from mmids_trio.reactors.registry import Reactors
+from mmids_trio.reload.accepted import ReloadOptions
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import build_server
 from mmids_trio.workflow.hub import EventHub
@@ -25,7 +26,12 @@ Name = NewType("Name", str)
 class NoFile:
     """Never read again."""
 
-    async def reload(self) -> Any:
+    last = None
+
+    async def plan(self) -> Any:
+        raise NotImplementedError
+
+    async def reload(self, options: ReloadOptions) -> Any:
         raise NotImplementedError
 
 

@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem
 from mmids_trio.http_api.app import create_app
+from mmids_trio.reload.accepted import LastReload, RefusedReload, ReloadOptions, ReloadPlan
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.plan import SetConflict, SetPlan
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
@@ -50,9 +51,16 @@ class File:
     """A file that reads as the test says."""
 
     content: Reloaded | Exception = field(factory=lambda: Reloaded(None))
+    last: LastReload | None = None
+    asked: list[ReloadOptions] = field(factory=list)
 
-    async def reload(self) -> Reloaded:
+    async def plan(self) -> ReloadPlan:
         await trio.lowlevel.checkpoint()
+        return ReloadPlan(PLAN, ("publisher_timeout",), (), ("unknown setting",))
+
+    async def reload(self, options: ReloadOptions) -> Reloaded:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(options)
         if isinstance(self.content, Exception):
             raise self.content
         return self.content
@@ -124,3 +132,47 @@ async def test_a_file_that_cannot_be_put_in_place_is_a_409(client: httpx2.AsyncC
 @pytest.mark.parametrize("query", ["?wait=never", "?force=true"])
 async def test_options_that_make_no_sense_are_refused(client: httpx2.AsyncClient, query: str) -> None:
     assert (await client.post(f"/config/reload{query}")).status_code == 400
+
+
+async def test_a_dry_run_answers_the_plan_and_asks_for_no_reload(client: httpx2.AsyncClient, file: File) -> None:
+    response = await client.post("/config/reload?dry_run=true")
+    assert response.status_code == 200
+    assert response.json()["plan"]["workflows"][0]["workflow"] == "w"
+    assert response.json()["warnings"] == ["unknown setting"]
+    assert file.asked == []
+
+
+async def test_the_guards_of_the_query_are_handed_on(client: httpx2.AsyncClient, file: File) -> None:
+    await client.post("/config/reload?max_disconnects=3&allow_empty=true")
+    await client.post("/config/reload")
+    assert file.asked == [ReloadOptions("api", 3, True), ReloadOptions("api", None, False)]
+
+
+async def test_what_a_guard_refuses_names_the_option_that_would_permit_it(
+    client: httpx2.AsyncClient, file: File
+) -> None:
+    file.content = RefusedReload("too many; nothing was changed", PLAN, "max_disconnects")
+    response = await client.post("/config/reload?max_disconnects=0")
+    assert response.status_code == 409
+    assert response.json() == {"error": "too many; nothing was changed", "refused_by": "max_disconnects"}
+
+
+async def test_a_reload_of_what_has_changed_since_its_plan_is_a_lost_race(
+    client: httpx2.AsyncClient, file: File
+) -> None:
+    response = await client.post("/config/reload", headers={"If-Match": '"of-something-else"'})
+    assert response.status_code == 412
+    assert file.asked == []
+
+
+async def test_the_status_tells_of_the_last_reload(client: httpx2.AsyncClient, file: File) -> None:
+    assert (await client.get("/config/status")).json() == {"last_reload": None}
+    file.last = LastReload(1_800_000_000.5, "signal", "refused", "too many", PLAN)
+    last = (await client.get("/config/status")).json()["last_reload"]
+    assert {name: last[name] for name in ("time", "by", "result", "message")} == {
+        "time": "2027-01-15T08:00:00.500Z",
+        "by": "signal",
+        "result": "refused",
+        "message": "too many",
+    }
+    assert last["plan"]["workflows"][0]["workflow"] == "w"

@@ -80,7 +80,16 @@ class Stage:
     def __attrs_post_init__(self) -> None:
         server = self.server
         live = live_settings(server.rtmp, server.ffmpeg)
-        self.reloader = Reloader(server.settings, self.load, server.workflows, server.recorder, live, self.renew)
+        self.reloader = Reloader(
+            server.settings,
+            self.load,
+            server.workflows,
+            server.recorder,
+            live,
+            self.renew,
+            server.hub.publish,
+            lambda: 1_800_000_000.0,
+        )
         self.recorded = RecordedChanges(server.workflows, server.recorder)
 
     async def renew(self) -> None:
@@ -98,7 +107,7 @@ class Stage:
         if document.problems:
             raise ConfigurationError(document.problems)
         workflows = tuple(self.server.steps.validate(workflow) for workflow in document.workflows)
-        return Configuration(FILE, evolve(document, workflows=workflows), self.settings)
+        return Configuration(FILE, evolve(document, workflows=workflows), self.settings, self.text)
 
     async def put(self, text: str, *, rollback: bool = False) -> OutcomeKind:
         definition = self.server.workflows.validate(parse_workflow(text, "request"))

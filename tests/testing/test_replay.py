@@ -262,7 +262,7 @@ async def test_a_connection_of_which_something_was_lost_is_reset(autojump_clock:
 async def reload_now(h: Harness, text: list[str], new: str) -> None:
     text[0] = new
     assert h.server.reloader is not None
-    h.server.reloader.request()
+    h.server.reloader.request("signal")
     await trio.sleep(1)
 
 

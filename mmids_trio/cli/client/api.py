@@ -41,12 +41,25 @@ UNCERTAIN = "; the server may have made the change, so run `plan` to see"
 
 
 class Refused(ClientError):
-    """An answer other than 200. `etag` is what a lost race (412) tells; `is_unknown`: there is no such request."""
+    """An answer other than 200. `etag` is what a lost race (412) tells; `is_unknown`: there is no such request.
 
-    def __init__(self, message: str, *, status: int, etag: str | None = None, is_unknown: bool = False) -> None:
-        super().__init__(message, status=status)
+    `refused_by` is the option of a guard that would permit the change.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        etag: str | None = None,
+        is_unknown: bool = False,
+        refused_by: str | None = None,
+        exit_status: int = 1,
+    ) -> None:
+        super().__init__(message, status=status, exit_status=exit_status)
         self.etag = etag
         self.is_unknown = is_unknown
+        self.refused_by = refused_by
 
 
 @frozen
@@ -182,7 +195,7 @@ def _pruning(*, prune: bool) -> Params:
 
 def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Refused:
     """What an answer other than 200 means."""
-    message, etag = _error_of(text)
+    message, etag, refused_by = _error_of(text)
     if status == httpx2.codes.UNAUTHORIZED:
         reason = "refuses this token" if had_token else "requires a token"
         return Refused(f"the server {reason}: set MMIDS_TOKEN to its http_api_token", status=status)
@@ -194,19 +207,21 @@ def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Ref
         return Refused(f"{url} does not know this request; is it an older version?", status=status, is_unknown=True)
     elif status >= httpx2.codes.INTERNAL_SERVER_ERROR and status not in OF_A_CHANGE:
         message = f"{url} answers {status}: {message}"
-    return Refused(message, status=status, etag=etag)
+    return Refused(message, status=status, etag=etag, refused_by=refused_by)
 
 
-def _error_of(text: str) -> tuple[str | None, str | None]:
-    """Message and ETag of a refusal, where it is the API's."""
+def _error_of(text: str) -> tuple[str | None, str | None, str | None]:
+    """Message, ETag and guard of a refusal, where it is the API's."""
     if text == NO_WORKFLOW:
-        return text, None
+        return text, None, None
     try:
         document = json.loads(text)
         etag = document.get("etag")
-        return printable(str(document["error"]), kept="\n\t"), None if etag is None else str(etag)
+        guard = document.get("refused_by")
+        message = printable(str(document["error"]), kept="\n\t")
+        return message, None if etag is None else str(etag), None if guard is None else str(guard)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return None, None
+        return None, None, None
 
 
 def _lines(response: httpx2.Response) -> Iterator[str]:

@@ -184,6 +184,9 @@ def _status(output: CommandOutput, work: Callable[[], int]) -> int:
     """Run a command; what an operator can mend is one message, never a traceback."""
     try:
         return work()
+    except ClientError as error:
+        output.fail(error)
+        return error.exit_status
     except MmidsError as error:
         output.fail(error)
     except KeyboardInterrupt:

@@ -9,12 +9,15 @@ class ClientError(MmidsError):
     """A command that cannot do what it was asked for.
 
     `status` is that of the server's answer, `None` without one; `problems` are single findings, where there are
-    several.
+    several; `exit_status` is the command's.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, problems: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, problems: Sequence[str] = (), exit_status: int = 1
+    ) -> None:
         self.status = status
         self.problems = tuple(problems)
+        self.exit_status = exit_status
         super().__init__(message)
 
 

@@ -23,9 +23,6 @@ from mmids_trio.errors import ConfigurationError, Problem
 _REQUEST_PLACE = re.compile(r"^<request>:(\d+):", re.MULTILINE)
 """How the server begins what it says of a line."""
 
-NOT_EMPTY = "# end\n"
-"""The last line: a server refuses an empty body."""
-
 
 @frozen
 class SourceFile:
@@ -71,7 +68,7 @@ def merge(sources: Sequence[SourceFile]) -> MergedFiles:
     for text in texts:
         first_lines.append(first_lines[-1] + text.count("\n") + 1)
     return MergedFiles(
-        "\n".join([*texts, NOT_EMPTY]),
+        "\n".join([*texts, ""]),
         tuple(workflow for document in documents for workflow in document.workflows),
         tuple(reactor for document in documents for reactor in document.reactors),
         tuple(_notes(sources, texts, documents)),

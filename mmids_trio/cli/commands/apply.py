@@ -137,6 +137,7 @@ class Wishes:
 
     wait: float
     prune: bool
+    allow_empty: bool
     yes: bool
     max_disconnects: int | None
     if_match: str | None
@@ -154,6 +155,11 @@ class Wishes:
     help="How long to wait. A change that is still pending then continues, and the exit status is 1.",
 )
 @click.option("--prune", is_flag=True, help="Stop what the files do not name (except workflows of reactors).")
+@click.option(
+    "--allow-empty",
+    is_flag=True,
+    help="With --prune, allow files that define no workflow to stop everything. A file of comments alone may always.",
+)
 @click.option(
     "--on-error",
     type=click.Choice(["rollback", "error"]),
@@ -221,6 +227,8 @@ def _put(api: ApiClient, merged: MergedFiles, plan: ShownPlan, wishes: Wishes) -
     params = {"wait": f"{wishes.wait:g}", "on_error": "rollback"}
     if wishes.prune:
         params["prune"] = "true"
+    if wishes.allow_empty:
+        params["allow_empty"] = "true"
     if wishes.max_disconnects is not None:
         params["max_disconnects"] = str(wishes.max_disconnects)
     headers = {"If-Match": plan.etag} if plan.etag else {}
@@ -231,6 +239,8 @@ def _told(error: Refused, merged: MergedFiles) -> Refused:
     """What a refusal means for what runs."""
     message = merged.localised(str(error))
     match error.status:
+        case 409 if error.refused_by == "allow_empty":
+            message = f"not applied: {message.replace('allow it', '--allow-empty allows it')}"
         case 409 if "nothing was changed" not in message:
             message = f"not applied: {message}\nthe server is as it was before"
         case 504:

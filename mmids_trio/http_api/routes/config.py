@@ -3,15 +3,16 @@
 A body becomes the set of workflows and reactors that it asks for in turns, without holding up the loop.
 """
 
-from collections.abc import Generator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Generator, Sequence
+from typing import NoReturn, TypeVar
 
+import structlog
 import trio
 from attrs import evolve
 from quart import Response, request
 
 from mmids_trio.config.encoding import decode
-from mmids_trio.config.parser import DefinitionSet, parse_set
+from mmids_trio.config.parser import DefinitionSet, is_empty_on_purpose, parse_set
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.http_api.answers import json_response, refuse, text_response
@@ -43,11 +44,15 @@ from mmids_trio.http_api.options import (
     parse_plan_options,
     parse_reload_options,
 )
-from mmids_trio.http_api.refusals import BadRequest, Conflict
+from mmids_trio.http_api.refusals import BadRequest, GuardRefused
 from mmids_trio.http_api.routing import REQUEST_FILE, Routes, check_name, request_body, request_query
-from mmids_trio.http_api.schemas import ConfigPlan, ReloadReport
-from mmids_trio.workflow.plan import SetPlan, WorkflowSet
+from mmids_trio.http_api.schemas import ConfigPlan, ConfigStatus, ReloadReport
+from mmids_trio.reload.accepted import RefusedReload, ReloadOptions, ReloadPlan
+from mmids_trio.workflow.events import HubEvent, ReloadRefused
+from mmids_trio.workflow.plan import SetPlan, WorkflowSet, leaves_nothing, stops_everything
 from mmids_trio.workflow.status import Outcome, OutcomeKind
+
+log = structlog.get_logger()
 
 CONFIG_BODY = Body(
     "Workflow and reactor nodes in the configuration language, without settings.",
@@ -73,6 +78,14 @@ MAX_DISCONNECTS = QueryParameter(
     {"type": "string", "pattern": "^[0-9]{1,6}$"},
     f"Change nothing if more publishers and watchers than this would be disconnected; 0 to {LARGEST_NUMBER}.",
 )
+
+ALLOW_EMPTY = QueryParameter(
+    "allow_empty",
+    "query",
+    TRUE_OR_FALSE,
+    "Whether all workflows may be stopped with nothing in their place. A text of comments alone may always do that.",
+)
+DRY_RUN = QueryParameter("dry_run", "query", TRUE_OR_FALSE, "Only say what it would do; nothing is changed.")
 
 _BAD_BODY = {
     400: error("The body is not good, or an option makes no sense; nothing was changed."),
@@ -101,7 +114,7 @@ PUT_CONFIG = Operation(
     "putConfig",
     "Put a whole set of workflows and reactors in place, all of it or nothing.",
     {200: json_answer("The plan: accepted, with `wait` carried out.", ConfigPlan, "ETag"), **_BAD_BODY, **_ENDS},
-    (PRUNE, WAIT, ON_ERROR, MAX_DISCONNECTS, *CONDITIONS),
+    (PRUNE, WAIT, ON_ERROR, MAX_DISCONNECTS, ALLOW_EMPTY, *CONDITIONS),
     CONFIG_BODY,
 )
 PLAN_CONFIG = Operation(
@@ -124,10 +137,18 @@ RELOAD_CONFIG = Operation(
     "Read the configuration file again and put in place what it says, all of it or nothing.",
     {
         200: json_answer("Accepted, with `wait` carried out.", ReloadReport, "ETag"),
-        400: error("The file cannot be used; nothing was changed."),
+        400: error("The file cannot be used, or an option makes no sense; nothing was changed."),
+        412: LOST_RACE,
         **_ENDS,
     },
-    (WAIT,),
+    (WAIT, DRY_RUN, MAX_DISCONNECTS, ALLOW_EMPTY, *CONDITIONS),
+)
+CONFIG_STATUS = Operation(
+    "GET",
+    "/config/status",
+    "getConfigStatus",
+    "What came of the last reload of the configuration file: when, by what, and its plan.",
+    {200: json_answer("How the file stands.", ConfigStatus)},
 )
 
 
@@ -205,8 +226,14 @@ def as_set(
 WHAT = "the configuration"
 
 
-def add_config_routes(routes: Routes, sets: Sets, changes: Changes, running: RunningConfig) -> None:
-    """Add what looks at everything at once, and changes it."""
+def add_config_routes(
+    routes: Routes,
+    sets: Sets,
+    changes: Changes,
+    running: RunningConfig,
+    publish: Callable[[HubEvent], None],
+) -> None:
+    """Add what looks at everything at once, and changes it; `publish` tells of what was refused."""
 
     @routes.add(GET_CONFIG)
     async def get_config() -> Response:
@@ -220,7 +247,7 @@ def add_config_routes(routes: Routes, sets: Sets, changes: Changes, running: Run
         check_content_type(request.headers.get("Content-Type"))
         options = parse_plan_options(request_query())
         conditions = parse_conditions(request.headers)
-        definitions = await _definitions(sets, running, prune=options.prune)
+        definitions = await _definitions(await request_body(), sets, running, prune=options.prune)
         etag = running.tag()
         check_change(conditions, etag, WHAT)
         wanted = as_set(definitions, sets, running.reactors(), prune=options.prune)
@@ -231,12 +258,17 @@ def add_config_routes(routes: Routes, sets: Sets, changes: Changes, running: Run
         check_content_type(request.headers.get("Content-Type"))
         options = parse_config_options(request_query())
         conditions = parse_conditions(request.headers)
-        definitions = await _definitions(sets, running, prune=options.prune)
+        body = await request_body()
+        definitions = await _definitions(body, sets, running, prune=options.prune)
         # From here to the acceptance nobody else has a turn.
         check_change(conditions, running.tag(), WHAT)
         wanted = as_set(definitions, sets, running.reactors(), prune=options.prune)
+        plan = sets.plan_all(wanted)
         if options.max_disconnects is not None:
-            _check_cuts(sets.plan_all(wanted), options.max_disconnects)
+            _check_cuts(plan, options.max_disconnects)
+        running_now = sets.prunable(())
+        if leaves_nothing(plan, running_now) and not (options.allow_empty or is_empty_on_purpose(body.decode())):
+            _refuse_emptiness(plan, len(running_now), publish)
         change = changes.apply_all(wanted)
         running.accepted(change, wanted.reactors)
         return await _answer(change, options, running)
@@ -245,28 +277,47 @@ def add_config_routes(routes: Routes, sets: Sets, changes: Changes, running: Run
 def add_reload_route(routes: Routes, reloader: ReloadControl, running: RunningConfig) -> None:
     """Add what has the configuration file read again."""
 
+    @routes.add(CONFIG_STATUS)
+    async def config_status() -> Response:
+        return json_response(200, ConfigStatus.of(reloader.last))
+
     @routes.add(RELOAD_CONFIG)
     async def reload_config() -> Response:
-        wait = parse_reload_options(request_query())
-        reload = await reloader.reload()
+        options = parse_reload_options(request_query())
+        check_change(parse_conditions(request.headers), running.tag(), WHAT)
+        if options.dry_run:
+            planned = await reloader.plan()
+            return json_response(200, _report(planned), etag=running.tag())
+        try:
+            reload = await reloader.reload(ReloadOptions("api", options.max_disconnects, options.allow_empty))
+        except RefusedReload as error:
+            raise GuardRefused(str(error), error.guard) from None
         etag = running.tag()
-        refused = None if wait is None else _refusal(await wait_for(reload, wait), wait)
+        refused = None if options.wait is None else _refusal(await wait_for(reload, options.wait), options.wait)
         return refused or json_response(200, _report(reload), etag=etag)
 
 
-async def _definitions(sets: Sets, running: RunningConfig, *, prune: bool) -> DefinitionSet:
+async def _definitions(body: bytes, sets: Sets, running: RunningConfig, *, prune: bool) -> DefinitionSet:
     """What the body defines, checked."""
-    definitions = await parse_in_turns(await request_body())
+    definitions = await parse_in_turns(body)
     return await validate_in_turns(definitions, sets, running.reactors(), prune=prune)
 
 
 def _check_cuts(plan: SetPlan, allowed: int) -> None:
     cut = plan.publishers + plan.watchers
     if cut > allowed:
-        raise Conflict(
+        raise GuardRefused(
             f"this would disconnect {cut} clients ({plan.publishers} publishers, {plan.watchers} watchers),"
-            f" and max_disconnects allows {allowed}; nothing was changed"
+            f" and max_disconnects allows {allowed}; nothing was changed",
+            "max_disconnects",
         )
+
+
+def _refuse_emptiness(plan: SetPlan, running: int, publish: Callable[[HubEvent], None]) -> NoReturn:
+    reason = stops_everything(running, "the body defines no workflow")
+    log.warning("configuration refused", problem=reason)
+    publish(ReloadRefused("api", reason, plan.publishers, plan.watchers))
+    raise GuardRefused(reason, "allow_empty")
 
 
 async def _answer(change: SetChange, options: ConfigOptions, running: RunningConfig) -> Response:
@@ -281,7 +332,7 @@ def _refusal(outcome: Outcome | None, waited: float) -> Response | None:
     return None if outcome.kind is OutcomeKind.APPLIED else refuse(409, outcome.message)
 
 
-def _report(reload: AcceptedReload) -> ReloadReport:
+def _report(reload: AcceptedReload | ReloadPlan) -> ReloadReport:
     return ReloadReport(
         ConfigPlan.of(reload.plan),
         tuple(reload.applied_settings),

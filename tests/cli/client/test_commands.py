@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from mmids_trio.testing.harness import Harness
 from tests.support.commands import Result, command
+from tests.support.reloading import configuration
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"
 OLD = "workflow old {\n    rtmp_receive rtmp_app=old stream_key=*\n}\n"
@@ -162,3 +163,34 @@ async def test_a_server_without_a_file_has_nothing_to_reload() -> None:
     async with Harness(LIVE) as h:
         done = await run(h, "reload", status=1)
         assert "error: this server was not started from a configuration file" in done.err
+
+
+async def test_nothing_on_standard_input_takes_nothing_off_the_air() -> None:
+    async with Harness(LIVE) as h:
+        refused = await run(h, "apply", "--prune", "-", stdin="", status=1)
+        assert "not applied: the body defines no workflow, which would stop the only workflow" in refused.err
+        assert "--allow-empty allows it" in refused.err
+        assert h.server.workflows.names() == ["live"]
+        await run(h, "apply", "--prune", "--allow-empty", "-", stdin="")
+        assert h.server.workflows.names() == []
+
+
+async def test_reload_shows_its_plan_and_keeps_to_its_guards() -> None:
+    text = LIVE
+    h = Harness(text, load_again=lambda: configuration(text))
+    async with h:
+        await h.publish("live/key")
+        await h.watch("live/key")
+        text = LIVE.replace("rtmp_watch rtmp_app=live", "rtmp_watch rtmp_app=other")
+        planned = await run(h, "reload", "--dry-run")
+        assert "    - rtmp_watch rtmp_app=live stream_key=*   disconnects 1 watcher" in planned.out.splitlines()
+        refused = await run(h, "reload", "--max-disconnects", "0", status=3)
+        assert "refused: this would disconnect 1 watcher" in refused.err
+        assert h.server.reloader is not None
+        assert h.server.reloader.last is None  # the server has not even been asked
+        text = ""
+        refused = await run(h, "reload", status=3)
+        assert "not reloaded: the file defines no workflow, which would stop the only workflow" in refused.err
+        text = LIVE.replace("rtmp_watch rtmp_app=live", "rtmp_watch rtmp_app=other")
+        done = await run(h, "reload", "--json", "--max-disconnects", "1")
+        assert done.document["plan"]["watchers"] == 1

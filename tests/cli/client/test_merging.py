@@ -53,8 +53,9 @@ def test_a_workflow_and_a_reactor_may_share_a_name() -> None:
     assert len(merge([SourceFile("a", workflow("x")), SourceFile("b", reactor)]).reactors) == 1
 
 
-def test_nothing_at_all_is_still_a_body() -> None:
-    assert merge([SourceFile("a", "")]).text.strip() != ""
+def test_nothing_at_all_is_still_a_body_and_no_comment_that_would_mean_it() -> None:
+    assert merge([SourceFile("a", "")]).text == "\n"
+    assert "#" not in merge([SourceFile("a", "settings {\n    gop_cache true\n}\n")]).text
 
 
 @given(st.lists(st.lists(st.sampled_from(["", "# comment", "\tx"]), max_size=6), min_size=1, max_size=5), st.data())
