@@ -1,7 +1,6 @@
 """`python -m benchmarks.soak MINUTES`: the command line, and the order of things. `scripts/soak` calls it."""
 
 import random
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from benchmarks.soak import results, trend
 from benchmarks.soak.results import Result
 from benchmarks.soak.samples import Sample
 from benchmarks.soak.stage import Stage, stage
+from benchmarks.soak.stopping import stop, tracebacks
 from benchmarks.soak.traffic import Traffic
 from mmids_trio.errors import leaves
 
@@ -32,9 +32,6 @@ REST_SECONDS = 90.0
 """For the children of workflows that have ended, and for what waits for a grace or a timeout."""
 QUIET_SECONDS = 15.0
 """After that: idle threads end after 10 s."""
-
-STOP_SECONDS = 6.0
-"""The server promises to end within 5 s of SIGTERM."""
 
 
 @click.command()
@@ -96,7 +93,7 @@ async def _soak(directory: Path, minutes: float, seed: int) -> tuple[Result, Seq
         except* (OSError, httpx2.HTTPError) as group:
             said = set_up.log.read_text("utf-8", errors="replace")[-2000:]
             raise click.ClickException(f"the server is gone: {list(leaves(group))!r}\n{said}") from group
-        faults = [*traffic.faults, *await _stop(set_up)]
+        faults = [*traffic.faults, *await stop(set_up.server), *tracebacks(set_up.log)]
     verdicts = [*trend.trends(watch.counted), trend.zombies(watch.samples), *trend.rests(before, after)]
     counts = dict(sorted(traffic.counts.items()))
     return Result(described, machine.revision(), minutes, seed, counts, before, after, verdicts, faults), watch.samples
@@ -116,25 +113,6 @@ async def _rest(set_up: Stage, traffic: Traffic) -> Sample:
         await trio.sleep(1)
     await trio.sleep(QUIET_SECONDS)
     return await set_up.sample()
-
-
-async def _stop(set_up: Stage) -> list[str]:
-    """End the server as an operator does; what was wrong with that, and with what it said."""
-    faults = []
-    set_up.server.send_signal(signal.SIGTERM)
-    with trio.move_on_after(STOP_SECONDS) as patience:
-        await set_up.server.wait()
-    if patience.cancelled_caught:
-        faults.append(f"the server did not stop within {STOP_SECONDS:g} s")
-    elif set_up.server.returncode:
-        faults.append(f"the server ended with status {set_up.server.returncode}")
-    said = set_up.log.read_text("utf-8", errors="replace")
-    _, traceback, rest = said.partition("Traceback")
-    if traceback:
-        faults.append(
-            f"{said.count(traceback)} tracebacks in the log of the server; the first: {traceback}{rest[:3000]}"
-        )
-    return faults
 
 
 def _say(text: str) -> None:

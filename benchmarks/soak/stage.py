@@ -134,11 +134,12 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
         httpx2.AsyncClient(base_url=base, timeout=API_SECONDS, trust_env=False) as api,
     ):
         with trio.fail_after(START_SECONDS):
-            await _answering(api)
+            await answering(api)
         yield Stage(directory, ffmpeg, ports, server, api, trio.current_time())
 
 
-async def _answering(api: httpx2.AsyncClient) -> None:
+async def answering(api: httpx2.AsyncClient) -> None:
+    """Wait until the API answers."""
     while True:
         try:
             await api.get("/")

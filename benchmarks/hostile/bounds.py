@@ -1,0 +1,87 @@
+"""What the server may hold at most while it is attacked, as its settings say, and what became of that. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+
+from benchmarks.soak.samples import Sample
+from benchmarks.soak.trend import Verdict
+
+FILES_PER_CHILD = 6
+"""Pipes of a child, and its log."""
+FREE_FILES = 30
+"""Descriptors beside connections and children: listeners, logs, connections to the web service, sources."""
+
+BYTES_PER_CONNECTION = 256 * 1024
+"""What a connection costs beside its media: its objects, replies that wait, and what was just read."""
+FREE_MEGABYTES = 60.0
+"""What the allocator keeps, and what is under way."""
+
+ENDED_FILES = 10_000
+"""As the setting `ended_files_keep` says; it has no other number."""
+
+SETTINGS = {
+    "memory": "max_media_bytes",
+    "children": "max_children",
+    "bytes of log": "log_max_bytes",
+    "files left on the disk": "ended_files_keep",
+}
+"""Which figure has a bound only if the server has the setting."""
+
+NOT_HELD_YET: frozenset[str] = frozenset()
+"""Verdicts that are known to fail: they are printed, and fail nothing."""
+
+
+@frozen
+class Peaks:
+    """The largest of what was seen while the server was attacked."""
+
+    descriptors: int
+    children: int
+    memory: float
+    """In millions of bytes."""
+    bytes_of_log: int
+    files_left: int
+
+
+def peaks(samples: Sequence[Sample], bytes_of_log: int, files_left: int) -> Peaks:
+    """The largest of each figure of the samples, and the others as they were."""
+    return Peaks(
+        max(sample.files for sample in samples),
+        max(sample.children for sample in samples),
+        max(sample.pss_mb for sample in samples),
+        bytes_of_log,
+        files_left,
+    )
+
+
+def verdicts(seen: Peaks, calm: Sample, settings: Mapping[str, int]) -> list[Verdict]:
+    """Every bound that follows from `settings` (those that the server has), beside what it held when it was `calm`."""
+    connections = settings["max_connections"] + settings["api_max_connections"]
+    children = settings.get("max_children", seen.children)
+    allowed = {
+        "descriptors": connections + FILES_PER_CHILD * children + FREE_FILES,
+        "children": children,
+        "memory": calm.pss_mb
+        + FREE_MEGABYTES
+        + (settings.get("max_media_bytes", 0) + BYTES_PER_CONNECTION * connections) / 1e6,
+        "bytes of log": settings.get("log_max_bytes", 0),
+        "files left on the disk": ENDED_FILES,
+    }
+    found = {
+        "descriptors": seen.descriptors,
+        "children": seen.children,
+        "memory": seen.memory,
+        "bytes of log": seen.bytes_of_log,
+        "files left on the disk": seen.files_left,
+    }
+    return [
+        Verdict(f"most {what}", float(found[what]), float(allowed[what]), "MB" if what == "memory" else "")
+        for what in allowed
+        if SETTINGS.get(what) is None or SETTINGS[what] in settings
+    ]
+
+
+def without_bound(settings: Mapping[str, int]) -> list[str]:
+    """What the server does not bound, for want of the setting."""
+    return [f"{what} ({name})" for what, name in SETTINGS.items() if name not in settings]
