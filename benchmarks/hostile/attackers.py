@@ -8,6 +8,7 @@ import json
 import random
 import resource
 import signal
+from collections import Counter
 from collections.abc import Mapping
 
 import click
@@ -42,20 +43,23 @@ async def _attack_until_asked(attacks: Mapping[str, Attack], target: Target, bre
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             free = {name for name, attack in attacks.items() if not attack.is_constant}
+            turns: Counter[str] = Counter()
             for name in attacks.keys() - free:
                 nursery.start_soon(attacks[name].run, target)
             for _ in range(min(AT_ONCE, len(free))):
-                nursery.start_soon(_one_after_another, attacks, free, target, breaches)
+                nursery.start_soon(_one_after_another, attacks, free, turns, target, breaches)
             async for _ in signals:
                 break
             nursery.cancel_scope.cancel()
 
 
 async def _one_after_another(
-    attacks: Mapping[str, Attack], free: set[str], target: Target, breaches: list[str]
+    attacks: Mapping[str, Attack], free: set[str], turns: Counter[str], target: Target, breaches: list[str]
 ) -> None:
+    """At random, but none again before all have had as many turns."""
     while True:
-        name = target.random.choice(sorted(free))
+        name = min(free, key=lambda name: (turns[name], target.random.random()))
+        turns[name] += 1
         free.discard(name)
         try:
             with trio.move_on_after(target.random.uniform(*LASTING)):

@@ -72,9 +72,9 @@ class Attack:
 
     async def _again_and_again(self, target: Target) -> None:
         while True:
+            target.counts[self.name] += 1
             with suppress(OSError, trio.BrokenResourceError):
                 await self.act(target)
-            target.counts[self.name] += 1
             await trio.sleep(self.pause * target.random.uniform(0.5, 1.5))
 
 
@@ -165,9 +165,11 @@ async def interrupted_streams(target: Target) -> None:
     async with target.line() as stream:
         await stream.send_all(log_in("graced") + publish(target.word()) + LARGE_CHUNKS)
         await stream.send_all(media(types.VIDEO, avc_header(320, 176), chunk_size=CHUNK_SIZE))
-        piece = frames(1, b"\x65" + target.random.randbytes(PIECE), chunk_size=CHUNK_SIZE)
-        for _ in range(30):
-            await stream.send_all(piece)
+        await stream.send_all(frames(1, b"\x65" + bytes(20), chunk_size=CHUNK_SIZE))
+        data = b"\x27\x01\x00\x00\x00" + target.random.randbytes(PIECE)
+        for at in range(1, 31):
+            await stream.send_all(media(types.VIDEO, data, at=at, chunk_size=CHUNK_SIZE))
+        await trio.sleep(0.1)
 
 
 @attack(lines=2, needs=("max_media_bytes", "max_streams_per_connection"))
@@ -176,8 +178,9 @@ async def message_streams(target: Target) -> None:
     async with target.line() as stream:
         await stream.send_all(log_in("live", streams=16))
         await stream.send_all(b"".join(publish(target.word(), number) for number in range(1, 17)) + LARGE_CHUNKS)
-        data = b"\x17\x01\x00\x00\x00" + target.random.randbytes(PIECE)
-        for at in range(0, 64, 2):
+        rest = target.random.randbytes(PIECE)
+        for at in range(30):
+            data = (b"\x27" if at else b"\x17") + b"\x01\x00\x00\x00" + rest
             for number in range(1, 17):
                 await stream.send_all(media(types.VIDEO, data, at=at, stream=number, chunk_size=CHUNK_SIZE))
         await trio.sleep(HOLD_SECONDS)

@@ -105,6 +105,14 @@ class Honest:
             nursery.start_soon(self._be_guests)
             task_status.started()
 
+    def delays(self) -> Counter[int]:
+        """Of all watchers since it was asked for last."""
+        found: Counter[int] = Counter()
+        for reception in self.receptions:
+            found += reception.delays
+            reception.delays.clear()
+        return found
+
     async def _client(self, app: str) -> RtmpClient:
         return await RtmpClient.connected(await SocketNetwork().dial("127.0.0.1", self.stage.ports.rtmp), app)
 

@@ -4,7 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import h11
@@ -95,6 +95,9 @@ ANSWER_SECONDS = 0.02
 """What the service takes for an answer."""
 
 
+_NO_BODY = [("content-length", "0")]
+
+
 @frozen
 class Ports:
     """Free ports on 127.0.0.1."""
@@ -116,28 +119,28 @@ class Service:
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Answer the requests of one connection."""
-        connection = h11.Connection(h11.SERVER)
-        body = bytearray()
-        target = b""
         async with stream:
-            while connection.their_state is not h11.MUST_CLOSE and connection.our_state is not h11.ERROR:
-                event = connection.next_event()
-                if event is h11.NEED_DATA:
-                    connection.receive_data(await stream.receive_some())
-                elif isinstance(event, h11.Request):
-                    target = event.target
-                elif isinstance(event, h11.Data):
-                    body += event.data
-                elif isinstance(event, h11.EndOfMessage):
-                    status = await self._status(target.decode("ascii"), json.loads(body))
-                    answer = h11.Response(status_code=status, headers=[("content-length", "0")])
-                    await stream.send_all(
-                        (connection.send(answer) or b"") + (connection.send(h11.EndOfMessage()) or b"")
-                    )
-                    connection.start_next_cycle()
-                    body.clear()
-                else:
-                    return
+            with suppress(h11.RemoteProtocolError, trio.BrokenResourceError):  # a question may be given up
+                await self._converse(stream, h11.Connection(h11.SERVER))
+
+    async def _converse(self, stream: trio.SocketStream, connection: h11.Connection) -> None:
+        target, body = "", bytearray()
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                connection.receive_data(await stream.receive_some())
+            elif isinstance(event, h11.Request):
+                target = event.target.decode("ascii")
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                answer = h11.Response(status_code=await self._status(target, json.loads(body)), headers=_NO_BODY)
+                pieces = connection.send(answer), connection.send(h11.EndOfMessage())
+                await stream.send_all(b"".join(piece or b"" for piece in pieces))
+                connection.start_next_cycle()
+                body.clear()
+            else:
+                return
 
     async def _status(self, path: str, asked: dict[str, object]) -> int:
         self.counts[path] += 1

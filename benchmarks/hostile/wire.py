@@ -3,11 +3,11 @@
 All bytes are made before they are sent, and answers are read only where an attack needs them: a rude client is cheap.
 """
 
-import random
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 
 import trio
 from attrs import define, field
@@ -49,7 +49,7 @@ class Target:
     api: int
     source: int
     """Where the server pulls a stream from: the attackers listen there."""
-    random: random.Random = field(factory=random.Random)
+    random: Random = field(factory=Random)
     counts: Counter[str] = field(factory=Counter)
     """What the attackers did how often."""
 
