@@ -24,7 +24,7 @@ from benchmarks.hostile.stage import BOUNDS, Stage, stage
 from benchmarks.machine import Machine
 from benchmarks.soak.samples import Sample
 from benchmarks.soak.stopping import stop, tracebacks
-from benchmarks.soak.trend import Verdict, rests, zombies
+from benchmarks.soak.trend import Verdict, zombies
 from mmids_trio.config.settings import KNOWN_SETTINGS
 from mmids_trio.errors import leaves
 
@@ -81,8 +81,10 @@ def main(*, minutes: float, output: Path, seed: int | None, names: tuple[str, ..
     output.mkdir(parents=True, exist_ok=True)
     shown = asdict(result) | {"failures": result.failures}
     (output / "hostile.json").write_text(json.dumps(shown, indent=2) + "\n", encoding="utf-8")
-    for line in (*map(str, result.verdicts), *(f"no bound: {what}" for what in result.without_bound)):
-        _say(line)
+    for verdict in result.verdicts:
+        _say(f"{verdict}{' (known not to hold yet)' if verdict.what in bounds.NOT_HELD_YET else ''}")
+    for what in result.without_bound:
+        _say(f"no bound: {what}")
     _say(f"99 % of the honest frames took {result.p99_ms:g} ms at most ({result.calm_p99_ms:g} ms without attacks)")
     for fault in result.faults:
         _say(f"FAILED: {fault}")
@@ -132,7 +134,7 @@ async def _soak(directory: Path, minutes: float, seed: int, names: tuple[str, ..
         seen = bounds.peaks(watch.samples, watch.most_log_bytes, watch.most_files)
         verdicts = [
             *bounds.verdicts(seen, before, settings),
-            *rests(before, after),
+            *bounds.at_rest(before, after),
             zombies(watch.samples),
             *_of_the_honest(honest),
             Verdict("secrets in the log", float(_secrets(directory)), 0.0),
@@ -194,7 +196,7 @@ async def _rest(set_up: Stage, before: Sample) -> Sample:
     while trio.current_time() < end:
         await trio.sleep(CALM_SECONDS)
         after = await set_up.sample()
-        if all(verdict.is_fine for verdict in rests(before, after)):
+        if all(verdict.is_fine for verdict in bounds.at_rest(before, after)):
             break
     return after
 

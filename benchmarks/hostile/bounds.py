@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from benchmarks.soak.samples import Sample
-from benchmarks.soak.trend import Verdict
+from benchmarks.soak.trend import Verdict, rests
 
 FILES_PER_CHILD = 6
 """Pipes of a child, and its log."""
@@ -80,6 +80,13 @@ def verdicts(seen: Peaks, calm: Sample, settings: Mapping[str, int]) -> list[Ver
         for what in allowed
         if SETTINGS.get(what) is None or SETTINGS[what] in settings
     ]
+
+
+def at_rest(before: Sample, after: Sample) -> list[Verdict]:
+    """Whether everything was given back, but for what the allocator keeps of the memory."""
+    grown = after.pss_mb - before.pss_mb
+    left = [verdict for verdict in rests(before, after) if "pss_mb" not in verdict.what]
+    return [Verdict("memory left at rest", grown, FREE_MEGABYTES, "MB"), *left]
 
 
 def without_bound(settings: Mapping[str, int]) -> list[str]:

@@ -3,9 +3,10 @@
 from collections import Counter
 
 import pytest
+from attrs import evolve
 
 from benchmarks.hostile.attacks import ATTACKS, chosen
-from benchmarks.hostile.bounds import SETTINGS, Peaks, verdicts, without_bound
+from benchmarks.hostile.bounds import SETTINGS, Peaks, at_rest, verdicts, without_bound
 from benchmarks.hostile.honest import Reception, percentile, stamped
 from benchmarks.hostile.stage import BOUNDS, Ports, configuration
 from benchmarks.hostile.wire import Target, avc_header, frames, log_in, media, metadata, publish
@@ -58,6 +59,16 @@ def test_without_a_setting_its_figure_has_no_bound() -> None:
     assert broken(far, few) == []
     assert len(without_bound(few)) == len(SETTINGS)
     assert without_bound(ALL) == []
+
+
+def test_what_is_not_given_back_is_found() -> None:
+    assert all(verdict.is_fine for verdict in at_rest(CALM, evolve(CALM, pss_mb=119.0)))
+    left = at_rest(CALM, evolve(CALM, pss_mb=121.0, files=90, children=1))
+    assert [verdict.what for verdict in left if not verdict.is_fine] == [
+        "memory left at rest",
+        "files left at rest",
+        "children left at rest",
+    ]
 
 
 @pytest.mark.parametrize(
