@@ -100,13 +100,23 @@ class _Watch:
     samples: list[Sample] = field(factory=list, init=False)
     most_log_bytes: int = field(default=0, init=False)
     most_files: int = field(default=0, init=False)
+    most_interrupted: int = field(default=0, init=False)
 
     async def run(self) -> None:
         while True:
             self.samples.append(await self.stage.sample())
             self.most_log_bytes = max(self.most_log_bytes, self.stage.log_bytes())
             self.most_files = max(self.most_files, self.stage.files())
+            self.most_interrupted = max(self.most_interrupted, await self.stage.interrupted())
             await trio.sleep(SAMPLE_SECONDS)
+
+    def peaks(self) -> bounds.Peaks:
+        return bounds.peaks(
+            self.samples,
+            bytes_of_log=self.most_log_bytes,
+            files_left=self.most_files,
+            interrupted=self.most_interrupted,
+        )
 
 
 async def _soak(directory: Path, minutes: float, seed: int, names: tuple[str, ...]) -> Result:
@@ -131,7 +141,7 @@ async def _soak(directory: Path, minutes: float, seed: int, names: tuple[str, ..
             raise click.ClickException(f"the server is gone: {list(leaves(group))!r}\n{said}") from group
         faults = [*honest.faults, *attacks["breaches"], *await stop(set_up.server), *tracebacks(set_up.log)]
         settings = {name: int(value) for name, value in BOUNDS.items() if name in KNOWN_SETTINGS}
-        seen = bounds.peaks(watch.samples, watch.most_log_bytes, watch.most_files)
+        seen = watch.peaks()
         verdicts = [
             *bounds.verdicts(seen, before, settings),
             *bounds.at_rest(before, after),

@@ -40,6 +40,8 @@ PIECE = 512 * 1024
 HOLD_SECONDS = 15.0
 """How long an attacker that holds something waits before it begins again elsewhere."""
 DRIP_SECONDS = 1.0
+AIR_SECONDS = 1.5
+"""More than the setting `grace_after` of the soak."""
 
 Act = Callable[[Target], Awaitable[None]]
 
@@ -159,13 +161,25 @@ async def unfinished_messages(target: Target) -> None:
             await trio.sleep(DRIP_SECONDS)
 
 
-@attack(needs=("max_media_bytes",))
+@attack(lines=8)
 async def interrupted_streams(target: Target) -> None:
-    """15 MiB under a new key, then a reset: who publishes is gone, and the stream waits for it."""
+    """A stream under a new key, long enough to be waited for, then a reset: who publishes is gone, and it is kept."""
+    async with target.line() as stream:
+        await stream.send_all(log_in("graced") + publish(target.word()) + media(types.VIDEO, avc_header(320, 176)))
+        await stream.send_all(frames(1, b"\x65" + bytes(20)))
+        await trio.sleep(AIR_SECONDS)
+        await stream.send_all(frames(1, b"\x65" + bytes(20)))
+        await stream.receive_some()
+
+
+@attack(needs=("max_media_bytes",))
+async def large_interrupted_streams(target: Target) -> None:
+    """The same with 15 MiB."""
     async with target.line() as stream:
         await stream.send_all(log_in("graced") + publish(target.word()) + LARGE_CHUNKS)
         await stream.send_all(media(types.VIDEO, avc_header(320, 176), chunk_size=CHUNK_SIZE))
         await stream.send_all(frames(1, b"\x65" + bytes(20), chunk_size=CHUNK_SIZE))
+        await trio.sleep(AIR_SECONDS)
         data = b"\x27\x01\x00\x00\x00" + target.random.randbytes(PIECE)
         for at in range(1, 31):
             await stream.send_all(media(types.VIDEO, data, at=at, chunk_size=CHUNK_SIZE))

@@ -25,6 +25,7 @@ SETTINGS = {
     "children": "max_children",
     "bytes of log": "log_max_bytes",
     "files left on the disk": "ended_files_keep",
+    "interrupted streams": "max_interrupted",
 }
 """Which figure has a bound only if the server has the setting."""
 
@@ -42,9 +43,11 @@ class Peaks:
     """In millions of bytes."""
     bytes_of_log: int
     files_left: int
+    interrupted: int
+    """Streams that wait for their publishers."""
 
 
-def peaks(samples: Sequence[Sample], bytes_of_log: int, files_left: int) -> Peaks:
+def peaks(samples: Sequence[Sample], *, bytes_of_log: int, files_left: int, interrupted: int) -> Peaks:
     """The largest of each figure of the samples, and the others as they were."""
     return Peaks(
         max(sample.files for sample in samples),
@@ -52,6 +55,7 @@ def peaks(samples: Sequence[Sample], bytes_of_log: int, files_left: int) -> Peak
         max(sample.pss_mb for sample in samples),
         bytes_of_log,
         files_left,
+        interrupted,
     )
 
 
@@ -67,6 +71,7 @@ def verdicts(seen: Peaks, calm: Sample, settings: Mapping[str, int]) -> list[Ver
         + (settings.get("max_media_bytes", 0) + BYTES_PER_CONNECTION * connections) / 1e6,
         "bytes of log": settings.get("log_max_bytes", 0),
         "files left on the disk": ENDED_FILES,
+        "interrupted streams": settings.get("max_interrupted", 0),
     }
     found = {
         "descriptors": seen.descriptors,
@@ -74,6 +79,7 @@ def verdicts(seen: Peaks, calm: Sample, settings: Mapping[str, int]) -> list[Ver
         "memory": seen.memory,
         "bytes of log": seen.bytes_of_log,
         "files left on the disk": seen.files_left,
+        "interrupted streams": seen.interrupted,
     }
     return [
         Verdict(f"most {what}", float(found[what]), float(allowed[what]), "MB" if what == "memory" else "")

@@ -31,6 +31,8 @@ BOUNDS = {
     "log_max_bytes": "4194304",
     "max_media_bytes": "134217728",
     "max_children": "4",
+    "grace_after": "1",
+    "max_interrupted": "20",
     "max_encode_rate": "27648000",
 }
 """Settings below their defaults, so that two minutes reach them; those that the server does not know are left out."""
@@ -181,6 +183,11 @@ class Stage:
         """Look at the server now."""
         seconds = trio.current_time() - self.began
         return look(self.server.pid, self.directory / "tasks", seconds=seconds, workflows=0)
+
+    async def interrupted(self) -> int:
+        """Streams that wait for their publishers."""
+        answers = [await self.ask("GET", f"/workflows/{name}") for name in ("graced", "slated")]
+        return sum(answer.text.count('"interrupted"') for answer in answers)
 
     def log_bytes(self) -> int:
         """Of all files of the server's log together."""

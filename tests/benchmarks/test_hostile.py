@@ -24,8 +24,9 @@ CALM = Sample(seconds=0, pss_mb=60.0, files=20, threads=1, tasks=60, children=0,
 ALL = {"max_connections": 10, "api_max_connections": 5, "max_children": 2, "max_media_bytes": 10**6} | {
     "log_max_bytes": 1000,
     "ended_files_keep": 3600,
+    "max_interrupted": 1,
 }
-FINE = Peaks(descriptors=20, children=2, memory=61.0, bytes_of_log=1000, files_left=3)
+FINE = Peaks(descriptors=20, children=2, memory=61.0, bytes_of_log=1000, files_left=3, interrupted=1)
 
 
 def broken(seen: Peaks, settings: dict[str, int]) -> list[str]:
@@ -38,24 +39,25 @@ def receive(reception: Reception, *numbers: int, kind: MediaKind = MediaKind.VID
 
 
 def test_what_stays_within_its_bounds_is_fine() -> None:
-    assert len(verdicts(FINE, CALM, ALL)) == 5
+    assert len(verdicts(FINE, CALM, ALL)) == 6
     assert broken(FINE, ALL) == []
 
 
 def test_each_figure_beyond_its_bound_is_found() -> None:
-    far = Peaks(descriptors=10_000, children=3, memory=1000.0, bytes_of_log=1001, files_left=10_001)
+    far = Peaks(descriptors=10_000, children=3, memory=1000.0, bytes_of_log=1001, files_left=10_001, interrupted=2)
     assert broken(far, ALL) == [
         "most descriptors",
         "most children",
         "most memory",
         "most bytes of log",
         "most files left on the disk",
+        "most interrupted streams",
     ]
 
 
 def test_without_a_setting_its_figure_has_no_bound() -> None:
     few = {"max_connections": 10, "api_max_connections": 5}
-    far = Peaks(descriptors=20, children=3, memory=1000.0, bytes_of_log=1001, files_left=10_001)
+    far = Peaks(descriptors=20, children=3, memory=1000.0, bytes_of_log=1001, files_left=10_001, interrupted=2)
     assert broken(far, few) == []
     assert len(without_bound(few)) == len(SETTINGS)
     assert without_bound(ALL) == []
