@@ -17,10 +17,13 @@ from mmids_trio.fanout.channel import Channel
 from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
+from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.metrics.counts import Distribution
 from mmids_trio.net.certificates import Identity, server_context
 from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
+from mmids_trio.rtmp.ingest import media_events
 from mmids_trio.rtmp.protocol.chunks import ChunkReader
+from mmids_trio.rtmp.protocol.events import MediaReceived
 from mmids_trio.rtmp.protocol.message import VIDEO, Message
 from mmids_trio.rtmp.protocol.outgoing import render
 from mmids_trio.rtmp.rendering import RtmpRendering
@@ -166,3 +169,12 @@ def test_a_duration_is_noted_with_two_calls() -> None:
             durations.observe(0.001)
 
     assert calls(observe).total() <= 202
+
+
+@pytest.mark.parametrize("start", [0, 3_600_000])
+def test_a_frame_comes_in_with_few_calls_also_behind_a_clock_that_was_set(start: int) -> None:
+    clock = SourceClock()
+    clock.place(FRAMES[0])
+    messages = [Message(VIDEO, 1, start + frame.timestamp, frame.data, 4) for frame in FRAMES]
+    seen = calls(lambda: media_events(StreamId("stream"), MediaReceived(1, messages), clock))
+    assert seen.total() / len(messages) <= 11.5

@@ -136,6 +136,15 @@ class Channel:
         entry = self.log.entry(position)
         return JoinPoint(position, entry.headers if entry.is_key_frame else self._headers.stamped())
 
+    @property
+    def has_sound_alone(self) -> bool:
+        """Whether who joins now can have sound at once, and a picture at the next key frame only.
+
+        That is so if the current group of pictures is too long to be kept.
+        """
+        lacks_group = self.gop_cache and self._has_key_frame and self.log.latest_key_frame is None
+        return self._is_live and self._is_open and lacks_group and self._headers.has_track(MediaKind.AUDIO)
+
     def stamped_headers(self) -> StampedHeaders | None:
         """Metadata and sequence headers as of now; `None` when there is no stream."""
         return self._headers.stamped() if self._is_open else None

@@ -36,6 +36,10 @@ class StreamHeaders:
         """Whether the source has sent metadata of its own."""
         return self._values is not None
 
+    def has_track(self, kind: MediaKind) -> bool:
+        """Whether media of that kind has been seen."""
+        return kind in self._tracks
+
     def set_metadata(self, values: Mapping[str, object]) -> bool:
         """Remember metadata; whether that changes anything."""
         changed = values != self._values

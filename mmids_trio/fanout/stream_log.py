@@ -1,7 +1,8 @@
 """The append-only log of a channel: rendered messages under ever-growing indices, the oldest forgotten.
 
-Pure: no tasks, sockets or clock; time is that of the packets.  Subscribers are positions in it.  It is apart
-from the channel because what to keep and where to join are rules of their own.
+Pure: no tasks, sockets or clock; time is the log's own, which follows that of the packets but never leaps.
+Subscribers are positions in it.  It is apart from the channel because what to keep and where to join are rules of
+their own.
 """
 
 from bisect import bisect_left
@@ -11,10 +12,21 @@ from itertools import islice
 from attrs import define, field, frozen
 
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.media.timeline import is_after
+from mmids_trio.media.timeline import MODULUS, is_after
 
 MAX_LOG_MS = 10_000
-"""Oldest media kept, whatever the key frames say: who is further behind is no longer watching live."""
+"""Oldest media kept for those who are behind: who is further behind is no longer watching live."""
+
+MAX_GROUP_MS = 60_000
+"""Of the current group of pictures, which late joiners begin with: a key frame every 250 at 5 frames a second is one
+every 50 s, which cameras and encoders without a setting send."""
+
+MAX_GROUP_BYTES = 8 * 1024 * 1024
+"""Of the same, beyond what the first limit keeps: 60 s at 1 Mbit/s. Beyond it, late joiners begin with sound alone."""
+
+LEAPS = 4
+"""A leap of the timestamps counts for this part of the first limit at most, so that what one read brought behind it
+does not push out what was not sent yet."""
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
 """Memory of one log, headers included: 10 s at 13 Mbit/s, and the largest possible message."""
@@ -84,6 +96,9 @@ class StreamLog:
 
     max_ms: int = MAX_LOG_MS
     max_bytes: int = MAX_LOG_BYTES
+    max_group_ms: int = MAX_GROUP_MS
+    """0 where nobody begins with the current group of pictures."""
+    max_group_bytes: int = MAX_GROUP_BYTES
     first_index: int = field(default=0, init=False)
     end_index: int = field(default=0, init=False)
     size: int = field(default=0, init=False)
@@ -91,6 +106,14 @@ class StreamLog:
     has_video: bool = field(default=False, init=False)
     """Whether the current stream has shown a video frame, also one that was not worth appending."""
     _entries: list[LogEntry] = field(factory=list, init=False)
+    _times: list[int] = field(factory=list, init=False)
+    """When each entry came, in milliseconds on the log's own clock."""
+    _now: int = field(default=0, init=False)
+    _newest: int | None = field(default=None, init=False)
+    """The timestamp at which its clock stands."""
+    _appended_bytes: int = field(default=0, init=False)
+    """Of all entries ever."""
+    _appended_before_group: int = field(default=0, init=False)
     _key_frames: list[int] = field(factory=list, init=False)
     _header_sets: dict[HeaderSet, int] = field(factory=dict, init=False)
     """How many entries share each."""
@@ -100,18 +123,24 @@ class StreamLog:
     def begin_stream(self) -> None:
         """What is appended from now on belongs to a new stream."""
         self._stream_start = self.end_index
+        self._newest = None
         self._live = True
         self.has_video = False
 
     def append(self, entry: LogEntry) -> None:
         """Add at the end, and forget what exceeds the limits."""
+        self._move_clock(entry.timestamp)
         if entry.is_key_frame:
             self._key_frames.append(self.end_index)
+            self._appended_before_group = self._appended_bytes
             if entry.headers is not None:
                 self._count_headers(entry.headers.shared)
         self._entries.append(entry)
+        self._times.append(self._now)
         self.end_index += 1
-        self.size += len(entry.data) + ENTRY_OVERHEAD
+        size = len(entry.data) + ENTRY_OVERHEAD
+        self.size += size
+        self._appended_bytes += size
         self._enforce_limits()
 
     def release(self, oldest_needed: int) -> None:
@@ -187,13 +216,30 @@ class StreamLog:
         self._drop(count)
 
     def _enforce_age(self) -> None:
-        """By the clock of the current stream alone: between two streams, timestamps may jump by hours."""
-        limit = self._entries[-1].timestamp - self.max_ms
+        """What came before the current stream goes when that stream's first entries do."""
+        limit = self._now - self.max_ms
         place = max(self._stream_start - self.first_index, 0)
-        if is_after(limit, self._entries[place].timestamp):
-            while is_after(limit, self._entries[place].timestamp):
-                place += 1
-            self._forget_before(self.first_index + place)
+        if self._times[place] >= limit:
+            return
+        group = self.latest_key_frame
+        if group is None or not self._keeps_group(group):
+            self._forget_before(self.first_index + bisect_left(self._times, limit, place))
+        elif group > self.first_index:
+            self._forget_before(min(self.first_index + bisect_left(self._times, limit, place), group))
+
+    def _keeps_group(self, index: int) -> bool:
+        """Whether the current group of pictures, which begins at `index`, is kept whole."""
+        return (
+            self._now - self._times[index - self.first_index] <= self.max_group_ms
+            and self._appended_bytes - self._appended_before_group <= self.max_group_bytes
+        )
+
+    def _move_clock(self, timestamp: int) -> None:
+        if self._newest is not None:
+            if is_after(self._newest, timestamp):
+                return
+            self._now += min((timestamp - self._newest) % MODULUS, self.max_ms // LEAPS)
+        self._newest = timestamp
 
     def _forget_before(self, index: int) -> None:
         count = index - self.first_index
@@ -221,5 +267,6 @@ class StreamLog:
     def _drop(self, count: int) -> None:
         """Remove the first entries, which are discounted already."""
         del self._entries[:count]
+        del self._times[:count]
         self.first_index += count
         del self._key_frames[: bisect_left(self._key_frames, self.first_index)]

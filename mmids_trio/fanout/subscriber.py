@@ -187,7 +187,10 @@ class Subscriber:
     def _join(self) -> None:
         assert self._channel is not None
         point = self._channel.join_point()
-        if point is None:
+        if point is None and self._channel.has_sound_alone:
+            self._own_filter().await_video()
+            self._go_on_at(self._channel.log.end_index, self._channel.stamped_headers())
+        elif point is None:
             self._set_delivery(Delivery.WAITING)
         elif point.position >= self.position:
             self._go_on_at(point.position, point.headers)
@@ -281,6 +284,8 @@ class Subscriber:
         """See `MediaFeed`."""
         if self._channel is not None and self._delivery is Delivery.FOLLOWING:
             self._jumps = 0
+            if self._filter is not None and self._filter.settle(self.position):
+                self._share_again()
             self._channel.caught_up()
 
     def output_changed(self) -> None:

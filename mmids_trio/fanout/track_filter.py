@@ -23,7 +23,7 @@ class TrackFilter:
     audio: bool = True
     video: bool = True
     _video_from: int = 0
-    """Index of the key frame that video resumed with; earlier video does not pass."""
+    """Index of the key frame that video begins with; earlier video does not pass."""
 
     @property
     def is_everything(self) -> bool:
@@ -35,6 +35,17 @@ class TrackFilter:
         if not self.video:
             self.video = True
             self._video_from = _NOT_YET
+
+    def await_video(self) -> None:
+        """Let video through from the next key frame on, and sound at once."""
+        self._video_from = _NOT_YET
+
+    def settle(self, position: int) -> bool:
+        """All before `position` has been sent: forget a key frame in it. Whether there was one to forget."""
+        if not 0 < self._video_from < position:
+            return False
+        self._video_from = 0
+        return True
 
     def enter(self, readdress: Readdress | None) -> None:
         """Begin with another log, whose indices are others."""

@@ -12,6 +12,7 @@ from attrs import Factory, define, evolve
 from mmids_trio.media.codecs import parse_audio, parse_other, parse_video
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId, StreamMetadata
 from mmids_trio.media.flv import FlvReader, FlvTag, TagType, flv_tag
+from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.media.timeline import ChannelTimeline
 from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol.events import MetadataReceived
@@ -101,6 +102,7 @@ class ChildMedia:
     """
 
     stream_id: StreamId
+    _clock: SourceClock = Factory(SourceClock)
     _timeline: ChannelTimeline = Factory(ChannelTimeline)
     _reader: FlvReader = Factory(FlvReader)
 
@@ -109,7 +111,7 @@ class ChildMedia:
 
         It is moved on where that has passed already; timestamps never go back within a kind.
         """
-        self._reader = FlvReader()
+        self._reader, self._clock = FlvReader(), SourceClock()
         self._timeline.begin_stream()
         self._timeline.offset = base
 
@@ -120,5 +122,6 @@ class ChildMedia:
     def _placed(self, event: MediaEvent) -> MediaEvent:
         if not isinstance(event, MediaPacket):
             return event
+        event = self._clock.place(event)
         timestamp = self._timeline.place(event)
         return event if timestamp == event.timestamp else evolve(event, timestamp=timestamp)

@@ -7,7 +7,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.config.settings import Settings
 from mmids_trio.fanout.channel import Channel, ChannelCounters, Pace
-from mmids_trio.fanout.stream_log import StreamLog
+from mmids_trio.fanout.stream_log import MAX_GROUP_MS, StreamLog
 from mmids_trio.media.events import (
     MediaEvent,
     MediaPacket,
@@ -170,7 +170,9 @@ class Audience:
         return stage
 
     def _channel(self) -> Channel:
-        log = StreamLog(max_ms=1000 * self.options.max_lag_s)
+        log = StreamLog(
+            max_ms=1000 * self.options.max_lag_s, max_group_ms=MAX_GROUP_MS if self.options.gop_cache else 0
+        )
         return Channel(RtmpRendering(), pace=self._pace, log=log, gop_cache=self.options.gop_cache)
 
     def _purge(self) -> None:

@@ -12,6 +12,7 @@ from mmids_trio.config.converters import seconds, text
 from mmids_trio.config.parameters import parameter
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
+from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.net.tls import Dialer
 from mmids_trio.rtmp.client.client import TO_PLAY, ClientFailed, OpenClient, explain, open_client
 from mmids_trio.rtmp.ingest import media_events
@@ -64,6 +65,8 @@ class _Pulled:
     """When it ends unless media come; for ever, while they do."""
     _count: int = field(default=0, init=False)
     _last_sent: float = field(default=0.0, init=False)
+    _clock: SourceClock = field(factory=SourceClock, init=False)
+    """Of the present connection's source."""
 
     async def send(self, media: Sequence[MediaReceived | MetadataReceived | DataReceived]) -> None:
         """Hand media on; the first of a connection begin the stream, or go on with it."""
@@ -72,10 +75,13 @@ class _Pulled:
             self._count += 1
             self.stream_id = StreamId(f"{self.context.workflow}/{self.context.step_id}/{self._count}")
             beginning.append(StreamStarted(self.stream_id, self.name))
+            self._clock = SourceClock()
         elif self.ends_at < inf:
             self._resume(self.stream_id)
+            self._clock = SourceClock()
         self.ends_at, self._last_sent = inf, trio.current_time()
-        await self.outbox.send([*beginning, *(e for part in media for e in media_events(self.stream_id, part))])
+        events = [event for part in media for event in media_events(self.stream_id, part, self._clock)]
+        await self.outbox.send([*beginning, *events])
 
     def _resume(self, stream_id: StreamId) -> None:
         gap = round((trio.current_time() - self._last_sent) * 1000)

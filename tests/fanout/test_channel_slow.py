@@ -8,6 +8,7 @@ from attrs import evolve
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.fanout.output import MAX_SEND, MAX_SENDS_PER_TURN, STALL_SECONDS, OutputEnd
 from mmids_trio.fanout.stream_log import StreamLog
+from mmids_trio.media.events import MediaKind
 from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.testing.media import VIDEO_HEADER, generate_stream
 from tests.support.players import Player, feed, watch
@@ -156,14 +157,48 @@ async def test_the_log_stays_bounded_when_a_watcher_is_slow_and_key_frames_never
     assert deaf.outcome is None
 
 
-async def test_without_a_key_frame_in_the_log_a_late_joiner_waits_for_the_next(nursery: trio.Nursery) -> None:
-    channel = live_channel()
-    packets = generate_stream(seconds=30, gop=500)
+async def test_a_late_joiner_begins_with_a_group_of_pictures_that_is_longer_than_what_slow_watchers_get(
+    nursery: trio.Nursery,
+) -> None:
+    channel = live_channel(StreamLog(max_ms=2000))
+    packets = generate_stream(seconds=55, fps=5, gop=250)
+    await feed(channel, packets[:-500])
+    late = watch(channel, nursery)
+    await late.read_all()
+    await feed(channel, packets[-500:], late)
+    assert late.summary()[:4] == ["metadata", "header:video@0", "header:audio@0", "key:video@0"]
+    assert late.report(packets).is_flawless_from_join
+
+
+async def test_where_the_group_of_pictures_cannot_be_kept_a_late_joiner_has_sound_at_once(
+    nursery: trio.Nursery,
+) -> None:
+    channel = live_channel(StreamLog(max_group_bytes=100_000))
+    packets = generate_stream(seconds=40, gop=500)
     await feed(channel, packets[:1100])
     late = watch(channel, nursery)
-    assert late.read() == 0
     await feed(channel, packets[1100:], late)
-    assert late.summary()[:4] == ["metadata", "header:video@20000", "header:audio@19992", "key:video@20000"]
+    got = late.media()
+    began = packets[1100].timestamp
+    assert late.summary()[0] == "metadata"
+    sound = [packet.data for packet in packets if packet.kind is MediaKind.AUDIO and packet.timestamp >= began]
+    assert [data for kind, _, data in got if data in set(sound)] == sound
+    pictures = [packet.data for packet in packets if packet.kind is MediaKind.VIDEO and packet.timestamp >= 20_000]
+    assert [data for _, _, data in got if data in set(pictures)] == pictures
+    assert not {packet.data for packet in packets if 0 < packet.timestamp < began} & {data for _, _, data in got}
+    assert late.subscriber.shares is channel.log  # and from then on it is one of all
+
+
+async def test_without_sound_a_late_joiner_waits_where_the_group_of_pictures_cannot_be_kept(
+    nursery: trio.Nursery,
+) -> None:
+    channel = live_channel(StreamLog(max_group_bytes=100_000))
+    packets = generate_stream(seconds=30, gop=500, audio=False)
+    await feed(channel, packets[:400])
+    late = watch(channel, nursery)
+    assert late.read() == 0
+    await feed(channel, packets[400:], late)
+    assert late.summary()[:3] == ["metadata", "header:video@20000", "key:video@20000"]
     assert late.report(packets).is_flawless_from_join
 
 

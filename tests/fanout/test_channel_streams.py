@@ -130,7 +130,7 @@ async def test_a_slow_watcher_misses_nothing_over_the_seam_of_two_streams(nurser
 async def test_who_waits_for_a_key_frame_when_the_stream_ends_is_told_and_gets_the_next(
     nursery: trio.Nursery,
 ) -> None:
-    channel = Channel(RtmpRendering())
+    channel = Channel(RtmpRendering(), gop_cache=False)
     channel.begin_stream()
     await feed(channel, generate_stream(seconds=15, gop=10_000))
     player = watch(channel, nursery)

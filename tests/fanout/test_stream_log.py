@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.fanout.stream_log import ENTRY_OVERHEAD, MAX_LOG_BYTES, HeaderSet, LogEntry, StampedHeaders, StreamLog
+from mmids_trio.fanout.stream_log import (
+    ENTRY_OVERHEAD,
+    MAX_GROUP_MS,
+    MAX_LOG_BYTES,
+    MAX_LOG_MS,
+    HeaderSet,
+    LogEntry,
+    StampedHeaders,
+    StreamLog,
+)
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
 
 
@@ -106,11 +115,42 @@ def test_an_ended_stream_is_released_altogether() -> None:
     assert (log.first_index, log.end_index, log.size) == (2, 2, 0)
 
 
-def test_entries_older_than_the_limit_go_even_from_the_current_group_of_pictures() -> None:
-    log = a_log(key_frame(0), *(inter_frame(t) for t in range(40, 20_001, 40)))
-    assert log.entry(log.first_index).timestamp == 10_000
+def a_group(log: StreamLog, *, ms: int, size: int = 10) -> StreamLog:
+    log.begin_stream()
+    log.has_video = True
+    for entry in (audio(0), key_frame(40), *(LogEntry(bytes(size), MediaKind.VIDEO, t) for t in range(80, ms, 40))):
+        log.append(entry)
+    return log
+
+
+def test_the_current_group_of_pictures_is_kept_whole_beyond_the_age_of_the_rest() -> None:
+    log = a_group(StreamLog(), ms=MAX_GROUP_MS)
+    assert log.join_position() == log.first_index == 1
+    log.append(key_frame(MAX_GROUP_MS))
+    assert log.entry(log.first_index).timestamp == MAX_GROUP_MS - MAX_LOG_MS
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        a_group(StreamLog(), ms=MAX_GROUP_MS + 1_000),
+        a_group(StreamLog(max_group_bytes=400 * (1000 + ENTRY_OVERHEAD)), ms=20_000, size=1000),
+        a_group(StreamLog(max_group_ms=0), ms=20_000),
+    ],
+    ids=["too long", "too large", "of no use"],
+)
+def test_a_group_of_pictures_beyond_its_own_bounds_is_as_old_as_it_is(log: StreamLog) -> None:
+    newest = log.entry(log.end_index - 1).timestamp
+    assert log.entry(log.first_index).timestamp == newest - MAX_LOG_MS
     assert log.join_position() is None
     assert log.next_key_frame_at_or_after(0) is None
+
+
+def test_a_leap_of_the_timestamps_pushes_nothing_out_that_came_just_before() -> None:
+    before = [audio(time) for time in range(0, 1_000, 20)]
+    for leap in (11_000, 3_600_000, 2**30):
+        log = a_log(*before, *(audio(leap + time) for time in range(0, 1_000, 20)), has_video=False)
+        assert log.first_index == 0
 
 
 def test_age_is_measured_across_the_wrap_of_timestamps() -> None:
@@ -123,8 +163,8 @@ def test_the_gap_between_two_streams_counts_for_nothing() -> None:
     log = a_log(audio(0), audio(20))
     log.end_stream()
     log.begin_stream()
-    log.append(audio(5_000_000))
-    log.append(audio(5_009_000))
+    for time in range(5_000_000, 5_010_001, 1_000):
+        log.append(audio(time))
     assert log.first_index == 0
     log.append(audio(5_010_001))
     assert log.first_index == 3

@@ -14,6 +14,7 @@ class Oddity(Enum):
     METADATA = "metadata_not_clean"
     COMMAND = "command_not_clean"
     CHUNK_STREAM = "chunk_stream_without_full_header"
+    CLOCK = "clock_set_anew"
 
 
 OddityTotals = dict[Oddity, int]

@@ -15,9 +15,11 @@ from attrs import define, field, frozen
 from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaEvent, MediaPacket
+from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.rejections import RejectCounters, RejectReason
-from mmids_trio.rtmp.ingest import media_events
+from mmids_trio.rtmp.ingest import Media, media_events
 from mmids_trio.rtmp.protocol import events as said
+from mmids_trio.rtmp.protocol.oddities import Oddity
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
 from mmids_trio.rtmp.rendering import for_message_stream
@@ -83,6 +85,8 @@ class Activities:
     _subscriber: Subscriber | None = field(default=None, init=False)
     """Made with the first play, and kept: what a player wishes holds for its next stream as well."""
     _publications: dict[int, Publication] = field(factory=dict, init=False)
+    _clocks: dict[int, SourceClock] = field(factory=dict, init=False)
+    """Of each publication."""
     _approvals: dict[int, trio.CancelScope] = field(factory=dict, init=False)
     _endpoints: dict[int, Endpoint] = field(factory=dict, init=False)
     """Who serves each message stream."""
@@ -116,7 +120,7 @@ class Activities:
         for event in events:
             if isinstance(event, (said.MediaReceived, said.MetadataReceived, said.DataReceived)):
                 if publication := self._publications.get(event.stream):
-                    incoming = media_events(publication.stream_id, event)
+                    incoming = self._incoming(publication, event)
                     if got is not Got.FRAME:
                         got = Got.FRAME if any(map(_is_frame, incoming)) else Got.ANNOUNCEMENT
                     media.setdefault(event.stream, []).extend(incoming)
@@ -125,6 +129,14 @@ class Activities:
                 self._act(event, nursery)
         await self._hand_on(media)
         return got
+
+    def _incoming(self, publication: Publication, media: Media) -> list[MediaEvent]:
+        clock = self._clocks[media.stream]
+        clocks_set = clock.clocks_set
+        incoming = media_events(publication.stream_id, media, clock)
+        for _ in range(clocks_set, clock.clocks_set):
+            self.connection.oddities.note(Oddity.CLOCK, f"stream {media.stream} goes on where its timeline stands")
+        return incoming
 
     async def _hand_on(self, media: MediaByStream) -> None:
         for stream, events in media.items():
@@ -163,6 +175,7 @@ class Activities:
     def _stop(self, stream: int) -> None:
         if approval := self._approvals.get(stream):
             approval.cancel()
+        self._clocks.pop(stream, None)
         if publication := self._publications.pop(stream, None):
             publication.end()
             self._logs[stream].info("publisher left")
@@ -223,7 +236,7 @@ class Activities:
         if not self.connection.accept_publish(request):
             publication.end()
             return
-        self._publications[request.stream] = publication
+        self._publications[request.stream], self._clocks[request.stream] = publication, SourceClock()
         self._logs[request.stream].info("publisher joined", app=request.app)
 
     async def _approve_play(self, request: PlayRequest) -> None:

@@ -7,6 +7,7 @@ pieces.
 
 from mmids_trio.errors import ProtocolError
 from mmids_trio.media.events import StreamId
+from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.rtmp.ingest import Media, media_events
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection, ClientPhase
 from mmids_trio.rtmp.protocol.events import ClientConnected, ClientEvent, PublishStarted
@@ -52,7 +53,7 @@ def _take(client: ClientConnection, piece: bytes, *, plays: bool) -> int:
 
 def _answer(client: ClientConnection, event: ClientEvent, *, plays: bool) -> None:
     if isinstance(event, Media):
-        media_events(STREAM, event)
+        media_events(STREAM, event, SourceClock())
     elif isinstance(event, ClientConnected) and plays:
         client.play("key")
     elif isinstance(event, ClientConnected):

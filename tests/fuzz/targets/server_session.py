@@ -8,6 +8,7 @@ the size of the pieces.
 
 from mmids_trio.errors import ProtocolError
 from mmids_trio.media.events import StreamId
+from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.rtmp.ingest import Media, media_events
 from mmids_trio.rtmp.protocol.events import (
     DataReceived,
@@ -86,4 +87,4 @@ def _look_at(media: MediaReceived | MetadataReceived | DataReceived) -> None:
     if isinstance(media, MediaReceived):
         assert media.messages
         assert all(message.payload for message in media.messages)
-    media_events(STREAM, media)
+    media_events(STREAM, media, SourceClock())
