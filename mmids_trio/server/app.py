@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -212,17 +213,23 @@ class Server:
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _apply(self, merged: MergedState) -> list[Change[PlanView]]:
-        """One after another, so that of two workflows that want the same thing always the first one has it."""
+        """One after another, so that of two workflows that want the same thing always the first one has it.
+
+        All are announced before: clients of the first one's ports may want to have the last one's streams.
+        """
         changes: list[Change[PlanView]] = []
-        for definition in merged.workflows:
-            if self.is_stopping:
-                break
-            of_file = WorkflowOwner("config", self.configuration_file)
-            owner = WorkflowOwner("api") if definition.name in merged.made_by_api else of_file
-            change = self.workflows.apply(definition, owner=owner)
-            changes.append(change)
-            with trio.move_on_after(ORDER_SECONDS):
-                await change.wait_outcome()
+        with ExitStack() as undo:
+            announced = [undo.callback(self.workflows.announce(definition)) for definition in merged.workflows]
+            for definition, forget in zip(merged.workflows, announced, strict=True):
+                if self.is_stopping:
+                    break
+                of_file = WorkflowOwner("config", self.configuration_file)
+                owner = WorkflowOwner("api") if definition.name in merged.made_by_api else of_file
+                change = self.workflows.apply(definition, owner=owner)
+                changes.append(change)
+                forget()  # the change has announced its steps itself
+                with trio.move_on_after(ORDER_SECONDS):
+                    await change.wait_outcome()
         return changes
 
     async def _take_changes(self, nursery: trio.Nursery) -> None:

@@ -1,6 +1,7 @@
 """The kinds of steps there are: by name, with their parameters, their checks and how to build one."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from typing import TypeVar
 
 from attrs import evolve, frozen
@@ -13,11 +14,21 @@ from mmids_trio.errors import ConfigurationError, Place, Problem
 from mmids_trio.workflow.step import Step, StepContext, StepFactory
 
 P = TypeVar("P")
+Undo = Callable[[], None]
+
+
+def do_nothing() -> None:
+    """Takes back what has done nothing."""
 
 
 def no_conflicts(_parameters: object) -> Iterable[str]:
     """The check of a kind of step whose parameters do not depend on each other."""
     return ()
+
+
+def announce_nothing(_parameters: object) -> Undo:
+    """What a kind of step says of its start that nobody outside waits for."""
+    return do_nothing
 
 
 @frozen
@@ -26,13 +37,15 @@ class _Reading:
 
     problems: tuple[Problem, ...] = ()
     factory: StepFactory | None = None
+    announce: Callable[[], Undo] | None = None
 
 
 class StepType:
     """A kind of step: its name, the class that declares its parameters, and what builds it from an instance of that.
 
     `build` raises `StepError` where the parameters cannot work on this server.  `conflicts` says what is wrong with
-    parameters that are fine one by one.
+    parameters that are fine one by one.  `announce` tells whom it concerns that such a step will start, and returns
+    what takes that back.
     """
 
     def __init__(
@@ -43,6 +56,7 @@ class StepType:
         *,
         aliases: tuple[str, ...] = (),
         conflicts: Callable[[P], Iterable[str]] = no_conflicts,
+        announce: Callable[[P], Undo] = announce_nothing,
     ) -> None:
         self.name = name
         self.aliases = aliases
@@ -58,7 +72,7 @@ class StepType:
                 )
             checked = parameters(**values)
             problems = tuple(self._problem(definition, message) for message in conflicts(checked))
-            return _Reading(problems, lambda context: build(checked, context))
+            return _Reading(problems, lambda context: build(checked, context), lambda: announce(checked))
 
         self._read = read
 
@@ -71,6 +85,12 @@ class StepType:
         factory = self._read(definition).factory
         assert factory is not None
         return factory
+
+    def announce(self, definition: StepDefinition) -> Undo:
+        """Tell whom it concerns that the step will start, from a definition that has no problems."""
+        announce = self._read(definition).announce
+        assert announce is not None
+        return announce()
 
     def canonical(self, definition: StepDefinition) -> StepDefinition:
         """The same step in canonical spellings of its type and parameters, with its secrets known as such."""
@@ -136,6 +156,13 @@ class StepRegistry:
     def factory(self, definition: StepDefinition) -> StepFactory:
         """What builds a step from a definition that was validated before."""
         return self._types[definition.step_type].factory(definition)
+
+    def announce(self, definition: WorkflowDefinition) -> Undo:
+        """Tell whom it concerns that the steps of a workflow, which was validated before, will start."""
+        with ExitStack() as undo:
+            for step in definition.steps:
+                undo.callback(self._types[step.step_type].announce(step))
+            return undo.pop_all().close
 
     def _check(self, step: StepDefinition) -> Sequence[Problem]:
         kind = self._types.get(step.step_type)

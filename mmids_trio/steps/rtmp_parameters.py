@@ -54,6 +54,9 @@ class RtmpPorts(Protocol):
     ) -> AbstractAsyncContextManager[None]:
         """See `RtmpServer.serve`."""
 
+    def expect(self, registration: Registration) -> Callable[[], None]:
+        """See `RtmpServer.expect`."""
+
 
 def rtmp_conflicts(reactors: KnownReactors) -> Callable[[RtmpParameters], Iterable[str]]:
     """What is wrong with parameters that are fine one by one."""

@@ -89,4 +89,10 @@ def rtmp_receive(server: RtmpPorts, reactors: KnownReactors, room: StreamRoom) -
             context,
         )
 
-    return StepType("rtmp_receive", ReceiveParameters, build, conflicts=rtmp_conflicts(reactors))
+    return StepType(
+        "rtmp_receive",
+        ReceiveParameters,
+        build,
+        conflicts=rtmp_conflicts(reactors),
+        announce=lambda parameters: server.expect(parameters.registration(Role.PUBLISH)),
+    )

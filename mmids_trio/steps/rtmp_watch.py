@@ -127,4 +127,10 @@ def rtmp_watch(
             context,
         )
 
-    return StepType("rtmp_watch", WatchParameters, build, conflicts=rtmp_conflicts(reactors))
+    return StepType(
+        "rtmp_watch",
+        WatchParameters,
+        build,
+        conflicts=rtmp_conflicts(reactors),
+        announce=lambda parameters: server.expect(parameters.registration(Role.WATCH)),
+    )

@@ -245,6 +245,8 @@ class Part:
     """Has the workflow forget a part whose turn has not come, or that is idle."""
     retire: Callable[[], None]
     """Tells the workflow that it is over, but for the end of its steps."""
+    on_settled: Callable[[], None] = lambda: None
+    """Called when it is swapped, or will not be; more than once."""
     is_idle: bool = False
     """Whether nothing is to be done: then the workflow's task never hears of it, and it stays WAITING to its end."""
     phase: Phase = field(default=Phase.WAITING, init=False)
@@ -265,6 +267,8 @@ class Part:
     def advance(self, phase: Phase) -> None:
         """Be in that phase now."""
         self.phase = phase
+        if phase >= Phase.SWAPPED:
+            self.on_settled()
         if phase >= self._awaited:
             self._moved.unpark_all()
 
@@ -428,6 +432,7 @@ class Transaction:
                 part.withdraw(part)
                 part.advance(Phase.DONE)
             else:
+                part.on_settled()  # before the steps end: who waits for them shall hear of it
                 part.scope.cancel()
 
     def on_workflow_stopped(self, name: str) -> None:

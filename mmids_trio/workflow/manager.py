@@ -138,6 +138,10 @@ class WorkflowManager:
         """See `StepKinds.validate`."""
         return self._steps.validate(definition)
 
+    def announce(self, definition: WorkflowDefinition) -> Callable[[], None]:
+        """See `StepFactories.announce`: for what will be applied, but not yet."""
+        return self._steps.announce(definition)
+
     def plan(self, definition: WorkflowDefinition) -> PlanView:
         """What `apply` would do; pure."""
         workflow = self._workflows.get(definition.name)

@@ -44,6 +44,9 @@ class StepFactories(Protocol):
     def factory(self, definition: StepDefinition) -> StepFactory:
         """What builds the step, from a definition that was validated before."""
 
+    def announce(self, definition: WorkflowDefinition) -> Callable[[], None]:
+        """Tell whom it concerns that the steps of a validated definition will start; returns what takes that back."""
+
 
 @frozen
 class SharedServices:

@@ -39,6 +39,7 @@ class Workflow:
         self.owner = owner
         self.pipeline = StepPipeline(name, factories, shared, self._on_trouble)
         self.ended = trio.Event()
+        self._factories = factories
         self._publish = shared.hub.publish
         self._totals = shared.totals
         self._on_retired = on_retired
@@ -68,7 +69,9 @@ class Workflow:
     def accept(self, transaction: Transaction, definition: WorkflowDefinition | None) -> None:
         """Have a part in a change; `None` ends the workflow. What is still open here is superseded by it."""
         is_idle = definition is not None and self._is_at_rest(definition)
-        part = Part(transaction, self.pipeline, definition, self._withdraw, self._retire, is_idle)
+        part = Part(transaction, self.pipeline, definition, self._withdraw, self._retire, is_idle=is_idle)
+        if definition is not None and not is_idle:
+            part.on_settled = self._factories.announce(definition)
         transaction.add(part)
         older = self._parts
         if is_idle:

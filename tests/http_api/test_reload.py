@@ -28,6 +28,9 @@ class NoSteps:
     def factory(self, definition: object) -> Any:
         raise AssertionError
 
+    def announce(self, definition: object) -> Any:
+        raise AssertionError
+
 
 @frozen
 class Reloaded:

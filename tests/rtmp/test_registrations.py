@@ -215,6 +215,23 @@ def test_ports_and_applications_are_known_from_the_first_registration_to_the_las
     assert registrations.is_empty
 
 
+def test_what_is_expected_is_waited_for_and_keeps_nothing_from_anybody(registrations: Registrations[str]) -> None:
+    expected = registrations.expect(wanted("*"))
+    assert registrations.expected(Role.PUBLISH, 1935, "live", "any") is expected
+    for other in (("watchers", "live", False), ("publishers", "other", False), ("publishers", "live", True)):
+        role, app, tls = other
+        assert registrations.expected(Role(role), 1935, app, "any", tls=tls) is None
+    assert registrations.has_application(1935, "live")
+    assert not registrations.uses_port(1935)
+    registrations.reserve(wanted("any"), OTHER, "")
+    looks: list[None] = []
+    expected.on_settled.append(lambda: looks.append(None))
+    registrations.forget(expected)
+    registrations.forget(expected)
+    assert len(looks) == 1
+    assert registrations.expected(Role.PUBLISH, 1935, "live", "any") is None
+
+
 def calls_of_a_registration(registrations: Registrations[str]) -> int:
     """What one exact key takes from its reservation to its release."""
 

@@ -116,9 +116,9 @@ async def test_a_change_that_fails_leaves_the_old_claim_or_none(rollback: bool, 
             assert s.h.server.rtmp.is_quiet
 
 
-async def asks_later(s: Scene, role: str) -> RtmpClient:
+async def asks_later(s: Scene, role: str, app: str = "live") -> RtmpClient:
     """A client that has asked for `other`, which is only reserved, and has got no answer so far."""
-    client = await s.h.connect()
+    client = await s.h.connect(app)
     getattr(client.connection, role)("other")
     await client.flush()
     await client.read_some()
@@ -181,8 +181,68 @@ async def test_a_newer_change_takes_over_what_the_older_one_had_reserved(autojum
         second = s.h.apply(workflow(RECEIVE, other))
         assert (await first.wait_outcome()).kind is OutcomeKind.SUPERSEDED
         assert (await second.wait_outcome()).kind is OutcomeKind.APPLIED
-        await s.h.publish("other")
-        await client.read_until_closed()  # its reservation was given up with the first change
+        assert await answer_to(client) == "publishing"  # who waited for the first change was served by the second
+
+
+# What will start, but has not come to reserve anything: a step in front of it takes its time.
+
+ANNOUNCED = [("publish", "publishing", RECEIVE), ("play", "playing", WATCH)]
+
+
+@pytest.mark.parametrize("app", ["live", "new"])
+@pytest.mark.parametrize(("role", "done", "step"), ANNOUNCED)
+async def test_a_client_waits_for_a_step_behind_one_that_starts_slowly(
+    role: str, done: str, step: str, app: str, autojump_clock: MockClock
+) -> None:
+    wanted = step.replace("key=key", "key=other").replace("app=live", f"app={app}")
+    async with scene(RECEIVE) as s:
+        change = s.h.apply(workflow(RECEIVE, "late", wanted))
+        client = await asks_later(s, role, app)
+        began = trio.current_time()
+        await trio.sleep(4)
+        s.succeed()
+        await change.wait_outcome()
+        assert await answer_to(client) == done
+        assert trio.current_time() - began == 4
+
+
+@pytest.mark.parametrize(("role", "_done", "step"), ANNOUNCED)
+async def test_a_client_is_refused_when_the_step_that_it_waits_for_does_not_come(
+    role: str, _done: str, step: str, autojump_clock: MockClock
+) -> None:
+    async with scene(RECEIVE) as s:
+        change = s.h.apply(workflow(RECEIVE, "late", step.replace("key=key", "key=other")), rollback=True)
+        client = await asks_later(s, role)
+        s.fail()
+        await change.wait_outcome()
+        assert await answer_to(client) == "refused"
+
+
+async def test_nobody_waits_for_a_key_that_nothing_that_starts_will_serve(autojump_clock: MockClock) -> None:
+    async with scene(RECEIVE) as s:
+        s.h.apply(workflow(RECEIVE, "late", WATCH))
+        began = trio.current_time()
+        with pytest.raises(ClientRefused, match="has no stream key 'unheard of'"):
+            await s.h.watch("unheard of")
+        with pytest.raises(ClientRefused, match="has no stream key 'other' for publishers"):
+            await s.h.publish("other")
+        assert trio.current_time() == began
+
+
+async def test_while_a_server_starts_players_wait_for_its_last_workflow(autojump_clock: MockClock) -> None:
+    latecomer = Latecomer()
+    types = [StepType("late", NoParameters, lambda _parameters, _context: latecomer)]
+    first, last = f"workflow a {{\n{RECEIVE}\nlate\n}}\n", f"workflow b {{\n{WATCH.replace('live', 'new')}\n}}\n"
+    server = Harness(first + last, types, all_must_run=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.server.run, server._definitions)
+        await wait_all_tasks_blocked()
+        client = await server.connect("new")  # within the second that the first workflow gets for itself
+        client.connection.play("key")
+        await client.flush()
+        assert await answer_to(client) == "playing"
+        server.server.stop()
+    assert server.server.rtmp.is_quiet
 
 
 async def test_nobody_waits_for_a_reservation_longer_than_a_minute(

@@ -3,7 +3,7 @@
 `"forward:b"` is a `workflow_forwarder target_workflow=b`; everything else is a step of the bench.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import define, field
 from trio.testing import wait_all_tasks_blocked
@@ -52,6 +52,10 @@ class Crossing:
     def validate(self, wanted: WorkflowDefinition) -> WorkflowDefinition:
         """See `workflow.manager.Steps`."""
         return wanted
+
+    def announce(self, wanted: WorkflowDefinition) -> Callable[[], None]:
+        """See `workflow.pipeline.StepFactories`."""
+        return lambda: None
 
     def factory(self, wanted: StepDefinition) -> StepFactory:
         """See `workflow.pipeline.StepFactories`."""

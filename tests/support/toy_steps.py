@@ -6,7 +6,7 @@ on), `slow` (passes on each batch a while after it came), `stuck` (never passes 
 media).  The registry of the bench stands in for the real one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
 import trio
@@ -173,6 +173,10 @@ class Bench:
     def validate(self, wanted: WorkflowDefinition) -> WorkflowDefinition:
         """See `workflow.manager.Steps`."""
         return wanted
+
+    def announce(self, wanted: WorkflowDefinition) -> Callable[[], None]:
+        """See `workflow.pipeline.StepFactories`."""
+        return lambda: None
 
     def factory(self, wanted: StepDefinition) -> StepFactory:
         """See `workflow.pipeline.StepFactories`."""

@@ -12,10 +12,10 @@ from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.rejections import RejectReason
 from mmids_trio.reservation import Reservation
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest, Query
-from mmids_trio.rtmp.server.registrations import Claim, Owner, Role
+from mmids_trio.rtmp.server.registrations import Claim, Expectation, Owner, Role
 
 ADMISSION_SECONDS = 60.0
-"""How long a client waits while what it asks for is only reserved (the specification's bound for any approval)."""
+"""How long a client waits while what it asks for only starts (the specification's bound for any approval)."""
 
 UNKNOWN = {Role.PUBLISH: "NetStream.Publish.BadName", Role.WATCH: "NetStream.Play.StreamNotFound"}
 
@@ -156,6 +156,9 @@ class Directory(Protocol):
     def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
         """See `Registrations.find`."""
 
+    def expected(self, role: Role, port: int, app: str, key: str) -> Expectation | None:
+        """See `Registrations.expected`."""
+
     def has_application(self, port: int, app: str) -> bool:
         """See `Registrations.has_application`."""
 
@@ -163,7 +166,7 @@ class Directory(Protocol):
 async def admit(
     directory: Directory, role: Role, port: int, request: PublishRequest | PlayRequest, peer_host: str
 ) -> Endpoint:
-    """The endpoint that serves `request`; waits while a change that is under way has only reserved it.
+    """The endpoint that serves `request`; waits while a change that is under way has reserved it, or will.
 
     Raises `RequestRefused`.
     """
@@ -171,6 +174,9 @@ async def admit(
         while True:
             claim = directory.find(role, port, request.app, request.key)
             if claim is None:
+                if expected := directory.expected(role, port, request.app, request.key):
+                    await _settled(expected)
+                    continue
                 what = f"application {shown(request.app)} has no stream key {shown(request.key)} for {role.value}"
                 raise RequestRefused(UNKNOWN[role], what, RejectReason.UNKNOWN_NAME)
             if not claim.registration.rules.permit(peer_host):
@@ -181,12 +187,12 @@ async def admit(
     raise RequestRefused(DENIED[role], f"{shown(request.key)} was not ready within {ADMISSION_SECONDS:.0f} seconds")
 
 
-async def _settled(claim: Claim[Endpoint]) -> None:
+async def _settled(awaited: Claim[Endpoint] | Expectation) -> None:
     """Wait until a reservation has become the claim, or was given up."""
     settled = trio.Event()
-    claim.on_settled.append(settled.set)
+    awaited.on_settled.append(settled.set)
     try:
         await settled.wait()
     finally:
-        if settled.set in claim.on_settled:  # the client has lost patience: it may ask again and again
-            claim.on_settled.remove(settled.set)
+        if settled.set in awaited.on_settled:  # the client has lost patience: it may ask again and again
+            awaited.on_settled.remove(settled.set)

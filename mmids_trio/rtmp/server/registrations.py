@@ -73,7 +73,17 @@ class Claim(Generic[Endpoint]):
     """Called once, when the claim is committed or released: what waits for it looks again."""
 
 
+@define(eq=False)
+class Expectation:
+    """What a step that is about to start will register. Its clients wait; it keeps nothing from anybody."""
+
+    registration: Registration
+    on_settled: list[Callable[[], None]] = field(factory=list, init=False)
+    """Called once, when it is over, whatever came of it: what waits for it looks again."""
+
+
 _Key = TypeVar("_Key")
+_Item = TypeVar("_Item")
 _Place = tuple[Role, int, str]
 _Claims = dict[Claim[Endpoint], None]
 """A set in order of insertion."""
@@ -89,6 +99,7 @@ class Registrations(Generic[Endpoint]):
         """By port, and whether they want TLS: the same for all of a port, but while it turns from one to the other."""
         self._turned: dict[int, bool] = {}
         """What the latest claim of each port wanted that was committed."""
+        self._expected: dict[_Place, dict[str, dict[Expectation, None]]] = {}
 
     def reserve(
         self,
@@ -141,6 +152,30 @@ class Registrations(Generic[Endpoint]):
             self._turned.pop(port, None)
         _settle(claim)
 
+    def expect(self, registration: Registration) -> Expectation:
+        """Have clients wait for a registration that will be asked for; `forget` must follow."""
+        expected = Expectation(registration)
+        keys = self._expected.setdefault(_place(registration), {})
+        keys.setdefault(registration.key, {})[expected] = None
+        return expected
+
+    def forget(self, expected: Expectation) -> None:
+        """What was expected has been committed, or will not come. Repeating it does nothing."""
+        place, key = _place(expected.registration), expected.registration.key
+        keys = self._expected.get(place, {})
+        if expected not in keys.get(key, ()):
+            return
+        _remove(keys, key, expected)
+        if not keys:
+            del self._expected[place]
+        _settle(expected)
+
+    def expected(self, role: Role, port: int, app: str, key: str, *, tls: bool = False) -> Expectation | None:
+        """What a client has to wait for that asks for what nobody has claimed or reserved yet; see `find`."""
+        keys = self._expected.get((role, port, app), {})
+        covering = (expected for spelling in (key, ANY_KEY) for expected in keys.get(spelling, ()))
+        return next((expected for expected in covering if expected.registration.tls == tls), None)
+
     def find(self, role: Role, port: int, app: str, key: str, *, tls: bool = False) -> Claim[Endpoint] | None:
         """Who serves a client that asks for this: a committed claim, else a reservation to wait for, else nobody.
 
@@ -171,13 +206,13 @@ class Registrations(Generic[Endpoint]):
             yield from claims
 
     def has_application(self, port: int, app: str) -> bool:
-        """Whether anybody registered anything for this application."""
-        return any((role, port, app) in self._claims for role in Role)
+        """Whether anybody registered anything for this application, or is about to."""
+        return any((role, port, app) in places for places in (self._claims, self._expected) for role in Role)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody holds a claim or a reservation."""
-        return not self._claims
+        """Whether nobody holds a claim or a reservation, or is expected to."""
+        return not self._claims and not self._expected
 
     @property
     def claims(self) -> list[Claim[Endpoint]]:
@@ -201,14 +236,14 @@ def _gives_way(claim: Claim[Endpoint], is_leaving: Callable[[str, str], bool]) -
     return claim.committed and is_leaving(claim.owner.workflow, claim.owner.step_id)
 
 
-def _remove(index: dict[_Key, _Claims[Endpoint]], key: _Key, claim: Claim[Endpoint]) -> None:
-    del index[key][claim]
+def _remove(index: dict[_Key, dict[_Item, None]], key: _Key, item: _Item) -> None:
+    del index[key][item]
     if not index[key]:
         del index[key]
 
 
-def _settle(claim: Claim[Endpoint]) -> None:
-    waiting, claim.on_settled = claim.on_settled, []
+def _settle(awaited: Claim[Endpoint] | Expectation) -> None:
+    waiting, awaited.on_settled = awaited.on_settled, []
     for look_again in waiting:
         look_again()
 

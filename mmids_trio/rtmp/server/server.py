@@ -20,7 +20,7 @@ from mmids_trio.net.tls import ConnectionGate, HandshakeFailed, TlsGate
 from mmids_trio.net.transport import Listener, Network, Transport
 from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.server.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
-from mmids_trio.rtmp.server.registrations import Claim, Owner, Registration, Registrations, Role
+from mmids_trio.rtmp.server.registrations import Claim, Expectation, Owner, Registration, Registrations, Role
 from mmids_trio.rtmp.server.session import RtmpSession, Traffic, name_of
 
 log = structlog.get_logger()
@@ -59,6 +59,9 @@ class _Entrance:
 
     def find(self, role: Role, port: int, app: str, key: str) -> Claim[Endpoint] | None:
         return self.registrations.find(role, port, app, key, tls=self.tls)
+
+    def expected(self, role: Role, port: int, app: str, key: str) -> Expectation | None:
+        return self.registrations.expected(role, port, app, key, tls=self.tls)
 
     def has_application(self, port: int, app: str) -> bool:
         return self.registrations.has_application(port, app)
@@ -150,6 +153,10 @@ class RtmpServer:
             f"{claim.registration} by workflow '{claim.owner.workflow}' (step id {claim.owner.step_id})"
             for claim in self._registrations.claims
         ]
+
+    def expect(self, registration: Registration) -> Callable[[], None]:
+        """Have clients of open ports wait for what a step will `serve` that starts; returns what ends that."""
+        return partial(self._registrations.forget, self._registrations.expect(registration))
 
     @asynccontextmanager
     async def serve(
