@@ -113,6 +113,8 @@ GC_THRESHOLDS = (10_000, 10, 10)
 """From then on. With Python's own (700) the slowest of 30 updates of a workflow with 50 steps and 500 watchers took 10
 to 17 ms, with these 8: packets come and go all the time, and are no garbage of the kind that is looked for."""
 
+STDOUT, STDERR = 1, 2
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -137,6 +139,7 @@ def complain_or_run(config: Path, run: Run | None = None) -> int:
     What an operator can mend is one message, never a traceback.
     """
     status = 0
+    open_standard_streams()
     try:
         level = logs.level_from(os.environ)
         configuration = load(config, kinds)
@@ -154,6 +157,20 @@ def complain_or_run(config: Path, run: Run | None = None) -> int:
         for error in leaves(group):
             click.echo(f"error: {error}", err=True)
     return status
+
+
+def open_standard_streams() -> None:
+    """Have standard input, output and error go nowhere where they are closed (`2>&-`).
+
+    Otherwise the next file or socket would get their numbers, and be sent what is printed.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    while nothing <= STDERR:
+        nothing = os.dup(nothing)
+    os.close(nothing)
+    for number, name in ((STDOUT, "stdout"), (STDERR, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115 - to the end
 
 
 async def _run_plain(configuration: Configuration, build: Build) -> None:

@@ -9,6 +9,7 @@ from attrs import Factory, define
 
 from mmids_trio.config.arguments import Argument, BadTokenError, as_argument, as_name, is_first, read_child
 from mmids_trio.config.converters import whole_number
+from mmids_trio.config.names import name_problem
 from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line, Token
 from mmids_trio.config.suggestions import did_you_mean, shown
@@ -60,10 +61,13 @@ class NodeBase:
             self.expect(f"a {kind} name")
             return []
         try:
-            self.name = as_name(tokens[0], f"a {kind} name")
+            name = as_name(tokens[0], f"a {kind} name")
+            if problem := name_problem(kind, name):
+                raise BadTokenError(problem)
         except BadTokenError as error:
             self.report.error(self.header, tokens[0].column, str(error))
             return self._arguments(tokens if tokens[0].text else tokens[1:])
+        self.name = name
         self.place = Place(
             self.report.file, self.header.number, tokens[0].column, self.report.shown_source(self.header)
         )

@@ -4,7 +4,6 @@ A handler is added together with the `Operation` that describes it, so that the 
 routes cannot drift apart.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,8 +14,8 @@ from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioRequest
 from werkzeug.routing import BaseConverter, MapAdapter
 
+from mmids_trio.config.names import STEP_PATH
 from mmids_trio.http_api.operation import Operation
-from mmids_trio.http_api.refusals import BadRequest
 
 MAX_BODY_BYTES = 1024 * 1024
 """Largest body of a request that is about one workflow; a workflow of a thousand steps is about 100 kB."""
@@ -71,20 +70,10 @@ def request_query() -> dict[str, list[str]]:
     return request.args.to_dict(flat=False)
 
 
-_OF_A_STEP = r"/steps/[^/]+/switch"
-"""What paths end in that are about a step and not about a workflow, whose name may hold slashes as well."""
-
-
-def check_name(name: str) -> None:
-    """Raises `BadRequest` for a name of a workflow that no path could mean, as the path of a step ends alike."""
-    if re.search(_OF_A_STEP + r"\Z", name):
-        raise BadRequest("a workflow's name cannot end in /steps/<id>/switch, as that is the address of a step")
-
-
 class NameConverter(BaseConverter):
     """Any name, also one with slashes in it."""
 
-    regex = rf"(?:(?!{_OF_A_STEP}$)[\s\S])+"
+    regex = rf"(?:(?!{STEP_PATH}$)[\s\S])+"
     part_isolating = False
 
 

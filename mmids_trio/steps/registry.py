@@ -6,12 +6,16 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
+from mmids_trio.config.names import name_problem
 from mmids_trio.config.parameters import Parameter, convert, declared, secret_names
 from mmids_trio.config.report import Findings, without_values_of
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem
 from mmids_trio.workflow.step import Step, StepContext, StepFactory
+
+MADE_BY_CODE = Place("<definition>", 1, 1, "")
+"""Where a definition stands that has no place."""
 
 P = TypeVar("P")
 Undo = Callable[[], None]
@@ -116,7 +120,7 @@ def _canonical_names(parameters: Iterable[Parameter]) -> dict[str, str]:
 
 def _place(definition: StepDefinition) -> Place:
     """Where the step stands; definitions made by code have no place."""
-    return definition.place or Place("<definition>", 1, 1, definition.step_type)
+    return definition.place or evolve(MADE_BY_CODE, source=definition.step_type)
 
 
 class StepRegistry:
@@ -149,6 +153,10 @@ class StepRegistry:
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings; raises `ConfigurationError` with every problem."""
         problems = self.problems(definition)
+        if wrong := name_problem(
+            "workflow", definition.name
+        ):  # of one made by code: texts are checked as they are read
+            problems.insert(0, Problem(definition.place or MADE_BY_CODE, wrong))
         if problems:
             raise ConfigurationError(problems)
         return evolve(definition, steps=tuple(self._types[step.step_type].canonical(step) for step in definition.steps))

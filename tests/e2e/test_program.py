@@ -4,14 +4,15 @@ import os
 import re
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 import trio
 
 import mmids_trio
-from tests.support.processes import Child
-from tests.support.program import Launch, run_program
+from tests.support.processes import Child, start
+from tests.support.program import ROOT, Launch, curl, run_program
 
 pytestmark = pytest.mark.e2e
 
@@ -73,6 +74,22 @@ async def test_it_goes_on_when_nobody_reads_its_welcome(nursery: trio.Nursery, t
     child.process.terminate()
     assert await child.end() == 0
     assert "server stopped" in child.err.lines[-1]
+
+
+async def test_it_runs_with_its_standard_error_and_input_closed(nursery: trio.Nursery, tmp_path: Path) -> None:
+    settings = "settings {\n    http_api_port 0\n}\n"
+    command = [sys.executable, "-m", "mmids_trio", "--config", write(tmp_path, settings + GOOD)]
+    shell = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh", *command]
+    child = await start(nursery, shell, directory=tmp_path, environment={"PYTHONPATH": str(ROOT)})
+    api = (await child.out.line("HTTP API ")).split()[-1]
+    assert (await curl(f"{api}/workflows")).json == [{"name": "live"}]
+    descriptors = Path(f"/proc/{child.process.pid}/fd")
+    assert {(descriptors / number).readlink() for number in "02"} == {
+        Path(os.devnull)
+    }  # no socket, which would be told
+    child.process.terminate()
+    assert await child.end() == 0
+    assert "server stopped" in (tmp_path / "logs" / "mmids.log").read_text()
 
 
 async def test_a_port_of_the_api_that_is_in_use_ends_the_program_with_one_message(

@@ -111,7 +111,7 @@ def parsed(text: str) -> DefinitionSet:
             return result
 
 
-WORDS = st.text("abcxyz_-.*", min_size=1, max_size=5)
+WORDS = st.text("abcxyz_-.*", min_size=1, max_size=5).filter(lambda name: name not in (".", ".."))
 VALUES = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\n\0"), max_size=5)
 REACTORS = st.builds(
     ReactorDefinition, WORDS, WORDS, st.integers(0, 31_536_000), st.dictionaries(WORDS, VALUES, max_size=3)

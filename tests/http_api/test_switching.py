@@ -5,7 +5,6 @@ import pytest
 
 from mmids_trio.http_api.options import parse_switch
 from mmids_trio.http_api.refusals import BadRequest
-from mmids_trio.http_api.routes.config import parse_in_turns
 
 
 @pytest.mark.parametrize(
@@ -70,8 +69,3 @@ async def test_a_workflow_with_such_a_name_is_refused(client: httpx2.AsyncClient
     assert response.status_code == 400
     assert "cannot end in /steps/<id>/switch" in response.json()["error"]
     assert (await client.put("/workflows", content=b"workflow a/steps/1/switch/more {\n}\n")).status_code == 200
-
-
-async def test_nor_is_it_taken_in_a_set() -> None:
-    with pytest.raises(BadRequest, match="cannot end in"):
-        await parse_in_turns(b"workflow a {\n}\nworkflow a/steps/1/switch {\n}\n")

@@ -45,7 +45,7 @@ from mmids_trio.http_api.options import (
     parse_reload_options,
 )
 from mmids_trio.http_api.refusals import BadRequest, GuardRefused
-from mmids_trio.http_api.routing import REQUEST_FILE, Routes, check_name, request_body, request_query
+from mmids_trio.http_api.routing import REQUEST_FILE, Routes, request_body, request_query
 from mmids_trio.http_api.schemas import ConfigPlan, ConfigStatus, ReloadReport
 from mmids_trio.reload.accepted import RefusedReload, ReloadOptions, ReloadPlan
 from mmids_trio.workflow.events import HubEvent, ReloadRefused
@@ -168,8 +168,6 @@ async def parse_in_turns(body: bytes) -> DefinitionSet:
     definitions = await _in_turns(parse_set(decode(body, REQUEST_FILE), REQUEST_FILE))
     if len(definitions.workflows) > MAX_WORKFLOWS:
         raise BadRequest(f"{len(definitions.workflows)} workflows; one request may bring {MAX_WORKFLOWS}")
-    for workflow in definitions.workflows:
-        check_name(workflow.name)
     return definitions
 
 

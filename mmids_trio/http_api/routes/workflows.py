@@ -33,7 +33,7 @@ from mmids_trio.http_api.options import (
     parse_switch,
 )
 from mmids_trio.http_api.refusals import NotHere
-from mmids_trio.http_api.routing import REQUEST_FILE, Routes, check_name, request_body, request_query
+from mmids_trio.http_api.routing import REQUEST_FILE, Routes, request_body, request_query
 from mmids_trio.http_api.schemas import WorkflowName
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, Switched, WorkflowStatus
 
@@ -161,7 +161,6 @@ def add_workflow_routes(routes: Routes, workflows: Workflows, changes: Changes, 
         conditions = parse_conditions(request.headers)
         body = await request_body()
         definition = workflows.validate(parse_workflow(decode(body, REQUEST_FILE), REQUEST_FILE))
-        check_name(definition.name)
         # From here to the acceptance nobody else has a turn.
         check_change(conditions, tags.tag(definition.name), f"workflow '{definition.name}'")
         if options.dry_run:
