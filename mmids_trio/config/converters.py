@@ -170,3 +170,13 @@ def web_address(value: str) -> str:
     if not is_good or not value.isprintable() or " " in value:
         raise ValueError("expected an http or https URL")
     return value
+
+
+def proxy_address(value: str) -> str:
+    """The URL of an HTTP proxy, perhaps with a user and a password; ffmpeg speaks to no other kind."""
+    try:
+        if not web_address(value).startswith("http://") or urlsplit(value).path not in ("", "/"):
+            raise ValueError
+    except ValueError:
+        raise ValueError("expected the URL of an HTTP proxy, as in http://proxy.example.com:3128") from None
+    return value

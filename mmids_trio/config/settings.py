@@ -15,6 +15,7 @@ from mmids_trio.config.converters import (
     filled,
     networks,
     port_number,
+    proxy_address,
     switch,
     web_address,
     whole_number,
@@ -77,6 +78,7 @@ class Settings:
     """
 
     ffmpeg_path: str | None = parameter(filled, default=None)
+    ffmpeg_proxy: str | None = parameter(proxy_address, default=None, secret=True)
     http_api_port: int | None = parameter(port_number, default=None, aliases=("http_port",))
     rtmp_host: str | None = parameter(filled, default=None)
     http_api_host: str = parameter(filled, default="127.0.0.1")

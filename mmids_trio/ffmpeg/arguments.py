@@ -14,6 +14,21 @@ from mmids_trio.ffmpeg.parameters import HlsParameters, PullParameters, PushPara
 FMP4_CODECS = frozenset(("hvc1", "vvc1", "av01", "vp08", "vp09", "Opus", "fLaC"))
 """Codecs (as `MediaPacket.codec` names them) that players of HLS expect in fragmented MP4, not in MPEG-TS."""
 
+ONLY_IN_FLV = {
+    "lpcm": "PCM sound",
+    "swfa": "ADPCM sound",
+    "nmos": "Nellymoser sound",
+    "alaw": "G.711 A-law sound",
+    "ulaw": "G.711 mu-law sound",
+    "spex": "Speex sound",
+    "flv1": "Sorenson H.263 video",
+    "fsv1": "screen video",
+    "fsv2": "screen video",
+    "vp6f": "VP6 video",
+    "vp6a": "VP6 video",
+}
+"""Codecs that RTMP brings and neither MPEG-TS nor players of HLS know, as `MediaPacket.codec` names them."""
+
 KEY_FRAME_SECONDS = 2
 """Longest group of pictures of an encoder: how long a watcher waits at most, and the default length of a segment."""
 
@@ -67,6 +82,14 @@ def hls_arguments(parameters: HlsParameters, stream_name: str, codecs: Collectio
         *("-hls_segment_filename", f"{_directory(parameters)}/{file_stem(name)}-%d.{_extension(codecs)}"),
         hls_playlist_path(parameters, stream_name),
     ]
+
+
+def what_is_lost(codecs: Collection[str], container: str) -> str | None:
+    """Which tracks players will not find in HLS or MPEG-TS, as a warning; `None` where they find all."""
+    lost = " and ".join(sorted(ONLY_IN_FLV[codec] for codec in codecs if codec in ONLY_IN_FLV))
+    return (
+        f"{container} cannot carry {lost}: it is missing there; encode it in front (ffmpeg_transcode)" if lost else None
+    )
 
 
 def hls_playlist_path(parameters: HlsParameters, stream_name: str) -> str:

@@ -94,6 +94,11 @@ def push_target(value: str) -> str:
     return value
 
 
+def is_pushed_as_ts(url: str) -> bool:
+    """Whether what is pushed there is MPEG-TS; raises `ValueError` like `push_target`."""
+    return _target(url).container.endswith("mpegts")
+
+
 def stream_key_of(url: str) -> tuple[str, ...]:
     """What of a target's URL is secret: the last part of an RTMP URL's path, which is the stream key."""
     scheme, separator, rest = url.partition("://")

@@ -10,14 +10,16 @@ of their pipes, which is what ends ffmpeg there.
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import trio
 from attrs import define, field
 
+from mmids_trio.config.settings import is_loopback
 from mmids_trio.ffmpeg.pipes import InputPipe, OutputPipe
 
 CANNOT_RUN = 127
@@ -27,13 +29,17 @@ PASSED_VARIABLES = frozenset(
     {
         *("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR"),
-        *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
         *("FONTCONFIG_FILE", "FONTCONFIG_PATH"),
         *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH"),
     }
 )
 """Variables that a child gets, beside `LC_*`. Tokens of the server are none of its business, and
-`FFREPORT` would make ffmpeg write files of its own, with its whole command line."""
+`FFREPORT` would make ffmpeg write files of its own, with its whole command line. Which proxy there is, a setting says:
+that of the shell that the server happens to be started from would be asked for sources on this very machine."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_HOST = re.compile(r"://(?:[^/?#]*@)?(?:\[([^\]/]*)\]|([^/:?#]*))")
 
 # Interpreters ignore SIGPIPE, and what is ignored stays so in the program that they become. Parents can be gone
 # before the kernel is asked: then the child has got another one, and ends itself.
@@ -56,6 +62,18 @@ except OSError as error:
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of `environment` that is passed to children."""
     return {name: value for name, value in environment.items() if name in PASSED_VARIABLES or name.startswith("LC_")}
+
+
+def proxy_variables(proxy: str | None, arguments: Iterable[str]) -> dict[str, str]:
+    """What has ffmpeg go by `proxy` (a URL), but for the loopback hosts that the URLs among its arguments name.
+
+    It knows no networks in `no_proxy`, so that 127.8.0.1 has to be there by itself.
+    """
+    if proxy is None:
+        return {}
+    hosts = (match[1] or match[2] for argument in arguments for match in _HOST.finditer(argument))
+    direct = dict.fromkeys((*LOOPBACK, *filter(is_loopback, hosts)))
+    return {"http_proxy": proxy, "no_proxy": ",".join(direct)}
 
 
 def guard() -> tuple[str, ...]:
@@ -114,6 +132,8 @@ class SystemSpawner:
     """The `Spawner` of a server. Use it in the thread of the event loop, and end that thread last."""
 
     environment: Mapping[str, str] = field(factory=lambda: child_environment(os.environ))
+    proxy: str | None = None
+    """The URL of the one that children go by to web servers elsewhere."""
 
     async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool) -> SystemProcess:
         """See `Spawner`. Raises `OSError`; a program that cannot be run is told by status 127 instead, on Linux.
@@ -132,7 +152,7 @@ class SystemSpawner:
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env=dict(self.environment),
+                env={**self.environment, **proxy_variables(self.proxy, command)},
                 start_new_session=True,
             )
         except ValueError as error:  # a NUL, or a lone surrogate

@@ -16,7 +16,15 @@ from werkzeug.exceptions import (
 
 from mmids_trio.errors import CannotSwitch, ConfigurationError, MmidsError, NoSuchStep
 from mmids_trio.http_api.operation import JSON, TEXT
-from mmids_trio.http_api.refusals import BadRequest, Conflict, GuardRefused, NotHere, NotModified, PreconditionFailed
+from mmids_trio.http_api.refusals import (
+    BadRequest,
+    Conflict,
+    GuardRefused,
+    NotHere,
+    NotModified,
+    PreconditionFailed,
+    UnreadableEncoding,
+)
 from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes, request_body
 from mmids_trio.http_api.schemas import ConditionError, Error, GuardError, to_json
 from mmids_trio.workflow.change import Stopping
@@ -95,6 +103,12 @@ def _add_refusals(app: QuartTrio) -> None:
     @app.errorhandler(GuardRefused)
     async def guard_refused(error: GuardRefused) -> Response:
         return json_response(409, GuardError(error.message, error.guard))
+
+    @app.errorhandler(UnreadableEncoding)
+    async def unreadable(error: UnreadableEncoding) -> Response:
+        response = refuse(415, str(error))
+        response.headers["Accept-Encoding"] = "identity"  # RFC 9110 §15.5.16
+        return response
 
     @app.errorhandler(NotHere)
     async def not_here(error: NotHere) -> Response:

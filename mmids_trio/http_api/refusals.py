@@ -10,6 +10,10 @@ class BadRequest(Exception):
     """The request cannot be served as it is; `str()` is the answer's message (400)."""
 
 
+class UnreadableEncoding(Exception):
+    """The body comes in a form that is not read; `str()` is the answer's message (415)."""
+
+
 class Conflict(Exception):
     """What runs forbids the change, of which nothing was done; `str()` is the answer's message (409)."""
 

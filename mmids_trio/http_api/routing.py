@@ -15,7 +15,9 @@ from quart_trio.wrappers import TrioRequest
 from werkzeug.routing import BaseConverter, MapAdapter
 
 from mmids_trio.config.names import STEP_PATH
+from mmids_trio.config.suggestions import shown
 from mmids_trio.http_api.operation import Operation
+from mmids_trio.http_api.refusals import UnreadableEncoding
 
 MAX_BODY_BYTES = 1024 * 1024
 """Largest body of a request that is about one workflow; a workflow of a thousand steps is about 100 kB."""
@@ -31,6 +33,9 @@ CONFIG_PATH = "/config"
 
 REQUEST_FILE = "<request>"
 """Stands for the file name in messages about a body."""
+
+GZIP = b"\x1f\x8b"
+"""How it begins (RFC 1952 §2.3.1)."""
 
 Handler = Callable[..., Awaitable[Response]]
 
@@ -62,7 +67,20 @@ class Api(QuartTrio):
 async def request_body() -> bytes:
     """The body of the current request as it came, whatever type it claims (never read as a form)."""
     data: bytes = await request.get_data(cache=True, as_text=False, parse_form_data=False)
+    check_encoding(request.headers.get("Content-Encoding"), data)
     return data
+
+
+def check_encoding(named: str | None, body: bytes) -> None:
+    """Raises `UnreadableEncoding` for a body that is compressed, by its header or by its first bytes.
+
+    A small one may become gigabytes; nothing that is sent here is large enough to be worth that.
+    """
+    encodings = [word.strip(" \t").lower() for word in (named or "").split(",")]
+    if foreign := [word for word in encodings if word not in ("", "identity")]:
+        raise UnreadableEncoding(f"unexpected Content-Encoding {shown(foreign[0])}; expected a body as it is, or none")
+    if body.startswith(GZIP):
+        raise UnreadableEncoding("the body is compressed with gzip; expected it as it is")
 
 
 def request_query() -> dict[str, list[str]]:

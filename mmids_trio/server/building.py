@@ -66,8 +66,8 @@ class World:
 
     network: Network = field(factory=SocketNetwork)
     """Where RTMP ports are opened, and other servers reached."""
-    spawner: Spawner = field(factory=SystemSpawner)
-    """Where child processes come from."""
+    spawner: Spawner | None = None
+    """Where child processes come from; `None`: from this machine, with what settings say of their environment."""
     offload: Offload = in_thread
     """Where work goes that blocks."""
     random: Callable[[], float] = random
@@ -254,7 +254,7 @@ def _rtmp(
 
 def _ffmpeg(settings: Settings, world: World) -> FfmpegTools:
     return FfmpegTools(
-        world.spawner,
+        world.spawner or SystemSpawner(proxy=settings.ffmpeg_proxy),
         Places(settings.ffmpeg_path),
         Path(settings.log_path),
         world.random,

@@ -128,6 +128,8 @@ class FedStreams:
     """What reads the output of a stream's children, if they have any."""
     turn: Callable[[FedStream], Turn] = lambda _stream: AnyTime()
     """When the first child of a stream may be started. Called in the order in which streams start."""
+    warn: Callable[[FedStream], str | None] = lambda _stream: None
+    """What is wrong with a stream though its child runs."""
     on_end: Callable[[StreamId], None] = lambda _stream_id: None
     """Called when a stream has ended and its child has finished."""
     _live: dict[StreamId, FedStream] = field(factory=dict, init=False)
@@ -183,9 +185,9 @@ class FedStreams:
 
     def _describe(self) -> Sequence[StreamStatus]:
         return [
-            StreamStatus(stream.started.stream_name, stream.state.message)
+            StreamStatus(stream.started.stream_name, "\n".join(said))
             for stream in self._all
-            if stream.state.message is not None
+            if (said := [text for text in (stream.state.message, self.warn(stream)) if text is not None])
         ]
 
 

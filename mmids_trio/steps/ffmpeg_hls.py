@@ -9,7 +9,7 @@ import structlog
 import trio
 from attrs import field, frozen
 
-from mmids_trio.ffmpeg.arguments import hls_arguments, hls_playlist_path
+from mmids_trio.ffmpeg.arguments import hls_arguments, hls_playlist_path, what_is_lost
 from mmids_trio.ffmpeg.output_paths import OutputPaths, PathClaim
 from mmids_trio.ffmpeg.parameters import HlsParameters
 from mmids_trio.media.flow import Flow
@@ -60,6 +60,7 @@ class FfmpegHls:
                     context=self.context,
                     arguments=self._arguments,
                     turn=partial(self._turn, claim, OutputPaths()),
+                    warn=lambda stream: what_is_lost(stream.policy.codecs, "HLS"),
                 )
                 task_status.started()
                 while True:

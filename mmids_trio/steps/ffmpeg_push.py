@@ -4,12 +4,12 @@ import structlog
 import trio
 from attrs import field, frozen
 
-from mmids_trio.ffmpeg.arguments import push_arguments
-from mmids_trio.ffmpeg.locations import stream_key_of
+from mmids_trio.ffmpeg.arguments import push_arguments, what_is_lost
+from mmids_trio.ffmpeg.locations import is_pushed_as_ts, stream_key_of
 from mmids_trio.ffmpeg.parameters import PushParameters
 from mmids_trio.media.events import StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.fed_streams import FedStreams, Ffmpeg
+from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
@@ -35,6 +35,7 @@ class FfmpegPush:
                 context=self.context,
                 arguments=lambda _stream: push_arguments(self.parameters),
                 secrets=stream_key_of(self.parameters.target),
+                warn=self._warn,
             )
             task_status.started()
             while True:
@@ -44,6 +45,9 @@ class FfmpegPush:
                         log.warning("several streams are pushed to one target", stream=event.stream_name)
                     streams.take(event)
                 await outbox.send(events)
+
+    def _warn(self, stream: FedStream) -> str | None:
+        return what_is_lost(stream.policy.codecs, "MPEG-TS") if is_pushed_as_ts(self.parameters.target) else None
 
 
 def ffmpeg_push(ffmpeg: Ffmpeg) -> StepType:

@@ -30,6 +30,7 @@ def test_without_a_settings_node_everything_has_its_default() -> None:
     [
         (r'ffmpeg_path "C:\program files\ffmpeg.exe"', "ffmpeg_path", r"C:\program files\ffmpeg.exe"),
         ("ffmpeg_path a=b=c", "ffmpeg_path", "a=b=c"),
+        ("ffmpeg_proxy http://user:word@proxy:3128", "ffmpeg_proxy", "http://user:word@proxy:3128"),
         ("http_api_port 9011", "http_api_port", 9011),
         ("http_port 9011", "http_api_port", 9011),
         ("http_api_port 0", "http_api_port", 0),
@@ -73,6 +74,12 @@ def test_the_publisher_timeout_is_from_a_second_to_a_day(seconds: str, errors_of
 def test_a_path_or_host_is_not_empty(name: str, errors_of: Find) -> None:
     message = "expected a value that is not empty, or none at all"
     assert errors_of(f'settings {{\n {name} ""\n}}') == [(2, len(name) + 3, message)]
+
+
+@pytest.mark.parametrize("proxy", ["proxy:3128", "https://proxy", "socks5://proxy", "http://", "http://proxy/path"])
+def test_a_proxy_is_one_that_ffmpeg_can_speak_to(proxy: str, errors_of: Find) -> None:
+    message = "expected the URL of an HTTP proxy, as in http://proxy.example.com:3128"
+    assert errors_of(f"settings {{\n ffmpeg_proxy {proxy}\n}}") == [(2, 15, message)]
 
 
 @pytest.mark.parametrize("token", ['""', '"two words"', "schlüssel", '"a\tb"'])

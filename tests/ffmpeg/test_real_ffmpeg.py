@@ -1,6 +1,7 @@
 """A real ffmpeg under supervision: what it writes is complete, however it is ended."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,50 @@ async def test_a_playlist_ends_when_the_input_does(tmp_path: Path) -> None:
     assert playlist.read_text().rstrip().endswith("#EXT-X-ENDLIST")
     assert await decode(playlist) == b""
     assert (watched.state.starts, watched.state.message) == (1, None)
+
+
+async def first_asked(location: str, proxy: str | None, listeners: dict[str, trio.SocketListener]) -> tuple[str, bytes]:
+    """Which of the listeners a child that reads `location` connects to first, and what it asks there."""
+    asked: list[tuple[str, bytes]] = []
+
+    async def accept(name: str, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        async with await listener.accept() as stream:
+            asked.append((name, bytes(await stream.receive_some(1000))))
+        nursery.cancel_scope.cancel()
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            for name, listener in listeners.items():
+                nursery.start_soon(accept, name, listener, nursery)
+            command = [*QUIET, "-i", location, "-f", "null", "-"]
+            child = await SystemSpawner(proxy=proxy).spawn(command, stdin=False, stdout=False)
+    child.send_signal(signal.SIGKILL)
+    await child.wait()
+    child.close()
+    return asked[0]
+
+
+@pytest.mark.parametrize(
+    ("host", "with_proxy", "asked"),
+    [
+        ("127.0.0.1", False, "source"),
+        ("127.0.0.1", True, "source"),
+        ("127.8.0.1", True, "source"),
+        ("localhost", True, "source"),
+        ("media.example", True, "proxy"),
+    ],
+)
+async def test_only_the_proxy_of_the_setting_is_asked_and_never_for_loopback(
+    host: str, with_proxy: bool, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("source", "proxy", "foreign")
+    listeners = {name: (await trio.open_tcp_listeners(0, host="0.0.0.0"))[0] for name in names}
+    ports = {name: listener.socket.getsockname()[1] for name, listener in listeners.items()}
+    for variable in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{ports['foreign']}")
+    proxy = f"http://127.0.0.1:{ports['proxy']}" if with_proxy else None
+    name, request = await first_asked(f"http://{host}:{ports['source']}/a.ts", proxy, listeners)
+    for listener in listeners.values():
+        await listener.aclose()
+    assert name == asked
+    assert request.startswith(b"GET http://media.example:" if asked == "proxy" else b"GET /a.ts ")

@@ -1,5 +1,6 @@
 """`/config` on a whole server (RTMP in memory): what is shown, planned and put in place, and what is refused."""
 
+import gzip
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -199,6 +200,15 @@ async def test_a_configuration_may_be_larger_than_a_workflow_but_not_without_bou
     assert refused.status_code == 413
     assert str(MAX_CONFIG_BYTES) in refused.json()["error"]
     assert (await client.put("/workflows", content=live("a") + padding * 40)).status_code == 413
+
+
+async def test_a_compressed_configuration_is_a_415(client: httpx2.AsyncClient) -> None:
+    for path, method in (("/config", "PUT"), ("/config/plan", "POST")):
+        response = await client.request(method, path, content=gzip.compress(live("a").encode()))
+        assert (response.status_code, response.json()["error"]) == (
+            415,
+            "the body is compressed with gzip; expected it as it is",
+        )
 
 
 async def test_of_two_racing_sets_one_wins_and_the_other_is_told(client: httpx2.AsyncClient, server: Server) -> None:

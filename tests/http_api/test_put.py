@@ -1,5 +1,6 @@
 """PUT and DELETE as a client sees them over a socket: bodies, content types, options, every refusal."""
 
+import gzip
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -163,6 +164,26 @@ async def test_waiting_for_a_change_that_succeeds_answers_the_plan(client: httpx
 async def test_a_body_of_exactly_the_limit_is_taken(client: httpx2.AsyncClient, workflows: Any) -> None:
     response = await client.put("/workflows", content=padded(LIMIT))
     assert (response.status_code, len(workflows.applied)) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("gzip", gzip.compress(WORKFLOW)), (None, gzip.compress(WORKFLOW)), ("identity, br", WORKFLOW), ("x" * 500, b"")],
+)
+async def test_a_compressed_body_is_a_415(
+    encoding: str | None, body: bytes, client: httpx2.AsyncClient, workflows: Any
+) -> None:
+    headers = {} if encoding is None else {"Content-Encoding": encoding}
+    response = await client.put("/workflows", content=body, headers=headers)
+    assert (response.status_code, response.headers["Accept-Encoding"]) == (415, "identity")
+    assert len(response.json()["error"]) < 200
+    assert workflows.applied == []
+
+
+async def test_a_body_that_is_called_what_it_is_is_read(client: httpx2.AsyncClient) -> None:
+    assert (
+        await client.put("/workflows", content=WORKFLOW, headers={"Content-Encoding": "Identity"})
+    ).status_code == 200
 
 
 @pytest.mark.parametrize("size", [LIMIT + 1, 4 * LIMIT])

@@ -1,5 +1,6 @@
 """`ffmpeg_hls` with children that only exist in memory: arguments, directories, and whose turn it is to write."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,47 @@ async def test_the_codecs_decide_on_the_form_of_the_segments(
         await camera.send(events)
         [child] = children(h).running
         assert f"{tmp_path}/talk-%d.{extension}" in child.arguments
+
+
+def in_codecs(events: Sequence[MediaEvent], **codecs: str) -> list[MediaEvent]:
+    return [
+        evolve(event, codec=codecs[event.kind.value])
+        if isinstance(event, MediaPacket) and event.kind.value in codecs
+        else event
+        for event in events
+    ]
+
+
+@pytest.mark.parametrize(
+    ("codecs", "lost"),
+    [
+        (("ulaw", "avc1"), "G.711 mu-law sound"),
+        (("alaw", "avc1"), "G.711 A-law sound"),
+        (("spex", "avc1"), "Speex sound"),
+        (("nmos", "flv1"), "Nellymoser sound and Sorenson H.263 video"),
+        (("mp4a", "avc1"), None),
+        (("Opus", "hvc1"), None),
+    ],
+)
+@pytest.mark.parametrize("container", ["HLS", "MPEG-TS", "FLV"])
+async def test_what_only_flv_can_carry_is_a_warning_in_the_state_of_the_stream(
+    codecs: tuple[str, str], lost: str | None, container: str, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    camera, take = Camera(), Take()
+    steps = {
+        "HLS": hls(tmp_path),
+        "MPEG-TS": "ffmpeg_push target=srt://elsewhere:1",
+        "FLV": "ffmpeg_push target=rtmp://h/a/k",
+    }
+    async with harness(camera, workflow(steps[container])) as h:
+        await camera.send(in_codecs(take.events, audio=codecs[0], video=codecs[1]))
+        [_, step, _] = h.workflow("w").active_steps
+        messages = [stream.message for stream in step.streams]
+        assert messages == (
+            [f"{container} cannot carry {lost}: it is missing there; encode it in front (ffmpeg_transcode)"]
+            if lost and container != "FLV"
+            else []
+        )
 
 
 async def test_a_path_that_is_a_file_is_an_error_of_the_step(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -11,6 +12,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import MediaPacket, StreamEnded
+from mmids_trio.rtmp.protocol.events import PublishRequested
+from mmids_trio.rtmp.protocol.server_connection import ServerConnection
 from mmids_trio.steps.rtmp_push import MAX_TARGETS
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
@@ -20,6 +23,7 @@ from mmids_trio.workflow.events import TargetDown, TargetUp
 from mmids_trio.workflow.hub import Subscription
 from mmids_trio.workflow.status import StreamStatus
 from tests.support.publishing import WAIT_FOR_ALL
+from tests.support.rtmp import zeros
 
 STREAM = generate_stream(seconds=4)
 RECEIVE = "rtmp_receive rtmp_app=live stream_key=*"
@@ -189,6 +193,44 @@ async def test_a_refusal_is_shown_without_the_key(autojump_clock: MockClock) -> 
         assert shown.last_error is not None
         assert shown.last_error.startswith("it refuses")
         assert "secret" not in str(shown)
+
+
+async def answer_publishers(h: Harness, code: str, *, closes: bool) -> None:
+    """A target that says something with level "status" to who wants to publish, and no more."""
+    listener = h.network.listen(None, 2001)
+    transport = await listener.accept()
+    server = ServerConnection(zeros)
+    while data := await transport.receive_some(65_536):
+        asked = any(isinstance(event, PublishRequested) for event in server.receive_data(data))
+        if asked:
+            server.send_status(1, "status", code, f"secret is {'x' * 400}")
+        await transport.send_all(server.data_to_send())
+        if asked and closes:
+            transport.close()
+            return
+
+
+@pytest.mark.parametrize(
+    ("code", "closes", "error"),
+    [
+        ("NetStream.Publish.BadName", False, "it refuses: NetStream.Publish.BadName: *** is xxx"),
+        ("NetStream.Publish.Later", False, "no answer within 15 s; it said NetStream.Publish.Later: *** is xxx"),
+        ("NetStream.Publish.Later", True, "it has closed the connection; it said NetStream.Publish.Later: *** is xxx"),
+    ],
+)
+async def test_what_a_target_says_with_a_mere_status_is_shown_in_its_own_words(
+    code: str, closes: bool, error: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    async with Harness(pushing("rtmp://t:2001/in/secret"), [Recorder().step_type()]) as h:
+        nursery.start_soon(partial(answer_publishers, h, code, closes=closes))
+        await wait_all_tasks_blocked()
+        await h.publish("key", STREAM)
+        await trio.sleep(15.1)
+        [shown] = statuses(h).values()
+        assert shown.last_error is not None
+        assert shown.last_error.startswith(error)
+        assert len(shown.last_error) < 400
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(

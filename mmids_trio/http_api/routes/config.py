@@ -21,6 +21,7 @@ from mmids_trio.http_api.control import AcceptedReload, Changes, ReloadControl, 
 from mmids_trio.http_api.etags import check_change, check_reading, parse_conditions
 from mmids_trio.http_api.operation import (
     BAD_CONDITION,
+    COMPRESSED,
     CONDITIONS,
     LOST_RACE,
     NOT_KEPT,
@@ -92,6 +93,7 @@ _BAD_BODY = {
     408: error("The body did not arrive in time."),
     412: LOST_RACE,
     413: error("The body is too large."),
+    415: COMPRESSED,
 }
 _ENDS: dict[int, AnswerSpec] = {
     409: error("It cannot be done, or failed and was taken back as a whole; or something newer came in its way."),

@@ -10,6 +10,7 @@ from mmids_trio.http_api.control import Changes, WorkflowChange, Workflows, wait
 from mmids_trio.http_api.etags import check_change, check_reading, parse_conditions
 from mmids_trio.http_api.operation import (
     BAD_CONDITION,
+    COMPRESSED,
     CONDITIONS,
     LOST_RACE,
     NAME,
@@ -90,6 +91,7 @@ PUT_WORKFLOW = Operation(
         409: error("The awaited update failed, was rolled back or superseded, or the workflow was stopped."),
         412: LOST_RACE,
         413: error("The body is too large."),
+        415: COMPRESSED,
         503: error("The server is being stopped."),
         507: NOT_KEPT,
         504: error("The update is still pending after `wait`; it goes on."),
@@ -124,6 +126,7 @@ SWITCH_SOURCE = Operation(
         408: error("The body did not arrive in time."),
         409: error("The step has no sources to switch between, or the wanted one sends nothing."),
         413: error("The body is too large."),
+        415: COMPRESSED,
     },
     (NAME, STEP_ID, TO),
     Body(

@@ -23,7 +23,14 @@ from mmids_trio.errors import MmidsError, ProtocolError
 from mmids_trio.net.tls import Dialer
 from mmids_trio.net.transport import Transport
 from mmids_trio.rtmp.protocol.client_connection import FORWARDS_EVERYTHING, ClientConnection
-from mmids_trio.rtmp.protocol.events import ClientConnected, ClientEvent, PlayStarted, PublishStarted, RefusalReceived
+from mmids_trio.rtmp.protocol.events import (
+    ClientConnected,
+    ClientEvent,
+    PlayStarted,
+    PublishStarted,
+    RefusalReceived,
+    StatusReceived,
+)
 from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE
 from mmids_trio.rtmp.protocol.urls import RtmpUrl
 
@@ -122,16 +129,15 @@ async def open_client(dialer: Dialer, url: RtmpUrl, key: str, purpose: Purpose) 
 
     `key`: with its query, if it has one.  Takes `CONNECT_SECONDS` at most.
     """
+    opening = _Opening(url, "", key, purpose)
     with trio.move_on_after(CONNECT_SECONDS):
-        query = ""
         for _ in range(MAX_TRIES):
-            opening = _Opening(url, query, key, purpose)
             client = await opening.run(dialer)
             if client is not None:
                 return client
-            query = opening.next_query
+            opening = _Opening(url, opening.next_query, key, purpose)
         raise ClientFailed("it asks for authentication again and again")
-    raise ClientFailed(f"no answer within {CONNECT_SECONDS:.0f} s")
+    raise ClientFailed(f"no answer within {CONNECT_SECONDS:.0f} s{opening.last_words}")
 
 
 @define(eq=False)
@@ -144,6 +150,12 @@ class _Opening:
     purpose: Purpose
     next_query: str = field(default="", init=False)
     """What another try has to send, where `run` says that there has to be one."""
+    _said: StatusReceived | None = field(default=None, init=False)
+
+    @property
+    def last_words(self) -> str:
+        """What the server has said that was no answer, for the message that there was none."""
+        return "" if self._said is None else f"; it said {_in_a_line(self._said, (self.key, self.url.password))}"
 
     async def run(self, dialer: Dialer) -> OpenClient | None:
         """The client, or `None` where the server wants another connection with `next_query`."""
@@ -167,7 +179,10 @@ class _Opening:
     async def _converse(self, transport: Transport, connection: ClientConnection) -> OpenClient | None:
         while True:
             await _send(transport, connection)
-            events = await _receive(transport, connection)
+            try:
+                events = await _receive(transport, connection)
+            except ClientFailed as error:
+                raise ClientFailed(f"{error}{self.last_words}") from error
             for place, event in enumerate(events):
                 if isinstance(event, ClientConnected):
                     self.purpose.ask(connection, self.key)
@@ -176,6 +191,8 @@ class _Opening:
                 elif isinstance(event, RefusalReceived):
                     self._note_what_is_missing(event)
                     return None
+                elif isinstance(event, StatusReceived):
+                    self._said = event
 
     def _note_what_is_missing(self, refusal: RefusalReceived) -> None:
         query = authentication_answer(refusal.description, self.url.user, self.url.password, os.urandom)
@@ -186,10 +203,15 @@ class _Opening:
 
 def explain(refusal: RefusalReceived, secrets: tuple[str, ...] = ()) -> str:
     """A refusal in a line, without `secrets` (servers like to repeat the key)."""
-    text = ": ".join(part for part in (refusal.code, refusal.description[:MAX_DESCRIPTION]) if part)
+    return f"it refuses: {_in_a_line(refusal, secrets) or 'without a reason'}"
+
+
+def _in_a_line(said: RefusalReceived | StatusReceived, secrets: tuple[str, ...]) -> str:
+    """What the other side said, its secrets hidden before it is cut, lest a piece of one be left."""
+    text = ": ".join(filter(None, (said.code, said.description)))
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
-    return f"it refuses: {text or 'without a reason'}"
+    return text[:MAX_DESCRIPTION]
 
 
 async def _send(transport: Transport, connection: ClientConnection) -> None:

@@ -9,6 +9,7 @@
 One connection publishes or plays one stream at a time.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import cast
@@ -97,8 +98,17 @@ STARTS = {
 }
 """The codes that start something, in the phase that waits for them (a seeking player hears another one)."""
 
+REFUSALS = re.compile(
+    r"(?!NetConnection\.Call\.)"  # which says that a command is unknown, such as FCPublish
+    r".*(BadName|BadConnection|Denied|Failed|Rejected|Unauthorized|NotFound|InvalidApp|AppShutdown)\Z"
+)
+"""How codes end that say no, whatever their level: some servers send them as a mere "status"."""
+
 ESSENTIAL = frozenset({"connect", "createStream"})
 """The commands whose answers matter; `_error` for one of them is the end."""
+
+AT_WORK = frozenset({ClientPhase.PUBLISHING, ClientPhase.PLAYING})
+"""Where a status is about media, and no answer any more."""
 
 BUFFER_MILLISECONDS = 3000
 """The buffer length that a player announces; FFmpeg's default."""
@@ -161,7 +171,7 @@ class ClientFlow:
         """Act on one command of the server's."""
         if command.name in ("_result", "_error"):
             asked = self._waiting.pop(command.transaction, "")
-            if asked and command.name == "_error":
+            if asked and (command.name == "_error" or _says_no(command)):
                 return [self._refused(command)]
             if asked == "connect":
                 self.move(ClientMove.CONNECT_ACCEPTED)
@@ -185,7 +195,7 @@ class ClientFlow:
     def _status(self, command: Command) -> ClientEvent:
         information = as_mapping(command.argument(1))
         level, code = as_string(information.get("level")), as_string(information.get("code"))
-        if level == "error":
+        if level == "error" or (self.phase not in AT_WORK and REFUSALS.match(code)):
             return self._refused(command)
         phase, step = STARTS.get(code, (None, ClientMove.STOP))
         if phase is self.phase:
@@ -198,6 +208,11 @@ class ClientFlow:
         self.move(ClientMove.REFUSAL)
         information = as_mapping(command.argument(1)) or as_mapping(command.argument(0))
         return RefusalReceived(as_string(information.get("code")), as_string(information.get("description")))
+
+
+def _says_no(result: Command) -> bool:
+    """Whether a result, which ought to be good news, bears the code of a refusal."""
+    return REFUSALS.match(as_string(as_mapping(result.argument(1)).get("code"))) is not None
 
 
 def _created_stream(command: Command) -> int:

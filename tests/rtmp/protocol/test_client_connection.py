@@ -235,6 +235,43 @@ def test_a_refused_publish_is_reported(connected: ClientConnection) -> None:
         connected.send_media(VIDEO, 0, b"v")
 
 
+NO = ["NetStream.Publish.BadName", "NetStream.Publish.Denied", "NetStream.Play.StreamNotFound", "NetStream.Play.Failed"]
+
+
+@pytest.mark.parametrize("level", ["status", "warning", ""])
+@pytest.mark.parametrize("code", [*NO, "NetConnection.Connect.Rejected", "NetStream.Publish.Unauthorized"])
+def test_a_refusal_is_one_whatever_its_level(code: str, level: str, connected: ClientConnection) -> None:
+    connected.publish("key")
+    said = {"level": level, "code": code, "description": "Not you."}
+    answer = command("_result", 4, None, 1.0) + command("onStatus", 0, None, said, stream=1)
+    assert connected.receive_data(answer) == [RefusalReceived(code, "Not you.")]
+    assert connected.phase is ClientPhase.REFUSED
+
+
+def test_so_is_a_result_that_says_no(connecting: ClientConnection) -> None:
+    said = {"level": "status", "code": "NetConnection.Connect.Rejected", "description": "Not you."}
+    assert connecting.receive_data(command("_result", 1, None, said)) == [RefusalReceived(said["code"], "Not you.")]
+
+
+@pytest.mark.parametrize("code", ["NetConnection.Call.Failed", "NetStream.Play.Reset", "NetStream.Publish.Idle", ""])
+def test_other_statuses_are_no_refusals(code: str, connected: ClientConnection) -> None:
+    connected.publish("key")
+    said = command("onStatus", 0, None, {"level": "status", "code": code}, stream=1)
+    assert connected.receive_data(said + command("_result", 4, None, 1.0)) == [StatusReceived(1, "status", code, "")]
+    assert connected.phase is ClientPhase.ASKING_TO_PUBLISH
+
+
+def test_once_it_publishes_a_mere_status_does_not_end_it(connected: ClientConnection) -> None:
+    connected.publish("key")
+    connected.receive_data(command("_result", 4, None, 1.0))
+    connected.receive_data(
+        command("onStatus", 0, None, {"level": "status", "code": "NetStream.Publish.Start"}, stream=1)
+    )
+    said = command("onStatus", 0, None, {"level": "status", "code": NO[0]}, stream=1)
+    assert connected.receive_data(said) == [StatusReceived(1, "status", NO[0], "")]
+    assert connected.phase is ClientPhase.PUBLISHING
+
+
 def test_answers_to_nothing_are_ignored(connected: ClientConnection) -> None:
     assert connected.receive_data(command("_result", 1, {}, {}) + command("_result", 99, None, 1.0)) == []
     assert connected.receive_data(command("onBWDone", 0, None) + message(3, bytes(4))) == []
