@@ -20,21 +20,60 @@ _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,19})://([^\s'\"]*)")
 _PUNCTUATION = ":,;.)]>"
 """What the writer of a line puts behind a URL."""
 
+_ASSIGNED = re.compile(
+    rf"((?:{SECRET_WORDS})[\w.-]{{0,20}}(?:=|＝|%3D))[^\s'\"<>&;,＆；)}}\]]+",  # noqa: RUF001 (what people type)
+    re.IGNORECASE,
+)
+"""A name of a secret with its value, wherever it stands: in a query that is not one by its first character, say."""
+
+_QUERY_SIGN = re.compile("[?&;？＆；]|%3F|%26|%3B", re.IGNORECASE)  # noqa: RUF001
+"""Where a stream key ends and a query begins, also one that was mistyped or encoded once too often."""
+
 
 def names_a_secret(name: str) -> bool:
     """Whether a name says by itself that its value is secret."""
     return _SECRET_NAME.search(name) is not None
 
 
+def mask_assigned(text: str) -> str:
+    """`text` without the values that stand behind a name of a secret and an equals sign."""
+    return _ASSIGNED.sub(rf"\1{HIDDEN}", text)
+
+
+def bare_key(key: str) -> str:
+    """A stream key up to what was meant as its query; what is left out shows as `***`.
+
+    RTMP cuts a key at its first `?` alone, so `key&token=...` is a key as a whole, with the token in it.
+    """
+    found = _QUERY_SIGN.search(key)
+    return key if found is None else f"{key[: found.start()]}{found[0]}{HIDDEN}"
+
+
 def mask(line: str, secrets: Sequence[str] = ()) -> str:
     """`line` without what grants access: user and password of a URL, its query string, an RTMP URL's stream key.
 
     The key is what follows the last `/` (RTMP 1.0 §7.2.2.6 names it apart from the URL, ffmpeg joins the two).
-    `secrets` are masked wherever they stand; empty ones are ignored.
+    Values behind names of secrets (`token=...`) go wherever they stand. So do `secrets`; empty ones are ignored.
     """
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         line = line.replace(secret, HIDDEN)
-    return _URL.sub(_mask_url, line) if "://" in line else line
+    return mask_assigned(_URL.sub(_mask_url, line) if "://" in line else line)
+
+
+def without_cut_url(text: str) -> str:
+    """`text`, of which the end was cut off, without the URL that the cut may have gone through.
+
+    The mark by which user and password are told (`@`) comes behind them, and may have been cut off.
+    """
+    place = text.find("://", _last_word(text))
+    return text if place < 0 else f"{text[:place]}://{HIDDEN}"
+
+
+def _last_word(text: str) -> int:
+    """Where the last run of characters begins that may be one URL."""
+    if not text or text[-1].isspace():
+        return len(text)
+    return max(len(text) - len(text.rsplit(None, 1)[-1]), text.rfind("'") + 1, text.rfind('"') + 1)
 
 
 def mask_values(parameters: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -31,6 +31,13 @@ class ChildState:
     dropped_groups: int = 0
     """Groups of pictures that it has missed, wholly or in part, since it did not keep up."""
 
+    left_out_lines: int = 0
+    """Lines of its standard error that are not in its log, since they were too many."""
+
+    def count_left_out(self, lines: int) -> None:
+        """So many more lines were left out."""
+        self.left_out_lines += lines
+
     @property
     def restarts(self) -> int:
         """Starts after the first one."""

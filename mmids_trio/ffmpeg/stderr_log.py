@@ -18,7 +18,8 @@ import structlog
 from attrs import define, field
 
 from mmids_trio.ffmpeg.masking import LineReader
-from mmids_trio.masking import mask
+from mmids_trio.masking import bare_key, mask
+from mmids_trio.net.limits import TokenBucket
 
 FOLDER = "ffmpeg"
 """Within the directory of the setting `log_path`."""
@@ -33,6 +34,19 @@ KEPT_LINES = 10
 LONGEST_KEPT_LINE = 500
 """Characters of each of those; they go into answers of the HTTP API, once for every stream."""
 
+MAX_LINES_BURST, MAX_LINES_RATE = 500, 50
+"""Lines that are kept of what a child writes, at once and a second; ffmpeg begins with a hundred, then reports twice a
+second. What is more costs a count."""
+
+MAX_BYTES_BURST, MAX_BYTES_RATE = 256 * 1024, 16 * 1024
+"""Bytes of them, at once and a second."""
+
+LIMITS = f"more than {MAX_LINES_RATE} lines or {MAX_BYTES_RATE} bytes a second"
+
+LAST_BYTES = 4096
+"""Of what is left out, for the last lines of a child that ends meanwhile, which are written all the same: they say
+why."""
+
 LONGEST_PART = 60
 """Characters of a name's part; three of them stay below the 255 bytes that file systems allow."""
 
@@ -44,16 +58,36 @@ log = structlog.get_logger()
 def log_path(directory: Path, workflow: str, step: str, stream: str) -> Path:
     """`<directory>/ffmpeg/<workflow>-<step>-<stream>.log`, whatever the names contain.
 
-    Where a name had to be changed, a digest of it follows, so that different names stay different.
+    Where a name had to be changed, a digest of it follows, so that different names stay different. What was meant as
+    the query of a stream key may hold its token, and is left out.
     """
     return directory / FOLDER / f"{'-'.join(map(_safe, (workflow, step, stream)))}.log"
 
 
 def _safe(name: str) -> str:
-    safe = _UNSAFE.sub("_", name)[:LONGEST_PART]
+    safe = _UNSAFE.sub("_", bare_key(name))[:LONGEST_PART]
     if safe == name and name:
         return name
     return f"{safe}~{blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
+
+
+def _line_ends(data: bytes) -> int:
+    """About how many lines end in `data`; exact but for a mixture of kinds of line ends."""
+    return max(data.count(b"\n"), data.count(b"\r"))
+
+
+@define(eq=False)
+class _Gap:
+    """What a child has written beyond its allowance."""
+
+    lines: int = 0
+    size: int = 0
+    last: bytes = b""
+
+    def add(self, data: bytes) -> None:
+        self.lines += _line_ends(data)
+        self.size += len(data)
+        self.last = (self.last + data)[-LAST_BYTES:]
 
 
 @define(eq=False)
@@ -65,15 +99,25 @@ class StderrLog:
     """Texts that are masked wherever they stand, such as the stream key of a target."""
     now: Callable[[], float] = time.time
     """Seconds since the epoch."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, for how much a child may write; never goes back."""
+    on_left_out: Callable[[int], None] = field(default=lambda lines: None)
+    """Is told how many lines were not kept."""
     last_lines: deque[str] = field(factory=lambda: deque[str](maxlen=KEPT_LINES), init=False)
     """The latest lines of the current start, masked."""
     _reader: LineReader = field(init=False)
+    _lines: TokenBucket = field(init=False)
+    _bytes: TokenBucket = field(init=False)
+    _gap: _Gap | None = field(default=None, init=False)
+    """What was left out since the last line that was kept."""
     _file: int | None = field(default=None, init=False)
     _size: int = field(default=0, init=False)
     _has_failed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._reader = LineReader(self.secrets)
+        self._lines = TokenBucket(MAX_LINES_BURST, MAX_LINES_RATE, self.clock())
+        self._bytes = TokenBucket(MAX_BYTES_BURST, MAX_BYTES_RATE, self.clock())
 
     def begin(self, command: Sequence[str]) -> None:
         """A child starts, with this command."""
@@ -81,14 +125,37 @@ class StderrLog:
         self._has_failed = False
         self.note(f"starting {mask(' '.join(command), self.secrets)}")
 
-    def receive(self, data: bytes) -> None:
-        """What the child has written."""
+    def receive(self, data: bytes) -> bool:
+        """What the child has written. Whether it was kept: a child that floods is to be read slowly."""
+        now = self.clock()
+        if not (self._lines.take(_line_ends(data), now) and self._bytes.take(len(data), now)):
+            self._gap = self._gap or _Gap()
+            self._gap.add(data)
+            self.on_left_out(_line_ends(data))
+            return False
+        if self._gap is not None:
+            self._tell_of(self._gap)
         self._keep(self._reader.receive(data))
+        return True
 
     def end(self, what: str) -> None:
         """The child has ended, and how."""
-        self._keep(self._reader.finish())
+        if self._gap is not None:
+            last = self._gap.last
+            self._tell_of(self._gap)
+            self._reader.skip()
+            self._keep([*self._reader.receive(last), *self._reader.finish()][-KEPT_LINES:])
+        else:
+            self._keep(self._reader.finish())
         self.note(what)
+
+    def _tell_of(self, gap: _Gap) -> None:
+        """The child is heard again, from the beginning of its next line."""
+        self._gap = None
+        self._reader.skip()
+        if gap.last.endswith((b"\n", b"\r")):
+            self._reader.finish()
+        self.note(f"{gap.lines} lines left out ({gap.size} bytes): {LIMITS}")
 
     def note(self, text: str) -> None:
         """Write a line of the supervisor's own."""

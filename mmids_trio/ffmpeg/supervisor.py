@@ -47,6 +47,7 @@ class Supervisor:
 
     def __attrs_post_init__(self) -> None:
         self._backoff = Backoff(self.random)
+        self.stderr.on_left_out = self.state.count_left_out
 
     def finish(self) -> None:
         """End the child in order, after what the feed still holds, and then `run`; for streams that have ended.

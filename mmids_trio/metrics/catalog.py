@@ -84,6 +84,11 @@ STEP_CHILD_DROPPED = _counter(
     "Groups of pictures that a slow ffmpeg has missed.",
     *PLACE,
 )
+STEP_CHILD_LEFT_OUT = _counter(
+    "mmids_step_child_left_out_lines_total",
+    "Lines of ffmpeg that are not in its log, since it wrote too many.",
+    *PLACE,
+)
 
 REACTOR_ANSWERS = _counter(
     "mmids_reactor_answers_total",
@@ -103,6 +108,14 @@ HTTP_REQUESTS = _counter("mmids_http_requests_total", "Requests to the API that 
 HTTP_CONNECTIONS = _gauge("mmids_http_connections", "Connections to the API that are open.")
 EVENT_CLIENTS = _gauge("mmids_event_stream_clients", "Clients that read the stream of events.")
 EVENTS_MISSED = _counter("mmids_events_missed_total", "Events that subscribers inside the server were too slow for.")
+
+LOG_LEFT_OUT = _counter("mmids_log_left_out_lines_total", "Log lines that were left out as more of the same.")
+LOG_DROPPED = _counter(
+    "mmids_log_dropped_bytes_total", "Bytes of log files that went before their time, for log_max_bytes."
+)
+LOG_LOST = _counter(
+    "mmids_log_lost_lines_total", "Log lines that could not be written to the file, since the disk was full, say."
+)
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """In the order in which they are shown."""

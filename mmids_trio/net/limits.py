@@ -95,3 +95,16 @@ class TokenBucket:
         self._left = min(self.burst, self._left + (now - self.since) * self.rate) - amount
         self.since = now
         return self._left >= 0
+
+    def take(self, amount: float, now: float) -> bool:
+        """Take `amount` if there is so much; what is refused costs nothing, so that a flood leaves no debt."""
+        self._left = min(self.burst, self._left + (now - self.since) * self.rate)
+        self.since = now
+        has_enough = self._left >= amount
+        if has_enough:
+            self._left -= amount
+        return has_enough
+
+    def is_full(self, now: float) -> bool:
+        """Whether it is as if nothing had ever been taken."""
+        return self._left + (now - self.since) * self.rate >= self.burst

@@ -15,7 +15,7 @@ from mmids_trio.ffmpeg.stopping import STOP_SECONDS
 from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
-from mmids_trio.metrics.catalog import STEP_CHILD_DROPPED, STEP_CHILD_RESTARTS, STEP_CHILDREN
+from mmids_trio.metrics.catalog import STEP_CHILD_DROPPED, STEP_CHILD_LEFT_OUT, STEP_CHILD_RESTARTS, STEP_CHILDREN
 from mmids_trio.metrics.counts import Counts, lasting, total
 from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import StepContext
@@ -193,13 +193,15 @@ class FedStreams:
 
 def child_counts(states: Iterable[ChildState]) -> Counts:
     """Of all children that are supervised."""
-    running = restarts = dropped = 0
+    running = restarts = dropped = left_out = 0
     for state in states:
         running += state.phase is ChildPhase.RUNNING
         restarts += state.restarts
         dropped += state.dropped_groups
+        left_out += state.left_out_lines
     return {
         (STEP_CHILDREN, ()): running,
         (STEP_CHILD_RESTARTS, ()): restarts,
         (STEP_CHILD_DROPPED, ()): dropped,
+        (STEP_CHILD_LEFT_OUT, ()): left_out,
     }

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trio
 
 from mmids_trio.ffmpeg.child import FeedHook, ReadHook
 from mmids_trio.ffmpeg.stderr_log import StderrLog
@@ -24,7 +25,7 @@ def supervisor(tmp_path: Path) -> MakeSupervisor:
         read: ReadHook | None = None,
         random: Callable[[], float] = lambda: 0.0,
     ) -> Supervisor:
-        stderr = StderrLog(tmp_path / "child.log", now=lambda: 0.0)
+        stderr = StderrLog(tmp_path / "child.log", now=lambda: 0.0, clock=trio.current_time)
         return Supervisor(
             arguments=["/bin/ffmpeg", "-x"], spawner=spawner, stderr=stderr, random=random, feed=feed, read=read
         )

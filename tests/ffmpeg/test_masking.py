@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.ffmpeg.masking import LONGEST_LINE, LONGEST_READ, LineReader
-from mmids_trio.masking import mask
+from mmids_trio.masking import bare_key, mask
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,10 @@ from mmids_trio.masking import mask
         ("from rtmp://a/b/one to rtmp://c/d/two", "from rtmp://a/b/*** to rtmp://c/d/***"),
         ("rtmp://host", "rtmp://host"),
         ("is it live? yes", "is it live? yes"),
+        ("k6&token=sesame;x", "k6&token=***;x"),
+        ("k9%3Fplay_token%3Dsesame", "k9%3Fplay_token%3D***"),
+        ("k？Token＝sesame end", "k？Token＝*** end"),  # noqa: RUF001
+        ("a token of thanks", "a token of thanks"),
     ],
 )
 def test_what_grants_access_is_masked_in_urls(line: str, masked: str) -> None:
@@ -86,9 +90,36 @@ def test_lines_are_the_same_however_the_bytes_arrive(data: bytes, cuts: list[int
     assert parts + pieces.finish() == expected
 
 
-@pytest.mark.parametrize("unit", [b"a.", b"://", b"rtmp://", b"rtmp://a/", b"a@", b"://a@", b"?", b"://?"])
+@pytest.mark.parametrize(
+    "unit", [b"a.", b"://", b"rtmp://", b"rtmp://a/", b"a@", b"://a@", b"?", b"://?", b"token", b"token="]
+)
 def test_hostile_lines_take_linear_time(unit: bytes) -> None:
     """Quadratic patterns would need minutes for these, so the whole suite would hang."""
     reader = LineReader()
     line = unit * (LONGEST_READ // len(unit)) + b"\n"
     assert sum(len(reader.receive(line)) for _ in range(50)) == 50
+
+
+def test_what_is_cut_costs_no_more_than_what_is_looked_at() -> None:
+    """No more is held of a line than is looked at, nor is any of its rest, however long it goes on."""
+    reader = LineReader()
+    for _ in range(1000):
+        reader.receive(b"://" * 1365)
+        assert len(reader._rest) <= LONGEST_READ
+    assert reader.receive(b"\nnext\n") == ["next"]
+
+
+@pytest.mark.parametrize(
+    ("key", "bare"),
+    [
+        ("talk", "talk"),
+        ("talk==", "talk=="),
+        ("k6&token=sesame", "k6&***"),
+        ("k7;token=sesame", "k7;***"),
+        ("k9%3ftoken=sesame", "k9%3f***"),
+        ("k？token=sesame", "k？***"),  # noqa: RUF001
+        ("k?sesame", "k?***"),
+    ],
+)
+def test_a_stream_key_is_shown_up_to_what_was_meant_as_its_query(key: str, bare: str) -> None:
+    assert bare_key(key) == bare

@@ -9,8 +9,10 @@ import trio
 from structlog.testing import capture_logs
 
 from mmids_trio.errors import ProtocolError, StepError
+from mmids_trio.ffmpeg.child import FLOOD_PAUSE_SECONDS, STDERR_READ
 from mmids_trio.ffmpeg.process import ChildInput, ChildOutput
 from mmids_trio.ffmpeg.state import ChildPhase
+from mmids_trio.ffmpeg.stderr_log import MAX_BYTES_BURST, MAX_LINES_BURST, MAX_LINES_RATE
 from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.testing.processes import Behaviour, FakeSpawner
 
@@ -204,4 +206,22 @@ async def test_a_bug_in_a_hook_ends_the_child_and_comes_out(
     spawner = FakeSpawner([Behaviour()])
     with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
         await supervisor(spawner, read=read).run()
+    spawner.check_nothing_is_left()
+
+
+async def test_a_child_that_floods_its_log_is_read_slowly_and_counted(
+    autojump_clock: trio.abc.Clock, supervisor: MakeSupervisor
+) -> None:
+    flood = b"again\n" * 2_000_000
+    spawner = FakeSpawner([Behaviour(stderr=[(0.0, flood)])])
+    watched = supervisor(spawner)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watched.run)
+        await trio.sleep(10)
+        read = len(flood) - spawner.processes[0].stderr.unread
+        assert read <= 10 / FLOOD_PAUSE_SECONDS * STDERR_READ + MAX_BYTES_BURST
+        kept = watched.stderr.path.read_text().count(" again\n")
+        assert kept <= MAX_LINES_BURST + 10 * MAX_LINES_RATE
+        assert watched.state.left_out_lines >= read // len(b"again\n") - kept - STDERR_READ
+        nursery.cancel_scope.cancel()
     spawner.check_nothing_is_left()
