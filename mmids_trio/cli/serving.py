@@ -143,13 +143,16 @@ def complain_or_run(config: Path, run: Run | None = None) -> int:
     try:
         level = logs.level_from(os.environ)
         configuration = load(config, kinds)
-        with logs.configure(level=level, directory=Path(configuration.settings.log_path), console=sys.stderr):
+        settings = configuration.settings
+        bounds = logs.Logging.of(settings)
+        with logs.configure(level=level, directory=Path(settings.log_path), console=sys.stderr, bounds=bounds) as log:
             build = partial(
                 build_server,
-                configuration.settings,
+                settings,
                 configuration.document.reactors,
                 configuration_file=configuration.file,
                 load_again=partial(load, config, kinds),
+                log=log,
             )
             trio.run(run or _run_plain, configuration, build)
     except* MmidsError as group:

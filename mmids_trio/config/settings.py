@@ -43,6 +43,12 @@ MOST_STREAMS_OF_CONNECTION = 16
 MOST_DISCONNECTS = 999_999
 """Largest number of clients that a change may be allowed to disconnect; there are fewer ports."""
 
+LEAST_LOG_BYTES, MOST_LOG_BYTES = 1024**2, 1024**5
+"""A log below a MiB could not hold what a start and a failure write; a PiB is no bound any more."""
+
+MOST_REPEATS = 100_000
+"""More lines than a process can write in a second."""
+
 EVENT_NAMES = (
     "workflow_started",
     "workflow_failed",
@@ -87,6 +93,8 @@ class Settings:
     tls_cert_password: str | None = parameter(anything, default=None, secret=True)
     tls_key_path: str | None = parameter(filled, default=None)
     log_path: str = parameter(filled, default="logs")
+    log_max_bytes: int = parameter(whole_number(LEAST_LOG_BYTES, MOST_LOG_BYTES, " of bytes"), default=1024**3)
+    log_repeats_per_second: int = parameter(whole_number(1, MOST_REPEATS), default=5)
     rtmp_send_interval: int = parameter(whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds"), default=0)
     gop_cache: bool = parameter(switch, default=True)
     max_watcher_lag: int = parameter(whole_number(1, LONGEST_WATCHER_LAG, " of seconds"), default=10)

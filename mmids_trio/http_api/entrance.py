@@ -52,6 +52,9 @@ POLICY_VIOLATION = 1008
 """RFC 6455 §7.4.1."""
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_CLIENTS_FAULT = 4
+"""The first digit of a status that says so (RFC 9110 §15.5)."""
+
 _READING = frozenset({"GET", "HEAD"})
 _log = structlog.get_logger(__name__)
 
@@ -173,9 +176,12 @@ def _with_rooted_path(scope: HTTPScope) -> HTTPScope:
 
 
 def _log_access(scope: HTTPScope, status: int | None, seconds: float) -> None:
-    """Who was not let in chooses how often that happens, so it is worth no more than a count."""
-    was_kept_out = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-    log = _log.debug if scope["method"] in _READING or was_kept_out else _log.info
+    """Who is refused chooses how often that happens, so it is worth no more than a count.
+
+    A conflict is none: the request was understood, and what it asked for was tried.
+    """
+    was_refused = status is not None and status // 100 == _CLIENTS_FAULT and status != HTTPStatus.CONFLICT
+    log = _log.debug if scope["method"] in _READING or was_refused else _log.info
     client = scope.get("client")
     log(
         "http request",

@@ -76,6 +76,8 @@ class SimpleHttp:
                 return await self._ask(stream_name)
         except trio.TooSlowError:
             raise ExecutorFailure(f"no whole answer within {REQUEST_SECONDS} s") from None
+        except UnicodeEncodeError:  # publishers choose names, and need not choose text
+            raise ExecutorFailure("the stream's name is not UTF-8, so no service can be asked about it") from None
         except httpx2.HTTPError as error:
             raise ExecutorFailure(f"the request failed: {str(error) or type(error).__name__}") from error
         finally:

@@ -27,6 +27,7 @@ from mmids_trio.rejections import RejectCounters
 from mmids_trio.reload.reloader import Reloader
 from mmids_trio.reload.watch import look_at, watch
 from mmids_trio.rtmp.server.server import RtmpServer
+from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics
 from mmids_trio.state.file import StateFile
 from mmids_trio.state.keeping import keep_state, save_the_last
@@ -78,6 +79,8 @@ class Server:
     _make_http_app: Callable[[], QuartTrio]
     _around_api: Callable[[ASGIFramework], ASGIFramework]
     _max_api_connections: int
+    _log: Logging | None
+    """What tells of the lines that the log left out."""
     _stop: trio.Event
     _may_change: trio.Event
     """Set when everything is started that the file and the state call for."""
@@ -185,6 +188,8 @@ class Server:
         listeners: list[trio.SocketListener],
         reactor_definitions: Sequence[ReactorDefinition],
     ) -> None:
+        if self._log is not None:
+            await nursery.start(self._log.repeats.run)
         if self._webhook is not None:
             await nursery.start(self._webhook.run)
         await nursery.start(self.rtmp.run)

@@ -38,6 +38,7 @@ from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Load, Reloader
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.app import Server
+from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
 from mmids_trio.state.file import StateFile
 from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges, unsaved
@@ -121,11 +122,13 @@ def build_server(
     load_again: Callable[[], Configuration] | None = None,
     world: World | None = None,
     hooks: Hooks = NO_HOOKS,
+    log: Logging | None = None,
 ) -> Server:
     """A server that is ready to run. `more_steps` are kinds of steps of one's own, `more_executors` of executors.
 
     `configuration_file` is where the workflows come from that it will be given. `load_again` reads that file once more,
-    for reloads; it raises `MmidsError` and may block. Without it there are no reloads.
+    for reloads; it raises `MmidsError` and may block. Without it there are no reloads. `log`: what the log is bounded
+    by, where it was set up (`logs.configure`).
     """
     world = world or World()
     stop, may_change = trio.Event(), trio.Event()
@@ -182,6 +185,7 @@ def build_server(
         reloads=lambda: {} if reloader is None else reloader.results,
         events=events,
         hub=hub,
+        log=log or Logging(),
     )
     hub.listen(sources.answers.note)
     metrics = ServerMetrics(shared.totals, sources)
@@ -225,6 +229,7 @@ def build_server(
         make_http_app=make_http_app,
         around_api=hooks.api,
         max_api_connections=api_connections(settings),
+        log=log,
         stop=stop,
         may_change=may_change,
     )

@@ -1,25 +1,28 @@
 """Where log lines go: a readable console, and JSON lines in files that roll every hour.
 
-Apart from everything else because it sets up what is global in the process (structlog, the root logger).
-Only `app` and `cli` import it; everybody else says `structlog.get_logger()` and binds what a line is about
-(workflow, step_id, stream, connection, request_id) with `structlog.contextvars`.  A JSON line costs about
-180 µs, so nothing that happens per packet is ever logged.
+Apart from everything else because it sets up what is global in the process (structlog, the root logger).  What a line
+may hold, how often it may come and how much is kept are modules of their own.  Only `server` and `cli` import it;
+everybody else says `structlog.get_logger()` and binds what a line is about (workflow, step_id, stream, connection,
+request_id) with `structlog.contextvars`.  A JSON line costs about 180 µs, so nothing that happens per packet is ever
+logged.
 """
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
 import structlog
+from attrs import define, field
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import Processor
 
+from mmids_trio.config.settings import Settings
 from mmids_trio.errors import MmidsError
-from mmids_trio.masking import HIDDEN, names_a_secret
+from mmids_trio.server.log_files import BoundedLogFiles, LogFileCounts
+from mmids_trio.server.log_lines import make_fit
+from mmids_trio.server.log_repeats import LogRepeats, OncePerRecord
 
 LEVEL_VARIABLE = "mmids_log"
 """The environment variable that sets the level; the name is the original's."""
@@ -35,12 +38,22 @@ DEFAULT_LEVEL = "info"
 
 FILE_NAME = "mmids.log"
 KEPT_FILES = 7 * 24
-"""Rolled files that are kept, one an hour: a week, so that a Monday can look at the whole weekend."""
+"""Hours whose files are kept: a week, so that a Monday can look at the whole weekend."""
 
-_QUERY = re.compile(r"(?<=[^\s?])\?[^\s?\"'<>)]+")
-_USER_INFO = re.compile(r"(?<=://)[^/\s@]+@")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_FORMATTER_KEYS = frozenset({"_record", "_from_structlog"})
+
+@define(eq=False, kw_only=True)
+class Logging:
+    """The bounds of a log, and what they have kept out of it."""
+
+    max_bytes: int = Settings().log_max_bytes
+    """Of all files of the server's log together."""
+    repeats: LogRepeats = field(factory=lambda: LogRepeats(Settings().log_repeats_per_second))
+    files: LogFileCounts = field(factory=LogFileCounts)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Logging":
+        """As the settings want it."""
+        return cls(max_bytes=settings.log_max_bytes, repeats=LogRepeats(settings.log_repeats_per_second))
 
 
 class LoggingError(MmidsError):
@@ -62,63 +75,37 @@ def level_from(environment: Mapping[str, str]) -> int:
 
 
 @contextmanager
-def configure(*, level: int, directory: Path | None, console: TextIO) -> Iterator[None]:
+def configure(
+    *, level: int, directory: Path | None, console: TextIO, bounds: Logging | None = None
+) -> Iterator[Logging]:
     """Log from `level` on to `console`, and to `mmids.log` in `directory` (made if need be) if given.
 
-    Lines of libraries that use `logging` go the same way.  On leaving, all is as it was before and the files
-    are closed; `console` stays open.  Give it a stream that can write any character, as `sys.stderr` can.
+    Lines of libraries that use `logging` go the same way.  The value is `bounds`, which counts.  On leaving, all is as
+    it was before and the files are closed; `console` stays open.  Give it a stream that can write any character, as
+    `sys.stderr` can.
     Raises `LoggingError` when the directory cannot be written.
     """
+    bounds = bounds or Logging()
     shared = _shared_processors()
     handlers = [_console_handler(console, shared)]
     if directory is not None:
-        handlers.append(_file_handler(directory, shared))
+        handlers.append(_file_handler(directory, shared, bounds))
+    once = OncePerRecord(bounds.repeats)
     with ExitStack() as undo:
         for handler in handlers:
+            handler.addFilter(once)
             undo.callback(handler.close)
         _attach(handlers, level, undo)
         _quieten_libraries(undo)
-        _point_structlog_at_logging(shared, level, undo)
-        yield
-
-
-def mask(value: object) -> object:
-    """`value` fit for a log: without query strings, users of URLs, and what stands under a secret's name.
-
-    Containers are searched; numbers stay; whatever else is no string becomes its `str`.
-    """
-    match value:
-        case None | bool() | int() | float():
-            return value
-        case str():
-            return _USER_INFO.sub(f"{HIDDEN}@", _QUERY.sub(f"?{HIDDEN}", value))
-        case Mapping():
-            return {str(name): mask_named(str(name), inner) for name, inner in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [mask(inner) for inner in value]
-        case _:
-            return mask(str(value))
-
-
-def mask_named(name: str, value: object) -> object:
-    """`mask` for a value with a name: all of it goes when the name says that it is a secret."""
-    return HIDDEN if value is not None and names_a_secret(name) else mask(value)
-
-
-def _mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return {name: value if name in _FORMATTER_KEYS else mask_named(name, value) for name, value in event.items()}
-
-
-def _escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Peers choose parts of what is logged; none of it may steer the operator's terminal."""
-    for name in ("event", "exception"):
-        if name in event:
-            event[name] = _CONTROL.sub(lambda match: repr(match[0])[1:-1], str(event[name]))
-    return event
+        _point_structlog_at_logging(
+            [structlog.contextvars.merge_contextvars, bounds.repeats.drop_repeats, *shared], level, undo
+        )
+        undo.callback(bounds.repeats.tell)
+        yield bounds
 
 
 def _shared_processors() -> list[Processor]:
-    """What every line goes through, whether it comes from structlog or from `logging`."""
+    """What every line goes through that is written, whether it comes from structlog or from `logging`."""
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -126,7 +113,7 @@ def _shared_processors() -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,  # plain tracebacks: those with local variables show secrets
-        _mask_secrets,
+        make_fit,
     ]
 
 
@@ -139,19 +126,19 @@ def _formatter(shared: list[Processor], *renderers: Processor) -> ProcessorForma
 def _console_handler(console: TextIO, shared: list[Processor]) -> logging.Handler:
     renderer = structlog.dev.ConsoleRenderer(
         colors=console.isatty(),
-        repr_native_str=True,  # quoted and escaped, see _escape_controls
+        repr_native_str=True,  # quoted and escaped
         exception_formatter=structlog.dev.plain_traceback,
     )
     handler = logging.StreamHandler(console)
-    handler.setFormatter(_formatter(shared, _escape_controls, renderer))
+    handler.setFormatter(_formatter(shared, renderer))
     return handler
 
 
-def _file_handler(directory: Path, shared: list[Processor]) -> logging.Handler:
+def _file_handler(directory: Path, shared: list[Processor], bounds: Logging) -> logging.Handler:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        handler = TimedRotatingFileHandler(
-            directory / FILE_NAME, when="H", backupCount=KEPT_FILES, encoding="utf-8", utc=True
+        handler = BoundedLogFiles(
+            directory / FILE_NAME, kept=KEPT_FILES, max_bytes=bounds.max_bytes, counts=bounds.files
         )
     except OSError as error:
         raise LoggingError(

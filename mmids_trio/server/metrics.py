@@ -21,6 +21,7 @@ from mmids_trio.metrics.exposition import Sample, labelled, pieces
 from mmids_trio.metrics.loop import LoopLag
 from mmids_trio.metrics.totals import Labels, Totals
 from mmids_trio.rtmp.server.session import Traffic
+from mmids_trio.server.logs import Logging
 from mmids_trio.workflow.events import HubEvent, ReactorAnswered
 from mmids_trio.workflow.hub import EventHub
 
@@ -68,6 +69,7 @@ class Sources:
     """By result."""
     events: EventFeed
     hub: EventHub
+    log: Logging = field(factory=Logging)
     answers: AnswerCounts = field(factory=AnswerCounts)
     http: HttpCounts = field(factory=HttpCounts)
     lag: LoopLag = field(factory=LoopLag)
@@ -84,6 +86,9 @@ class Sources:
         yield from self._http()
         yield catalog.EVENT_CLIENTS, (), self.events.streams
         yield catalog.EVENTS_MISSED, (), self.hub.missed
+        yield catalog.LOG_LEFT_OUT, (), self.log.repeats.left_out
+        yield catalog.LOG_DROPPED, (), self.log.files.dropped_bytes
+        yield catalog.LOG_LOST, (), self.log.files.lost_lines
 
     def _rtmp(self) -> Iterator[Reading]:
         traffic = self.rtmp.traffic()

@@ -3,11 +3,14 @@
 import re
 from pathlib import Path
 
+from mmids_trio.metrics.catalog import METRICS
 from mmids_trio.rejections import RejectCounters
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "abuse.md").read_text("utf-8")
 ROWS = re.findall(r"^\| (?!attack|---)(.+?) \| (.+?) \| (.+?) \| (.+?) \|$", PAGE, re.MULTILINE)
+COUNTERS = {*RejectCounters(), *(metric.name for metric in METRICS)}
+"""Clients that were turned away, by reason, and everything else that is counted."""
 
 
 def test_the_tables_have_rows() -> None:
@@ -23,7 +26,7 @@ def test_every_test_in_the_tables_exists() -> None:
 def test_every_row_has_a_test_and_a_counter_that_exist() -> None:
     for attack, _, tests, counters in ROWS:
         assert "::" in tests, attack
-        assert set(re.findall(r"`(.+?)`", counters)) <= set(RejectCounters()), attack
+        assert set(re.findall(r"`(.+?)`", counters)) <= COUNTERS, attack
         assert "`" in counters, attack
 
 

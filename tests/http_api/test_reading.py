@@ -130,6 +130,14 @@ async def test_each_request_has_one_access_line_with_its_id(client: httpx2.Async
     ]
 
 
+async def test_refused_requests_are_no_lines_at_info(client: httpx2.AsyncClient, logs: LogCapture) -> None:
+    statuses = [(await client.delete("/workflows/../x")).status_code, (await client.post("/nothing")).status_code]
+    statuses.append((await client.put("/workflows", content=b"workflow {")).status_code)
+    await trio.testing.wait_all_tasks_blocked()
+    assert statuses == [404, 404, 400]
+    assert [line["log_level"] for line in logs.entries] == ["debug"] * 3
+
+
 async def test_a_failure_inside_is_a_500_that_tells_nothing_and_a_log_line(
     client: httpx2.AsyncClient, workflows: Any, logs: LogCapture
 ) -> None:

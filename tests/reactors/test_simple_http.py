@@ -135,6 +135,11 @@ async def test_the_question_is_json(service: Service, executor: Executor, name: 
     assert json.loads(body) == {"stream_name": name}
 
 
+async def test_a_name_that_is_no_text_is_a_failure_and_not_a_fault_of_ours(executor: Executor) -> None:
+    with pytest.raises(ExecutorFailure, match=r"the stream's name is not UTF-8"):
+        await executor.ask("\udcff")
+
+
 @pytest.mark.parametrize("status", [201, 204, 304, 400, 401, 403, 405, 429, 500, 503])
 async def test_any_other_status_is_a_failure(service: Service, executor: Executor, status: int) -> None:
     service.script["/ask"] = (status, {}, b"")

@@ -13,7 +13,8 @@ import structlog
 import trio
 
 from mmids_trio.errors import MmidsError
-from mmids_trio.server.logs import FILE_NAME, KEPT_FILES, LoggingError, configure, level_from, mask
+from mmids_trio.server.log_lines import fit
+from mmids_trio.server.logs import FILE_NAME, KEPT_FILES, LoggingError, configure, level_from
 
 Configure = Callable[..., AbstractContextManager[None]]
 
@@ -175,7 +176,7 @@ def test_a_query_in_a_traceback_is_masked(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_secret_stays(harmless: object) -> None:
-    assert mask(harmless) == harmless
+    assert fit(harmless) == harmless
 
 
 def test_a_peer_cannot_steer_the_terminal_or_forge_a_line() -> None:
