@@ -39,7 +39,7 @@ class LineReader:
     def receive(self, data: bytes) -> list[str]:
         """The lines that `data` completes; empty ones are left out."""
         first, *others = _LINE_ENDS.split(data)
-        lines = []
+        lines: list[str] = []
         self._add(first, lines)
         for part in others:
             self._complete(lines)

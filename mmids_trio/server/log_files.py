@@ -8,6 +8,7 @@ import os
 import re
 import time
 from contextlib import suppress
+from io import TextIOWrapper
 from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 
@@ -62,10 +63,9 @@ class BoundedLogFiles(TimedRotatingFileHandler):
             line = self.format(record) + self.terminator
             if self.shouldRollover(record) or (self._size and self._size + len(line) > self._share):
                 self.doRollover()
-            if self.stream is None:  # beginning it has failed
-                self._begin()
-            self.stream.write(line)
-            self.stream.flush()
+            stream = self.stream or self._begin()  # which may have failed before
+            stream.write(line)
+            stream.flush()
             self._size += len(line)
             self._is_failing = False
         except Exception:
@@ -87,10 +87,11 @@ class BoundedLogFiles(TimedRotatingFileHandler):
         self._begin()
         self._delete_oldest()
 
-    def _begin(self) -> None:
-        self.stream = self._open()
-        self._size = os.fstat(self.stream.fileno()).st_size
+    def _begin(self) -> TextIOWrapper:
+        self.stream = stream = self._open()
+        self._size = os.fstat(stream.fileno()).st_size
         self.rolloverAt = self.computeRollover(int(time.time()))
+        return stream
 
     def _rolled(self) -> list[_Rolled]:
         """The files that are not written any more, the oldest first."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import structlog
 
-from mmids_trio.server import log_files
 from mmids_trio.server.log_files import SHARES, BoundedLogFiles, LogFileCounts
 from mmids_trio.server.log_repeats import LogRepeats
 from mmids_trio.server.logs import FILE_NAME, KEPT_FILES, Logging, configure
@@ -26,8 +25,7 @@ class Hours:
 @pytest.fixture
 def hours(monkeypatch: pytest.MonkeyPatch) -> Hours:
     hours = Hours()
-    for module in (log_files.time, logging.handlers.time):
-        monkeypatch.setattr(module, "time", lambda: hours.now)
+    monkeypatch.setattr(time, "time", lambda: hours.now)
     return hours
 
 
