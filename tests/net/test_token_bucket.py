@@ -23,3 +23,14 @@ def test_what_was_allowed_is_never_more_than_burst_and_rate(steps: list[tuple[in
             break
         spent += amount
     assert spent <= 10 + 2 * now
+
+
+def test_what_is_refused_costs_nothing() -> None:
+    bucket = TokenBucket(10, 1, 0.0)
+    assert [bucket.take(11, 0.0) for _ in range(1000)] == [False] * 1000
+    assert bucket.is_full(0.0)
+    assert bucket.take(10, 0.0)
+    assert not bucket.take(1, 0.5)
+    assert bucket.take(1, 1.0)
+    assert not bucket.is_full(10.9)
+    assert bucket.is_full(11.0)
