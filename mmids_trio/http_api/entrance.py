@@ -34,9 +34,6 @@ REQUEST_ID_HEADER = "x-request-id"
 NOTE_TOKEN = "note_token"
 """In the `state` of a scope: what to call when a request bears the token, for a server that tells strangers apart."""
 
-MAX_LOGGED_PATH = 200
-"""Characters of a path in a log line; workflow names are far shorter, and a client chooses the path."""
-
 KNOWN_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 """All others are counted together: a client chooses them."""
 
@@ -186,7 +183,7 @@ def _log_access(scope: HTTPScope, status: int | None, seconds: float) -> None:
     log(
         "http request",
         method=scope["method"],
-        path=scope["path"][:MAX_LOGGED_PATH],
+        path=scope["path"],
         status="client hung up" if status is None else status,
         milliseconds=round(seconds * 1000, 1),
         client=client[0] if client else None,
