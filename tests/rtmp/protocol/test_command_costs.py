@@ -6,6 +6,7 @@ from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.commands import parse_command
+from mmids_trio.rtmp.protocol.events import PublishRequested
 from mmids_trio.rtmp.protocol.limits import LEAST_TALK, MAX_COMMAND_VALUES, TALK_PER_TURN, VALUE_TALK
 from mmids_trio.rtmp.protocol.message import Message
 from tests.support.rtmp import ScriptedClient, command, message
@@ -45,8 +46,9 @@ def test_each_value_of_a_command_is_charged(client: ScriptedClient) -> None:
 
 def test_values_of_metadata_are_charged_and_its_bytes_are_no_command(client: ScriptedClient) -> None:
     client.say(command("createStream", 1, None))
-    [request] = client.say(command("publish", 2, None, "key", "live", stream=1))
-    client.server.accept_publish(request.request)  # type: ignore[union-attr]
+    [asked_for] = client.say(command("publish", 2, None, "key", "live", stream=1))
+    assert isinstance(asked_for, PublishRequested)
+    client.server.accept_publish(asked_for.request)
     talk, asked = client.server.talk, client.server.asked
     metadata = amf.encode_all(["@setDataFrame", "onMetaData", {f"name{n}": float(n) for n in range(100)}])
     client.say(message(types.DATA_AMF0, metadata, stream=1))
