@@ -25,6 +25,8 @@ class RejectReason(Enum):
     TOO_SLOW = "too_slow_for_stream"
     REPLIES_UNREAD = "replies_unread"
     TALKATIVE = "commands_or_metadata_flood"
+    TALKATIVE_IP = "commands_or_metadata_flood_of_ip"
+    UNFINISHED_FOR_LONG = "message_unfinished_for_too_long"
     GRACE_TOO_EARLY = "too_short_on_air_for_grace"
     INTERRUPTED = "interrupted_streams_beyond_limit"
 

@@ -15,6 +15,9 @@ from mmids_trio.addresses import source_of
 CALM_BELOW = 0.9
 """Part of the limit that the number has to fall to before another warning: one for each rush, not for each client."""
 
+MOST_ADDRESSES = 10_000
+"""Addresses whose allowance is remembered: some 3 MB."""
+
 log = structlog.get_logger()
 
 
@@ -108,3 +111,35 @@ class TokenBucket:
     def is_full(self, now: float) -> bool:
         """Whether it is as if nothing had ever been taken."""
         return self._left + (now - self.since) * self.rate >= self.burst
+
+    def spend_what_is_left(self, amount: float, now: float) -> bool:
+        """The same, but who wants more than there is leaves nothing, and no debt."""
+        was_enough = self.spend(amount, now)
+        self._left = max(self._left, 0.0)
+        return was_enough
+
+
+@define(eq=False)
+class SharedAllowances:
+    """A `TokenBucket` for each address (`addresses.source_of`), which outlives connections: a new one renews nothing.
+
+    The `most` addresses that spent last are remembered; who was forgotten has a full one again.
+    """
+
+    burst: float
+    rate: float
+    most: int = MOST_ADDRESSES
+    _buckets: dict[str, TokenBucket] = field(factory=dict, init=False)
+    """The one that spent last is the last."""
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def spend(self, host: str, amount: float, now: float) -> bool:
+        """Take `amount` of what the address of `host` may spend; whether there was so much."""
+        source = source_of(host)
+        bucket = self._buckets.pop(source, None) or TokenBucket(self.burst, self.rate, now)
+        self._buckets[source] = bucket
+        if len(self._buckets) > self.most:
+            del self._buckets[next(iter(self._buckets))]
+        return bucket.spend_what_is_left(amount, now)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.net.limits import TokenBucket
+from mmids_trio.net.limits import SharedAllowances, TokenBucket
 
 
 def test_a_burst_is_allowed_and_then_the_rate() -> None:
@@ -34,3 +34,25 @@ def test_what_is_refused_costs_nothing() -> None:
     assert bucket.take(1, 1.0)
     assert not bucket.is_full(10.9)
     assert bucket.is_full(11.0)
+
+
+def test_who_asks_for_too_much_has_no_debt() -> None:
+    bucket = TokenBucket(burst=10, rate=2, since=0)
+    assert not bucket.spend_what_is_left(1_000, 0)
+    assert bucket.spend_what_is_left(2, 1)
+
+
+def test_an_allowance_is_one_for_all_of_an_address_and_no_others() -> None:
+    shared = SharedAllowances(burst=10, rate=2)
+    assert shared.spend("2001:db8::1", 6, 0)
+    assert not shared.spend("2001:db8::2", 6, 0)
+    assert shared.spend("2001:db8:0:1::1", 6, 0)
+
+
+def test_a_bounded_number_of_addresses_is_remembered() -> None:
+    shared = SharedAllowances(burst=10, rate=2, most=3)
+    for number in range(100):
+        shared.spend("192.0.2.200", 1, 0)
+        shared.spend(f"192.0.2.{number}", 1, 0)
+        assert len(shared) <= 3
+    assert not shared.spend("192.0.2.200", 1, 0)

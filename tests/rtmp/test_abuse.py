@@ -17,6 +17,7 @@ from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.rtmp.server.session import MAX_FRAME_SECONDS
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.workflow.status import Clients
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
 
 SECONDS = 10
@@ -153,6 +154,103 @@ async def test_who_wants_to_have_too_much_held_or_done_is_cut_off_at_once(bomb: 
                 nursery.cancel_scope.cancel()
         assert trio.current_time() == began
         assert h.server.rejections.raised() == {counter: 1}
+
+
+def clients(h: Harness) -> Clients:
+    """How many there are."""
+    found = [step.clients for step in h.workflow("w").active_steps if step.clients is not None]
+    return Clients(sum([one.publishers for one in found]), sum([one.watchers for one in found]))
+
+
+def unfinished(size: int) -> bytes:
+    """A command of which so many bytes have come."""
+    return message(types.AUDIO, bytes(4_000_000), chunk_stream=5)[:size]
+
+
+@pytest.mark.parametrize(("beginning", "most"), [(CONNECTED, 65_536), (PLAYING, 16_384)])
+async def test_who_does_not_publish_holds_little(beginning: bytes, most: int, autojump_clock: MockClock) -> None:
+    async with bystanders() as h:
+        modest, greedy = await h.open(), await h.open()
+        for transport in (modest, greedy):
+            await transport.send_all(beginning)
+        await wait_all_tasks_blocked()
+        await modest.send_all(unfinished(most - 100))
+        await wait_all_tasks_blocked()
+        assert h.server.rejections.raised() == {}
+        await greedy.send_all(unfinished(most + most // 64 + 100))  # beside the headers of chunks
+        await wait_all_tasks_blocked()
+        assert h.server.rejections.raised() == {"too_many_unfinished_bytes": 1}
+
+
+async def test_a_player_that_goes_on_with_a_message_for_ever_is_cut_off(autojump_clock: MockClock) -> None:
+    async with bystanders() as h:
+        players = [await h.open(peer_host="192.0.2.9") for _ in range(20)]
+        for transport in players:
+            await transport.send_all(PLAYING)
+        await wait_all_tasks_blocked()
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for transport in players:
+                await transport.send_all(unfinished(10_000))
+                nursery.start_soon(say_on_and_on, transport, bytes(1), 20)
+        assert 30 <= trio.current_time() - began <= 41
+        assert h.server.rejections.raised() == {"message_unfinished_for_too_long": 20}
+
+
+async def test_a_publisher_that_does_not_wait_for_its_answer_is_read_on_when_it_has_it(
+    autojump_clock: MockClock,
+) -> None:
+    frame = bytes((0x27, 1, 0, 0, 0)) + bytes(600_000)
+    async with bystanders() as h:
+        transport = await h.open()
+        await transport.send_all(PUBLISHING + message(types.VIDEO, frame, stream=1))
+        await wait_all_tasks_blocked()
+        assert h.server.rejections.raised() == {}
+        assert clients(h).publishers == 2
+
+
+async def test_a_flood_over_many_connections_of_an_address_is_cut_off_and_others_join(
+    autojump_clock: MockClock,
+) -> None:
+    flood = command("createStream", 4, None, *[None] * 200) * 100
+    async with bystanders() as h:
+        inside = await h.open(peer_host="198.51.100.1")
+        await inside.send_all(PLAYING)
+        cut_off, said = 0, 0
+        for _ in range(40):
+            transport = await h.open(peer_host="198.51.100.1")
+            with suppress(trio.BrokenResourceError):
+                await transport.send_all(CONNECTED + flood)
+                said += 1
+            await wait_all_tasks_blocked()
+            cut_off = h.server.rejections["commands_or_metadata_flood_of_ip"]
+            transport.close()
+        assert cut_off >= 25
+        await inside.send_all(message(types.USER_CONTROL, b"\0\x06" + bytes(4)))
+        await h.watch("live/ours", peer_host="203.0.113.1")
+        await trio.sleep(20)
+        await h.watch("live/ours", peer_host="198.51.100.1")
+        assert set(h.server.rejections.raised()) <= {"commands_or_metadata_flood_of_ip", "replies_unread"}
+
+
+async def test_a_thousand_players_of_one_address_join_within_ten_seconds(autojump_clock: MockClock) -> None:
+    join = (
+        PLAIN_HANDSHAKE
+        + connect()
+        + command("createStream", 2, None)
+        + command("getStreamLength", 3, None, "theirs")
+        + command("play", 4, None, "theirs", -2000.0, stream=1)
+        + message(types.USER_CONTROL, b"\0\3\0\0\0\1\0\0\x0b\xb8", chunk_stream=2)
+    )
+    async with bystanders() as h:
+        began = trio.current_time()
+        for _ in range(1_000):
+            transport = await h.open(peer_host="198.51.100.1")
+            await transport.send_all(join)
+        await wait_all_tasks_blocked()
+        assert trio.current_time() - began < 10
+        assert h.server.rejections.raised() == {}
+        assert clients(h).watchers == 1_001
 
 
 SLOW = {

@@ -270,15 +270,17 @@ class Understood:
 
     values: list[AmfValue]
     flaw: str | None = None
+    items: int = 0
+    """How many values were decoded, those within others included."""
 
 
-def decode_leniently(data: bytes | memoryview) -> Understood:
+def decode_leniently(data: bytes | memoryview, most: int = MAX_AMF_ITEMS) -> Understood:
     """As `decode_all`, but what breaks the form ends the reading, and all that was read before it counts.
 
     Objects and arrays keep what they have by then; a reference to what is not complete is `UNDEFINED`.  Raises
-    `ProtocolError` for the limits of `limits` alone.
+    `ProtocolError` for the limits of `limits` alone, and for more than `most` values.
     """
-    reader = _Reader(bytes(data), is_lenient=True)
+    reader = _Reader(bytes(data), is_lenient=True, most=most)
     values: list[AmfValue] = []
 
     def fill() -> None:
@@ -286,7 +288,24 @@ def decode_leniently(data: bytes | memoryview) -> Understood:
             values.append(reader.value())
 
     reader.read_into(fill)
-    return Understood(values, reader.flaw)
+    return Understood(values, reader.flaw, reader.items)
+
+
+def decode_beginning(data: bytes | memoryview, count: int) -> Understood:
+    """As `decode_leniently`, but the first `count` values alone; fewer where one that holds others comes before."""
+    reader = _Reader(bytes(data), is_lenient=True)
+    values: list[AmfValue] = []
+
+    def fill() -> None:
+        while len(values) < count and reader.data[reader.position : reader.position + 1] not in _NOT_PLAIN:
+            values.append(reader.value())
+
+    reader.read_into(fill)
+    return Understood(values, reader.flaw, reader.items)
+
+
+_NOT_PLAIN: Final = (b"", b"\x03", b"\x07", b"\x08", b"\x0a", b"\x10", b"\x11")
+"""Markers of values that hold others or stand for them; at the end of the data there is none."""
 
 
 @frozen
@@ -309,6 +328,7 @@ class _Reader:
 
     data: bytes
     is_lenient: bool = False
+    most: int = MAX_AMF_ITEMS
     position: int = 0
     flaw: str | None = None  # the first one, where the reader is lenient
     items: int = 0
@@ -396,8 +416,8 @@ class _Reader:
 
     def count(self, items: int) -> None:
         self.items += items
-        if self.items > MAX_AMF_ITEMS:
-            raise ProtocolError(f"AMF0 body with more than {MAX_AMF_ITEMS} values", RejectReason.AMF)
+        if self.items > self.most:
+            raise ProtocolError(f"AMF0 body with more than {self.most} values", RejectReason.AMF)
 
     def expand(self, size: int) -> None:
         self.expansion += size

@@ -74,6 +74,8 @@ class ChunkStream:
     header: ChunkHeader = _NOTHING
     pending: bytearray = field(factory=bytearray)
     """The payload so far of the unfinished message; empty when there is none."""
+    number: int = 0
+    """How many messages had begun before this one on the connection."""
 
 
 def parse_basic_header(buffer: bytearray, position: int) -> tuple[int, int] | None:
@@ -174,6 +176,7 @@ class ChunkReader:
         self._streams: dict[int, ChunkStream] = {}
         self._latest: ChunkStream | None = None  # the one that the last chunk came on
         self._unfinished = 0  # bytes pending on all chunk streams
+        self._begun = 0  # messages so far
         self.has_more = False
         """Whether the last `read_messages` has left chunks that may be whole."""
 
@@ -196,7 +199,7 @@ class ChunkReader:
             chunks += 1
         self.has_more = chunks >= max_chunks
         del buffer[:offset]
-        if self.unfinished > self.max_buffered:
+        if not self.has_more and self.unfinished > self.max_buffered:
             raise ProtocolError(f"more than {self.max_buffered} bytes of unfinished messages", RejectReason.UNFINISHED)
         return messages
 
@@ -204,6 +207,12 @@ class ChunkReader:
     def unfinished(self) -> int:
         """Bytes that are held of messages that are not complete."""
         return self._unfinished + len(self._buffer)
+
+    @property
+    def oldest_unfinished(self) -> int | None:
+        """Tells the message that is under way for longest from every other one; `None` where none is."""
+        numbers = [stream.number for stream in self._streams.values() if stream.pending]
+        return min(numbers) if numbers else self._begun if self._buffer else None
 
     def _read_chunk(self, offset: int, messages: list[Message]) -> int:
         """Read the chunk at `offset` and those that directly continue it.
@@ -234,6 +243,9 @@ class ChunkReader:
             block, end = self._read_run(stream, start, remaining)
         else:
             block = buffer[start:end]
+        if kind != TYPE_3 or not stream.pending:
+            stream.number = self._begun
+            self._begun += 1
         if len(block) < header.length:
             stream.pending += block
             self._unfinished += len(block)

@@ -4,13 +4,14 @@ Pure functions between `Message` and AMF0 values; who may say what and when is t
 RTMP 1.0 §7.1.1 and §7.2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.protocol import amf
+from mmids_trio.rtmp.protocol.limits import MAX_COMMAND_VALUES
 from mmids_trio.rtmp.protocol.message import (
     COMMAND_AMF0,
     COMMAND_AMF3,
@@ -56,6 +57,8 @@ class Command:
     arguments: tuple[object, ...] = ()
     stream_id: int = 0
     chunk_stream_id: int = COMMAND_CHUNK_STREAM
+    decoded_values: int = field(default=0, eq=False)
+    """AMF values that were decoded to get here, those within others included."""
 
     def argument(self, index: int) -> object:
         """The argument at `index`, `None` where there are fewer."""
@@ -78,9 +81,21 @@ def amf0_part(message: Message) -> bytes:
     return payload
 
 
-def parse_command(message: Message, oddities: Oddities | None = None) -> Command:
-    """Read a command message of type 20 or 17, as far as it is clean. Raises `ProtocolError` when it has no name."""
-    understood = amf.decode_leniently(amf0_part(message))
+HEAD = 2
+"""Values before the arguments of a command: its name and transaction id."""
+
+
+def parse_command(
+    message: Message, oddities: Oddities | None = None, handled: Container[object] | None = None
+) -> Command:
+    """Read a command message of type 20 or 17, as far as it is clean. Raises `ProtocolError` when it has no name.
+
+    Nobody looks into the arguments of a command that is not `handled` (`None`: all are), so they are not decoded.
+    """
+    payload = amf0_part(message)
+    understood = amf.decode_beginning(payload, HEAD)
+    if handled is None or (understood.values and understood.values[0] in handled):
+        understood = amf.decode_leniently(payload, MAX_COMMAND_VALUES)
     values = understood.values
     if understood.flaw is not None and oddities is not None:
         oddities.note(Oddity.COMMAND, understood.flaw)
@@ -93,6 +108,7 @@ def parse_command(message: Message, oddities: Oddities | None = None) -> Command
         arguments=tuple(values[2:]),
         stream_id=message.stream_id,
         chunk_stream_id=message.chunk_stream_id,
+        decoded_values=understood.items,
     )
 
 

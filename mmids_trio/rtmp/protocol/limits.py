@@ -39,18 +39,38 @@ MAX_BUFFERED = 32 * 1024 * 1024
 """Bytes of unfinished messages on one connection: a largest message under way, and as much again for
 what interleaves with it. Without it, every chunk stream could hold a largest message."""
 
-MAX_BUFFERED_BEFORE_PUBLISH = 2 * MAX_DATA
-"""The same for a client that was not let in as a publisher (yet): commands, and the beginning of impatient media."""
+MAX_BUFFERED_BEFORE_PUBLISH = MAX_COMMAND
+"""The same for a client that was not let in as a publisher (yet): one command. Who sends media before it is answered
+waits, unread, for the answer."""
+
+MAX_BUFFERED_OF_PLAYER = 16 * 1024
+"""The same for one that plays, and says hardly anything any more."""
 
 LEAST_TALK = 256
 """Bytes that a command or data message counts as at least: what the smallest one costs, in the time that reading large
 ones takes."""
+
+VALUE_TALK = 48
+"""Bytes that each AMF value in them counts as, beside those that it has: what decoding one takes, 2 to 3 µs."""
+
+TALK_PER_TURN = 16 * 1024
+"""Bytes, so counted, that one connection says before others have a turn: 1 to 2 ms."""
+
+MAX_COMMAND_VALUES = 256
+"""AMF values in one command; `connect` of Enhanced RTMP with long lists of codecs has some 40."""
 
 MAX_TALK_BURST = 4 * MAX_DATA
 """Bytes of commands, data and user control messages that a client may send at once: the largest metadata, and more."""
 
 MAX_TALK_RATE = 128 * 1024
 """The same, a second in the long run: 512 small messages. Captions come with every frame at most, 60 a second."""
+
+MAX_TALK_BURST_OF_ADDRESS = 8 * MAX_DATA
+"""What all clients of one address may say at once, whoever of them connects anew: a player that joins says 4 kB, so
+1,000 of them fit twice. Captions of publishers do not count."""
+
+MAX_TALK_RATE_OF_ADDRESS = 512 * 1024
+"""The same, a second in the long run: 2 to 5 % of a core."""
 
 MAX_AMF_DEPTH = 16
 """Objects and arrays within each other in one AMF0 value. `onMetaData` with a key frame index has 3."""

@@ -5,7 +5,7 @@ the rest goes on as the bytes that came, at no cost and whatever is in it.  This
 machine, thousands of messages for every command: one look-up, and an entry in the list of a run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.protocol import amf
@@ -79,16 +79,22 @@ NOT_FORWARDED = (CLEAR_DATA_FRAME, SAMPLE_ACCESS)
 """What is said to the server alone, or is said by the server itself."""
 
 
+def for_nothing(_values: int) -> None:
+    """Charges nobody."""
+
+
 def read_data(
-    stream: int, message: Message, oddities: Oddities | None = None
+    stream: int, message: Message, oddities: Oddities | None = None, charge: Callable[[int], None] = for_nothing
 ) -> MetadataReceived | DataReceived | None:
     """What `message` on message stream `stream` means; `None` for what concerns nobody.
 
+    `charge` is told how many AMF values were decoded for it.
     Metadata is advisory: what can be read of it counts.  Raises `ProtocolError` for the limits of AMF0 alone.
     """
     payload = amf0_part(message).removeprefix(SET_DATA_FRAME)
     if payload.startswith(METADATA):
         understood = amf.decode_leniently(payload[len(METADATA) :])
+        charge(understood.items)
         if understood.flaw is not None and oddities is not None:
             oddities.note(Oddity.METADATA, understood.flaw)
         values = _metadata(understood.values)
@@ -118,6 +124,8 @@ class MediaIntake:
         self.ignored = 0
         self.data_bytes = 0
         """Bytes of data messages that were read, each counted as `LEAST_TALK` at least."""
+        self.decoded_values = 0
+        """AMF values of metadata, those within others included."""
         self._streams = streams
         self._due: list[Message] = []
 
@@ -133,11 +141,14 @@ class MediaIntake:
             self._keep_or_ignore(message)
         elif message.type_id in (types.DATA_AMF0, types.DATA_AMF3):
             self.data_bytes += max(len(message.payload), LEAST_TALK)
-            event = read_data(stream, message, self._oddities)
+            event = read_data(stream, message, self._oddities, self._charge)
             if event is not None:
                 events.append(event)
         elif message.payload:
             _append(stream, message, events)
+
+    def _charge(self, values: int) -> None:
+        self.decoded_values += values
 
     def release(self, stream: MessageStream) -> None:
         """`stream` was accepted: what it sent without waiting is due."""

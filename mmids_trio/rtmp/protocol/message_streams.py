@@ -23,6 +23,11 @@ from mmids_trio.rtmp.protocol.events import (
     PublishRequested,
     VideoWanted,
 )
+from mmids_trio.rtmp.protocol.limits import (
+    MAX_BUFFERED,
+    MAX_BUFFERED_BEFORE_PUBLISH,
+    MAX_BUFFERED_OF_PLAYER,
+)
 from mmids_trio.rtmp.protocol.message import Message
 from mmids_trio.rtmp.protocol.outgoing import Outgoing
 from mmids_trio.rtmp.protocol.requests import (
@@ -121,6 +126,10 @@ class MessageStreams:
     """
 
     media_routes: dict[int, int] = field(factory=dict, init=False)
+    max_buffered: int = field(default=MAX_BUFFERED_BEFORE_PUBLISH, init=False)
+    """Bytes of unfinished messages that the client may have, by the most that any of its streams does."""
+    is_publish_awaited: bool = field(default=False, init=False)
+    """Whether a request to publish is not answered yet."""
     _streams: dict[int, MessageStream] = field(factory=dict, init=False)
 
     def __iter__(self) -> Iterator[MessageStream]:
@@ -177,6 +186,14 @@ class MessageStreams:
         self.media_routes = {stream_id: stream_id for stream_id in publishing}
         if 0 not in self._streams and publishing:
             self.media_routes[0] = min(publishing)
+        states = {stream.state for stream in self}
+        self.is_publish_awaited = StreamState.PUBLISH_REQUESTED in states
+        if publishing:
+            self.max_buffered = MAX_BUFFERED
+        elif StreamState.PLAYING in states and not self.is_publish_awaited:
+            self.max_buffered = MAX_BUFFERED_OF_PLAYER
+        else:
+            self.max_buffered = MAX_BUFFERED_BEFORE_PUBLISH
 
 
 class StreamCommands:

@@ -41,7 +41,7 @@ from mmids_trio.rtmp.protocol.events import (
 from mmids_trio.rtmp.protocol.handshake import ServerHandshake
 from mmids_trio.rtmp.protocol.media_intake import MediaIntake
 from mmids_trio.rtmp.protocol.message import Message
-from mmids_trio.rtmp.protocol.message_streams import MessageStreams, StreamCommands
+from mmids_trio.rtmp.protocol.message_streams import HANDLERS, MessageStreams, StreamCommands
 from mmids_trio.rtmp.protocol.oddities import Oddities
 from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE, Outgoing
 from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, PublishRequest, connect_request
@@ -76,6 +76,12 @@ MEDIA_TYPES = frozenset({types.AUDIO, types.VIDEO, types.DATA_AMF0, types.DATA_A
 TALK_TYPES = frozenset({types.COMMAND_AMF0, types.COMMAND_AMF3, types.USER_CONTROL})
 """The types of messages that are no media and make work, each for itself."""
 
+COSTLY_TYPES = TALK_TYPES | {types.DATA_AMF0, types.DATA_AMF3, types.AGGREGATE}
+"""These, and those that may hold metadata."""
+
+COMMANDS = HANDLERS.keys() | {"connect"}
+"""The names of commands that anybody handles; of others nothing is decoded but the name."""
+
 ConnectRefusal = Callable[[ConnectRequest], str | None]
 """Says why a `connect` is to be refused, `None` to accept it."""
 
@@ -104,7 +110,6 @@ class ServerConnection:
         self._handshake = ServerHandshake(random)
         self._refusal = refusal
         self._reader = ChunkReader(self.oddities)
-        self._reader.max_buffered = limits.MAX_BUFFERED_BEFORE_PUBLISH
         self._received = ReceivedBytes()
         self._bytes_before_connect = 0
         self._outgoing = Outgoing()
@@ -112,6 +117,8 @@ class ServerConnection:
         self._commands: StreamCommands | None = None
         self._media = MediaIntake(self._streams, self.oddities)
         self._said = 0
+        self._values = 0
+        self._unread: list[Message] = []
 
     @property
     def phase(self) -> ConnectionPhase:
@@ -130,8 +137,31 @@ class ServerConnection:
 
     @property
     def talk(self) -> int:
-        """Bytes of commands, data and user control messages so far, each counted as `limits.LEAST_TALK` at least."""
-        return self._said + self._media.data_bytes
+        """Bytes of commands, data and user control messages so far, each counted as `limits.LEAST_TALK` at least.
+
+        Each AMF value that was decoded counts for itself as well, as `limits.VALUE_TALK`.
+        """
+        return self.asked + self._media.data_bytes
+
+    @property
+    def asked(self) -> int:
+        """The same without data messages, but for the values in them."""
+        return self._said + (self._values + self._media.decoded_values) * limits.VALUE_TALK
+
+    @property
+    def room(self) -> int:
+        """Bytes that may be read now without breaking a limit; none where a publisher has to wait for its answer.
+
+        Without an answer to wait for, as many as there are: who then exceeds the limit is cut off.
+        """
+        if not self._streams.is_publish_awaited:
+            return limits.MAX_BUFFERED
+        return max(self._streams.max_buffered - self._reader.unfinished, 0)
+
+    @property
+    def oldest_unfinished(self) -> int | None:
+        """See `ChunkReader`."""
+        return self._reader.oldest_unfinished
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take bytes from the client and say what they mean, in order; then `data_to_send` has the answers.
@@ -144,7 +174,8 @@ class ServerConnection:
     def receive_in_turns(self, data: bytes) -> Iterator[list[Event]]:
         """As `receive_data`, but in pieces of bounded work, between which others may have a turn; at least one.
 
-        One piece is `limits.CHUNKS_PER_TURN` chunks.  Take all of them before the next bytes.
+        One piece is `limits.CHUNKS_PER_TURN` chunks, or what counts as `limits.TALK_PER_TURN`.  Take all of them before
+        the next bytes.
         """
         if self._received.is_due_after(len(data)) and self._phase is ConnectionPhase.CONNECTED:
             self._outgoing.send(control.acknowledgement(self._received.total))
@@ -153,7 +184,7 @@ class ServerConnection:
         if self._phase is ConnectionPhase.CONNECT_AWAITED:
             self._bytes_before_connect += len(data)
         yield self._receive_turn(data)
-        while self._reader.has_more and self._phase is not ConnectionPhase.REFUSED:
+        while (self._reader.has_more or self._unread) and self._phase is not ConnectionPhase.REFUSED:
             yield self._receive_turn(b"")
         if (
             self._phase is ConnectionPhase.CONNECT_AWAITED
@@ -167,9 +198,16 @@ class ServerConnection:
     def _receive_turn(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         self._media.take_due(events)
-        if self._phase is not ConnectionPhase.REFUSED and (data or self._reader.has_more):
-            for message in self._reader.read_messages(data, limits.CHUNKS_PER_TURN):
-                self._take(message, events)
+        messages, self._unread = self._unread, []
+        if not messages and self._phase is not ConnectionPhase.REFUSED and (data or self._reader.has_more):
+            self._reader.max_buffered = self._streams.max_buffered
+            messages = self._reader.read_messages(data, limits.CHUNKS_PER_TURN)
+        until = self.talk + limits.TALK_PER_TURN
+        for place, message in enumerate(messages, 1):
+            self._take(message, events)
+            if message.type_id in COSTLY_TYPES and self.talk >= until:
+                self._unread = messages[place:]
+                break
         return events
 
     def receive_end(self) -> list[Event]:
@@ -196,7 +234,6 @@ class ServerConnection:
         stream = self._streams.find(request.stream)
         if stream is not None:
             self._media.release(stream)
-        self._reader.max_buffered = limits.MAX_BUFFERED
         return True
 
     @property
@@ -261,7 +298,9 @@ class ServerConnection:
         self._said += max(len(message.payload), limits.LEAST_TALK) if type_id in TALK_TYPES else 0
         if type_id in (types.COMMAND_AMF0, types.COMMAND_AMF3):
             if self._phase is not ConnectionPhase.REFUSED:
-                events.extend(self._take_command(parse_command(message, self.oddities)))
+                command = parse_command(message, self.oddities, COMMANDS)
+                self._values += command.decoded_values
+                events.extend(self._take_command(command))
         elif type_id == types.USER_CONTROL:
             self._take_user_control(message, events)
         elif type_id == types.WINDOW_ACKNOWLEDGEMENT_SIZE:

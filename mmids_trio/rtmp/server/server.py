@@ -22,6 +22,7 @@ from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.server.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
 from mmids_trio.rtmp.server.registrations import Claim, Expectation, Owner, Registration, Registrations, Role
 from mmids_trio.rtmp.server.session import RtmpSession, Traffic, name_of
+from mmids_trio.rtmp.server.session_bounds import SessionBounds
 
 log = structlog.get_logger()
 
@@ -100,7 +101,7 @@ class RtmpServer:
         self.publisher_timeout = publisher_timeout
         self.rejections = rejections or RejectCounters()
         self._limiter = ConnectionLimiter(max_connections, max_connections_per_ip)
-        self._max_streams_per_connection = max_streams_per_connection
+        self._bounds = SessionBounds(max_streams_per_connection)
         self._balancers = Balancers(balancers)
         self._certificates = certificates or Certificates()
         self._gate = gate or TlsGate(self._certificates)
@@ -261,7 +262,7 @@ class RtmpServer:
             self._entropy,
             self._traffic,
             self._coalescer,
-            max_streams=self._max_streams_per_connection,
+            self._bounds,
         )
         self._sessions[session] = None
         try:

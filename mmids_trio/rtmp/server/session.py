@@ -6,7 +6,6 @@ that answers, approvals and media of different tasks never meet in the middle of
 
 import os
 from collections.abc import Callable
-from math import inf
 
 import structlog
 import trio
@@ -25,6 +24,7 @@ from mmids_trio.rtmp.protocol.requests import ConnectRequest
 from mmids_trio.rtmp.protocol.server_connection import ConnectionPhase, ServerConnection
 from mmids_trio.rtmp.server.activities import Activities, Got
 from mmids_trio.rtmp.server.endpoints import Directory, shown
+from mmids_trio.rtmp.server.session_bounds import SessionBounds
 
 log = structlog.get_logger()
 
@@ -49,6 +49,9 @@ LEAST_BYTES_PER_SECOND = 1024
 MAX_FRAME_SECONDS = 120.0
 """What a message under way adds to a publisher's time at most: the largest there is at 1 Mbit/s."""
 
+MESSAGE_SECONDS = 30.0
+"""From the beginning to the end of a message of a client that does not publish: it is a command, in some packets."""
+
 MAX_UNANSWERED_PINGS = 2
 """Pings without any answer after which a watcher that gets no media is given up; nginx-rtmp waits for 30 s as well."""
 
@@ -70,6 +73,8 @@ class Traffic:
     oddities: OddityTotals = field(factory=no_oddities)
     """What clients said against the form."""
 
+
+UNFINISHED = (f"a message was not finished within {MESSAGE_SECONDS:.0f} seconds", RejectReason.UNFINISHED_FOR_LONG)
 
 RANKS = tuple(Got)
 """What a read brought, the least first."""
@@ -107,8 +112,7 @@ class RtmpSession:
     """Where it counts."""
     coalescer: ReadCoalescer = field(factory=ReadCoalescer)
     """When it is read, as long as it publishes."""
-    max_streams: float = inf
-    """That it may publish at a time."""
+    bounds: SessionBounds = field(factory=SessionBounds)
     _connection: ServerConnection = field(init=False)
     _output: Output = field(init=False)
     _activities: Activities = field(init=False)
@@ -121,8 +125,13 @@ class RtmpSession:
     """Seconds that a publisher was given beyond its time since its last frame."""
     _talk: TokenBucket = field(init=False)
     _talked: int = field(default=0, init=False)
+    _asked: int = field(default=0, init=False)
+    _stuck: int | None = field(default=None, init=False)
+    """The unfinished message that it has not gone on from, and since when."""
+    _stuck_since: float = field(default=0.0, init=False)
     _unanswered_pings: int = field(default=0, init=False)
     _sent_at_ping: int = field(default=0, init=False)
+    _change: trio.Event = field(factory=trio.Event, init=False)
     _lingers: bool = field(default=False, init=False)
     _may_rest: bool = field(default=False, init=False)
     """Whether it publishes and has nothing more to be read at the moment."""
@@ -139,7 +148,7 @@ class RtmpSession:
             connection=self._connection,
             output=self._output,
             on_refusal=self._part,
-            max_streams=self.max_streams,
+            max_streams=self.bounds.max_streams,
             rejections=self.rejections,
             on_change=self._has_changed,
         )
@@ -239,7 +248,9 @@ class RtmpSession:
                 self.traffic.received_bytes += len(data)
                 got = await self._take(data, nursery)
                 if got is None:
-                    self._end("it sent more commands and metadata than anybody needs", RejectReason.TALKATIVE)
+                    return
+                if self._note_message() > MESSAGE_SECONDS:
+                    self._end(*UNFINISHED)
                     return
                 self._note_life(got, len(data))
                 self._may_rest = self._activities.is_publishing and len(data) < SMALL_READ
@@ -256,7 +267,8 @@ class RtmpSession:
         """
         most, is_first = Got.NO_MEDIA, True
         for events in self._connection.receive_in_turns(data):
-            if not self._may_talk():
+            if (excess := self._talked_too_much()) is not None:
+                self._end("it sent more commands and metadata than anybody needs", excess)
                 return None
             began = trio.current_time()
             if not is_first:
@@ -290,9 +302,30 @@ class RtmpSession:
         elif self._connection.is_within_message:
             self._bought = max(self._bought, min(self._bought + size / LEAST_BYTES_PER_SECOND, MAX_FRAME_SECONDS))
 
-    def _may_talk(self) -> bool:
-        talked, self._talked = self._connection.talk - self._talked, self._connection.talk
-        return not talked or self._talk.spend(talked, trio.current_time())
+    def _talked_too_much(self) -> RejectReason | None:
+        """What the client is to be counted as, if it has said too much.
+
+        What its address may say binds only those who are not inside: others of the address cannot harm who publishes
+        or plays.
+        """
+        connection = self._connection
+        talked, self._talked = connection.talk - self._talked, connection.talk
+        if not talked:
+            return None
+        now = trio.current_time()
+        asked, self._asked = connection.asked - self._asked, connection.asked
+        of_address = not asked or self.bounds.talk.spend(self.peer_host, asked, now)
+        if not self._talk.spend(talked, now):
+            return RejectReason.TALKATIVE
+        is_inside = self._activities.is_publishing or self._activities.playing is not None
+        return None if of_address or is_inside else RejectReason.TALKATIVE_IP
+
+    def _note_message(self) -> float:
+        """For how long the client has been within one message; 0 for a publisher, who has another limit."""
+        oldest = None if self._activities.is_publishing else self._connection.oldest_unfinished
+        if oldest is None or oldest != self._stuck:
+            self._stuck, self._stuck_since = oldest, trio.current_time()
+        return trio.current_time() - self._stuck_since
 
     async def _receive(self) -> bytes:
         """The next bytes, once it is this client's turn; `b""` when no more come or silence has lasted too long.
@@ -304,14 +337,24 @@ class RtmpSession:
         if has_rested and (data := self.transport.receive_nowait(READ_SIZE)):
             return data
         while True:
+            room = self._connection.room
+            if not room:
+                await self._wait_for_answer()
+                continue
             with trio.CancelScope(deadline=self._deadline()) as self._patience:
-                return await self.transport.receive_some(READ_SIZE)
+                return await self.transport.receive_some(min(room, READ_SIZE))
             if (offence := self._outlast_silence()) is not None:
                 self._end(*offence)
                 return b""
 
+    async def _wait_for_answer(self) -> None:
+        """Do not read on: the client sends its media without waiting for the answer, and holds as much as it may."""
+        self._change = trio.Event()
+        await self._change.wait()
+
     def _has_changed(self) -> None:
         """The client does something else now."""
+        self._change.set()
         self.coalescer.note(self, publishes=self._activities.is_publishing)
         self._patience.deadline = self._deadline()
 
@@ -323,7 +366,10 @@ class RtmpSession:
         if activities.is_idle:
             return activities.changed_at + IDLE_SECONDS
         patience = self.publisher_timeout + self._bought if activities.is_publishing else PING_SECONDS
-        return max(self._quiet_since, activities.changed_at) + patience
+        deadline = max(self._quiet_since, activities.changed_at) + patience
+        if self._stuck is None or activities.is_publishing:
+            return deadline
+        return min(deadline, self._stuck_since + MESSAGE_SECONDS)
 
     def _outlast_silence(self) -> tuple[str, RejectReason] | None:
         """Why the connection ends with the silence; `None` where it does not."""
@@ -333,6 +379,8 @@ class RtmpSession:
             return f"it neither published nor played for {IDLE_SECONDS:.0f} seconds", RejectReason.IDLE
         if self._activities.is_publishing:
             return f"the publisher was silent for {self.publisher_timeout:.0f} seconds", RejectReason.SILENT_PUBLISHER
+        if self._stuck is not None and trio.current_time() >= self._stuck_since + MESSAGE_SECONDS:
+            return UNFINISHED
         return self._ping()
 
     def _ping(self) -> tuple[str, RejectReason] | None:

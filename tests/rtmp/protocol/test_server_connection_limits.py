@@ -6,7 +6,7 @@ from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.protocol import amf, control
 from mmids_trio.rtmp.protocol.control import ReceivedBytes
 from mmids_trio.rtmp.protocol.events import PongReceived
-from mmids_trio.rtmp.protocol.limits import MAX_BYTES_BEFORE_CONNECT
+from mmids_trio.rtmp.protocol.limits import MAX_BYTES_BEFORE_CONNECT, MAX_COMMAND_VALUES
 from mmids_trio.rtmp.protocol.server_connection import ConnectionPhase, ServerConnection
 from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, describe, message, zeros
 
@@ -100,7 +100,9 @@ def test_acknowledgements_and_bandwidths_of_the_client_are_taken_in_silence(clie
         (message(20, amf.encode_all([7.0])), "begins with its name"),
         (message(1, b"\x80\0\0\0"), "chunk size of 2147483648"),
         (message(20, b"\x02\xff\xff"), "the data ends"),
-        (message(20, b"\x03\0\1a" * 100), "nested deeper"),
+        (message(20, b"\x03\0\1a" * 100), "begins with its name"),
+        (message(20, amf.encode_all(["play", 1.0]) + b"\x03\0\1a" * 100), "nested deeper"),
+        (message(20, amf.encode_all(["play", 1.0]) + b"\5" * MAX_COMMAND_VALUES), "more than 256 values"),
         (connect(), "an accepted connect was not expected on a connection that is connected"),
     ],
 )
