@@ -146,6 +146,7 @@ def build_server(
             forwarding=shared.forwarding,
             reactors=known,
             random=world.random,
+            rejections=rejections,
             watch_options=WatchOptions.of(settings),
             stream_room=stream_room,
             now=world.now,
