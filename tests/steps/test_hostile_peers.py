@@ -9,14 +9,12 @@ from attrs import define, field
 from trio.testing import MockClock
 
 from mmids_trio.net.transport import Transport
-from mmids_trio.rtmp.client import client
 from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
 from mmids_trio.rtmp.protocol.events import ClientEvent, Event, MediaReceived, PlayRequested, PublishRequested
 from mmids_trio.rtmp.protocol.limits import CHUNKS_PER_TURN, MAX_TALK_BURST, MAX_TALK_RATE
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
-from mmids_trio.rtmp.server import session
 from mmids_trio.steps.rtmp_pull import SILENCE_SECONDS
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
@@ -116,12 +114,8 @@ def pulling(options: str = "") -> str:
 @pytest.fixture
 def burst(monkeypatch: pytest.MonkeyPatch) -> int:
     """Less than usual, so that it is soon used up."""
-    monkeypatch.setattr(client, "MAX_TALK_BURST", MAX_TALK_BURST // 8)
+    monkeypatch.setattr("mmids_trio.rtmp.client.client.MAX_TALK_BURST", MAX_TALK_BURST // 8)
     return MAX_TALK_BURST // 8
-
-
-def test_peers_have_the_allowance_of_clients() -> None:
-    assert (client.MAX_TALK_BURST, client.MAX_TALK_RATE) == (session.MAX_TALK_BURST, session.MAX_TALK_RATE)
 
 
 @pytest.mark.parametrize("flood", FLOODS)
