@@ -51,6 +51,7 @@ class RejectReason(Enum):
     STREAMS = "streams_beyond_limit"
     STREAMS_OF_CONNECTION = "streams_beyond_limit_of_connection"
     NOT_APPROVED = "not_approved"
+    QUESTIONS = "too_many_questions_to_reactor"
     OTHER_REFUSAL = "refused_otherwise"
 
     # The HTTP API.

@@ -91,6 +91,9 @@ REACTOR_ANSWERS = _counter(
     "reactor",
     "result",
 )
+REACTOR_QUESTIONS = _gauge(
+    "mmids_reactor_questions", "Questions to a service that are being asked or wait for their turn.", "reactor"
+)
 REACTOR_LEASES = _gauge("mmids_reactor_leases", "Streams with a lease.", "reactor")
 
 RELOADS = _counter(

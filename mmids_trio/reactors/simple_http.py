@@ -27,6 +27,9 @@ MAX_REDIRECTS = 3
 MAX_ANSWER_BYTES = 1024 * 1024
 """Largest body that is read, as for the API's PUT; a workflow of a thousand steps is about 100 kB."""
 
+KEPT_CONNECTIONS = 20
+"""Connections that are kept for the next questions."""
+
 DRAIN_SECONDS = 1
 """How long the body of a 404 may take; opening another connection costs less."""
 
@@ -151,9 +154,16 @@ class SimpleHttpParameters:
 
 @asynccontextmanager
 async def open_simple_http(parameters: SimpleHttpParameters) -> AsyncIterator[SimpleHttp]:
-    """One client, kept open: a new one costs 66 ms, and connections are used again."""
+    """One client, kept open: a new one costs 66 ms, and connections are used again.
+
+    It bounds no connections: what waits for one in there would be taken for a slow service. `line` bounds questions.
+    """
     async with httpx2.AsyncClient(
-        trust_env=False, timeout=None, follow_redirects=False, headers={"Accept-Encoding": "identity"}
+        trust_env=False,
+        timeout=None,
+        follow_redirects=False,
+        headers={"Accept-Encoding": "identity"},
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
     ) as client:
         yield SimpleHttp(client, parameters.url)
 

@@ -181,6 +181,7 @@ def build_server(
         workflows=workflows.names,
         leases=reactors.leases,
         reloads=lambda: {} if reloader is None else reloader.results,
+        questions=reactors.questions,
         events=events,
         hub=hub,
     )

@@ -66,6 +66,8 @@ class Sources:
     """By reactor."""
     reloads: Callable[[], Mapping[str, int]]
     """By result."""
+    questions: Callable[[], Mapping[str, int]]
+    """By reactor."""
     events: EventFeed
     hub: EventHub
     answers: AnswerCounts = field(factory=AnswerCounts)
@@ -100,6 +102,8 @@ class Sources:
     def _reactors(self) -> Iterator[Reading]:
         for reactor, count in self.leases().items():
             yield catalog.REACTOR_LEASES, (reactor,), count
+        for reactor, count in self.questions().items():
+            yield catalog.REACTOR_QUESTIONS, (reactor,), count
         for labels, count in sorted(self.answers.counts.items()):
             yield catalog.REACTOR_ANSWERS, labels, count
 
