@@ -14,9 +14,10 @@ from attrs import frozen
 
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.parameters import parameter
-from mmids_trio.config.parser import parse_workflows
+from mmids_trio.config.parser import parse_workflows_in_turns
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind, describe
+from mmids_trio.turns import in_turns
 
 REQUEST_SECONDS = 10
 """How long one request may take, with its redirects and the whole body."""
@@ -111,7 +112,7 @@ class SimpleHttp:
 async def _understand(response: httpx2.Response) -> Answer:
     match response.status_code:
         case httpx2.codes.OK:
-            return _read(await _body(response))
+            return await _read(await _body(response))
         case httpx2.codes.NOT_FOUND:
             await _drain(response)
             return Answer(valid=False)
@@ -138,9 +139,9 @@ async def _drain(response: httpx2.Response) -> None:
         await _body(response)
 
 
-def _read(body: bytes) -> Answer:
+async def _read(body: bytes) -> Answer:
     try:
-        return Answer(True, parse_workflows(decode(body, ANSWER_FILE), ANSWER_FILE))
+        return Answer(True, await in_turns(parse_workflows_in_turns(decode(body, ANSWER_FILE), ANSWER_FILE)))
     except ConfigurationError as error:
         raise ExecutorFailure(describe(error)) from None
 
