@@ -105,6 +105,9 @@ RELOADS = _counter(
 HTTP_REQUESTS = _counter("mmids_http_requests_total", "Requests to the API that have ended.", "method", "status")
 HTTP_CONNECTIONS = _gauge("mmids_http_connections", "Connections to the API that are open.")
 EVENT_CLIENTS = _gauge("mmids_event_stream_clients", "Clients that read the stream of events.")
+EVENTS_JOINED = _counter(
+    "mmids_events_joined_total", "Events for which a later one about the same stream stands in a long queue.", "queue"
+)
 EVENTS_MISSED = _counter("mmids_events_missed_total", "Events that subscribers inside the server were too slow for.")
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -174,6 +174,7 @@ def build_server(
             hub.publish,
         )
     events = EventFeed(hub, stop)
+    webhook = _webhook(settings, hub, world.random)
     sources = Sources(
         version=__version__,
         rtmp=rtmp,
@@ -183,6 +184,7 @@ def build_server(
         reloads=lambda: {} if reloader is None else reloader.results,
         questions=reactors.questions,
         events=events,
+        webhook=lambda: 0 if webhook is None else webhook.backlog.joined,
         hub=hub,
     )
     hub.listen(sources.answers.note)
@@ -223,7 +225,7 @@ def build_server(
         events=events,
         state_file=state_file,
         store=store,
-        webhook=_webhook(settings, hub, world.random),
+        webhook=webhook,
         make_http_app=make_http_app,
         around_api=hooks.api,
         max_api_connections=api_connections(settings),

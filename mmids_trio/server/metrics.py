@@ -69,6 +69,8 @@ class Sources:
     questions: Callable[[], Mapping[str, int]]
     """By reactor."""
     events: EventFeed
+    webhook: Callable[[], int]
+    """Events for which another one stands in its queue."""
     hub: EventHub
     answers: AnswerCounts = field(factory=AnswerCounts)
     http: HttpCounts = field(factory=HttpCounts)
@@ -85,6 +87,8 @@ class Sources:
             yield catalog.RELOADS, (result,), count
         yield from self._http()
         yield catalog.EVENT_CLIENTS, (), self.events.streams
+        yield catalog.EVENTS_JOINED, ("history",), self.events.history.queue.joined
+        yield catalog.EVENTS_JOINED, ("webhook",), self.webhook()
         yield catalog.EVENTS_MISSED, (), self.hub.missed
 
     def _rtmp(self) -> Iterator[Reading]:
