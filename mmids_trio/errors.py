@@ -74,6 +74,10 @@ class StepError(MmidsError):
     """A step that cannot start or go on; the message becomes the step's `Error: <why>`."""
 
 
+class TooManyQuestions(MmidsError):
+    """A client has asked about too many streams that have no answer yet."""
+
+
 class NoSuchStep(MmidsError):
     """There is no workflow of that name, or no step with that id carries media in it."""
 

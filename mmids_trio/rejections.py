@@ -30,6 +30,10 @@ class RejectReason(Enum):
     GRACE_TOO_EARLY = "too_short_on_air_for_grace"
     INTERRUPTED = "interrupted_streams_beyond_limit"
 
+    # Servers that steps have connected to.
+    PEER_TALKATIVE = "peer_commands_or_metadata_flood"
+    PEER_PROTOCOL = "peer_protocol_broken"
+
     # What clients say.
     PROTOCOL = "protocol_broken"
     MESSAGE_SIZE = "message_too_large"
@@ -49,6 +53,7 @@ class RejectReason(Enum):
     STREAMS = "streams_beyond_limit"
     STREAMS_OF_CONNECTION = "streams_beyond_limit_of_connection"
     NOT_APPROVED = "not_approved"
+    QUESTIONS = "too_many_questions_to_reactor"
     OTHER_REFUSAL = "refused_otherwise"
 
     # The HTTP API.

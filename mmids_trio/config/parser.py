@@ -5,6 +5,7 @@ caller can add problems of meaning (unknown step types) to the same report.
 """
 
 from collections.abc import Generator, Sequence
+from math import inf
 
 from attrs import frozen
 
@@ -18,7 +19,20 @@ from mmids_trio.config.settings_node import SettingsNode
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 
-__all__ = ["DefinitionSet", "Document", "decode", "parse", "parse_set", "parse_workflow", "parse_workflows"]
+__all__ = [
+    "DefinitionSet",
+    "Document",
+    "decode",
+    "parse",
+    "parse_set",
+    "parse_workflow",
+    "parse_workflows",
+    "parse_workflows_in_turns",
+]
+
+
+NODES_PER_TURN = 100
+"""Nodes that become definitions at once, for callers who have other things to do; as for lines of the text."""
 
 
 @frozen
@@ -76,24 +90,48 @@ def parse_workflow(text: str, file: str) -> WorkflowDefinition:
 
 def parse_workflows(text: str, file: str) -> tuple[WorkflowDefinition, ...]:
     """Read a text of workflow nodes alone, possibly none; raises `ConfigurationError` for any other."""
-    reader = _read(text, file)
+    work = parse_workflows_in_turns(text, file)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            workflows: tuple[WorkflowDefinition, ...] = end.value
+            return workflows
+
+
+def parse_workflows_in_turns(text: str, file: str) -> Generator[None, None, tuple[WorkflowDefinition, ...]]:
+    """The same, with a pause after every few lines or nodes; raises `ConfigurationError` for any other."""
+    reader = Reader(ProblemReport(file))
+    yield from reader.read_in_turns(text)
     workflows = _workflow_nodes(reader, "expected workflow nodes only")
     _raise_problems(reader)
-    return tuple(node.definition() for node in workflows)
+    return tuple((yield from _definitions(workflows)))
 
 
-def parse_set(text: str, file: str) -> Generator[None, None, DefinitionSet]:
-    """Read a text of workflow and reactor nodes, in turns; raises `ConfigurationError` for any other."""
-    reader = Reader(ProblemReport(file))
+def parse_set(text: str, file: str, most: float = inf) -> Generator[None, None, DefinitionSet]:
+    """Read a text of workflow and reactor nodes, in turns; raises `ConfigurationError` for any other.
+
+    Where there are more than `most`, only somewhat more of them are read.
+    """
+    reader = Reader(ProblemReport(file), most)
     yield from reader.read_in_turns(text)
     for node in reader.nodes:
         if isinstance(node, SettingsNode):
             _reject(node, "expected workflow and reactor nodes only; settings belong in the server's own file")
     _raise_problems(reader)
+    workflows = yield from _definitions([node for node in reader.nodes if isinstance(node, WorkflowNode)])
     return DefinitionSet(
-        tuple(node.definition() for node in reader.nodes if isinstance(node, WorkflowNode)),
-        tuple(node.definition() for node in reader.nodes if isinstance(node, ReactorNode)),
+        tuple(workflows), tuple(node.definition() for node in reader.nodes if isinstance(node, ReactorNode))
     )
+
+
+def _definitions(nodes: Sequence[WorkflowNode]) -> Generator[None, None, list[WorkflowDefinition]]:
+    definitions = []
+    for number, node in enumerate(nodes, 1):
+        definitions.append(node.definition())
+        if number % NODES_PER_TURN == 0:
+            yield
+    return definitions
 
 
 def _read(text: str, file: str) -> Reader:

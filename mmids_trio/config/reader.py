@@ -5,6 +5,7 @@ guesses made here decide how many errors follow from one mistake; each aims at n
 """
 
 from collections.abc import Iterator
+from math import inf
 
 from attrs import Factory, define
 
@@ -15,9 +16,6 @@ from mmids_trio.config.settings_node import SettingsNode
 from mmids_trio.config.suggestions import did_you_mean, shown
 
 NODE_KINDS: dict[str, type[NodeBase]] = {kind.kind: kind for kind in (SettingsNode, ReactorNode, WorkflowNode)}
-
-LINES_PER_TURN = 100
-"""Lines read at once by a caller who has other things to do: two or three milliseconds."""
 
 ANY_NODE = "settings, reactor or workflow"
 
@@ -45,6 +43,7 @@ class Reader:
     """Reads a text, line by line, into `nodes` (in the order of the text) and a report."""
 
     report: ProblemReport
+    most: float = inf
     nodes: list[NodeBase] = Factory(list)
     _open: list[_Block] = Factory(list)
     _first_lines: dict[tuple[str, str], int] = Factory(dict)
@@ -57,14 +56,21 @@ class Reader:
             pass
 
     def read_in_turns(self, text: str) -> Iterator[None]:
-        """The same, with a pause after every `LINES_PER_TURN` lines, for callers who have other things to do."""
+        """The same, with a pause after every `LINES_PER_TURN` lines, for callers who have other things to do.
+
+        It ends where there are more than `most` nodes.
+        """
         last = None
-        for last in scan(text):
-            self._read_line(last)
+        for lines in scan(text):
+            for last in lines:
+                self._read_line(last)
+                if self.report.errors.is_full:
+                    break
             if self.report.errors.is_full:
                 break
-            if last.number % LINES_PER_TURN == 0:
-                yield
+            if len(self.nodes) > self.most:
+                return
+            yield
         if last and self._open:
             self._miss_brace(self._open[-1], last, last.end, "")
 

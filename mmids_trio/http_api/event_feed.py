@@ -6,7 +6,6 @@ no queue, so a slow one costs nothing and learns how much it has missed.
 """
 
 import re
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from secrets import token_hex
@@ -16,25 +15,20 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.http_api.connection import SEND_TIMEOUT_SECONDS
+from mmids_trio.workflow.event_queue import EventQueue, QueuedEvent
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.hub import EventHub
 
 MAX_EVENTS = 10_000
-"""Events kept, and that may pile up before they are taken: a thousand workflows that start with their streams."""
+"""Events of each kind that are kept: a thousand workflows that start with their streams."""
+
+JOINED_FROM = 1_000
+"""Events that are kept, from which on one stands for all of its kind about the same stream."""
 
 MAX_AGE_SECONDS = 900.0
 """How long an event is kept: a client that was away for longer looks at the whole state again."""
 
 _ID = re.compile(r"(?P<boot>[0-9a-f]{1,32})-(?P<number>[0-9]{1,15})", re.ASCII)
-
-
-@frozen
-class HistoryEntry:
-    """One event; `at` is when it happened, in seconds of the history's clock."""
-
-    number: int
-    at: float
-    event: HubEvent
 
 
 @frozen
@@ -50,25 +44,22 @@ class EventHistory:
     """The latest events of one run of the server, which is called `boot` (lower-case hexadecimal digits)."""
 
     boot: str
-    newest: int = field(default=0, init=False)
-    """Number of the newest event, 0 before the first."""
-    _entries: deque[HistoryEntry] = field(factory=deque, init=False)
+    queue: EventQueue = field(factory=lambda: EventQueue(MAX_EVENTS, JOINED_FROM), init=False)
 
-    def record(self, event: HubEvent, now: float, *, lost: int = 0) -> None:
-        """Add an event; `lost` ones before it could not be kept, and count as too old."""
-        if lost:
-            self._entries.clear()
-        self.newest += lost + 1
-        self._entries.append(HistoryEntry(self.newest, now, event))
-        self._trim(now)
+    @property
+    def newest(self) -> int:
+        """Number of the newest event, 0 before the first."""
+        return self.queue.newest
 
-    def after(self, number: int, limit: int, now: float) -> tuple[int, Sequence[HistoryEntry]]:
-        """How many events behind `number` are gone, and up to `limit` of those that follow them."""
-        self._trim(now)
-        oldest = self._entries[0].number if self._entries else self.newest + 1
-        skipped = max(0, number + 1 - oldest)
-        entries = self._entries
-        return max(0, oldest - 1 - number), [entries[i] for i in range(skipped, min(skipped + limit, len(entries)))]
+    def record(self, event: HubEvent, now: float) -> None:
+        """Add an event."""
+        self.queue.drop_until(now - MAX_AGE_SECONDS)
+        self.queue.put(event, now)
+
+    def after(self, number: int, limit: int, now: float) -> tuple[int, Sequence[QueuedEvent]]:
+        """How many events behind `number` are lost, and up to `limit` of those that follow them."""
+        self.queue.drop_until(now - MAX_AGE_SECONDS)
+        return self.queue.after(number, limit)
 
     def id_of(self, number: int) -> str:
         """The id that a client sees."""
@@ -85,11 +76,6 @@ class EventHistory:
             return HistoryStart(self.newest, "restarted")
         number = int(known["number"])
         return HistoryStart(number) if number <= self.newest else HistoryStart(self.newest, "unknown")
-
-    def _trim(self, now: float) -> None:
-        entries = self._entries
-        while entries and (len(entries) > MAX_EVENTS or now - entries[0].at > MAX_AGE_SECONDS):
-            entries.popleft()
 
 
 MAX_STREAMS = 100
@@ -126,8 +112,7 @@ class EventFeed:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Fill the history until cancelled."""
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self._record)
+        with self._hub.listening(self._record):
             task_status.started()
             await self._shutdown.wait()
             self._news.unpark_all()
@@ -135,14 +120,9 @@ class EventFeed:
                 scope.cancel()
             await trio.sleep_forever()
 
-    async def _record(self, *, task_status: trio.TaskStatus[None]) -> None:
-        missed = 0
-        with self._hub.subscribe(MAX_EVENTS) as subscription:
-            task_status.started()
-            async for event in subscription:
-                self.history.record(event, trio.current_time(), lost=subscription.missed - missed)
-                missed = subscription.missed
-                self._news.unpark_all()
+    def _record(self, event: HubEvent) -> None:
+        self.history.record(event, trio.current_time())
+        self._news.unpark_all()
 
     async def news(self, seconds: float) -> bool:
         """Wait for an event or the end, so long at most; false when nothing came."""

@@ -35,7 +35,9 @@ EVENT_TYPES: tuple[str, ...] = tuple(kind.wire_name for kind in get_args(HubEven
 """Names to filter by."""
 
 
-def event_json(event: StreamEvent, *, time: str | None = None) -> str:
-    """The data of an event, in one line; with `time`, when it happened."""
+def event_json(event: StreamEvent, *, time: str | None = None, count: int = 1) -> str:
+    """The data of an event, in one line; with `time`, when it happened, and for how many it stands if not for one."""
     data = {attribute.name: to_json(getattr(event, attribute.name)) for attribute in fields(type(event))}
+    if count > 1:
+        data["count"] = count
     return json.dumps(data if time is None else {"time": time, **data})

@@ -13,8 +13,9 @@ from attrs import define, field
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from quart.wrappers.response import ResponseBody
 
-from mmids_trio.http_api.event_feed import EventFeed, HistoryEntry, HistoryStart
+from mmids_trio.http_api.event_feed import EventFeed, HistoryStart
 from mmids_trio.http_api.event_shapes import Missed, Reset, event_json
+from mmids_trio.workflow.event_queue import QueuedEvent
 
 RETRY_MILLISECONDS = 2000
 """When a client that has lost the stream should ask again; a server restarts in less."""
@@ -123,25 +124,25 @@ class EventStream(ResponseBody):
         gone, entries = history.after(self._position, EVENTS_AT_ONCE, trio.current_time())
         pieces = []
         if gone:
-            self._position += gone
+            self._position = entries[0].number - 1 if entries else history.newest
             pieces.append(render_event(Missed.wire_name, event_json(Missed(gone)), history.id_of(self._position)))
         pieces += self._render(entries)
         if entries:
             self._position = entries[-1].number
         return b"".join(pieces)
 
-    def _render(self, entries: Sequence[HistoryEntry]) -> list[bytes]:
+    def _render(self, entries: Sequence[QueuedEvent]) -> list[bytes]:
         return [
             render_event(
                 entry.event.wire_name,
-                event_json(entry.event, time=self._time(entry)),
+                event_json(entry.event, time=self._time(entry), count=entry.count),
                 self._feed.history.id_of(entry.number),
             )
             for entry in entries
             if entry.event.wire_name in self._types or not self._types
         ]
 
-    def _time(self, entry: HistoryEntry) -> str:
+    def _time(self, entry: QueuedEvent) -> str:
         """When it happened, as RFC 3339 has it, in UTC."""
         at = datetime.fromtimestamp(entry.at + self._skew, UTC)
         return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

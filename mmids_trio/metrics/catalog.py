@@ -96,6 +96,9 @@ REACTOR_ANSWERS = _counter(
     "reactor",
     "result",
 )
+REACTOR_QUESTIONS = _gauge(
+    "mmids_reactor_questions", "Questions to a service that are being asked or wait for their turn.", "reactor"
+)
 REACTOR_LEASES = _gauge("mmids_reactor_leases", "Streams with a lease.", "reactor")
 
 RELOADS = _counter(
@@ -107,6 +110,9 @@ RELOADS = _counter(
 HTTP_REQUESTS = _counter("mmids_http_requests_total", "Requests to the API that have ended.", "method", "status")
 HTTP_CONNECTIONS = _gauge("mmids_http_connections", "Connections to the API that are open.")
 EVENT_CLIENTS = _gauge("mmids_event_stream_clients", "Clients that read the stream of events.")
+EVENTS_JOINED = _counter(
+    "mmids_events_joined_total", "Events for which a later one about the same stream stands in a long queue.", "queue"
+)
 EVENTS_MISSED = _counter("mmids_events_missed_total", "Events that subscribers inside the server were too slow for.")
 
 LOG_LEFT_OUT = _counter("mmids_log_left_out_lines_total", "Log lines that were left out as more of the same.")

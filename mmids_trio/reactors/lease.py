@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reactors.executor import Answer, Executor, describe
 from mmids_trio.reactors.leased import LeasableWorkflows, LeasedWorkflows
+from mmids_trio.reactors.line import LinePlace
 from mmids_trio.reactors.views import LeaseView, Listener
 from mmids_trio.workflow.events import ReactorAnswered
 from mmids_trio.workflow.status import WorkflowOwner
@@ -67,6 +68,8 @@ class Lease:
 
     stream: str
     _terms: Terms
+    _place: LinePlace
+    """Where it waits for its turn to ask."""
     _predecessor: trio.Event | None
     """Set when the last lease of this stream has ended; this one does not ask before."""
     _on_abandoned: Callable[["Lease"], None]
@@ -116,7 +119,7 @@ class Lease:
         """There is no reactor (any more) that could answer."""
         if not self.answered.is_set():
             self.is_valid = False
-            self.answered.set()
+            self._be_answered()
 
     def break_off(self) -> None:
         """The lease's task has crashed: what it promised does not hold any more."""
@@ -190,7 +193,9 @@ class Lease:
     async def _succeeds(self) -> bool:
         """One try. A fault of an executor's must not take a running show off the air."""
         try:
-            await self._follow(await self._executor.ask(self.stream))
+            async with self._place.turn():
+                answer = await self._executor.ask(self.stream)
+            await self._follow(answer)
         except ConfigurationError as error:
             self._note_failure(describe(error))
         except MmidsError as error:
@@ -238,9 +243,13 @@ class Lease:
         has_changed = (is_valid, routable) != (self.is_valid, self.routable)
         self.is_valid, self.routable, self._last_answer = is_valid, routable, text
         if not self.answered.is_set():
-            self.answered.set()
+            self._be_answered()
         elif has_changed:
             self._tell_holders()
+
+    def _be_answered(self) -> None:
+        self._place.settle()
+        self.answered.set()
 
     def _tell_holders(self) -> None:
         """They may let go, and others join, while they are told."""

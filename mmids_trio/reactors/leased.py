@@ -4,7 +4,8 @@ Apart from the lease, which knows when to ask and whom to tell, and nothing of h
 conflict and change.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import structlog
@@ -16,6 +17,9 @@ from mmids_trio.errors import MmidsError
 from mmids_trio.workflow.status import WorkflowOwner, WorkflowStatus
 
 log = structlog.get_logger()
+
+WORKFLOWS_PER_TURN = 10
+"""Workflows of an answer that are checked, started or stopped between two turns of others: 5 ms."""
 
 
 class NameConflict(MmidsError):
@@ -69,15 +73,15 @@ class LeasedWorkflows:
         Those that are not wanted any more end first, as a new one may want a port or a stream key of theirs.
         Raises `ConfigurationError` or `NameConflict`; what the last good answer calls for runs then as before.
         """
-        wanted = self._checked(definitions)
+        wanted = await self._checked(definitions)
         await self._stop_all_but({definition.name for definition in wanted})
         try:
             self._check_owners(wanted)  # others may have come meanwhile
         except NameConflict:
-            self._apply(definition for definition in self._wanted if self._is_free(definition.name))
+            await self._apply([definition for definition in self._wanted if self._is_free(definition.name)])
             raise
         self._wanted = wanted
-        self._apply(wanted)
+        await self._apply(wanted)
 
     def want_nothing(self) -> None:
         """The last good answer calls for nothing any more."""
@@ -88,14 +92,16 @@ class LeasedWorkflows:
         self.want_nothing()
         await self._stop_all_but(())
 
-    def _checked(self, definitions: Sequence[WorkflowDefinition]) -> tuple[WorkflowDefinition, ...]:
-        wanted = tuple(self._workflows.validate(definition) for definition in definitions)
-        names = [definition.name for definition in wanted]
-        for name in names:
-            if names.count(name) > 1:
+    async def _checked(self, definitions: Sequence[WorkflowDefinition]) -> tuple[WorkflowDefinition, ...]:
+        wanted: list[WorkflowDefinition] = []
+        for place, definition in enumerate(definitions):
+            await _turn_of_others(place)
+            wanted.append(self._workflows.validate(definition))
+        for name, count in Counter(definition.name for definition in wanted).items():
+            if count > 1:
                 raise NameConflict(f"the answer holds workflow '{name}' twice")
         self._check_owners(wanted)
-        return wanted
+        return tuple(wanted)
 
     def _is_free(self, name: str) -> bool:
         return self._workflows.owner(name) in (None, self._owner)
@@ -109,8 +115,11 @@ class LeasedWorkflows:
                     f"workflow '{definition.name}' belongs to the {owner}; the {self._owner} cannot have it"
                 )
 
-    def _apply(self, wanted: Iterable[WorkflowDefinition]) -> None:
-        for definition in wanted:
+    async def _apply(self, wanted: Sequence[WorkflowDefinition]) -> None:
+        """Others have their turns meanwhile, and may take a name: raises `NameConflict`."""
+        for place, definition in enumerate(wanted):
+            await _turn_of_others(place)
+            self._check_owners([definition])
             self._names[definition.name] = None
             if not self._runs(definition):
                 self._workflows.apply(definition, owner=self._owner)
@@ -127,7 +136,8 @@ class LeasedWorkflows:
 
     async def _stop_all_but(self, kept: Collection[str]) -> None:
         async with trio.open_nursery() as nursery:
-            for name in [name for name in self._names if name not in kept]:
+            for place, name in enumerate([name for name in self._names if name not in kept]):
+                await _turn_of_others(place)
                 nursery.start_soon(self._stop, name)
 
     async def _stop(self, name: str) -> None:
@@ -135,3 +145,9 @@ class LeasedWorkflows:
         if self._is_free(name):
             await self._workflows.stop(name)
         del self._names[name]
+
+
+async def _turn_of_others(place: int) -> None:
+    """After every `WORKFLOWS_PER_TURN` of what is done one after the other."""
+    if place and place % WORKFLOWS_PER_TURN == 0:
+        await trio.lowlevel.checkpoint()

@@ -11,7 +11,9 @@ from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure
 from mmids_trio.reactors.lease import Hold, Lease, Terms
 from mmids_trio.reactors.leased import LeasableWorkflows
+from mmids_trio.reactors.line import QuestionLine
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
+from mmids_trio.steps.approval import Asker
 
 log = structlog.get_logger()
 
@@ -70,6 +72,7 @@ class Reactor:
         self._session = ExecutorSession(executor)
         self._scope = trio.CancelScope()
         self._terms = Terms(definition.name, workflows, definition.update_interval, allow_on_failure, listener)
+        self._line = QuestionLine()
         self._nursery: trio.Nursery | None = None
         """Of leases and sessions; `None` while the reactor does not run."""
         self._leases: dict[str, Lease] = {}
@@ -91,6 +94,11 @@ class Reactor:
     def lease_count(self) -> int:
         """Streams that somebody holds a lease for."""
         return len(self._leases)
+
+    @property
+    def questions(self) -> int:
+        """Questions to the service that are being asked, or wait for their turn."""
+        return self._line.at_once + self._line.waiting
 
     @property
     def leased(self) -> Collection[str]:
@@ -138,18 +146,19 @@ class Reactor:
         """Ask the present executor; see `executor.Executor`."""
         return await self._session.ask(stream_name)
 
-    def hold(self, stream_name: str, on_change: Callable[[], None]) -> Hold:
+    def hold(self, stream_name: str, on_change: Callable[[], None], asker: Asker) -> Hold:
         """Begin or join the lease of a stream; returns at once.
 
         `on_change` is called, synchronously and in a task of the reactor's, whenever validity or routable
         workflows have changed after the first answer.  A reactor that does not run answers "not valid".
+        Raises `TooManyQuestions` where `asker` has so many without an answer; who joins a lease asks nothing.
         """
-        lease = self._leases.get(stream_name) or self._begin(stream_name)
+        lease = self._leases.get(stream_name) or self._begin(stream_name, asker)
         return lease.join(on_change)
 
-    def _begin(self, stream: str) -> Lease:
-        before = self._ending.get(stream)
-        lease = Lease(stream, self._terms, None if before is None else before.ended, self._retire)
+    def _begin(self, stream: str, asker: Asker) -> Lease:
+        before, place = self._ending.get(stream), self._line.place(asker)
+        lease = Lease(stream, self._terms, place, None if before is None else before.ended, self._retire)
         if self._nursery is None:
             lease.refuse()
             return lease

@@ -13,6 +13,7 @@ from mmids_trio.reactors.lease import Hold
 from mmids_trio.reactors.leased import LeasableWorkflows
 from mmids_trio.reactors.reactor import ExecutorSession, Reactor
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
+from mmids_trio.steps.approval import Asker
 from mmids_trio.workflow.plan import PlannedReactor
 
 
@@ -68,9 +69,9 @@ class Reactors:
         """Names of all reactors, in the order of the configuration."""
         return [definition.name for definition in self.definitions]
 
-    def hold(self, reactor: str, stream_name: str, on_change: Callable[[], None]) -> Hold:
+    def hold(self, reactor: str, stream_name: str, on_change: Callable[[], None], asker: Asker) -> Hold:
         """See `Reactor.hold`; raises `KeyError` for a reactor that there is not."""
-        return self._reactors[reactor].hold(stream_name, on_change)
+        return self._reactors[reactor].hold(stream_name, on_change, asker)
 
     def get(self, name: str) -> Reactor | None:
         """The one of that name, also where it is only being added; `None` where there is none."""
@@ -84,6 +85,10 @@ class Reactors:
     def leases(self) -> Mapping[str, int]:
         """How many streams each has a lease for."""
         return {name: reactor.lease_count for name, reactor in self._in_force()}
+
+    def questions(self) -> Mapping[str, int]:
+        """How many questions each asks its service, or has waiting."""
+        return {name: reactor.questions for name, reactor in self._in_force()}
 
     def views(self) -> Sequence[ReactorView]:
         """What the outside may know of all of them."""

@@ -14,9 +14,10 @@ from attrs import frozen
 
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.parameters import parameter
-from mmids_trio.config.parser import parse_workflows
+from mmids_trio.config.parser import parse_workflows_in_turns
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind, describe
+from mmids_trio.turns import in_turns
 
 REQUEST_SECONDS = 10
 """How long one request may take, with its redirects and the whole body."""
@@ -26,6 +27,9 @@ MAX_REDIRECTS = 3
 
 MAX_ANSWER_BYTES = 1024 * 1024
 """Largest body that is read, as for the API's PUT; a workflow of a thousand steps is about 100 kB."""
+
+KEPT_CONNECTIONS = 20
+"""Connections that are kept for the next questions."""
 
 DRAIN_SECONDS = 1
 """How long the body of a 404 may take; opening another connection costs less."""
@@ -110,7 +114,7 @@ class SimpleHttp:
 async def _understand(response: httpx2.Response) -> Answer:
     match response.status_code:
         case httpx2.codes.OK:
-            return _read(await _body(response))
+            return await _read(await _body(response))
         case httpx2.codes.NOT_FOUND:
             await _drain(response)
             return Answer(valid=False)
@@ -137,9 +141,9 @@ async def _drain(response: httpx2.Response) -> None:
         await _body(response)
 
 
-def _read(body: bytes) -> Answer:
+async def _read(body: bytes) -> Answer:
     try:
-        return Answer(True, parse_workflows(decode(body, ANSWER_FILE), ANSWER_FILE))
+        return Answer(True, await in_turns(parse_workflows_in_turns(decode(body, ANSWER_FILE), ANSWER_FILE)))
     except ConfigurationError as error:
         raise ExecutorFailure(describe(error)) from None
 
@@ -153,9 +157,16 @@ class SimpleHttpParameters:
 
 @asynccontextmanager
 async def open_simple_http(parameters: SimpleHttpParameters) -> AsyncIterator[SimpleHttp]:
-    """One client, kept open: a new one costs 66 ms, and connections are used again."""
+    """One client, kept open: a new one costs 66 ms, and connections are used again.
+
+    It bounds no connections: what waits for one in there would be taken for a slow service. `line` bounds questions.
+    """
     async with httpx2.AsyncClient(
-        trust_env=False, timeout=None, follow_redirects=False, headers={"Accept-Encoding": "identity"}
+        trust_env=False,
+        timeout=None,
+        follow_redirects=False,
+        headers={"Accept-Encoding": "identity"},
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
     ) as client:
         yield SimpleHttp(client, parameters.url)
 

@@ -149,6 +149,7 @@ def build_server(
             forwarding=shared.forwarding,
             reactors=known,
             random=world.random,
+            rejections=rejections,
             watch_options=WatchOptions.of(settings),
             stream_room=stream_room,
             now=world.now,
@@ -176,6 +177,7 @@ def build_server(
             hub.publish,
         )
     events = EventFeed(hub, stop)
+    webhook = _webhook(settings, hub, world.random)
     sources = Sources(
         version=__version__,
         rtmp=rtmp,
@@ -183,7 +185,9 @@ def build_server(
         workflows=workflows.names,
         leases=reactors.leases,
         reloads=lambda: {} if reloader is None else reloader.results,
+        questions=reactors.questions,
         events=events,
+        webhook=lambda: 0 if webhook is None else webhook.backlog.joined,
         hub=hub,
         log=log or Logging(),
     )
@@ -225,7 +229,7 @@ def build_server(
         events=events,
         state_file=state_file,
         store=store,
-        webhook=_webhook(settings, hub, world.random),
+        webhook=webhook,
         make_http_app=make_http_app,
         around_api=hooks.api,
         max_api_connections=api_connections(settings),

@@ -67,7 +67,11 @@ class Sources:
     """By reactor."""
     reloads: Callable[[], Mapping[str, int]]
     """By result."""
+    questions: Callable[[], Mapping[str, int]]
+    """By reactor."""
     events: EventFeed
+    webhook: Callable[[], int]
+    """Events for which another one stands in its queue."""
     hub: EventHub
     log: Logging = field(factory=Logging)
     answers: AnswerCounts = field(factory=AnswerCounts)
@@ -85,6 +89,8 @@ class Sources:
             yield catalog.RELOADS, (result,), count
         yield from self._http()
         yield catalog.EVENT_CLIENTS, (), self.events.streams
+        yield catalog.EVENTS_JOINED, ("history",), self.events.history.queue.joined
+        yield catalog.EVENTS_JOINED, ("webhook",), self.webhook()
         yield catalog.EVENTS_MISSED, (), self.hub.missed
         yield catalog.LOG_LEFT_OUT, (), self.log.repeats.left_out
         yield catalog.LOG_DROPPED, (), self.log.files.dropped_bytes
@@ -105,6 +111,8 @@ class Sources:
     def _reactors(self) -> Iterator[Reading]:
         for reactor, count in self.leases().items():
             yield catalog.REACTOR_LEASES, (reactor,), count
+        for reactor, count in self.questions().items():
+            yield catalog.REACTOR_QUESTIONS, (reactor,), count
         for labels, count in sorted(self.answers.counts.items()):
             yield catalog.REACTOR_ANSWERS, labels, count
 

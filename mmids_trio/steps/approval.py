@@ -6,12 +6,13 @@ from typing import Protocol
 import trio
 from attrs import field, frozen
 
+from mmids_trio.addresses import source_of
 from mmids_trio.config.parameters import Secret
 from mmids_trio.config.suggestions import did_you_mean
-from mmids_trio.errors import StepError
+from mmids_trio.errors import StepError, TooManyQuestions
 from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
-from mmids_trio.rtmp.server.endpoints import RequestRefused
+from mmids_trio.rtmp.server.endpoints import Client, RequestRefused
 from mmids_trio.rtmp.server.play_tokens import TokenVerdict, is_token, judge
 
 PUBLISH_DENIED = "NetStream.Publish.Denied"
@@ -23,6 +24,27 @@ ANSWER_SECONDS = 60.0
 
 Release = Callable[[], None]
 """Lets go of an approval. Synchronous; repeating it does nothing."""
+
+
+@frozen
+class Asker:
+    """Who wants to know about a stream: an address (as clients are counted by), and which connection of it.
+
+    What is no client (a step that forwards) has a name in place of the address, and no connection.
+    """
+
+    address: str
+    connection: object = None
+
+    @property
+    def is_client(self) -> bool:
+        """Whether it came from outside, and may have only so many questions open."""
+        return self.connection is not None
+
+    @classmethod
+    def of(cls, client: Client) -> "Asker":
+        """A client."""
+        return cls(source_of(client.peer_host), client)
 
 
 class LeaseHold(Protocol):
@@ -46,8 +68,11 @@ class LeaseHold(Protocol):
 class KnownReactor(Protocol):
     """Somebody who knows which streams are valid."""
 
-    def hold(self, stream_name: str, on_change: Callable[[], None]) -> LeaseHold:
-        """Ask about a stream and keep asking; `on_change` is called, synchronously, when a later answer differs."""
+    def hold(self, stream_name: str, on_change: Callable[[], None], asker: Asker) -> LeaseHold:
+        """Ask about a stream and keep asking; `on_change` is called, synchronously, when a later answer differs.
+
+        Raises `TooManyQuestions` where so many of the same asker's have no answer yet.
+        """
 
 
 class KnownReactors(Protocol):
@@ -78,7 +103,7 @@ def find_reactor(name: str | None, reactors: KnownReactors) -> KnownReactor | No
 
 
 async def approved(
-    reactor: KnownReactor | None, stream_name: str, on_revoked: Callable[[], None], code: str
+    reactor: KnownReactor | None, stream_name: str, client: Client, on_revoked: Callable[[], None], code: str
 ) -> Release:
     """Wait until `reactor` has approved a client's stream; `on_revoked` is called when it takes that back.
 
@@ -91,7 +116,10 @@ async def approved(
         if hold.is_valid is False:
             on_revoked()
 
-    hold = reactor.hold(stream_name, look_again)
+    try:
+        hold = reactor.hold(stream_name, look_again, Asker.of(client))
+    except TooManyQuestions as error:
+        raise RequestRefused(code, str(error), RejectReason.QUESTIONS) from error
     try:
         with trio.move_on_after(ANSWER_SECONDS):
             await hold.wait_answer()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from mmids_trio.ffmpeg.output_paths import OutputPaths
 from mmids_trio.net.tls import Dialer
+from mmids_trio.rejections import RejectCounters
 from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.failover import failover
 from mmids_trio.steps.fed_streams import Ffmpeg
@@ -32,6 +33,7 @@ def built_in_steps(
     forwarding: ForwardingTable,
     reactors: KnownReactors,
     random: Callable[[], float],
+    rejections: RejectCounters,
     watch_options: WatchOptions,
     stream_room: StreamRoom,
     now: Callable[[], float],
@@ -45,8 +47,8 @@ def built_in_steps(
         [
             rtmp_receive(rtmp, reactors, stream_room),
             rtmp_watch(rtmp, reactors, now, watch_options),
-            rtmp_push(dialer, random),
-            rtmp_pull(dialer, random),
+            rtmp_push(dialer, random, rejections),
+            rtmp_pull(dialer, random, rejections),
             ffmpeg_pull(ffmpeg),
             ffmpeg_push(ffmpeg),
             ffmpeg_hls(ffmpeg, OutputPaths()),

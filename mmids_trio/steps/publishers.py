@@ -203,7 +203,7 @@ class Publishers:
         self.access.check(query)  # before anybody is asked, and before it can be seen which keys are busy
         self._refuse_if_impossible(key, client)
         newcomer = PublisherTurn(key, client, self)
-        newcomer.release = await approved(self.reactor, key, newcomer.revoke, BAD_NAME)
+        newcomer.release = await approved(self.reactor, key, client, newcomer.revoke, BAD_NAME)
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
             self._refuse_if_impossible(key, client)

@@ -14,6 +14,7 @@ from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.net.tls import Dialer
+from mmids_trio.rejections import RejectCounters
 from mmids_trio.rtmp.client.client import TO_PLAY, ClientFailed, OpenClient, explain, open_client
 from mmids_trio.rtmp.ingest import media_events
 from mmids_trio.rtmp.protocol.events import (
@@ -113,6 +114,7 @@ class _Puller:
     pulled: _Pulled
     dialer: Dialer
     backoff: Backoff
+    rejections: RejectCounters
     state: str = field(default="connecting", init=False)
     last_error: str | None = field(default=None, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -120,20 +122,27 @@ class _Puller:
     async def run(self) -> None:
         """Until cancelled."""
         try:
-            while True:
-                with trio.CancelScope(deadline=self.pulled.ends_at) as self._alarm:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_what_is_overdue)
+                while True:
                     await self._call()
-                if self._alarm.cancelled_caught:
-                    self.pulled.end()
         finally:
             self.pulled.end()
+
+    async def _end_what_is_overdue(self) -> None:
+        """A task of its own: that the stream is over is no reason to call its source any sooner."""
+        while True:
+            with trio.CancelScope(deadline=self.pulled.ends_at) as self._alarm:
+                await trio.sleep_forever()
+            if trio.current_time() >= self.pulled.ends_at:
+                self.pulled.end()
 
     async def _call(self) -> None:
         """One connection, and the wait for the next."""
         self.state = "connecting"
         began = trio.current_time()
         try:
-            client = await open_client(self.dialer, self.url, self.url.key, TO_PLAY)
+            client = await open_client(self.dialer, self.url, self.url.key, TO_PLAY, self.rejections)
             try:
                 await self._read(client)
             finally:
@@ -163,7 +172,10 @@ class _Puller:
             if patience.cancelled_caught:
                 raise ClientFailed(f"it was silent for {SILENCE_SECONDS:.0f} s")
             await self._take(events)
-            await client.reply()
+            with trio.move_on_after(SILENCE_SECONDS) as patience:
+                await client.reply()
+            if patience.cancelled_caught:
+                raise ClientFailed(f"it took nothing for {SILENCE_SECONDS:.0f} s")
 
     async def _take(self, events: Sequence[ClientEvent]) -> None:
         media: list[MediaReceived | MetadataReceived | DataReceived] = []
@@ -215,12 +227,13 @@ class RtmpPull:
     dialer: Dialer
     context: StepContext
     random: Callable[[], float]
+    rejections: RejectCounters
     flow: Flow = field(default=Flow.PRODUCES, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready at once; a source that ends or does not answer is called again."""
         pulled = _Pulled(self.name, self.context, outbox, self.grace_s)
-        puller = _Puller(self.url, pulled, self.dialer, Backoff(self.random))
+        puller = _Puller(self.url, pulled, self.dialer, Backoff(self.random), self.rejections)
         self.context.show_streams(puller.describe)
         task_status.started()
         await puller.run()
@@ -235,10 +248,11 @@ class RtmpPullParameters:
     grace_s: float = parameter(seconds(0, LONGEST_GRACE), name="grace", default=0.0)
 
 
-def rtmp_pull(dialer: Dialer, random: Callable[[], float]) -> StepType:
-    """The kind of step. `random`: numbers from 0 to 1, for the jitter."""
+def rtmp_pull(dialer: Dialer, random: Callable[[], float], rejections: RejectCounters) -> StepType:
+    """The kind of step. `random`: numbers from 0 to 1, for the jitter. `rejections`: what sources are counted in."""
 
     def build(parameters: RtmpPullParameters, context: StepContext) -> Step:
-        return RtmpPull(parameters.location, parameters.stream_name, parameters.grace_s, dialer, context, random)
+        name, grace_s = parameters.stream_name, parameters.grace_s
+        return RtmpPull(parameters.location, name, grace_s, dialer, context, random, rejections)
 
     return StepType("rtmp_pull", RtmpPullParameters, build)

@@ -20,6 +20,7 @@ from mmids_trio.media.events import (
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.net.tls import Dialer
+from mmids_trio.rejections import RejectCounters
 from mmids_trio.rtmp.client.pushing import PushTarget
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
 from mmids_trio.rtmp.rendering import PublishRendering
@@ -76,6 +77,7 @@ class Pushes:
     dialer: Dialer
     context: StepContext
     random: Callable[[], float]
+    rejections: RejectCounters
     _live: dict[StreamId, _Pushed] = field(factory=dict, init=False)
     _targets: dict[PushTarget, StreamStarted] = field(factory=dict, init=False)
     """Those of streams that have ended as well, until they have said goodbye."""
@@ -126,6 +128,7 @@ class Pushes:
             channel=channel,
             dialer=self.dialer,
             backoff=Backoff(self.random),
+            rejections=self.rejections,
             on_up=lambda: self.context.publish(TargetUp(*place)),
             on_down=lambda reason: self.context.publish(TargetDown(*place, reason)),
         )
@@ -173,12 +176,13 @@ class RtmpPush:
     dialer: Dialer
     context: StepContext
     random: Callable[[], float]
+    rejections: RejectCounters
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready at once; a target that does not answer is tried again for as long as streams last."""
         async with trio.open_nursery() as nursery:
-            pushes = Pushes(self.urls, nursery, self.dialer, self.context, self.random)
+            pushes = Pushes(self.urls, nursery, self.dialer, self.context, self.random, self.rejections)
             self.context.show_streams(pushes.describe)
             self.context.show_counts(pushes.counts)
             task_status.started()
@@ -196,10 +200,10 @@ class RtmpPushParameters:
     targets: tuple[RtmpUrl, ...] = parameter(targets, name="target")
 
 
-def rtmp_push(dialer: Dialer, random: Callable[[], float]) -> StepType:
-    """The kind of step. `random`: numbers from 0 to 1, for the jitter."""
+def rtmp_push(dialer: Dialer, random: Callable[[], float], rejections: RejectCounters) -> StepType:
+    """The kind of step. `random`: numbers from 0 to 1, for the jitter. `rejections`: what targets are counted in."""
 
     def build(parameters: RtmpPushParameters, context: StepContext) -> Step:
-        return RtmpPush(parameters.targets, dialer, context, random)
+        return RtmpPush(parameters.targets, dialer, context, random, rejections)
 
     return StepType("rtmp_push", RtmpPushParameters, build)

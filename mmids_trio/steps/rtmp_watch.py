@@ -71,7 +71,7 @@ class Watchers:
     async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
         """Let a watcher in, once it is approved. Its token has to be good when it begins, and not until it ends."""
         self.access.check(key, query)
-        release = await approved(self.reactor, key, client.dismiss, PLAY_DENIED)
+        release = await approved(self.reactor, key, client, client.dismiss, PLAY_DENIED)
         return _Viewing(self.audience.channel(key), release)
 
 

@@ -11,7 +11,7 @@ from mmids_trio.config.parameters import parameter
 from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.approval import KnownReactor, KnownReactors, LeaseHold, find_reactor, reactor_problems
+from mmids_trio.steps.approval import Asker, KnownReactor, KnownReactors, LeaseHold, find_reactor, reactor_problems
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.forwarding import ForwardingTable, Route
 from mmids_trio.workflow.replay import Ledger
@@ -72,13 +72,15 @@ class _RoutedStream:
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _routes: dict[str, Route] = field(factory=dict, init=False)
     _hold: LeaseHold = field(init=False)
+    _asker: Asker = field(init=False)
     _is_answered: bool = field(default=False, init=False)
     """Whether the first answer was there when it was asked for."""
 
     def ask(self) -> None:
         """Ask. What is known already (somebody else asked before) holds for the very first frame. `run` must follow."""
         self.ledger.admit([self.started])
-        self._hold = self.reactor.hold(self.started.stream_name, self._follow)
+        self._asker = Asker(f"step {self.context.step_id} of workflow {self.context.workflow}")
+        self._hold = self.reactor.hold(self.started.stream_name, self._follow, self._asker)
         if self._hold.is_valid is not None:
             self._is_answered = True
             self._follow()

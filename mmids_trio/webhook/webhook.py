@@ -1,4 +1,4 @@
-"""Tells a web service what happens: one task takes events from the hub at once, another posts them one by one.
+"""Tells a web service what happens: events are taken from the hub at once, and a task posts them one by one.
 
 The hub never waits for either, so a service that is slow or gone costs the server a bounded queue and nothing else.
 """
@@ -20,8 +20,9 @@ from mmids_trio.backoff import Backoff
 from mmids_trio.http_api.event_shapes import event_json
 from mmids_trio.webhook.backlog import Backlog, Notice, is_too_old
 from mmids_trio.webhook.posting import Poster, PostFailed, render
+from mmids_trio.workflow.event_queue import QueuedEvent
 from mmids_trio.workflow.events import HubEvent
-from mmids_trio.workflow.hub import EventHub, Subscription
+from mmids_trio.workflow.hub import EventHub
 
 log = structlog.get_logger()
 
@@ -52,8 +53,6 @@ class Webhook:
     backlog: Backlog = field(factory=Backlog, init=False)
     is_failing: bool = field(default=False, init=False)
     """Whether the latest post did not arrive."""
-    _subscription: Subscription | None = field(default=None, init=False)
-    _missed: int = field(default=0, init=False)
     _is_idle: bool = field(default=True, init=False)
     _stir: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _run_id: str = field(factory=partial(token_hex, RUN_ID_BYTES), init=False)
@@ -62,41 +61,36 @@ class Webhook:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Ready when no event escapes any more; until cancelled."""
         structlog.contextvars.bind_contextvars(webhook=urlsplit(self.url).hostname)
-        with self.hub.subscribe() as self._subscription:
-            async with self.client() as client, trio.open_nursery() as nursery:
-                nursery.start_soon(self._post_all, Poster(client, self.url, self.secret, self.wall_clock))
+        with self.hub.listening(self._note):
+            async with self.client() as client:
                 task_status.started()
-                async for event in self._subscription:
-                    self._note([event])
+                await self._post_all(Poster(client, self.url, self.secret, self.wall_clock))
 
-    def _note(self, events: Collection[HubEvent]) -> None:
-        assert self._subscription is not None
-        self.backlog.dropped += self._subscription.missed - self._missed
-        self._missed = self._subscription.missed
-        for event in events:
-            if not self.types or event.wire_name in self.types:
-                self.backlog.put(self._notice(event))
-        self._stir.unpark_all()
+    def _note(self, event: HubEvent) -> None:
+        if not self.types or event.wire_name in self.types:
+            self.backlog.put(event, trio.current_time())
+            self._stir.unpark_all()
 
-    def _notice(self, event: HubEvent) -> Notice:
-        happened = datetime.fromtimestamp(self.wall_clock(), UTC).isoformat(timespec="milliseconds")
-        number = next(self._numbers)
-        return Notice(f"{self._run_id}-{number}", event.wire_name, happened, event_json(event), trio.current_time())
+    def _notice(self, queued: QueuedEvent) -> Notice:
+        at = self.wall_clock() - (trio.current_time() - queued.at)
+        happened = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+        event, notice_id = queued.event, f"{self._run_id}-{next(self._numbers)}"
+        return Notice(notice_id, event.wire_name, happened, event_json(event), queued.at, queued.count)
 
     async def _post_all(self, poster: Poster) -> None:
         backoff = Backoff(self.random)
         while True:
-            notice = self.backlog.take(trio.current_time())
-            self._is_idle = notice is None
-            if notice is None:
+            queued = self.backlog.take(trio.current_time())
+            self._is_idle = queued is None
+            if queued is None:
                 self._stir.unpark_all()
                 await self._stir.park()
             else:
-                await self._deliver(notice, poster, backoff)
+                await self._deliver(self._notice(queued), poster, backoff)
 
     async def _deliver(self, notice: Notice, poster: Poster, backoff: Backoff) -> None:
         """Try until it has arrived, is refused for good or is too old."""
-        while not is_too_old(notice, trio.current_time()):
+        while not is_too_old(notice.happened_at, trio.current_time()):
             dropped = self.backlog.dropped
             try:
                 await poster.post(render(notice, dropped))
@@ -110,7 +104,7 @@ class Webhook:
             backoff.reset()
             self._set_failing(None)
             return
-        self.backlog.dropped += 1
+        self.backlog.dropped += notice.count
 
     async def _wait(self, failure: PostFailed, backoff: Backoff) -> None:
         self._set_failing(failure.reason)
@@ -127,9 +121,6 @@ class Webhook:
 
     async def flush(self) -> None:
         """Wait for the posts of what has happened up to now, `FLUSH_SECONDS` at most, and not for one that fails."""
-        if self._subscription is None:
-            return
-        self._note(self._subscription.take())
         with trio.move_on_after(FLUSH_SECONDS):
             while (len(self.backlog) or not self._is_idle) and not self.is_failing:
                 await self._stir.park()

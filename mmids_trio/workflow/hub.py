@@ -64,11 +64,13 @@ class EventHub:
     """Events that subscribers who have left had missed."""
     _listeners: list[Callable[[HubEvent], None]] = field(factory=list, init=False)
     _subscriptions: dict[Subscription, None] = field(factory=dict, init=False)
+    _leaving: int = field(default=0, init=False)
+    """Listeners that will leave."""
 
     @property
     def subscriptions(self) -> int:
-        """How many there are."""
-        return len(self._subscriptions)
+        """How many there are, with listeners that will leave."""
+        return len(self._subscriptions) + self._leaving
 
     @property
     def missed(self) -> int:
@@ -78,6 +80,17 @@ class EventHub:
     def listen(self, listener: Callable[[HubEvent], None]) -> None:
         """Call `listener` with every event, at once and as long as the hub is there; it must neither wait nor raise."""
         self._listeners.append(listener)
+
+    @contextmanager
+    def listening(self, listener: Callable[[HubEvent], None]) -> Iterator[None]:
+        """The same as long as the block runs, for who has a queue of its own."""
+        self._listeners.append(listener)
+        self._leaving += 1
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+            self._leaving -= 1
 
     def publish(self, event: HubEvent) -> None:
         """Tell all subscribers. Synchronous; costs nothing where there is none."""

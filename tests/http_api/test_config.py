@@ -188,9 +188,10 @@ async def test_every_problem_of_a_set_is_told_at_once(client: httpx2.AsyncClient
 async def test_a_set_has_a_bounded_number_of_workflows(
     client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_routes, "MAX_WORKFLOWS", 2)
+    monkeypatch.setattr(config_routes, "MAX_NODES", 2)
     refused = await put(client, workflow("a") + workflow("b") + workflow("c"))
-    assert (refused.status_code, refused.json()["error"]) == (400, "3 workflows; one request may bring 2")
+    assert refused.status_code == 400
+    assert refused.json()["error"] == "more than 2 workflows and reactors; one request may bring so many"
 
 
 async def test_a_configuration_may_be_larger_than_a_workflow_but_not_without_bound(client: httpx2.AsyncClient) -> None:

@@ -157,9 +157,9 @@ async def test_an_id_of_another_run_is_answered_with_a_reset(events: Events, las
 
 
 async def test_a_client_that_was_away_for_too_long_is_told_how_much_it_missed(
-    events: Events, monkeypatch: pytest.MonkeyPatch
+    events: Events,
 ) -> None:
-    monkeypatch.setattr(event_feed, "MAX_EVENTS", 3)
+    events.feed.history.queue.room = 3
     start = events.feed.history.id_of(0)
     for number in range(10):
         events.hub.publish(WorkflowEnded(str(number)))

@@ -12,12 +12,14 @@ from mmids_trio.reactors.executor import Answer, ExecutorFailure
 from mmids_trio.reactors.lease import Hold
 from mmids_trio.reactors.reactor import Reactor
 from mmids_trio.reactors.views import LeaseView
+from mmids_trio.steps.approval import Asker
 from mmids_trio.workflow.events import ReactorAnswered
 from mmids_trio.workflow.status import StepStatus, WorkflowOwner, WorkflowStatus
 
 API = WorkflowOwner("api")
 INVALID = Answer(valid=False)
 EMPTY = Answer(valid=True)
+ANYBODY = Asker("somewhere")
 DOWN = ExecutorFailure("the service is down")
 
 
@@ -138,9 +140,9 @@ class Bench:
         self.began = trio.current_time()
         return self.reactor
 
-    def hold(self, stream: str, then: Callable[[Holder], None] = lambda _: None) -> Holder:
+    def hold(self, stream: str, then: Callable[[Holder], None] = lambda _: None, asker: Asker = ANYBODY) -> Holder:
         holder = Holder(then)
-        holder.hold = self.reactor.hold(stream, holder.on_change)
+        holder.hold = self.reactor.hold(stream, holder.on_change, asker)
         return holder
 
     async def held(self, stream: str) -> Holder:

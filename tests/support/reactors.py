@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection
 import trio
 from attrs import define, field
 
+from mmids_trio.steps.approval import Asker
+
 
 @define(eq=False)
 class ScriptedHold:
@@ -43,7 +45,7 @@ class ScriptedReactor:
     held: dict[ScriptedHold, None] = field(factory=dict)
     asked: list[str] = field(factory=list)
 
-    def hold(self, stream_name: str, on_change: Callable[[], None]) -> ScriptedHold:
+    def hold(self, stream_name: str, on_change: Callable[[], None], asker: Asker) -> ScriptedHold:
         """See `steps.approval.Reactor`."""
         self.asked.append(stream_name)
         hold = ScriptedHold(stream_name, on_change, self)

@@ -16,12 +16,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.config.settings import EVENT_NAMES
 from mmids_trio.http_api.event_shapes import EVENT_TYPES
+from mmids_trio.media.events import StreamId
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.harness import Harness
-from mmids_trio.webhook.backlog import MAX_AGE_SECONDS, MAX_NOTICES
+from mmids_trio.webhook.backlog import JOINED_FROM, MAX_AGE_SECONDS, MAX_NOTICES
 from mmids_trio.webhook.posting import POST_SECONDS
 from mmids_trio.webhook.webhook import FLUSH_SECONDS, Webhook
-from mmids_trio.workflow.events import WorkflowEnded, WorkflowFailed, WorkflowStarted
+from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowFailed, WorkflowStarted
 from mmids_trio.workflow.hub import EventHub
 
 URL = "https://user:pass@hooks.example.org/in?key=hidden"
@@ -230,6 +231,51 @@ async def test_a_burst_beyond_what_the_hub_keeps_is_counted_as_well(autojump_clo
             hub.publish(WorkflowStarted(str(number)))
         await trio.sleep(60)
     assert sum(body["dropped"] for body in service.bodies) + len(service.bodies) == 5000
+
+
+async def test_streams_that_come_and_go_cost_neither_changes_nor_other_streams(autojump_clock: MockClock) -> None:
+    service = Service(503)
+    async with hooked(service) as hub:
+        hub.publish(WorkflowStarted("honest"))
+        hub.publish(live("honest"))
+        for _ in range(4_508):
+            hub.publish(live("restless"))
+            hub.publish(off("restless"))
+        hub.publish(WorkflowFailed("honest", "why"))
+        await wait_all_tasks_blocked()
+        tries = len(service.bodies)
+        service.status = 200
+        await trio.sleep(60)
+    arrived = service.bodies[tries:]
+    assert len(arrived) <= JOINED_FROM + 4
+    assert [body["type"] for body in arrived[:2]] == ["workflow_started", "stream_began"]
+    assert arrived[1]["data"]["name"] == "honest"
+    assert arrived[-1]["type"] == "workflow_failed"
+    restless = [body for body in arrived if body["data"].get("name") == "restless"]
+    assert sum(body.get("count", 1) for body in restless) == 2 * 4_508
+    assert [body["type"] for body in restless[-2:]] == ["stream_began", "stream_over"]
+    assert sum(body["dropped"] for body in arrived) == 0
+
+
+async def test_streams_of_ever_new_names_cost_no_changes(autojump_clock: MockClock) -> None:
+    service = Service(503)
+    async with hooked(service) as hub:
+        hub.publish(WorkflowStarted("honest"))
+        for number in range(5_000):
+            hub.publish(live(str(number)))
+        service.status = 200
+        await trio.sleep(60)
+    names = [body["type"] for body in service.bodies]
+    assert "workflow_started" in names
+    assert sum(body["dropped"] for body in service.bodies) == 5_000 - MAX_NOTICES
+
+
+def live(name: str) -> StreamWentLive:
+    return StreamWentLive("w", "1", StreamId("w/1/1"), name)
+
+
+def off(name: str) -> StreamWentOff:
+    return StreamWentOff("w", "1", StreamId("w/1/1"), name)
 
 
 async def test_what_is_too_old_is_dropped_and_told(autojump_clock: MockClock) -> None:

@@ -9,6 +9,7 @@ import re
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from attrs import frozen
@@ -94,7 +95,7 @@ def _without_settings(text: str) -> str:
     """The text with the lines of settings blank. It has been parsed without a problem, so they have an end."""
     lines = text.split("\n")
     is_inside = False
-    for line in scan(text):
+    for line in chain.from_iterable(scan(text)):
         is_inside = is_inside or (line.opens > 0 and line.tokens[0].text.lower() == "settings")
         if is_inside:
             lines[line.number - 1] = ""

@@ -3,8 +3,8 @@
 A body becomes the set of workflows and reactors that it asks for in turns, without holding up the loop.
 """
 
-from collections.abc import Callable, Generator, Sequence
-from typing import NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import structlog
 import trio
@@ -49,6 +49,7 @@ from mmids_trio.http_api.refusals import BadRequest, GuardRefused
 from mmids_trio.http_api.routing import REQUEST_FILE, Routes, request_body, request_query
 from mmids_trio.http_api.schemas import ConfigPlan, ConfigStatus, ReloadReport
 from mmids_trio.reload.accepted import RefusedReload, ReloadOptions, ReloadPlan
+from mmids_trio.turns import in_turns
 from mmids_trio.workflow.events import HubEvent, ReloadRefused
 from mmids_trio.workflow.plan import SetPlan, WorkflowSet, leaves_nothing, stops_everything
 from mmids_trio.workflow.status import Outcome, OutcomeKind
@@ -154,33 +155,21 @@ CONFIG_STATUS = Operation(
 )
 
 
-MAX_WORKFLOWS = 10_000
-"""Workflows of one set: ten times what one server is made for, and what can be planned without a long pause."""
+MAX_NODES = 10_000
+"""Workflows and reactors of one set: ten times what one server is made for, and planned without a long pause."""
 
 WORKFLOWS_PER_TURN = 50
 """Workflows checked at once: a few milliseconds."""
-
-T = TypeVar("T")
 
 
 async def parse_in_turns(body: bytes) -> DefinitionSet:
     """What a body defines; others have their turns meanwhile. Raises `ConfigurationError` and `BadRequest`."""
     if not body:
         raise BadRequest("the body is empty; a configuration without anything in it is at least a comment (#)")
-    definitions = await _in_turns(parse_set(decode(body, REQUEST_FILE), REQUEST_FILE))
-    if len(definitions.workflows) > MAX_WORKFLOWS:
-        raise BadRequest(f"{len(definitions.workflows)} workflows; one request may bring {MAX_WORKFLOWS}")
+    definitions = await in_turns(parse_set(decode(body, REQUEST_FILE), REQUEST_FILE, most=MAX_NODES))
+    if len(definitions.workflows) + len(definitions.reactors) > MAX_NODES:
+        raise BadRequest(f"more than {MAX_NODES} workflows and reactors; one request may bring so many")
     return definitions
-
-
-async def _in_turns(work: Generator[None, None, T]) -> T:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        await trio.lowlevel.checkpoint()
 
 
 async def validate_in_turns(

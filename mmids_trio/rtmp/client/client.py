@@ -20,8 +20,10 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.errors import MmidsError, ProtocolError
+from mmids_trio.net.limits import TokenBucket
 from mmids_trio.net.tls import Dialer
 from mmids_trio.net.transport import Transport
+from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.protocol.client_connection import FORWARDS_EVERYTHING, ClientConnection
 from mmids_trio.rtmp.protocol.events import (
     ClientConnected,
@@ -31,6 +33,7 @@ from mmids_trio.rtmp.protocol.events import (
     RefusalReceived,
     StatusReceived,
 )
+from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
 from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE
 from mmids_trio.rtmp.protocol.urls import RtmpUrl
 
@@ -98,41 +101,109 @@ TO_PLAY = Purpose(lambda connection, key: connection.play(key), PlayStarted)
 
 
 @define(eq=False)
-class OpenClient:
-    """One connection that has got what it is for, on message stream `stream`; the owner closes it."""
+class Peer:
+    """A server at the other end of one of our connections: what it says, and what is said to it.
+
+    It is trusted no more than a client of ours: it is read in turns, and may say as much that is no media.
+    """
 
     transport: Transport
     connection: ClientConnection
+    rejections: RejectCounters
+    _talk: TokenBucket = field(init=False)
+    _talked: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._talk = TokenBucket(MAX_TALK_BURST, MAX_TALK_RATE, trio.current_time())
+
+    async def next_events(self) -> list[ClientEvent]:
+        """What the server said next, or some of it. Raises `ClientFailed` where the connection is or has to be over."""
+        try:
+            if self.connection.has_more:
+                await trio.lowlevel.checkpoint()
+                events = self.connection.receive_turn()
+            else:
+                data = await self.transport.receive_some(READ_SIZE)
+                if not data:
+                    raise ClientFailed("it has closed the connection")
+                events = self.connection.receive_turn(data)
+        except ProtocolError as error:
+            raise self.broken(error) from error
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ClientFailed(f"connection lost: {error}") from error
+        for oddity, detail in self.connection.oddities.take_untold():
+            log.info("server says something odd", oddity=oddity.value, detail=detail)
+        self._listen_no_longer_than_it_may_talk()
+        return events
+
+    def _listen_no_longer_than_it_may_talk(self) -> None:
+        talked, self._talked = self.connection.talk - self._talked, self.connection.talk
+        if talked and not self._talk.spend(talked, trio.current_time()):
+            self.rejections.count(RejectReason.PEER_TALKATIVE)
+            raise ClientFailed("it sent more commands and metadata than anybody needs")
+
+    def broken(self, error: ProtocolError) -> ClientFailed:
+        """Count what it did, and say so."""
+        self.rejections.count(RejectReason.PEER_PROTOCOL)
+        return ClientFailed(f"it breaks the protocol: {error}")
+
+    async def reply(self) -> None:
+        """Send what wants to be sent. Raises `ClientFailed`."""
+        try:
+            if data := self.connection.data_to_send():
+                await self.transport.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ClientFailed(f"connection lost: {error}") from error
+
+
+@define(eq=False)
+class OpenClient:
+    """One connection that has got what it is for, on message stream `stream`; the owner closes it."""
+
+    peer: Peer
     stream: int
     early: list[ClientEvent] = field(factory=list)
-    """What came in the same read as the answer, behind it."""
+    """What came in the same turn as the answer, behind it."""
+
+    @property
+    def transport(self) -> Transport:
+        """What it is a connection over."""
+        return self.peer.transport
+
+    @property
+    def connection(self) -> ClientConnection:
+        """Its protocol."""
+        return self.peer.connection
 
     def close(self) -> None:
         """Let go of the connection at once."""
         self.transport.close()
 
     async def next_events(self) -> list[ClientEvent]:
-        """What the server said next. Raises `ClientFailed` when it has ended the connection, or breaks the protocol."""
+        """See `Peer`."""
         if self.early:
             events, self.early = self.early, []
             await trio.lowlevel.checkpoint()
             return events
-        return await _receive(self.transport, self.connection)
+        return await self.peer.next_events()
 
     async def reply(self) -> None:
-        """Send what wants to be sent. Raises `ClientFailed`."""
-        await _send(self.transport, self.connection)
+        """See `Peer`."""
+        await self.peer.reply()
 
 
-async def open_client(dialer: Dialer, url: RtmpUrl, key: str, purpose: Purpose) -> OpenClient:
+async def open_client(
+    dialer: Dialer, url: RtmpUrl, key: str, purpose: Purpose, rejections: RejectCounters
+) -> OpenClient:
     """Connect to the server of `url` and ask for `key` there. Raises `ClientFailed` with the reason.
 
-    `key`: with its query, if it has one.  Takes `CONNECT_SECONDS` at most.
+    `key`: with its query, if it has one.  `rejections` counts what the server does that it may not, now and later.
+    Takes `CONNECT_SECONDS` at most.
     """
     opening = _Opening(url, "", key, purpose)
     with trio.move_on_after(CONNECT_SECONDS):
         for _ in range(MAX_TRIES):
-            client = await opening.run(dialer)
+            client = await opening.run(dialer, rejections)
             if client is not None:
                 return client
             opening = _Opening(url, opening.next_query, key, purpose)
@@ -157,7 +228,7 @@ class _Opening:
         """What the server has said that was no answer, for the message that there was none."""
         return "" if self._said is None else f"; it said {_in_a_line(self._said, (self.key, self.url.password))}"
 
-    async def run(self, dialer: Dialer) -> OpenClient | None:
+    async def run(self, dialer: Dialer, rejections: RejectCounters) -> OpenClient | None:
         """The client, or `None` where the server wants another connection with `next_query`."""
         url = self.url
         try:
@@ -170,29 +241,35 @@ class _Opening:
         )
         client = None
         try:
-            client = await self._converse(transport, connection)
+            client = await self._converse(Peer(transport, connection, rejections))
         finally:
             if client is None:
                 transport.close()
         return client
 
-    async def _converse(self, transport: Transport, connection: ClientConnection) -> OpenClient | None:
+    async def _converse(self, peer: Peer) -> OpenClient | None:
         while True:
-            await _send(transport, connection)
+            await peer.reply()
             try:
-                events = await _receive(transport, connection)
+                events = await peer.next_events()
             except ClientFailed as error:
                 raise ClientFailed(f"{error}{self.last_words}") from error
             for place, event in enumerate(events):
                 if isinstance(event, ClientConnected):
-                    self.purpose.ask(connection, self.key)
+                    self._ask(peer)
                 elif isinstance(event, self.purpose.answer):
-                    return OpenClient(transport, connection, event.stream, events[place + 1 :])
+                    return OpenClient(peer, event.stream, events[place + 1 :])
                 elif isinstance(event, RefusalReceived):
                     self._note_what_is_missing(event)
                     return None
                 elif isinstance(event, StatusReceived):
                     self._said = event
+
+    def _ask(self, peer: Peer) -> None:
+        try:
+            self.purpose.ask(peer.connection, self.key)
+        except ProtocolError as error:  # it has let us in and turned us away in one breath
+            raise peer.broken(error) from error
 
     def _note_what_is_missing(self, refusal: RefusalReceived) -> None:
         query = authentication_answer(refusal.description, self.url.user, self.url.password, os.urandom)
@@ -212,26 +289,3 @@ def _in_a_line(said: RefusalReceived | StatusReceived, secrets: tuple[str, ...])
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     return text[:MAX_DESCRIPTION]
-
-
-async def _send(transport: Transport, connection: ClientConnection) -> None:
-    try:
-        if data := connection.data_to_send():
-            await transport.send_all(data)
-    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise ClientFailed(f"connection lost: {error}") from error
-
-
-async def _receive(transport: Transport, connection: ClientConnection) -> list[ClientEvent]:
-    try:
-        data = await transport.receive_some(READ_SIZE)
-        if not data:
-            raise ClientFailed("it has closed the connection")
-        events = connection.receive_data(data)
-        for oddity, detail in connection.oddities.take_untold():
-            log.info("server says something odd", oddity=oddity.value, detail=detail)
-        return events
-    except ProtocolError as error:
-        raise ClientFailed(f"it breaks the protocol: {error}") from error
-    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise ClientFailed(f"connection lost: {error}") from error

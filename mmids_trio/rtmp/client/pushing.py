@@ -16,6 +16,7 @@ from mmids_trio.fanout.channel import Channel
 from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.net.tls import Dialer
+from mmids_trio.rejections import RejectCounters
 from mmids_trio.rtmp.client.client import TO_PUBLISH, ClientFailed, OpenClient, explain, open_client
 from mmids_trio.rtmp.protocol.client_connection import ClientPhase
 from mmids_trio.rtmp.protocol.events import RefusalReceived
@@ -63,6 +64,7 @@ class PushTarget:
     """What it gets; the owner feeds it, and ends its stream before `finish`."""
     dialer: Dialer
     backoff: Backoff
+    rejections: RejectCounters
     on_up: Callable[[], None]
     on_down: Callable[[str], None]
     state: str = field(default="connecting", init=False)
@@ -113,7 +115,7 @@ class PushTarget:
             await self._is_over.wait()
 
     async def _publish(self) -> None:
-        client = await open_client(self.dialer, self.url, self.key, TO_PUBLISH)
+        client = await open_client(self.dialer, self.url, self.key, TO_PUBLISH, self.rejections)
         self._subscriber = subscriber = Subscriber(Output(client.transport))
         began = trio.current_time()
         try:

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import cast
 
 from mmids_trio.errors import ProtocolError
-from mmids_trio.rtmp.protocol import amf, control
+from mmids_trio.rtmp.protocol import amf, control, limits
 from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.commands import (
@@ -242,6 +242,10 @@ ON_STATUS = b"\x02\x00\x08onStatus"
 """How a status begins that comes as a data message (AMF0 §2.4)."""
 
 
+TALK_TYPES = frozenset({types.COMMAND_AMF0, types.COMMAND_AMF3, types.DATA_AMF0, types.DATA_AMF3, types.USER_CONTROL})
+"""The types of messages that are no media and make work, each for itself."""
+
+
 class ClientConnection:
     """One connection to a server. `random(n)` returns `n` random bytes for the handshake.
 
@@ -272,6 +276,8 @@ class ClientConnection:
         self._received = ReceivedBytes()
         self._outgoing = Outgoing()
         self._flow = ClientFlow(self._outgoing)
+        self.talk = 0
+        """Bytes of commands, data and user control messages so far, each counted as `limits.LEAST_TALK` at least."""
         self._outgoing.send_raw(self._handshake.start())
 
     @property
@@ -284,13 +290,25 @@ class ClientConnection:
 
         Raises `ProtocolError` when the server breaks the protocol or a limit.
         """
+        events = self.receive_turn(data)
+        while self.has_more:
+            events += self.receive_turn()
+        return events
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the last `receive_turn` has left something to be read, by another one without data."""
+        return self._reader.has_more
+
+    def receive_turn(self, data: bytes = b"") -> list[ClientEvent]:
+        """As `receive_data`, but `limits.CHUNKS_PER_TURN` chunks at most, so that others may have a turn in between."""
         if self._received.is_due_after(len(data)) and self.phase is not ClientPhase.HANDSHAKE:
             self._outgoing.send(control.acknowledgement(self._received.total))
         if self.phase is ClientPhase.HANDSHAKE:
             data = self._shake_hands(data)
         events: list[ClientEvent] = []
-        if data:
-            for message in self._reader.read_messages(data):
+        if data or self.has_more:
+            for message in self._reader.read_messages(data, limits.CHUNKS_PER_TURN):
                 self._take(message, events)
         return events
 
@@ -354,6 +372,8 @@ class ClientConnection:
         return self._handshake.trailing
 
     def _take(self, message: Message, events: list[ClientEvent]) -> None:
+        if message.type_id in TALK_TYPES:
+            self.talk += max(len(message.payload), limits.LEAST_TALK)
         match message.type_id:
             case types.AUDIO | types.VIDEO:
                 _append_media(message, events)
