@@ -167,10 +167,9 @@ async def interrupted_streams(target: Target) -> None:
     """A stream under a new key, long enough to be waited for, then a reset: who publishes is gone, and it is kept."""
     async with target.line() as stream:
         await stream.send_all(log_in("graced") + publish(target.word()) + media(types.VIDEO, avc_header(320, 176)))
-        await stream.send_all(frames(1, b"\x65" + bytes(20)))
-        await trio.sleep(AIR_SECONDS)
-        await stream.send_all(frames(1, b"\x65" + bytes(20)))
-        await trio.sleep(READ_SECONDS)  # a reset would take with it what is not read yet
+        for pause in (READ_SECONDS, AIR_SECONDS, READ_SECONDS):  # a reset would take with it what is not read yet
+            await stream.send_all(frames(1, b"\x65" + bytes(20)))
+            await trio.sleep(pause)
 
 
 @attack(needs=("max_media_bytes",))
@@ -179,8 +178,9 @@ async def large_interrupted_streams(target: Target) -> None:
     async with target.line() as stream:
         await stream.send_all(log_in("graced") + publish(target.word()) + LARGE_CHUNKS)
         await stream.send_all(media(types.VIDEO, avc_header(320, 176), chunk_size=CHUNK_SIZE))
-        await stream.send_all(frames(1, b"\x65" + bytes(20), chunk_size=CHUNK_SIZE))
-        await trio.sleep(AIR_SECONDS)
+        for pause in (READ_SECONDS, AIR_SECONDS):
+            await stream.send_all(frames(1, b"\x65" + bytes(20), chunk_size=CHUNK_SIZE))
+            await trio.sleep(pause)
         data = b"\x27\x01\x00\x00\x00" + target.random.randbytes(PIECE)
         for at in range(1, 31):
             await stream.send_all(media(types.VIDEO, data, at=at, chunk_size=CHUNK_SIZE))
