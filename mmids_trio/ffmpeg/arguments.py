@@ -8,7 +8,14 @@ are read write it to their standard output.
 from collections.abc import Collection, Iterator
 
 from mmids_trio.ffmpeg.file_names import file_stem, playlist_name
-from mmids_trio.ffmpeg.locations import FLV_OPTIONS, output_directory, plain_path, source_arguments, target_arguments
+from mmids_trio.ffmpeg.locations import (
+    FLV_OPTIONS,
+    PICTURE_LIMIT,
+    output_directory,
+    plain_path,
+    source_arguments,
+    target_arguments,
+)
 from mmids_trio.ffmpeg.parameters import HlsParameters, PullParameters, PushParameters, TranscodeParameters
 
 FMP4_CODECS = frozenset(("hvc1", "vvc1", "av01", "vp08", "vp09", "Opus", "fLaC"))
@@ -36,7 +43,7 @@ _COMMON = ("-hide_banner", "-nostats", "-loglevel", "level+warning")
 _NO_INPUT = ("-nostdin",)
 """Else ffmpeg listens to its standard input for commands; not needed where that is its media."""
 
-_FROM_PIPE = ("-protocol_whitelist", "pipe", "-fpsprobesize", "0", "-f", "flv", "-i", "pipe:0")
+_FROM_PIPE = ("-protocol_whitelist", "pipe", *PICTURE_LIMIT, "-fpsprobesize", "0", "-f", "flv", "-i", "pipe:0")
 """Without waiting for 20 pictures to guess a frame rate from: 0.1 s to the first output instead of 1.6 (measured)."""
 
 _TO_PIPE = (*FLV_OPTIONS, "-flush_packets", "1", "-f", "flv", "pipe:1")

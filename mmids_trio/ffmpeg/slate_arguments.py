@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from mmids_trio.continuity.formats import AudioFormat, StreamFormat, VideoFormat
-from mmids_trio.ffmpeg.locations import FLV_OPTIONS, plain_path
+from mmids_trio.ffmpeg.locations import FLV_OPTIONS, PICTURE_LIMIT, plain_path
 
 PICTURE_SECONDS = 2
 """A still picture or colour bars need no more before they begin anew."""
@@ -65,7 +65,7 @@ def _picture(file: str | None, video: VideoFormat) -> list[str]:
     if file is None:
         return ["-f", "lavfi", "-i", f"smptehdbars=size={video.width}x{video.height}:rate={video.fps:g}"]
     again = ("-loop", "1", "-framerate", f"{video.fps:g}") if _is_picture(file) else ()
-    return ["-protocol_whitelist", "file", *again, "-i", f"file:{plain_path(file)}"]
+    return ["-protocol_whitelist", "file", *PICTURE_LIMIT, *again, "-i", f"file:{plain_path(file)}"]
 
 
 def _silence(audio: AudioFormat) -> list[str]:
