@@ -17,6 +17,7 @@ from hypercorn.typing import ASGIFramework
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.ffmpeg.capacity import Capacity
 from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.ffmpeg.output_paths import make_directory
 from mmids_trio.ffmpeg.process import Spawner
@@ -182,6 +183,7 @@ def build_server(
         reloads=lambda: {} if reloader is None else reloader.results,
         events=events,
         hub=hub,
+        children=ffmpeg.capacity,
     )
     hub.listen(sources.answers.note)
     metrics = ServerMetrics(shared.totals, sources)
@@ -260,6 +262,7 @@ def _ffmpeg(settings: Settings, world: World) -> FfmpegTools:
         world.random,
         offload=world.offload,
         make_directory=world.make_directory,
+        capacity=Capacity(settings.max_children, settings.max_encode_rate),
     )
 
 

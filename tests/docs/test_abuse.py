@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from mmids_trio.metrics.catalog import METRICS
 from mmids_trio.rejections import RejectCounters
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +22,10 @@ def test_every_test_in_the_tables_exists() -> None:
 
 
 def test_every_row_has_a_test_and_a_counter_that_exist() -> None:
+    known = {*RejectCounters(), *(metric.name for metric in METRICS)}
     for attack, _, tests, counters in ROWS:
         assert "::" in tests, attack
-        assert set(re.findall(r"`(.+?)`", counters)) <= set(RejectCounters()), attack
+        assert set(re.findall(r"`(.+?)`", counters)) <= known, attack
         assert "`" in counters, attack
 
 

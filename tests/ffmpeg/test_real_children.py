@@ -94,7 +94,7 @@ MakeSupervisor = Callable[..., Supervisor]
 def real(tmp_path: Path) -> MakeSupervisor:
     def make(arguments: list[str], name: str = "child", **hooks: object) -> Supervisor:
         log = StderrLog(tmp_path / f"{name}.log")
-        return Supervisor(arguments=arguments, spawner=SystemSpawner(), stderr=log, random=lambda: 1.0, **hooks)  # type: ignore[arg-type]  # hooks of many kinds
+        return Supervisor(arguments=lambda: arguments, spawner=SystemSpawner(), stderr=log, random=lambda: 1.0, **hooks)  # type: ignore[arg-type]  # hooks of many kinds
 
     return make
 
