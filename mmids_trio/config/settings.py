@@ -49,6 +49,12 @@ LEAST_LOG_BYTES, MOST_LOG_BYTES = 1024**2, 1024**5
 MOST_REPEATS = 100_000
 """More lines than a process can write in a second."""
 
+MOST_CHILDREN = 10_000
+"""More processes than one machine encodes or copies live media in."""
+
+HIGHEST_ENCODE_RATE = 10**12
+"""Pixels a second; two thousand times 4K at 60 pictures a second."""
+
 EVENT_NAMES = (
     "workflow_started",
     "workflow_failed",
@@ -107,6 +113,8 @@ class Settings:
     grace_after: int = parameter(whole_number(0, LONGEST_TIMEOUT, " of seconds"), default=5)
     max_interrupted: int = parameter(whole_number(0, MOST_STREAMS), default=100)
     api_max_connections: int = parameter(whole_number(1, MOST_CONNECTIONS), default=256)
+    max_children: int = parameter(whole_number(1, MOST_CHILDREN), default=32)
+    max_encode_rate: int = parameter(whole_number(1, HIGHEST_ENCODE_RATE, " of pixels a second"), default=497_664_000)
     rtmp_proxy_protocol_from: tuple[IpNetwork, ...] | None = parameter(networks, default=None)
     state_path: str | None = parameter(filled, default=None)
     watch_config: bool = parameter(switch, default=False)

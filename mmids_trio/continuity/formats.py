@@ -12,8 +12,8 @@ from math import isfinite
 from attrs import define, field, frozen
 
 from mmids_trio.continuity.program import FeedMemory
+from mmids_trio.media.configuration import VideoConfiguration, read_configuration
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.media.sequence_parameters import avc_size, hevc_size
 from mmids_trio.media.timeline import MODULUS
 
 FRAMES_SEEN = 30
@@ -24,7 +24,12 @@ LONGEST_STEP_MS = 1000
 
 USUAL_SIZE, USUAL_FPS = (1280, 720), 25.0
 USUAL_SAMPLE_RATE, USUAL_CHANNELS = 48_000, 2
-LONGEST_SIDE, HIGHEST_FPS = 16_384, 240
+LONGEST_SIDE, HIGHEST_FPS = 4096, 120
+"""What metadata may say, which nothing confirms: pixels of a side, pictures a second."""
+
+MOST_STEPS_A_SECOND = 1000
+"""Timestamps are milliseconds."""
+
 HIGHEST_SAMPLE_RATE, MOST_CHANNELS = 192_000, 8
 
 _AAC_RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350)
@@ -106,11 +111,18 @@ class FormatObserver:
 
     def _video(self, values: Mapping[str, object]) -> VideoFormat:
         codec = self._codecs[MediaKind.VIDEO]
-        read = {"avc1": avc_size, "hvc1": hevc_size}.get(codec)
-        size = read(self._header(MediaKind.VIDEO)[5:]) if read else None
+        size = self._size()
         width = size[0] if size else round(_number(values, "width", LONGEST_SIDE) or USUAL_SIZE[0])
         height = size[1] if size else round(_number(values, "height", LONGEST_SIDE) or USUAL_SIZE[1])
         return VideoFormat(codec, width + width % 2, height + height % 2, self._fps(values))
+
+    def _size(self) -> tuple[int, int] | None:
+        """As the sequence header of the main track says."""
+        for header in self.memory.headers.values():
+            configuration = read_configuration(header)
+            if isinstance(configuration, VideoConfiguration):
+                return configuration.size
+        return None
 
     def _fps(self, values: Mapping[str, object]) -> float:
         steps = [step for a, b in pairwise(self._times) if 0 < (step := (b - a) % MODULUS) < LONGEST_STEP_MS]
@@ -119,7 +131,7 @@ class FormatObserver:
             return said or USUAL_FPS
         seen = 1000 * len(steps) / sum(steps)
         # Rounded, so that the jitter of timestamps does not make a format of its own at each look.
-        return said if said and abs(said - seen) < seen / 20 else float(min(round(seen), HIGHEST_FPS))
+        return said if said and abs(said - seen) < seen / 20 else float(min(round(seen), MOST_STEPS_A_SECOND))
 
     def _audio(self, values: Mapping[str, object]) -> AudioFormat:
         codec = self._codecs[MediaKind.AUDIO]

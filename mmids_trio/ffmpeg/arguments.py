@@ -8,7 +8,14 @@ are read write it to their standard output.
 from collections.abc import Collection, Iterator
 
 from mmids_trio.ffmpeg.file_names import file_stem, playlist_name
-from mmids_trio.ffmpeg.locations import FLV_OPTIONS, output_directory, plain_path, source_arguments, target_arguments
+from mmids_trio.ffmpeg.locations import (
+    FLV_OPTIONS,
+    PICTURE_LIMIT,
+    output_directory,
+    plain_path,
+    source_arguments,
+    target_arguments,
+)
 from mmids_trio.ffmpeg.parameters import HlsParameters, PullParameters, PushParameters, TranscodeParameters
 
 FMP4_CODECS = frozenset(("hvc1", "vvc1", "av01", "vp08", "vp09", "Opus", "fLaC"))
@@ -36,7 +43,7 @@ _COMMON = ("-hide_banner", "-nostats", "-loglevel", "level+warning")
 _NO_INPUT = ("-nostdin",)
 """Else ffmpeg listens to its standard input for commands; not needed where that is its media."""
 
-_FROM_PIPE = ("-protocol_whitelist", "pipe", "-fpsprobesize", "0", "-f", "flv", "-i", "pipe:0")
+_FROM_PIPE = ("-protocol_whitelist", "pipe", *PICTURE_LIMIT, "-fpsprobesize", "0", "-f", "flv", "-i", "pipe:0")
 """Without waiting for 20 pictures to guess a frame rate from: 0.1 s to the first output instead of 1.6 (measured)."""
 
 _TO_PIPE = (*FLV_OPTIONS, "-flush_packets", "1", "-f", "flv", "pipe:1")
@@ -97,9 +104,12 @@ def hls_playlist_path(parameters: HlsParameters, stream_name: str) -> str:
     return f"{_directory(parameters)}/{playlist_name(parameters.stream_name or stream_name)}"
 
 
-def transcode_arguments(parameters: TranscodeParameters) -> list[str]:
-    """Turn the FLV on standard input into FLV on standard output."""
-    return [*_COMMON, *_FROM_PIPE, *_TRACKS, *_video(parameters), *_audio(parameters), *_TO_PIPE]
+def transcode_arguments(parameters: TranscodeParameters, largest: tuple[int, int] | None = None) -> list[str]:
+    """Turn the FLV on standard input into FLV on standard output.
+
+    `largest` is the size (pixels) that encoded pictures have at most, whatever the media say of themselves later.
+    """
+    return [*_COMMON, *_FROM_PIPE, *_TRACKS, *_video(parameters, largest), *_audio(parameters), *_TO_PIPE]
 
 
 def _directory(parameters: HlsParameters) -> str:
@@ -131,7 +141,7 @@ def _segments_kept(count: int | None) -> list[str]:
     return [*size, "-hls_flags", "+".join(flags)]
 
 
-def _video(parameters: TranscodeParameters) -> Iterator[str]:
+def _video(parameters: TranscodeParameters, largest: tuple[int, int] | None) -> Iterator[str]:
     if parameters.video == "drop":
         yield "-vn"
         return
@@ -143,7 +153,7 @@ def _video(parameters: TranscodeParameters) -> Iterator[str]:
     if parameters.preset is not None:
         yield from ("-preset", parameters.preset)
     yield from ("-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAME_SECONDS})")
-    filters = ",".join(_video_filters(parameters))
+    filters = ",".join(_video_filters(parameters, largest))
     if filters:
         yield from ("-vf", filters)
     if parameters.video_kbps is not None:
@@ -156,12 +166,18 @@ def _constant_bitrate(kbps: int) -> tuple[str, ...]:
     return ("-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate, "-x264-params", "nal-hrd=cbr")
 
 
-def _video_filters(parameters: TranscodeParameters) -> Iterator[str]:
+def _video_filters(parameters: TranscodeParameters, largest: tuple[int, int] | None) -> Iterator[str]:
     if parameters.fps is not None:
         yield f"fps={parameters.fps}"
     if parameters.width is not None or parameters.height is not None:
         # -2: as the proportions want it, and even
         yield f"scale={parameters.width or -2}:{parameters.height or -2}"
+    if largest is not None and (parameters.width is None or parameters.height is None):
+        # pictures that fit are passed through
+        width, height = largest
+        yield (
+            f"scale=w='min(iw,{width})':h='min(ih,{height})':force_original_aspect_ratio=decrease:force_divisible_by=2"
+        )
 
 
 def _audio(parameters: TranscodeParameters) -> Iterator[str]:

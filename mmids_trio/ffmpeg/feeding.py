@@ -64,6 +64,8 @@ class ChildFeed:
     _is_dropping: bool = field(default=False, init=False)
     _has_ended: bool = field(default=False, init=False)
     _wakeup: trio.Event = field(factory=trio.Event, init=False)
+    _fault: str = field(default="", init=False)
+    """Why only another child can take what comes."""
 
     def prepare(self) -> None:
         """Collect for a child that is about to be started: it then begins with the first frame that comes from here on.
@@ -71,6 +73,16 @@ class ChildFeed:
         Without it, what comes while a child starts is left out, up to the next key frame.
         """
         self._attach()
+
+    def forget(self) -> None:
+        """Keep nothing any more until a child runs: it is not known when that will be."""
+        self._detach()
+
+    def interrupt(self, fault: str) -> None:
+        """Let only another child take what comes from here on; this one ends when it has what is queued."""
+        if self._is_attached:
+            self._is_attached, self._fault = False, fault
+            self._wakeup.set()
 
     def offer(self, events: Sequence[MediaEvent]) -> None:
         """Put `events` in the queue, or leave them out. Never waits."""
@@ -80,8 +92,7 @@ class ChildFeed:
             if not self._is_attached:
                 continue
             if self.policy.is_outdated:
-                self._is_attached = False
-                self._wakeup.set()
+                self.interrupt("the stream has changed its tracks or codecs")
             elif data:
                 self._take(now, data)
 
@@ -109,7 +120,7 @@ class ChildFeed:
                 if self._has_ended:
                     return
                 if not self._is_attached:
-                    raise StepError("the stream has changed its tracks or codecs")
+                    raise StepError(self._fault)
                 self._wakeup = trio.Event()
                 await self._wakeup.wait()
         finally:

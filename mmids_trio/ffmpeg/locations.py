@@ -16,6 +16,13 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 STALL_MICROSECONDS = 10_000_000
 """A connection on which nothing moves for so long is dead; else ffmpeg would wait for ever, and nobody restart it."""
 
+LARGEST_PICTURE = 35_651_584
+"""Pixels of the largest picture that is decoded, or made: what H.264 and HEVC allow at their highest level, 6.2, which
+is 8K. Memory for pictures is what a few bytes of a header can ask for most of."""
+
+PICTURE_LIMIT = ("-max_pixels", str(LARGEST_PICTURE))
+"""Before each input."""
+
 _STALL = ("-rw_timeout", str(STALL_MICROSECONDS))
 _RTSP_STALL = ("-timeout", str(STALL_MICROSECONDS))  # the RTSP demuxer's own word for it
 
@@ -43,7 +50,7 @@ class MediaSource:
 
     def arguments(self, url: str) -> list[str]:
         """The input, with everything that has to stand before it."""
-        return ["-protocol_whitelist", ",".join(self.protocols), *self.options, "-i", url]
+        return ["-protocol_whitelist", ",".join(self.protocols), *PICTURE_LIMIT, *self.options, "-i", url]
 
 
 @frozen

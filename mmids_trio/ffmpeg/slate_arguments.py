@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from mmids_trio.continuity.formats import AudioFormat, StreamFormat, VideoFormat
-from mmids_trio.ffmpeg.locations import FLV_OPTIONS, plain_path
+from mmids_trio.ffmpeg.capacity import Encoding
+from mmids_trio.ffmpeg.locations import FLV_OPTIONS, LARGEST_PICTURE, PICTURE_LIMIT, plain_path
 
 PICTURE_SECONDS = 2
 """A still picture or colour bars need no more before they begin anew."""
@@ -30,11 +31,25 @@ _VIDEO_ENCODERS = {
 _AUDIO_ENCODERS = {"mp4a": ("aac",), "Opus": ("libopus",), ".mp3": ("libmp3lame",)}
 
 
-def can_make(wanted: StreamFormat) -> bool:
-    """Whether ffmpeg has encoders for the codecs of a stream."""
+HIGHEST_FPS = 120
+"""Of a slate. A stream with more pictures a second has a slate with so many."""
+
+
+def why_not(wanted: StreamFormat) -> str | None:
+    """Why there can be no slate for a stream: ffmpeg has no encoders for its codecs, or its pictures are too large."""
     video, audio = wanted.video, wanted.audio
     knows_video = video is None or video.codec in _VIDEO_ENCODERS
-    return knows_video and (audio is None or audio.codec in _AUDIO_ENCODERS) and (video or audio) is not None
+    if not knows_video or (audio is not None and audio.codec not in _AUDIO_ENCODERS) or (video or audio) is None:
+        return "no slate for this kind of stream"
+    if video is not None and video.width * video.height > LARGEST_PICTURE:
+        return f"no slate for pictures of more than {LARGEST_PICTURE} pixels"
+    return None
+
+
+def slate_encoding(wanted: StreamFormat) -> Encoding:
+    """What making it encodes, as if it were made in real time."""
+    video = wanted.video
+    return Encoding(0 if video is None else round(video.width * video.height * _fps(video)), is_slate=True)
 
 
 def slate_arguments(file: str | None, wanted: StreamFormat) -> list[str]:
@@ -61,11 +76,15 @@ def _is_picture(file: str) -> bool:
     return PurePath(file).suffix.lower() in PICTURES
 
 
+def _fps(video: VideoFormat) -> float:
+    return min(video.fps, HIGHEST_FPS)
+
+
 def _picture(file: str | None, video: VideoFormat) -> list[str]:
     if file is None:
-        return ["-f", "lavfi", "-i", f"smptehdbars=size={video.width}x{video.height}:rate={video.fps:g}"]
-    again = ("-loop", "1", "-framerate", f"{video.fps:g}") if _is_picture(file) else ()
-    return ["-protocol_whitelist", "file", *again, "-i", f"file:{plain_path(file)}"]
+        return ["-f", "lavfi", "-i", f"smptehdbars=size={video.width}x{video.height}:rate={_fps(video):g}"]
+    again = ("-loop", "1", "-framerate", f"{_fps(video):g}") if _is_picture(file) else ()
+    return ["-protocol_whitelist", "file", *PICTURE_LIMIT, *again, "-i", f"file:{plain_path(file)}"]
 
 
 def _silence(audio: AudioFormat) -> list[str]:
@@ -78,8 +97,8 @@ def _video(video: VideoFormat | None) -> Iterator[str]:
         return
     size = f"{video.width}:{video.height}"
     fit = f"scale={size}:force_original_aspect_ratio=decrease,pad={size}:(ow-iw)/2:(oh-ih)/2"
-    yield from ("-vf", f"{fit},setsar=1,fps={video.fps:g},format=yuv420p")
-    yield from ("-c:v", *_VIDEO_ENCODERS[video.codec], "-g", str(max(round(video.fps), 1)), "-bf", "0")
+    yield from ("-vf", f"{fit},setsar=1,fps={_fps(video):g},format=yuv420p")
+    yield from ("-c:v", *_VIDEO_ENCODERS[video.codec], "-g", str(max(round(_fps(video)), 1)), "-bf", "0")
 
 
 def _audio(audio: AudioFormat | None) -> Iterator[str]:

@@ -6,6 +6,9 @@ asked for: same process, same id, 8 ms of the child's time where ffmpeg takes 46
 signal when the *thread* that started the child ends, so children are started from the thread of the event
 loop, which blocks it for 0.2 ms each (vfork), and never from trio's worker threads.  Elsewhere children see the end
 of their pipes, which is what ends ffmpeg there.
+
+The same program sets the child's limits (`ChildLimits`): media of strangers must not take the memory, the processor
+or the descriptors that the server lives on.
 """
 
 import errno
@@ -17,7 +20,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 import trio
-from attrs import define, field
+from attrs import astuple, define, field, frozen
 
 from mmids_trio.config.settings import is_loopback
 from mmids_trio.ffmpeg.pipes import InputPipe, OutputPipe
@@ -41,20 +44,49 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _HOST = re.compile(r"://(?:[^/?#]*@)?(?:\[([^\]/]*)\]|([^/:?#]*))")
 
+MAX_DATA_BYTES = 8 * 1024**3
+"""What a child may have in memory of its own: x264's `medium` takes 1.6 GiB for 4K, 6.5 for 8K (on two cores)."""
+
+MAX_ADDRESS_SPACE_BYTES = 32 * 1024**3
+"""Of addresses: the C library sets 64 MiB aside for each of many threads, which costs nothing until it is used."""
+
+MAX_FILES = 256
+"""Descriptors: three, those of a playlist's files, and those of connections to elsewhere."""
+
+NICENESS = 5
+"""Below the server, so that what strangers have encoded does not delay everybody's media."""
+
+OOM_SCORE = 500
+"""Where memory ends, the kernel takes a child before it takes the server."""
+
 # Interpreters ignore SIGPIPE, and what is ignored stays so in the program that they become. Parents can be gone
 # before the kernel is asked: then the child has got another one, and ends itself.
 _GUARD = f"""
-import ctypes, os, sys, _signal
+import ctypes, os, resource, sys, _signal
 ctypes.CDLL(None).prctl(1, {int(signal.SIGKILL)}, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
     os._exit({CANNOT_RUN})
+data, addresses, files, niceness, oom_score = map(int, sys.argv[2].split(","))
+for what, most in (
+    (resource.RLIMIT_DATA, data), (resource.RLIMIT_AS, addresses),
+    (resource.RLIMIT_NOFILE, files), (resource.RLIMIT_CORE, 0),
+):
+    hard = resource.getrlimit(what)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (most, most))
+os.nice(niceness)
+try:
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(oom_score))
+except OSError:
+    pass
 for number in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT, _signal.SIGTERM):
     _signal.signal(number, _signal.SIG_DFL)
 _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
 try:
-    os.execv(sys.argv[2], sys.argv[2:])
+    os.execv(sys.argv[3], sys.argv[3:])
 except OSError as error:
-    os.write(2, f"cannot run {{sys.argv[2]}}: {{error.strerror}}\\n".encode("utf-8", "backslashreplace"))
+    os.write(2, f"cannot run {{sys.argv[3]}}: {{error.strerror}}\\n".encode("utf-8", "backslashreplace"))
     os._exit({CANNOT_RUN})
 """
 
@@ -76,11 +108,28 @@ def proxy_variables(proxy: str | None, arguments: Iterable[str]) -> dict[str, st
     return {"http_proxy": proxy, "no_proxy": ",".join(direct)}
 
 
-def guard() -> tuple[str, ...]:
-    """What to put before a command so that it ends with this process; empty where the system cannot do that."""
+@frozen
+class ChildLimits:
+    """What the kernel lets one child have; where the server itself may have less, so may its children."""
+
+    data_bytes: int = MAX_DATA_BYTES
+    address_space_bytes: int = MAX_ADDRESS_SPACE_BYTES
+    files: int = MAX_FILES
+    niceness: int = NICENESS
+    """Added to the server's."""
+    oom_score: int = OOM_SCORE
+    """From -1000 (never) to 1000 (first)."""
+
+
+USUAL_LIMITS = ChildLimits()
+
+
+def guard(limits: ChildLimits = USUAL_LIMITS) -> tuple[str, ...]:
+    """What to put before a command so that it ends with this process and keeps to `limits`; empty where the system
+    cannot do that."""
     if sys.platform != "linux" or not sys.executable:
         return ()
-    return (sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()))
+    return (sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), ",".join(map(str, astuple(limits))))
 
 
 @define(eq=False)
@@ -134,6 +183,7 @@ class SystemSpawner:
     environment: Mapping[str, str] = field(factory=lambda: child_environment(os.environ))
     proxy: str | None = None
     """The URL of the one that children go by to web servers elsewhere."""
+    limits: ChildLimits = USUAL_LIMITS
 
     async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool) -> SystemProcess:
         """See `Spawner`. Raises `OSError`; a program that cannot be run is told by status 127 instead, on Linux.
@@ -142,7 +192,7 @@ class SystemSpawner:
         descriptors but its three, and the environment above.
         """
         await trio.lowlevel.checkpoint()  # nothing may be awaited once the child is there
-        return self._spawn_now([*guard(), *arguments], stdin=stdin, stdout=stdout)
+        return self._spawn_now([*guard(self.limits), *arguments], stdin=stdin, stdout=stdout)
 
     def _spawn_now(self, command: Sequence[str], *, stdin: bool, stdout: bool) -> SystemProcess:
         try:

@@ -11,6 +11,7 @@ from attrs import define
 class ChildPhase(Enum):
     """Where a child is in its life."""
 
+    WAITING = "waiting"
     STARTING = "starting"
     RUNNING = "running"
     BACKING_OFF = "backing off"
@@ -27,7 +28,8 @@ class ChildState:
     starts: int = 0
     """Attempts included that failed."""
     message: str | None = None
-    """Why it ended last time, and below that its last lines; `None` when it has not, or is healthy again."""
+    """Why it ended last time, and below that its last lines, or what it waits for; `None` when it has not ended, or is
+    healthy again."""
     dropped_groups: int = 0
     """Groups of pictures that it has missed, wholly or in part, since it did not keep up."""
 

@@ -11,6 +11,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
+from mmids_trio.ffmpeg.capacity import Capacity, Claim, Encoding
 from mmids_trio.ffmpeg.child import Child, FeedHook, ReadHook
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.state import ChildPhase, ChildState
@@ -24,8 +25,8 @@ log = structlog.get_logger()
 class Supervisor:
     """One child, over all its restarts. `run` it once."""
 
-    arguments: Sequence[str]
-    """The program and its arguments."""
+    arguments: Callable[[], Sequence[str]]
+    """The program and its arguments; asked for at each start."""
     spawner: Spawner
     stderr: StderrLog
     random: Callable[[], float]
@@ -34,6 +35,12 @@ class Supervisor:
     """With it, the child's standard input is a pipe; else it is empty."""
     read: ReadHook | None = None
     """With it, the child's standard output is a pipe; else it goes nowhere."""
+    capacity: Capacity = field(factory=Capacity)
+    """Where each child asks for its place."""
+    encoding: Encoding | None = None
+    """What is encoded, if anything is."""
+    on_wait: Callable[[], None] = lambda: None
+    """Called when a child has to wait for its place: what is kept for it may get stale."""
     stop_by: StopBy = field()
     name: str = "ffmpeg"
     """For messages."""
@@ -53,7 +60,8 @@ class Supervisor:
         """End the child in order, after what the feed still holds, and then `run`; for streams that have ended.
 
         At most `child.FINISH_SECONDS` for the feed (whose hook has to end by itself) and five seconds for the child.
-        Called before `run`, it leaves one child to take what the feed holds.
+        Called before `run`, it leaves one child to take what the feed holds. A child that waits for its place is not
+        started any more.
         """
         self._finishing.set()
 
@@ -71,14 +79,39 @@ class Supervisor:
             self.stderr.close()
 
     async def _run_once(self) -> str:
-        """Start the child and return in what way it has ended."""
+        """Start the child, when there is room for it, and return in what way it has ended."""
+        with self.capacity.place(self.encoding) as claim:
+            if not claim.is_admitted:
+                await self._wait_for_room(claim)
+            return await self._live() if claim.is_admitted else "was not started"
+
+    async def _wait_for_room(self, claim: Claim) -> None:
+        """Until the claim is admitted, or nobody needs the child any more."""
+        before = self.state.message
+        self.state.phase, self.state.pid, self.state.message = ChildPhase.WAITING, None, claim.why()
+        claim.tell = self._tell_why_it_waits
+        log.info("child waits", child=self.name, reason=self.state.message)
+        self.on_wait()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_when_finishing, nursery.cancel_scope)
+            await claim.admitted.wait()
+            nursery.cancel_scope.cancel()
+        self.state.message = before
+
+    def _tell_why_it_waits(self, why: str) -> None:
+        self.state.message = why
+
+    async def _cancel_when_finishing(self, scope: trio.CancelScope) -> None:
+        await self._finishing.wait()
+        scope.cancel()
+
+    async def _live(self) -> str:
         self.state.phase = ChildPhase.STARTING
         self.state.starts += 1
-        self.stderr.begin(self.arguments)
+        arguments = self.arguments()
+        self.stderr.begin(arguments)
         try:
-            process = await self.spawner.spawn(
-                self.arguments, stdin=self.feed is not None, stdout=self.read is not None
-            )
+            process = await self.spawner.spawn(arguments, stdin=self.feed is not None, stdout=self.read is not None)
         except OSError as error:
             return f"cannot be started: {error.strerror or error}"
         self.state.phase, self.state.pid = ChildPhase.RUNNING, process.pid

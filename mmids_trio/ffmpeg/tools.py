@@ -8,6 +8,7 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.ffmpeg.capacity import Capacity, Encoding
 from mmids_trio.ffmpeg.child import FeedHook, ReadHook
 from mmids_trio.ffmpeg.executable import Executable, Places, find_ffmpeg
 from mmids_trio.ffmpeg.output_paths import make_directory
@@ -28,12 +29,16 @@ class Job:
     step_id: str
     stream: str
     """What the log file is named after."""
-    arguments: Sequence[str]
-    """Without the executable."""
+    arguments: Callable[[], Sequence[str]]
+    """Without the executable; asked for at each start."""
     state: ChildState
     feed: FeedHook | None = None
     read: ReadHook | None = None
     secrets: Sequence[str] = ()
+    encoding: Encoding | None = None
+    """What is encoded, if anything is."""
+    on_wait: Callable[[], None] = lambda: None
+    """Called when a child has to wait for its place."""
 
 
 @define(eq=False)
@@ -47,6 +52,7 @@ class FfmpegTools:
     offload: Offload = in_thread
     make_directory: Callable[[str], None] = make_directory
     """For what children write. Raises `StepError`."""
+    capacity: Capacity = field(factory=Capacity)
     _executable: Executable | None = field(default=None, init=False)
     _searching: trio.Lock = field(factory=trio.Lock, init=False)
 
@@ -70,13 +76,17 @@ class FfmpegTools:
     def supervisor(self, job: Job) -> Supervisor:
         """What keeps the child of `job` running. Only after `check`."""
         assert self._executable is not None
+        program = self._executable.path
         path = log_path(self.log_directory, job.workflow, job.step_id, job.stream)
         return Supervisor(
-            arguments=[self._executable.path, *job.arguments],
+            arguments=lambda: [program, *job.arguments()],
             spawner=self.spawner,
             stderr=StderrLog(path, job.secrets),
             random=self.random,
             feed=job.feed,
             read=job.read,
             state=job.state,
+            capacity=self.capacity,
+            encoding=job.encoding,
+            on_wait=job.on_wait,
         )

@@ -90,6 +90,15 @@ STEP_CHILD_LEFT_OUT = _counter(
     *PLACE,
 )
 
+CHILDREN = _gauge("mmids_children", "ffmpeg processes that have their place, of all steps.")
+CHILDREN_WAITING = _gauge("mmids_children_waiting", "ffmpeg processes that wait for a place.")
+ENCODE_RATE = _gauge("mmids_encode_pixels_per_second", "Pixels a second that all encoders together count for.")
+CHILD_DELAYS = _counter(
+    "mmids_child_delays_total",
+    "Starts of ffmpeg that had to wait, and encoders that were ended since they encoded more than before.",
+    "reason",
+)
+
 REACTOR_ANSWERS = _counter(
     "mmids_reactor_answers_total",
     "Answers about streams: valid, invalid or failed.",

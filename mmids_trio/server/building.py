@@ -17,6 +17,7 @@ from hypercorn.typing import ASGIFramework
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.ffmpeg.capacity import Capacity
 from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.ffmpeg.output_paths import make_directory
 from mmids_trio.ffmpeg.process import Spawner
@@ -190,6 +191,7 @@ def build_server(
         webhook=lambda: 0 if webhook is None else webhook.backlog.joined,
         hub=hub,
         log=log or Logging(),
+        children=ffmpeg.capacity,
     )
     hub.listen(sources.answers.note)
     metrics = ServerMetrics(shared.totals, sources)
@@ -269,6 +271,7 @@ def _ffmpeg(settings: Settings, world: World) -> FfmpegTools:
         world.random,
         offload=world.offload,
         make_directory=world.make_directory,
+        capacity=Capacity(settings.max_children, settings.max_encode_rate),
     )
 
 

@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client import Metric as Family
 
+from mmids_trio.ffmpeg.capacity import Capacity
 from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.metrics import catalog
@@ -73,6 +74,7 @@ class Sources:
     webhook: Callable[[], int]
     """Events for which another one stands in its queue."""
     hub: EventHub
+    children: Capacity
     log: Logging = field(factory=Logging)
     answers: AnswerCounts = field(factory=AnswerCounts)
     http: HttpCounts = field(factory=HttpCounts)
@@ -84,6 +86,7 @@ class Sources:
         yield catalog.LOOP_LAG, (), self.lag.durations
         yield catalog.WORKFLOWS, (), len(self.workflows())
         yield from self._rtmp()
+        yield from self._children()
         yield from self._reactors()
         for result, count in self.reloads().items():
             yield catalog.RELOADS, (result,), count
@@ -107,6 +110,13 @@ class Sources:
             yield catalog.ODDITIES, (oddity.value,), count
         for reason, count in self.rejections.items():
             yield catalog.TURNED_AWAY, (reason,), count
+
+    def _children(self) -> Iterator[Reading]:
+        yield catalog.CHILDREN, (), self.children.running
+        yield catalog.CHILDREN_WAITING, (), self.children.waiting
+        yield catalog.ENCODE_RATE, (), self.children.encode_rate
+        for delay, count in self.children.delays.items():
+            yield catalog.CHILD_DELAYS, (delay.value,), count
 
     def _reactors(self) -> Iterator[Reading]:
         for reactor, count in self.leases().items():

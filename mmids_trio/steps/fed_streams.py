@@ -17,6 +17,7 @@ from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.metrics.catalog import STEP_CHILD_DROPPED, STEP_CHILD_LEFT_OUT, STEP_CHILD_RESTARTS, STEP_CHILDREN
 from mmids_trio.metrics.counts import Counts, lasting, total
+from mmids_trio.steps.stream_encoder import StreamEncoder
 from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import StepContext
 
@@ -64,9 +65,13 @@ class FedStream:
     """One stream, from its start to the end of its child, which is started with the stream's first frame."""
 
     started: StreamStarted
+    encoder: StreamEncoder | None = None
+    """Watches what its child encodes, if it does."""
     policy: FeedFilter = field(factory=FeedFilter, init=False)
     state: ChildState = field(factory=ChildState, init=False)
     feed: ChildFeed = field(init=False)
+    codecs: frozenset[str] = field(default=frozenset(), init=False)
+    """Those that its first child has got; what it writes depends on them, also when they change."""
     _supervisor: Supervisor | None = field(default=None, init=False)
     _has_frames_or_ended: trio.Event = field(factory=trio.Event, init=False)
     _has_ended: bool = field(default=False, init=False)
@@ -79,6 +84,8 @@ class FedStream:
 
     def offer(self, event: MediaEvent) -> None:
         """Feed the child. Never waits."""
+        if self.encoder is not None and not self.encoder.note(event, trio.current_time()):
+            self.feed.interrupt("the stream has got larger than max_encode_rate leaves room for")
         self.feed.offer([event])
         if self.feed.queued_bytes:
             self._has_frames_or_ended.set()
@@ -102,6 +109,7 @@ class FedStream:
             self._forget_what_is_stale()
         await self._has_frames_or_ended.wait()
         if self.feed.queued_bytes and not self._patience.cancelled_caught:
+            self.codecs = self.policy.codecs
             self._supervisor = supervise(self)
             if self._has_ended:
                 self._supervisor.finish()
@@ -122,7 +130,9 @@ class FedStreams:
     ffmpeg: Ffmpeg
     context: StepContext
     arguments: Callable[[FedStream], Sequence[str]]
-    """ffmpeg's, for one stream."""
+    """ffmpeg's, for one stream; asked for at each start."""
+    encoder: Callable[[], StreamEncoder | None] = lambda: None
+    """Watches what a stream's child encodes, if it does."""
     secrets: Sequence[str] = ()
     read: Callable[[FedStream], ReadHook] | None = None
     """What reads the output of a stream's children, if they have any."""
@@ -144,7 +154,7 @@ class FedStreams:
     def take(self, event: MediaEvent) -> None:
         """Hand an event to the child of its stream. Never waits."""
         if isinstance(event, StreamStarted):
-            stream = self._live[event.stream_id] = FedStream(event)
+            stream = self._live[event.stream_id] = FedStream(event, self.encoder())
             self._all[stream] = None
             self.nursery.start_soon(self._run, stream, self.turn(stream))
         elif isinstance(event, StreamEnded):
@@ -172,11 +182,13 @@ class FedStreams:
                 workflow=self.context.workflow,
                 step_id=self.context.step_id,
                 stream=stream.started.stream_name,
-                arguments=self.arguments(stream),
+                arguments=lambda: self.arguments(stream),
                 state=stream.state,
                 feed=stream.feed.run,
                 read=None if self.read is None else self.read(stream),
                 secrets=self.secrets,
+                encoding=None if stream.encoder is None else stream.encoder.encoding,
+                on_wait=stream.feed.forget,
             )
         )
 
@@ -185,10 +197,18 @@ class FedStreams:
 
     def _describe(self) -> Sequence[StreamStatus]:
         return [
-            StreamStatus(stream.started.stream_name, "\n".join(said))
+            status
             for stream in self._all
-            if (said := [text for text in (stream.state.message, self.warn(stream)) if text is not None])
+            if (status := child_status(stream.started.stream_name, stream.state, self.warn(stream))) is not None
         ]
+
+
+def child_status(stream_name: str, state: ChildState, warning: str | None = None) -> StreamStatus | None:
+    """What there is to say of a stream and its child, if anything."""
+    said = [text for text in (state.message, warning) if text is not None]
+    if not said:
+        return None
+    return StreamStatus(stream_name, "\n".join(said), "waiting" if state.phase is ChildPhase.WAITING else None)
 
 
 def child_counts(states: Iterable[ChildState]) -> Counts:

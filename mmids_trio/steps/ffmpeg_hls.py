@@ -70,7 +70,7 @@ class FfmpegHls:
                     await outbox.send(events)
 
     def _arguments(self, stream: FedStream) -> Sequence[str]:
-        return hls_arguments(self.parameters, stream.started.stream_name, stream.policy.codecs)
+        return hls_arguments(self.parameters, stream.started.stream_name, stream.codecs)
 
     def _turn(self, claim: PathClaim, playlists: OutputPaths, stream: FedStream) -> _PlaylistTurn:
         name = stream.started.stream_name

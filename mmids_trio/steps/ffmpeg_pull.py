@@ -1,6 +1,7 @@
 """`ffmpeg_pull`: bring in any file or URL that ffmpeg reads, as one stream."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 from attrs import define, field, frozen
@@ -14,7 +15,7 @@ from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.fed_streams import Ffmpeg, child_counts
+from mmids_trio.steps.fed_streams import Ffmpeg, child_counts, child_status
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
@@ -69,7 +70,7 @@ class FfmpegPull:
                 workflow=self.context.workflow,
                 step_id=self.context.step_id,
                 stream=self.parameters.stream_name,
-                arguments=pull_arguments(self.parameters),
+                arguments=partial(pull_arguments, self.parameters),
                 state=state,
                 read=pulled.read,
                 secrets=stream_key_of(self.parameters.location),
@@ -79,7 +80,8 @@ class FfmpegPull:
         await supervisor.run()
 
     def _describe(self, state: ChildState) -> Sequence[StreamStatus]:
-        return [] if state.message is None else [StreamStatus(self.parameters.stream_name, state.message)]
+        status = child_status(self.parameters.stream_name, state)
+        return [] if status is None else [status]
 
 
 def ffmpeg_pull(ffmpeg: Ffmpeg) -> StepType:

@@ -1,5 +1,7 @@
 """`ffmpeg_transcode` and `basic_transcode`: replace each stream's media by what an ffmpeg child makes of them."""
 
+from collections.abc import Sequence
+
 import trio
 from attrs import field, frozen
 
@@ -12,6 +14,7 @@ from mmids_trio.media.events import StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
 from mmids_trio.steps.registry import StepType
+from mmids_trio.steps.stream_encoder import StreamEncoder
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 READ_BYTES = 64 * 1024
@@ -35,7 +38,8 @@ class FfmpegTranscode:
                 nursery=nursery,
                 ffmpeg=self.ffmpeg,
                 context=self.context,
-                arguments=lambda _stream: transcode_arguments(self.parameters),
+                arguments=self._arguments,
+                encoder=self._encoder,
                 read=lambda stream: _reader(stream, outbox),
                 on_end=outbox.end_stream,
             )
@@ -45,6 +49,12 @@ class FfmpegTranscode:
                     if isinstance(event, StreamStarted):
                         await outbox.send([event])
                     streams.take(event)
+
+    def _encoder(self) -> StreamEncoder | None:
+        return StreamEncoder(self.parameters) if self.parameters.video == "encode" else None
+
+    def _arguments(self, stream: FedStream) -> Sequence[str]:
+        return transcode_arguments(self.parameters, None if stream.encoder is None else stream.encoder.begin())
 
 
 def _reader(stream: FedStream, outbox: Outbox) -> ReadHook:

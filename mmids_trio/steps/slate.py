@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from math import inf
 
 import structlog
@@ -15,8 +16,8 @@ from mmids_trio.continuity.slate import Slate, SlateLoop, SlateState, make_loop
 from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.media_pipe import ChildMedia
 from mmids_trio.ffmpeg.process import ChildOutput
-from mmids_trio.ffmpeg.slate_arguments import MAX_LOOP_BYTES, can_make, slate_arguments
-from mmids_trio.ffmpeg.state import ChildState
+from mmids_trio.ffmpeg.slate_arguments import MAX_LOOP_BYTES, slate_arguments, slate_encoding, why_not
+from mmids_trio.ffmpeg.state import ChildPhase, ChildState
 from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
@@ -60,7 +61,7 @@ class _Loops:
 
     def get(self, wanted: StreamFormat) -> SlateLoop | None:
         """The loop, or `None` while it is being prepared, which this begins."""
-        if wanted not in self._makers and can_make(wanted) and self._has_room():
+        if wanted not in self._makers and why_not(wanted) is None and self._has_room():
             maker = self._makers[wanted] = self._maker(wanted)
             self.nursery.start_soon(maker.run)
         return self._ready.get(wanted)
@@ -78,7 +79,15 @@ class _Loops:
         """Why there is no loop, where that is known."""
         if wanted in self._makers:
             return self._makers[wanted].state.message
-        return "no slate for this kind of stream" if not can_make(wanted) else "too many kinds of streams for slates"
+        return why_not(wanted) or "too many kinds of streams for slates"
+
+    def forget_unneeded(self) -> None:
+        """A stream has ended: what waits to be prepared for it, and for no other one, is out of the others' way."""
+        needed = self.needed()
+        for wanted, maker in list(self._makers.items()):
+            if maker.state.phase is ChildPhase.WAITING and wanted not in needed:
+                del self._makers[wanted]
+                maker.finish()
 
     def _maker(self, wanted: StreamFormat) -> Supervisor:
         """Runs until the loop is there; a child that fails is started again as any other."""
@@ -96,7 +105,8 @@ class _Loops:
                 workflow=self.context.workflow,
                 step_id=self.context.step_id,
                 stream="slate",
-                arguments=slate_arguments(self.file, wanted),
+                arguments=partial(slate_arguments, self.file, wanted),
+                encoding=slate_encoding(wanted),
                 state=ChildState(),
                 read=read,
             )
@@ -217,6 +227,7 @@ class SlateStep:
                 outgoing.append(event)
             elif isinstance(event, StreamEnded):
                 streams.pop(event.stream_id, None)
+                loops.forget_unneeded()
                 outgoing.append(event)
             elif stream := streams.get(event.stream_id):
                 outgoing += stream.take(event, now)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from mmids_trio.ffmpeg.capacity import Capacity, Encoding
 from mmids_trio.ffmpeg.child import FeedHook, ReadHook
 from mmids_trio.ffmpeg.stderr_log import StderrLog
 from mmids_trio.ffmpeg.supervisor import Supervisor
@@ -24,10 +25,19 @@ def supervisor(tmp_path: Path) -> MakeSupervisor:
         feed: FeedHook | None = None,
         read: ReadHook | None = None,
         random: Callable[[], float] = lambda: 0.0,
+        capacity: Capacity | None = None,
+        encoding: Encoding | None = None,
     ) -> Supervisor:
         stderr = StderrLog(tmp_path / "child.log", now=lambda: 0.0, clock=trio.current_time)
         return Supervisor(
-            arguments=["/bin/ffmpeg", "-x"], spawner=spawner, stderr=stderr, random=random, feed=feed, read=read
+            arguments=lambda: ["/bin/ffmpeg", "-x"],
+            spawner=spawner,
+            stderr=stderr,
+            random=random,
+            feed=feed,
+            read=read,
+            capacity=capacity or Capacity(),
+            encoding=encoding,
         )
 
     return make

@@ -13,6 +13,7 @@ from mmids_trio.ffmpeg.arguments import (
     push_arguments,
     transcode_arguments,
 )
+from mmids_trio.ffmpeg.locations import LARGEST_PICTURE
 from mmids_trio.ffmpeg.parameters import HlsParameters, PullParameters, PushParameters, TranscodeParameters
 
 
@@ -41,6 +42,16 @@ def test_what_is_fed_reads_flv_and_nothing_else() -> None:
         assert contains(arguments, "-f", "flv", "-i", "pipe:0")
         assert value(arguments, "-protocol_whitelist") == "pipe"
         assert arguments.count("-i") == 1
+
+
+def test_no_input_may_have_larger_pictures_than_8k() -> None:
+    for arguments in (
+        push_arguments(PushParameters("rtmp://h/a/b")),
+        hls_arguments(HlsParameters("p"), "n"),
+        transcode_arguments(TranscodeParameters(video="copy", audio="copy")),
+        *(pull_arguments(PullParameters(source, "n")) for source in ("/a.mp4", "http://h/a", "rtsp://h/a", "srt://h")),
+    ):
+        assert contains(arguments[: arguments.index("-i")], "-max_pixels", str(LARGEST_PICTURE))
 
 
 def test_locations_and_targets_are_checked_here_again() -> None:

@@ -1,6 +1,7 @@
 """Real processes: what they inherit, and what becomes of those that misbehave."""
 
 import os
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,14 @@ import pytest
 import trio
 
 from mmids_trio.ffmpeg.process import ChildInput, ChildOutput, describe_exit
-from mmids_trio.ffmpeg.spawning import CANNOT_RUN, SystemProcess, SystemSpawner, child_environment, guard
+from mmids_trio.ffmpeg.spawning import (
+    CANNOT_RUN,
+    ChildLimits,
+    SystemProcess,
+    SystemSpawner,
+    child_environment,
+    guard,
+)
 from mmids_trio.ffmpeg.state import ChildPhase
 from mmids_trio.ffmpeg.stderr_log import StderrLog
 from mmids_trio.ffmpeg.stopping import KILL_AFTER_SECONDS, STOP_SECONDS
@@ -86,7 +94,7 @@ MakeSupervisor = Callable[..., Supervisor]
 def real(tmp_path: Path) -> MakeSupervisor:
     def make(arguments: list[str], name: str = "child", **hooks: object) -> Supervisor:
         log = StderrLog(tmp_path / f"{name}.log")
-        return Supervisor(arguments=arguments, spawner=SystemSpawner(), stderr=log, random=lambda: 1.0, **hooks)  # type: ignore[arg-type]  # hooks of many kinds
+        return Supervisor(arguments=lambda: arguments, spawner=SystemSpawner(), stderr=log, random=lambda: 1.0, **hooks)  # type: ignore[arg-type]  # hooks of many kinds
 
     return make
 
@@ -123,6 +131,36 @@ async def test_no_signal_is_ignored_or_blocked() -> None:
     assert int(masks["SigIgn"], 16) & (1 << (SIGPIPE - 1)) == 0
 
 
+TELLS_LIMITS = """
+import os, resource as r
+print(*(r.getrlimit(w)[1] for w in (r.RLIMIT_DATA, r.RLIMIT_AS, r.RLIMIT_NOFILE, r.RLIMIT_CORE)), os.nice(0))
+print(open("/proc/self/oom_score_adj").read().strip())
+"""
+
+
+@linux
+async def test_a_child_has_limits_on_memory_files_and_priority() -> None:
+    limits = ChildLimits(data_bytes=2**29, address_space_bytes=2**31, files=64, niceness=3, oom_score=700)
+    _, stdout, _, _ = await run(python(TELLS_LIMITS), SystemSpawner(limits=limits))
+    assert stdout.split() == [str(2**29), str(2**31), "64", "0", str(min(os.nice(0) + 3, 19)), "700"]
+
+
+@linux
+async def test_a_child_that_wants_more_memory_than_it_may_have_does_not_get_it() -> None:
+    greedy = "held = bytearray(2**28); print('has it')"
+    status, stdout, stderr, _ = await run(python(greedy), SystemSpawner(limits=ChildLimits(data_bytes=2**27)))
+    assert (status, stdout) == (1, "")
+    assert "MemoryError" in stderr
+    assert (await run(python(greedy)))[:2] == (0, "has it\n")
+
+
+@linux
+async def test_where_the_server_may_have_less_its_children_have_no_more() -> None:
+    own = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    _, stdout, _, _ = await run(python(TELLS_LIMITS), SystemSpawner(limits=ChildLimits(files=own * 2)))
+    assert stdout.split()[2] == str(own)
+
+
 async def test_a_child_gets_a_minimal_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {"PATH": "/bin", "LC_ALL": "C", "API_TOKEN": "sesame", "FFREPORT": "file=x", "PYTHONPATH": "/x"}
     spawner = SystemSpawner(child_environment(environment))
@@ -151,7 +189,8 @@ async def test_an_impossible_argument_is_an_operating_system_error(argument: str
 
 @linux
 async def test_a_child_whose_parent_is_gone_before_it_can_ask_ends_itself() -> None:
-    command = [*guard()[:-1], "1", "/bin/echo", "alive"]
+    *front, _own_id, limits = guard()
+    command = [*front, "1", limits, "/bin/echo", "alive"]
     process = await trio.run_process(command, capture_stdout=True, check=False)
     assert (process.returncode, process.stdout) == (CANNOT_RUN, b"")
 

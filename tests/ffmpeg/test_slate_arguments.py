@@ -3,7 +3,7 @@
 import pytest
 
 from mmids_trio.continuity.formats import AudioFormat, StreamFormat, VideoFormat
-from mmids_trio.ffmpeg.slate_arguments import can_make, slate_arguments
+from mmids_trio.ffmpeg.slate_arguments import slate_arguments, why_not
 
 VIDEO, AUDIO = VideoFormat("avc1", 640, 360, 29.97), AudioFormat("mp4a", 44_100, 1)
 BOTH = StreamFormat(VIDEO, AUDIO)
@@ -11,6 +11,18 @@ BOTH = StreamFormat(VIDEO, AUDIO)
 
 def following(arguments: list[str], option: str) -> list[str]:
     return [arguments[place + 1] for place, argument in enumerate(arguments) if argument == option]
+
+
+def test_a_slate_has_no_more_pictures_a_second_than_the_limit() -> None:
+    fast = " ".join(slate_arguments(None, StreamFormat(VideoFormat("avc1", 640, 360, 1000.0), None)))
+    assert "rate=120 " in fast
+    assert "fps=120," in fast
+    assert "-g 120" in fast
+
+
+def test_pictures_beyond_8k_have_no_slate() -> None:
+    assert why_not(StreamFormat(VideoFormat("hvc1", 8192, 4352, 60), None)) is None
+    assert why_not(StreamFormat(VideoFormat("hvc1", 8192, 4354, 60), None)) is not None
 
 
 def test_colour_bars_and_silence_are_of_the_streams_form() -> None:
@@ -58,4 +70,4 @@ def test_a_track_that_the_stream_has_not_is_not_made() -> None:
     ],
 )
 def test_what_there_is_no_encoder_for_cannot_be_made(wanted: StreamFormat, expected: bool) -> None:
-    assert can_make(wanted) is expected
+    assert (why_not(wanted) is None) is expected

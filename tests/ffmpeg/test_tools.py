@@ -91,7 +91,7 @@ async def test_a_job_becomes_a_child_with_its_own_log(
         workflow="w",
         step_id="1",
         stream="talk",
-        arguments=["-i", "pipe:0", "secret"],
+        arguments=lambda: ["-i", "pipe:0", "secret"],
         state=state,
         feed=feed,
         secrets=["secret"],

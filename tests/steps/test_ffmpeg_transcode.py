@@ -195,4 +195,4 @@ async def test_the_child_is_told_what_to_make(
     async with harness(camera, ECHO, step=step) as h:
         await camera.send(Take().events)
         [child] = children(h).running
-        assert list(child.arguments[1:]) == transcode_arguments(wanted)
+        assert list(child.arguments[1:]) == transcode_arguments(wanted, (640, 360))
