@@ -169,6 +169,7 @@ async def test_a_body_of_exactly_the_limit_is_taken(client: httpx2.AsyncClient, 
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [("gzip", gzip.compress(WORKFLOW)), (None, gzip.compress(WORKFLOW)), ("identity, br", WORKFLOW), ("x" * 500, b"")],
+    ids=["gzip", "gzip unnamed", "br", "unknown"],  # of their own: the bytes of gzip hold the time
 )
 async def test_a_compressed_body_is_a_415(
     encoding: str | None, body: bytes, client: httpx2.AsyncClient, workflows: Any
