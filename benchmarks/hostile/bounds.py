@@ -12,7 +12,7 @@ FILES_PER_CHILD = 6
 KEPT_QUESTIONS = 21
 """Idle connections to the web service: 20 that the reactor keeps for its next questions, and the webhook's."""
 FREE_FILES = 150
-"""Descriptors beside connections and children: 100 questions under way (what httpx2 allows), listeners, logs, sources."""
+"""Descriptors beside connections and children: 100 questions under way (httpx2 allows no more), listeners, logs."""
 
 BYTES_PER_CONNECTION = 256 * 1024
 """What a connection costs beside its media: its objects, replies that wait, and what was just read."""
