@@ -14,7 +14,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio.errors import TooManyQuestions
-from mmids_trio.steps.approval import Asker
+from mmids_trio.reactors.asker import Asker
 
 K = TypeVar("K", bound=Hashable)
 

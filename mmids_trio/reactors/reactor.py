@@ -8,12 +8,12 @@ import trio
 from attrs import define, evolve, field
 
 from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.reactors.asker import Asker
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure
 from mmids_trio.reactors.lease import Hold, Lease, Terms
 from mmids_trio.reactors.leased import LeasableWorkflows
 from mmids_trio.reactors.line import QuestionLine
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
-from mmids_trio.steps.approval import Asker
 
 log = structlog.get_logger()
 

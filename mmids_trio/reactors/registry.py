@@ -8,12 +8,12 @@ from attrs import define, field
 
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
+from mmids_trio.reactors.asker import Asker
 from mmids_trio.reactors.executor import ExecutorFailure, ExecutorRegistry
 from mmids_trio.reactors.lease import Hold
 from mmids_trio.reactors.leased import LeasableWorkflows
 from mmids_trio.reactors.reactor import ExecutorSession, Reactor
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
-from mmids_trio.steps.approval import Asker
 from mmids_trio.workflow.plan import PlannedReactor
 
 

@@ -6,10 +6,10 @@ from typing import Protocol
 import trio
 from attrs import field, frozen
 
-from mmids_trio.addresses import source_of
 from mmids_trio.config.parameters import Secret
 from mmids_trio.config.suggestions import did_you_mean
 from mmids_trio.errors import StepError, TooManyQuestions
+from mmids_trio.reactors.asker import Asker
 from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import Client, RequestRefused
@@ -24,27 +24,6 @@ ANSWER_SECONDS = 60.0
 
 Release = Callable[[], None]
 """Lets go of an approval. Synchronous; repeating it does nothing."""
-
-
-@frozen
-class Asker:
-    """Who wants to know about a stream: an address (as clients are counted by), and which connection of it.
-
-    What is no client (a step that forwards) has a name in place of the address, and no connection.
-    """
-
-    address: str
-    connection: object = None
-
-    @property
-    def is_client(self) -> bool:
-        """Whether it came from outside, and may have only so many questions open."""
-        return self.connection is not None
-
-    @classmethod
-    def of(cls, client: Client) -> "Asker":
-        """A client."""
-        return cls(source_of(client.peer_host), client)
 
 
 class LeaseHold(Protocol):

@@ -11,7 +11,8 @@ from mmids_trio.config.parameters import parameter
 from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.approval import Asker, KnownReactor, KnownReactors, LeaseHold, find_reactor, reactor_problems
+from mmids_trio.reactors.asker import Asker
+from mmids_trio.steps.approval import KnownReactor, KnownReactors, LeaseHold, find_reactor, reactor_problems
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.forwarding import ForwardingTable, Route
 from mmids_trio.workflow.replay import Ledger

@@ -8,11 +8,11 @@ from attrs import define, field
 
 from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition, step_ids
 from mmids_trio.errors import ConfigurationError, Place, Problem
+from mmids_trio.reactors.asker import Asker
 from mmids_trio.reactors.executor import Answer, ExecutorFailure
 from mmids_trio.reactors.lease import Hold
 from mmids_trio.reactors.reactor import Reactor
 from mmids_trio.reactors.views import LeaseView
-from mmids_trio.steps.approval import Asker
 from mmids_trio.workflow.events import ReactorAnswered
 from mmids_trio.workflow.status import StepStatus, WorkflowOwner, WorkflowStatus
 

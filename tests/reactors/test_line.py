@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import TooManyQuestions
+from mmids_trio.reactors.asker import Asker
 from mmids_trio.reactors.line import (
     MAX_AT_ONCE,
     MAX_AT_ONCE_OF_ADDRESS,
@@ -16,7 +17,6 @@ from mmids_trio.reactors.line import (
     QuestionLine,
 )
 from mmids_trio.reactors.simple_http import SimpleHttpParameters, http_url, open_simple_http
-from mmids_trio.steps.approval import Asker
 from mmids_trio.testing.clients import ClientRefused, Disconnected
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.reactors import FakeReactorService, invalid

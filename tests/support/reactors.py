@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 import trio
 from attrs import define, field
 
-from mmids_trio.steps.approval import Asker
+from mmids_trio.reactors.asker import Asker
 
 
 @define(eq=False)
