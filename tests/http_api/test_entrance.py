@@ -19,6 +19,7 @@ ROUTES = {
     "/config",
     "/config/plan",
     "/config/reload",
+    "/config/status",
     "/events",
     "/metrics",
     "/openapi.json",

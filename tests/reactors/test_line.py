@@ -66,6 +66,19 @@ async def test_another_connection_of_the_same_address_waits_for_one_question_of_
     assert bench.asked("honest") == [SECONDS]  # in the next round, not in the fifth
 
 
+async def test_addresses_take_turns(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """All places are taken, and many of two addresses wait; the third is asked about in the next round."""
+    bench = await slow_bench(nursery)
+    await flood(bench, connections=40, address=THEIRS)
+    for number in range(200):
+        bench.hold(f"other {number}", asker=Asker("203.0.113.1", number))
+    await wait_all_tasks_blocked()
+    assert len(bench.executor.busy) == MAX_AT_ONCE
+    honest = bench.hold("honest", asker=Asker(OURS, "ours"))
+    await honest.hold.wait_answer()
+    assert bench.asked("honest") == [SECONDS]
+
+
 async def test_a_service_is_asked_so_much_at_once_and_one_address_has_not_all_of_it(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:

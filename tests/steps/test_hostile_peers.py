@@ -1,7 +1,7 @@
 """Servers that steps connect to and that mean no good: bounded in what they cost, and called again ever more seldom."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -53,7 +53,7 @@ class Peer:
     """A server that lets everybody in and then does what `misbehave` says; `calls` counts who came."""
 
     h: Harness
-    misbehave: Callable[[Transport], Awaitable[None]]
+    misbehave: Callable[["Peer", Transport], Awaitable[None]]
     calls: int = field(default=0, init=False)
     taken: int = field(default=0, init=False)
     """Bytes that were taken of it."""
@@ -78,7 +78,7 @@ class Peer:
                 await transport.send_all(connection.data_to_send())
                 if any(agreed):
                     await transport.send_all(SMALL_CHUNKS)
-                    await self.misbehave(transport)
+                    await self.misbehave(self, transport)
         transport.close()
 
     async def flood(self, transport: Transport, data: bytes) -> None:
@@ -96,6 +96,16 @@ class Peer:
                 await transport.send_all(data)
                 self.taken += len(data)
                 await trio.sleep(every)
+
+
+@asynccontextmanager
+async def serving(h: Harness, misbehave: Callable[["Peer", Transport], Awaitable[None]]) -> AsyncIterator[Peer]:
+    """A peer in the network of `h` as long as the block runs."""
+    peer = Peer(h, misbehave)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(peer.run)
+        yield peer
+        nursery.cancel_scope.cancel()
 
 
 def _accept(connection: ServerConnection, event: Event) -> bool:
@@ -120,38 +130,34 @@ def burst(monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.mark.parametrize("flood", FLOODS)
 async def test_a_source_may_talk_as_much_as_a_client_and_no_more(
-    flood: str, burst: int, autojump_clock: MockClock, nursery: trio.Nursery
+    flood: str, burst: int, autojump_clock: MockClock
 ) -> None:
     recorder = Recorder()
     async with Harness(pulling(), [recorder.step_type()]) as h:
-        peer = Peer(h, lambda transport: peer.flood(transport, FLOODS[flood]))
-        await nursery.start(peer.run)
-        await trio.sleep(60 * MINUTES)
+        async with serving(h, lambda peer, transport: peer.flood(transport, FLOODS[flood])) as peer:
+            await trio.sleep(60 * MINUTES)
         assert 1 < peer.calls <= MOST_CALLS
         assert h.server.rejections.raised() == {"peer_commands_or_metadata_flood": peer.calls}
         assert peer.taken <= peer.calls * (burst + MAX_TALK_RATE + 5 * len(FLOODS[flood]))
         [status] = h.workflow("w").active_steps[0].streams
         assert status.last_error == "it sent more commands and metadata than anybody needs"
-        nursery.cancel_scope.cancel()
     h.assert_quiet()
 
 
 @pytest.mark.parametrize("flood", ["pings", "commands"])
 async def test_a_target_may_talk_as_much_as_a_client_and_no_more(
-    flood: str, burst: int, autojump_clock: MockClock, nursery: trio.Nursery
+    flood: str, burst: int, autojump_clock: MockClock
 ) -> None:
     async with Harness(PUSHING.replace("//peer", f"//peer:{PORT}"), [Recorder().step_type()]) as h:
-        peer = Peer(h, lambda transport: peer.flood(transport, FLOODS[flood]))
-        await nursery.start(peer.run)
-        publisher = await h.publish("live/key", generate_stream(seconds=1))
-        with trio.move_on_after(60 * MINUTES):
-            while True:
-                await publisher.send(generate_stream(seconds=1)[-1:])
-                await trio.sleep(5)
+        async with serving(h, lambda peer, transport: peer.flood(transport, FLOODS[flood])) as peer:
+            publisher = await h.publish("live/key", generate_stream(seconds=1))
+            with trio.move_on_after(60 * MINUTES):
+                while True:
+                    await publisher.send(generate_stream(seconds=1)[-1:])
+                    await trio.sleep(5)
         assert 1 < peer.calls <= MOST_CALLS
         raised = h.server.rejections.raised()
         assert raised["peer_commands_or_metadata_flood"] >= peer.calls - 1
-        nursery.cancel_scope.cancel()
     h.assert_quiet()
 
 
@@ -165,73 +171,61 @@ BREAKS = {
 @pytest.mark.parametrize("options", ["", "grace=1"])
 @pytest.mark.parametrize("broken", BREAKS)
 async def test_a_source_that_does_not_decode_is_called_ever_more_seldom(
-    broken: str, options: str, autojump_clock: MockClock, nursery: trio.Nursery
+    broken: str, options: str, autojump_clock: MockClock
 ) -> None:
     """Also where it has sent a frame before, so that there is a stream with a grace, which ends before the wait."""
 
-    async def speak(transport: Transport) -> None:
+    async def speak(_: Peer, transport: Transport) -> None:
         await transport.send_all(FRAME)
         await trio.sleep(0.1)
         await transport.send_all(BREAKS[broken])
 
     async with Harness(pulling(options), [Recorder().step_type()]) as h:
-        peer = Peer(h, speak)
-        await nursery.start(peer.run)
-        await trio.sleep(60 * MINUTES)
+        async with serving(h, speak) as peer:
+            await trio.sleep(60 * MINUTES)
         assert 1 < peer.calls <= MOST_CALLS
         assert h.server.rejections.raised() == {"peer_protocol_broken": peer.calls}
         assert h.workflow("w").active_steps[0].status == "Active"
-        nursery.cancel_scope.cancel()
     h.assert_quiet()
 
 
 async def test_a_server_that_lets_in_and_refuses_in_one_breath_is_no_fault_of_the_step(
-    autojump_clock: MockClock, nursery: trio.Nursery
+    autojump_clock: MockClock,
 ) -> None:
     """What asks to play meets a machine that has been refused already."""
     welcome = command("_result", 1, {}, {"code": "NetConnection.Connect.Success"})
     refused = command("onStatus", 0, None, {"level": "error", "code": "No", "description": "no"})
     calls = 0
 
-    async def serve(listener: object, *, task_status: trio.TaskStatus[None]) -> None:
-        nonlocal calls
-        task_status.started()
-        while True:
-            transport = await listener.accept()  # type: ignore[attr-defined]
-            calls += 1
-            with suppress(trio.BrokenResourceError):
-                await transport.send_all(PLAIN_HANDSHAKE + welcome + refused)
-
     async with Harness(pulling(), [Recorder().step_type()]) as h:
         listener = h.network.listen(None, PORT)
-        await nursery.start(serve, listener)
-        await trio.sleep(60 * MINUTES)
+        with trio.move_on_after(60 * MINUTES):
+            while True:
+                transport = await listener.accept()
+                calls += 1
+                with suppress(trio.BrokenResourceError):
+                    await transport.send_all(PLAIN_HANDSHAKE + welcome + refused)
+        listener.close()
         assert 1 < calls <= MOST_CALLS
         assert h.workflow("w").status == "Running"
         assert h.server.rejections.raised() == {"peer_protocol_broken": calls}
-        nursery.cancel_scope.cancel()
-        listener.close()
     h.assert_quiet()
 
 
-async def test_a_source_that_asks_and_does_not_listen_is_let_go(
-    autojump_clock: MockClock, nursery: trio.Nursery
-) -> None:
+async def test_a_source_that_asks_and_does_not_listen_is_let_go(autojump_clock: MockClock) -> None:
     ping = message(types.USER_CONTROL, b"\0\x06" + bytes(4))
 
     async with Harness(pulling(), [Recorder().step_type()]) as h:
-        peer = Peer(h, lambda transport: peer.say(transport, ping * 500, 1))
-        await nursery.start(peer.run)
-        await trio.sleep(5 * SILENCE_SECONDS)
+        async with serving(h, lambda peer, transport: peer.say(transport, ping * 500, 1)) as peer:
+            await trio.sleep(5 * SILENCE_SECONDS)
         [status] = h.workflow("w").active_steps[0].streams
-        nursery.cancel_scope.cancel()
     assert peer.calls > 1
     assert status.last_error == f"it took nothing for {SILENCE_SECONDS:.0f} s"
     h.assert_quiet()
 
 
 async def test_what_a_source_says_at_once_is_read_in_turns(
-    autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many of the smallest messages as a read can bring: others have a turn after so many chunks."""
     tiny = message(types.AUDIO, b"\x2f", stream=1, chunk_stream=9) + b"\xc9\x2f" * TINY
@@ -251,16 +245,14 @@ async def test_what_a_source_says_at_once_is_read_in_turns(
             await trio.lowlevel.checkpoint()
         is_read.set()
 
-    async def speak(transport: Transport) -> None:
+    async def speak(_: Peer, transport: Transport) -> None:
         await transport.send_all(tiny)
-        nursery.start_soon(watch)
+        await watch()
 
     monkeypatch.setattr(ClientConnection, "receive_turn", count)
-    async with Harness(pulling(), [Recorder().step_type()]) as h:
-        await nursery.start(Peer(h, speak).run)
+    async with Harness(pulling(), [Recorder().step_type()]) as h, serving(h, speak):
         with trio.fail_after(60):
             await is_read.wait()
-        nursery.cancel_scope.cancel()
     assert max(turns) <= CHUNKS_PER_TURN
     assert _longest_run(turns) <= 2 * CHUNKS_PER_TURN  # of two that are ready one may be served twice in a row
 
