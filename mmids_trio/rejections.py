@@ -26,6 +26,8 @@ class RejectReason(Enum):
     REPLIES_UNREAD = "replies_unread"
     TALKATIVE = "commands_or_metadata_flood"
     TALKATIVE_IP = "commands_or_metadata_flood_of_ip"
+    MEDIA_BYTES = "media_bytes_beyond_limit"
+    MEDIA_TRIMMED = "logs_let_go_for_media_bytes"
     UNFINISHED_FOR_LONG = "message_unfinished_for_too_long"
     GRACE_TOO_EARLY = "too_short_on_air_for_grace"
     INTERRUPTED = "interrupted_streams_beyond_limit"

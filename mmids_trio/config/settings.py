@@ -55,6 +55,9 @@ MOST_CHILDREN = 10_000
 HIGHEST_ENCODE_RATE = 10**12
 """Pixels a second; two thousand times 4K at 60 pictures a second."""
 
+LEAST_MEDIA_BYTES, MOST_MEDIA_BYTES = 128 * 1024 * 1024, 1024**4
+"""With less, the quarter of an address would not hold what one connection may; more is no limit on usual machines."""
+
 EVENT_NAMES = (
     "workflow_started",
     "workflow_failed",
@@ -110,6 +113,7 @@ class Settings:
     max_connections_per_ip: int | None = parameter(whole_number(1, MOST_CONNECTIONS), default=None)
     max_streams: int = parameter(whole_number(1, MOST_STREAMS), default=1_000)
     max_streams_per_connection: int = parameter(whole_number(1, MOST_STREAMS_OF_CONNECTION), default=8)
+    max_media_bytes: int = parameter(whole_number(LEAST_MEDIA_BYTES, MOST_MEDIA_BYTES, " of bytes"), default=1024**3)
     grace_after: int = parameter(whole_number(0, LONGEST_TIMEOUT, " of seconds"), default=5)
     max_interrupted: int = parameter(whole_number(0, MOST_STREAMS), default=100)
     api_max_connections: int = parameter(whole_number(1, MOST_CONNECTIONS), default=256)

@@ -29,6 +29,7 @@ from mmids_trio.fanout.stream_log import LogEntry, StampedHeaders, StreamLog
 from mmids_trio.fanout.subscriber import JoinPoint, Subscriber, SubscriberCounters
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.media.timeline import ChannelTimeline
+from mmids_trio.media_memory import MediaHolding, MediaMemory, MediaOwner
 
 SENDS_PER_SLICE = 64
 """Sends before the scheduler gets a turn: half a millisecond at some 7 µs each."""
@@ -109,11 +110,23 @@ class Channel:
             self._departed.disconnects += subscriber.output.end in (OutputEnd.STALLED, OutputEnd.TOO_SLOW)
             subscriber.detach()
             self.caught_up()
+            holding = self.log.holding
+            if not self._subscribers and holding is not None and holding.owner.is_away:
+                self.log.trim()
 
     @property
     def subscribers(self) -> tuple[Subscriber, ...]:
         """Those who are here."""
         return tuple(self._subscribers)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody is here."""
+        return bool(self._subscribers)
+
+    def charge_to(self, memory: MediaMemory) -> None:
+        """What the log holds is charged there, to the owner of the stream that it is of."""
+        self.log.holding = MediaHolding(memory, MediaOwner(), self.log.trim, lambda: self.is_watched)
 
     def counters(self) -> ChannelCounters:
         """Sums over all subscribers, those who have left included."""
@@ -133,6 +146,8 @@ class Channel:
         position = self.log.join_position()
         if position is None:
             return None
+        if position == self.log.end_index:  # the log was trimmed, and nothing has come since
+            return JoinPoint(position, self._headers.stamped())
         entry = self.log.entry(position)
         return JoinPoint(position, entry.headers if entry.is_key_frame else self._headers.stamped())
 
@@ -159,8 +174,8 @@ class Channel:
 
     # What feeds it.
 
-    def begin_stream(self) -> None:
-        """Another stream begins. Subscribers hear of it with its first frame."""
+    def begin_stream(self, owner: MediaOwner | None = None) -> None:
+        """Another stream begins, of `owner`. Subscribers hear of it with its first frame."""
         if self._is_live:
             self.end_stream()
         self._is_live, self._is_open, self._has_key_frame = True, False, False
@@ -168,6 +183,8 @@ class Channel:
         self._departed.refused_headers += self._headers.refused_headers
         self._headers = StreamHeaders(self.rendering, self._timeline)
         self.log.begin_stream()
+        if self.log.holding is not None:
+            self.log.holding.pass_to(owner or MediaOwner())
 
     def metadata(self, values: Mapping[str, object]) -> None:
         """The stream's metadata, in place of what was known."""

@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.media.timeline import MODULUS, is_after
+from mmids_trio.media_memory import MediaHolding
 
 MAX_LOG_MS = 10_000
 """Oldest media kept for those who are behind: who is further behind is no longer watching live."""
@@ -103,6 +104,8 @@ class StreamLog:
     end_index: int = field(default=0, init=False)
     size: int = field(default=0, init=False)
     """Bytes held, overhead and the headers of key frames included; one that several share counts once."""
+    holding: MediaHolding | None = field(default=None, init=False)
+    """Where `size` is charged, if anywhere."""
     has_video: bool = field(default=False, init=False)
     """Whether the current stream has shown a video frame, also one that was not worth appending."""
     _entries: list[LogEntry] = field(factory=list, init=False)
@@ -142,11 +145,21 @@ class StreamLog:
         self.size += size
         self._appended_bytes += size
         self._enforce_limits()
+        if self.holding is not None:
+            self.holding.resize(self.size)
+
+    def trim(self) -> None:
+        """Forget everything, needed or not. Who comes late waits for the next key frame, as after a gap."""
+        self._forget_before(self.end_index)
+        if self.holding is not None:
+            self.holding.resize(self.size)
 
     def release(self, oldest_needed: int) -> None:
         """Forget what neither a late joiner nor a subscriber at `oldest_needed` will ask for."""
         if oldest_needed > self.first_index:
             self._forget_before(min(oldest_needed, self.late_joiners_need))
+            if self.holding is not None:
+                self.holding.resize(self.size)
 
     def end_stream(self) -> None:
         """Nobody joins what is there any more; `release` may forget all of it."""

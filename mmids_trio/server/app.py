@@ -21,6 +21,7 @@ from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
+from mmids_trio.media_memory import MediaMemory
 from mmids_trio.reactors.executor import ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
 from mmids_trio.rejections import RejectCounters
@@ -59,6 +60,8 @@ class Server:
     hub: EventHub
     rejections: RejectCounters
     """Who was kept out or cut off, by reason."""
+    memory: MediaMemory
+    """What clients make it hold."""
     rtmp: RtmpServer
     ffmpeg: FfmpegTools
     executors: ExecutorRegistry

@@ -25,6 +25,7 @@ from mmids_trio.ffmpeg.spawning import SystemSpawner
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.media_memory import MediaMemory
 from mmids_trio.net.certificates import CertificateFiles, Certificates
 from mmids_trio.net.tls import ConnectionGate, NetworkDialer, TlsGate
 from mmids_trio.net.transport import Network, SocketNetwork
@@ -134,10 +135,11 @@ def build_server(
     world = world or World()
     stop, may_change = trio.Event(), trio.Event()
     hub, rejections = EventHub(), RejectCounters()
+    memory = MediaMemory(settings.max_media_bytes, rejections)
     certificates = Certificates(_certificate_files(settings), offload=world.offload)
-    rtmp = _rtmp(settings, world, certificates, rejections, hooks.gate(TlsGate(certificates)))
+    rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, gate=hooks.gate(TlsGate(certificates)))
     ffmpeg = _ffmpeg(settings, world)
-    stream_room = StreamRoom.of(settings, rejections)
+    stream_room = StreamRoom.of(settings, rejections, memory)
     shared = SharedServices(ForwardingTable(), hub)
     executors = hooks.executors(built_in_executors(*more_executors))
     reactors = Reactors(reactor_definitions, executors, hub.publish)
@@ -217,6 +219,7 @@ def build_server(
         configuration_file=configuration_file,
         hub=hub,
         rejections=rejections,
+        memory=memory,
         rtmp=rtmp,
         ffmpeg=ffmpeg,
         executors=executors,
@@ -245,7 +248,13 @@ def build_server(
 
 
 def _rtmp(
-    settings: Settings, world: World, certificates: Certificates, rejections: RejectCounters, gate: ConnectionGate
+    settings: Settings,
+    world: World,
+    certificates: Certificates,
+    rejections: RejectCounters,
+    *,
+    memory: MediaMemory,
+    gate: ConnectionGate,
 ) -> RtmpServer:
     return RtmpServer(
         world.network,
@@ -255,6 +264,7 @@ def _rtmp(
         max_connections=settings.max_connections or connections_that_leave_files(settings),
         max_connections_per_ip=settings.max_connections_per_ip or inf,
         max_streams_per_connection=settings.max_streams_per_connection,
+        memory=memory,
         balancers=settings.rtmp_proxy_protocol_from or (),
         certificates=certificates,
         rejections=rejections,

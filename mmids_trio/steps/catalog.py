@@ -46,7 +46,7 @@ def built_in_steps(
     return StepRegistry(
         [
             rtmp_receive(rtmp, reactors, stream_room),
-            rtmp_watch(rtmp, reactors, now, watch_options),
+            rtmp_watch(rtmp, reactors, now, watch_options, stream_room.memory),
             rtmp_push(dialer, random, rejections),
             rtmp_pull(dialer, random, rejections),
             ffmpeg_pull(ffmpeg),

@@ -216,13 +216,15 @@ class Publishers:
     def _refuse_if_impossible(self, key: str, client: Client) -> None:
         stream = self._streams.get(key)
         if stream is None:
-            self._refuse_if_full()
+            self._refuse_if_full(client)
         elif stream.ends_at is None and not self._may_displace(stream.source, client):
             raise RequestRefused(BAD_NAME, f"stream key '{key}' is being published already", RejectReason.KEY_BUSY)
 
-    def _refuse_if_full(self) -> None:
+    def _refuse_if_full(self, client: Client) -> None:
         if self.room.is_full or len(self._streams) >= self.max_streams:
             raise RequestRefused(BAD_NAME, "there are as many streams as may be", RejectReason.STREAMS)
+        if not self.room.memory.has_room_for(client.peer_host):
+            raise RequestRefused(BAD_NAME, "there is no memory for another stream", RejectReason.MEDIA_BYTES)
 
     def _may_displace(self, publication: "PublisherTurn", client: Client) -> bool:
         if self.on_busy is OnBusy.SAME_SOURCE:
@@ -248,6 +250,7 @@ class Publishers:
         former, stream.source, newcomer.stream = stream.source, newcomer, stream
         stream.source_is_gone()
         self.room.wait_no_more(stream)
+        self.room.memory.own(stream.stream_id, newcomer.client.peer_host, newcomer.client)
         took_over, stream.ends_at = stream.ends_at is None, None
         stream.heard_at, stream.is_stalled = trio.current_time(), False
         self._watch_for_silence(stream)
@@ -300,6 +303,7 @@ class Publishers:
             return
         self.room.wait_for(stream, stream.source.client.peer_host, partial(self.end, stream))
         stream.ends_at = trio.current_time() + self.grace
+        self.room.memory.leave(stream.stream_id)
         self._alarm.deadline = min(self._alarm.deadline, stream.ends_at)
         self._news(stream).interrupted(self.grace)
 
@@ -308,6 +312,7 @@ class Publishers:
         if self._streams.get(stream.key) is stream:
             del self._streams[stream.key]
             self.room.present -= 1
+            self.room.memory.disown(stream.stream_id)
             self.room.wait_no_more(stream)
             self.outbox.end_stream(stream.stream_id)
             stream.source.let_go()

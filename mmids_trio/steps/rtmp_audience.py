@@ -17,6 +17,7 @@ from mmids_trio.media.events import (
     StreamStarted,
 )
 from mmids_trio.media.tracks import TrackKey, remember_header
+from mmids_trio.media_memory import MediaMemory, MediaOwner
 from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.rtmp.server.registrations import ANY_KEY
 
@@ -64,6 +65,7 @@ class _Feed:
 
     stage: _Stage
     name: str
+    owner: MediaOwner
     metadata: StreamMetadata | None = None
     headers: dict[TrackKey, MediaPacket] = field(factory=dict)
 
@@ -74,7 +76,7 @@ class _Feed:
     def show(self) -> None:
         """Put the stream on its stage, with all that is known of it."""
         channel = self.stage.channel
-        channel.begin_stream()
+        channel.begin_stream(self.owner)
         if self.metadata is not None:
             channel.metadata(self.metadata.values)
         for header in self.headers.values():
@@ -87,6 +89,8 @@ class Audience:
 
     key: str
     options: WatchOptions = field(factory=lambda: WatchOptions.of(Settings()))
+    memory: MediaMemory = field(factory=MediaMemory)
+    """Where the logs are charged."""
     _pace: Pace = field(factory=Pace, init=False)
     """One for all channels, as one task passes over them."""
     _feeds: dict[StreamId, _Feed] = field(factory=dict, init=False)
@@ -103,6 +107,11 @@ class Audience:
     def channel(self, key: str) -> Channel:
         """Where a watcher of `key` gets its media; it may wait there for a stream to begin."""
         return self._stage(key).channel
+
+    def close(self) -> None:
+        """The step ends: nothing is held any more."""
+        for stage in self._stages.values():
+            stage.channel.log.trim()
 
     def counters(self) -> ChannelCounters:
         """Sums over all channels that there ever were."""
@@ -144,7 +153,7 @@ class Audience:
 
     def _start(self, event: StreamStarted) -> Channel | None:
         stage = self._stage(event.stream_name if self.key == ANY_KEY else self.key)
-        feed = self._feeds[event.stream_id] = _Feed(stage, event.stream_name)
+        feed = self._feeds[event.stream_id] = _Feed(stage, event.stream_name, self.memory.owner_of(event.stream_id))
         stage.feeds.append(feed)
         if not feed.is_served:
             log.warning("stream waits, its stream key is taken", stream=feed.name, served=stage.feeds[0].name)
@@ -173,13 +182,16 @@ class Audience:
         log = StreamLog(
             max_ms=1000 * self.options.max_lag_s, max_group_ms=MAX_GROUP_MS if self.options.gop_cache else 0
         )
-        return Channel(RtmpRendering(), pace=self._pace, log=log, gop_cache=self.options.gop_cache)
+        channel = Channel(RtmpRendering(), pace=self._pace, log=log, gop_cache=self.options.gop_cache)
+        channel.charge_to(self.memory)
+        return channel
 
     def _purge(self) -> None:
         """Forget keys that nobody publishes or watches any more, now and then."""
         if len(self._stages) >= self._purge_at:
             for stage in self._stages.values():
                 if not stage.is_used:
+                    stage.channel.log.trim()
                     self._gone.add_channel(stage.channel.counters())
             self._stages = {key: stage for key, stage in self._stages.items() if stage.is_used}
             self._purge_at = max(FIRST_PURGE, 2 * len(self._stages))

@@ -10,6 +10,7 @@ from mmids_trio.config.parameters import Secret, parameter, secret_parameter
 from mmids_trio.config.settings import LONGEST_SEND_INTERVAL, LONGEST_WATCHER_LAG
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.flow import Flow
+from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics.catalog import STEP_WATCHERS
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, Viewing
@@ -84,12 +85,13 @@ class RtmpWatch:
     server: RtmpPorts
     reactor: KnownReactor | None
     access: PlayAccess
+    memory: MediaMemory
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
-        audience = Audience(self.registration.key, self.options)
+        audience = Audience(self.registration.key, self.options, self.memory)
         scheduler = SendScheduler(audience, self.options.send_interval_ms / 1000)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
@@ -102,17 +104,24 @@ class RtmpWatch:
         watchers = Watchers(audience, self.reactor, self.access)
         async with self.server.serve(self.registration, self.context, watchers):
             task_status.started()
-            while True:
-                events = await scheduler.next_events(inbox)
-                await scheduler.feed_and_send(events)
-                if events:
-                    await outbox.send(events)
+            try:
+                while True:
+                    events = await scheduler.next_events(inbox)
+                    await scheduler.feed_and_send(events)
+                    if events:
+                        await outbox.send(events)
+            finally:
+                audience.close()
 
 
 def rtmp_watch(
-    server: RtmpPorts, reactors: KnownReactors, now: Callable[[], float], defaults: WatchOptions
+    server: RtmpPorts,
+    reactors: KnownReactors,
+    now: Callable[[], float],
+    defaults: WatchOptions,
+    memory: MediaMemory,
 ) -> StepType:
-    """The kind of step, on a server whose settings are `defaults`.
+    """The kind of step, on a server whose settings are `defaults`, which charges what it holds to `memory`.
 
     `now`: Unix time in seconds, against which play tokens expire.
     """
@@ -124,6 +133,7 @@ def rtmp_watch(
             server,
             find_reactor(parameters.reactor, reactors),
             PlayAccess(parameters.play_key, now),
+            memory,
             context,
         )
 

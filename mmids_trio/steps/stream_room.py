@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.addresses import source_of
 from mmids_trio.config.settings import Settings
+from mmids_trio.media_memory import MediaMemory
 from mmids_trio.rejections import RejectCounters, RejectReason
 
 MAX_INTERRUPTED_OF_ADDRESS = 16
@@ -36,15 +37,17 @@ class StreamRoom:
     max_interrupted: float = inf
     grace_after: float = 0.0
     rejections: RejectCounters = field(factory=RejectCounters)
+    memory: MediaMemory = field(factory=MediaMemory)
+    """What the streams hold."""
     present: int = field(default=0, init=False)
     """Streams, interrupted ones included."""
     _interrupted: dict[object, "_Interrupted"] = field(factory=dict, init=False)
     """The oldest first."""
 
     @classmethod
-    def of(cls, settings: Settings, rejections: RejectCounters) -> "StreamRoom":
+    def of(cls, settings: Settings, rejections: RejectCounters, memory: MediaMemory) -> "StreamRoom":
         """That of a server."""
-        return cls(settings.max_streams, settings.max_interrupted, settings.grace_after, rejections)
+        return cls(settings.max_streams, settings.max_interrupted, settings.grace_after, rejections, memory)
 
     @property
     def is_full(self) -> bool:

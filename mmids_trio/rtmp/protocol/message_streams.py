@@ -100,20 +100,20 @@ class MessageStream:
     state: StreamState = StreamState.IDLE
     request: PublishRequest | PlayRequest | None = None
     _early_media: list[Message] = field(factory=list, init=False)
-    _early_cost: int = field(default=0, init=False)
+    early_cost: int = field(default=0, init=False)
 
     def keep_early(self, message: Message) -> bool:
         """Keep a message of an unanswered publisher; false when it is none, or has sent too much."""
         cost = len(message.payload) + EARLY_MESSAGE_COST
-        if self.state is not StreamState.PUBLISH_REQUESTED or self._early_cost + cost > MAX_EARLY_MEDIA:
+        if self.state is not StreamState.PUBLISH_REQUESTED or self.early_cost + cost > MAX_EARLY_MEDIA:
             return False
-        self._early_cost += cost
+        self.early_cost += cost
         self._early_media.append(message)
         return True
 
     def take_early(self) -> list[Message]:
         """What was kept, in order; nothing is kept afterwards."""
-        taken, self._early_media, self._early_cost = self._early_media, [], 0
+        taken, self._early_media, self.early_cost = self._early_media, [], 0
         return taken
 
 
@@ -134,6 +134,13 @@ class MessageStreams:
 
     def __iter__(self) -> Iterator[MessageStream]:
         return iter(list(self._streams.values()))
+
+    @property
+    def early_bytes(self) -> int:
+        """What is kept of publishers whose requests are not answered yet."""
+        if not self.is_publish_awaited:
+            return 0
+        return sum(stream.early_cost for stream in self)
 
     def create(self) -> int | None:
         """Create the stream with the lowest free id from 1 on; `None` when there are too many."""

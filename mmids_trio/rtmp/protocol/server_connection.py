@@ -237,6 +237,11 @@ class ServerConnection:
         return True
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes that are held for the client: of messages that are not finished, and of media that came too early."""
+        return self._reader.unfinished + self._streams.early_bytes
+
+    @property
     def is_within_message(self) -> bool:
         """Whether a message of the client is under way."""
         return self._reader.unfinished > 0

@@ -12,6 +12,7 @@ from attrs import define, evolve, field, frozen
 
 from mmids_trio.addresses import IpNetwork
 from mmids_trio.errors import StepError
+from mmids_trio.media_memory import MediaMemory
 from mmids_trio.net.certificates import Certificates
 from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.net.proxy_protocol import Balancers, HeaderRefused
@@ -74,6 +75,7 @@ class RtmpServer:
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `ReadCoalescer`.
     `max_connections`: of all ports together; more are closed at once, so that there are files left for everything
     else.  `max_connections_per_ip`: see `ConnectionLimiter`.  `max_streams_per_connection`: of publishers.
+    `memory`: where what clients hold is charged.
     `balancers`: see `Balancers`.  `certificates`: for RTMPS.  `rejections`: where refusals are counted.  `gate`: who
     lets connections in, without one `TlsGate`.  `entropy`: so many random bytes.
 
@@ -90,6 +92,7 @@ class RtmpServer:
         max_connections: float = inf,
         max_connections_per_ip: float = inf,
         max_streams_per_connection: float = inf,
+        memory: MediaMemory | None = None,
         balancers: Sequence[IpNetwork] = (),
         certificates: Certificates | None = None,
         rejections: RejectCounters | None = None,
@@ -101,7 +104,7 @@ class RtmpServer:
         self.publisher_timeout = publisher_timeout
         self.rejections = rejections or RejectCounters()
         self._limiter = ConnectionLimiter(max_connections, max_connections_per_ip)
-        self._bounds = SessionBounds(max_streams_per_connection)
+        self._bounds = SessionBounds(max_streams_per_connection, memory=memory or MediaMemory())
         self._balancers = Balancers(balancers)
         self._certificates = certificates or Certificates()
         self._gate = gate or TlsGate(self._certificates)

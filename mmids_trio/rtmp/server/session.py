@@ -11,8 +11,10 @@ import structlog
 import trio
 from attrs import define, field
 
+from mmids_trio.addresses import source_of
 from mmids_trio.errors import ProtocolError
 from mmids_trio.fanout.output import Output, OutputEnd
+from mmids_trio.media_memory import MediaHolding, MediaOwner
 from mmids_trio.net.limits import TokenBucket
 from mmids_trio.net.read_coalescer import ReadCoalescer
 from mmids_trio.net.transport import Transport
@@ -132,6 +134,7 @@ class RtmpSession:
     _unanswered_pings: int = field(default=0, init=False)
     _sent_at_ping: int = field(default=0, init=False)
     _change: trio.Event = field(factory=trio.Event, init=False)
+    _holding: MediaHolding = field(init=False)
     _lingers: bool = field(default=False, init=False)
     _may_rest: bool = field(default=False, init=False)
     """Whether it publishes and has nothing more to be read at the moment."""
@@ -139,6 +142,8 @@ class RtmpSession:
     def __attrs_post_init__(self) -> None:
         self._connection = ServerConnection(self.entropy, self._refusal_of_connect, Oddities(self.traffic.oddities))
         self._output = Output(self.transport)
+        owner = MediaOwner(source_of(self.peer_host), self)
+        self._holding = MediaHolding(self.bounds.memory, owner, self._let_go_of_all, ends=True)
         self._talk = TokenBucket(MAX_TALK_BURST, MAX_TALK_RATE, trio.current_time())
         self._activities = Activities(
             client=self,
@@ -170,6 +175,7 @@ class RtmpSession:
                 self.transport.close()
                 self._activities.detach()
                 self._count_what_it_wasted()
+                self._holding.resize(0)
                 self._connection.forget()  # not when the garbage of this circle of objects is collected some day
 
     @property
@@ -198,6 +204,12 @@ class RtmpSession:
             playing.viewing.channel.discard(playing.subscriber)
             self._output.write(play_stop(playing.stream))
         self._end(reason)
+
+    def _let_go_of_all(self) -> None:
+        """There is no room for what it holds: it goes. Synchronous."""
+        self._end("the server has no memory for what it holds")
+        self._connection.forget()
+        self._holding.resize(0)
 
     def _part(self, reason: str, guard: RejectReason) -> None:
         """Disconnect a refused client, once it had time to read why: a close may overtake the answer."""
@@ -249,6 +261,8 @@ class RtmpSession:
                 got = await self._take(data, nursery)
                 if got is None:
                     return
+                if not self._life.cancel_called:
+                    self._holding.resize(self._connection.held_bytes + self._output.queued_bytes)
                 if self._note_message() > MESSAGE_SECONDS:
                     self._end(*UNFINISHED)
                     return
