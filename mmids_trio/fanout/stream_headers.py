@@ -11,7 +11,14 @@ from mmids_trio.fanout.rendering import Rendering
 from mmids_trio.fanout.stream_log import HeaderSet, LogEntry, StampedHeaders
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.media.timeline import ChannelTimeline
-from mmids_trio.media.tracks import MAIN_TRACK, TrackKey, remember_header, track_of
+from mmids_trio.media.tracks import (
+    MAIN_TRACK,
+    TrackKey,
+    forget_other_codecs,
+    is_of_main_track,
+    remember_header,
+    track_of,
+)
 
 METADATA_TIMESTAMP = 0
 """FFmpeg takes `onMetaData` at any later time for subtitles, and then waits for more of them."""
@@ -29,6 +36,8 @@ class StreamHeaders:
     _headers: dict[TrackKey, MediaPacket] = Factory(dict)
     _tracks: dict[MediaKind, dict[str, object]] = Factory(dict)
     """What made-up metadata says of each kind; not the packets that show it, which may be large."""
+    _codecs: dict[MediaKind, str | None] = Factory(dict)
+    """Of the main tracks."""
     _set: HeaderSet | None = None
 
     @property
@@ -55,12 +64,17 @@ class StreamHeaders:
     def note_track(self, packet: MediaPacket) -> bool:
         """Remember which codec a kind of media has; whether metadata made up from that changes."""
         known = self._tracks.get(packet.kind)
-        if known is not None and not _sets_main_track_up(packet):
+        is_of_known_codec = packet.codec is None or packet.codec == self._codecs.get(packet.kind)
+        if known is not None and is_of_known_codec and not _sets_main_track_up(packet):
             return False
         if packet.kind is MediaKind.OTHER:
             return False
+        if known is not None and not is_of_main_track(packet):
+            return False
+        self._codecs[packet.kind] = packet.codec
+        has_changed = packet.codec is not None and known is not None and forget_other_codecs(self._headers, packet)
         track = self._tracks[packet.kind] = minimal_metadata({packet.kind: packet})
-        return self._note(not self.has_metadata and track != known)
+        return self._note(has_changed or (not self.has_metadata and track != known))
 
     def metadata_entry(self) -> LogEntry:
         """The source's metadata, or what can be said without."""

@@ -7,6 +7,8 @@ are read write it to their standard output.
 
 from collections.abc import Collection, Iterator
 
+from attrs import frozen
+
 from mmids_trio.ffmpeg.file_names import file_stem, playlist_name
 from mmids_trio.ffmpeg.locations import (
     FLV_OPTIONS,
@@ -54,6 +56,9 @@ _TRACKS = ("-map", "0:V:0?", "-map", "0:a:0?")
 
 _COPY = ("-c", "copy")
 
+_SEGMENTS_SAID = "2"
+"""How many segments each playlist of a child names: the new one, and one that was named before."""
+
 _EXACT_TIMES = ("-enc_time_base:v", "1:1000")
 """Timestamps of pictures stay as they came, in milliseconds. Else they are moved by up to half a picture, to the clock
 of a frame rate that ffmpeg has guessed, and pictures that meet there are dropped."""
@@ -75,19 +80,33 @@ def push_arguments(parameters: PushParameters) -> list[str]:
     return [*_COMMON, *_FROM_PIPE, *_TRACKS, *_COPY, *target_arguments(parameters.target)]
 
 
-def hls_arguments(parameters: HlsParameters, stream_name: str, codecs: Collection[str] = ()) -> list[str]:
-    """Write what comes on standard input as HLS, to a playlist that ends when the input does.
+@frozen
+class HlsChild:
+    """What one of the children that write segments for a playlist is told: its part of them."""
 
-    `codecs` are those of the stream, as far as they are known: they decide on the form of the segments.  The
-    directory has to exist.  A later child goes on with the playlist of an earlier one, after a discontinuity.
+    first_number: int = 0
+    """Of its segments."""
+    init: str | None = None
+    """File name of its init segment: with it, segments are fragmented MP4, else MPEG-TS."""
+    has_hevc: bool = False
+
+
+def hls_arguments(parameters: HlsParameters, stream_name: str, child: HlsChild) -> list[str]:
+    """Write what comes on standard input as segments of HLS, and to standard output what there is to say of each.
+
+    The directory has to exist.  The output is a short playlist, again for each segment that is whole.
     """
-    name = parameters.stream_name or stream_name
+    directory, stem = _directory(parameters), file_stem(parameters.stream_name or stream_name)
+    extension = "ts" if child.init is None else "m4s"
     return [
         *(*_COMMON, *_FROM_PIPE, *_TRACKS, *_COPY),
-        *_segment_form(name, codecs),
-        *("-f", "hls", "-hls_time", str(parameters.duration_s), *_segments_kept(parameters.count)),
-        *("-hls_segment_filename", f"{_directory(parameters)}/{file_stem(name)}-%d.{_extension(codecs)}"),
-        hls_playlist_path(parameters, stream_name),
+        *(() if child.init is None else _fmp4(f"{directory}/{child.init}", has_hevc=child.has_hevc)),
+        *("-f", "hls", "-hls_time", str(parameters.duration_s)),
+        # Segments begin with key frames, as they are only cut there.
+        *("-hls_list_size", _SEGMENTS_SAID, "-hls_flags", "independent_segments"),
+        *("-start_number", str(child.first_number)),
+        *("-hls_segment_filename", f"{directory}/{stem}-%d.{extension}"),
+        "pipe:1",
     ]
 
 
@@ -116,29 +135,14 @@ def _directory(parameters: HlsParameters) -> str:
     return plain_path(output_directory(parameters.path)).rstrip("/")
 
 
-def _needs_fmp4(codecs: Collection[str]) -> bool:
+def needs_fmp4(codecs: Collection[str]) -> bool:
+    """Whether the segments of a stream have to be fragmented MP4."""
     return not FMP4_CODECS.isdisjoint(codecs)
 
 
-def _extension(codecs: Collection[str]) -> str:
-    return "m4s" if _needs_fmp4(codecs) else "ts"
-
-
-def _segment_form(name: str, codecs: Collection[str]) -> list[str]:
-    if not _needs_fmp4(codecs):
-        return []
-    form = ["-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", f"{file_stem(name)}-init.mp4"]
-    return [*form, "-tag:v", "hvc1"] if "hvc1" in codecs else form  # the only tag that Apple's players take
-
-
-def _segments_kept(count: int | None) -> list[str]:
-    # Segments begin with key frames, as they are only cut there; files appear when they are complete; numbers go on
-    # where an earlier child stopped.
-    flags = ["independent_segments", "temp_file", "append_list"]
-    if count != 0:
-        flags.append("delete_segments")
-    size = [] if count is None else ["-hls_list_size", str(count)]
-    return [*size, "-hls_flags", "+".join(flags)]
+def _fmp4(init: str, *, has_hevc: bool) -> list[str]:
+    form = ["-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", init]
+    return [*form, "-tag:v", "hvc1"] if has_hevc else form  # the only tag that Apple's players take
 
 
 def _video(parameters: TranscodeParameters, largest: tuple[int, int] | None) -> Iterator[str]:

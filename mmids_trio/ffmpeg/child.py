@@ -11,6 +11,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio.errors import MmidsError, leaves
+from mmids_trio.ffmpeg.feeding import NextChild
 from mmids_trio.ffmpeg.process import ChildInput, ChildOutput, Process, describe_exit
 from mmids_trio.ffmpeg.stderr_log import StderrLog
 from mmids_trio.ffmpeg.stopping import STOP_SECONDS, TERMINATE_AFTER_SECONDS, Stop, StopBy
@@ -34,11 +35,15 @@ STDOUT_READ = 64 * 1024
 FeedHook = Callable[[ChildInput], Awaitable[None]]
 """Writes to a child's input as long as the child lives.
 
-It ends when nothing more is to come (the child is then left to finish, and not started again). What it raises of
-`MmidsError` ends this child; `trio.BrokenResourceError` may pass through."""
+It ends when nothing more is to come (the child is then left to finish, and not started again). With `NextChild` this
+one is left to finish, and another one goes on. What else it raises of `MmidsError` ends this child;
+`trio.BrokenResourceError` may pass through."""
 
 ReadHook = Callable[[ChildOutput], Awaitable[None]]
 """Reads a child's output to its end. What it raises of `MmidsError` ends this child, to be started again."""
+
+RestHook = Callable[[bytes], None]
+"""Takes what a child still writes when nobody runs the `ReadHook` any more, since its end was asked for."""
 
 log = structlog.get_logger()
 
@@ -52,11 +57,15 @@ class Child:
     stop_by: StopBy
     feed: FeedHook | None
     read: ReadHook | None
+    rest: RestHook | None
+    """Without it, what a child writes after its end was asked for goes nowhere."""
     finishing: trio.Event
     """Set from outside to end this life in order, and from here when the feed has ended."""
     on_health: Callable[[], None]
     healthy_after: float
     """Seconds of life after which `on_health` is called."""
+    is_succeeded: bool = field(default=False, init=False)
+    """Whether it has got all that it can take, and another one is to go on."""
     _stop: Stop = field(init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     """Around all that goes on while the child is to live."""
@@ -103,7 +112,7 @@ class Child:
             async with trio.open_nursery() as outputs:
                 outputs.start_soon(self._log_stderr)
                 if self.process.stdout is not None:
-                    outputs.start_soon(_discard, self.process.stdout)
+                    outputs.start_soon(_drain, self.process.stdout, self.rest)
                 self._status = await self._stop.wait()
                 outputs.cancel_scope.deadline = trio.current_time() + LAST_OUTPUT_SECONDS
         if self._status is None:
@@ -120,13 +129,15 @@ class Child:
         has_ended = False
         try:
             await feed(stdin)
+            self.finishing.set()
             has_ended = True
+        except* NextChild:
+            self.is_succeeded = has_ended = True
         except* trio.BrokenResourceError:
             pass  # the child has ended, or else says why soon
         except* MmidsError as group:
             self._give_up(str(next(leaves(group))))
         if has_ended:
-            self.finishing.set()
             self._stop.ask()
         await self._expect_end("it closed its input but went on")
 
@@ -145,7 +156,7 @@ class Child:
         self._give_up(otherwise)
 
     def _give_up(self, fault: str) -> None:
-        if self._fault is None and not self.finishing.is_set():
+        if self._fault is None and not self.finishing.is_set() and not self.is_succeeded:
             self._fault = fault
         self._scope.cancel()
 
@@ -165,6 +176,11 @@ class Child:
         self._scope.cancel()
 
 
-async def _discard(output: ChildOutput) -> None:
-    while await output.receive_some(STDOUT_READ):
-        pass
+async def _drain(output: ChildOutput, rest: RestHook | None) -> None:
+    try:
+        while data := await output.receive_some(STDOUT_READ):
+            if rest is not None:
+                rest(data)
+    except MmidsError as error:
+        log.warning("the last of a child's output is lost", reason=str(error))
+        await _drain(output, None)

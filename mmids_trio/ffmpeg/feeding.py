@@ -11,7 +11,7 @@ from typing import Protocol
 import trio
 from attrs import define, field
 
-from mmids_trio.errors import StepError
+from mmids_trio.errors import MmidsError, StepError
 from mmids_trio.ffmpeg.process import ChildInput
 from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.media.events import MediaEvent
@@ -32,12 +32,32 @@ STALL_SECONDS = 30.0
 be silent by default."""
 
 
+MAX_LIVES = 8
+"""Children that may be due one after another. A stream that changes faster than they can be started loses groups of
+pictures, as one that is too fast does."""
+
+
+class NextChild(MmidsError):
+    """The child has got all that it can take; another one is to go on at once."""
+
+
 class FeedPolicy(Protocol):
     """Turns events into what a child reads, and knows where one may begin and go on. Synchronous throughout."""
 
     @property
     def is_outdated(self) -> bool:
-        """Whether only another child can take what has come; until `begin`."""
+        """Whether only another child can take what `render` was given last; until `begin`."""
+
+    @property
+    def codecs(self) -> frozenset[str]:
+        """Of the stream, as far as they are known."""
+
+    @property
+    def base(self) -> int | None:
+        """Where the child's clock begins, in the stream's milliseconds; `None` before its first frame."""
+
+    def finish(self) -> bytes:
+        """Nothing more comes; returns what is left to be read."""
 
     def begin(self) -> bytes:
         """What comes now is for another child, which knows nothing; returns what it has to read at once, if any."""
@@ -50,15 +70,30 @@ class FeedPolicy(Protocol):
 
 
 @define(eq=False)
+class _Life:
+    """What one child is to get. `codecs` and `base` are those of its first frames, as far as there are some."""
+
+    pieces: deque[tuple[float, bytes]] = field(factory=deque)
+    """When each piece came, and the piece."""
+    codecs: frozenset[str] | None = None
+    base: int | None = None
+    has_begun: bool = False
+
+
+@define(eq=False)
 class ChildFeed:
-    """One child's queue, over all its restarts; hand `run` to the supervisor."""
+    """One child's queue, over all its restarts; hand `run` to the supervisor.
+
+    Where the stream turns into something that only another child can take, what follows queues for that one behind
+    what the present one is still to get.
+    """
 
     policy: FeedPolicy
     state: ChildState
     max_seconds: float = MAX_QUEUED_SECONDS
     max_bytes: int = MAX_QUEUED_BYTES
-    _queue: deque[tuple[float, bytes]] = field(factory=deque, init=False)
-    """When each piece came, and the piece."""
+    _lives: deque[_Life] = field(factory=lambda: deque([_Life()]), init=False)
+    """The present child's first; never empty."""
     _queued_bytes: int = field(default=0, init=False)
     _is_attached: bool = field(default=False, init=False)
     _is_dropping: bool = field(default=False, init=False)
@@ -92,13 +127,16 @@ class ChildFeed:
             if not self._is_attached:
                 continue
             if self.policy.is_outdated:
-                self.interrupt("the stream has changed its tracks or codecs")
-            elif data:
+                self._begin_life()
+                data = self.policy.render(event)
+            if data:
                 self._take(now, data)
 
     def end(self) -> None:
         """Nothing more comes: `run` ends when the queue is written."""
         self._has_ended = True
+        if (data := self.policy.finish()) and self._is_attached:
+            self._take(trio.current_time(), data)
         self._wakeup.set()
 
     @property
@@ -106,25 +144,44 @@ class ChildFeed:
         """Bytes that wait, those that are being written included."""
         return self._queued_bytes
 
+    @property
+    def codecs(self) -> frozenset[str]:
+        """What the next child to be started is for; of the present one, once it runs."""
+        codecs = self._lives[0].codecs
+        return self.policy.codecs if codecs is None else codecs
+
+    @property
+    def base(self) -> int | None:
+        """Where the present child's clock begins, in the stream's milliseconds; `None` before its first frame."""
+        return self._lives[0].base
+
     async def run(self, stdin: ChildInput) -> None:
         """Write for one child, from its start to its end; a `FeedHook`.
 
-        Raises `StepError` when the child hangs, and when only another one can take what comes.
+        Raises `StepError` when the child hangs, and `NextChild` when only another one can take what comes.
         """
         if not self._is_attached:
             self._attach()
+        life = self._lives[0]
+        life.codecs = self.codecs  # which the child was started for
         try:
             while True:
-                while self._queue:
-                    await self._write(stdin)
+                while life.pieces:
+                    await self._write(life, stdin)
+                if len(self._lives) > 1:
+                    raise NextChild("the stream has changed")
                 if self._has_ended:
                     return
                 if not self._is_attached:
                     raise StepError(self._fault)
                 self._wakeup = trio.Event()
                 await self._wakeup.wait()
-        finally:
+        except NextChild:
+            self._lives.popleft()
+            raise
+        except BaseException:
             self._detach()
+            raise
 
     def _attach(self) -> None:
         self._detach()  # what may be left is of a beginning that no child has seen
@@ -134,8 +191,18 @@ class ChildFeed:
 
     def _detach(self) -> None:
         self._is_attached = False
-        self._queue.clear()
+        self._lives = deque([_Life()])
         self._queued_bytes = 0
+
+    def _begin_life(self) -> None:
+        """What comes from now on is for another child."""
+        if len(self._lives) == MAX_LIVES:
+            self.state.dropped_groups += 1
+            self._queued_bytes -= sum(len(data) for _, data in self._lives.pop().pieces)
+        self._lives.append(_Life())
+        self._wakeup.set()
+        if beginning := self.policy.begin():
+            self._append(trio.current_time(), beginning)
 
     def _take(self, now: float, data: bytes) -> None:
         part = RESUME_BELOW if self._is_dropping else 1.0
@@ -148,27 +215,32 @@ class ChildFeed:
             self.policy.skip_to_key_frame()
 
     def _has_room(self, now: float, size: int, part: float) -> bool:
-        if not self._queue:
+        oldest = next((life.pieces[0][0] for life in self._lives if life.pieces), None)
+        if oldest is None:
             return True  # also for a single frame above the cap
-        age = now - self._queue[0][0]
-        return age <= part * self.max_seconds and self._queued_bytes + size <= part * self.max_bytes
+        return now - oldest <= part * self.max_seconds and self._queued_bytes + size <= part * self.max_bytes
 
     def _append(self, now: float, data: bytes) -> None:
-        self._queue.append((now, data))
+        life = self._lives[-1]
+        if not life.has_begun and self.policy.base is not None:
+            if life.codecs is not None and life.codecs != self.policy.codecs:
+                self._lives.append(life := _Life())  # the child that waits was started for others
+            life.codecs, life.base, life.has_begun = self.policy.codecs, self.policy.base, True
+        life.pieces.append((now, data))
         self._queued_bytes += len(data)
         self._wakeup.set()
 
-    async def _write(self, stdin: ChildInput) -> None:
+    async def _write(self, life: _Life, stdin: ChildInput) -> None:
         """Write the oldest pieces; they count as queued until the pipe has them all."""
         pieces, size = [], 0
-        for _, data in self._queue:
+        for _, data in life.pieces:
             pieces.append(data)
             size += len(data)
             if size >= WRITE_BYTES:
                 break
         await _send(stdin, pieces[0] if len(pieces) == 1 else b"".join(pieces))
         for _ in pieces:
-            self._queue.popleft()
+            life.pieces.popleft()
         self._queued_bytes -= size
 
 

@@ -134,6 +134,11 @@ def target_arguments(url: str) -> list[str]:
     return _target(url).arguments(url)
 
 
+def takes_configurations(url: str) -> bool:
+    """Whether what goes to a URL can change its decoder configuration on the way: FLV has sequence headers for that."""
+    return _target(url).container == "flv"
+
+
 def plain_path(path: str) -> str:
     """The same path, so written that it is neither taken for an option nor for a URL."""
     return path if path.startswith("/") else f"./{path}"

@@ -27,6 +27,8 @@ class ChildState:
     """Process id while it runs."""
     starts: int = 0
     """Attempts included that failed."""
+    successions: int = 0
+    """Starts that were no failure of the child before: the stream had changed to what only another one can take."""
     message: str | None = None
     """Why it ended last time, and below that its last lines, or what it waits for; `None` when it has not ended, or is
     healthy again."""
@@ -42,5 +44,5 @@ class ChildState:
 
     @property
     def restarts(self) -> int:
-        """Starts after the first one."""
-        return max(0, self.starts - 1)
+        """Starts after the first one, because the child before had ended unasked."""
+        return max(0, self.starts - 1 - self.successions)

@@ -5,18 +5,24 @@ child left (bounded: see `stopping`).  Children of one step end side by side whe
 """
 
 from collections.abc import Callable, Sequence
+from math import inf
 
 import structlog
 import trio
 from attrs import define, field
 
 from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
+from mmids_trio.errors import MmidsError
 from mmids_trio.ffmpeg.capacity import Capacity, Claim, Encoding
-from mmids_trio.ffmpeg.child import Child, FeedHook, ReadHook
+from mmids_trio.ffmpeg.child import FINISH_SECONDS, Child, FeedHook, ReadHook, RestHook
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.state import ChildPhase, ChildState
 from mmids_trio.ffmpeg.stderr_log import StderrLog
 from mmids_trio.ffmpeg.stopping import StopBy
+
+SUCCESSION_SECONDS = 1.0
+"""From the start of a child to that of one that goes on where it has got all that it can take: a stream that changes
+with every picture must not cost a child for each."""
 
 log = structlog.get_logger()
 
@@ -26,7 +32,7 @@ class Supervisor:
     """One child, over all its restarts. `run` it once."""
 
     arguments: Callable[[], Sequence[str]]
-    """The program and its arguments; asked for at each start."""
+    """The program and its arguments, for the next child. What it raises of `MmidsError` is why that cannot start."""
     spawner: Spawner
     stderr: StderrLog
     random: Callable[[], float]
@@ -35,6 +41,7 @@ class Supervisor:
     """With it, the child's standard input is a pipe; else it is empty."""
     read: ReadHook | None = None
     """With it, the child's standard output is a pipe; else it goes nowhere."""
+    rest: RestHook | None = None
     capacity: Capacity = field(factory=Capacity)
     """Where each child asks for its place."""
     encoding: Encoding | None = None
@@ -46,6 +53,8 @@ class Supervisor:
     """For messages."""
     state: ChildState = field(factory=ChildState)
     _finishing: trio.Event = field(factory=trio.Event, init=False)
+    _finish_by: float = field(default=inf, init=False)
+    _started_at: float = field(default=-inf, init=False)
     _backoff: Backoff = field(init=False)
 
     @stop_by.default
@@ -63,23 +72,30 @@ class Supervisor:
         Called before `run`, it leaves one child to take what the feed holds. A child that waits for its place is not
         started any more.
         """
+        self._finish_by = trio.current_time() + FINISH_SECONDS
         self._finishing.set()
 
     async def run(self) -> None:
         """Until `finish`, the end of the feed, or cancellation; that leaves the child five seconds to end."""
         try:
-            reason = await self._run_once()
-            while not self._finishing.is_set():
-                await self._back_off(reason)
+            while True:
+                reason = await self._run_once()
+                if reason is None:
+                    await self._wait_for_succession()
+                    if trio.current_time() >= self._finish_by:
+                        return
+                    continue
                 if not self._finishing.is_set():
-                    reason = await self._run_once()
+                    await self._back_off(reason)
+                if self._finishing.is_set():
+                    return
         finally:
             self.state.phase = ChildPhase.STOPPED
             self.state.pid = None
             self.stderr.close()
 
-    async def _run_once(self) -> str:
-        """Start the child, when there is room for it, and return in what way it has ended."""
+    async def _run_once(self) -> str | None:
+        """Start the child, when there is room for it, and return in what way it has ended; `None`: see `_live`."""
         with self.capacity.place(self.encoding) as claim:
             if not claim.is_admitted:
                 await self._wait_for_room(claim)
@@ -105,13 +121,17 @@ class Supervisor:
         await self._finishing.wait()
         scope.cancel()
 
-    async def _live(self) -> str:
+    async def _live(self) -> str | None:
+        """Start the child and return in what way it has ended; `None`: as it should, and another one is to go on."""
         self.state.phase = ChildPhase.STARTING
         self.state.starts += 1
-        arguments = self.arguments()
-        self.stderr.begin(arguments)
+        self._started_at = trio.current_time()
         try:
+            arguments = self.arguments()
+            self.stderr.begin(arguments)
             process = await self.spawner.spawn(arguments, stdin=self.feed is not None, stdout=self.read is not None)
+        except MmidsError as error:
+            return f"cannot be started: {error}"
         except OSError as error:
             return f"cannot be started: {error.strerror or error}"
         self.state.phase, self.state.pid = ChildPhase.RUNNING, process.pid
@@ -121,11 +141,21 @@ class Supervisor:
             stop_by=self.stop_by,
             feed=self.feed,
             read=self.read,
+            rest=self.rest,
             finishing=self._finishing,
             on_health=self._become_healthy,
             healthy_after=HEALTHY_AFTER_SECONDS,
         )
-        return await child.live()
+        outcome = await child.live()
+        if not child.is_succeeded:
+            return outcome
+        self.state.successions += 1
+        log.info("child is succeeded by another one", child=self.name, outcome=outcome)
+        return None
+
+    async def _wait_for_succession(self) -> None:
+        with trio.move_on_at(self._started_at + SUCCESSION_SECONDS):
+            await self._finishing.wait()
 
     async def _back_off(self, reason: str) -> None:
         delay = self._backoff.next_delay()

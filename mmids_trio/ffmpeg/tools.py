@@ -9,7 +9,7 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.ffmpeg.capacity import Capacity, Encoding
-from mmids_trio.ffmpeg.child import FeedHook, ReadHook
+from mmids_trio.ffmpeg.child import FeedHook, ReadHook, RestHook
 from mmids_trio.ffmpeg.executable import Executable, Places, find_ffmpeg
 from mmids_trio.ffmpeg.output_paths import make_directory
 from mmids_trio.ffmpeg.process import Spawner
@@ -34,6 +34,7 @@ class Job:
     state: ChildState
     feed: FeedHook | None = None
     read: ReadHook | None = None
+    rest: RestHook | None = None
     secrets: Sequence[str] = ()
     encoding: Encoding | None = None
     """What is encoded, if anything is."""
@@ -85,6 +86,7 @@ class FfmpegTools:
             random=self.random,
             feed=job.feed,
             read=job.read,
+            rest=job.rest,
             state=job.state,
             capacity=self.capacity,
             encoding=job.encoding,

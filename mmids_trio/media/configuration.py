@@ -100,6 +100,11 @@ def is_configured_by_frames(codec: str | None) -> bool:
     return codec in {".mp3", "ac-3", "ec-3"}
 
 
+def needs_header(codec: str | None) -> bool:
+    """Whether frames of the codec can only be decoded behind a sequence header, as far as the codec is known here."""
+    return codec in _BEHIND_HEADERS
+
+
 # Video.
 
 
@@ -273,3 +278,5 @@ _READERS: Final[Mapping[tuple[MediaKind, str], tuple[bool, Callable[[bytes], Con
     (MediaKind.AUDIO, "ec-3"): (False, _eac3),
 }
 """By kind and codec: whether it is read from a sequence header (or else from a frame), and how."""
+
+_BEHIND_HEADERS: Final = frozenset(codec for (_, codec), (wants_header, _) in _READERS.items() if wants_header)

@@ -53,6 +53,21 @@ def is_of_main_track(packet: MediaPacket) -> bool:
     return MAIN_TRACK in track_of(packet).tracks
 
 
+def forget_other_codecs(headers: dict[TrackKey, MediaPacket], packet: MediaPacket) -> bool:
+    """Forget headers of the main track that are of another codec than `packet`, whose codec may need none.
+
+    Whether there were some.
+    """
+    old = [
+        key
+        for key, header in headers.items()
+        if key.kind is packet.kind and key.tracks == _ONLY_MAIN and header.codec != packet.codec
+    ]
+    for key in old:
+        del headers[key]
+    return bool(old)
+
+
 def remember_header(headers: dict[TrackKey, MediaPacket], packet: MediaPacket) -> bool:
     """Keep a sequence header in place of its tracks' last ones; whether the limits above allow that.
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import trio
 from attrs import define, field
 
-from mmids_trio.ffmpeg.child import FINISH_SECONDS, ReadHook
+from mmids_trio.ffmpeg.child import FINISH_SECONDS, ReadHook, RestHook
 from mmids_trio.ffmpeg.executable import Executable
 from mmids_trio.ffmpeg.feed import FeedFilter
 from mmids_trio.ffmpeg.feeding import ChildFeed
@@ -65,13 +65,11 @@ class FedStream:
     """One stream, from its start to the end of its child, which is started with the stream's first frame."""
 
     started: StreamStarted
+    policy: FeedFilter
     encoder: StreamEncoder | None = None
     """Watches what its child encodes, if it does."""
-    policy: FeedFilter = field(factory=FeedFilter, init=False)
     state: ChildState = field(factory=ChildState, init=False)
     feed: ChildFeed = field(init=False)
-    codecs: frozenset[str] = field(default=frozenset(), init=False)
-    """Those that its first child has got; what it writes depends on them, also when they change."""
     _supervisor: Supervisor | None = field(default=None, init=False)
     _has_frames_or_ended: trio.Event = field(factory=trio.Event, init=False)
     _has_ended: bool = field(default=False, init=False)
@@ -109,7 +107,6 @@ class FedStream:
             self._forget_what_is_stale()
         await self._has_frames_or_ended.wait()
         if self.feed.queued_bytes and not self._patience.cancelled_caught:
-            self.codecs = self.policy.codecs
             self._supervisor = supervise(self)
             if self._has_ended:
                 self._supervisor.finish()
@@ -117,7 +114,7 @@ class FedStream:
 
     def _forget_what_is_stale(self) -> None:
         """What was kept while the turn did not come may be of little use: begin with what comes now."""
-        if not self._has_ended and (self.state.dropped_groups or self.policy.is_outdated):
+        if not self._has_ended and self.state.dropped_groups:
             self._has_frames_or_ended = trio.Event()
             self.feed.prepare()
 
@@ -136,6 +133,10 @@ class FedStreams:
     secrets: Sequence[str] = ()
     read: Callable[[FedStream], ReadHook] | None = None
     """What reads the output of a stream's children, if they have any."""
+    rest: Callable[[FedStream], RestHook] | None = None
+    """What takes the last of it, when their end was asked for from outside."""
+    takes_configurations: bool = False
+    """See `FeedFilter`."""
     turn: Callable[[FedStream], Turn] = lambda _stream: AnyTime()
     """When the first child of a stream may be started. Called in the order in which streams start."""
     warn: Callable[[FedStream], str | None] = lambda _stream: None
@@ -154,7 +155,8 @@ class FedStreams:
     def take(self, event: MediaEvent) -> None:
         """Hand an event to the child of its stream. Never waits."""
         if isinstance(event, StreamStarted):
-            stream = self._live[event.stream_id] = FedStream(event, self.encoder())
+            policy = FeedFilter(takes_configurations=self.takes_configurations)
+            stream = self._live[event.stream_id] = FedStream(event, policy, self.encoder())
             self._all[stream] = None
             self.nursery.start_soon(self._run, stream, self.turn(stream))
         elif isinstance(event, StreamEnded):
@@ -186,6 +188,7 @@ class FedStreams:
                 state=stream.state,
                 feed=stream.feed.run,
                 read=None if self.read is None else self.read(stream),
+                rest=None if self.rest is None else self.rest(stream),
                 secrets=self.secrets,
                 encoding=None if stream.encoder is None else stream.encoder.encoding,
                 on_wait=stream.feed.forget,

@@ -1,23 +1,30 @@
 """`ffmpeg_hls`: write an HLS playlist of each stream, and pass it on."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import structlog
 import trio
 from attrs import field, frozen
 
-from mmids_trio.ffmpeg.arguments import hls_arguments, hls_playlist_path, what_is_lost
+from mmids_trio.ffmpeg.arguments import what_is_lost
+from mmids_trio.ffmpeg.hls_output import HlsOutput
 from mmids_trio.ffmpeg.output_paths import OutputPaths, PathClaim
 from mmids_trio.ffmpeg.parameters import HlsParameters
+from mmids_trio.ffmpeg.process import ChildOutput
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
+
+
+READ_BYTES = 4096
+"""Read at once from a child: what it says of a segment has some hundreds."""
 
 
 @frozen
@@ -27,6 +34,7 @@ class _PlaylistTurn:
     step: PathClaim
     stream: PathClaim
     streams: OutputPaths
+    output: HlsOutput
 
     async def wait(self) -> None:
         """See `fed_streams.Turn`."""
@@ -35,6 +43,7 @@ class _PlaylistTurn:
 
     def end(self) -> None:
         """See `fed_streams.Turn`."""
+        self.output.end()
         self.streams.release(self.stream)
 
 
@@ -52,14 +61,17 @@ class FfmpegHls:
         """Ready when there is an ffmpeg and the directory can be written."""
         await self.ffmpeg.check()
         self.ffmpeg.make_directory(self.parameters.path)
+        outputs = WeakKeyDictionary[FedStream, HlsOutput]()
         with self._claim() as claim:
             async with trio.open_nursery() as nursery:
                 streams = FedStreams(
                     nursery=nursery,
                     ffmpeg=self.ffmpeg,
                     context=self.context,
-                    arguments=self._arguments,
-                    turn=partial(self._turn, claim, OutputPaths()),
+                    arguments=lambda stream: outputs[stream].begin(stream.feed.codecs),
+                    read=lambda stream: partial(_read, outputs[stream]),
+                    rest=lambda stream: outputs[stream].receive,
+                    turn=partial(self._turn, claim, OutputPaths(), outputs),
                     warn=lambda stream: what_is_lost(stream.policy.codecs, "HLS"),
                 )
                 task_status.started()
@@ -69,16 +81,20 @@ class FfmpegHls:
                         streams.take(event)
                     await outbox.send(events)
 
-    def _arguments(self, stream: FedStream) -> Sequence[str]:
-        return hls_arguments(self.parameters, stream.started.stream_name, stream.codecs)
-
-    def _turn(self, claim: PathClaim, playlists: OutputPaths, stream: FedStream) -> _PlaylistTurn:
+    def _turn(
+        self,
+        claim: PathClaim,
+        playlists: OutputPaths,
+        outputs: MutableMapping[FedStream, HlsOutput],
+        stream: FedStream,
+    ) -> _PlaylistTurn:
         name = stream.started.stream_name
-        path = hls_playlist_path(self.parameters, name)
+        output = outputs[stream] = HlsOutput(self.parameters, name, self.ffmpeg.make_directory)
+        path = output.path
         own = playlists.claim(path, None, self.context.workflow, self.context.step_id, lambda _workflow, _step_id: True)
         if own.before:
             log.info("stream waits for the one before it in its playlist to end", stream=name, path=path)
-        return _PlaylistTurn(claim, own, playlists)
+        return _PlaylistTurn(claim, own, playlists, output)
 
     @contextmanager
     def _claim(self) -> Iterator[PathClaim]:
@@ -91,6 +107,11 @@ class FfmpegHls:
             yield claim
         finally:
             self.paths.release(claim)
+
+
+async def _read(output: HlsOutput, stdout: ChildOutput) -> None:
+    while data := await stdout.receive_some(READ_BYTES):
+        output.receive(data)
 
 
 def ffmpeg_hls(ffmpeg: Ffmpeg, paths: OutputPaths) -> StepType:

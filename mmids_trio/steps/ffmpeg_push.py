@@ -5,7 +5,7 @@ import trio
 from attrs import field, frozen
 
 from mmids_trio.ffmpeg.arguments import push_arguments, what_is_lost
-from mmids_trio.ffmpeg.locations import is_pushed_as_ts, stream_key_of
+from mmids_trio.ffmpeg.locations import is_pushed_as_ts, stream_key_of, takes_configurations
 from mmids_trio.ffmpeg.parameters import PushParameters
 from mmids_trio.media.events import StreamStarted
 from mmids_trio.media.flow import Flow
@@ -36,6 +36,7 @@ class FfmpegPush:
                 arguments=lambda _stream: push_arguments(self.parameters),
                 secrets=stream_key_of(self.parameters.target),
                 warn=self._warn,
+                takes_configurations=takes_configurations(self.parameters.target),
             )
             task_status.started()
             while True:

@@ -66,7 +66,7 @@ def _reader(stream: FedStream, outbox: Outbox) -> ReadHook:
         while data := await stdout.receive_some(READ_BYTES):
             if not has_begun:
                 has_begun = True
-                media.begin(stream.policy.base or 0)
+                media.begin(stream.feed.base or 0)
             if events := media.receive(data):
                 await outbox.send(events)
 

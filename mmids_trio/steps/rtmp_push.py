@@ -1,6 +1,7 @@
 """`rtmp_push`: publish each stream to other servers over our own RTMP client, and pass it on."""
 
 from collections.abc import Callable, Sequence
+from math import inf
 
 import structlog
 import trio
@@ -11,6 +12,7 @@ from mmids_trio.config.parameters import parameter
 from mmids_trio.fanout.channel import Channel, ChannelCounters
 from mmids_trio.media.events import (
     MediaEvent,
+    MediaKind,
     MediaPacket,
     StreamEnded,
     StreamId,
@@ -18,6 +20,7 @@ from mmids_trio.media.events import (
     StreamStarted,
 )
 from mmids_trio.media.flow import Flow
+from mmids_trio.media.tracks import TrackKey, is_of_main_track, remember_header
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.net.tls import Dialer
 from mmids_trio.rejections import RejectCounters
@@ -37,6 +40,11 @@ MAX_TARGETS = 32
 """Targets of one step: more than there are platforms to stream to."""
 
 
+SUCCESSION_SECONDS = 1.0
+"""From the beginning of a session to that of the next one, which another codec has: a stream that changes its codec
+with every picture must not cost a connection for each."""
+
+
 def targets(value: str) -> tuple[RtmpUrl, ...]:
     """URLs, separated by commas (a comma within one is written `%2C`). Raises `ValueError`."""
     urls = tuple(parse_rtmp_url(url.strip()) for url in value.split(","))
@@ -49,18 +57,47 @@ def targets(value: str) -> tuple[RtmpUrl, ...]:
 
 @define(eq=False)
 class _Pushed:
-    """One stream: what its targets get, and the targets."""
+    """What targets get of one stream while its codecs stay, and the targets.
+
+    Another codec is another session: servers and platforms decide on one when a session begins.
+    """
 
     started: StreamStarted
+    before: "_Pushed | None" = None
+    """The session before, whose targets end before ours may begin; until they have."""
     channel: Channel = field(factory=lambda: Channel(PublishRendering()))
     targets: list[PushTarget] = field(factory=list)
     has_frames: bool = False
+    metadata: StreamMetadata | None = None
+    headers: dict[TrackKey, MediaPacket] = field(factory=dict)
+    codecs: dict[MediaKind, str] = field(factory=dict)
+    """Of the main tracks."""
+    began_at: float = -inf
+    is_over: trio.Event = field(factory=trio.Event)
+    """Set when all targets have said goodbye."""
+
+    def wants_another(self, packet: MediaPacket) -> bool:
+        """Whether `packet` is of a codec that the targets were not told of."""
+        if packet.codec is None or not is_of_main_track(packet):
+            return False
+        return self.has_frames and self.codecs.get(packet.kind, packet.codec) != packet.codec
+
+    def known_without(self, kind: MediaKind) -> list[MediaEvent]:
+        """What another session has to know when the codec of `kind` changes."""
+        metadata: list[MediaEvent] = [] if self.metadata is None else [self.metadata]
+        return [self.started, *metadata, *(header for header in self.headers.values() if header.kind is not kind)]
 
     def feed(self, event: MediaEvent) -> None:
         if isinstance(event, MediaPacket):
-            self.has_frames |= not event.is_sequence_header
+            if event.is_sequence_header:
+                remember_header(self.headers, event)
+            else:
+                self.has_frames = True
+            if event.codec is not None and is_of_main_track(event):
+                self.codecs[event.kind] = event.codec
             self.channel.packet(event)
         elif isinstance(event, StreamMetadata):
+            self.metadata = event
             self.channel.metadata(event.values)
         elif isinstance(event, StreamStarted):
             self.channel.begin_stream()
@@ -95,6 +132,9 @@ class Pushes:
                 self._pushed[fresh] = None
             if (pushed := self._live.get(event.stream_id)) is None:
                 continue
+            if isinstance(event, MediaPacket) and pushed.wants_another(event):
+                touched[pushed] = None
+                pushed = self._begin_another(pushed, event.kind)
             pushed.feed(event)
             touched[pushed] = None
             if pushed.has_frames and not pushed.targets:
@@ -103,17 +143,37 @@ class Pushes:
             await pushed.channel.send_pass()
             for target in pushed.targets:
                 target.note_progress()
+            if self._live.get(pushed.started.stream_id) is not pushed:
+                self._finish(pushed)
         for event in events:
             if isinstance(event, StreamEnded) and (ended := self._live.pop(event.stream_id, None)):
-                for target in ended.targets:
-                    target.finish()
-                self._forget_if_over(ended)
+                self._finish(ended)
+
+    def _begin_another(self, pushed: _Pushed, kind: MediaKind) -> _Pushed:
+        """A session for what comes now, with all that is known of the stream and still holds."""
+        known = pushed.known_without(kind)
+        pushed.feed(StreamEnded(pushed.started.stream_id))
+        another = pushed
+        if pushed.before is None:  # else nobody has been told of this session yet, and it may as well begin anew
+            log.info("codec has changed, targets begin anew", stream=pushed.started.stream_name)
+            another = self._live[pushed.started.stream_id] = _Pushed(pushed.started, before=pushed)
+            self._pushed[another] = None
+        another.codecs, another.headers = {}, {}
+        for event in known:
+            another.feed(event)
+        return another
+
+    def _finish(self, pushed: _Pushed) -> None:
+        for target in pushed.targets:
+            target.finish()
+        self._forget_if_over(pushed)
 
     def _start(self, pushed: _Pushed) -> None:
         """Connect with the first frame: servers do not wait long for media."""
         name = pushed.started.stream_name
         if any(other.targets for other in self._live.values()) and any(url.key for url in self.urls):
             log.warning("several streams are pushed to one target", stream=name)
+        pushed.began_at = trio.current_time()
         for url in self.urls:
             target = self._target(url, name, pushed.channel)
             pushed.targets.append(target)
@@ -135,6 +195,10 @@ class Pushes:
 
     async def _run(self, target: PushTarget, pushed: _Pushed, name: str) -> None:
         structlog.contextvars.bind_contextvars(stream=name)
+        if (before := pushed.before) is not None:
+            await before.is_over.wait()
+            await trio.sleep_until(before.began_at + SUCCESSION_SECONDS)
+            pushed.before, pushed.began_at = None, trio.current_time()
         await target.run()
         del self._targets[target]
         self._forget_if_over(pushed)
@@ -142,6 +206,7 @@ class Pushes:
     def _forget_if_over(self, pushed: _Pushed) -> None:
         is_live = any(live is pushed for live in self._live.values())
         if pushed in self._pushed and not is_live and not any(target in self._targets for target in pushed.targets):
+            pushed.is_over.set()
             del self._pushed[pushed]
             self._gone.add_channel(pushed.channel.counters())
 

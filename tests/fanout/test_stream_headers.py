@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from attrs import evolve
 
 from mmids_trio.fanout.stream_headers import StreamHeaders, minimal_metadata
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
@@ -104,3 +105,29 @@ def test_a_set_of_headers_is_one_object_until_something_changes() -> None:
         before = headers.stamped().shared
         assert not change()
         assert headers.stamped().shared is before
+
+
+def test_a_header_of_a_codec_that_is_not_used_any_more_is_not_for_late_joiners() -> None:
+    """R2: sound that goes on as MP3, which has no headers, must not be decoded as AAC."""
+    headers = StreamHeaders(RtmpRendering(), ChannelTimeline())
+    aac, mp3 = (
+        packet(AUDIO, b"\xaf\0\x12\x10", "mp4a"),
+        evolve(packet(AUDIO, b"\x2f\xff", ".mp3"), is_sequence_header=False),
+    )
+    for header in (packet(VIDEO, b"\x17\0\0\0\0", "avc1"), aac):
+        headers.set_header(header)
+        headers.note_track(header)
+    assert headers.note_track(mp3)
+    assert [header.codec for header in headers.stamped().shared.headers] == ["avc1"]
+    assert not headers.note_track(mp3)
+    assert not headers.note_track(evolve(mp3, codec=None))
+
+
+def test_a_track_beside_the_main_one_may_have_another_codec() -> None:
+    headers = StreamHeaders(RtmpRendering(), ChannelTimeline())
+    main, beside = packet(AUDIO, b"\xaf\0\x12\x10", "mp4a"), packet(AUDIO, b"\x95\x00Opus\x01OpusHead", "Opus")
+    for header in (main, beside):
+        headers.set_header(header)
+        headers.note_track(header)
+    assert not headers.note_track(evolve(beside, data=b"\x95\x01Opus\x01x", is_sequence_header=False))
+    assert {header.codec for header in headers.stamped().shared.headers} == {"mp4a", "Opus"}

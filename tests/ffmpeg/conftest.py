@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from mmids_trio.ffmpeg.capacity import Capacity, Encoding
-from mmids_trio.ffmpeg.child import FeedHook, ReadHook
+from mmids_trio.ffmpeg.child import FeedHook, ReadHook, RestHook
 from mmids_trio.ffmpeg.stderr_log import StderrLog
 from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.testing.processes import FakeSpawner
@@ -24,6 +24,7 @@ def supervisor(tmp_path: Path) -> MakeSupervisor:
         *,
         feed: FeedHook | None = None,
         read: ReadHook | None = None,
+        rest: RestHook | None = None,
         random: Callable[[], float] = lambda: 0.0,
         capacity: Capacity | None = None,
         encoding: Encoding | None = None,
@@ -38,6 +39,7 @@ def supervisor(tmp_path: Path) -> MakeSupervisor:
             read=read,
             capacity=capacity or Capacity(),
             encoding=encoding,
+            rest=rest,
         )
 
     return make

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.ffmpeg.arguments import (
+    HlsChild,
     hls_arguments,
     hls_playlist_path,
+    needs_fmp4,
     pull_arguments,
     push_arguments,
     transcode_arguments,
@@ -36,7 +38,7 @@ def test_a_pull_writes_flv_to_its_output_and_reads_no_input() -> None:
 def test_what_is_fed_reads_flv_and_nothing_else() -> None:
     for arguments in (
         push_arguments(PushParameters("rtmp://h/a/b")),
-        hls_arguments(HlsParameters("p"), "n"),
+        hls_arguments(HlsParameters("p"), "n", HlsChild()),
         transcode_arguments(TranscodeParameters(video="copy", audio="copy")),
     ):
         assert contains(arguments, "-f", "flv", "-i", "pipe:0")
@@ -47,7 +49,7 @@ def test_what_is_fed_reads_flv_and_nothing_else() -> None:
 def test_no_input_may_have_larger_pictures_than_8k() -> None:
     for arguments in (
         push_arguments(PushParameters("rtmp://h/a/b")),
-        hls_arguments(HlsParameters("p"), "n"),
+        hls_arguments(HlsParameters("p"), "n", HlsChild()),
         transcode_arguments(TranscodeParameters(video="copy", audio="copy")),
         *(pull_arguments(PullParameters(source, "n")) for source in ("/a.mp4", "http://h/a", "rtsp://h/a", "srt://h")),
     ):
@@ -60,45 +62,51 @@ def test_locations_and_targets_are_checked_here_again() -> None:
     with pytest.raises(ValueError, match="expected"):
         push_arguments(PushParameters("/etc/passwd"))
     with pytest.raises(ValueError, match="expected"):
-        hls_arguments(HlsParameters("%d"), "n")
+        hls_arguments(HlsParameters("%d"), "n", HlsChild())
 
 
-@pytest.mark.parametrize(("count", "size", "deletes"), [(0, "0", False), (7, "7", True), (None, None, True)])
-def test_hls_keeps_what_was_asked(count: int | None, size: str | None, deletes: bool) -> None:
-    arguments = hls_arguments(HlsParameters("p", duration_s=4, count=count), "n")
+def test_hls_says_each_segment_and_leaves_the_playlist_to_the_server() -> None:
+    arguments = hls_arguments(HlsParameters("p", duration_s=4, count=9), "n", HlsChild(first_number=7))
     assert value(arguments, "-hls_time") == "4"
-    assert ("-hls_list_size" in arguments) == (size is not None)
-    assert size is None or value(arguments, "-hls_list_size") == size
-    assert ("delete_segments" in value(arguments, "-hls_flags").split("+")) == deletes
+    assert value(arguments, "-start_number") == "7"
+    assert value(arguments, "-hls_segment_filename") == "./p/n-%d.ts"
+    assert "9" not in arguments
+    assert "-hls_segment_type" not in arguments
+    assert arguments[-1] == "pipe:1"
 
 
 def test_a_fixed_name_takes_the_place_of_the_streams() -> None:
     parameters = HlsParameters("/srv/hls/", stream_name="fixed")
     assert hls_playlist_path(parameters, "live") == "/srv/hls/fixed.m3u8"
-    arguments = hls_arguments(parameters, "live")
-    assert arguments[-1] == "/srv/hls/fixed.m3u8"
-    assert value(arguments, "-hls_segment_filename") == "/srv/hls/fixed-%d.ts"
+    assert value(hls_arguments(parameters, "live", HlsChild()), "-hls_segment_filename") == "/srv/hls/fixed-%d.ts"
+
+
+@pytest.mark.parametrize("has_hevc", [True, False])
+def test_with_an_init_segment_it_is_fragmented_mp4(has_hevc: bool) -> None:
+    arguments = hls_arguments(HlsParameters("p"), "a/b", HlsChild(0, "a=2Fb-0-init.mp4", has_hevc))
+    assert value(arguments, "-hls_segment_type") == "fmp4"
+    assert value(arguments, "-hls_segment_filename") == "./p/a=2Fb-%d.m4s"
+    assert value(arguments, "-hls_fmp4_init_filename") == "./p/a=2Fb-0-init.mp4"
+    assert contains(arguments, "-tag:v", "hvc1") == has_hevc
 
 
 @pytest.mark.parametrize("codec", ["hvc1", "av01", "Opus", "vp09"])
 def test_codecs_that_players_expect_in_mp4_get_it(codec: str) -> None:
-    arguments = hls_arguments(HlsParameters("p"), "a/b", {"mp4a", codec})
-    assert value(arguments, "-hls_segment_type") == "fmp4"
-    assert value(arguments, "-hls_segment_filename") == "./p/a=2Fb-%d.m4s"
-    assert value(arguments, "-hls_fmp4_init_filename") == "a=2Fb-init.mp4"
-    assert contains(arguments, "-tag:v", "hvc1") == (codec == "hvc1")
-    assert "-hls_segment_type" not in hls_arguments(HlsParameters("p"), "n", {"avc1", "mp4a"})
+    assert needs_fmp4({"mp4a", codec})
+    assert not needs_fmp4({"avc1", "mp4a"})
 
 
 @given(st.text(max_size=200), st.text(st.characters(exclude_characters="%\0"), min_size=1, max_size=20))
 def test_no_name_of_a_stream_is_an_option_or_a_pattern_or_leaves_the_directory(name: str, path: str) -> None:
-    arguments = hls_arguments(HlsParameters(path), name)
-    playlist, pattern = arguments[-1], value(arguments, "-hls_segment_filename")
-    directory, _, file = playlist.rpartition("/")
-    assert directory in (path.rstrip("/"), f"./{path}".rstrip("/"))
-    assert file.endswith(".m3u8")
+    parameters = HlsParameters(path)
+    arguments, playlist = hls_arguments(parameters, name, HlsChild()), hls_playlist_path(parameters, name)
+    pattern = value(arguments, "-hls_segment_filename")
+    for written in (playlist, pattern):
+        directory, _, file = written.rpartition("/")
+        assert directory in (path.rstrip("/"), f"./{path}".rstrip("/"))
+        assert file.endswith((".m3u8", "-%d.ts"))
+        assert written[0] in "/."
     assert pattern.count("%") == 1
-    assert playlist[0] in "/."
     assert not any("\0" in argument for argument in arguments)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 import trio
 import trio.testing
-from attrs import define, field
+from attrs import define, evolve, field
 
 from mmids_trio.errors import StepError
-from mmids_trio.ffmpeg.feeding import STALL_SECONDS, ChildFeed
+from mmids_trio.ffmpeg.feeding import MAX_LIVES, STALL_SECONDS, ChildFeed, NextChild
 from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId
 from mmids_trio.testing.processes import PIPE_BYTES, Behaviour, FakeInput, FakeProcess, FakeSpawner
@@ -20,20 +20,34 @@ class Policy:
 
     is_outdated: bool = False
     beginning: bytes = b""
+    ending: bytes = b""
+    base: int | None = None
+    _codec: str = "avc1"
     _is_skipping: bool = field(default=True, init=False)
 
+    @property
+    def codecs(self) -> frozenset[str]:
+        return frozenset((self._codec,))
+
     def begin(self) -> bytes:
-        self.is_outdated, self._is_skipping = False, True
+        self.is_outdated, self._is_skipping, self.base = False, True, None
         return self.beginning
+
+    def finish(self) -> bytes:
+        return self.ending
 
     def skip_to_key_frame(self) -> None:
         self._is_skipping = True
 
     def render(self, event: MediaEvent) -> bytes:
         assert isinstance(event, MediaPacket)
-        self.is_outdated = self.is_outdated or event.codec == "other"
+        assert event.codec is not None
+        self.is_outdated, self._codec = self.base is not None and event.codec != self._codec, event.codec
         self._is_skipping = self._is_skipping and not event.is_key_frame
-        return b"" if self._is_skipping else event.data
+        if self.is_outdated or self._is_skipping:
+            return b""
+        self.base = event.timestamp if self.base is None else self.base
+        return event.data
 
 
 def frame(data: bytes, *, key: bool = False, codec: str = "avc1") -> MediaPacket:
@@ -171,18 +185,85 @@ async def test_end_lets_the_queue_be_written_first(feed: ChildFeed, nursery: tri
     assert stdin.received == b"Aaaa"
 
 
-async def test_a_changed_stream_ends_the_child_after_what_it_can_take(feed: ChildFeed) -> None:
+async def next_child(feed: ChildFeed) -> bytes:
+    """What one child gets, until another one is to go on."""
     _, stdin = await child(Behaviour())
+    with pytest.raises(NextChild):
+        await feed.run(stdin)
+    return bytes(stdin.received)
+
+
+async def test_a_changed_stream_goes_on_in_the_next_child_without_a_loss(feed: ChildFeed) -> None:
+    first: list[bytes] = []
     async with trio.open_nursery() as nursery:
 
         async def run() -> None:
-            with pytest.raises(StepError, match="changed its tracks or codecs"):
-                await feed.run(stdin)
+            first.append(await next_child(feed))
 
         nursery.start_soon(run)
         await settle()
-        feed.offer([*group(b"a", 1), frame(b"X", key=True, codec="other"), *group(b"y", 1)])
-    assert stdin.received == b"Aaaa"
+        feed.offer(group(b"a", 1))
+        feed.offer([frame(b"X", key=True, codec="other"), frame(b"x", codec="other")])
+    assert first == [b"Aaaa"]
+    assert feed.codecs == {"other"}
+    feed.offer([frame(b"y", codec="other")])
+    feed.end()
+    _, stdin = await child(Behaviour())
+    await feed.run(stdin)
+    assert stdin.received == b"Xxy"
+    assert feed.queued_bytes == 0
+
+
+async def test_what_a_child_is_started_for_is_what_it_gets(feed: ChildFeed) -> None:
+    feed.prepare()
+    feed.offer(group(b"a", 1))
+    feed.offer([frame(b"X", key=True, codec="other")])
+    feed.offer([evolve(frame(b"Z", key=True, codec="third"), timestamp=9)])
+    feed.end()
+    told = []
+    for codec in ("avc1", "other"):
+        assert (set(feed.codecs), feed.base) == ({codec}, 0)
+        told.append(await next_child(feed))
+    assert (set(feed.codecs), feed.base) == ({"third"}, 9)
+    assert told == [b"Aaaa", b"X"]
+
+
+async def test_a_child_that_waited_for_one_codec_leaves_another_one_to_the_next(feed: ChildFeed) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            assert await next_child(feed) == b""
+
+        nursery.start_soon(run)
+        await settle()
+        feed.offer([frame(b"X", key=True, codec="other")])
+    assert feed.codecs == {"other"}
+    feed.end()
+    _, stdin = await child(Behaviour())
+    await feed.run(stdin)
+    assert stdin.received == b"X"
+
+
+async def test_a_stream_that_changes_without_end_costs_no_more_than_its_caps(feed: ChildFeed) -> None:
+    feed.prepare()
+    for number in range(100):
+        feed.offer([frame(b"K%03d" % number, key=True, codec=str(number % 2))])
+        assert feed.queued_bytes <= 4 * MAX_LIVES
+    assert feed.state.dropped_groups == 100 - MAX_LIVES
+    feed.end()
+    assert [await next_child(feed) for _ in range(MAX_LIVES - 1)] == [b"K%03d" % number for number in range(7)]
+    _, stdin = await child(Behaviour())
+    await feed.run(stdin)
+    assert stdin.received == b"K099"
+
+
+async def test_what_the_policy_kept_back_is_written_at_the_end() -> None:
+    feed = ChildFeed(Policy(ending=b"end"), ChildState())
+    feed.prepare()
+    feed.end()
+    _, stdin = await child(Behaviour())
+    await feed.run(stdin)
+    assert stdin.received == b"end"
 
 
 async def test_the_next_child_gets_nothing_that_was_meant_for_the_last(feed: ChildFeed, nursery: trio.Nursery) -> None:
@@ -199,19 +280,3 @@ async def test_the_next_child_gets_nothing_that_was_meant_for_the_last(feed: Chi
     feed.offer([frame(b"a"), *group(b"b", 1)])
     await settle()
     assert stdin.received == b"Bbbb"
-
-
-async def test_what_came_before_new_tracks_is_not_for_a_child_that_starts_after_them(
-    feed: ChildFeed, autojump_clock: trio.abc.Clock
-) -> None:
-    _, stdin = await child(Behaviour())
-    feed.prepare()
-    feed.offer(group(b"a"))
-    feed.offer([frame(b"B" * 10, key=True, codec="other")])
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(feed.run, stdin)
-        await settle()
-        feed.offer(group(b"c"))
-        feed.end()
-    assert stdin.received == b"C" * 10 + b"c" * 30
-    assert feed.queued_bytes == 0

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from mmids_trio.errors import ProtocolError, StepError
 from mmids_trio.ffmpeg.child import FLOOD_PAUSE_SECONDS, STDERR_READ
+from mmids_trio.ffmpeg.feeding import NextChild
 from mmids_trio.ffmpeg.process import ChildInput, ChildOutput
 from mmids_trio.ffmpeg.state import ChildPhase
 from mmids_trio.ffmpeg.stderr_log import MAX_BYTES_BURST, MAX_LINES_BURST, MAX_LINES_RATE
@@ -225,3 +226,41 @@ async def test_a_child_that_floods_its_log_is_read_slowly_and_counted(
         assert watched.state.left_out_lines >= read // len(b"again\n") - kept - STDERR_READ
         nursery.cancel_scope.cancel()
     spawner.check_nothing_is_left()
+
+
+async def test_a_child_that_is_succeeded_ends_in_order_and_is_followed_at_once(
+    autojump_clock: trio.abc.Clock, supervisor: MakeSupervisor
+) -> None:
+    spawner = FakeSpawner([Behaviour(exits_after_end_of_input=0.25, exit_status=1)])
+    lives = 0
+
+    async def feed(stdin: ChildInput) -> None:
+        nonlocal lives
+        lives += 1
+        await trio.sleep(5)
+        await stdin.send_all(b"media")
+        if lives < 3:
+            raise NextChild("the stream has changed")
+
+    supervised = supervisor(spawner, feed=feed)
+    await supervised.run()
+    assert spawner.attempts == [0.0, 5.25, 10.5]
+    assert [process.signals for process in spawner.processes] == [[], [], []]
+    assert (supervised.state.restarts, supervised.state.message) == (0, None)
+
+
+async def test_what_a_child_still_writes_when_it_is_ended_from_outside_is_not_lost(
+    autojump_clock: trio.abc.Clock, supervisor: MakeSupervisor
+) -> None:
+    rest: list[bytes] = []
+
+    async def read(stdout: ChildOutput) -> None:
+        await trio.sleep_forever()
+
+    async def feed(stdin: ChildInput) -> None:
+        await trio.sleep_forever()
+
+    spawner = FakeSpawner([Behaviour(exits_after_end_of_input=2, stdout=[(11, b"last words")])])
+    with trio.move_on_after(10):
+        await supervisor(spawner, feed=feed, read=read, rest=rest.append).run()
+    assert b"".join(rest) == b"last words"

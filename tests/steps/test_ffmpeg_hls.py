@@ -1,5 +1,6 @@
 """`ffmpeg_hls` with children that only exist in memory: arguments, directories, and whose turn it is to write."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import trio
 from attrs import evolve
 from trio.testing import MockClock
 
-from mmids_trio.ffmpeg.arguments import hls_arguments
+from mmids_trio.ffmpeg.arguments import HlsChild, hls_arguments
 from mmids_trio.ffmpeg.parameters import HlsParameters
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
@@ -16,7 +17,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.processes import Behaviour, FakeProcess, FakeSpawner
 from mmids_trio.workflow.status import OutcomeKind
-from tests.support.scripted_source import Camera, Take, fed, workflow
+from tests.support.scripted_source import Camera, Take, fed, messages, workflow
 
 SLOW = Behaviour(exits_after_end_of_input=2.0)
 
@@ -52,8 +53,7 @@ async def test_the_directory_is_made_and_everything_passed_on(tmp_path: Path, au
         assert all(one is other for one, other in zip(sent, camera.recorder.events, strict=True))
         [child] = children(h).processes
         asked_for = HlsParameters(str(path), duration_s=4, count=3)
-        assert list(child.arguments[1:]) == hls_arguments(asked_for, "talk", {"avc1", "mp4a"})
-        assert child.arguments[-1] == f"{path}/talk.m3u8"
+        assert list(child.arguments[1:]) == hls_arguments(asked_for, "talk", HlsChild())
 
 
 @pytest.mark.parametrize(("codec", "extension"), [("avc1", "ts"), ("hvc1", "m4s"), ("av01", "m4s")])
@@ -164,7 +164,8 @@ async def test_playlists_of_different_names_may_share_a_directory(tmp_path: Path
     camera = Camera()
     async with harness(camera, both) as h:
         await camera.send(Take().events)
-        assert [child.arguments[-1] for child in children(h).running] == [f"{tmp_path}/a.m3u8", f"{tmp_path}/b.m3u8"]
+        patterns = [child.arguments[-2] for child in children(h).running]
+        assert patterns == [f"{tmp_path}/a-%d.ts", f"{tmp_path}/b-%d.ts"]
 
 
 async def test_the_child_of_a_changed_step_starts_after_the_old_one_has_ended(
@@ -183,7 +184,6 @@ async def test_the_child_of_a_changed_step_starts_after_the_old_one_has_ended(
         await trio.sleep(0.1)
         old, new = children(h).processes
         assert life(old)[1] <= life(new)[0] == pytest.approx(2.0)
-        assert "9" in new.arguments
         received = [packet.data for packet in take.packets if packet.data in fed(new)]
         assert set(received) >= {packet.data for number in (1, 2) for packet in take.second(number)}
 
@@ -253,3 +253,85 @@ async def test_a_stream_whose_turn_never_comes_is_forgotten_when_it_has_ended(
         assert len(children(h).processes) == 1
         await camera.send(one.end)
         assert three.report(fed(children(h).running[0])).missed == ()
+
+
+# What children say, and what comes of it.
+
+
+def says(child: FakeProcess, directory: Path, name: str) -> None:
+    """It has written a segment."""
+    assert child.stdout is not None
+    (directory / name).write_bytes(b"media")
+    child.stdout.write(f"#EXTM3U\n#EXTINF:1.000000,\n{name}\n".encode())
+
+
+async def test_the_playlist_of_two_children_has_a_discontinuity_between_them_and_ends_with_the_stream(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    camera, take = Camera(), Take(seconds=4)
+    other = evolve(take.packets[0], data=take.packets[0].data + b"\xff", timestamp=2_000)
+    async with harness(camera, workflow(hls(tmp_path, "count=0"))) as h:
+        await camera.send([*take.begin, *take.headers, *take.second(0), *take.second(1)])
+        [first] = children(h).running
+        says(first, tmp_path, "talk-0.ts")
+        await camera.send([other, *take.second(2), *take.second(3)])
+        await trio.sleep(1.1)
+        [second] = children(h).running
+        assert life(first)[1] <= life(second)[0] <= 1.0
+        assert second.arguments[second.arguments.index("-start_number") + 1] == "1"
+        assert other.data in fed(second)
+        assert other.data not in fed(first)
+        says(second, tmp_path, "talk-1.ts")
+        await camera.send(take.end)
+        await trio.sleep(1)
+        text = (tmp_path / "talk.m3u8").read_text()
+        assert text.endswith("talk-0.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:1.000000,\ntalk-1.ts\n#EXT-X-ENDLIST\n")
+        assert messages(h) == []
+
+
+@pytest.mark.parametrize("way", ["stream", "workflow"])
+async def test_what_a_child_writes_last_is_in_the_playlist_however_it_ends(
+    way: str, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    camera, take = Camera(), Take()
+    async with harness(camera, workflow(hls(tmp_path)), SLOW) as h:
+        await camera.send(take.events)
+        [child] = children(h).running
+        says(child, tmp_path, "talk-0.ts")
+        async with trio.open_nursery() as nursery:
+            if way == "stream":
+                await camera.send(take.end)
+            else:
+                nursery.start_soon(h.stop, "w")
+            await trio.sleep(1)
+            assert "#EXT-X-ENDLIST" not in (tmp_path / "talk.m3u8").read_text()
+            says(child, tmp_path, "talk-1.ts")
+        await trio.sleep(2)
+        text = (tmp_path / "talk.m3u8").read_text()
+        assert text.endswith("talk-0.ts\n#EXTINF:1.000000,\ntalk-1.ts\n#EXT-X-ENDLIST\n")
+
+
+async def test_a_removed_directory_is_made_again_for_the_next_child(tmp_path: Path, autojump_clock: MockClock) -> None:
+    camera, take, path = Camera(), Take(seconds=4), tmp_path / "out"
+    dies = Behaviour(exits_after=1.5, exit_status=1)
+    async with harness(camera, workflow(hls(path)), dies, Behaviour()) as h:
+        await camera.send([*take.begin, *take.headers, *take.second(0)])
+        says(children(h).running[0], path, "talk-0.ts")
+        await trio.sleep(1)
+        shutil.rmtree(path)
+        await trio.sleep(2)
+        [child] = children(h).running
+        assert path.is_dir()
+        assert child.arguments[child.arguments.index("-start_number") + 1] == "1"
+
+
+async def test_a_directory_that_cannot_be_made_again_is_told(tmp_path: Path, autojump_clock: MockClock) -> None:
+    camera, take, path = Camera(), Take(seconds=4), tmp_path / "out"
+    dies = Behaviour(exits_after=1.5, exit_status=1)
+    async with harness(camera, workflow(hls(path)), dies, Behaviour()) as h:
+        await camera.send([*take.begin, *take.headers, *take.second(0)])
+        path.rmdir()
+        path.touch()
+        await trio.sleep(2.5)
+        [(_, message)] = messages(h)
+        assert f"cannot be started: the directory '{path}' cannot be made: File exists" in message

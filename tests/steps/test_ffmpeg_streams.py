@@ -1,12 +1,15 @@
 """Streams of a step that feeds each to a child of its own: when children start, what they get, when they end."""
 
 import errno
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock
 
+from mmids_trio.ffmpeg.supervisor import SUCCESSION_SECONDS
 from mmids_trio.http_api.schemas import to_json
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
@@ -213,7 +216,7 @@ async def test_a_child_that_reads_nothing_for_30_seconds_is_replaced(autojump_cl
 
 async def test_new_tracks_while_the_child_starts_begin_it_anew(autojump_clock: MockClock) -> None:
     """Nothing told that there would be sound; the child must not get the new beginning in the middle of the old one."""
-    camera, take = Camera(), Take(seconds=3)
+    camera, take = Camera(), Take(seconds=4)
     video = [packet for packet in take.packets if packet.kind is MediaKind.VIDEO]
     async with harness(camera, ONE, takes=0.5) as h:
         await camera.send([*take.begin, *(packet for packet in video if packet.timestamp < 1000)])
@@ -221,9 +224,64 @@ async def test_new_tracks_while_the_child_starts_begin_it_anew(autojump_clock: M
         await camera.send(take.second(1))
         await trio.sleep(5)
         await camera.send(take.second(2))
-        packets = packets_of(fed(children(h).running[0]))
-        assert {packet.kind for packet in packets} == {MediaKind.VIDEO, MediaKind.AUDIO}
-        assert take.report(fed(children(h).running[0])).is_flawless_from_join
+        await trio.sleep(5)
+        first, second = children(h).processes
+        assert {packet.kind for packet in packets_of(fed(first))} == {MediaKind.VIDEO}
+        assert {packet.kind for packet in packets_of(fed(second))} == {MediaKind.VIDEO, MediaKind.AUDIO}
+        report = take.report(fed(second))
+        assert report.is_flawless_from_join
+        assert take.packets[-1].data not in fed(second)
+        assert messages(h) == []
+
+
+async def test_a_child_that_is_succeeded_is_no_restart_and_one_a_second_is_enough(autojump_clock: MockClock) -> None:
+    """R2: a stream that changes with every key frame must not cost a child for each."""
+    camera, take = Camera(), Take(seconds=10)
+    configurations = [
+        evolve(take.packets[0], data=take.packets[0].data + bytes(1 + number % 2)) for number in range(40)
+    ]
+    push = "ffmpeg_push target=udp://127.0.0.1:1"
+    async with harness(camera, workflow(push)) as h:
+        await camera.send([*take.begin, *take.headers])
+        for configuration in configurations:
+            await camera.send([configuration, *take.second(0)])
+            await trio.sleep(0.1)
+        await trio.sleep(10)
+        starts = children(h).attempts
+        assert all(after - before >= SUCCESSION_SECONDS for before, after in pairwise(starts))
+        assert len(starts) > 3
+        assert messages(h) == []
+
+
+@pytest.mark.parametrize(("target", "starts"), [("rtmp://example.org/live/a", 1), ("udp://127.0.0.1:1", 2)])
+async def test_another_configuration_is_another_child_where_the_container_cannot_say_it(
+    target: str, starts: int, autojump_clock: MockClock
+) -> None:
+    """R3."""
+    camera, take = Camera(), Take(seconds=4)
+    other = evolve(take.packets[1], data=b"\xaf\x00\x11\x90", timestamp=2_000)
+    async with harness(camera, workflow(f"ffmpeg_push target={target}")) as h:
+        await camera.send([*take.begin, *take.headers, *take.second(0), *take.second(1)])
+        await camera.send([other, *take.second(2)])
+        await trio.sleep(2)
+        await camera.send(take.second(3))
+        assert len(children(h).attempts) == starts
+        assert other.data in fed(children(h).running[0])
+        assert b"".join(map(fed, children(h).processes)).count(other.data) == 1
+
+
+async def test_another_codec_is_another_session_of_a_push(autojump_clock: MockClock) -> None:
+    camera, take = Camera(), Take(seconds=4)
+    hevc = [evolve(each, codec="hvc1") if each.kind is MediaKind.VIDEO else each for each in take.packets]
+    async with harness(camera, ONE) as h:
+        await camera.send([*take.begin, *take.headers, *take.second(0)])
+        changed = [packet for packet in hevc if packet.timestamp // 1000 == 1]
+        await camera.send([hevc[0], *changed])
+        await trio.sleep(2)
+        first, second = children(h).processes
+        assert first.ended_at <= second.started_at
+        assert changed[0].data not in fed(first)
+        assert changed[0].data in fed(second)
 
 
 async def test_deleting_the_workflow_ends_all_children_side_by_side(autojump_clock: MockClock) -> None:

@@ -7,14 +7,16 @@ from functools import partial
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.fanout.channel import Channel
-from mmids_trio.media.events import MediaPacket, StreamEnded
+from mmids_trio.media.events import MediaPacket, StreamEnded, StreamStarted
 from mmids_trio.rtmp.protocol.events import PublishRequested
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
 from mmids_trio.steps.rtmp_push import MAX_TARGETS
+from mmids_trio.testing.checker import StreamChecker
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
@@ -332,3 +334,48 @@ async def test_a_target_that_takes_the_rest_in_time_hears_goodbye_at_the_end_of_
         await wait_all_tasks_blocked()
         assert [type(event) for event in recorder.events].count(StreamEnded) == 1
         assert h.workflow("busy").active_steps[0].streams == ()
+
+
+HEVC = generate_stream(seconds=4, video_codec="hvc1", seed=1)
+BOTH = [*STREAM, *(evolve(packet, timestamp=packet.timestamp + 4_000) for packet in HEVC)]
+
+
+def streams_of(recorder: Recorder) -> list[str]:
+    return [event.stream_id for event in recorder.events if isinstance(event, StreamStarted)]
+
+
+async def test_another_codec_is_another_session_for_targets_and_the_same_one_for_watchers(
+    autojump_clock: MockClock,
+) -> None:
+    """R2: a server decides on the codec when a session begins."""
+    at_target, passed_on = Recorder(), Recorder()
+    text = workflow("w", RECEIVE, "rtmp_push target=rtmp://t:2001/in/key", "passed_on")
+    receiving = workflow("target", "rtmp_receive rtmp_app=in stream_key=* port=2001", "record")
+    async with Harness(text + receiving, [at_target.step_type(), passed_on.step_type("passed_on")]) as h:
+        publisher = await h.publish("live/show")
+        await pace(publisher, BOTH)
+        publisher.close()
+        await trio.sleep(5)
+        assert len(streams_of(passed_on)) == 1
+        first, second = (
+            [event for event in at_target.events if event.stream_id == stream_id and isinstance(event, MediaPacket)]
+            for stream_id in streams_of(at_target)
+        )
+        for session, sent in ((first, STREAM), (second, HEVC)):
+            checker = StreamChecker(sent)
+            checker.receive_packets(session)
+            report = checker.report()
+            assert (report.missed, report.unknown) == ((), 0)
+
+
+async def test_a_stream_that_changes_its_codec_without_end_costs_a_session_a_second(autojump_clock: MockClock) -> None:
+    at_target, text = Recorder(), workflow("w", RECEIVE, "rtmp_push target=rtmp://t:2001/in/key")
+    receiving = workflow("target", "rtmp_receive rtmp_app=in stream_key=* port=2001", "record")
+    async with Harness(text + receiving, [at_target.step_type()]) as h:
+        publisher = await h.publish("live/show")
+        for number in range(100):
+            await pace(publisher, (STREAM if number % 2 else HEVC)[:5])
+            assert living(Channel) <= 4
+        publisher.close()
+        await trio.sleep(5)
+        assert 1 < len(streams_of(at_target)) <= trio.current_time()

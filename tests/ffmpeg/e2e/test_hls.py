@@ -1,13 +1,12 @@
 """HLS as a real ffmpeg writes it is what was asked for, and stays where it belongs."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
-from mmids_trio.ffmpeg.arguments import (
-    hls_arguments,
-    hls_playlist_path,
-)
+from mmids_trio.ffmpeg.hls_output import HlsOutput
+from mmids_trio.ffmpeg.output_paths import make_directory
 from mmids_trio.ffmpeg.parameters import HlsParameters
 from tests.support.ffmpeg_runs import feed_of, probe, run, run_child
 
@@ -16,10 +15,15 @@ pytestmark = pytest.mark.e2e
 SECONDS = 6
 
 
-def written_hls(ffmpeg: str, flv: Path, parameters: HlsParameters, name: str = "stream") -> Path:
-    done = run_child(ffmpeg, hls_arguments(parameters, name), feed_of(flv))
+def written_hls(
+    ffmpeg: str, flv: Path, parameters: HlsParameters, name: str = "stream", codecs: Collection[str] = ()
+) -> Path:
+    output = HlsOutput(parameters, name, make_directory)
+    done = run_child(ffmpeg, output.begin(codecs), feed_of(flv))
     assert (done.returncode, done.stderr) == (0, b"")
-    return Path(hls_playlist_path(parameters, name))
+    output.receive(done.stdout)
+    output.end()
+    return Path(output.path)
 
 
 def durations(playlist: str) -> list[float]:
@@ -74,9 +78,9 @@ def test_hostile_names_of_streams_stay_inside_and_play(
 def test_segments_are_fragmented_mp4_where_the_codec_wants_it(ffmpeg: str, flv: Path, tmp_path: Path) -> None:
     parameters = HlsParameters(str(tmp_path), duration_s=2, count=0)
     for _ in range(2):
-        done = run_child(ffmpeg, hls_arguments(parameters, "%d/..", {"av01", "mp4a"}), feed_of(flv))
-        assert (done.returncode, done.stderr) == (0, b"")
-    assert sorted(entry.suffix for entry in tmp_path.iterdir()) == [".m3u8", *[".m4s"] * SECONDS, ".mp4"]
-    playlist = Path(hls_playlist_path(parameters, "%d/.."))
-    assert '#EXT-X-MAP:URI="=25d=2F..-init.mp4"' in playlist.read_text()
+        playlist = written_hls(ffmpeg, flv, parameters, "%d/..", {"av01", "mp4a"})
+    assert sorted(entry.suffix for entry in tmp_path.iterdir()) == [".m3u8", *[".m4s"] * SECONDS, ".mp4", ".mp4"]
+    text = playlist.read_text()
+    assert '#EXT-X-MAP:URI="=25d=2F..-0-init.mp4"\n#EXTINF:2.000000,\n=25d=2F..-0.m4s' in text
+    assert '#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="=25d=2F..-3-init.mp4"\n#EXTINF:2.000000,\n=25d=2F..-3.m4s' in text
     assert {stream["codec_name"] for stream in probe(playlist)["streams"]} == {"h264", "aac"}
