@@ -55,6 +55,9 @@ MOST_CHILDREN = 10_000
 HIGHEST_ENCODE_RATE = 10**12
 """Pixels a second; two thousand times 4K at 60 pictures a second."""
 
+LONGEST_KEEP = 31_536_000
+"""Seconds in a year."""
+
 EVENT_NAMES = (
     "workflow_started",
     "workflow_failed",
@@ -115,6 +118,7 @@ class Settings:
     api_max_connections: int = parameter(whole_number(1, MOST_CONNECTIONS), default=256)
     max_children: int = parameter(whole_number(1, MOST_CHILDREN), default=32)
     max_encode_rate: int = parameter(whole_number(1, HIGHEST_ENCODE_RATE, " of pixels a second"), default=497_664_000)
+    ended_files_keep: int = parameter(whole_number(0, LONGEST_KEEP, " of seconds"), default=3600)
     rtmp_proxy_protocol_from: tuple[IpNetwork, ...] | None = parameter(networks, default=None)
     state_path: str | None = parameter(filled, default=None)
     watch_config: bool = parameter(switch, default=False)
