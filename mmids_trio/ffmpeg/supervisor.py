@@ -5,6 +5,7 @@ child left (bounded: see `stopping`).  Children of one step end side by side whe
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from math import inf
 
 import structlog
@@ -46,6 +47,8 @@ class Supervisor:
     """Where each child asks for its place."""
     encoding: Encoding | None = None
     """What is encoded, if anything is."""
+    traces: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Around all lives: what they leave on the disk is looked after from its end on."""
     on_wait: Callable[[], None] = lambda: None
     """Called when a child has to wait for its place: what is kept for it may get stale."""
     stop_by: StopBy = field()
@@ -77,22 +80,23 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until `finish`, the end of the feed, or cancellation; that leaves the child five seconds to end."""
-        try:
-            while True:
-                reason = await self._run_once()
-                if reason is None:
-                    await self._wait_for_succession()
-                    if trio.current_time() >= self._finish_by:
+        with self.traces():
+            try:
+                while True:
+                    reason = await self._run_once()
+                    if reason is None:
+                        await self._wait_for_succession()
+                        if trio.current_time() >= self._finish_by:
+                            return
+                        continue
+                    if not self._finishing.is_set():
+                        await self._back_off(reason)
+                    if self._finishing.is_set():
                         return
-                    continue
-                if not self._finishing.is_set():
-                    await self._back_off(reason)
-                if self._finishing.is_set():
-                    return
-        finally:
-            self.state.phase = ChildPhase.STOPPED
-            self.state.pid = None
-            self.stderr.close()
+            finally:
+                self.state.phase = ChildPhase.STOPPED
+                self.state.pid = None
+                self.stderr.close()
 
     async def _run_once(self) -> str | None:
         """Start the child, when there is room for it, and return in what way it has ended; `None`: see `_live`."""
