@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         generate_stream,
     )
     from mmids_trio.testing.network import MemoryListener, MemoryNetwork, MemoryTransport, memory_connection
+    from mmids_trio.testing.odd_streams import OddStream, zoo
     from mmids_trio.testing.processes import Behaviour, FakeProcess, FakeSpawner
     from mmids_trio.testing.reactors import FakeReactorService, Flapping, Reply, fails, hangs, invalid, valid
     from mmids_trio.testing.recorder import Recorder
@@ -59,6 +60,7 @@ __all__ = [
     "MemoryListener",
     "MemoryNetwork",
     "MemoryTransport",
+    "OddStream",
     "Outlet",
     "Recorder",
     "Replayed",
@@ -82,6 +84,7 @@ __all__ = [
     "run_replay",
     "schedule",
     "valid",
+    "zoo",
 ]
 
 _MODULES = tuple(
@@ -97,6 +100,7 @@ _MODULES = tuple(
         "links",
         "media",
         "network",
+        "odd_streams",
         "processes",
         "reactors",
         "recorder",

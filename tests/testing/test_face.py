@@ -39,6 +39,7 @@ NAMES = [
     "MemoryListener",
     "MemoryNetwork",
     "MemoryTransport",
+    "OddStream",
     "Outlet",
     "Recorder",
     "Replayed",
@@ -62,6 +63,7 @@ NAMES = [
     "run_replay",
     "schedule",
     "valid",
+    "zoo",
 ]
 
 OWN_PAGES = [
