@@ -225,7 +225,7 @@ async def test_what_comes_out_is_a_good_stream(name: str, autojump_clock: MockCl
 
 
 @given(st.lists(st.sampled_from(sorted(ANIMALS.keys() - AWAITED.keys())), min_size=2, max_size=3))
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 def test_so_is_what_comes_of_several_one_after_another(names: list[str]) -> None:
     first, *others = (ANIMALS[name] for name in names)
     sent = sum(others, first)
