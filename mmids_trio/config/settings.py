@@ -58,6 +58,9 @@ HIGHEST_ENCODE_RATE = 10**12
 LEAST_MEDIA_BYTES, MOST_MEDIA_BYTES = 128 * 1024 * 1024, 1024**4
 """With less, the quarter of an address would not hold what one connection may; more is no limit on usual machines."""
 
+LONGEST_KEEP = 31_536_000
+"""Seconds in a year."""
+
 EVENT_NAMES = (
     "workflow_started",
     "workflow_failed",
@@ -119,6 +122,7 @@ class Settings:
     api_max_connections: int = parameter(whole_number(1, MOST_CONNECTIONS), default=256)
     max_children: int = parameter(whole_number(1, MOST_CHILDREN), default=32)
     max_encode_rate: int = parameter(whole_number(1, HIGHEST_ENCODE_RATE, " of pixels a second"), default=497_664_000)
+    ended_files_keep: int = parameter(whole_number(0, LONGEST_KEEP, " of seconds"), default=3600)
     rtmp_proxy_protocol_from: tuple[IpNetwork, ...] | None = parameter(networks, default=None)
     state_path: str | None = parameter(filled, default=None)
     watch_config: bool = parameter(switch, default=False)

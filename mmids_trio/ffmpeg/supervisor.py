@@ -5,6 +5,7 @@ child left (bounded: see `stopping`).  Children of one step end side by side whe
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 import trio
@@ -39,6 +40,8 @@ class Supervisor:
     """Where each child asks for its place."""
     encoding: Encoding | None = None
     """What is encoded, if anything is."""
+    traces: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Around all lives: what they leave on the disk is looked after from its end on."""
     on_wait: Callable[[], None] = lambda: None
     """Called when a child has to wait for its place: what is kept for it may get stale."""
     stop_by: StopBy = field()
@@ -67,16 +70,17 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until `finish`, the end of the feed, or cancellation; that leaves the child five seconds to end."""
-        try:
-            reason = await self._run_once()
-            while not self._finishing.is_set():
-                await self._back_off(reason)
-                if not self._finishing.is_set():
-                    reason = await self._run_once()
-        finally:
-            self.state.phase = ChildPhase.STOPPED
-            self.state.pid = None
-            self.stderr.close()
+        with self.traces():
+            try:
+                reason = await self._run_once()
+                while not self._finishing.is_set():
+                    await self._back_off(reason)
+                    if not self._finishing.is_set():
+                        reason = await self._run_once()
+            finally:
+                self.state.phase = ChildPhase.STOPPED
+                self.state.pid = None
+                self.stderr.close()
 
     async def _run_once(self) -> str:
         """Start the child, when there is room for it, and return in what way it has ended."""

@@ -10,11 +10,12 @@ from attrs import define, field, frozen
 
 from mmids_trio.ffmpeg.capacity import Capacity, Encoding
 from mmids_trio.ffmpeg.child import FeedHook, ReadHook
+from mmids_trio.ffmpeg.ended_files import EndedFiles, log_trace
 from mmids_trio.ffmpeg.executable import Executable, Places, find_ffmpeg
 from mmids_trio.ffmpeg.output_paths import make_directory
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.state import ChildState
-from mmids_trio.ffmpeg.stderr_log import StderrLog, log_path
+from mmids_trio.ffmpeg.stderr_log import FOLDER, StderrLog, log_path
 from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.offload import Offload, in_thread
 
@@ -53,8 +54,13 @@ class FfmpegTools:
     make_directory: Callable[[str], None] = make_directory
     """For what children write. Raises `StepError`."""
     capacity: Capacity = field(factory=Capacity)
+    ended_files: EndedFiles = field()
     _executable: Executable | None = field(default=None, init=False)
     _searching: trio.Lock = field(factory=trio.Lock, init=False)
+
+    @ended_files.default
+    def _usual_ended_files(self) -> EndedFiles:
+        return EndedFiles(self.log_directory / FOLDER)
 
     async def check(self) -> Executable:
         """The ffmpeg that is used. Raises `StepError` where there is none, or it does not work."""
@@ -81,6 +87,7 @@ class FfmpegTools:
         return Supervisor(
             arguments=lambda: [program, *job.arguments()],
             spawner=self.spawner,
+            traces=lambda: self.ended_files.writing(log_trace(path)),
             stderr=StderrLog(path, job.secrets),
             random=self.random,
             feed=job.feed,

@@ -99,6 +99,9 @@ CHILD_DELAYS = _counter(
     "reason",
 )
 
+ENDED_FILES = _gauge("mmids_ended_files", "Files of ended streams that are kept for a while.")
+FILES_DELETED = _counter("mmids_ended_files_deleted_total", "Files of ended streams that were deleted.", "kind")
+
 REACTOR_ANSWERS = _counter(
     "mmids_reactor_answers_total",
     "Answers about streams: valid, invalid or failed.",

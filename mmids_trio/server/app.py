@@ -196,6 +196,7 @@ class Server:
         if self._webhook is not None:
             await nursery.start(self._webhook.run)
         await nursery.start(self.rtmp.run)
+        await nursery.start(self.ffmpeg.ended_files.run)
         await nursery.start(self.workflows.run)
         if self._store is not None:
             await nursery.start(self._store.run)

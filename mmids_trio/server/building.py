@@ -18,10 +18,12 @@ from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.ffmpeg.capacity import Capacity
+from mmids_trio.ffmpeg.ended_files import EndedFiles
 from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.ffmpeg.output_paths import make_directory
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.spawning import SystemSpawner
+from mmids_trio.ffmpeg.stderr_log import FOLDER
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
@@ -194,6 +196,7 @@ def build_server(
         hub=hub,
         log=log or Logging(),
         children=ffmpeg.capacity,
+        ended_files=ffmpeg.ended_files,
     )
     hub.listen(sources.answers.note)
     metrics = ServerMetrics(shared.totals, sources)
@@ -282,6 +285,7 @@ def _ffmpeg(settings: Settings, world: World) -> FfmpegTools:
         offload=world.offload,
         make_directory=world.make_directory,
         capacity=Capacity(settings.max_children, settings.max_encode_rate),
+        ended_files=EndedFiles(Path(settings.log_path) / FOLDER, settings.ended_files_keep, offload=world.offload),
     )
 
 

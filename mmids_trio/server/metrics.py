@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client import Metric as Family
 
 from mmids_trio.ffmpeg.capacity import Capacity
+from mmids_trio.ffmpeg.ended_files import EndedFiles
 from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.metrics import catalog
@@ -75,6 +76,7 @@ class Sources:
     """Events for which another one stands in its queue."""
     hub: EventHub
     children: Capacity
+    ended_files: EndedFiles
     log: Logging = field(factory=Logging)
     answers: AnswerCounts = field(factory=AnswerCounts)
     http: HttpCounts = field(factory=HttpCounts)
@@ -117,6 +119,9 @@ class Sources:
         yield catalog.ENCODE_RATE, (), self.children.encode_rate
         for delay, count in self.children.delays.items():
             yield catalog.CHILD_DELAYS, (delay.value,), count
+        yield catalog.ENDED_FILES, (), self.ended_files.kept
+        for kind, count in self.ended_files.deleted.items():
+            yield catalog.FILES_DELETED, (kind.value,), count
 
     def _reactors(self) -> Iterator[Reading]:
         for reactor, count in self.leases().items():

@@ -7,6 +7,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio.ffmpeg.child import FINISH_SECONDS, ReadHook
+from mmids_trio.ffmpeg.ended_files import EndedFiles
 from mmids_trio.ffmpeg.executable import Executable
 from mmids_trio.ffmpeg.feed import FeedFilter
 from mmids_trio.ffmpeg.feeding import ChildFeed
@@ -33,6 +34,10 @@ class Ffmpeg(Protocol):
 
     def supervisor(self, job: Job) -> Supervisor:
         """What keeps the child of `job` running. Only after `check`."""
+
+    @property
+    def ended_files(self) -> EndedFiles:
+        """Looks after what streams leave on the disk."""
 
     @property
     def make_directory(self) -> Callable[[str], None]:

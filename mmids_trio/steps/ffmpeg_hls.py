@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import structlog
@@ -10,6 +10,7 @@ import trio
 from attrs import field, frozen
 
 from mmids_trio.ffmpeg.arguments import hls_arguments, hls_playlist_path, what_is_lost
+from mmids_trio.ffmpeg.ended_files import hls_trace
 from mmids_trio.ffmpeg.output_paths import OutputPaths, PathClaim
 from mmids_trio.ffmpeg.parameters import HlsParameters
 from mmids_trio.media.flow import Flow
@@ -27,6 +28,8 @@ class _PlaylistTurn:
     step: PathClaim
     stream: PathClaim
     streams: OutputPaths
+    traces: ExitStack
+    """What it leaves is looked after when this is closed."""
 
     async def wait(self) -> None:
         """See `fed_streams.Turn`."""
@@ -35,6 +38,7 @@ class _PlaylistTurn:
 
     def end(self) -> None:
         """See `fed_streams.Turn`."""
+        self.traces.close()
         self.streams.release(self.stream)
 
 
@@ -78,7 +82,11 @@ class FfmpegHls:
         own = playlists.claim(path, None, self.context.workflow, self.context.step_id, lambda _workflow, _step_id: True)
         if own.before:
             log.info("stream waits for the one before it in its playlist to end", stream=name, path=path)
-        return _PlaylistTurn(claim, own, playlists)
+        traces = ExitStack()
+        if self.parameters.count != 0:  # else all of the show is wanted, also later
+            trace = hls_trace(self.parameters.path, self.parameters.stream_name or name)
+            traces.enter_context(self.ffmpeg.ended_files.writing(trace))
+        return _PlaylistTurn(claim, own, playlists, traces)
 
     @contextmanager
     def _claim(self) -> Iterator[PathClaim]:
