@@ -78,7 +78,11 @@ STEP_PASS = Metric(
     PLACE,
 )
 STEP_CHILDREN = _gauge("mmids_step_children", "ffmpeg processes that run.", *PLACE)
-STEP_CHILD_RESTARTS = _counter("mmids_step_child_restarts_total", "Starts of ffmpeg after its first.", *PLACE)
+STEP_CHILD_RESTARTS = _counter(
+    "mmids_step_child_restarts_total",
+    "Starts of ffmpeg after its first because the one before had ended unasked.",
+    *PLACE,
+)
 STEP_CHILD_DROPPED = _counter(
     "mmids_step_child_dropped_groups_total",
     "Groups of pictures that a slow ffmpeg has missed.",
