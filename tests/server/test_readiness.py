@@ -78,7 +78,8 @@ def heard_by(server: Server) -> list[HubEvent]:
 
 
 async def ask(server: Server, **headers: str) -> httpx2.Response:
-    transport = httpx2.ASGITransport(app=server.http_app)
+    app: Any = server.http_app
+    transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get("/ready", headers=headers)
 
