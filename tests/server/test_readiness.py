@@ -1,6 +1,7 @@
 """A server is ready when its file's workflows run, tries taken ports again by itself, or ends where it shall."""
 
 import errno
+from typing import Any
 
 import httpx2
 import pytest
