@@ -23,7 +23,11 @@ class Backoff:
     """The delays of one that is tried again. `random` gives numbers from 0 to 1."""
 
     random: Callable[[], float]
-    _next: float = field(default=FIRST_DELAY_SECONDS, init=False)
+    first_delay: float = FIRST_DELAY_SECONDS
+    _next: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.reset()
 
     def next_delay(self) -> float:
         """Seconds to wait now."""
@@ -33,4 +37,4 @@ class Backoff:
 
     def reset(self) -> None:
         """Begin anew: it works."""
-        self._next = FIRST_DELAY_SECONDS
+        self._next = self.first_delay

@@ -74,6 +74,10 @@ class StepError(MmidsError):
     """A step that cannot start or go on; the message becomes the step's `Error: <why>`."""
 
 
+class PortTaken(StepError):
+    """Somebody else has the port that a step needs, and may give it up: worth another try."""
+
+
 class TooManyQuestions(MmidsError):
     """A client has asked about too many streams that have no answer yet."""
 

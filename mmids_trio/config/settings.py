@@ -14,6 +14,7 @@ from mmids_trio.config.converters import (
     bearer_token,
     filled,
     networks,
+    one_of,
     port_number,
     proxy_address,
     switch,
@@ -127,6 +128,7 @@ class Settings:
     state_path: str | None = parameter(filled, default=None)
     watch_config: bool = parameter(switch, default=False)
     reload_max_disconnects: int = parameter(whole_number(0, MOST_DISCONNECTS), default=0)
+    start_errors: str = parameter(one_of("continue", "exit"), default="continue")
     webhook_url: str | None = parameter(web_address, default=None, secret=True)
     webhook_secret: str | None = parameter(filled, default=None, secret=True)
     webhook_events: str | None = parameter(event_names, default=None)

@@ -58,6 +58,7 @@ class PushParameters:
     """Of `ffmpeg_push`."""
 
     target: str = parameter(push_target)
+    stream_name: str | None = parameter(text, default=None)
 
 
 @frozen

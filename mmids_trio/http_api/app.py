@@ -10,20 +10,36 @@ from http import HTTPStatus
 import trio
 from quart import Response, request
 from quart_trio import QuartTrio
+from werkzeug.datastructures import Headers
 
 from mmids_trio.errors import MmidsError
 from mmids_trio.http_api.answers import add_failure_handlers, refuse
 from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
-from mmids_trio.http_api.control import Changes, Durability, Metrics, ReloadControl, Sets, ShownReactors, Workflows
+from mmids_trio.http_api.control import (
+    Changes,
+    Durability,
+    Metrics,
+    Readiness,
+    ReloadControl,
+    Sets,
+    ShownReactors,
+    Workflows,
+)
 from mmids_trio.http_api.entrance import Entrance, HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
-from mmids_trio.http_api.routes.about import add_document_route, add_health_routes, add_metrics_route
+from mmids_trio.http_api.routes.about import (
+    add_document_route,
+    add_health_routes,
+    add_metrics_route,
+    add_readiness_route,
+)
 from mmids_trio.http_api.routes.config import add_config_routes, add_reload_route
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
+from mmids_trio.http_api.safety import bears_token
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.workflow.events import HubEvent
 
@@ -45,6 +61,7 @@ def create_app(
     durability: Durability | None = None,
     may_change: trio.Event | None = None,
     metrics: Metrics | None = None,
+    readiness: Readiness | None = None,
     rejections: RejectCounters | None = None,
     publish: Callable[[HubEvent], None] = lambda _: None,
 ) -> QuartTrio:
@@ -77,6 +94,8 @@ def create_app(
     if metrics is not None:
         add_metrics_route(routes, metrics)
     current_token = token if callable(token) else lambda: token
+    if readiness is not None:
+        add_readiness_route(routes, readiness, may_read=lambda headers: _may_read(headers, current_token()))
     add_document_route(routes, version, needs_token=lambda: current_token() is not None)
     if durability is not None:
         _add_durability(app, durability)
@@ -89,6 +108,10 @@ def create_app(
         app.asgi_app, current_token, public_paths, counts, rejections or RejectCounters()
     )
     return app
+
+
+def _may_read(headers: Headers, token: str | None) -> bool:
+    return token is None or bears_token(headers, token)
 
 
 def _add_durability(app: QuartTrio, durability: Durability) -> None:

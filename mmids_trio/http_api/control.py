@@ -125,6 +125,13 @@ class Metrics(Protocol):
         """All of it in Prometheus' text format, in pieces of bounded work; some are empty."""
 
 
+class Readiness(Protocol):
+    """Whether the server does all that its configuration asks for."""
+
+    def reasons(self) -> Sequence[str]:
+        """Why it is not ready, a sentence each; none where it is."""
+
+
 class ReloadControl(Protocol):
     """Who knows the configuration file."""
 

@@ -16,8 +16,18 @@ from mmids_trio.workflow.status import NO_CLIENTS, PlanView, StepStatus, StreamS
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
+
+@frozen
+class Ready:
+    """Whether the server is ready. `reasons`: why it is not; only for who may read."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
 ABSENT_WHEN_EMPTY = {
     StepStatus: ("streams", "clients"),
+    Ready: ("reasons",),
     WorkflowStatus: ("owner",),
     WorkflowOwner: ("name", "stream"),
     StreamStatus: ("state", "seconds_left", "target", "bitrate", "last_error", "dropped_groups"),

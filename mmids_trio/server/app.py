@@ -17,7 +17,7 @@ from quart_trio import QuartTrio
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
-from mmids_trio.errors import StepError
+from mmids_trio.errors import MmidsError, StepError
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
@@ -40,12 +40,16 @@ from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.change import ORDER_SECONDS, Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.status import PlanView, WorkflowOwner
+from mmids_trio.workflow.status import OutcomeKind, PlanView, WorkflowOwner
 
 log = structlog.get_logger()
 
 STOP_SECONDS = 4.5
 """What an orderly stop may take before everything left is cancelled; operators are promised 5 s."""
+
+
+class StartFailed(MmidsError):
+    """A workflow of the configuration file cannot start, and `start_errors` is `exit`."""
 
 
 @define(eq=False, kw_only=True)
@@ -90,6 +94,7 @@ class Server:
     api_port: int | None = field(default=None, init=False)
     """The port that the HTTP API is really open on."""
     _http_app: QuartTrio | None = field(default=None, init=False)
+    _start_failure: StartFailed | None = field(default=None, init=False)
 
     @property
     def api_url(self) -> str | None:
@@ -142,7 +147,7 @@ class Server:
 
         Ready when the API answers and the workflows have been started; the value is their changes.
         Raises `http_api.listening.CannotListen` before anything runs, and `StateError` or `ConfigurationError` for a
-        state file that cannot be used.
+        state file that cannot be used; `StartFailed` after an orderly stop.
         """
         with (
             keep_state(self._state_file, self._steps_beside, definitions, self.reactor_definitions) as state,
@@ -165,6 +170,8 @@ class Server:
                 await self._take_changes(nursery)
                 log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
                 task_status.started(changes)
+                if self.settings.start_errors == "exit":
+                    nursery.start_soon(self._end_on_failed_start, changes)
                 await self._stop.wait()
                 nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
                 await self.workflows.stop_all()
@@ -176,6 +183,19 @@ class Server:
             for listener in listeners:  # they are the API's, which may have been cancelled before it ran
                 listener.socket.close()
         log.info("server stopped")
+        if self._start_failure is not None:
+            raise self._start_failure
+
+    async def _end_on_failed_start(self, changes: Sequence[Change[PlanView]]) -> None:
+        """With `start_errors exit`: whatever of the file fails to start ends the server, in good order."""
+        for change in changes:
+            outcome = await change.wait_outcome()
+            name = change.plan.workflow
+            owner = self.workflows.owner(name)
+            if outcome.kind is OutcomeKind.FAILED and owner is not None and owner.kind == "config":
+                self._start_failure = StartFailed(f"workflow '{name}' cannot start: {outcome.message}")
+                self.stop()
+                return
 
     def _merge(self, definitions: Sequence[WorkflowDefinition], state: State) -> MergedState:
         """What runs; a file that cannot be written is noticed here, not with the first change."""

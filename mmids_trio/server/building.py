@@ -44,6 +44,7 @@ from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.app import Server
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
+from mmids_trio.server.readiness import ServerReadiness
 from mmids_trio.state.file import StateFile
 from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges, unsaved
 from mmids_trio.state.store import StateStore
@@ -142,7 +143,7 @@ def build_server(
     rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, gate=hooks.gate(TlsGate(certificates)))
     ffmpeg = _ffmpeg(settings, world)
     stream_room = StreamRoom.of(settings, rejections, memory)
-    shared = SharedServices(ForwardingTable(), hub)
+    shared = SharedServices(ForwardingTable(), hub, random=world.random)
     executors = hooks.executors(built_in_executors(*more_executors))
     reactors = Reactors(reactor_definitions, executors, hub.publish)
 
@@ -213,6 +214,7 @@ def build_server(
         durability=store,
         may_change=may_change,
         metrics=metrics,
+        readiness=ServerReadiness(workflows, rtmp, may_change, stop),
         rejections=rejections,
         publish=hub.publish,
     )

@@ -1,4 +1,4 @@
-"""`failover`: pass exactly one of several streams on, as one stream that outlives each of them."""
+"""`failover`: pass exactly one of several streams on, as one stream that outlives each of them. Others end here."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
-from mmids_trio.config.converters import one_of, seconds, text
+from mmids_trio.config.converters import one_of, seconds, switch, text
 from mmids_trio.config.parameters import parameter
 from mmids_trio.continuity.failover import Failover
 from mmids_trio.errors import CannotSwitch
@@ -41,6 +41,7 @@ class FailoverParameters:
     output: str = parameter(text)
     after_s: float = parameter(seconds(SHORTEST_GAP, LONGEST_GAP), name="after")
     revert: str = parameter(one_of("auto", "manual"), default="auto")
+    pass_others: bool = parameter(switch, default=False)
 
     def conflicts(self) -> Iterable[str]:
         """The primary is no backup of its own."""
@@ -61,12 +62,12 @@ class _Show:
     _told: str | None = field(default=None, init=False)
 
     def take(self, event: MediaEvent, now: float) -> list[MediaEvent]:
-        """What is sent for an event. Streams that are no sources pass by."""
+        """What is sent for an event."""
         if isinstance(event, StreamStarted):
             return self._start(event)
         name = self._inputs.get(event.stream_id)
         if name is None:
-            return [event]
+            return [event] if self.step.passes_others else []
         assert self._machine is not None
         if isinstance(event, StreamEnded):
             return self._end(event, name, now)
@@ -74,10 +75,14 @@ class _Show:
 
     def _start(self, event: StreamStarted) -> list[MediaEvent]:
         name = event.stream_name
-        if name not in self.step.sources or name in self._inputs.values():
+        is_source = name in self.step.sources and name not in self._inputs.values()
+        if not is_source and self.step.passes_others:
             return [event]
         # Where the step is put into a running workflow, later steps have had the source itself up to now.
         self.outbox.end_stream(event.stream_id)
+        if not is_source:
+            log.info("a stream is not passed on", stream=name, reason="it is no source of the failover")
+            return []
         self._inputs[event.stream_id] = name
         beginning: list[MediaEvent] = []
         if self._machine is None:
@@ -145,6 +150,8 @@ class FailoverStep:
     output: str
     after_s: float
     reverts: bool
+    passes_others: bool
+    """Whether streams that are no sources pass by."""
     context: StepContext
     flow: Flow = field(default=Flow.REPLACES, init=False)
 
@@ -175,6 +182,7 @@ def failover() -> StepType:
             parameters.output,
             parameters.after_s,
             parameters.revert == "auto",
+            parameters.pass_others,
             context,
         )
 

@@ -1,4 +1,4 @@
-"""`ffmpeg_push`: push each stream to a target, and pass it on."""
+"""`ffmpeg_push`: push each stream, or one of them, to a target, and pass all on."""
 
 import structlog
 import trio
@@ -42,8 +42,11 @@ class FfmpegPush:
             while True:
                 events = await inbox.receive()
                 for event in events:
-                    if isinstance(event, StreamStarted) and len(streams):
-                        log.warning("several streams are pushed to one target", stream=event.stream_name)
+                    if isinstance(event, StreamStarted):
+                        if self.parameters.stream_name not in (None, event.stream_name):
+                            continue
+                        if len(streams):
+                            log.warning("several streams are pushed to one target", stream=event.stream_name)
                     streams.take(event)
                 await outbox.send(events)
 

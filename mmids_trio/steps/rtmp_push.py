@@ -1,4 +1,4 @@
-"""`rtmp_push`: publish each stream to other servers over our own RTMP client, and pass it on."""
+"""`rtmp_push`: publish each stream, or one of them, to other servers over our own RTMP client, and pass it on."""
 
 from collections.abc import Callable, Sequence
 from math import inf
@@ -8,6 +8,7 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.backoff import Backoff
+from mmids_trio.config.converters import text
 from mmids_trio.config.parameters import parameter
 from mmids_trio.fanout.channel import Channel, ChannelCounters
 from mmids_trio.media.events import (
@@ -115,6 +116,8 @@ class Pushes:
     context: StepContext
     random: Callable[[], float]
     rejections: RejectCounters
+    stream_name: str | None = None
+    """The one that is pushed; `None`: each."""
     _live: dict[StreamId, _Pushed] = field(factory=dict, init=False)
     _targets: dict[PushTarget, StreamStarted] = field(factory=dict, init=False)
     """Those of streams that have ended as well, until they have said goodbye."""
@@ -127,7 +130,7 @@ class Pushes:
         """Send to all targets what they take at once."""
         touched: dict[_Pushed, None] = {}
         for event in events:
-            if isinstance(event, StreamStarted):
+            if isinstance(event, StreamStarted) and self.stream_name in (None, event.stream_name):
                 fresh = self._live[event.stream_id] = _Pushed(event)
                 self._pushed[fresh] = None
             if (pushed := self._live.get(event.stream_id)) is None:
@@ -242,12 +245,15 @@ class RtmpPush:
     context: StepContext
     random: Callable[[], float]
     rejections: RejectCounters
+    stream_name: str | None = None
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready at once; a target that does not answer is tried again for as long as streams last."""
         async with trio.open_nursery() as nursery:
-            pushes = Pushes(self.urls, nursery, self.dialer, self.context, self.random, self.rejections)
+            pushes = Pushes(
+                self.urls, nursery, self.dialer, self.context, self.random, self.rejections, self.stream_name
+            )
             self.context.show_streams(pushes.describe)
             self.context.show_counts(pushes.counts)
             task_status.started()
@@ -263,12 +269,13 @@ class RtmpPushParameters:
     """Of `rtmp_push`."""
 
     targets: tuple[RtmpUrl, ...] = parameter(targets, name="target")
+    stream_name: str | None = parameter(text, default=None)
 
 
 def rtmp_push(dialer: Dialer, random: Callable[[], float], rejections: RejectCounters) -> StepType:
     """The kind of step. `random`: numbers from 0 to 1, for the jitter. `rejections`: what targets are counted in."""
 
     def build(parameters: RtmpPushParameters, context: StepContext) -> Step:
-        return RtmpPush(parameters.targets, dialer, context, random, rejections)
+        return RtmpPush(parameters.targets, dialer, context, random, rejections, parameters.stream_name)
 
     return StepType("rtmp_push", RtmpPushParameters, build)

@@ -378,6 +378,8 @@ class Transaction:
     obstacles: Callable[[], Iterable[str]] = tuple
     brings_reactors: bool = False
     """Whether it says which reactors there shall be, be it those that there are."""
+    is_retry: bool = False
+    """Whether nobody asked for it: a workflow in error is tried again as it is."""
     parts: list[Part] = field(factory=list, init=False)
     after: list[trio.Event] = field(factory=list, init=False)
     """Ends of changes that this one has superseded."""

@@ -134,6 +134,12 @@ class WorkflowManager:
         workflow = self._workflows.get(name)
         return None if workflow is None else workflow.status()
 
+    def unready(self) -> Iterator[str]:
+        """Which workflows of the configuration file do not run, and why, a sentence each."""
+        for name, workflow in self._workflows.items():
+            if workflow.owner.kind == "config" and (reason := workflow.unready) is not None:
+                yield f"workflow '{name}': {reason}"
+
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """See `StepKinds.validate`."""
         return self._steps.validate(definition)
@@ -290,9 +296,18 @@ class WorkflowManager:
                 yield from cuts(status, plan, name)
 
     def _create(self, name: str, owner: WorkflowOwner) -> Workflow:
-        workflow = self._workflows[name] = Workflow(name, self._steps, self._retire, owner=owner, shared=self._shared)
+        workflow = self._workflows[name] = Workflow(
+            name, self._steps, self._retire, self._try_again, owner=owner, shared=self._shared
+        )
         self._require_running().start_soon(self._run, workflow, [ending.ended for ending in self._ending.get(name, ())])
         return workflow
+
+    def _try_again(self, workflow: Workflow) -> None:
+        """Start a workflow in error once more, as it is; whatever anybody asks for meanwhile supersedes that."""
+        definition = workflow.pipeline.definition
+        if definition is not None and not self._is_stopping and self._workflows.get(workflow.name) is workflow:
+            transaction = Transaction(Change(workflow.plan(definition)), PUT_IN_ERROR, is_retry=True)
+            self._begin(transaction, {workflow.name: definition}, workflow.owner)
 
     async def _run(self, workflow: Workflow, after: Sequence[trio.Event]) -> None:
         """The wall around a workflow: a fault of ours in one must not end the others."""

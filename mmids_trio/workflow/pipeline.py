@@ -11,6 +11,7 @@ link.  Steps that emit without input are held at the gate of their output.  At t
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
+from random import random
 from typing import Protocol
 
 import structlog
@@ -50,11 +51,12 @@ class StepFactories(Protocol):
 
 @frozen
 class SharedServices:
-    """What workflows of one server share."""
+    """What workflows of one server share. `random`: numbers from 0 to 1, for the jitter of what is tried again."""
 
     forwarding: ForwardingTable = field(factory=ForwardingTable)
     hub: EventHub = field(factory=EventHub)
     totals: Totals = field(factory=Totals)
+    random: Callable[[], float] = random
 
 
 @define(eq=False)
@@ -272,7 +274,7 @@ class StepPipeline:
 
     # The ends.
 
-    def fail(self, definition: WorkflowDefinition, failed: RunningStep) -> set[RunningStep]:
+    def fail(self, definition: WorkflowDefinition, failed: RunningStep, *, is_news: bool) -> set[RunningStep]:
         """Be in error under a new definition; returns all steps, which are to be stopped."""
         everyone = {*self.steps, *self.wanted}
         self.steps, self.wanted = self.wanted, []
@@ -280,7 +282,8 @@ class StepPipeline:
         self.is_breaking = False  # should a step that carried media have failed as well, it is shut down with the rest
         self.release()
         self.close()
-        self._publish(WorkflowFailed(self.name, reason(failed)))
+        if is_news:
+            self._publish(WorkflowFailed(self.name, reason(failed)))
         return everyone
 
     async def break_down(self) -> None:

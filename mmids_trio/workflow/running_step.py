@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio.definitions import StepDefinition
-from mmids_trio.errors import MmidsError, leaves
+from mmids_trio.errors import MmidsError, PortTaken, leaves
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_REFUSED, STEP_STREAMS
 from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
@@ -44,6 +44,8 @@ class RunningStep:
     ended: trio.Event = field(factory=trio.Event, init=False)
     status: str = field(default="Created", init=False)
     error: str | None = field(default=None, init=False)
+    may_pass: bool = field(default=False, init=False)
+    """Whether what it failed of may be over by itself, so that another try is worth it."""
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
     switch_to: Callable[[str], Switched] | None = field(default=None, init=False)
     """What switches the step to one of its sources, where it has several."""
@@ -114,7 +116,9 @@ class RunningStep:
                 await step.run(self.inbox, self.outlet, task_status=task_status)
                 self._fail("the step ended by itself")
         except* MmidsError as group:
-            self._fail(str(next(leaves(group))))
+            first = next(leaves(group))
+            self.may_pass = isinstance(first, PortTaken)
+            self._fail(str(first))
         except* Exception as group:
             log.exception("step crashed", step_type=self.definition.step_type)
             first = next(leaves(group))

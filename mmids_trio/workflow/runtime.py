@@ -4,10 +4,12 @@ Whoever makes a change hands a part over (`accept`: synchronous); `change` says 
 """
 
 from collections.abc import Callable, Sequence
+from math import inf
 
 import structlog
 import trio
 
+from mmids_trio.backoff import Backoff
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import CannotSwitch, NoSuchStep
 from mmids_trio.workflow.change import Part, Phase, Remedy, Transaction
@@ -19,11 +21,15 @@ from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, Switch
 
 log = structlog.get_logger()
 
+FIRST_RETRY_SECONDS = 1.25
+"""With the jitter of `Backoff`, the first try comes after 1 to 1.25 s; at most 30 s lie between two."""
+
 
 class Workflow:
     """One workflow, from its first definition until it is cancelled, retired or its failed creation is taken back.
 
-    `on_retired` is called, synchronously, in the last two cases; nothing may be accepted after it.
+    `on_retired` is called, synchronously, in the last two cases; nothing may be accepted after it. `try_again` is
+    called while it is in error for a reason that may pass.
     """
 
     def __init__(
@@ -31,6 +37,7 @@ class Workflow:
         name: str,
         factories: StepFactories,
         on_retired: Callable[["Workflow"], None],
+        try_again: Callable[["Workflow"], None],
         *,
         owner: WorkflowOwner,
         shared: SharedServices,
@@ -43,6 +50,8 @@ class Workflow:
         self._publish = shared.hub.publish
         self._totals = shared.totals
         self._on_retired = on_retired
+        self._try_again = try_again
+        self._backoff = Backoff(shared.random, FIRST_RETRY_SECONDS)
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery
         self._stir = trio.lowlevel.ParkingLot()
@@ -143,6 +152,13 @@ class Workflow:
             owner=self.owner,
         )
 
+    @property
+    def unready(self) -> str | None:
+        """Why it carries no media; `None` where it can."""
+        if self.pipeline.failed is not None:
+            return reason(self.pipeline.failed)
+        return "it does not run yet" if self.pipeline.definition is None else None
+
     def _pending_steps(self) -> tuple[StepStatus, ...]:
         pipeline = self.pipeline
         part = self._next or (self._current if pipeline.wanted else None)
@@ -192,11 +208,22 @@ class Workflow:
                 await self._hindrances.pop().wait()
             elif self._next is not None:
                 self._current, self._next = self._next, None
+                if not self._current.transaction.is_retry:
+                    self._backoff.reset()
                 if not await self._carry_out(self._current):
                     return
                 self._current = None
             else:
-                await self._stir.park()
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Until something is to be done; or until it is time to try again what failed."""
+        failed = self.pipeline.failed
+        delay = inf if failed is None or not failed.may_pass else self._backoff.next_delay()
+        with trio.move_on_after(delay) as patience:
+            await self._stir.park()
+        if patience.cancelled_caught and self._idle is None and self._next is None:
+            self._try_again(self)
 
     async def _carry_out(self, part: Part) -> bool:
         """One part, from its turn to its end. False when the workflow is to end with it."""
@@ -220,7 +247,7 @@ class Workflow:
         if part.remedy is Remedy.PUT_IN_ERROR:
             assert part.definition is not None
             assert part.failed is not None
-            await stop(self.pipeline.fail(part.definition, part.failed))
+            await stop(self.pipeline.fail(part.definition, part.failed, is_news=not part.transaction.is_retry))
             return False
         self.pipeline.release()
         await stop(part.fresh)

@@ -24,11 +24,15 @@ ROUTES = {
     "/metrics",
     "/openapi.json",
     "/reactors",
+    "/ready",
     "/reactors/<any_name:name>",
     "/workflows",
     "/workflows/<any_name:name>",
     "/workflows/<any_name:name>/steps/<any_name:step_id>/switch",
 }
+
+
+PUBLIC = ("/", "/ready")
 
 
 class Untouchable:
@@ -91,6 +95,7 @@ def app(rejections: RejectCounters) -> QuartTrio:
         durability=part,
         may_change=trio.Event(),
         metrics=part,
+        readiness=part,
         rejections=rejections,
     )
 
@@ -111,7 +116,7 @@ async def test_without_the_token_a_request_gets_a_401_from_every_route(
 ) -> None:
     asked = 0
     for path in paths(app):
-        if path == "/" and method in ("GET", "HEAD"):
+        if path in PUBLIC and method in ("GET", "HEAD"):
             continue
         start, body = (await Call().make(app, "http", path, method)).sent
         assert (start["type"], start["status"]) == ("http.response.start", 401), path
@@ -144,8 +149,8 @@ async def test_a_scope_of_another_type_gets_nothing_from_any_route(app: QuartTri
         assert call.sent == []
 
 
-@pytest.mark.parametrize("path", ["//", "/.", "/%2f", "/?x", "http://localhost/workflows"])
-async def test_nothing_but_the_very_root_is_public(app: QuartTrio, path: str) -> None:
+@pytest.mark.parametrize("path", ["//", "/.", "/%2f", "/?x", "/ready/", "//ready", "http://localhost/workflows"])
+async def test_nothing_but_the_very_public_paths_needs_no_token(app: QuartTrio, path: str) -> None:
     start, _ = (await Call().make(app, "http", path, "GET")).sent
     assert start["status"] == 401
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import trio
@@ -11,12 +12,15 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamEnded, StreamStarted
 from mmids_trio.testing.clients import RtmpClient
+from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import StreamSwitched
-from mmids_trio.workflow.status import Switched
+from mmids_trio.workflow.status import OutcomeKind, Switched
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "never_go_dark.mmids"
 MAIN, SPARE = (generate_stream(seconds=30, seed=seed, gop=25) for seed in (1, 2))
 RECEIVE = "rtmp_receive rtmp_app=live stream_key=*"
 FAILOVER = "failover primary=main backup=spare output=show after=1"
@@ -149,14 +153,51 @@ async def test_with_manual_revert_the_primary_has_to_be_asked_for(autojump_clock
                 assert origins(recorder.packets) == "SM"
 
 
-async def test_streams_that_are_no_sources_pass(autojump_clock: MockClock) -> None:
+async def test_streams_that_are_no_sources_end_here(autojump_clock: MockClock) -> None:
     recorder = Recorder()
-    async with harness(recorder) as h, watching(h, "other") as watcher:
+    async with harness(recorder) as h:
+        await h.publish("other", MAIN[:100])
+        await h.publish("main", MAIN[:100])
+        await wait_all_tasks_blocked()
+        assert boundaries(recorder.events) == ["show"]
+        assert {packet.stream_id for packet in recorder.packets} == {recorder.events[0].stream_id}
+
+
+async def test_a_failover_that_comes_later_ends_what_is_no_source(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    async with Harness(workflow(RECEIVE, WATCH, "record"), [recorder.step_type()]) as h:
+        await h.publish("other", MAIN[:100])
+        await wait_all_tasks_blocked()
+        assert (await h.put(workflow(RECEIVE, FAILOVER, WATCH, "record"))).kind is OutcomeKind.APPLIED
+        await wait_all_tasks_blocked()
+        assert boundaries(recorder.events) == ["other", "ended"]
+
+
+async def test_streams_that_are_no_sources_pass_where_that_is_asked_for(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    async with harness(recorder, FAILOVER + " pass_others=true") as h, watching(h, "other") as watcher:
         await h.publish("other", MAIN[:100])
         await wait_all_tasks_blocked()
         assert [packet.data for packet in watcher.packets] == [packet.data for packet in MAIN[:100]]
         assert boundaries(recorder.events) == ["other"]
         assert h.workflow("w").active_steps[1].streams == ()
+
+
+async def test_a_stranger_cannot_take_the_shows_place_at_the_platform(autojump_clock: MockClock) -> None:
+    """The example of docs/never-go-dark.md, and the key of the line that the server prints at its start."""
+    text = EXAMPLE.read_text("utf-8").replace("http_api_port 9011", "grace_after 0")
+    async with Harness(text, [], MemoryNetwork(), FakeFfmpeg()) as h:
+        viewer = await h.watch("platform/show", port=1936)
+        stranger = await h.publish("studio/test", SPARE[:50])
+        await trio.sleep(1)
+        assert h.server.rtmp.connections == 2
+        main = await h.publish("studio/main")
+        async with playing(main, MAIN), trio.open_nursery() as nursery:
+            nursery.start_soon(viewer.read_until_closed)
+            await trio.sleep(5)
+            assert origins(viewer.packets) == "M"
+            assert not stranger.is_disconnected
+            nursery.cancel_scope.cancel()
 
 
 async def test_sources_come_from_other_workflows(autojump_clock: MockClock) -> None:

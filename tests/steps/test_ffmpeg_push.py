@@ -65,6 +65,21 @@ async def test_several_streams_to_one_target_are_warned_of(
         assert warned(logs) == ["b"]
 
 
+async def test_only_the_named_stream_is_pushed_and_all_are_passed_on(
+    autojump_clock: MockClock, logs: Sequence[EventDict]
+) -> None:
+    camera, ffmpeg = Camera(), FakeFfmpeg()
+    async with Harness(workflow(PUSH + " stream_name=b"), camera.steps, MemoryNetwork(), ffmpeg):
+        one, two = Take("x", "a"), Take("y", "b", seed=1)
+        await camera.send(one.events)
+        assert ffmpeg.children.running == []
+        await camera.send(two.events)
+        assert len(ffmpeg.children.running) == 1
+        assert warned(logs) == []
+        await camera.send([*one.end, *two.end])
+        assert camera.recorder.events == [*one.events, *two.events, *one.end, *two.end]
+
+
 def warned(logs: Sequence[EventDict]) -> list[str]:
     """The streams of which it was said that they share a target."""
     return [entry["stream"] for entry in logs if entry["event"] == "several streams are pushed to one target"]

@@ -82,6 +82,23 @@ async def watching(h: Harness, key: str, port: int) -> AsyncIterator[RtmpClient]
         nursery.cancel_scope.cancel()
 
 
+async def test_only_the_named_stream_is_pushed_and_all_are_passed_on(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    push = "rtmp_push target=rtmp://t1:2001/in/key stream_name=two"
+    async with (
+        Harness(workflow("w", RECEIVE, push, "record") + target(2001), [recorder.step_type()]) as h,
+        watching(h, "key", 2001) as watcher,
+    ):
+        await h.publish("one", STREAM[:20])
+        await trio.sleep(1)
+        assert h.workflow("w").active_steps[1].streams == ()
+        await pace(await h.publish("two"), STREAM)
+        await wait_all_tasks_blocked()
+        assert [packet.data for packet in watcher.packets] == [packet.data for packet in STREAM]
+        assert [stream.name for stream in h.workflow("w").active_steps[1].streams] == ["two"]
+        assert len(recorder.packets) == 20 + len(STREAM)
+
+
 async def test_every_target_gets_every_packet(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     text = pushing("rtmp://t1:2001/in/one", "rtmp://t2:2002/in/two?x=1") + target(2001) + target(2002)

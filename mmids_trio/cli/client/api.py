@@ -1,7 +1,7 @@
 """The HTTP API as a command uses it: one request at a time, and every way in which it can fail in one sentence."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -93,15 +93,19 @@ class ApiClient:
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
         wait: float = 0,
+        expected: Collection[int] = (httpx2.codes.OK,),
     ) -> ApiAnswer:
-        """One request; `wait` is how long the server was told to wait, in seconds. Raises `ClientError`."""
+        """One request; `wait` is how long the server was told to wait, in seconds.
+
+        Raises `ClientError`, also for a status that is not `expected`.
+        """
         content = None if body is None else body.encode()
         given = {"Content-Type": "text/plain; charset=utf-8", **(headers or {})} if body else dict(headers or {})
         request = self._http.build_request(method, path, params=params, content=content, headers=given)
         request.extensions["timeout"] = httpx2.Timeout(ANSWER_SECONDS + wait, connect=CONNECT_SECONDS).as_dict()
         with self._told_failures(method), self._answer(request) as response:
             text = _limited(response)
-            if response.status_code != httpx2.codes.OK:
+            if response.status_code not in expected:
                 raise self._refusal(response, text)
             return ApiAnswer(text, response.headers.get("ETag"))
 
@@ -164,6 +168,13 @@ class ApiClient:
         if not isinstance(found, Mapping) or not isinstance(found.get("active_steps"), list):
             raise ClientError("the answer is not a workflow; is this the HTTP API of an mmids_trio?")
         return found
+
+    def unready(self) -> Sequence[str] | None:
+        """`GET /ready`: why the server is not ready, as far as it tells; `None` where it is."""
+        found = self.request("GET", "/ready", expected=(httpx2.codes.OK, httpx2.codes.SERVICE_UNAVAILABLE)).json()
+        if not isinstance(found, Mapping) or not isinstance(found.get("ready"), bool):
+            raise ClientError("the answer does not say whether it is ready; is this the HTTP API of an mmids_trio?")
+        return None if found["ready"] else [str(reason) for reason in found.get("reasons", ())]
 
     def names(self) -> list[str]:
         """`GET /workflows`."""

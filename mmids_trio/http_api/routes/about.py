@@ -1,4 +1,4 @@
-"""`/`, `/openapi.json` and `/metrics`: that the server is there, what its API is, and what it counts."""
+"""`/`, `/ready`, `/openapi.json`, `/metrics`: that the server is there, whether it is ready, what it has and counts."""
 
 from collections.abc import Callable, Iterator
 from json import dumps
@@ -8,12 +8,14 @@ import trio
 from attrs import define
 from quart import Response, request
 from quart.wrappers.response import ResponseBody
+from werkzeug.datastructures import Headers
 
-from mmids_trio.http_api.answers import refuse, respond, text_response
-from mmids_trio.http_api.control import Metrics
+from mmids_trio.http_api.answers import json_response, refuse, respond, text_response
+from mmids_trio.http_api.control import Metrics, Readiness
 from mmids_trio.http_api.openapi import create_document
 from mmids_trio.http_api.operation import JSON, AnswerSpec, Operation, error, json_answer, text_answer
 from mmids_trio.http_api.routing import Routes
+from mmids_trio.http_api.schemas import Ready
 from mmids_trio.metrics.exposition import CONTENT_TYPE
 
 HEALTH = Operation(
@@ -27,6 +29,26 @@ def add_health_routes(routes: Routes, version: str) -> None:
     @routes.add(HEALTH)
     async def health() -> Response:
         return text_response(200, f"Mmids version {version}")
+
+
+READY = Operation(
+    "GET",
+    "/ready",
+    "getReady",
+    "Whether all workflows of the configuration file run. Why not is told with the token only.",
+    {200: json_answer("It is ready.", Ready), 503: json_answer("It is not.", Ready)},
+    public=True,
+)
+
+
+def add_readiness_route(routes: Routes, readiness: Readiness, *, may_read: Callable[[Headers], bool]) -> None:
+    """Add the check of readiness. `may_read`: whether a request with these headers is told the reasons."""
+
+    @routes.add(READY)
+    async def get_ready() -> Response:
+        reasons = tuple(readiness.reasons())
+        shown = reasons if may_read(request.headers) else ()
+        return json_response(503 if reasons else 200, Ready(not reasons, shown))
 
 
 GET_DOCUMENT = Operation(

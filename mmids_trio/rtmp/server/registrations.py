@@ -152,6 +152,11 @@ class Registrations(Generic[Endpoint]):
             self._turned.pop(port, None)
         _settle(claim)
 
+    @property
+    def ports(self) -> list[int]:
+        """On which anything is registered."""
+        return sorted({port for port, _ in self._ports})
+
     def expect(self, registration: Registration) -> Expectation:
         """Have clients wait for a registration that will be asked for; `forget` must follow."""
         expected = Expectation(registration)

@@ -1,5 +1,6 @@
 """The RTMP server: ports that are open while anybody has registered something on them, and their connections."""
 
+import errno
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from mmids_trio.addresses import IpNetwork
-from mmids_trio.errors import StepError
+from mmids_trio.errors import PortTaken, StepError
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.net.certificates import Certificates
 from mmids_trio.net.limits import ConnectionLimiter
@@ -158,6 +159,13 @@ class RtmpServer:
             for claim in self._registrations.claims
         ]
 
+    @property
+    def closed_ports(self) -> Sequence[int]:
+        """Those on which something is registered though they are not open."""
+        return [
+            port for port in self._registrations.ports if port not in self._ports or self._ports[port].ended.is_set()
+        ]
+
     def expect(self, registration: Registration) -> Callable[[], None]:
         """Have clients of open ports wait for what a step will `serve` that starts; returns what ends that."""
         return partial(self._registrations.forget, self._registrations.expect(registration))
@@ -203,7 +211,8 @@ class RtmpServer:
         try:
             listener = self._network.listen(self._host, number)
         except OSError as error:
-            raise StepError(f"port {number} cannot be opened: {error.strerror or error}") from error
+            kind = PortTaken if error.errno == errno.EADDRINUSE else StepError
+            raise kind(f"port {number} cannot be opened: {error.strerror or error}") from error
         listener.on_pause = partial(self.rejections.count, RejectReason.NO_FILES)
         port = self._ports[number] = _Port(number, listener)
         log.info("port opened", port=listener.port)
