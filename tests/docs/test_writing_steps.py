@@ -63,6 +63,6 @@ async def test_the_program_of_the_page_runs_a_file(page: ModuleType, tmp_path: P
         async with trio.open_nursery() as nursery:
             nursery.start_soon(page.serve, file)
             with trio.fail_after(10):  # in real time: the server looks at the disk in a thread before it starts
-                while "workflow changed" not in [line["event"] for line in lines]:
+                while "workflow changed" not in [line["event"] for line in lines]:  # noqa: ASYNC110 - lines tell nobody
                     await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
