@@ -63,7 +63,7 @@ def addresses(
     for workflow in workflows:
         for step in workflow.steps:
             if step.step_type in verbs:
-                port = bound_port(_port(step))
+                port = bound_port(port_of(step))
                 if port is not None:
                     yield Address(workflow.name, verbs[step.step_type], _url(step, host, port))
 
@@ -84,7 +84,8 @@ def welcome(lines: Sequence[Address], api: str | None) -> str:
     return "\n".join(text)
 
 
-def _port(step: StepDefinition) -> int:
+def port_of(step: StepDefinition) -> int:
+    """The port that an RTMP step asks for."""
     port = step.parameters.get("port")
     if port is not None:
         return int(port)
@@ -151,7 +152,7 @@ def complain_or_run(config: Path, run: Run | None = None) -> int:
                 settings,
                 configuration.document.reactors,
                 configuration_file=configuration.file,
-                load_again=partial(load, config, kinds),
+                load_again=partial(load, config, kinds, is_strict=True),
                 log=log,
             )
             trio.run(run or _run_plain, configuration, build)

@@ -49,6 +49,8 @@ class Document:
     workflows: tuple[WorkflowDefinition, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    unknown_settings: tuple[Problem, ...] = ()
+    """Those of the warnings that a check, a reload and the setting `strict_settings` take for errors."""
 
 
 @frozen
@@ -72,6 +74,7 @@ def parse(text: str, file: str) -> Document:
         tuple(node.definition() for node in nodes if isinstance(node, WorkflowNode)),
         report.errors.in_order(),
         report.warnings.in_order(),
+        report.unknown_settings.in_order(),
     )
 
 

@@ -62,6 +62,8 @@ class ProblemReport:
     file: str
     errors: Findings = Factory(Findings)
     warnings: Findings = Factory(Findings)
+    unknown_settings: Findings = Factory(Findings)
+    """Those of the warnings that are about a setting which there is not."""
     _shown: dict[tuple[int, bool], str] = Factory(dict)
     """Lines with secrets as they may be shown: one copy of each, however many problems it has."""
 
@@ -75,10 +77,12 @@ class ProblemReport:
         if not self.warnings.is_full:
             self.warnings.add(self._shown_place(line, column), message)
 
-    def warn_of_name(self, line: Line, column: int, message: str) -> None:
-        """Like `warn`, for a line whose first word is unknown: what follows may be a misspelt secret."""
+    def warn_of_setting(self, line: Line, column: int, message: str) -> None:
+        """Like `warn`, for a setting that is unknown: what follows may be a misspelt secret."""
         if not self.warnings.is_full:
-            self.warnings.add(self._shown_place(line, column, hide_all=True), message)
+            place = self._shown_place(line, column, hide_all=True)
+            self.warnings.add(place, message)
+            self.unknown_settings.add(place, message)
 
     def shown_source(self, line: Line) -> str:
         """The line as it may be shown, for problems that are found later."""

@@ -128,6 +128,7 @@ class Settings:
     state_path: str | None = parameter(filled, default=None)
     watch_config: bool = parameter(switch, default=False)
     reload_max_disconnects: int = parameter(whole_number(0, MOST_DISCONNECTS), default=0)
+    strict_settings: bool = parameter(switch, default=False)
     start_errors: str = parameter(one_of("continue", "exit"), default="continue")
     webhook_url: str | None = parameter(web_address, default=None, secret=True)
     webhook_secret: str | None = parameter(filled, default=None, secret=True)

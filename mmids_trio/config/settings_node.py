@@ -46,7 +46,7 @@ class SettingsNode(NodeBase):
             if self.report.warnings.is_full:
                 return  # looking for what was meant takes long
             message = f"unknown setting {shown(name)}{did_you_mean(name, KNOWN_SETTINGS)}"
-            self.report.warn_of_name(line, line.tokens[0].column, message)
+            self.report.warn_of_setting(line, line.tokens[0].column, message)
         elif is_first(self.report, line, self.first_lines, "setting", known.attribute) and value is not None:
             self._read_value(line, known, value)
 

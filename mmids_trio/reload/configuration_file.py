@@ -45,8 +45,10 @@ class Kinds(Protocol):
         """Kinds of executors of reactors."""
 
 
-def load(path: Path, kinds: Callable[[Document], Kinds]) -> Configuration:
+def load(path: Path, kinds: Callable[[Document], Kinds], *, is_strict: bool = False) -> Configuration:
     """Read and check a configuration file; `kinds` says what it may name, given what it defines.
+
+    Unknown settings are errors where the file says `strict_settings true`, or `is_strict`.
 
     Raises `UnreadableFile`, or `ConfigurationError` with every problem of syntax and steps that a report lists.
     """
@@ -54,6 +56,9 @@ def load(path: Path, kinds: Callable[[Document], Kinds]) -> Configuration:
     document = parse(text, str(path))
     known = kinds(document)
     findings = Findings(list(document.problems))
+    if is_strict or document.settings.strict_settings:
+        for problem in document.unknown_settings:
+            findings.add(problem.place, problem.message)
     for reactor in document.reactors:
         for problem in known.executors.problems(reactor):
             findings.add(problem.place, problem.message)

@@ -61,7 +61,7 @@ def merge(sources: Sequence[SourceFile]) -> MergedFiles:
     """Join what files define. Raises `Unusable` with every problem of any of them, in their order."""
     documents = [parse(source.text, source.file) for source in sources]
     problems = [str(problem) for document in documents for problem in document.problems]
-    problems += [str(problem) for problem in _repeated(documents)]
+    problems += [str(problem) for problem in repeated(documents)]
     if problems:
         raise Unusable(problems)
     texts = [_without_settings(source.text) for source in sources]
@@ -78,7 +78,7 @@ def merge(sources: Sequence[SourceFile]) -> MergedFiles:
     )
 
 
-def _repeated(documents: Sequence[Document]) -> Iterator[Problem]:
+def repeated(documents: Sequence[Document]) -> Iterator[Problem]:
     """Nodes of one name in several files; those within one file the parser has found."""
     firsts: dict[tuple[str, str], WorkflowDefinition | ReactorDefinition] = {}
     for document in documents:
@@ -122,8 +122,16 @@ MAX_TEXT_BYTES = 16 * 1024 * 1024
 
 def read_all(paths: Sequence[str]) -> MergedFiles:
     """What files, directories and standard input (`-`) define. Raises `ClientError`."""
+    sources, problems = read_sources(paths)
+    if problems:
+        raise Unusable([str(problem) for problem in problems])
+    return merge(sources)
+
+
+def read_sources(paths: Sequence[str]) -> tuple[list[SourceFile], list[Problem]]:
+    """The texts of all files, and what is wrong with those that are none. Raises `ClientError`."""
     sources, size = [], 0
-    problems: list[str] = []
+    problems: list[Problem] = []
     for file in dict.fromkeys(file for path in paths for file in _files(path)):
         data = _read(file, MAX_TEXT_BYTES - size)
         size += len(data)
@@ -131,10 +139,8 @@ def read_all(paths: Sequence[str]) -> MergedFiles:
         try:
             sources.append(SourceFile(name, decode(data, name)))
         except ConfigurationError as error:
-            problems.append(str(error))
-    if problems:
-        raise Unusable(problems)
-    return merge(sources)
+            problems += error.problems
+    return sources, problems
 
 
 def _files(path: str) -> Iterator[str]:

@@ -1,37 +1,69 @@
-"""`check`: finds the errors of a configuration file without running it."""
+"""`check`: finds the errors of configuration files without running them."""
 
+import json
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 import click
 
-from mmids_trio.cli.serving import kinds
-from mmids_trio.errors import ConfigurationError, MmidsError
-from mmids_trio.reload.configuration_file import load
+from mmids_trio.cli.checking import Checked, check_texts
+from mmids_trio.cli.client.failures import ClientError
+from mmids_trio.cli.client.files import read_sources
+from mmids_trio.errors import Problem
+
+HINT = "; did you mean "
+"""What begins the part of a message that says what was meant."""
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-def check(file: Path) -> None:
-    """Check a configuration FILE and print every error.
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--json", "as_json", is_flag=True, envvar="MMIDS_JSON", help="Print JSON. [env: MMIDS_JSON]")
+def check(files: Sequence[str], as_json: bool) -> None:
+    """Check configuration files and print every error.
+
+    FILE may be a directory, which stands for its *.mmids files, or - for standard input. Several files are checked as
+    one configuration.
 
     Exit status: 0 the server can run it; 1 it cannot.
     """
     try:
-        configuration = load(file, kinds)
-    except ConfigurationError as error:
-        click.echo(error, err=True)
-        click.echo(f"{file}: {_count(len(error.problems), 'error')}", err=True)
-        sys.exit(1)
-    except MmidsError as error:
+        sources, unreadable = read_sources(files)
+    except ClientError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
-    for warning in configuration.document.warnings:
+    checked = check_texts(sources)
+    problems = [*unreadable, *checked.problems]
+    if as_json:
+        shown = {"problems": [as_data(each) for each in problems], "warnings": [as_data(w) for w in checked.warnings]}
+        click.echo(json.dumps(shown, ensure_ascii=False))
+    else:
+        _tell(", ".join(files), checked, problems)
+    sys.exit(1 if problems else 0)
+
+
+def as_data(problem: Problem) -> dict[str, str | int | None]:
+    """A problem as programs read it; `hint` is what was perhaps meant."""
+    place = problem.place
+    _, _, meant = problem.message.partition(HINT)
+    return {
+        "file": place.file,
+        "line": place.line,
+        "column": place.column,
+        "message": problem.message,
+        "hint": meant or None,
+    }
+
+
+def _tell(files: str, checked: Checked, problems: Sequence[Problem]) -> None:
+    for warning in checked.warnings:
         click.echo(f"warning: {warning}", err=True)
-    document = configuration.document
-    click.echo(
-        f"{file}: no errors, {_count(len(document.workflows), 'workflow')}, {_count(len(document.reactors), 'reactor')}"
-    )
+    if problems:
+        click.echo("\n".join(str(problem) for problem in problems), err=True)
+        click.echo(f"{files}: {_count(len(problems), 'error')}", err=True)
+    else:
+        workflows = sum(len(document.workflows) for document in checked.documents)
+        reactors = sum(len(document.reactors) for document in checked.documents)
+        click.echo(f"{files}: no errors, {_count(workflows, 'workflow')}, {_count(reactors, 'reactor')}")
 
 
 def _count(number: int, what: str) -> str:

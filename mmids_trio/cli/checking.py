@@ -1,0 +1,73 @@
+"""What is wrong with texts of configuration by themselves: with each, and with all of them together."""
+
+from collections.abc import Iterator, Sequence
+
+from attrs import evolve, frozen
+
+from mmids_trio.cli.client.files import SourceFile, repeated
+from mmids_trio.cli.serving import kinds, port_of
+from mmids_trio.config.parser import Document, parse
+from mmids_trio.config.report import Findings
+from mmids_trio.definitions import StepDefinition, WorkflowDefinition
+from mmids_trio.errors import ConfigurationError, Problem, RegistrationConflict
+from mmids_trio.rtmp.server.registrations import Owner, Registration, Registrations, Role
+
+ROLES = {"rtmp_receive": Role.PUBLISH, "rtmp_watch": Role.WATCH}
+"""What steps of these types register."""
+
+
+@frozen
+class Checked:
+    """What texts define, and what is wrong with them."""
+
+    documents: tuple[Document, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """What of the texts is ignored, and is no error."""
+        return [w for document in self.documents for w in document.warnings if w not in document.unknown_settings]
+
+
+def check_texts(sources: Sequence[SourceFile]) -> Checked:
+    """Check texts that are one configuration together."""
+    documents = [parse(source.text, source.file) for source in sources]
+    reactors = tuple(reactor for document in documents for reactor in document.reactors)
+    problems: list[Problem] = []
+    workflows: list[WorkflowDefinition] = []
+    for document in documents:
+        known = kinds(evolve(document, reactors=reactors))
+        findings = Findings([*document.problems, *document.unknown_settings])
+        for reactor in document.reactors:
+            for problem in known.executors.problems(reactor):
+                findings.add(problem.place, problem.message)
+        for workflow in document.workflows:
+            known.steps.check(workflow, findings)
+            try:
+                workflows.append(known.steps.validate(workflow))
+            except ConfigurationError:
+                continue  # its problems are among the findings
+        problems += findings.in_order()
+    problems += repeated(documents)
+    problems += conflicts(workflows)
+    return Checked(tuple(documents), tuple(problems))
+
+
+def conflicts(workflows: Sequence[WorkflowDefinition]) -> Iterator[Problem]:
+    """Steps that want what an earlier one has: the same port, application and key, or the port with and without TLS."""
+    taken: Registrations[None] = Registrations()
+    for workflow in workflows:
+        for number, step in enumerate(workflow.steps, 1):
+            role = ROLES.get(step.step_type)
+            if role is None or step.place is None:
+                continue
+            try:
+                taken.commit(taken.reserve(_registration(role, step), Owner(workflow.name, str(number)), None))
+            except RegistrationConflict as error:
+                yield Problem(step.place, str(error))
+
+
+def _registration(role: Role, step: StepDefinition) -> Registration:
+    parameters = step.parameters
+    app, key = parameters["rtmp_app"] or "", parameters["stream_key"] or ""
+    return Registration(role, port_of(step), app, key, tls="rtmps" in parameters)

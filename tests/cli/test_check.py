@@ -1,0 +1,96 @@
+"""`check` reads files, directories and standard input, and finds what is wrong with them alone and together."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mmids_trio.cli.commands.check import check
+from mmids_trio.cli.serving import kinds
+from mmids_trio.errors import ConfigurationError
+from mmids_trio.reload.configuration_file import load
+
+ONE = "workflow one {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
+OTHER = "workflow other {\n    rtmp_receive rtmp_app=other stream_key=*\n}\n"
+MISSPELT = "settings {\n    http_api_prot 9011\n}\n"
+
+
+def run(*arguments: str | Path, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(check, [str(each) for each in arguments], input=stdin)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_several_files_a_directory_and_standard_input_are_one_configuration(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write(folder / "one.mmids", ONE)
+    result = run(folder, "-", stdin=OTHER)
+    assert (result.exit_code, result.output) == (0, f"{folder}, -: no errors, 2 workflows, 0 reactors\n")
+
+
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [
+        ("rtmp_receive rtmp_app=live stream_key=cam", "application 'live', stream key 'cam' for publishers is taken"),
+        ("rtmp_receive rtmp_app=/live port=1935 stream_key=*", "is taken by workflow 'one'"),
+        ("rtmp_watch rtmp_app=a stream_key=* rtmps port=1935", "1935"),
+    ],
+)
+def test_what_two_workflows_want_is_found_in_the_text(tmp_path: Path, second: str, what: str) -> None:
+    one = write(tmp_path / "one.mmids", ONE)
+    two = write(tmp_path / "two.mmids", f"workflow two {{\n    {second}\n}}\n")
+    assert run(one).exit_code == run(two).exit_code == 0
+    result = run(one, two)
+    assert result.exit_code == 1
+    assert f"{two}:2:5: " in result.output
+    assert what in result.output
+
+
+def test_watchers_and_other_ports_are_in_nobodys_way(tmp_path: Path) -> None:
+    text = (
+        ONE + ONE.replace("one", "two").replace("receive", "watch") + ONE.replace("one", "x").replace("=*", "=* port=2")
+    )
+    assert run(write(tmp_path / "all.mmids", text)).exit_code == 0
+
+
+def test_a_name_in_two_files_is_an_error(tmp_path: Path) -> None:
+    files = [write(tmp_path / name, ONE) for name in ("a.mmids", "b.mmids")]
+    result = run(*files)
+    assert result.exit_code == 1
+    assert f"workflow 'one' is defined twice (first in {files[0]}:1)" in result.output
+
+
+def test_problems_have_one_shape_for_programs(tmp_path: Path) -> None:
+    file = write(tmp_path / "bad.mmids", MISSPELT)
+    result = run("--json", file)
+    assert result.exit_code == 1
+    [problem] = json.loads(result.output)["problems"]
+    assert (problem["file"], problem["line"], problem["column"]) == (str(file), 2, 5)
+    assert problem["message"].startswith("unknown setting ")
+    assert "http_api_port" in problem["hint"]
+    assert "9011" not in result.output
+    assert json.loads(run("--json", write(file, ONE)).output) == {"problems": [], "warnings": []}
+
+
+@pytest.mark.parametrize("name", ["absent.mmids", "folder"])
+def test_what_cannot_be_read_is_one_message(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    result = run(tmp_path / name)
+    assert result.exit_code == 1
+    assert result.output.startswith("error: ")
+    assert name in result.output
+
+
+def test_an_unknown_setting_is_a_warning_at_the_start_and_an_error_where_that_is_asked_for(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.mmids", MISSPELT + ONE)
+    assert [warning.place.line for warning in load(file, kinds).document.warnings] == [2]
+    with pytest.raises(ConfigurationError, match="unknown setting"):
+        load(file, kinds, is_strict=True)
+    write(file, MISSPELT.replace("9011", "9011\n    strict_settings true") + ONE)
+    with pytest.raises(ConfigurationError, match="unknown setting"):
+        load(file, kinds)
