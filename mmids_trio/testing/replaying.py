@@ -403,6 +403,8 @@ class _Replay:
         await wait_all_tasks_blocked()  # who came in the first moment came when the ports were open
         for record in self._tape.records:
             await playback.wait_for(record)
+            if isinstance(record, Loaded):
+                await wait_all_tasks_blocked()  # a request that has just come reads the file itself
             match record:
                 case Opened():
                     clients.start_soon(play_connection, playback, record, reads.get(record.connection, []))

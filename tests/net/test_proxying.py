@@ -131,7 +131,7 @@ async def test_log_lines_name_the_client(autojump_clock: MockClock, monkeypatch:
     def note(*_arguments: object, **_keywords: object) -> None:
         seen.append(get_contextvars().get("connection"))
 
-    monkeypatch.setattr("mmids_trio.rtmp.server.server.Session.run", note)
+    monkeypatch.setattr("mmids_trio.rtmp.server.server.RtmpSession.run", note)
     async with Harness(configuration(RECEIVE)) as h:
         transport = await h.open(peer_host=BALANCER)
         await transport.send_all(tcp6("2001:db8::1", 77))

@@ -23,7 +23,14 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService, fails, valid
 from mmids_trio.testing.replaying import Replayed, replay, run_replay
-from mmids_trio.workflow.events import ReactorAnswered, StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
+from mmids_trio.workflow.events import (
+    ReactorAnswered,
+    ReloadRefused,
+    StreamWentLive,
+    StreamWentOff,
+    WorkflowEnded,
+    WorkflowStarted,
+)
 from tests.support.certificates import HOST, make
 from tests.support.tapes import CLOCK, MEBIBYTE, SECRET, MemoryTape, capturing, start_record
 
@@ -285,6 +292,7 @@ async def test_a_reload_happens_again_whether_a_signal_or_the_api_asked_for_it(a
         WorkflowStarted,
         WorkflowStarted,
         WorkflowEnded,
+        ReloadRefused,
         WorkflowEnded,
     ]
     assert replayed.lines.count("1.000000 reload of the configuration") == 1

@@ -49,12 +49,6 @@ ANIMALS = {
     "Speex": zoo.sound_of_flv(codec="spex"),
 }
 
-AWAITED = {
-    "no pictures come": "children begin late, when metadata announces pictures",
-    "late headers": "children get frames before their headers",
-}
-"""Those of which a server does not make a good stream yet; whoever mends that takes the name out."""
-
 OUT = """
 workflow studio {
     rtmp_receive rtmp_app=live stream_key=*
@@ -213,18 +207,12 @@ def lacks_its_header(sent: OddStream, got: Sequence[MediaPacket], *, is_decoded:
 # The properties.
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason=AWAITED[name])] if name in AWAITED else [])
-        for name in ANIMALS
-    ],
-)
+@pytest.mark.parametrize("name", ANIMALS)
 async def test_what_comes_out_is_a_good_stream(name: str, autojump_clock: MockClock) -> None:
     assert (await sent_through(ANIMALS[name])).flaws(ANIMALS[name]) == []
 
 
-@given(st.lists(st.sampled_from(sorted(ANIMALS.keys() - AWAITED.keys())), min_size=2, max_size=3))
+@given(st.lists(st.sampled_from(sorted(ANIMALS)), min_size=2, max_size=3))
 @settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 def test_so_is_what_comes_of_several_one_after_another(names: list[str]) -> None:
     first, *others = (ANIMALS[name] for name in names)
