@@ -44,7 +44,7 @@ JOURNAL_SLACK = 1000
 CLOCK_SLACK_SECONDS = 0.1
 """File systems stamp files with the time of the last tick of a clock."""
 
-_SEGMENT = re.compile(r"(.+)-(?:\d+\.(?:ts|m4s)|init\.mp4)")
+_SEGMENT = re.compile(r"(.+)-\d+\.(?:ts|m4s|mp4)")
 _LOG = re.compile(r"(.+\.log)(?:\.\d+)?")
 
 log = structlog.get_logger()
