@@ -178,6 +178,26 @@ async def test_the_next_life_deletes_what_a_killed_server_has_left(tmp_path: Pat
     assert files(tmp_path / "logs") == [JOURNAL, "w-1-b.log"]
 
 
+async def test_a_stream_that_is_back_before_the_note_is_read_takes_its_files_over(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    killed, times = keeper(tmp_path, now=lambda: 1.0), iter([10.0**10, 10.0**10])
+    trace = hls_trace(str(tmp_path), "a")
+    killed.begin(trace)
+    await run_for(1, killed)
+    (tmp_path / "a-1.ts").write_text("of the last life")
+    again = keeper(tmp_path, now=lambda: next(times))
+    again.begin(trace)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(again.run)
+        await trio.sleep(2 * HOUR)
+        assert files(tmp_path) == ["a-1.ts", "logs"]
+        again.end(trace)
+        await trio.sleep(HOUR + 1)
+        nursery.cancel_scope.cancel()
+    assert files(tmp_path) == ["logs"]
+
+
 async def test_the_journal_does_not_grow_without_end(tmp_path: Path, autojump_clock: MockClock) -> None:
     ended = keeper(tmp_path)
     async with trio.open_nursery() as nursery:
