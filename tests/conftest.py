@@ -36,10 +36,11 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Without `-m` that names them, long simulations do not run."""
-    chosen = config.option.markexpr
-    if "simulation" not in chosen:
-        config.option.markexpr = f"({chosen}) and not simulation" if chosen else "not simulation"
+    """Without `-m` that names them, long simulations and the whole matrix do not run."""
+    for kind in ("simulation", "matrix"):
+        chosen = config.option.markexpr
+        if kind not in chosen:
+            config.option.markexpr = f"({chosen}) and not {kind}" if chosen else f"not {kind}"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from math import isfinite
 from attrs import define, field, frozen
 
 from mmids_trio.continuity.program import FeedMemory
-from mmids_trio.media.configuration import VideoConfiguration, read_configuration
+from mmids_trio.media.configuration import AudioConfiguration, VideoConfiguration, read_configuration
 from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.media.timeline import MODULUS
 
@@ -31,12 +31,6 @@ MOST_STEPS_A_SECOND = 1000
 """Timestamps are milliseconds."""
 
 HIGHEST_SAMPLE_RATE, MOST_CHANNELS = 192_000, 8
-
-_AAC_RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350)
-"""ISO/IEC 14496-3 §1.6.3.4, by index."""
-
-_AAC_CHANNELS = (0, 1, 2, 3, 4, 5, 6, 8)
-"""ISO/IEC 14496-3 §1.6.3.5, by channel configuration."""
 
 
 @frozen
@@ -106,9 +100,6 @@ class FormatObserver:
         has_video, has_audio = MediaKind.VIDEO in self._codecs, MediaKind.AUDIO in self._codecs
         return StreamFormat(self._video(values) if has_video else None, self._audio(values) if has_audio else None)
 
-    def _header(self, kind: MediaKind) -> bytes:
-        return next((header.data for key, header in self.memory.headers.items() if key.kind is kind), b"")
-
     def _video(self, values: Mapping[str, object]) -> VideoFormat:
         codec = self._codecs[MediaKind.VIDEO]
         size = self._size()
@@ -137,20 +128,10 @@ class FormatObserver:
         codec = self._codecs[MediaKind.AUDIO]
         rate = round(_number(values, "audiosamplerate", HIGHEST_SAMPLE_RATE) or USUAL_SAMPLE_RATE)
         channels = round(_number(values, "audiochannels", MOST_CHANNELS) or USUAL_CHANNELS)
-        if codec == "mp4a" and (seen := _aac(self._header(MediaKind.AUDIO)[2:])):
-            rate, channels = seen
+        for seen in map(read_configuration, self.memory.headers.values()):
+            if isinstance(seen, AudioConfiguration) and seen.codec == codec:
+                rate, channels = min(seen.sample_rate, HIGHEST_SAMPLE_RATE), min(seen.channels, MOST_CHANNELS)
         return AudioFormat(codec, rate, channels)
-
-
-def _aac(configuration: bytes) -> tuple[int, int] | None:
-    """Sample rate and channels of an AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1), where they are in the table."""
-    if len(configuration) < 2:  # noqa: PLR2004  (two bytes hold what is read)
-        return None
-    bits = int.from_bytes(configuration[:2], "big")
-    rate, channels = bits >> 7 & 15, bits >> 3 & 15
-    if rate >= len(_AAC_RATES) or not 0 < channels < len(_AAC_CHANNELS):
-        return None
-    return _AAC_RATES[rate], _AAC_CHANNELS[channels]
 
 
 def _number(values: Mapping[str, object], name: str, highest: float) -> float | None:

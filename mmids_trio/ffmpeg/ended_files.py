@@ -44,7 +44,7 @@ JOURNAL_SLACK = 1000
 CLOCK_SLACK_SECONDS = 0.1
 """File systems stamp files with the time of the last tick of a clock."""
 
-_SEGMENT = re.compile(r"(.+)-(?:\d+\.(?:ts|m4s)|init\.mp4)")
+_SEGMENT = re.compile(r"(.+)-\d+\.(?:ts|m4s|mp4)")
 _LOG = re.compile(r"(.+\.log)(?:\.\d+)?")
 
 log = structlog.get_logger()
@@ -166,15 +166,11 @@ class EndedFiles:
             self._wakeup.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Ready when it is known what the server's last life has left."""
-        if not self.keep_seconds:
-            task_status.started()
-            await trio.sleep_forever()
-        for trace, since in await self.offload(lambda: _read_journal(self.folder / JOURNAL)):
-            self._noted += 1
-            if trace not in self._live:
-                self._ended.setdefault(trace, _Ended(since, trio.current_time()))
+        """Ready at once: a slow disk holds up no workflow."""
         task_status.started()
+        if not self.keep_seconds:
+            await trio.sleep_forever()
+        self._recall(await self.offload(lambda: _read_journal(self.folder / JOURNAL)))
         while True:
             self._wakeup = trio.Event()
             await self._write_journal()
@@ -182,6 +178,17 @@ class EndedFiles:
             await self._delete()
             with trio.move_on_at(self._next_at()):
                 await self._wakeup.wait()
+
+    def _recall(self, noted: Sequence[tuple[Trace, float]]) -> None:
+        """What the server's last life has left has ended now, but for what is written again already."""
+        self._noted += len(noted)
+        for trace, since in noted:
+            if live := self._live.get(trace):
+                self._live[trace] = live[0], min(live[1], since)
+            elif ended := self._ended.get(trace):
+                self._ended[trace] = evolve(ended, since=min(ended.since, since))
+            else:
+                self._ended[trace] = _Ended(since, trio.current_time())
 
     def _next_at(self) -> float:
         first = next(iter(self._ended.values()), None)

@@ -55,7 +55,7 @@ class HlsOutput:
         # Players that have been told of init segments cannot be told that there are none any more.
         self._is_fmp4 |= needs_fmp4(codecs) or any(segment.init for segment in self._playlist.segments)
         number = self._playlist.next_number
-        init = f"{self._stem}-{number}-init.mp4" if self._is_fmp4 else None
+        init = f"{self._stem}-{number}.mp4" if self._is_fmp4 else None
         self._child, self._is_fresh = ChildPlaylist(self._stem, init, number), True
         return hls_arguments(self.parameters, self.stream_name, HlsChild(number, init, "hvc1" in codecs))
 

@@ -38,6 +38,12 @@ def test_sizes_and_rates_come_from_the_stream_itself_whatever_its_metadata_say()
     assert seen.audio == AudioFormat("mp4a", 44_100, 2)
 
 
+def test_the_channels_of_opus_stand_in_its_header() -> None:
+    mono = b"\x90OpusOpusHead" + bytes.fromhex("01 01 3801 80bb0000 0000 00")
+    packets = with_header(generate_stream(seconds=2, audio_codec="Opus"), MediaKind.AUDIO, mono)
+    assert observed(packets).format().audio == AudioFormat("Opus", 48_000, 1)
+
+
 def test_metadata_that_are_about_right_are_more_exact_than_milliseconds() -> None:
     seen = observed(generate_stream(seconds=2, fps=30), framerate=29.97).format()
     assert seen.video is not None

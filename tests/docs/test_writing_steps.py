@@ -15,6 +15,7 @@ from mmids_trio.config.parser import parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.server.building import build_server
 from mmids_trio.workflow.status import OutcomeKind
+from tests.support.waiting import eventually
 
 PAGE = (Path(__file__).parents[2] / "docs" / "writing-steps.md").read_text("utf-8")
 LONGEST_STEP = 20
@@ -62,7 +63,5 @@ async def test_the_program_of_the_page_runs_a_file(page: ModuleType, tmp_path: P
     with capture_logs() as lines:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(page.serve, file)
-            with trio.fail_after(10):  # in real time: the server looks at the disk in a thread before it starts
-                while "workflow changed" not in [line["event"] for line in lines]:  # noqa: ASYNC110 - lines tell nobody
-                    await trio.sleep(0.01)
+            await eventually(lambda: any(line["event"] == "workflow changed" for line in lines), "workflow that runs")
             nursery.cancel_scope.cancel()

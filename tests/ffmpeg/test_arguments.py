@@ -83,10 +83,10 @@ def test_a_fixed_name_takes_the_place_of_the_streams() -> None:
 
 @pytest.mark.parametrize("has_hevc", [True, False])
 def test_with_an_init_segment_it_is_fragmented_mp4(has_hevc: bool) -> None:
-    arguments = hls_arguments(HlsParameters("p"), "a/b", HlsChild(0, "a=2Fb-0-init.mp4", has_hevc))
+    arguments = hls_arguments(HlsParameters("p"), "a/b", HlsChild(0, "a=2Fb-0.mp4", has_hevc))
     assert value(arguments, "-hls_segment_type") == "fmp4"
     assert value(arguments, "-hls_segment_filename") == "./p/a=2Fb-%d.m4s"
-    assert value(arguments, "-hls_fmp4_init_filename") == "./p/a=2Fb-0-init.mp4"
+    assert value(arguments, "-hls_fmp4_init_filename") == "./p/a=2Fb-0.mp4"
     assert contains(arguments, "-tag:v", "hvc1") == has_hevc
 
 

@@ -74,12 +74,12 @@ def test_once_there_was_an_init_segment_every_child_has_one(tmp_path: Path) -> N
     out = output(tmp_path)
     assert "-hls_segment_type" not in out.begin({"avc1", "mp4a"})
     writes(out, tmp_path, 0)
-    assert value(out.begin({"hvc1", "mp4a"}), "-hls_fmp4_init_filename") == f"{tmp_path}/s-1-init.mp4"
+    assert value(out.begin({"hvc1", "mp4a"}), "-hls_fmp4_init_filename") == f"{tmp_path}/s-1.mp4"
     writes(out, tmp_path, 1, extension="m4s")
-    assert value(out.begin({"avc1", "mp4a"}), "-hls_fmp4_init_filename") == f"{tmp_path}/s-2-init.mp4"
+    assert value(out.begin({"avc1", "mp4a"}), "-hls_fmp4_init_filename") == f"{tmp_path}/s-2.mp4"
     writes(out, tmp_path, 2, extension="m4s")
     again = output(tmp_path)
-    assert value(again.begin({"avc1", "mp4a"}), "-hls_fmp4_init_filename") == f"{tmp_path}/s-3-init.mp4"
+    assert value(again.begin({"avc1", "mp4a"}), "-hls_fmp4_init_filename") == f"{tmp_path}/s-3.mp4"
 
 
 def test_a_directory_that_was_removed_while_a_child_lives_is_made_again(tmp_path: Path) -> None:

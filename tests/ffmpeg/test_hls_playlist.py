@@ -23,7 +23,7 @@ def filled(count: int, children: int = 3, segments: int = 4) -> tuple[HlsPlaylis
     for child in range(children):
         for place in range(segments):
             number = playlist.next_number
-            segment = HlsSegment(number, f"s-{number}.m4s", 1.0, f"s-{child}-init.mp4")
+            segment = HlsSegment(number, f"s-{number}.m4s", 1.0, f"s-{child}.mp4")
             gone += playlist.add(segment, is_discontinuity=place == 0)
     return playlist, gone
 
@@ -67,13 +67,13 @@ def test_another_child_is_a_discontinuity_with_an_init_segment_of_its_own() -> N
         "#EXT-X-TARGETDURATION:1",
         "#EXT-X-MEDIA-SEQUENCE:0",
         "#EXT-X-INDEPENDENT-SEGMENTS",
-        '#EXT-X-MAP:URI="s-0-init.mp4"',
+        '#EXT-X-MAP:URI="s-0.mp4"',
         "#EXTINF:1.000000,",
         "s-0.m4s",
         "#EXTINF:1.000000,",
         "s-1.m4s",
         "#EXT-X-DISCONTINUITY",
-        '#EXT-X-MAP:URI="s-1-init.mp4"',
+        '#EXT-X-MAP:URI="s-1.mp4"',
         "#EXTINF:1.000000,",
         "s-2.m4s",
         "#EXTINF:1.000000,",
@@ -88,8 +88,8 @@ def test_what_has_left_the_playlist_goes_after_a_while_with_its_init_segment() -
     assert text.count("#EXTINF") == 3
     assert "#EXT-X-DISCONTINUITY\n" not in text
     assert [name for name in gone if name.endswith(".m4s")] == [f"s-{number}.m4s" for number in range(9 - LINGERING)]
-    assert [name for name in gone if name.endswith(".mp4")] == ["s-0-init.mp4", "s-1-init.mp4"]
-    assert gone.index("s-3.m4s") < gone.index("s-0-init.mp4")
+    assert [name for name in gone if name.endswith(".mp4")] == ["s-0.mp4", "s-1.mp4"]
+    assert gone.index("s-3.m4s") < gone.index("s-0.mp4")
 
 
 @pytest.mark.parametrize("count", [0, 2, 5])
@@ -99,8 +99,8 @@ def test_a_playlist_is_gone_on_with_from_its_file(count: int) -> None:
     again = read_playlist(playlist.text(), "s", count)
     assert again.text() == playlist.text()
     assert again.next_number == playlist.next_number == 12
-    again.add(HlsSegment(12, "s-12.m4s", 1.0, "s-12-init.mp4"), is_discontinuity=True)
-    assert again.text().endswith('#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="s-12-init.mp4"\n#EXTINF:1.000000,\ns-12.m4s\n')
+    again.add(HlsSegment(12, "s-12.m4s", 1.0, "s-12.mp4"), is_discontinuity=True)
+    assert again.text().endswith('#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="s-12.mp4"\n#EXTINF:1.000000,\ns-12.m4s\n')
 
 
 def test_numbers_go_on_when_all_segments_are_gone() -> None:

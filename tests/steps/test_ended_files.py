@@ -25,16 +25,24 @@ def files(directory: Path) -> list[str]:
 
 @define(eq=False)
 class Writer(FakeFfmpeg):
-    """Children that write two segments and a playlist when they start, as ffmpeg does."""
+    """Children that write two segments when they start, and say that the first one is whole, as ffmpeg does."""
 
     async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool) -> FakeProcess:
         """See `Spawner`."""
         process = await super().spawn(arguments, stdin=stdin, stdout=stdout)
-        if arguments[-1].endswith(".m3u8"):
-            playlist = Path(arguments[-1])
-            for name in (playlist.name, f"{playlist.stem}-0.ts", f"{playlist.stem}-1.ts.tmp"):
-                (playlist.parent / name).write_text("media")
+        if "-hls_segment_filename" in arguments:
+            write_segments(process)
         return process
+
+
+def write_segments(child: FakeProcess) -> None:
+    pattern = child.arguments[child.arguments.index("-hls_segment_filename") + 1]
+    first = int(child.arguments[child.arguments.index("-start_number") + 1])
+    paths = [Path(pattern.replace("%d", str(number))) for number in (first, first + 1)]
+    for path in paths:
+        path.write_text("media")
+    assert child.stdout is not None
+    child.stdout.write(f"#EXTINF:1.0,\n{paths[0].name}\n".encode())
 
 
 def harness(camera: Camera, directory: Path, step: str = "", **settings: int) -> Harness:
@@ -62,14 +70,14 @@ async def test_what_ended_streams_leave_is_deleted_when_its_time_is_up(
         await trio.sleep(HOUR / 2)
         await show(camera, Take("b", "b"))
         everything = files(tmp_path / "hls")
-        assert {"a.m3u8", "a-0.ts", "a-1.ts.tmp", "b.m3u8", "live.m3u8"} < set(everything)
+        assert {"a.m3u8", "a-0.ts", "a-1.ts", "b.m3u8", "live.m3u8"} < set(everything)
         assert "mmids_ended_files 8" in (await h.http.get("/metrics")).text
         await trio.sleep(HOUR / 2)
-        assert set(everything) - set(files(tmp_path / "hls")) == {"a.m3u8", "a-0.ts", "a-1.ts.tmp"}
+        assert set(everything) - set(files(tmp_path / "hls")) == {"a.m3u8", "a-0.ts", "a-1.ts"}
         await trio.sleep(HOUR)
         assert files(tmp_path / "hls") == [
             *("foreign.m3u8", "index.html"),
-            *("live-0.ts", "live-1.ts.tmp", "live.m3u8"),
+            *("live-0.ts", "live-1.ts", "live.m3u8"),
         ]
         [log] = [name for name in files(tmp_path / "logs" / "ffmpeg") if name != JOURNAL]
         assert log.endswith("-live.log")
@@ -87,7 +95,7 @@ async def test_whole_shows_are_kept_and_everything_where_the_operator_wants_it(
     async with harness(camera, tmp_path, step, **settings):
         await show(camera, Take("a", "a"))
         await trio.sleep(100 * HOUR)
-        assert files(tmp_path / "hls") == ["a-0.ts", "a-1.ts.tmp", "a.m3u8"]
+        assert files(tmp_path / "hls") == ["a-0.ts", "a-1.ts", "a.m3u8"]
 
 
 async def test_a_stream_that_comes_back_takes_its_files_over(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -101,7 +109,7 @@ async def test_a_stream_that_comes_back_takes_its_files_over(tmp_path: Path, aut
         again = Take("a2", "a")
         await camera.send(again.events)
         await trio.sleep(2 * HOUR)
-        assert len(files(tmp_path / "hls")) == 4
+        assert files(tmp_path / "hls") == ["a-0.ts", "a-1.ts", "a-17.ts", "a-2.ts", "a.m3u8"]
         await camera.send(again.end)
         await trio.sleep(HOUR + 10)
         assert files(tmp_path / "hls") == []
@@ -139,7 +147,7 @@ async def test_files_that_are_not_ours_stay(tmp_path: Path, autojump_clock: Mock
     (tmp_path / "a-2.ts").symlink_to(old)
     (tmp_path / "a-3.ts").mkdir()
     with ended.writing(hls_trace(str(tmp_path), "a")):
-        for name in ("a.m3u8", "a-1.ts", "a-b-1.ts", "a-1.mp4", "aa-1.ts"):
+        for name in ("a.m3u8", "a-1.ts", "a-b-1.ts", "a-1.mp3", "aa-1.ts"):
             (tmp_path / name).write_text("ours")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ended.run)
@@ -148,7 +156,7 @@ async def test_files_that_are_not_ours_stay(tmp_path: Path, autojump_clock: Mock
         (tmp_path / "a-1.ts").write_text("somebody else's, later")
         await trio.sleep(HOUR)
         nursery.cancel_scope.cancel()
-    assert files(tmp_path) == ["a-0.ts", "a-1.mp4", "a-1.ts", "a-2.ts", "a-3.ts", "a-b-1.ts", "aa-1.ts", "logs"]
+    assert files(tmp_path) == ["a-0.ts", "a-1.mp3", "a-1.ts", "a-2.ts", "a-3.ts", "a-b-1.ts", "aa-1.ts", "logs"]
     assert ended.deleted[FileKind.HLS] == 1
 
 
@@ -168,6 +176,26 @@ async def test_the_next_life_deletes_what_a_killed_server_has_left(tmp_path: Pat
     await run_for(HOUR + 1, again)
     assert files(tmp_path) == ["logs"]
     assert files(tmp_path / "logs") == [JOURNAL, "w-1-b.log"]
+
+
+async def test_a_stream_that_is_back_before_the_note_is_read_takes_its_files_over(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    killed, times = keeper(tmp_path, now=lambda: 1.0), iter([10.0**10, 10.0**10])
+    trace = hls_trace(str(tmp_path), "a")
+    killed.begin(trace)
+    await run_for(1, killed)
+    (tmp_path / "a-1.ts").write_text("of the last life")
+    again = keeper(tmp_path, now=lambda: next(times))
+    again.begin(trace)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(again.run)
+        await trio.sleep(2 * HOUR)
+        assert files(tmp_path) == ["a-1.ts", "logs"]
+        again.end(trace)
+        await trio.sleep(HOUR + 1)
+        nursery.cancel_scope.cancel()
+    assert files(tmp_path) == ["logs"]
 
 
 async def test_the_journal_does_not_grow_without_end(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -221,7 +249,7 @@ async def test_cancelled_anywhere_it_knows_what_is_live(tmp_path: Path, autojump
         (FileKind.HLS, "a.m3u8.tmp", "a"),
         (FileKind.HLS, "a-12.ts", "a"),
         (FileKind.HLS, "a-12.m4s.tmp", "a"),
-        (FileKind.HLS, "a-init.mp4", "a"),
+        (FileKind.HLS, "a-7.mp4", "a"),
         (FileKind.HLS, "a-1-12.ts", "a-1"),
         (FileKind.HLS, "a-x.ts", None),
         (FileKind.HLS, "a.ts", None),

@@ -81,6 +81,6 @@ def test_segments_are_fragmented_mp4_where_the_codec_wants_it(ffmpeg: str, flv: 
         playlist = written_hls(ffmpeg, flv, parameters, "%d/..", {"av01", "mp4a"})
     assert sorted(entry.suffix for entry in tmp_path.iterdir()) == [".m3u8", *[".m4s"] * SECONDS, ".mp4", ".mp4"]
     text = playlist.read_text()
-    assert '#EXT-X-MAP:URI="=25d=2F..-0-init.mp4"\n#EXTINF:2.000000,\n=25d=2F..-0.m4s' in text
-    assert '#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="=25d=2F..-3-init.mp4"\n#EXTINF:2.000000,\n=25d=2F..-3.m4s' in text
+    assert '#EXT-X-MAP:URI="=25d=2F..-0.mp4"\n#EXTINF:2.000000,\n=25d=2F..-0.m4s' in text
+    assert '#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="=25d=2F..-3.mp4"\n#EXTINF:2.000000,\n=25d=2F..-3.m4s' in text
     assert {stream["codec_name"] for stream in probe(playlist)["streams"]} == {"h264", "aac"}
