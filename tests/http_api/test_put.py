@@ -241,7 +241,7 @@ async def test_a_delete_ends_a_waiting_put_of_the_same_workflow(client: httpx2.A
 async def test_no_body_gives_a_500(workflows: Any, body: bytes) -> None:
     client = create_app(workflows, workflows, token=None, version="1").test_client()
     response = await client.put("/workflows?dry_run=true", data=body, headers={"Host": "localhost"})
-    assert response.status_code in (200, 400)
+    assert response.status_code in (200, 400, 415)  # the last: what begins as gzip does
 
 
 @pytest.mark.parametrize("body", [WORKFLOW, WORKFLOW.replace(b"\n", b"")])
