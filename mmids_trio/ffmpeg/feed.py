@@ -207,9 +207,10 @@ class FeedFilter:
         return is_after(packet.timestamp, shifted(self._waiting_since, patience))
 
     def _is_announced(self, kind: MediaKind) -> bool:
-        """Whether a sequence header or the metadata says that there is such a track."""
+        """Whether a sequence header, be it empty (libaom's first one is), or the metadata says there is such a track."""
         codec_id = "videocodecid" if kind is MediaKind.VIDEO else "audiocodecid"
-        return kind in self._formats or bool(self._metadata.get(codec_id))
+        has_header = any(header.kind is kind for header in self._headers.values())
+        return kind in self._formats or has_header or bool(self._metadata.get(codec_id))
 
     def _hold(self, packet: MediaPacket) -> bytes:
         """Keep the first frames together until it is known which tracks there are."""

@@ -148,7 +148,13 @@ def test_no_more_is_held_than_the_limit() -> None:
     assert next(place for place, size in enumerate(sizes) if size) <= MAX_HELD_BYTES / 100_000 + 3
 
 
-@pytest.mark.parametrize("sign", [METADATA, generate_stream(seconds=1)[0]], ids=["metadata", "header"])
+EMPTY_HEADER = evolve(generate_stream(seconds=1)[0], data=b"\x90av01", codec="av01")
+"""What ffmpeg sends first of AV1 from libaom."""
+
+
+@pytest.mark.parametrize(
+    "sign", [METADATA, generate_stream(seconds=1)[0], EMPTY_HEADER], ids=["metadata", "header", "empty header"]
+)
 def test_video_that_never_comes_is_waited_for_for_a_second(sign: MediaEvent) -> None:
     audio = generate_stream(seconds=12, video=False)
     feed = FeedFilter()
