@@ -207,7 +207,7 @@ class FeedFilter:
         return is_after(packet.timestamp, shifted(self._waiting_since, patience))
 
     def _is_announced(self, kind: MediaKind) -> bool:
-        """Whether a sequence header, be it empty (libaom's first one is), or the metadata says there is such a track."""
+        """Whether a sequence header (an empty one too: libaom sends it first) or the metadata tells of such a track."""
         codec_id = "videocodecid" if kind is MediaKind.VIDEO else "audiocodecid"
         has_header = any(header.kind is kind for header in self._headers.values())
         return kind in self._formats or has_header or bool(self._metadata.get(codec_id))
