@@ -49,6 +49,10 @@ ANIMALS = {
     "Speex": zoo.sound_of_flv(codec="spex"),
 }
 
+COMPANIONABLE = sorted(name for name in ANIMALS if name not in ("no sound comes", "no pictures come"))
+"""Those that may stand anywhere in a company. A track that first comes when the clock of the other is set back by 1 to
+10 s is taken for one that lags (see `media.source_clock`), which no server can tell."""
+
 OUT = """
 workflow studio {
     rtmp_receive rtmp_app=live stream_key=*
@@ -197,8 +201,9 @@ def lacks_its_header(sent: OddStream, got: Sequence[MediaPacket], *, is_decoded:
     for packet in got:
         if packet.is_sequence_header:
             headers[packet.kind] = packet.data
-        elif headers.get(packet.kind) not in needed.get(packet.data, {None}) or (
-            is_decoded and packet.kind not in headers and packet.codec in WITH_HEADERS
+        elif packet.codec in WITH_HEADERS and (
+            headers.get(packet.kind) not in needed.get(packet.data, {None})
+            or (is_decoded and packet.kind not in headers)
         ):
             return f"{packet.kind.value} at {packet.timestamp} came without its sequence header"
     return None
@@ -212,7 +217,7 @@ async def test_what_comes_out_is_a_good_stream(name: str, autojump_clock: MockCl
     assert (await sent_through(ANIMALS[name])).flaws(ANIMALS[name]) == []
 
 
-@given(st.lists(st.sampled_from(sorted(ANIMALS)), min_size=2, max_size=3))
+@given(st.lists(st.sampled_from(COMPANIONABLE), min_size=2, max_size=3))
 @settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 def test_so_is_what_comes_of_several_one_after_another(names: list[str]) -> None:
     first, *others = (ANIMALS[name] for name in names)
