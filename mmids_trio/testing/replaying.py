@@ -400,15 +400,18 @@ class _Replay:
         answers = {record.request: record.status for record in self._tape.records if isinstance(record, Responded)}
         hang_ups = {record.request: record for record in self._tape.records if isinstance(record, HungUp)}
         reads = _by_connection(self._tape.records)
+        reload_asked = False
         await wait_all_tasks_blocked()  # who came in the first moment came when the ports were open
         for record in self._tape.records:
             await playback.wait_for(record)
-            if isinstance(record, Loaded):
-                await wait_all_tasks_blocked()  # a request that has just come reads the file itself
+            if isinstance(record, Loaded) and reload_asked:
+                await wait_all_tasks_blocked()  # the request that has just come reads the file itself
+                reload_asked = False
             match record:
                 case Opened():
                     clients.start_soon(play_connection, playback, record, reads.get(record.connection, []))
                 case Requested():
+                    reload_asked = reload_asked or record.target.startswith("/config/reload")
                     answer, hang_up = answers.get(record.request), hang_ups.get(record.request)
                     clients.start_soon(play_request, playback, record, answer, hang_up)
                 case Loaded() if self._file.is_next(record):  # else the API was asked for it, and has read it
