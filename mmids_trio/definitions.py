@@ -4,7 +4,7 @@ Definitions come out of the configuration parser and the HTTP API and go, unchan
 they never hold anything that runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 from attrs import field, frozen
@@ -21,7 +21,8 @@ class StepDefinition:
     """One step of a workflow: its type and its parameters, in the order written.
 
     `place` and `parameter_places` (where each parameter stands) are for messages only and take no
-    part in comparisons.  `secrets`: parameters whose values are for the step alone; known once validated.
+    part in comparisons.  `secrets`: parameters whose values are for the step alone; `keys`: those that let somebody
+    publish, which plans hide.  Both are known once validated.
     """
 
     step_type: str
@@ -29,6 +30,7 @@ class StepDefinition:
     place: Place | None = field(default=None, eq=False, repr=False)
     parameter_places: Mapping[str, Place] = field(factory=dict, eq=False, repr=False)
     secrets: frozenset[str] = field(default=frozenset(), eq=False, repr=False)
+    keys: frozenset[str] = field(default=frozenset(), eq=False, repr=False)
 
     def shown_parameters(self) -> dict[str, ParameterValue]:
         """The parameters as anybody may see them."""
@@ -54,6 +56,11 @@ class ReactorDefinition:
     update_interval: int = 0
     parameters: Mapping[str, ParameterValue] = field(factory=dict)
     place: Place | None = field(default=None, eq=False, repr=False)
+
+
+def publish_keys(steps: Iterable[StepDefinition]) -> frozenset[str]:
+    """The values that let somebody publish to one of the steps, wherever else they stand in the workflow."""
+    return frozenset(value for step in steps for name in step.keys if (value := step.parameters[name]) is not None)
 
 
 def step_ids(steps: tuple[StepDefinition, ...]) -> tuple[str, ...]:

@@ -90,8 +90,11 @@ class Sets(Protocol):
     def validate_all(self, wanted: WorkflowSet) -> WorkflowSet:
         """The set in canonical spellings. Raises `ConfigurationError` with every problem."""
 
-    def plan_all(self, wanted: WorkflowSet) -> SetPlan:
-        """What `Changes.apply_all` would do now. Pure. Raises `SetConflict`."""
+    def plan_all(self, wanted: WorkflowSet, *, show_keys: bool = False) -> SetPlan:
+        """What `Changes.apply_all` would do now, `show_keys`: with the stream keys of publishers.
+
+        Pure. Raises `SetConflict`.
+        """
 
 
 class AcceptedReload(AcceptedChange, Protocol):
@@ -146,7 +149,7 @@ class ReloadControl(Protocol):
         cannot be put in place, and `RefusedReload` where a guard forbids it; then nothing was changed.
         """
 
-    async def plan(self) -> ReloadPlan:
+    async def plan(self, *, show_keys: bool = False) -> ReloadPlan:
         """What a reload would do now. Raises as `reload` does, but no `RefusedReload`."""
 
 
@@ -165,8 +168,8 @@ class Workflows(Protocol):
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings. Raises `ConfigurationError` for what no step accepts."""
 
-    def plan(self, definition: WorkflowDefinition) -> PlanView:
-        """What `Changes.apply` would do now. Pure."""
+    def plan(self, definition: WorkflowDefinition, *, show_keys: bool = False) -> PlanView:
+        """What `Changes.apply` would do now, `show_keys`: with the stream keys of publishers. Pure."""
 
     def switch(self, name: str, step_id: str, to: str) -> Switched:
         """Have a step send its source `to`. Raises `errors.NoSuchStep` and `errors.CannotSwitch`."""

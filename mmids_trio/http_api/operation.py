@@ -82,6 +82,10 @@ NAME = QueryParameter(
 
 TRUE_OR_FALSE: Mapping[str, Json] = {"type": "string", "enum": ["true", "false"]}
 
+SHOW_KEYS = QueryParameter(
+    "show_keys", "query", TRUE_OR_FALSE, "Whether the plan shows the exact stream keys of `rtmp_receive`, not `***`."
+)
+
 _UP_TO_299 = r"(0{0,4}[0-9]{1,2}|0{0,3}[12][0-9]{2})(\.[0-9]{0,9})?"
 _SECONDS = rf"^({_UP_TO_299}|0{{0,3}}300(\.0{{0,9}})?|\.[0-9]{{1,9}})$"
 WAIT = QueryParameter(

@@ -19,7 +19,7 @@ MAX_WAIT_SECONDS = 300
 WORKFLOW_CONTENT_TYPES = ("application/vnd.mmids.workflow", "text/plain", "application/x-www-form-urlencoded")
 """The type of the language, plain text, and what curl sends unasked with `--data`."""
 
-OPTION_NAMES = ("wait", "on_error", "dry_run")
+OPTION_NAMES = ("wait", "on_error", "dry_run", "show_keys")
 
 LARGEST_NUMBER = 999_999
 """Largest number of clients in an option; there are fewer ports."""
@@ -33,11 +33,12 @@ _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{0,9})?|\.[0-9]{1,9}", re.ASCII)
 
 @frozen
 class PutOptions:
-    """The query of a PUT. `wait` is in seconds, `None` to answer at once."""
+    """The query of a PUT. `wait` is in seconds, `None` to answer at once; `show_keys` is for a `dry_run`."""
 
     wait: float | None = None
     rollback: bool = False
     dry_run: bool = False
+    show_keys: bool = False
 
 
 def parse_options(query: Query) -> PutOptions:
@@ -47,7 +48,9 @@ def parse_options(query: Query) -> PutOptions:
         wait=_seconds(values["wait"]) if "wait" in values else None,
         rollback="on_error" in values and _is_rollback(values["on_error"]),
         dry_run="dry_run" in values and _flag("dry_run", values["dry_run"]),
+        show_keys="show_keys" in values and _flag("show_keys", values["show_keys"]),
     )
+    _check_show_keys(options)
     if options.rollback and options.wait is None:
         raise BadRequest("on_error=rollback needs wait=<seconds>, which tells you how the update ended")
     return options
@@ -55,9 +58,10 @@ def parse_options(query: Query) -> PutOptions:
 
 @frozen
 class PlanOptions:
-    """The query of a plan of everything."""
+    """The query of a plan of everything. `show_keys`: whether it shows the stream keys of publishers."""
 
     prune: bool = False
+    show_keys: bool = False
 
 
 @frozen
@@ -74,18 +78,22 @@ class ConfigOptions(PlanOptions):
 
 @frozen
 class ReloadQuery:
-    """The query of a reload; see `ConfigOptions`. `dry_run`: only say what it would do."""
+    """The query of a reload; see `ConfigOptions`. `dry_run`: only say what it would do, `show_keys`: in full."""
 
     wait: float | None = None
     dry_run: bool = False
     max_disconnects: int | None = None
     allow_empty: bool = False
+    show_keys: bool = False
 
 
 def parse_plan_options(query: Query) -> PlanOptions:
     """Read the query of `POST /config/plan`; raises `BadRequest`."""
-    values = only_values(query, ("prune",))
-    return PlanOptions(prune="prune" in values and _flag("prune", values["prune"]))
+    values = only_values(query, ("prune", "show_keys"))
+    return PlanOptions(
+        prune="prune" in values and _flag("prune", values["prune"]),
+        show_keys="show_keys" in values and _flag("show_keys", values["show_keys"]),
+    )
 
 
 def parse_config_options(query: Query) -> ConfigOptions:
@@ -103,13 +111,21 @@ def parse_config_options(query: Query) -> ConfigOptions:
 
 def parse_reload_options(query: Query) -> ReloadQuery:
     """Read the query of `POST /config/reload`; raises `BadRequest`."""
-    values = only_values(query, ("wait", "dry_run", "max_disconnects", "allow_empty"))
-    return ReloadQuery(
+    values = only_values(query, ("wait", "dry_run", "max_disconnects", "allow_empty", "show_keys"))
+    options = ReloadQuery(
         wait=_seconds(values["wait"]) if "wait" in values else None,
         dry_run="dry_run" in values and _flag("dry_run", values["dry_run"]),
         max_disconnects=_number("max_disconnects", values["max_disconnects"]) if "max_disconnects" in values else None,
         allow_empty="allow_empty" in values and _flag("allow_empty", values["allow_empty"]),
+        show_keys="show_keys" in values and _flag("show_keys", values["show_keys"]),
     )
+    _check_show_keys(options)
+    return options
+
+
+def _check_show_keys(options: PutOptions | ReloadQuery) -> None:
+    if options.show_keys and not options.dry_run:
+        raise BadRequest("show_keys=true needs dry_run=true: only a plan shows stream keys")
 
 
 def check_content_type(value: str | None) -> None:

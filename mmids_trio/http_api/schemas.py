@@ -12,7 +12,15 @@ from attrs import fields, frozen, has
 
 from mmids_trio.reload.accepted import LastReload
 from mmids_trio.workflow.plan import PlannedReactor, SetPlan, StepCut
-from mmids_trio.workflow.status import NO_CLIENTS, PlanView, StepStatus, StreamStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import (
+    NO_CLIENTS,
+    PlannedStep,
+    PlanView,
+    StepStatus,
+    StreamStatus,
+    WorkflowOwner,
+    WorkflowStatus,
+)
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -27,6 +35,7 @@ class Ready:
 
 ABSENT_WHEN_EMPTY = {
     StepStatus: ("streams", "clients"),
+    PlannedStep: ("step_id_before", "changes"),
     Ready: ("reasons",),
     WorkflowStatus: ("owner",),
     WorkflowOwner: ("name", "stream"),

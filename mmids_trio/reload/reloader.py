@@ -132,10 +132,10 @@ class Reloader:
         """
         return await self._ask(options).wait()
 
-    async def plan(self) -> ReloadPlan:
+    async def plan(self, *, show_keys: bool = False) -> ReloadPlan:
         """Read the file, and say what a reload would do now. Raises as `reload` does, but no `RefusedReload`."""
         wish = self._wish(await self.load())
-        plan = self._manager.plan_all(wish.wanted)
+        plan = self._manager.plan_all(wish.wanted, show_keys=show_keys)
         return ReloadPlan(plan, wish.settings.changed, wish.settings.needs_restart, wish.warnings)
 
     def _ask(self, options: ReloadOptions) -> _Request:

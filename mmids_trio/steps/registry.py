@@ -17,6 +17,9 @@ from mmids_trio.workflow.step import Step, StepContext, StepFactory
 MADE_BY_CODE = Place("<definition>", 1, 1, "")
 """Where a definition stands that has no place."""
 
+ANY = "*"
+"""What stands for all keys, and is none."""
+
 P = TypeVar("P")
 Undo = Callable[[], None]
 
@@ -49,7 +52,7 @@ class StepType:
 
     `build` raises `StepError` where the parameters cannot work on this server.  `conflicts` says what is wrong with
     parameters that are fine one by one.  `announce` tells whom it concerns that such a step will start, and returns
-    what takes that back.
+    what takes that back.  `keys` names parameters that let somebody publish where they are exact, not `*`.
     """
 
     def __init__(
@@ -61,12 +64,14 @@ class StepType:
         aliases: tuple[str, ...] = (),
         conflicts: Callable[[P], Iterable[str]] = no_conflicts,
         announce: Callable[[P], Undo] = announce_nothing,
+        keys: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.aliases = aliases
         self.parameters = declared(parameters)
         self.secrets = secret_names(self.parameters)
         """Names of parameters whose values are shown to nobody."""
+        self.keys = keys
 
         def read(definition: StepDefinition) -> _Reading:
             values, complaints = convert(definition.parameters, self.parameters)
@@ -99,12 +104,14 @@ class StepType:
     def canonical(self, definition: StepDefinition) -> StepDefinition:
         """The same step in canonical spellings of its type and parameters, with its secrets known as such."""
         names = _canonical_names(self.parameters)
+        parameters = {names.get(name, name): value for name, value in definition.parameters.items()}
         return StepDefinition(
             self.name,
-            {names.get(name, name): value for name, value in definition.parameters.items()},
+            parameters,
             definition.place,
             {names.get(name, name): place for name, place in definition.parameter_places.items()},
             self.secrets,
+            frozenset(name for name in self.keys if parameters.get(name) not in (None, ANY)),
         )
 
     def _problem(self, definition: StepDefinition, message: str, name: str | None = None) -> Problem:

@@ -95,4 +95,5 @@ def rtmp_receive(server: RtmpPorts, reactors: KnownReactors, room: StreamRoom) -
         build,
         conflicts=rtmp_conflicts(reactors),
         announce=lambda parameters: server.expect(parameters.registration(Role.PUBLISH)),
+        keys=("stream_key",),
     )

@@ -148,12 +148,12 @@ class WorkflowManager:
         """See `StepFactories.announce`: for what will be applied, but not yet."""
         return self._steps.announce(definition)
 
-    def plan(self, definition: WorkflowDefinition) -> PlanView:
-        """What `apply` would do; pure."""
+    def plan(self, definition: WorkflowDefinition, *, show_keys: bool = False) -> PlanView:
+        """What `apply` would do; pure. `show_keys`: with the stream keys of publishers."""
         workflow = self._workflows.get(definition.name)
         if workflow is not None:
-            return workflow.plan(definition)
-        return view(make_plan((), definition), definition.name, created=True, running={})
+            return workflow.plan(definition, show_keys=show_keys)
+        return view(make_plan((), definition), definition.name, created=True, running={}, show_keys=show_keys)
 
     def owner(self, name: str) -> WorkflowOwner | None:
         """Who asked for the workflow of that name first; it stays theirs whoever changes it. `None`: there is none."""
@@ -224,17 +224,18 @@ class WorkflowManager:
             raise ConfigurationError(findings.problems)
         return evolve(wanted, definitions=tuple(valid))
 
-    def plan_all(self, wanted: WorkflowSet) -> SetPlan:
+    def plan_all(self, wanted: WorkflowSet, *, show_keys: bool = False) -> SetPlan:
         """What `apply_all` would do; pure. Raises `SetConflict`, or `ConfigurationError` for a reactor."""
-        return self._plan_all(wanted, self._replacement(wanted))
+        return self._plan_all(wanted, self._replacement(wanted), show_keys=show_keys)
 
-    def _plan_all(self, wanted: WorkflowSet, replacement: Replacement) -> SetPlan:
+    def _plan_all(self, wanted: WorkflowSet, replacement: Replacement, *, show_keys: bool = False) -> SetPlan:
         problems = [*name_conflicts(wanted, self._owners()), *self._reactor_conflicts(replacement, wanted)]
         if problems:
             raise SetConflict(problems)
-        plans = tuple(self.plan(definition) for definition in wanted.definitions)
+        plans = tuple(self.plan(definition, show_keys=show_keys) for definition in wanted.definitions)
         deleted = tuple(dict.fromkeys(name for name in wanted.delete if name in self._workflows))
-        return SetPlan(plans, deleted, tuple(self._cuts(plans, deleted)), tuple(replacement.plan))
+        cut = tuple(self._cuts(plans, deleted, show_keys=show_keys))
+        return SetPlan(plans, deleted, cut, tuple(replacement.plan))
 
     def _replacement(self, wanted: WorkflowSet) -> Replacement:
         return NoReplacement() if wanted.reactors is None else self._reactors.replacement(wanted.reactors)
@@ -290,10 +291,11 @@ class WorkflowManager:
     def _owners(self) -> dict[str, WorkflowOwner]:
         return {name: workflow.owner for name, workflow in self._workflows.items()}
 
-    def _cuts(self, plans: Iterable[PlanView], deleted: Iterable[str]) -> Iterator[StepCut]:
+    def _cuts(self, plans: Iterable[PlanView], deleted: Iterable[str], *, show_keys: bool) -> Iterator[StepCut]:
         for name, plan in [*((plan.workflow, plan) for plan in plans), *((name, None) for name in deleted)]:
-            if (status := self.status(name)) is not None:
-                yield from cuts(status, plan, name)
+            if (workflow := self._workflows.get(name)) is not None:
+                keys = frozenset[str]() if show_keys else workflow.publish_keys
+                yield from cuts(workflow.status(), plan, name, keys)
 
     def _create(self, name: str, owner: WorkflowOwner) -> Workflow:
         workflow = self._workflows[name] = Workflow(

@@ -3,16 +3,31 @@
 Apart from the change that carries it out, so that a plan and its refusal need nothing that runs.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from mmids_trio.definitions import ParameterValue, ReactorDefinition, StepDefinition, WorkflowDefinition, step_ids
+from mmids_trio.definitions import (
+    ParameterValue,
+    ReactorDefinition,
+    StepDefinition,
+    WorkflowDefinition,
+    publish_keys,
+    step_ids,
+)
 from mmids_trio.errors import MmidsError
-from mmids_trio.masking import mask_values
-from mmids_trio.workflow.status import PlannedStep, PlanView, StepAction, WorkflowOwner, WorkflowStatus
+from mmids_trio.masking import HIDDEN, mask_values
+from mmids_trio.workflow.status import (
+    ParameterChange,
+    PlannedStep,
+    PlanView,
+    StepAction,
+    WorkflowOwner,
+    WorkflowStatus,
+)
 
 
 @frozen
@@ -54,27 +69,111 @@ def make_plan(running: Sequence[str], wanted: WorkflowDefinition) -> Plan:
 
 
 def view(
-    plan: Plan, name: str, *, created: bool, running: Mapping[str, StepDefinition], has_failed: bool = False
+    plan: Plan,
+    name: str,
+    *,
+    created: bool,
+    running: Mapping[str, StepDefinition],
+    has_failed: bool = False,
+    show_keys: bool = False,
 ) -> PlanView:
-    """The plan as the HTTP API shows it; `running` has the definition of each running step id.
+    """The plan as the HTTP API shows it; `running` has the definition of each running step id, in running order.
 
-    A workflow that `has_failed` is changed by any plan: at the least it runs again.
+    A workflow that `has_failed` is changed by any plan: at the least it runs again.  `show_keys`: whether the plan may
+    be read by those alone who may publish.
     """
-    fresh = {step.step_id for step in plan.start}
-    wanted = [
-        _planned(step.step_id, step.definition, "start" if step.step_id in fresh else "keep") for step in plan.wanted
-    ]
-    stopped = [_planned(step_id, running[step_id], "stop") for step_id in plan.stop]
+    definitions = (*running.values(), *(step.definition for step in plan.wanted))
+    keys = frozenset[str]() if show_keys else publish_keys(definitions)
     return PlanView(
         workflow=name,
         created=created,
         changed=created or has_failed or not plan.is_empty,
-        steps=(*wanted, *stopped),
+        steps=tuple(_planned_steps(plan, running, keys)),
     )
 
 
-def _planned(step_id: str, definition: StepDefinition, action: StepAction) -> PlannedStep:
-    return PlannedStep(step_id, definition.step_type, action, mask_values(definition.shown_parameters()))
+def _planned_steps(plan: Plan, running: Mapping[str, StepDefinition], keys: Collection[str]) -> Iterator[PlannedStep]:
+    """All steps in the order of the file: what stops stands before what takes its place, else where it stood."""
+    fresh = {step.step_id for step in plan.start}
+    before = _predecessors(plan, running)
+    gone = _gone_behind(plan, running, before)
+
+    def stops(step_ids: Iterable[str]) -> Iterator[PlannedStep]:
+        yield from (_planned(step_id, running[step_id], "stop", keys) for step_id in step_ids)
+
+    yield from stops(gone.get(None, ()))
+    for step in plan.wanted:
+        if (old := before.get(step.step_id)) is not None:
+            yield from stops([old])
+            changes = tuple(_changes(running[old], step.definition, keys))
+            started = _planned(step.step_id, step.definition, "start", keys)
+            yield evolve(started, step_id_before=old, changes=changes)
+        else:
+            yield _planned(step.step_id, step.definition, "start" if step.step_id in fresh else "keep", keys)
+        yield from stops(gone.get(step.step_id, ()))
+
+
+NEAREST = 32
+"""Of the steps of its kind that stop, how many a new step is compared with: the work grows with the steps alone."""
+
+
+def _predecessors(plan: Plan, running: Mapping[str, StepDefinition]) -> dict[str, str]:
+    """By the id of a new step that of the one which it is shown in place of: the most similar of its kind."""
+    left: dict[str, deque[str]] = {}
+    for step_id in plan.stop:
+        left.setdefault(running[step_id].step_type, deque()).append(step_id)
+    found: dict[str, str] = {}
+    for step in plan.start:
+        if candidates := left.get(step.definition.step_type):
+            parameters = step.definition.parameters.items()
+            alike = [len(running[old].parameters.items() & parameters) for old in islice(candidates, NEAREST)]
+            best = alike.index(max(alike))
+            found[step.step_id] = candidates[best]
+            del candidates[best]
+    return found
+
+
+def _gone_behind(
+    plan: Plan, running: Mapping[str, StepDefinition], before: Mapping[str, str]
+) -> dict[str | None, list[str]]:
+    """The steps that stop with nothing in their place, by the wanted step behind which they stood."""
+    became = {old: new for new, old in before.items()}
+    stopped = frozenset(plan.stop)
+    gone: dict[str | None, list[str]] = {}
+    last: str | None = None
+    for step_id in running:
+        if step_id not in stopped:
+            last = step_id
+        elif step_id in became:
+            last = became[step_id]
+        else:
+            gone.setdefault(last, []).append(step_id)
+    return gone
+
+
+def _planned(step_id: str, definition: StepDefinition, action: StepAction, keys: Collection[str]) -> PlannedStep:
+    shown = shown_in_plan(definition.shown_parameters(), keys)
+    return PlannedStep(step_id, definition.step_type, action, shown)
+
+
+def shown_in_plan(parameters: Mapping[str, ParameterValue], keys: Collection[str]) -> dict[str, ParameterValue]:
+    """Parameters without what is secret in them, or in URLs, and without these `keys`."""
+    return {name: HIDDEN if value in keys else value for name, value in mask_values(parameters).items()}
+
+
+def _changes(before: StepDefinition, after: StepDefinition, keys: Collection[str]) -> Iterator[ParameterChange]:
+    """What differs, in the order of the new step and then of the old one."""
+    old, new = before.parameters, after.parameters
+    old_shown = shown_in_plan(before.shown_parameters(), keys)
+    new_shown = shown_in_plan(after.shown_parameters(), keys)
+    for name in dict.fromkeys((*new, *old)):
+        if (name in old, old.get(name)) != (name in new, new.get(name)):
+            yield ParameterChange(name, _value(name, old_shown), _value(name, new_shown))
+
+
+def _value(name: str, shown: Mapping[str, ParameterValue]) -> str | bool | None:
+    value = shown.get(name)
+    return True if name in shown and value is None else value
 
 
 @frozen
@@ -225,12 +324,16 @@ def reactor_conflicts(removed: Collection[str], remaining: Iterable[WorkflowDefi
         )
 
 
-def cuts(status: WorkflowStatus, plan: PlanView | None, name: str) -> Iterator[StepCut]:
-    """The steps that a plan stops (`None`: the end of the workflow stops all of them), with their clients."""
+def cuts(
+    status: WorkflowStatus, plan: PlanView | None, name: str, keys: Collection[str] = frozenset()
+) -> Iterator[StepCut]:
+    """The steps that a plan stops (`None`: the end of the workflow stops all of them), with their clients.
+
+    `keys` are hidden.
+    """
     stopped = None if plan is None else {step.step_id for step in plan.steps if step.action == "stop"}
     for step in status.active_steps:
         if stopped is None or step.step_id in stopped:
             clients = step.clients
-            yield StepCut(
-                name, step.step_id, step.step_type, clients.publishers, clients.watchers, mask_values(step.parameters)
-            )
+            parameters = shown_in_plan(step.parameters, keys)
+            yield StepCut(name, step.step_id, step.step_type, clients.publishers, clients.watchers, parameters)

@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from mmids_trio.backoff import Backoff
-from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.definitions import WorkflowDefinition, publish_keys
 from mmids_trio.errors import CannotSwitch, NoSuchStep
 from mmids_trio.workflow.change import Part, Phase, Remedy, Transaction
 from mmids_trio.workflow.events import WorkflowEnded
@@ -64,7 +64,7 @@ class Workflow:
 
     # What others ask of it: synchronous, from any task.
 
-    def plan(self, definition: WorkflowDefinition) -> PlanView:
+    def plan(self, definition: WorkflowDefinition, *, show_keys: bool = False) -> PlanView:
         """What `definition` would change, compared with what carries media now."""
         pipeline = self.pipeline
         return view(
@@ -73,7 +73,13 @@ class Workflow:
             created=pipeline.definition is None,
             running={step.step_id: step.definition for step in pipeline.steps},
             has_failed=pipeline.failed is not None,
+            show_keys=show_keys,
         )
+
+    @property
+    def publish_keys(self) -> frozenset[str]:
+        """What plans hide of the steps that carry media."""
+        return publish_keys(step.definition for step in self.pipeline.steps)
 
     def accept(self, transaction: Transaction, definition: WorkflowDefinition | None) -> None:
         """Have a part in a change; `None` ends the workflow. What is still open here is superseded by it."""

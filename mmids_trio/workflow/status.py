@@ -95,18 +95,33 @@ class WorkflowStatus:
 
 
 @frozen
+class ParameterChange:
+    """Before and after, without what is secret: null where it is not given, true for a flag that is."""
+
+    name: str
+    before: str | bool | None
+    after: str | bool | None
+
+
+@frozen
 class PlannedStep:
-    """What a change does to one step. `parameters`: without what is secret in them, or in URLs."""
+    """What a change does to one step. `parameters`: without what is secret in them, or in URLs.
+
+    A step that starts in place of another one that stops has that one's id in `step_id_before`, and `changes` says in
+    what the two differ.
+    """
 
     step_id: str
     step_type: str
     action: StepAction
     parameters: Mapping[str, ParameterValue] = field(factory=dict)
+    step_id_before: str | None = None
+    changes: tuple[ParameterChange, ...] = ()
 
 
 @frozen
 class PlanView:
-    """What a change does: the wanted steps in their order, then those that it stops."""
+    """What a change does: the wanted steps in their order, and those that stop, each before what takes its place."""
 
     workflow: str
     created: bool

@@ -84,7 +84,7 @@ class ScriptedWorkflows:
             raise ConfigurationError(problems)
         return definition
 
-    def plan(self, definition: WorkflowDefinition) -> PlanView:
+    def plan(self, definition: WorkflowDefinition, *, show_keys: bool = False) -> PlanView:
         ids = step_ids(definition.steps)
         steps = tuple(PlannedStep(i, s.step_type, "start") for i, s in zip(ids, definition.steps, strict=True))
         created = definition.name not in self.statuses

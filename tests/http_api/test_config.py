@@ -134,6 +134,33 @@ async def test_a_plan_tells_what_would_happen_and_changes_nothing(client: httpx2
     assert list(server.workflows.names()) == ["a", "d"]
 
 
+async def test_plans_hide_exact_keys_of_publishers_unless_they_are_asked_for(client: httpx2.AsyncClient) -> None:
+    def one(lag: int) -> str:
+        return workflow(
+            "a", "rtmp_receive rtmp_app=a stream_key=k9", f"rtmp_watch rtmp_app=b stream_key=* max_lag={lag}"
+        )
+
+    assert "k9" not in (await put(client, one(1))).text
+    hidden = await client.post("/config/plan", content=one(2))
+    kept, stopped, started = hidden.json()["workflows"][0]["steps"]
+    assert kept["parameters"] == {"rtmp_app": "a", "stream_key": "***"}
+    assert "changes" not in kept
+    assert "changes" not in stopped
+    assert started["step_id_before"] == stopped["step_id"]
+    assert started["changes"] == [{"name": "max_lag", "before": "1", "after": "2"}]
+    for asked in (
+        await client.post("/config/plan?show_keys=true", content=one(2)),
+        await client.put("/workflows?dry_run=true&show_keys=true", content=one(2)),
+    ):
+        assert "k9" in asked.text
+    assert "k9" not in (await client.put("/workflows?dry_run=true", content=one(2))).text
+    gone = "/config/plan?prune=true"
+    assert "k9" not in (await client.post(gone, content="# nothing")).text
+    assert "k9" in (await client.post(f"{gone}&show_keys=true", content="# nothing")).text
+    refused = await client.put("/workflows?show_keys=true", content=one(2))
+    assert (refused.status_code, "needs dry_run=true" in refused.text) == (400, True)
+
+
 async def test_without_prune_what_is_not_named_stays(client: httpx2.AsyncClient, server: Server) -> None:
     await put(client, live("a"))
     assert (await put(client, live("b"))).json()["deleted"] == []

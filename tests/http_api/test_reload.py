@@ -57,7 +57,7 @@ class File:
     last: LastReload | None = None
     asked: list[ReloadOptions] = field(factory=list)
 
-    async def plan(self) -> ReloadPlan:
+    async def plan(self, *, show_keys: bool = False) -> ReloadPlan:
         await trio.lowlevel.checkpoint()
         return ReloadPlan(PLAN, ("publisher_timeout",), (), ("unknown setting",))
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.definitions import StepDefinition, step_ids
+from mmids_trio.definitions import StepDefinition, WorkflowDefinition, step_ids
 from mmids_trio.workflow.plan import Plan, changed_segment, make_plan, view
+from mmids_trio.workflow.status import ParameterChange, PlanView
 from tests.support.toy_steps import definition
 
 A, B, C = "recorder:a", "recorder:b", "recorder:c"
@@ -20,10 +21,10 @@ def actions(running: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Kept steps as `=label`, started ones as `+label`, stopped ones as `-label`."""
     known = definition("w", *running).steps
     labelled = dict(zip(step_ids(known), map(StepDefinition, running), strict=True))
-    shown = view(plan(running, wanted), "w", created=False, running=labelled)
-    labels = [*wanted, *(step.step_type for step in shown.steps[len(wanted) :])]
+    planned = view(plan(running, wanted), "w", created=False, running=labelled)
+    labels = dict(zip([*step_ids(known), *step_ids(definition("w", *wanted).steps)], [*running, *wanted], strict=True))
     marks = {"keep": "=", "start": "+", "stop": "-"}
-    return [marks[step.action] + label[-1] for step, label in zip(shown.steps, labels, strict=True)]
+    return [marks[step.action] + labels[step.step_id][-1] for step in planned.steps]
 
 
 def test_an_equal_definition_is_an_empty_plan() -> None:
@@ -39,11 +40,11 @@ def test_another_order_keeps_every_step_but_is_not_empty() -> None:
 
 
 def test_a_replaced_step_is_started_and_its_predecessor_stopped() -> None:
-    assert actions([A, B], [A, C]) == ["=a", "+c", "-b"]
+    assert actions([A, B], [A, C]) == ["=a", "-b", "+c"]
 
 
 def test_of_equal_steps_the_last_ones_come_and_go() -> None:
-    assert actions([A, A, B], [A, B]) == ["=a", "=b", "-a"]
+    assert actions([A, A, B], [A, B]) == ["=a", "-a", "=b"]
     assert actions([A], [A, A]) == ["=a", "+a"]
     assert plan([A, A], [A]).stop == step_ids(definition("w", A, A).steps)[1:]
 
@@ -52,6 +53,60 @@ def test_from_and_to_nothing() -> None:
     assert actions([], [A]) == ["+a"]
     assert actions([A, B], []) == ["-a", "-b"]
     assert plan([], []).is_empty
+
+
+def step(step_type: str, *, secrets: str = "", keys: str = "", **parameters: str | None) -> StepDefinition:
+    return StepDefinition(step_type, parameters, secrets=frozenset(secrets.split()), keys=frozenset(keys.split()))
+
+
+def shown(before: Sequence[StepDefinition], after: Sequence[StepDefinition], *, show_keys: bool = False) -> PlanView:
+    ids = step_ids(tuple(before))
+    made = make_plan(ids, WorkflowDefinition("w", tuple(after)))
+    return view(made, "w", created=False, running=dict(zip(ids, before, strict=True)), show_keys=show_keys)
+
+
+def test_what_a_step_has_in_place_of_its_predecessor_is_said_in_its_own_order() -> None:
+    old = step("watch", app="a", gone="1", flag=None, lag="3")
+    new = step("watch", lag="4", app="a", fresh=None)
+    stopped, started = shown([old], [new]).steps
+    assert (stopped.action, started.action, started.step_id_before) == ("stop", "start", stopped.step_id)
+    assert started.changes == (
+        ParameterChange("lag", "3", "4"),
+        ParameterChange("fresh", None, True),
+        ParameterChange("gone", "1", None),
+        ParameterChange("flag", True, None),
+    )
+
+
+def test_a_new_step_stands_in_place_of_the_most_similar_of_its_kind() -> None:
+    old = [step("watch", app="a", lag="1"), step("push", app="b"), step("watch", app="b", lag="1")]
+    new = [step("watch", app="b", lag="2")]
+    plan = shown(old, new)
+    assert [(each.action, each.parameters["app"], each.step_type) for each in plan.steps] == [
+        ("stop", "a", "watch"),
+        ("stop", "b", "push"),
+        ("stop", "b", "watch"),
+        ("start", "b", "watch"),
+    ]
+    assert plan.steps[3].step_id_before == plan.steps[2].step_id
+
+
+def test_a_step_that_only_goes_stands_where_it_stood() -> None:
+    assert actions([A, B, C], [A, C]) == ["=a", "-b", "=c"]
+    assert actions([A, B], [B]) == ["-a", "=b"]
+
+
+def test_secrets_and_keys_are_hidden_wherever_they_stand() -> None:
+    old = [step("receive", keys="key", secrets="token", key="show", token="one"), step("push", only="show")]
+    new = [step("receive", keys="key", secrets="token", key="gala", token="two"), step("push", only="gala")]
+    plan = shown(old, new)
+    assert [dict(each.parameters) for each in plan.steps] == 2 * [{"key": "***", "token": "***"}] + 2 * [
+        {"only": "***"}
+    ]
+    assert plan.steps[1].changes == (ParameterChange("key", "***", "***"), ParameterChange("token", "***", "***"))
+    in_full = shown(old, new, show_keys=True)
+    assert in_full.steps[1].changes == (ParameterChange("key", "show", "gala"), ParameterChange("token", "***", "***"))
+    assert in_full.steps[3].changes == (ParameterChange("only", "show", "gala"),)
 
 
 def test_a_failed_workflow_is_changed_by_any_plan() -> None:
@@ -75,8 +130,8 @@ def test_the_work_of_planning_grows_with_the_steps_and_not_faster() -> None:
     wanted = definition("w", *(f"recorder:{number}" for number in range(1_000)))
     running = [Counted(step_id) for step_id in step_ids(wanted.steps)]
     Counted.comparisons = 0
-    shown = view(make_plan(running, wanted), "w", created=False, running={})
-    assert {step.action for step in shown.steps} == {"keep"}
+    planned = view(make_plan(running, wanted), "w", created=False, running={})
+    assert {step.action for step in planned.steps} == {"keep"}
     assert Counted.comparisons < 10 * len(running)
 
 

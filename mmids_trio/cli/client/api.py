@@ -151,10 +151,11 @@ class ApiClient:
 
     # Requests of several commands.
 
-    def plan(self, text: str, *, prune: bool, if_match: str | None = None) -> ShownPlan:
+    def plan(self, text: str, *, prune: bool, show_keys: bool = False, if_match: str | None = None) -> ShownPlan:
         """`POST /config/plan`."""
         headers = {} if if_match is None else {"If-Match": if_match}
-        answer = self.request("POST", "/config/plan", params=_pruning(prune=prune), body=text, headers=headers)
+        params = {name: "true" for name, wanted in (("prune", prune), ("show_keys", show_keys)) if wanted}
+        answer = self.request("POST", "/config/plan", params=params, body=text, headers=headers)
         return read_plan(answer.json(), answer.etag)
 
     def workflow(self, name: str) -> Mapping[str, Any] | None:
@@ -198,10 +199,6 @@ def missing(api: ApiClient, name: str) -> ClientError:
     close = get_close_matches(name, api.names(), n=1)
     hint = f"; did you mean '{printable(close[0])}'?" if close else ""
     return ClientError(f"there is no workflow '{printable(name)}'{hint}", status=404)
-
-
-def _pruning(*, prune: bool) -> Params:
-    return {"prune": "true"} if prune else {}
 
 
 def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Refused:

@@ -6,7 +6,7 @@ Every workflow that changes is shown with each of its steps and whom it disconne
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from attrs import AttrsInstance, fields_dict, frozen
+from attrs import NOTHING, AttrsInstance, evolve, fields_dict, frozen
 
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.config.writer import write_workflow
@@ -14,7 +14,7 @@ from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefin
 from mmids_trio.errors import printable
 from mmids_trio.masking import HIDDEN, mask, names_a_secret
 from mmids_trio.workflow.plan import PlannedReactor, StepCut
-from mmids_trio.workflow.status import PlannedStep, PlanView
+from mmids_trio.workflow.status import ParameterChange, PlannedStep, PlanView
 
 NOTHING_CHANGES = 0
 CHANGES = 2
@@ -72,13 +72,20 @@ def read_plan(document: Any, etag: str | None = None) -> ShownPlan:
 
 
 def _view(item: Mapping[str, Any]) -> PlanView:
-    return PlanView(item["workflow"], item["created"], item["changed"], _all(PlannedStep, item["steps"]))
+    steps = tuple(
+        evolve(step, changes=_all(ParameterChange, document.get("changes", ())))
+        for step, document in zip(_all(PlannedStep, item["steps"]), item["steps"], strict=True)
+    )
+    return PlanView(item["workflow"], item["created"], item["changed"], steps)
 
 
 def _all(shape: type[T], items: Sequence[Mapping[str, Any]]) -> tuple[T, ...]:
-    """Fields that only a newer server has are left out."""
+    """Fields that only a newer server has are left out; those that only it knows have their defaults."""
     known = fields_dict(shape)
-    return tuple(shape(**{name: item[name] for name in known}) for item in items)
+    return tuple(
+        shape(**{name: item[name] for name, known_as in known.items() if name in item or known_as.default is NOTHING})
+        for item in items
+    )
 
 
 def too_many(plan: ShownPlan, allowed: int | None) -> str | None:
@@ -158,7 +165,7 @@ def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut]) -> Iterat
     yield PlanLine(f"{MARKS[action]} workflow {printable(view.workflow)}", f"bold {STYLES[action]}", _why(view))
     for step in view.steps:
         cut = cuts.get((view.workflow, step.step_id)) if step.action == "stop" else None
-        yield _step(step.action, _text(step), [cut] if cut else [])
+        yield _step(step.action, _text(step), [cut] if cut else [], _differences(step))
 
 
 def _why(view: PlanView) -> str:
@@ -175,14 +182,34 @@ def _deleted(name: str, cuts: Sequence[StepCut]) -> Iterator[PlanLine]:
 
 
 def _text(step: PlannedStep | StepCut) -> str:
-    """Parameters by name, so that two versions of a step can be compared."""
-    return step_text(step.step_type, dict(sorted(step.parameters.items())))
+    """Parameters in the order of the file."""
+    return step_text(step.step_type, step.parameters)
 
 
-def _step(action: str, text: str, cuts: Sequence[StepCut]) -> PlanLine:
+def _step(action: str, text: str, cuts: Sequence[StepCut], differences: str = "") -> PlanLine:
     publishers, watchers = sum(cut.publishers for cut in cuts), sum(cut.watchers for cut in cuts)
-    note = f"disconnects {clients(publishers, watchers)}" if publishers or watchers else ""
-    return PlanLine(f"    {MARKS[action]} {text}", STYLES[action], note, ALARM)
+    line = f"    {MARKS[action]} {text}"
+    if publishers or watchers:
+        return PlanLine(line, STYLES[action], f"disconnects {clients(publishers, watchers)}", ALARM)
+    return PlanLine(line, STYLES[action], differences, STYLES["change"])
+
+
+def _differences(step: PlannedStep) -> str:
+    """`allow_ips 10.0.0.0/8 -> 10.1.0.0/16, gop_cache (none) -> off`: what a step has in place of what it replaces."""
+    return ", ".join(
+        f"{printable(change.name)} {_value(change.name, change.before)} -> {_value(change.name, change.after)}"
+        for change in step.changes
+    )
+
+
+def _value(name: str, value: str | bool | None) -> str:
+    """In quotes where it could be taken for something else."""
+    if value is None:
+        return "(none)"
+    if value is True:
+        return "(set)"
+    text = printable(str(_shown(name, str(value))))
+    return text if text and not set(text) & set(" (") else f'"{text}"'
 
 
 def step_text(step_type: str, parameters: Mapping[str, ParameterValue]) -> str:

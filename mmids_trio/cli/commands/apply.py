@@ -17,7 +17,7 @@ from mmids_trio.cli.client.command import FAILED, CommandSession, Work, client_c
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.files import MergedFiles, read_all
 from mmids_trio.cli.client.plans import ShownPlan, count, read_plan, too_many
-from mmids_trio.cli.commands.plan import make_plan, show_plan
+from mmids_trio.cli.commands.plan import make_plan, show_keys_option, show_plan
 from mmids_trio.config.writer import write_reactor, write_workflow
 from mmids_trio.errors import printable
 
@@ -142,6 +142,7 @@ class Wishes:
     max_disconnects: int | None
     if_match: str | None
     on_error: str
+    show_keys: bool
 
 
 @client_command("apply")
@@ -175,6 +176,7 @@ class Wishes:
     help="Change nothing if the change would disconnect more clients than N. Default: no limit.",
 )
 @click.option("--if-match", metavar="ETAG", help="Change nothing unless the server has the `etag` of `plan --json`.")
+@show_keys_option
 def apply(session: CommandSession, *, paths: tuple[str, ...], **options: Any) -> int:
     """Make the server match the files: show the plan, ask, then apply all of it or nothing.
 
@@ -188,7 +190,9 @@ def apply(session: CommandSession, *, paths: tuple[str, ...], **options: Any) ->
     wishes = Wishes(**options)
     with session.api() as api:
         with lost_races():
-            plan = make_plan(api, merged, prune=wishes.prune, if_match=_quoted(wishes.if_match))
+            plan = make_plan(
+                api, merged, prune=wishes.prune, show_keys=wishes.show_keys, if_match=_quoted(wishes.if_match)
+            )
         show_plan(session, plan)
         if refusal := too_many(plan, wishes.max_disconnects):
             raise ClientError(refusal)

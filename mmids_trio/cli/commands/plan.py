@@ -7,11 +7,17 @@ from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.files import MergedFiles, read_all
 from mmids_trio.cli.client.plans import ShownPlan, diff
 
+show_keys_option = click.option(
+    "--show-keys", is_flag=True, help="Show the exact stream keys of rtmp_receive. Default: *** in their place."
+)
 
-def make_plan(api: ApiClient, merged: MergedFiles, *, prune: bool, if_match: str | None = None) -> ShownPlan:
+
+def make_plan(
+    api: ApiClient, merged: MergedFiles, *, prune: bool, show_keys: bool = False, if_match: str | None = None
+) -> ShownPlan:
     """Ask for the plan. What the server finds in the files it says with their names and lines."""
     try:
-        return api.plan(merged.text, prune=prune, if_match=if_match)
+        return api.plan(merged.text, prune=prune, show_keys=show_keys, if_match=if_match)
     except Refused as error:
         raise Refused(merged.localised(str(error)), status=error.status or 0, etag=error.etag) from None
 
@@ -25,8 +31,10 @@ def show_plan(session: CommandSession, plan: ShownPlan) -> None:
 @client_command("plan")
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)
 @click.option("--prune", is_flag=True, help="Plan to stop what the files do not name (except workflows of reactors).")
-def plan(session: CommandSession, *, paths: tuple[str, ...], prune: bool) -> int:
-    """Show what apply would change: steps kept (=), started (+) and stopped (-), and whom it disconnects.
+@show_keys_option
+def plan(session: CommandSession, *, paths: tuple[str, ...], prune: bool, show_keys: bool) -> int:
+    """Show what apply would change: steps kept (=), started (+) and stopped (-), what changes in them, and whom it
+    disconnects.
 
     A DIR stands for its *.mmids files, in the order of their names; - is standard input.
     Exit status: 0 no changes, 2 changes, 1 error.
@@ -35,7 +43,7 @@ def plan(session: CommandSession, *, paths: tuple[str, ...], prune: bool) -> int
     for note in merged.notes:
         session.output.warn(note)
     with session.api() as api:
-        planned = make_plan(api, merged, prune=prune)
+        planned = make_plan(api, merged, prune=prune, show_keys=show_keys)
         show_plan(session, planned)
     session.output.document({**planned.document, "etag": planned.etag})
     return planned.exit_status

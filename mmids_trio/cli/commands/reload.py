@@ -9,7 +9,7 @@ from mmids_trio.cli.client.api import ApiAnswer, ApiClient, Refused, lost_races
 from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.plans import read_plan, too_many
-from mmids_trio.cli.commands.plan import show_plan
+from mmids_trio.cli.commands.plan import show_keys_option, show_plan
 from mmids_trio.config.settings import MOST_DISCONNECTS
 
 REFUSED = 3
@@ -34,6 +34,7 @@ REFUSED = 3
     help="Change nothing if the reload would disconnect more clients than N. Default: no limit.",
 )
 @click.option("--allow-empty", is_flag=True, help="Allow a file that defines no workflow to stop everything.")
+@show_keys_option
 def reload(
     session: CommandSession,
     *,
@@ -42,6 +43,7 @@ def reload(
     dry_run: bool,
     max_disconnects: int | None,
     allow_empty: bool,
+    show_keys: bool,
 ) -> int:
     """Make the server read its configuration file again: show the plan, ask, then apply all of it or nothing.
 
@@ -49,7 +51,7 @@ def reload(
     would stop.
     """
     with session.api() as api:
-        planned = _request(api, {"dry_run": "true"})
+        planned = _request(api, {"dry_run": "true", **({"show_keys": "true"} if show_keys else {})})
         plan = read_plan(_report(planned.json())["plan"], planned.etag)
         show_plan(session, plan)
         if refusal := too_many(plan, max_disconnects):

@@ -26,6 +26,7 @@ from mmids_trio.http_api.operation import (
     LOST_RACE,
     NOT_KEPT,
     NOT_MODIFIED,
+    SHOW_KEYS,
     TRUE_OR_FALSE,
     WAIT,
     AnswerSpec,
@@ -130,7 +131,7 @@ PLAN_CONFIG = Operation(
         **_BAD_BODY,
         409: error("It cannot be done: names or reactors are in conflict."),
     },
-    (PRUNE, *CONDITIONS),
+    (PRUNE, SHOW_KEYS, *CONDITIONS),
     CONFIG_BODY,
 )
 RELOAD_CONFIG = Operation(
@@ -144,7 +145,7 @@ RELOAD_CONFIG = Operation(
         412: LOST_RACE,
         **_ENDS,
     },
-    (WAIT, DRY_RUN, MAX_DISCONNECTS, ALLOW_EMPTY, *CONDITIONS),
+    (WAIT, DRY_RUN, SHOW_KEYS, MAX_DISCONNECTS, ALLOW_EMPTY, *CONDITIONS),
 )
 CONFIG_STATUS = Operation(
     "GET",
@@ -240,7 +241,8 @@ def add_config_routes(
         etag = running.tag()
         check_change(conditions, etag, WHAT)
         wanted = as_set(definitions, sets, running.reactors(), prune=options.prune)
-        return json_response(200, ConfigPlan.of(sets.plan_all(wanted)), etag=etag)
+        plan = sets.plan_all(wanted, show_keys=options.show_keys)
+        return json_response(200, ConfigPlan.of(plan), etag=etag)
 
     @routes.add(PUT_CONFIG)
     async def put_config() -> Response:
@@ -275,7 +277,7 @@ def add_reload_route(routes: Routes, reloader: ReloadControl, running: RunningCo
         options = parse_reload_options(request_query())
         check_change(parse_conditions(request.headers), running.tag(), WHAT)
         if options.dry_run:
-            planned = await reloader.plan()
+            planned = await reloader.plan(show_keys=options.show_keys)
             return json_response(200, _report(planned), etag=running.tag())
         try:
             reload = await reloader.reload(ReloadOptions("api", options.max_disconnects, options.allow_empty))

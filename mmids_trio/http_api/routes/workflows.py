@@ -16,6 +16,7 @@ from mmids_trio.http_api.operation import (
     NAME,
     NOT_KEPT,
     NOT_MODIFIED,
+    SHOW_KEYS,
     TRUE_OR_FALSE,
     WAIT,
     Body,
@@ -96,7 +97,7 @@ PUT_WORKFLOW = Operation(
         507: NOT_KEPT,
         504: error("The update is still pending after `wait`; it goes on."),
     },
-    (WAIT, ON_ERROR, DRY_RUN, *CONDITIONS),
+    (WAIT, ON_ERROR, DRY_RUN, SHOW_KEYS, *CONDITIONS),
     WORKFLOW_BODY,
 )
 DELETE_WORKFLOW = Operation(
@@ -167,7 +168,7 @@ def add_workflow_routes(routes: Routes, workflows: Workflows, changes: Changes, 
         # From here to the acceptance nobody else has a turn.
         check_change(conditions, tags.tag(definition.name), f"workflow '{definition.name}'")
         if options.dry_run:
-            return json_response(200, workflows.plan(definition))
+            return json_response(200, workflows.plan(definition, show_keys=options.show_keys))
         change = changes.apply(definition, rollback=options.rollback)
         return await _answer(change, options, tags.tag(definition.name))
 

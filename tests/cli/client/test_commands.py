@@ -44,8 +44,8 @@ async def test_plan_shows_what_apply_then_does(tmp_path: Path) -> None:
         assert planned.out.splitlines() == [
             "~ workflow live",
             "    = rtmp_receive rtmp_app=live stream_key=*",
-            "    + rtmp_watch rtmp_app=other stream_key=*",
             "    - rtmp_watch rtmp_app=live stream_key=*",
+            "    + rtmp_watch rtmp_app=other stream_key=*   rtmp_app live -> other",
             "- workflow old",
             "    - rtmp_receive rtmp_app=old stream_key=*",
             "workflows: 1 changed, 1 stopped; disconnects nobody",
@@ -56,6 +56,27 @@ async def test_plan_shows_what_apply_then_does(tmp_path: Path) -> None:
         assert (await run(h, "plan", "--prune", wanted)).out == "No changes: 1 workflow is up to date\n"
         again = await run(h, "apply", "--prune", "--json", wanted)
         assert (again.document["applied"], again.document["changed"]) == (True, False)
+
+
+RECEIVE, WATCH = "rtmp_receive rtmp_app=in stream_key=k9 publish_token=t1", "rtmp_watch rtmp_app=out stream_key=k9"
+
+
+async def test_a_plan_tells_what_changes_within_steps_and_no_secret_or_key(tmp_path: Path) -> None:
+    async with Harness(f"workflow w {{\n    {RECEIVE}\n    {WATCH} gop_cache=false\n}}\n") as h:
+        wanted = file(tmp_path, f"workflow w {{\n    {RECEIVE[:-1]}2 on_busy=takeover\n    {WATCH} max_lag=3\n}}\n")
+        planned = await run(h, "plan", wanted, status=2)
+        assert planned.out.splitlines()[1:-1] == [
+            "    - rtmp_receive rtmp_app=in stream_key=*** publish_token=***",
+            "    + rtmp_receive rtmp_app=in stream_key=*** publish_token=*** on_busy=takeover"
+            "   publish_token *** -> ***, on_busy (none) -> takeover",
+            "    - rtmp_watch rtmp_app=out stream_key=*** gop_cache=false",
+            "    + rtmp_watch rtmp_app=out stream_key=*** max_lag=3   max_lag (none) -> 3, gop_cache false -> (none)",
+        ]
+        shown = await run(h, "plan", "--show-keys", wanted, status=2)
+        assert shown.out == planned.out.replace("stream_key=***", "stream_key=k9")
+        applied = await run(h, "apply", "--json", wanted)
+        assert "k9" not in applied.out
+        assert "k9" not in (await run(h, "plan", "--prune", "--json", file(tmp_path, "# nothing"), status=2)).out
 
 
 async def test_clients_that_would_be_cut_are_counted_and_protect_themselves(tmp_path: Path) -> None:
@@ -191,6 +212,10 @@ async def test_reload_shows_its_plan_and_keeps_to_its_guards() -> None:
         text = ""
         refused = await run(h, "reload", status=3)
         assert "not reloaded: the file defines no workflow, which would stop the only workflow" in refused.err
+        text = LIVE.replace("rtmp_watch rtmp_app=live", "rtmp_watch rtmp_app=other")
+        text = text.replace("rtmp_receive rtmp_app=live stream_key=*", "rtmp_receive rtmp_app=live stream_key=k9")
+        assert "k9" not in (await run(h, "reload", "--dry-run")).out
+        assert "k9" in (await run(h, "reload", "--dry-run", "--show-keys")).out
         text = LIVE.replace("rtmp_watch rtmp_app=live", "rtmp_watch rtmp_app=other")
         done = await run(h, "reload", "--json", "--max-disconnects", "1")
         assert done.document["plan"]["watchers"] == 1

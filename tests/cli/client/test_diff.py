@@ -51,7 +51,7 @@ def test_every_step_of_a_workflow_that_changes_is_shown_with_whom_it_disconnects
         "~ reactor lookup",
         "~ workflow live",
         "    = type1",
-        "    + type2 rtmp_app=a stream_key=b",
+        "    + type2 stream_key=b rtmp_app=a",
         "    - type3   disconnects 40 watchers",
         "+ workflow new",
         "    + type1",
@@ -60,6 +60,18 @@ def test_every_step_of_a_workflow_that_changes_is_shown_with_whom_it_disconnects
         "workflows: 1 new, 1 changed, 1 stopped, 1 unchanged; reactors: 1 changed;"
         " disconnects 1 publisher and 42 watchers",
     ]
+
+
+def test_values_that_could_be_taken_for_words_of_the_plan_stand_in_quotes() -> None:
+    step = {**view("w", {"1": "start"})["steps"][0], "step_id_before": "0"}
+    step["changes"] = [
+        {"name": "title", "before": "a b", "after": ""},
+        {"name": "rtmps", "before": None, "after": True},
+        {"name": "word", "before": "(none)", "after": None},
+        {"name": "password", "before": "one", "after": "two"},
+    ]
+    line = list(diff(plan(workflows=[{**view("w", {}), "steps": [step]}])))[1]
+    assert line.note == ('title "a b" -> "", rtmps (none) -> (set), word "(none)" -> (none), password *** -> ***')
 
 
 def test_what_is_kept_started_and_stopped_has_colours_of_its_own() -> None:
