@@ -59,8 +59,8 @@ async def test_no_command_prints_it_although_no_client_knows_the_step(tmp_path: 
         planned = await command(h.http, "plan", str(path))
         assert planned.out.splitlines()[:3] == [
             "~ workflow house",
-            "    + lock door=back pin=*** turns=3",
-            "    - lock door=front pin=*** turns=3",
+            "    - lock pin=*** door=front turns=3",
+            "    + lock pin=*** door=back turns=3   door front -> back",
         ]
         commands = (
             ["plan", "--json", str(path)],
@@ -72,7 +72,7 @@ async def test_no_command_prints_it_although_no_client_knows_the_step(tmp_path: 
         assert "    lock pin=*** door=back turns=3" in outputs[2].out.splitlines()
         path.write_text("# nothing\n")
         outputs.append(await command(h.http, "plan", "--prune", str(path)))
-        assert "    - lock door=back pin=*** turns=3" in outputs[-1].out.splitlines()
+        assert "    - lock pin=*** door=back turns=3" in outputs[-1].out.splitlines()
         for output in (planned, *outputs):
             assert PIN not in output.out + output.err
     assert opened == [PIN, PIN]
