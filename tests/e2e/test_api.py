@@ -49,7 +49,7 @@ async def test_a_workflow_is_created_shown_changed_and_stopped(program: Program)
     assert [step["step_id"] for step in status["active_steps"]] == [step["step_id"] for step in created.json["steps"]]
     assert status["active_steps"][0]["parameters"] == {"rtmp_app": "live", "stream_key": "show", "port": "0"}
     changed = await program.put(workflow("w", WATCH))
-    assert actions(changed) == [("rtmp_watch", "keep"), ("rtmp_receive", "stop")]
+    assert actions(changed) == [("rtmp_receive", "stop"), ("rtmp_watch", "keep")]
     assert (await program.get("/workflows")).json == [{"name": "w"}]
     assert (await program.delete("w")).status == 200
     assert (await program.delete("w")).status == 200
@@ -62,7 +62,7 @@ async def test_a_dry_run_tells_the_plan_and_changes_nothing(program: Program) ->
     assert (await program.get("/workflows")).json == []
     await program.put(workflow("w", RECEIVE))
     planned = await program.put(workflow("w", WATCH), "?dry_run=true")
-    assert actions(planned) == [("rtmp_watch", "start"), ("rtmp_receive", "stop")]
+    assert actions(planned) == [("rtmp_receive", "stop"), ("rtmp_watch", "start")]
     assert [step["step_type"] for step in (await program.status("w"))["active_steps"]] == ["rtmp_receive"]
 
 

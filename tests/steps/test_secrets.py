@@ -81,7 +81,7 @@ async def test_no_command_prints_it_although_no_client_knows_the_step(tmp_path: 
 async def test_no_answer_but_the_whole_configuration_has_it() -> None:
     async with Harness(workflow("front"), [lock([])]) as h:
         put = await h.http.request("PUT", "/workflows", content=workflow("back"))
-        assert put.json()["steps"][0]["parameters"] == {"pin": "***", "door": "back", "turns": "3"}
+        assert put.json()["steps"][1]["parameters"] == {"pin": "***", "door": "back", "turns": "3"}
         shown = await h.http.request("GET", "/workflows/house")
         assert shown.json()["active_steps"][0]["parameters"]["pin"] == "***"
         assert PIN not in put.text + shown.text
