@@ -20,6 +20,7 @@ LARGEST_PORT = 65_535
 LONGEST_NUMBER = 15
 """Digits of a whole number: far more than any bound asks for, few enough to convert at once."""
 
+_HOST = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([A-Za-z]*)")
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _BYTES = {unit: Decimal(1024) ** power for power, unit in enumerate(("", "KiB", "MiB", "GiB", "TiB"))}
@@ -150,6 +151,14 @@ def switch(value: str) -> bool:
     if value not in ("true", "false"):
         raise ValueError("expected true or false")
     return value == "true"
+
+
+def host_names(value: str) -> tuple[str, ...]:
+    """Names of hosts or addresses without ports, separated by commas or spaces, in lower case."""
+    names = tuple(value.lower().replace(",", " ").split())
+    if not names or not all(map(_HOST.fullmatch, names)):
+        raise ValueError("expected names of hosts without ports, separated by commas")
+    return names
 
 
 def networks(value: str) -> tuple[IpNetwork, ...]:

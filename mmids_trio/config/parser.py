@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 
+WHOLE_FILES = "; for more than one node there are the command `apply FILE` and PUT /config, which takes no settings"
+"""What helps who sends a whole file where one workflow is expected."""
+
 NODES_PER_TURN = 100
 """Nodes that become definitions at once, for callers who have other things to do; as for lines of the text."""
 
@@ -81,7 +84,7 @@ def parse(text: str, file: str) -> Document:
 def parse_workflow(text: str, file: str) -> WorkflowDefinition:
     """Read a text that is one workflow node and nothing else; raises `ConfigurationError` for any other."""
     reader = _read(text, file)
-    workflows = _workflow_nodes(reader, "expected one workflow node and nothing else")
+    workflows = _workflow_nodes(reader, "expected one workflow node and nothing else", WHOLE_FILES)
     if not reader.nodes and not reader.report.errors.problems:
         first_line = Line(1, text.partition("\n")[0].removesuffix("\r"))
         reader.report.error(first_line, 1, "expected a workflow node; found none")
@@ -143,11 +146,11 @@ def _read(text: str, file: str) -> Reader:
     return reader
 
 
-def _workflow_nodes(reader: Reader, expected: str) -> Sequence[WorkflowNode]:
+def _workflow_nodes(reader: Reader, expected: str, hint: str = "") -> Sequence[WorkflowNode]:
     """The nodes that are workflows; the others are reported."""
     for node in reader.nodes:
         if not isinstance(node, WorkflowNode):
-            _reject(node, f"{expected}; found a {node.kind} node")
+            _reject(node, f"{expected}; found a {node.kind} node{hint}")
     return [node for node in reader.nodes if isinstance(node, WorkflowNode)]
 
 

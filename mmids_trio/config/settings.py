@@ -13,6 +13,7 @@ from mmids_trio.config.converters import (
     anything,
     bearer_token,
     filled,
+    host_names,
     networks,
     one_of,
     port_number,
@@ -101,6 +102,7 @@ class Settings:
     http_api_port: int | None = parameter(port_number, default=None, aliases=("http_port",))
     rtmp_host: str | None = parameter(filled, default=None)
     http_api_host: str = parameter(filled, default="127.0.0.1")
+    http_api_hosts: tuple[str, ...] | None = parameter(host_names, default=None)
     http_api_token: str | None = parameter(bearer_token, default=None, secret=True)
     tls_cert_path: str | None = parameter(filled, default=None)
     tls_cert_password: str | None = parameter(anything, default=None, secret=True)

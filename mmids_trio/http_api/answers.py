@@ -112,7 +112,7 @@ def _add_refusals(app: QuartTrio) -> None:
 
     @app.errorhandler(NotHere)
     async def not_here(error: NotHere) -> Response:
-        return text_response(404, str(error))
+        return refuse(404, str(error))
 
     @app.errorhandler(Stopping)
     async def stopping(error: Stopping) -> Response:

@@ -64,6 +64,7 @@ def create_app(
     readiness: Readiness | None = None,
     rejections: RejectCounters | None = None,
     publish: Callable[[HubEvent], None] = lambda _: None,
+    own_hosts: frozenset[str] = frozenset(),
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
@@ -71,7 +72,8 @@ def create_app(
 
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
     What changes (or plans) something waits for `may_change`.
-    `rejections`: where refusals are counted. `publish`: for events that the API has to tell.
+    `rejections`: where refusals are counted. `publish`: for events that the API has to tell. `own_hosts`: names that
+    a proxy in front has, in lower case.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
@@ -105,7 +107,7 @@ def create_app(
     public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
     counts = HttpCounts() if metrics is None else metrics.http
     app.asgi_app = Entrance(  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
-        app.asgi_app, current_token, public_paths, counts, rejections or RejectCounters()
+        app.asgi_app, current_token, public_paths, own_hosts, counts, rejections or RejectCounters()
     )
     return app
 

@@ -85,19 +85,20 @@ class HttpCounts:
 class Entrance:
     """Wraps an ASGI application. What is neither a request nor a lifespan never reaches it, nor does who may not ask.
 
-    `token` says which one holds now. A GET of one of `public_paths` needs none.
+    `token` says which one holds now. A GET of one of `public_paths` needs none. `own_hosts`: names of proxies in front.
     """
 
     _app: ASGIFramework
     _token: Callable[[], str | None]
     _public_paths: frozenset[str]
+    _own_hosts: frozenset[str]
     _counts: HttpCounts
     _rejections: RejectCounters
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one request. Raises `NotImplementedError` for a scope that nobody has heard of, as ASGI asks for."""
         if scope["type"] == "http":
-            await self._serve(_with_rooted_path(scope), receive, send)
+            await self._serve(_with_plain_path(scope), receive, send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -123,7 +124,7 @@ class Entrance:
     def _refusal(self, scope: HTTPScope, headers: Headers) -> Refusal | None:
         token = self._token()
         is_public = scope["path"] in self._public_paths and scope["method"] in _READING
-        refused = refusal(headers, token=token, needs_token=not is_public)
+        refused = refusal(headers, token=token, needs_token=not is_public, own_hosts=self._own_hosts)
         note_token = scope.get("state", {}).get(NOTE_TOKEN)
         if refused is None and note_token is not None and token is not None and bears_token(headers, token):
             note_token()
@@ -163,13 +164,17 @@ async def _refuse(refused: Refusal, method: str, send: ASGISendCallable) -> None
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body, "more_body": False})
 
 
-def _with_rooted_path(scope: HTTPScope) -> HTTPScope:
-    """Keep the path of the absolute form (RFC 9112 §3.2.2); other oddities (`*`) become unknown paths."""
+def _with_plain_path(scope: HTTPScope) -> HTTPScope:
+    """Without the `/` at its end, of which scripts for Mmids have many; one that is encoded is part of a name.
+
+    Of the absolute form (RFC 9112 §3.2.2) the path is kept; other oddities (`*`) become unknown paths.
+    """
     path = scope["path"]
-    if path.startswith("/"):
-        return scope
-    rest = path.partition("://")[2].partition("/")[2] if path.startswith("http://") else path
-    return {**scope, "path": "/" + rest}
+    if not path.startswith("/"):
+        path = "/" + (path.partition("://")[2].partition("/")[2] if path.startswith("http://") else path)
+    if scope.get("raw_path", b"").endswith(b"/"):
+        path = path.removesuffix("/") or "/"
+    return {**scope, "path": path}
 
 
 def _log_access(scope: HTTPScope, status: int | None, seconds: float) -> None:

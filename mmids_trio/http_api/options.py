@@ -141,6 +141,11 @@ def only_values(query: Query, known: Sequence[str]) -> dict[str, str]:
     return {name: _only_value(name, given, known) for name, given in query.items()}
 
 
+def known_values(query: Query, known: Sequence[str]) -> dict[str, str]:
+    """The same for a call that only reads: what it does not know cannot hurt, and is ignored."""
+    return only_values({name: given for name, given in query.items() if name in known}, known)
+
+
 def _only_value(name: str, values: Sequence[str], known: Sequence[str]) -> str:
     if name not in known:
         close = get_close_matches(name, known, n=1)

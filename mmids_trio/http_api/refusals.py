@@ -27,7 +27,7 @@ class GuardRefused(Exception):
 
 
 class NotHere(Exception):
-    """Nothing of that name; `str()` is the answer, as plain text (404)."""
+    """Nothing of that name; `str()` is the answer's message (404)."""
 
 
 @frozen(eq=False)

@@ -7,7 +7,7 @@ that resolves to loopback (DNS rebinding).  A bearer token takes the place of th
 
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import IPv6Address, ip_address
 
 from attrs import frozen
@@ -38,19 +38,21 @@ class Refusal:
     message: str
 
 
-def refusal(headers: Headers, *, token: str | None, needs_token: bool = True) -> Refusal | None:
+def refusal(
+    headers: Headers, *, token: str | None, needs_token: bool = True, own_hosts: Collection[str] = ()
+) -> Refusal | None:
     """Check a request, `None` if it may pass. `needs_token` is false for the health check alone.
 
-    Header values are decoded as Latin-1.
+    Header values are decoded as Latin-1. `own_hosts`: lower-case names under which a proxy makes the API known.
     """
     hosts = headers.getlist("Host")
-    if any(not is_own_origin(origin, hosts) for origin in headers.getlist("Origin")):
+    if any(not is_own_origin(origin, hosts, own_hosts) for origin in headers.getlist("Origin")):
         return Refusal(403, "refused: the Origin of this request is not the API's own")
     if foreign := [site for site in headers.getlist("Sec-Fetch-Site") if site.strip(SPACE).lower() not in OWN_SITES]:
         shown = foreign[0][:MAX_SHOWN]
         return Refusal(403, f"refused: the request was caused by another web site (Sec-Fetch-Site: {shown})")
     if token is None:
-        return None if _is_loopback_only(hosts) else _foreign_host(hosts)
+        return None if _is_own_only(hosts, own_hosts) else _foreign_host(hosts)
     if needs_token and not bears_token(headers, token):
         return Refusal(401, "refused: a valid 'Authorization: Bearer <http_api_token>' header is needed")
     return None
@@ -75,14 +77,16 @@ def is_loopback_host(host: str) -> bool:
     return name in LOOPBACK_NAMES or _is_loopback_address(name)
 
 
-def is_own_origin(origin: str, hosts: Sequence[str]) -> bool:
-    """Whether an `Origin` is the very scheme-host-port that the request was sent to.
+def is_own_origin(origin: str, hosts: Sequence[str], own_hosts: Collection[str] = ()) -> bool:
+    """Whether an `Origin` is the very scheme-host-port that the request was sent to, or a name of the API's own.
 
     The scheme may be https too: a proxy in front may speak TLS for the API.
     """
     match = _ORIGIN.fullmatch(origin.strip(SPACE).lower())
     if match is None or len(hosts) != 1:
         return False
+    if _is_named(match["authority"], own_hosts):
+        return True
     default_port = DEFAULT_PORTS[match["scheme"]]
     theirs = _host_and_port(match["authority"], default_port)
     return theirs is not None and theirs == _host_and_port(hosts[0].strip(SPACE).lower(), default_port)
@@ -104,8 +108,14 @@ def _is_loopback_address(name: str) -> bool:
     return address.is_loopback
 
 
-def _is_loopback_only(hosts: Sequence[str]) -> bool:
-    return len(hosts) == 1 and is_loopback_host(hosts[0])
+def _is_named(authority: str, own_hosts: Collection[str]) -> bool:
+    """Whether it is one of these names, at whatever port."""
+    match = _AUTHORITY.fullmatch(authority.strip(SPACE).lower())
+    return match is not None and match["host"] in own_hosts
+
+
+def _is_own_only(hosts: Sequence[str], own_hosts: Collection[str]) -> bool:
+    return len(hosts) == 1 and (is_loopback_host(hosts[0]) or _is_named(hosts[0], own_hosts))
 
 
 def _foreign_host(hosts: Sequence[str]) -> Refusal:
@@ -113,5 +123,5 @@ def _foreign_host(hosts: Sequence[str]) -> Refusal:
     return Refusal(
         403,
         "refused: without an http_api_token the API answers only to loopback names and addresses"
-        f" (localhost, 127.0.0.1, [::1]); the Host header was {came}",
+        f" (localhost, 127.0.0.1, [::1]) and to http_api_hosts; the Host header was {came}",
     )

@@ -217,6 +217,7 @@ def build_server(
         readiness=ServerReadiness(workflows, rtmp, may_change, stop),
         rejections=rejections,
         publish=hub.publish,
+        own_hosts=frozenset(settings.http_api_hosts or ()),
     )
     return Server(
         settings=settings,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mmids_trio.config.parser import parse_workflow, parse_workflows
+from mmids_trio.config.parser import WHOLE_FILES, parse_workflow, parse_workflows
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
 
@@ -33,9 +33,9 @@ def test_no_workflow_is_refused_with_a_place(text: str) -> None:
     ("text", "expected"),
     [
         (A + A.replace("a", "b"), [(4, 1, "expected one workflow node; found another")]),
-        (SETTINGS + A, [(1, 1, f"{ONLY_ONE}; found a settings node")]),
-        (A + REACTOR, [(4, 1, f"{ONLY_ONE}; found a reactor node")]),
-        (SETTINGS, [(1, 1, f"{ONLY_ONE}; found a settings node")]),
+        (SETTINGS + A, [(1, 1, f"{ONLY_ONE}; found a settings node{WHOLE_FILES}")]),
+        (A + REACTOR, [(4, 1, f"{ONLY_ONE}; found a reactor node{WHOLE_FILES}")]),
+        (SETTINGS, [(1, 1, f"{ONLY_ONE}; found a settings node{WHOLE_FILES}")]),
         ("workflow {\n}", [(1, 10, "expected a workflow name")]),
         (
             "workflow a {\n s =x\n",

@@ -41,6 +41,8 @@ def test_without_a_settings_node_everything_has_its_default() -> None:
         ("rtmp_host ::", "rtmp_host", "::"),
         ("http_api_host localhost", "http_api_host", "localhost"),
         ("http_api_host ::1", "http_api_host", "::1"),
+        ("http_api_hosts Mmids.internal", "http_api_hosts", ("mmids.internal",)),
+        ('http_api_hosts "a.example, [::2]"', "http_api_hosts", ("a.example", "[::2]")),
         ("http_api_token a=b+/~", "http_api_token", "a=b+/~"),
         ("tls_cert_path cert.pfx", "tls_cert_path", "cert.pfx"),
         ('tls_cert_password "p#ss word"', "tls_cert_password", "p#ss word"),
@@ -53,6 +55,12 @@ def test_without_a_settings_node_everything_has_its_default() -> None:
 )
 def test_a_setting_is_read_as_what_it_is(line: str, field: str, value: object) -> None:
     assert getattr(read(line), field) == value
+
+
+@pytest.mark.parametrize("hosts", ['""', ",", "a:80", "http://a", "a/b", "*"])
+def test_hosts_are_names_without_ports(hosts: str, errors_of: Find) -> None:
+    [(_, _, message)] = errors_of(f"settings {{\n http_api_hosts {hosts}\n}}")
+    assert message == "expected names of hosts without ports, separated by commas"
 
 
 @pytest.mark.parametrize("name", ["http_api_port", "http_port"])

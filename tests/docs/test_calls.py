@@ -1,5 +1,6 @@
 """The pages on the HTTP API and on the commands have every call and every command that there is."""
 
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +9,7 @@ import click
 
 from mmids_trio import http_api
 from mmids_trio.__main__ import main
+from mmids_trio.definitions import StepDefinition, step_ids
 from mmids_trio.http_api.operation import Operation
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,6 +30,17 @@ def test_every_call_of_the_api_is_listed() -> None:
     listed = re.findall(r"^\| `([A-Z]+ /\S*)` \|", page, re.MULTILINE)
     there_are = [f"{operation.method} {operation.path}" for operation in operations()]
     assert sorted(_without_names(call) for call in listed) == sorted(_without_names(call) for call in there_are)
+
+
+def test_the_ids_of_example_steps_are_those_of_this_server() -> None:
+    page = (DOCS / "http-api.md").read_text("utf-8")
+    steps = re.findall(
+        r'"step_id": "(\d+)(?:\.\.\.)?", "step_type": "(\w+)",[^}]*?"parameters": ({.*?})', page, re.DOTALL
+    )
+    assert len(steps) >= 5
+    for shown, step_type, parameters in steps:
+        [step_id] = step_ids([StepDefinition(step_type, json.loads(parameters))])
+        assert step_id.startswith(shown)
 
 
 def _without_names(call: str) -> str:

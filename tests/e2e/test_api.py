@@ -53,7 +53,7 @@ async def test_a_workflow_is_created_shown_changed_and_stopped(program: Program)
     assert (await program.get("/workflows")).json == [{"name": "w"}]
     assert (await program.delete("w")).status == 200
     assert (await program.delete("w")).status == 200
-    assert await program.get("/workflows/w") == Answer(404, "Workflow not found")
+    assert await program.get("/workflows/w") == Answer(404, '{"error": "Workflow not found"}\n')
 
 
 async def test_a_dry_run_tells_the_plan_and_changes_nothing(program: Program) -> None:

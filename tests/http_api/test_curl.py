@@ -38,7 +38,7 @@ async def test_curl_starts_shows_and_stops_a_workflow(
     assert put.endswith("|200")
     assert await curl(protocol, url + "/workflows") == '[{"name": "w"}]\n|200'
     assert await curl(protocol, "-X", "DELETE", url + "/workflows/w") == "|200"
-    assert await curl(protocol, url + "/workflows/w") == "Workflow not found|404"
+    assert await curl(protocol, url + "/workflows/w") == '{"error": "Workflow not found"}\n|404'
 
 
 async def test_curl_gets_the_413_of_a_large_upload(served: Any, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ async def test_one_reactor_is_shown(client: httpx2.AsyncClient) -> None:
 
 async def test_an_unknown_reactor_is_not_found(client: httpx2.AsyncClient) -> None:
     response = await client.get("/reactors/nobody")
-    assert (response.status_code, response.text) == (404, "Reactor not found")
+    assert (response.status_code, response.json()) == (404, {"error": "Reactor not found"})
 
 
 @pytest.mark.parametrize("path", ["/reactors", "/reactors/lookup"])

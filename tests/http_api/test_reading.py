@@ -48,7 +48,7 @@ async def test_a_workflow_is_shown_with_its_fields_in_order(client: httpx2.Async
 
 async def test_an_unknown_workflow_is_not_found(client: httpx2.AsyncClient) -> None:
     response = await client.get("/workflows/nobody")
-    assert (response.status_code, response.text) == (404, "Workflow not found")
+    assert (response.status_code, response.json()) == (404, {"error": "Workflow not found"})
 
 
 @pytest.mark.parametrize("name", ["a b", "ä", "a/b", "/", "100%", "x?y#z", "a//b", "..", ".", "a\n", "\n"])
@@ -58,7 +58,25 @@ async def test_any_name_can_be_asked_for_percent_encoded(client: httpx2.AsyncCli
     assert (await client.get(f"/workflows/{encoded}")).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/workflow", "/workflows/", "/favicon.ico", "/static/x"])
+async def test_a_slash_at_the_end_of_a_path_does_not_matter(client: httpx2.AsyncClient, workflows: Any) -> None:
+    workflows.statuses = {"show": WorkflowStatus("Running", (), ()), "a/": WorkflowStatus("Running", (RECEIVE,), ())}
+    assert (await client.get("/workflows/")).json() == [{"name": "show"}, {"name": "a/"}]
+    assert (await client.get("/workflows/show/?x=/")).json()["status"] == "Running"
+    assert (await client.get("/workflows/a%2F/")).json()["active_steps"][0]["step_id"] == RECEIVE.step_id
+    assert (await client.put("/workflows/", content=b"workflow more {\n}\n")).status_code == 200
+    assert (await client.delete("/workflows/show/")).status_code == 200
+    assert workflows.stopped == ["show"]
+
+
+@pytest.mark.parametrize("path", ["/", "/workflows", "/workflows/w"])
+async def test_reading_ignores_query_parameters_that_it_does_not_know(
+    client: httpx2.AsyncClient, workflows: Any, path: str
+) -> None:
+    workflows.statuses["w"] = WorkflowStatus("Running", (), ())
+    assert (await client.get(path, params={"source": "ci", "pretty": ""})).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/workflow", "/workflows//", "/favicon.ico", "/static/x"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_unknown_paths_are_not_found(client: httpx2.AsyncClient, method: str, path: str) -> None:
     response = await client.request(method, path)

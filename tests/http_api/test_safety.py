@@ -9,7 +9,7 @@ from werkzeug.datastructures import Headers
 
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.safety import is_loopback_host, is_own_origin, refusal
-from tests.http_api.conftest import HANG_SECONDS, Served
+from tests.http_api.conftest import HANG_SECONDS, Serve, Served
 
 WORKFLOW = b"workflow w {\n    rtmp_watch\n}\n"
 EVERY_ROW = [
@@ -131,6 +131,31 @@ def test_none_or_two_hosts_are_refused_without_a_token(hosts: list[str]) -> None
     refused = refusal(Headers([("Host", host) for host in hosts]), token=None)
     assert refused is not None
     assert refused.status == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "passes"),
+    [
+        ({"Host": "mmids.internal:9011"}, True),
+        ({"Host": "MMIDS.internal"}, True),
+        ({"Host": "mmids.internal", "Origin": "https://mmids.internal"}, True),
+        ({"Origin": "https://mmids.internal"}, True),
+        ({"Host": "other.internal"}, False),
+        ({"Host": "mmids.internal.evil.example"}, False),
+        ({"Origin": "https://evil.example"}, False),
+        ({"Origin": "https://mmids.internal@evil.example"}, False),
+        ({"Origin": "https://mmids.internal", "Sec-Fetch-Site": "cross-site"}, False),
+    ],
+    ids=str,
+)
+async def test_names_of_a_proxy_pass_and_no_others(
+    serve_app: Serve, workflows: Any, headers: dict[str, str], passes: bool
+) -> None:
+    own = frozenset({"mmids.internal"})
+    served = await serve_app(create_app(workflows, workflows, token=None, version="1", own_hosts=own))
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        response = await client.get(f"http://127.0.0.1:{served.port}/workflows", headers=headers)
+    assert response.status_code == (200 if passes else 403)
 
 
 @pytest.mark.parametrize(("method", "path"), [*EVERY_ROW, ("GET", "/")])

@@ -210,6 +210,12 @@ def test_a_server_that_never_runs_has_no_side_effects() -> None:
     assert build_server(Settings(http_api_port=1, rtmp_host="nowhere.invalid")).rtmp.is_quiet
 
 
+async def test_names_of_a_proxy_come_from_the_settings() -> None:
+    client = build_server(Settings(http_api_hosts=("mmids.internal",))).http_app.test_client()
+    statuses = [(await client.get("/", headers={"Host": host})).status_code for host in ("mmids.internal", "a.example")]
+    assert statuses == [200, 403]
+
+
 def test_the_api_url_has_brackets_around_an_ipv6_address() -> None:
     server = build_server(Settings(http_api_host="::1", http_api_port=9011))
     server.api_port = 9011

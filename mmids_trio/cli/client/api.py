@@ -32,7 +32,7 @@ Params = Mapping[str, str]
 Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE"]
 
 NO_WORKFLOW = "Workflow not found"
-"""The one answer of the API that is no JSON."""
+"""What the API says of a workflow that is not there."""
 
 OF_A_CHANGE = (504, 507)
 """Statuses of 500 and more that are no fault of the server: what became of a change."""
@@ -220,8 +220,6 @@ def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Ref
 
 def _error_of(text: str) -> tuple[str | None, str | None, str | None]:
     """Message, ETag and guard of a refusal, where it is the API's."""
-    if text == NO_WORKFLOW:
-        return text, None, None
     try:
         document = json.loads(text)
         etag = document.get("etag")

@@ -9,7 +9,7 @@ from mmids_trio.http_api.event_feed import MAX_STREAMS, EventFeed
 from mmids_trio.http_api.event_shapes import EVENT_TYPES
 from mmids_trio.http_api.event_stream import EVENTS_PATH, RETRY_MILLISECONDS, EventStream
 from mmids_trio.http_api.operation import EVENT_STREAM, AnswerSpec, Operation, QueryParameter, error
-from mmids_trio.http_api.options import only_values
+from mmids_trio.http_api.options import known_values
 from mmids_trio.http_api.refusals import BadRequest
 from mmids_trio.http_api.routing import Routes, request_query
 
@@ -42,7 +42,7 @@ def add_event_routes(routes: Routes, feed: EventFeed) -> None:
 
     @routes.add(EVENTS)
     async def stream_events() -> Response:
-        types = _types(only_values(request_query(), ("types",)).get("types"))
+        types = _types(known_values(request_query(), ("types",)).get("types"))
         if feed.is_over or feed.is_full:
             return _turn_away("the server is being stopped" if feed.is_over else f"{MAX_STREAMS} streams are open")
         if request.method == "HEAD":

@@ -4,7 +4,7 @@ from quart import Response
 
 from mmids_trio.http_api.answers import json_response
 from mmids_trio.http_api.control import ShownReactors
-from mmids_trio.http_api.operation import NAME, Operation, json_answer, text_answer
+from mmids_trio.http_api.operation import NAME, Operation, error, json_answer
 from mmids_trio.http_api.refusals import NotHere
 from mmids_trio.http_api.routing import Routes
 from mmids_trio.reactors.views import ReactorView
@@ -21,7 +21,7 @@ GET_REACTOR = Operation(
     "/reactors/{name}",
     "getReactor",
     "One reactor with its leases.",
-    {200: json_answer("The reactor.", ReactorView), 404: text_answer("There is none of that name.")},
+    {200: json_answer("The reactor.", ReactorView), 404: error("There is none of that name.")},
     (NAME,),
 )
 

@@ -75,7 +75,7 @@ GET_WORKFLOW = Operation(
         200: json_answer("The workflow.", WorkflowStatus, "ETag"),
         304: NOT_MODIFIED,
         400: BAD_CONDITION,
-        404: text_answer("There is none of that name."),
+        404: error("There is none of that name."),
         412: LOST_RACE,
     },
     (NAME, *CONDITIONS),
