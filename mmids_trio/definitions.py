@@ -32,6 +32,10 @@ class StepDefinition:
     secrets: frozenset[str] = field(default=frozenset(), eq=False, repr=False)
     keys: frozenset[str] = field(default=frozenset(), eq=False, repr=False)
 
+    def has_flag(self, name: str) -> bool:
+        """Whether a flag is set, as it was written: `rtmps`, `rtmps=true`."""
+        return self.parameters.get(name, "false") in (None, "true")
+
     def shown_parameters(self) -> dict[str, ParameterValue]:
         """The parameters as anybody may see them."""
         return {name: HIDDEN if name in self.secrets else value for name, value in self.parameters.items()}

@@ -70,4 +70,4 @@ def conflicts(workflows: Sequence[WorkflowDefinition]) -> Iterator[Problem]:
 def _registration(role: Role, step: StepDefinition) -> Registration:
     parameters = step.parameters
     app, key = parameters["rtmp_app"] or "", parameters["stream_key"] or ""
-    return Registration(role, port_of(step), app, key, tls="rtmps" in parameters)
+    return Registration(role, port_of(step), app, key, tls=step.has_flag("rtmps"))

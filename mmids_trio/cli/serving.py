@@ -89,11 +89,11 @@ def port_of(step: StepDefinition) -> int:
     port = step.parameters.get("port")
     if port is not None:
         return int(port)
-    return RTMPS_PORT if "rtmps" in step.parameters else RTMP_PORT
+    return RTMPS_PORT if step.has_flag("rtmps") else RTMP_PORT
 
 
 def _url(step: StepDefinition, host: str, port: int) -> str:
-    scheme = "rtmps" if "rtmps" in step.parameters else "rtmp"
+    scheme = "rtmps" if step.has_flag("rtmps") else "rtmp"
     default = RTMPS_PORT if scheme == "rtmps" else RTMP_PORT
     place = host if port == default else f"{host}:{port}"
     key = step.parameters["stream_key"]

@@ -15,6 +15,7 @@ which is the identity of a step; what a step works with is an instance of its cl
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, TypeVar, cast, overload
 
 from attrs import NOTHING, Attribute, AttrsInstance, field, fields, frozen
@@ -43,6 +44,15 @@ class Secret:
         return HIDDEN
 
 
+class Absent(Enum):
+    """What a parameter is canonically that says nothing."""
+
+    ABSENT = auto()
+
+
+ABSENT = Absent.ABSENT
+
+
 @frozen
 class NoParameters:
     """What a kind of step or executor declares that has no parameters."""
@@ -60,16 +70,24 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     secret: bool = False
     """Whether its value grants access, and is shown to nobody."""
+    any_case: bool = False
+    """Whether its value may be written in any case; the lower one is canonical."""
+
+    def canonical(self, value: ParameterValue) -> ParameterValue | Absent:
+        """A good value in the spelling that counts. `true` and `false` of a flag are the flag and nothing."""
+        if self.convert is None and value is not None:
+            return None if value == "true" else ABSENT
+        return value.lower() if self.any_case and value is not None else value
 
     def read(self, value: ParameterValue, form: str = "expected a value") -> object:
         """What is made of a value as written. Raises `ValueError` with what was expected; `form`: if there is none."""
         if self.convert is None:
-            if value is not None:
-                raise ValueError("expected no value, it is a flag")
-            return True
+            if value not in (None, "true", "false"):
+                raise ValueError("expected no value, as it is a flag, or true or false")
+            return value != "false"
         if value is None:
             raise ValueError(form.format(self.name))
-        return self.convert(value)
+        return self.convert(value.lower() if self.any_case else value)
 
 
 @frozen
@@ -78,11 +96,17 @@ class _Declaration:
     convert: Converter | None
     aliases: tuple[str, ...]
     secret: bool
+    any_case: bool = False
 
 
 @overload
 def parameter(
-    convert: Callable[[str], T], *, name: str | None = None, aliases: tuple[str, ...] = (), secret: bool = False
+    convert: Callable[[str], T],
+    *,
+    name: str | None = None,
+    aliases: tuple[str, ...] = (),
+    secret: bool = False,
+    any_case: bool = False,
 ) -> T: ...
 
 
@@ -94,6 +118,7 @@ def parameter(
     name: str | None = None,
     aliases: tuple[str, ...] = (),
     secret: bool = False,
+    any_case: bool = False,
 ) -> T | D: ...
 
 
@@ -104,12 +129,13 @@ def parameter(
     name: str | None = None,
     aliases: tuple[str, ...] = (),
     secret: bool = False,
+    any_case: bool = False,
 ) -> Any:
     """An attribute that is written as `name=value`; one without a `default` is required.
 
-    `name`: how it is written, where the attribute's name has a unit besides.
+    `name`: how it is written, where the attribute's name has a unit besides. `any_case`: see `Parameter`.
     """
-    return _attribute(_Declaration(name, convert, aliases, secret), default)
+    return _attribute(_Declaration(name, convert, aliases, secret, any_case), default)
 
 
 @overload
@@ -126,7 +152,7 @@ def secret_parameter(*, default: Any = NOTHING, name: str | None = None) -> Any:
 
 
 def flag(*, name: str | None = None) -> bool:
-    """An attribute that is written as `name` alone; true where it is."""
+    """An attribute that is written as `name` alone, or as `name=true`; true where it is."""
     attribute: bool = _attribute(_Declaration(name, None, (), False), False)
     return attribute
 
@@ -150,6 +176,11 @@ def declared(kind: type) -> tuple[Parameter, ...]:
     )
 
 
+def known_spellings(parameters: Iterable[Parameter]) -> dict[str, Parameter]:
+    """Every parameter under each of its spellings."""
+    return {spelling: each for each in parameters for spelling in (each.name, *each.aliases)}
+
+
 def secret_names(parameters: Iterable[Parameter]) -> frozenset[str]:
     """Every spelling under which a value is shown to nobody."""
     return frozenset(name for each in parameters if each.secret for name in (each.name, *each.aliases))
@@ -165,6 +196,7 @@ def _parameter(attribute: "Attribute[Any]") -> Parameter:
         default=None if attribute.default is NOTHING else attribute.default,
         aliases=declaration.aliases,
         secret=declaration.secret,
+        any_case=declaration.any_case,
     )
 
 
@@ -184,7 +216,7 @@ def convert(
     Attributes that were not given are left out, so that the class has their only defaults.  `form` says how a value
     is given, where one is missing.  A parameter that is given under two of its spellings is a complaint.
     """
-    known = {spelling: parameter for parameter in parameters for spelling in (parameter.name, *parameter.aliases)}
+    known = known_spellings(parameters)
     values: dict[str, Any] = {}
     complaints = list[Complaint]()
     for name, value in given.items():

@@ -15,7 +15,7 @@ from mmids_trio.config.reader import Reader
 from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line
 from mmids_trio.config.settings import Settings
-from mmids_trio.config.settings_node import SettingsNode
+from mmids_trio.config.settings_node import SettingsNode, merged
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 
@@ -68,11 +68,11 @@ def parse(text: str, file: str) -> Document:
     """Read a whole configuration, which messages call `file`. Never raises for what the text holds."""
     reader = _read(text, file)
     nodes, report = reader.nodes, reader.report
-    settings = [node for node in nodes if isinstance(node, SettingsNode)]
-    if settings:
-        settings[0].check_together()
+    settings = merged([node for node in nodes if isinstance(node, SettingsNode)])
+    if settings is not None:
+        settings.check_together()
     return Document(
-        settings[0].settings() if settings else Settings(),
+        Settings() if settings is None else settings.settings(),
         tuple(node.definition() for node in nodes if isinstance(node, ReactorNode)),
         tuple(node.definition() for node in nodes if isinstance(node, WorkflowNode)),
         report.errors.in_order(),
@@ -114,12 +114,14 @@ def parse_workflows_in_turns(text: str, file: str) -> Generator[None, None, tupl
     return tuple((yield from _definitions(workflows)))
 
 
-def parse_set(text: str, file: str, most: float = inf) -> Generator[None, None, DefinitionSet]:
+def parse_set(
+    text: str, file: str, most: float = inf, *, hash_in_words: bool = False
+) -> Generator[None, None, DefinitionSet]:
     """Read a text of workflow and reactor nodes, in turns; raises `ConfigurationError` for any other.
 
-    Where there are more than `most`, only somewhat more of them are read.
+    Where there are more than `most`, only somewhat more of them are read. `hash_in_words`: see `scanner.scan`.
     """
-    reader = Reader(ProblemReport(file), most)
+    reader = Reader(ProblemReport(file), most, hash_in_words)
     yield from reader.read_in_turns(text)
     for node in reader.nodes:
         if isinstance(node, SettingsNode):

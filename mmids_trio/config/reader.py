@@ -44,6 +44,8 @@ class Reader:
 
     report: ProblemReport
     most: float = inf
+    hash_in_words: bool = False
+    """See `scan`."""
     nodes: list[NodeBase] = Factory(list)
     _open: list[_Block] = Factory(list)
     _first_lines: dict[tuple[str, str], int] = Factory(dict)
@@ -61,7 +63,7 @@ class Reader:
         It ends where there are more than `most` nodes.
         """
         last = None
-        for lines in scan(text):
+        for lines in scan(text, hash_in_words=self.hash_in_words):
             for last in lines:
                 self._read_line(last)
                 if self.report.errors.is_full:
@@ -172,7 +174,8 @@ class Reader:
             message = f"duplicate {node.kind} name {shown(name)} (first on line {first})"
             self.report.error(line, line.tokens[1].column, message)
         else:
-            self.report.error(line, line.tokens[0].column, f"a second settings node (first on line {first})")
+            message = f"a second settings node, merged with that on line {first}; of a setting in both the last counts"
+            self.report.warn(line, line.tokens[0].column, message)
 
     def _close(self, line: Line) -> None:
         if self._open:

@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     r"([ \t]*+)"
 )
 _SPACE = re.compile(r"[ \t]*+")
-_NOTHING_MORE = re.compile(r"[ \t]*+(?:(?<=[ \t])#.*)?\Z", re.DOTALL)
+_NOTHING_MORE = re.compile(r"[ \t]*+(?:#.*)?\Z", re.DOTALL)
 _ESCAPED = re.compile(r'\\(["\\])')
 _NEVER_IN_QUOTES = re.compile("[\\x00\ud800-\udfff]")
 """NUL, which no path, address or argument can hold, and halves of surrogate pairs, which UTF-8 has not."""
@@ -76,15 +76,20 @@ class _FaultFoundError(Exception):
     """Ends the scan of a line."""
 
 
+HASH_IN_WORD = "a '#' inside a word; expected quotes around the value, or white space before a comment"
+
 LINES_PER_TURN = 100
 """Lines read at once by a caller who has other things to do: two or three milliseconds."""
 
 
-def scan(text: str) -> Iterator[list[Line]]:
-    """The lines of `text` that hold anything but white space and comments: of `LINES_PER_TURN` at a time, or none."""
+def scan(text: str, *, hash_in_words: bool = False) -> Iterator[list[Line]]:
+    """The lines of `text` that hold anything but white space and comments: of `LINES_PER_TURN` at a time, or none.
+
+    `hash_in_words`: whether `#` inside a word is a character like any other, as it was up to 0.1.
+    """
     sources = enumerate(_split(text.removeprefix(BYTE_ORDER_MARK)), 1)
     while some := list(islice(sources, LINES_PER_TURN)):
-        lines = (_scan_line(number, source.removesuffix("\r")) for number, source in some if source)
+        lines = (_scan_line(number, source.removesuffix("\r"), hash_in_words) for number, source in some if source)
         yield [line for line in lines if line.tokens or line.opens or line.closes or line.fault]
 
 
@@ -100,7 +105,7 @@ def _split(text: str) -> Iterator[str]:
 def is_plain(text: str) -> bool:
     """Whether `text` can stand in a word, that is, without quotes."""
     match = _TOKEN.match(text)
-    return match is not None and match.group(1) == text and _odd_character(text) is None
+    return match is not None and match.group(1) == text and "#" not in text and _odd_character(text) is None
 
 
 def is_quotable(text: str) -> bool:
@@ -108,12 +113,12 @@ def is_quotable(text: str) -> bool:
     return "\n" not in text and not _NEVER_IN_QUOTES.search(text)
 
 
-def _scan_line(number: int, source: str) -> Line:
+def _scan_line(number: int, source: str, hash_in_words: bool) -> Line:
     if len(source) > MAX_LINE_LENGTH:
         return _overlong_line(number, source)
     line = Line(number, source)
     try:
-        _read_tokens(line)
+        _read_tokens(line, hash_in_words)
     except _FaultFoundError as found:
         line.fault = found.args[0]
     return line
@@ -126,7 +131,7 @@ def _overlong_line(number: int, source: str) -> Line:
     return line
 
 
-def _read_tokens(line: Line) -> None:
+def _read_tokens(line: Line, hash_in_words: bool) -> None:
     source, tokens = line.source, line.tokens
     position, length = _skip_space(source, 0), len(source)
     # Every turn starts where white space, the line's start or a word ends, so that a `#` here is a comment.
@@ -141,6 +146,8 @@ def _read_tokens(line: Line) -> None:
             continue
         if not text.isascii():
             _check_characters(text, position)
+        if "#" in text and not hash_in_words:
+            raise _fault(position + text.index("#") + 1, HASH_IN_WORD)
         tokens.append(Token(position + 1, text, quote))
         position = match.end()
 

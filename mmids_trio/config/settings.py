@@ -5,6 +5,7 @@ A new setting is one line of `Settings`, declared as the parameters of steps are
 
 from collections.abc import Mapping
 from ipaddress import ip_address
+from math import inf
 
 from attrs import frozen
 
@@ -93,7 +94,8 @@ class Settings:
     """The settings of a server, as written: relative paths are the caller's to resolve.
 
     `state_path` of `None`: changes over the API end with the server.
-    Ports: 0 means any free one. `http_api_port` of `None`: no HTTP API. `publisher_timeout`: seconds.
+    Ports: 0 means any free one. `http_api_port` of `None`: no HTTP API. `publisher_timeout`: seconds, 0
+    for none.
     `max_connections` of `None`: as many as there are files; `max_connections_per_ip` of `None`: no such limit.
     """
 
@@ -114,7 +116,7 @@ class Settings:
     gop_cache: bool = parameter(switch, default=True)
     max_watcher_lag: int = parameter(whole_number(1, LONGEST_WATCHER_LAG, " of seconds"), default=10)
     rtmp_merge_reads: bool = parameter(switch, default=True)
-    publisher_timeout: int = parameter(whole_number(1, LONGEST_TIMEOUT, " of seconds"), default=30)
+    publisher_timeout: int = parameter(whole_number(0, LONGEST_TIMEOUT, " of seconds"), default=30)
     max_connections: int | None = parameter(whole_number(1, MOST_CONNECTIONS), default=None)
     max_connections_per_ip: int | None = parameter(whole_number(1, MOST_CONNECTIONS), default=None)
     max_streams: int = parameter(whole_number(1, MOST_STREAMS), default=1_000)
@@ -135,6 +137,11 @@ class Settings:
     webhook_url: str | None = parameter(web_address, default=None, secret=True)
     webhook_secret: str | None = parameter(filled, default=None, secret=True)
     webhook_events: str | None = parameter(event_names, default=None)
+
+    @property
+    def publisher_patience(self) -> float:
+        """Seconds after which a silent publisher is disconnected; infinite where none is."""
+        return self.publisher_timeout or inf
 
 
 def _known_settings() -> Mapping[str, Parameter]:

@@ -3,6 +3,7 @@
 Apart from the other nodes because its children mean something each, and some mean something together.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import Factory, define
@@ -67,3 +68,13 @@ class SettingsNode(NodeBase):
         if host is not None and not is_loopback(host) and "http_api_token" not in self.lines:
             line = self.lines["http_api_host"]
             self.report.error(line, line.tokens[1].column, TOKEN_NEEDED)
+
+
+def merged(nodes: Sequence[SettingsNode]) -> SettingsNode | None:
+    """The settings of all nodes of one text as one; `None` where there is none. Of two values the last counts."""
+    if not nodes:
+        return None
+    for later in nodes[1:]:
+        nodes[0].values.update(later.values)
+        nodes[0].lines.update(later.lines)
+    return nodes[0]

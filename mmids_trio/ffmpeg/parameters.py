@@ -93,9 +93,9 @@ class TranscodeParameters:
 class FfmpegTranscodeParameters:
     """Of `ffmpeg_transcode`."""
 
-    video: Treatment = parameter(choice(_treatment(copy="copy", h264="encode")), name="vcodec")
-    audio: Treatment = parameter(choice(_treatment(copy="copy", aac="encode")), name="acodec")
-    preset: str | None = parameter(one_of(*PRESETS), name="h264_preset", default=None)
+    video: Treatment = parameter(choice(_treatment(copy="copy", h264="encode")), name="vcodec", any_case=True)
+    audio: Treatment = parameter(choice(_treatment(copy="copy", aac="encode")), name="acodec", any_case=True)
+    preset: str = parameter(one_of(*PRESETS), name="h264_preset", default="veryfast", any_case=True)
     size: tuple[int, int] | None = parameter(picture_size, default=None)
     video_kbps: int | None = parameter(_kbps, name="kbps", aliases=("bitrate",), default=None)
 
@@ -103,8 +103,6 @@ class FfmpegTranscodeParameters:
         """What does not go together; a preset without an encoder is merely not used."""
         if self.video != "encode":
             yield from _useless({"size": self.size, "kbps": self.video_kbps}, "vcodec=h264")
-        elif self.preset is None:
-            yield "expected 'h264_preset' with vcodec=h264, such as veryfast"
         width, height = self.size or (None, None)
         yield from _odd("width in 'size'", width)
         yield from _odd("height in 'size'", height)
@@ -126,13 +124,13 @@ class FfmpegTranscodeParameters:
 class BasicTranscodeParameters:
     """Of `basic_transcode`."""
 
-    video: Treatment = parameter(choice(_treatment(x264="encode", copy="copy", drop="drop")))
-    audio: Treatment = parameter(choice(_treatment(avenc_aac="encode", copy="copy", drop="drop")))
+    video: Treatment = parameter(choice(_treatment(x264="encode", copy="copy", drop="drop")), any_case=True)
+    audio: Treatment = parameter(choice(_treatment(avenc_aac="encode", copy="copy", drop="drop")), any_case=True)
     width: int | None = parameter(_pixels, name="video_width", default=None)
     height: int | None = parameter(_pixels, name="video_height", default=None)
     fps: int | None = parameter(whole_number(1, MAX_FPS), name="video_fps", default=None)
     video_kbps: int | None = parameter(_kbps, name="video_bitrate", default=None)
-    preset: str = parameter(one_of(*PRESETS), name="video_preset", default="medium")
+    preset: str = parameter(one_of(*PRESETS), name="video_preset", default="medium", any_case=True)
     audio_bps: int | None = parameter(whole_number(1, MAX_KBPS * 1000), name="audio_bitrate", default=None)
 
     def conflicts(self) -> Iterable[str]:

@@ -21,7 +21,7 @@ def live_settings(rtmp: RtmpServer, ffmpeg: FfmpegTools) -> Mapping[str, Prepare
 
     async def publisher_timeout(wanted: Settings) -> Callable[[], None]:
         await trio.lowlevel.checkpoint()
-        return partial(setattr, rtmp, "publisher_timeout", wanted.publisher_timeout)
+        return partial(setattr, rtmp, "publisher_timeout", wanted.publisher_patience)
 
     async def looked_up(_wanted: Settings) -> Callable[[], None]:
         """Of a setting whose current value is asked for whenever it is needed."""

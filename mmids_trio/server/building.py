@@ -265,7 +265,7 @@ def _rtmp(
     return RtmpServer(
         world.network,
         host=settings.rtmp_host,
-        publisher_timeout=settings.publisher_timeout,
+        publisher_timeout=settings.publisher_patience,
         merge_reads=settings.rtmp_merge_reads,
         max_connections=settings.max_connections or connections_that_leave_files(settings),
         max_connections_per_ip=settings.max_connections_per_ip or inf,

@@ -76,8 +76,8 @@ def parsed_state(data: bytes | None, path: PurePath) -> State:
 
 
 def _parse(text: str, file: str) -> DefinitionSet:
-    """All nodes at once: nothing else runs yet."""
-    parsing = parse_set(text, file)
+    """All nodes at once: nothing else runs yet. What 0.1 has written counts as it was meant."""
+    parsing = parse_set(text, file, hash_in_words=True)
     while True:
         try:
             next(parsing)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from attrs import evolve, frozen
 
 from mmids_trio.config.names import name_problem
-from mmids_trio.config.parameters import Parameter, convert, declared, secret_names
+from mmids_trio.config.parameters import ABSENT, convert, declared, known_spellings, secret_names
 from mmids_trio.config.report import Findings, without_values_of
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
@@ -103,13 +103,14 @@ class StepType:
 
     def canonical(self, definition: StepDefinition) -> StepDefinition:
         """The same step in canonical spellings of its type and parameters, with its secrets known as such."""
-        names = _canonical_names(self.parameters)
-        parameters = {names.get(name, name): value for name, value in definition.parameters.items()}
+        known = known_spellings(self.parameters)
+        values = {known[name].name: known[name].canonical(value) for name, value in definition.parameters.items()}
+        parameters = {name: value for name, value in values.items() if value is not ABSENT}
         return StepDefinition(
             self.name,
             parameters,
             definition.place,
-            {names.get(name, name): place for name, place in definition.parameter_places.items()},
+            {known[name].name: place for name, place in definition.parameter_places.items()},
             self.secrets,
             frozenset(name for name in self.keys if parameters.get(name) not in (None, ANY)),
         )
@@ -119,10 +120,6 @@ class StepType:
         if self.secrets:
             place = evolve(place, source=without_values_of(self.secrets, place.source))
         return Problem(place, f"{definition.step_type}: {message}")
-
-
-def _canonical_names(parameters: Iterable[Parameter]) -> dict[str, str]:
-    return {alias: parameter.name for parameter in parameters for alias in parameter.aliases}
 
 
 def _place(definition: StepDefinition) -> Place:

@@ -70,7 +70,7 @@ def test_what_is_wrong_is_said_of_all_but_a_secret_is_never_repeated() -> None:
     _, complaints = convert(given, declared(Whole))
     assert complaints == [
         Complaint("bad value '11' for 'size': expected a whole number from 0 to 9", "size"),
-        Complaint("bad value 'yes' for 'loud': expected no value, it is a flag", "loud"),
+        Complaint("bad value 'yes' for 'loud': expected no value, as it is a flag, or true or false", "loud"),
         Complaint("bad value for 'passphrase': expected a secret, which is not empty and not ***", "passphrase"),
         Complaint("bad value for 'key': expected a value (key=...)", "key"),
         Complaint("unknown parameter 'nmae'; did you mean 'name'?", "nmae"),

@@ -70,9 +70,9 @@ def test_a_port_is_a_whole_number_in_range(name: str, port: str, errors_of: Find
     assert errors_of(f"settings {{\n {name} {port}\n}}") == [expected]
 
 
-@pytest.mark.parametrize("seconds", ["0", "86401", "1.5", "x"])
-def test_the_publisher_timeout_is_from_a_second_to_a_day(seconds: str, errors_of: Find) -> None:
-    message = "expected a whole number of seconds from 1 to 86400"
+@pytest.mark.parametrize("seconds", ["-1", "86401", "1.5", "x"])
+def test_the_publisher_timeout_is_at_most_a_day(seconds: str, errors_of: Find) -> None:
+    message = "expected a whole number of seconds from 0 to 86400"
     assert errors_of(f"settings {{\n publisher_timeout {seconds}\n}}") == [(2, 20, message)]
 
 
@@ -116,14 +116,28 @@ def test_a_setting_is_given_once_and_has_one_value(
 def test_there_is_one_settings_node_without_arguments(errors_of: Find) -> None:
     assert errors_of("settings a b {\n}\nSettings {\n log_path x\n}") == [
         (1, 10, "expected '{': settings takes no arguments"),
-        (3, 1, "a second settings node (first on line 1)"),
     ]
 
 
-def test_of_two_settings_nodes_the_first_counts() -> None:
-    document = parse("settings {\n log_path a\n}\nsettings {\n log_path b\n http_api_port x\n}", "test")
-    assert document.settings.log_path == "a"
-    assert [problem.place.line for problem in document.problems] == [4, 6]
+def test_two_settings_nodes_are_merged_with_a_warning_and_the_last_value_counts() -> None:
+    text = "settings {\n log_path a\n rtmp_host ::\n}\nsettings {\n log_path b\n http_api_port 1\n}"
+    document = parse(text, "test")
+    settings = document.settings
+    assert (settings.log_path, settings.rtmp_host, settings.http_api_port) == ("b", "::", 1)
+    assert document.problems == ()
+    [warning] = document.warnings
+    assert (warning.place.line, warning.message.split(",")[:2]) == (
+        5,
+        ["a second settings node", " merged with that on line 1; of a setting in both the last counts"],
+    )
+
+
+def test_a_token_in_one_settings_node_protects_the_address_in_the_other() -> None:
+    nodes = ["settings {\n http_api_host 0.0.0.0\n}\n", "settings {\n http_api_token secret\n}\n"]
+    for text in ("".join(nodes), "".join(reversed(nodes))):
+        assert parse(text, "test").problems == ()
+    [problem] = parse(nodes[0] + "settings {\n http_api_port 1\n}\n", "test").problems
+    assert "http_api_token" in problem.message
 
 
 @pytest.mark.parametrize(

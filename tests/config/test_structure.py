@@ -35,7 +35,6 @@ ANY_NODE = "settings, reactor or workflow"
         ("workflow a {}", (1, 13, "expected the end of the line after '{'")),
         ("workflow a{}", (1, 12, "expected the end of the line after '{'")),
         ("workflow a { s b }", (1, 14, "expected the end of the line after '{'")),
-        ("workflow a {#c\n}", (1, 13, "expected the end of the line after '{'")),
         ("workflow a {\n s b }", (2, 6, "expected '}' on a line of its own")),
         ("workflow a {\n} x", (2, 3, "expected the end of the line after '}'")),
         ("workflow a {\n}}", (2, 2, "expected the end of the line after '}'")),

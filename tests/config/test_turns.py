@@ -21,9 +21,9 @@ class Work:
         self.done = 0
         scan, define = scanner._scan_line, nodes.WorkflowNode.definition
 
-        def count_scan(number: int, source: str) -> Line:
+        def count_scan(number: int, source: str, hash_in_words: bool) -> Line:
             self.done += 1
-            return scan(number, source)
+            return scan(number, source, hash_in_words)
 
         def count_definition(node: nodes.WorkflowNode) -> WorkflowDefinition:
             self.done += 1

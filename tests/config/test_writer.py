@@ -10,8 +10,8 @@ from mmids_trio.config.scanner import MAX_LINE_LENGTH
 from mmids_trio.config.writer import write_workflow
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 
-NAMES = st.text(st.sampled_from("abz_-019.#/?&:\\*'äß日<|~"), min_size=1, max_size=8).filter(
-    lambda name: name[0] != "#" and name_problem("workflow", name) is None
+NAMES = st.text(st.sampled_from("abz_-019./?&:\\*'äß日<|~"), min_size=1, max_size=8).filter(
+    lambda name: name_problem("workflow", name) is None
 )
 VALUES = st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"]), max_size=12)
 AWKWARD_VALUES = st.text(st.sampled_from('\\" #={}a\r\t'), max_size=8)

@@ -41,7 +41,10 @@ def test_ffmpeg_transcode() -> None:
     )
     copy = read(FfmpegTranscodeParameters, vcodec="copy", acodec="copy")
     assert list(copy.conflicts()) == []
-    assert copy.transcoding() == TranscodeParameters(video="copy", audio="copy")
+    assert copy.transcoding() == TranscodeParameters(video="copy", audio="copy", preset="veryfast")
+    written = read(FfmpegTranscodeParameters, vcodec="H264", acodec="AAC", h264_preset="VeryFast").transcoding()
+    assert written == read(FfmpegTranscodeParameters, vcodec="h264", acodec="aac").transcoding()
+    assert written == TranscodeParameters(video="encode", audio="encode", preset="veryfast")
 
 
 def test_basic_transcode() -> None:
@@ -66,7 +69,7 @@ def test_basic_transcode() -> None:
 @pytest.mark.parametrize(
     ("given", "conflicts"),
     [
-        ({"vcodec": "h264"}, ["expected 'h264_preset' with vcodec=h264, such as veryfast"]),
+        ({"vcodec": "h264"}, []),
         ({"vcodec": "copy", "kbps": "100"}, ["'kbps' is for the encoder, expected vcodec=h264 with it"]),
         (
             {"vcodec": "copy", "kbps": "100", "size": "2x2"},

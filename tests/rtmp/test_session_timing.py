@@ -145,6 +145,19 @@ async def test_a_publisher_that_falls_silent_is_disconnected(
     assert closings() == [f"the publisher was silent for {timeout} seconds", "what it used has ended"]
 
 
+async def test_a_publisher_may_be_silent_for_ever_where_there_is_no_timeout(
+    autojump_clock: MockClock, closings: Closings
+) -> None:
+    """It is asked whether it is there, for the sake of the network, and need not answer."""
+    async with live("publisher_timeout 0") as h:
+        client = await h.publish("key")
+        await client.send(generate_stream(seconds=1))
+        await trio.sleep(80_000)
+        await client.send(generate_stream(seconds=1))
+        await wait_all_tasks_blocked()
+        assert closings() == []
+
+
 @pytest.mark.parametrize(
     ("settings", "timeout"), [("publisher_timeout 5", 5), ("", 30), ("publisher_timeout 300", 300)]
 )

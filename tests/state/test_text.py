@@ -78,6 +78,15 @@ def test_no_changed_byte_goes_unseen(place: int, difference: int) -> None:
     assert found == STATE
 
 
+def test_a_hash_inside_a_word_means_what_it_did_when_0_1_wrote_it() -> None:
+    """As a mistake in a configuration it must not keep a server from its state."""
+    state = read(b"# mmids-state version 1\nworkflow a#b {\n s k=v#w\n}\n# mmids-state end edited\n", FILE)
+    entry = state.get("a#b")
+    assert entry is not None
+    assert entry.text == 'workflow a#b {\n    s k="v#w"\n}\n'
+    assert read(write(state), FILE) == state
+
+
 def test_whoever_edits_the_file_says_so_in_its_last_line() -> None:
     changed = TEXT.replace(b"rtmp_app=a", b"rtmp_app=b")
     with pytest.raises(

@@ -6,6 +6,7 @@ that answers, approvals and media of different tasks never meet in the middle of
 
 import os
 from collections.abc import Callable
+from math import inf
 
 import structlog
 import trio
@@ -379,11 +380,16 @@ class RtmpSession:
             return activities.changed_at + HANDSHAKE_SECONDS
         if activities.is_idle:
             return activities.changed_at + IDLE_SECONDS
-        patience = self.publisher_timeout + self._bought if activities.is_publishing else PING_SECONDS
+        patience = self.publisher_timeout + self._bought if self._may_be_too_silent else PING_SECONDS
         deadline = max(self._quiet_since, activities.changed_at) + patience
         if self._stuck is None or activities.is_publishing:
             return deadline
         return min(deadline, self._stuck_since + MESSAGE_SECONDS)
+
+    @property
+    def _may_be_too_silent(self) -> bool:
+        """Whether it publishes, and may not be silent for as long as it likes."""
+        return self._activities.is_publishing and self.publisher_timeout < inf
 
     def _outlast_silence(self) -> tuple[str, RejectReason] | None:
         """Why the connection ends with the silence; `None` where it does not."""
@@ -391,15 +397,18 @@ class RtmpSession:
             return f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds", RejectReason.HANDSHAKE_SLOW
         if self._activities.is_idle:
             return f"it neither published nor played for {IDLE_SECONDS:.0f} seconds", RejectReason.IDLE
-        if self._activities.is_publishing:
+        if self._may_be_too_silent:
             return f"the publisher was silent for {self.publisher_timeout:.0f} seconds", RejectReason.SILENT_PUBLISHER
         if self._stuck is not None and trio.current_time() >= self._stuck_since + MESSAGE_SECONDS:
             return UNFINISHED
         return self._ping()
 
     def _ping(self) -> tuple[str, RejectReason] | None:
-        """Ask a watcher whether it is there; why the connection ends where it has not answered for too long."""
-        takes_media = self._output.bytes_sent > self._sent_at_ping
+        """Ask a watcher whether it is there; why the connection ends where it has not answered for too long.
+
+        A publisher that may be silent is asked too, so that the system notices when it is gone, and need not answer.
+        """
+        takes_media = self._output.bytes_sent > self._sent_at_ping or self._activities.is_publishing
         if self._unanswered_pings >= MAX_UNANSWERED_PINGS and not takes_media:
             return f"no answer to {MAX_UNANSWERED_PINGS} pings", RejectReason.NO_PONG
         self._unanswered_pings += 1
