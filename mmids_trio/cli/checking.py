@@ -22,11 +22,8 @@ class Checked:
 
     documents: tuple[Document, ...]
     problems: tuple[Problem, ...]
-
-    @property
-    def warnings(self) -> list[Problem]:
-        """What of the texts is ignored, and is no error."""
-        return [w for document in self.documents for w in document.warnings if w not in document.unknown_settings]
+    warnings: tuple[Problem, ...] = ()
+    """What of the texts is ignored, or may not be what was meant, and is no error."""
 
 
 def check_texts(sources: Sequence[SourceFile]) -> Checked:
@@ -34,23 +31,28 @@ def check_texts(sources: Sequence[SourceFile]) -> Checked:
     documents = [parse(source.text, source.file) for source in sources]
     reactors = tuple(reactor for document in documents for reactor in document.reactors)
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     workflows: list[WorkflowDefinition] = []
     for document in documents:
         known = kinds(evolve(document, reactors=reactors))
         findings = Findings([*document.problems, *document.unknown_settings])
+        warned = Findings([each for each in document.warnings if each not in document.unknown_settings])
         for reactor in document.reactors:
             for problem in known.executors.problems(reactor):
                 findings.add(problem.place, problem.message)
         for workflow in document.workflows:
             known.steps.check(workflow, findings)
+            for problem in known.steps.warnings(workflow):
+                warned.add(problem.place, problem.message)
             try:
                 workflows.append(known.steps.validate(workflow))
             except ConfigurationError:
                 continue  # its problems are among the findings
         problems += findings.in_order()
+        warnings += warned.in_order()
     problems += repeated(documents)
     problems += conflicts(workflows)
-    return Checked(tuple(documents), tuple(problems))
+    return Checked(tuple(documents), tuple(problems), tuple(warnings))
 
 
 def conflicts(workflows: Sequence[WorkflowDefinition]) -> Iterator[Problem]:

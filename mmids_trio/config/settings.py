@@ -78,6 +78,8 @@ EVENT_NAMES = (
     "target_down",
     "reactor_answered",
     "reload_refused",
+    "hls_paused",
+    "hls_resumed",
 )
 """Events that the outside may hear of; a test compares them with those that there are."""
 
@@ -128,6 +130,7 @@ class Settings:
     max_children: int = parameter(whole_number(1, MOST_CHILDREN), default=32)
     max_encode_rate: int = parameter(whole_number(1, HIGHEST_ENCODE_RATE, " of pixels a second"), default=497_664_000)
     ended_files_keep: int = parameter(whole_number(0, LONGEST_KEEP, " of seconds"), default=3600)
+    hls_min_free: int = parameter(whole_number(0, MOST_LOG_BYTES, " of bytes"), default=1024**3)
     rtmp_proxy_protocol_from: tuple[IpNetwork, ...] | None = parameter(networks, default=None)
     state_path: str | None = parameter(filled, default=None)
     watch_config: bool = parameter(switch, default=False)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 from attrs import frozen
 
-from mmids_trio.ffmpeg.file_names import file_stem, playlist_name
+from mmids_trio.ffmpeg.file_names import file_stem, playlist_name, segment_prefix
 from mmids_trio.ffmpeg.locations import (
     FLV_OPTIONS,
     PICTURE_LIMIT,
@@ -68,11 +68,12 @@ _FILLED_GAPS = "aresample=async=1000"
 
 
 def pull_arguments(parameters: PullParameters) -> list[str]:
-    """Read a file in real time, over and over, or a URL; write FLV to standard output.
+    """Read a file in real time, over and over if it is to be repeated, or a URL; write FLV to standard output.
 
     Raises `ValueError` for a location that `source_location` refuses.
     """
-    return [*_COMMON, *_NO_INPUT, *source_arguments(parameters.location), *_TRACKS, *_COPY, *_TO_PIPE]
+    source = source_arguments(parameters.location, repeats=parameters.loop is True)
+    return [*_COMMON, *_NO_INPUT, *source, *_TRACKS, *_COPY, *_TO_PIPE]
 
 
 def push_arguments(parameters: PushParameters) -> list[str]:
@@ -105,7 +106,7 @@ def hls_arguments(parameters: HlsParameters, stream_name: str, child: HlsChild) 
         # Segments begin with key frames, as they are only cut there.
         *("-hls_list_size", _SEGMENTS_SAID, "-hls_flags", "independent_segments"),
         *("-start_number", str(child.first_number)),
-        *("-hls_segment_filename", f"{directory}/{stem}-%d.{extension}"),
+        *("-hls_segment_filename", f"{directory}/{segment_prefix(stem)}%d.{extension}"),
         "pipe:1",
     ]
 

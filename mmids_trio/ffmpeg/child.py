@@ -77,6 +77,11 @@ class Child:
     def __attrs_post_init__(self) -> None:
         self._stop = Stop(self.process, self.stop_by)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended by itself, and as it should."""
+        return self._status == 0 and self._fault is None and not self.finishing.is_set()
+
     async def live(self) -> str:
         """Returns in what way the child has ended, such as "exited with status 1"."""
         try:

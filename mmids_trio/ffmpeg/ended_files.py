@@ -23,7 +23,7 @@ import structlog
 import trio
 from attrs import define, evolve, field, frozen
 
-from mmids_trio.ffmpeg.file_names import file_stem
+from mmids_trio.ffmpeg.file_names import file_stem, stem_of_segment
 from mmids_trio.offload import Offload, in_thread
 
 KEEP_SECONDS = 3600
@@ -44,7 +44,6 @@ JOURNAL_SLACK = 1000
 CLOCK_SLACK_SECONDS = 0.1
 """File systems stamp files with the time of the last tick of a clock."""
 
-_SEGMENT = re.compile(r"(.+)-\d+\.(?:ts|m4s|mp4)")
 _LOG = re.compile(r"(.+\.log)(?:\.\d+)?")
 
 log = structlog.get_logger()
@@ -96,7 +95,7 @@ def name_in(kind: FileKind, file_name: str) -> str | None:
         plain = file_name.removesuffix(".tmp")
         if plain.endswith(".m3u8"):
             return plain.removesuffix(".m3u8") or None
-        found = _SEGMENT.fullmatch(plain)
+        return stem_of_segment(plain)
     return found[1] if found else None
 
 

@@ -12,8 +12,8 @@ from attrs import define, field
 
 from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.arguments import HlsChild, hls_arguments, hls_playlist_path, needs_fmp4
-from mmids_trio.ffmpeg.file_names import file_stem
-from mmids_trio.ffmpeg.hls_playlist import USUAL_COUNT, ChildPlaylist, HlsPlaylist, read_playlist
+from mmids_trio.ffmpeg.file_names import file_stem, segment_prefix
+from mmids_trio.ffmpeg.hls_playlist import ChildPlaylist, HlsPlaylist, read_playlist
 from mmids_trio.ffmpeg.parameters import HlsParameters
 
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ class HlsOutput:
         # Players that have been told of init segments cannot be told that there are none any more.
         self._is_fmp4 |= needs_fmp4(codecs) or any(segment.init for segment in self._playlist.segments)
         number = self._playlist.next_number
-        init = f"{self._stem}-{number}.mp4" if self._is_fmp4 else None
+        init = f"{segment_prefix(self._stem)}{number}.mp4" if self._is_fmp4 else None
         self._child, self._is_fresh = ChildPlaylist(self._stem, init, number), True
         return hls_arguments(self.parameters, self.stream_name, HlsChild(number, init, "hvc1" in codecs))
 
@@ -70,8 +70,9 @@ class HlsOutput:
             unneeded += self._playlist.add(segment, is_discontinuity=self._is_fresh)
             self._is_fresh = False
         self._write(self._playlist)
-        for name in unneeded:
-            self._delete(name)
+        if self.parameters.deletes:
+            for name in unneeded:
+                self._delete(name)
 
     def end(self) -> None:
         """Nothing more comes: players may stop asking."""
@@ -89,7 +90,7 @@ class HlsOutput:
         return os.path.join(self.parameters.path, name)
 
     def _read(self) -> HlsPlaylist:
-        count = USUAL_COUNT if self.parameters.count is None else self.parameters.count
+        count = self.parameters.count or 0
         try:
             with open(self.path, encoding="utf-8", errors="replace") as file:
                 return read_playlist(file.read(MAX_PLAYLIST_BYTES), self._stem, count)

@@ -12,8 +12,7 @@ from itertools import chain
 
 from attrs import define, evolve, field, frozen
 
-USUAL_COUNT = 5
-"""Segments in a playlist where nobody asked for another number: ffmpeg's own default."""
+from mmids_trio.ffmpeg.file_names import segment_number
 
 LINGERING = 1
 """Segments that stay when they have left the playlist, for players that are just reading them; as ffmpeg has it."""
@@ -22,7 +21,8 @@ MAX_LINE = 4096
 """Bytes of one line of a child; those that matter are as long as a file name."""
 
 _DURATION = re.compile(r"#EXTINF:(\d+(?:\.\d+)?)")
-_NUMBER = re.compile(r"-(\d+)\.(?:ts|m4s)")
+_OLD_NUMBER = re.compile(r"-(\d+)\.(?:ts|m4s)")
+"""Behind the stem, as 0.1 named segments."""
 _MAP = re.compile(r'#EXT-X-MAP:URI="([^"/]+)"')
 _HEAD = re.compile(r"#EXT-X-(TARGETDURATION|MEDIA-SEQUENCE|DISCONTINUITY-SEQUENCE):(\d{1,18})")
 
@@ -49,10 +49,17 @@ def read_segments(lines: Sequence[str], stem: str, init: str | None = None) -> I
         elif line == "#EXT-X-DISCONTINUITY":
             is_discontinuity = True
         elif line and not line.startswith("#"):
-            number = _NUMBER.fullmatch(line.removeprefix(stem)) if line.startswith(stem) else None
-            if number:
-                yield HlsSegment(int(number[1]), line, duration, init, is_discontinuity)
+            number = _number(line, stem)
+            if number is not None:
+                yield HlsSegment(number, line, duration, init, is_discontinuity)
             is_discontinuity = False
+
+
+def _number(name: str, stem: str) -> int | None:
+    number = segment_number(name, stem)
+    if number is None and name.startswith(stem) and (old := _OLD_NUMBER.fullmatch(name.removeprefix(stem))):
+        number = int(old[1])
+    return number
 
 
 @define

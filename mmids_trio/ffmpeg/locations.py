@@ -68,7 +68,7 @@ class MediaTarget:
 FLV_OPTIONS = ("-flvflags", "no_duration_filesize")
 """Nobody can go back and write a length into a stream."""
 
-_FILE = MediaSource(_FILE_PROTOCOLS, (*_AT_ITS_SPEED, *_OVER_AND_OVER))
+_FILE = MediaSource(_FILE_PROTOCOLS, _AT_ITS_SPEED)
 
 _SOURCES: Final = {
     **dict.fromkeys(("http", "https"), MediaSource(_HTTP_PROTOCOLS, (*_AT_ITS_SPEED, *_STALL, *_RECONNECT))),
@@ -123,10 +123,16 @@ def output_directory(value: str) -> str:
     return value
 
 
-def source_arguments(location: str) -> list[str]:
-    """The input for a file or URL; raises `ValueError` like `source_location`."""
+def is_file(location: str) -> bool:
+    """Whether it is the path of a file, not a URL; raises `ValueError` like `source_location`."""
+    return _source(location)[0] is _FILE
+
+
+def source_arguments(location: str, *, repeats: bool = False) -> list[str]:
+    """The input for a file, over and over if it `repeats`, or a URL; raises `ValueError` like `source_location`."""
     source, url = _source(location)
-    return source.arguments(url)
+    loop = _OVER_AND_OVER if repeats and source is _FILE else ()
+    return [*loop, *source.arguments(url)]
 
 
 def target_arguments(url: str) -> list[str]:

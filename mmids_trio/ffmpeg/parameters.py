@@ -8,9 +8,9 @@ from typing import Literal
 
 from attrs import frozen
 
-from mmids_trio.config.converters import choice, one_of, text, whole_number
+from mmids_trio.config.converters import choice, one_of, switch, text, whole_number
 from mmids_trio.config.parameters import parameter
-from mmids_trio.ffmpeg.locations import output_directory, push_target, source_location
+from mmids_trio.ffmpeg.locations import is_file, output_directory, push_target, source_location
 
 MAX_SEGMENT_SECONDS = 3600
 MAX_SEGMENTS = 1_000_000
@@ -22,6 +22,8 @@ MAX_KBPS = 1_000_000
 MAX_FPS = 240
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+
+NEW_DEFAULT = "Mmids' default holds since 0.2,"
 
 Treatment = Literal["copy", "encode", "drop"]
 """What becomes of the video or the audio."""
@@ -47,10 +49,21 @@ def _treatment(**words: Treatment) -> Mapping[str, Treatment]:
 
 @frozen
 class PullParameters:
-    """Of `ffmpeg_pull`."""
+    """Of `ffmpeg_pull`. `loop`: whether what ends is played again; `None`: a file is not, a URL is asked again."""
 
     location: str = parameter(source_location)
     stream_name: str = parameter(text)
+    loop: bool | None = parameter(switch, default=None)
+
+    @property
+    def plays_once(self) -> bool:
+        """Whether nothing comes any more when all of it was played."""
+        return is_file(self.location) if self.loop is None else not self.loop
+
+    def unsaid(self) -> Iterable[str]:
+        """What to warn of: a default that is new in 0.2."""
+        if self.loop is None and is_file(self.location):
+            yield f"'loop' is not given: {NEW_DEFAULT} the file is played once; loop=true repeats it"
 
 
 @frozen
@@ -63,12 +76,23 @@ class PushParameters:
 
 @frozen
 class HlsParameters:
-    """Of `ffmpeg_hls`: `duration_s` of a segment, `count` of segments (0: all of them, `None`: as ffmpeg likes)."""
+    """Of `ffmpeg_hls`: `duration_s` of a segment, `count` of segments that are listed (0 and `None`: all of them)."""
 
     path: str = parameter(output_directory)
     duration_s: int = parameter(whole_number(1, MAX_SEGMENT_SECONDS), name="duration", default=2)
     count: int | None = parameter(whole_number(0, MAX_SEGMENTS), default=None)
     stream_name: str | None = parameter(text, default=None)
+    delete: bool | None = parameter(switch, default=None)
+
+    @property
+    def deletes(self) -> bool:
+        """Whether files go that nobody needs any more."""
+        return bool(self.count) if self.delete is None else self.delete
+
+    def unsaid(self) -> Iterable[str]:
+        """What to warn of: a default that is new in 0.2."""
+        if self.count is None:
+            yield f"'count' is not given: {NEW_DEFAULT} all segments are listed and kept; count=5 is what 0.1 did"
 
 
 @frozen(kw_only=True)

@@ -12,6 +12,7 @@ class ChildPhase(Enum):
     """Where a child is in its life."""
 
     WAITING = "waiting"
+    PAUSED = "paused"
     STARTING = "starting"
     RUNNING = "running"
     BACKING_OFF = "backing off"
@@ -32,6 +33,8 @@ class ChildState:
     message: str | None = None
     """Why it ended last time, and below that its last lines, or what it waits for; `None` when it has not ended, or is
     healthy again."""
+    is_finished: bool = False
+    """Whether all was done that there was to do; no child is started any more."""
     dropped_groups: int = 0
     """Groups of pictures that it has missed, wholly or in part, since it did not keep up."""
 

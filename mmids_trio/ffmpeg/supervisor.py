@@ -4,7 +4,7 @@ A task of the caller's runs it; it starts none that outlives it, and when it end
 child left (bounded: see `stopping`).  Children of one step end side by side when their tasks are in one nursery.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import inf
 
@@ -16,6 +16,7 @@ from mmids_trio.backoff import HEALTHY_AFTER_SECONDS, Backoff
 from mmids_trio.errors import MmidsError
 from mmids_trio.ffmpeg.capacity import Capacity, Claim, Encoding
 from mmids_trio.ffmpeg.child import FINISH_SECONDS, Child, FeedHook, ReadHook, RestHook
+from mmids_trio.ffmpeg.hold import Hold
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.state import ChildPhase, ChildState
 from mmids_trio.ffmpeg.stderr_log import StderrLog
@@ -47,11 +48,15 @@ class Supervisor:
     """Where each child asks for its place."""
     encoding: Encoding | None = None
     """What is encoded, if anything is."""
+    hold: Hold = field(factory=Hold)
+    """What may keep children from being started."""
     traces: Callable[[], AbstractContextManager[None]] = nullcontext
     """Around all lives: what they leave on the disk is looked after from its end on."""
     on_wait: Callable[[], None] = lambda: None
     """Called when a child has to wait for its place: what is kept for it may get stale."""
     stop_by: StopBy = field()
+    once: bool = False
+    """Whether a child that ends by itself with status 0 has done all that there was to do."""
     name: str = "ffmpeg"
     """For messages."""
     state: ChildState = field(factory=ChildState)
@@ -79,7 +84,7 @@ class Supervisor:
         self._finishing.set()
 
     async def run(self) -> None:
-        """Until `finish`, the end of the feed, or cancellation; that leaves the child five seconds to end."""
+        """Until `finish`, the end of the feed or (`once`) of the child, or cancellation, which lets it end in 5 s."""
         with self.traces():
             try:
                 while True:
@@ -100,6 +105,10 @@ class Supervisor:
 
     async def _run_once(self) -> str | None:
         """Start the child, when there is room for it, and return in what way it has ended; `None`: see `_live`."""
+        if self.hold.reason is not None:
+            await self._wait_while_held(self.hold.reason)
+            if self._finishing.is_set():
+                return "was not started"
         with self.capacity.place(self.encoding) as claim:
             if not claim.is_admitted:
                 await self._wait_for_room(claim)
@@ -107,14 +116,21 @@ class Supervisor:
 
     async def _wait_for_room(self, claim: Claim) -> None:
         """Until the claim is admitted, or nobody needs the child any more."""
-        before = self.state.message
-        self.state.phase, self.state.pid, self.state.message = ChildPhase.WAITING, None, claim.why()
         claim.tell = self._tell_why_it_waits
-        log.info("child waits", child=self.name, reason=self.state.message)
+        await self._wait(ChildPhase.WAITING, claim.why(), claim.admitted.wait)
+
+    async def _wait_while_held(self, why: str) -> None:
+        """Until the hold is released, or nobody needs the child any more."""
+        await self._wait(ChildPhase.PAUSED, why, self.hold.wait)
+
+    async def _wait(self, phase: ChildPhase, why: str, end: Callable[[], Awaitable[object]]) -> None:
+        before = self.state.message
+        self.state.phase, self.state.pid, self.state.message = phase, None, why
+        log.info("child waits", child=self.name, reason=why)
         self.on_wait()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_when_finishing, nursery.cancel_scope)
-            await claim.admitted.wait()
+            await end()
             nursery.cancel_scope.cancel()
         self.state.message = before
 
@@ -151,6 +167,9 @@ class Supervisor:
             healthy_after=HEALTHY_AFTER_SECONDS,
         )
         outcome = await child.live()
+        if self.once and child.is_done:
+            self.state.is_finished = True
+            self._finishing.set()
         if not child.is_succeeded:
             return outcome
         self.state.successions += 1

@@ -10,8 +10,10 @@ from attrs import define, field, frozen
 
 from mmids_trio.ffmpeg.capacity import Capacity, Encoding
 from mmids_trio.ffmpeg.child import FeedHook, ReadHook, RestHook
+from mmids_trio.ffmpeg.disk_room import DiskRoom, free_bytes
 from mmids_trio.ffmpeg.ended_files import EndedFiles, log_trace
 from mmids_trio.ffmpeg.executable import Executable, Places, find_ffmpeg
+from mmids_trio.ffmpeg.hold import Hold
 from mmids_trio.ffmpeg.output_paths import make_directory
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.state import ChildState
@@ -41,6 +43,10 @@ class Job:
     """What is encoded, if anything is."""
     on_wait: Callable[[], None] = lambda: None
     """Called when a child has to wait for its place."""
+    once: bool = False
+    """See `Supervisor`."""
+    hold: Hold = field(factory=Hold)
+    """What may keep children from being started."""
 
 
 @define(eq=False)
@@ -54,6 +60,10 @@ class FfmpegTools:
     offload: Offload = in_thread
     make_directory: Callable[[str], None] = make_directory
     """For what children write. Raises `StepError`."""
+    least_free: int = 0
+    """Bytes that stay free where children write, 0 for none."""
+    free_bytes: Callable[[str], int] = free_bytes
+    """Below a directory. Raises `OSError`."""
     capacity: Capacity = field(factory=Capacity)
     ended_files: EndedFiles = field()
     _executable: Executable | None = field(default=None, init=False)
@@ -80,6 +90,10 @@ class FfmpegTools:
         self.places, self._executable = places, executable
         log.info("ffmpeg found", path=executable.path, version=executable.version, origin=executable.origin)
 
+    def disk_room(self, directory: str, on_change: Callable[[int], None]) -> DiskRoom:
+        """What pauses children that write there while the disk is almost full."""
+        return DiskRoom(directory=directory, least=self.least_free, free_bytes=self.free_bytes, on_change=on_change)
+
     def supervisor(self, job: Job) -> Supervisor:
         """What keeps the child of `job` running. Only after `check`."""
         assert self._executable is not None
@@ -98,4 +112,6 @@ class FfmpegTools:
             capacity=self.capacity,
             encoding=job.encoding,
             on_wait=job.on_wait,
+            once=job.once,
+            hold=job.hold,
         )

@@ -67,8 +67,12 @@ def load(path: Path, kinds: Callable[[Document], Kinds], *, is_strict: bool = Fa
     if findings.problems:
         raise ConfigurationError(findings.problems)
     workflows = tuple(known.steps.validate(workflow) for workflow in document.workflows)
+    warnings = Findings([*document.warnings])
+    for workflow in document.workflows:
+        for problem in known.steps.warnings(workflow):
+            warnings.add(problem.place, problem.message)
     settings = _resolved(document.settings, path.parent)
-    return Configuration(str(path), evolve(document, workflows=workflows), settings, text)
+    return Configuration(str(path), evolve(document, workflows=workflows, warnings=warnings.in_order()), settings, text)
 
 
 def read_text(path: Path) -> str:

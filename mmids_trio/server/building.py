@@ -18,6 +18,7 @@ from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.ffmpeg.capacity import Capacity
+from mmids_trio.ffmpeg.disk_room import free_bytes
 from mmids_trio.ffmpeg.ended_files import EndedFiles
 from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.ffmpeg.output_paths import make_directory
@@ -86,6 +87,8 @@ class World:
     """The authorities by which servers that are dialled over TLS have to prove who they are."""
     make_directory: Callable[[str], None] = make_directory
     """For what children write. Raises `StepError`."""
+    free_bytes: Callable[[str], int] = free_bytes
+    """On the disk below a directory. Raises `OSError`."""
 
 
 @frozen(kw_only=True)
@@ -287,6 +290,8 @@ def _ffmpeg(settings: Settings, world: World) -> FfmpegTools:
         world.random,
         offload=world.offload,
         make_directory=world.make_directory,
+        least_free=settings.hls_min_free,
+        free_bytes=world.free_bytes,
         capacity=Capacity(settings.max_children, settings.max_encode_rate),
         ended_files=EndedFiles(Path(settings.log_path) / FOLDER, settings.ended_files_keep, offload=world.offload),
     )

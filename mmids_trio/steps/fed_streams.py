@@ -7,10 +7,12 @@ import trio
 from attrs import define, field
 
 from mmids_trio.ffmpeg.child import FINISH_SECONDS, ReadHook, RestHook
+from mmids_trio.ffmpeg.disk_room import DiskRoom
 from mmids_trio.ffmpeg.ended_files import EndedFiles
 from mmids_trio.ffmpeg.executable import Executable
 from mmids_trio.ffmpeg.feed import FeedFilter
 from mmids_trio.ffmpeg.feeding import ChildFeed
+from mmids_trio.ffmpeg.hold import Hold
 from mmids_trio.ffmpeg.state import ChildPhase, ChildState
 from mmids_trio.ffmpeg.stopping import STOP_SECONDS
 from mmids_trio.ffmpeg.supervisor import Supervisor
@@ -38,6 +40,9 @@ class Ffmpeg(Protocol):
     @property
     def ended_files(self) -> EndedFiles:
         """Looks after what streams leave on the disk."""
+
+    def disk_room(self, directory: str, on_change: Callable[[int], None]) -> DiskRoom:
+        """What pauses children that write there while the disk is almost full."""
 
     @property
     def make_directory(self) -> Callable[[str], None]:
@@ -146,6 +151,8 @@ class FedStreams:
     """When the first child of a stream may be started. Called in the order in which streams start."""
     warn: Callable[[FedStream], str | None] = lambda _stream: None
     """What is wrong with a stream though its child runs."""
+    hold: Hold = field(factory=Hold)
+    """What may keep children from being started."""
     on_end: Callable[[StreamId], None] = lambda _stream_id: None
     """Called when a stream has ended and its child has finished."""
     _live: dict[StreamId, FedStream] = field(factory=dict, init=False)
@@ -169,6 +176,11 @@ class FedStreams:
                 ended.end()
         elif live := self._live.get(event.stream_id):
             live.offer(event)
+
+    def interrupt(self, reason: str) -> None:
+        """End the children of all streams when they have written what they have got."""
+        for stream in self._all:
+            stream.feed.interrupt(reason)
 
     def __len__(self) -> int:
         """How many streams are live."""
@@ -197,6 +209,7 @@ class FedStreams:
                 secrets=self.secrets,
                 encoding=None if stream.encoder is None else stream.encoder.encoding,
                 on_wait=stream.feed.forget,
+                hold=self.hold,
             )
         )
 
@@ -216,7 +229,8 @@ def child_status(stream_name: str, state: ChildState, warning: str | None = None
     said = [text for text in (state.message, warning) if text is not None]
     if not said:
         return None
-    return StreamStatus(stream_name, "\n".join(said), "waiting" if state.phase is ChildPhase.WAITING else None)
+    is_waiting = state.phase in (ChildPhase.WAITING, ChildPhase.PAUSED)
+    return StreamStatus(stream_name, "\n".join(said), state.phase.value if is_waiting else None)
 
 
 def child_counts(states: Iterable[ChildState]) -> Counts:

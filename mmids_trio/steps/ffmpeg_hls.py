@@ -11,6 +11,7 @@ import trio
 from attrs import field, frozen
 
 from mmids_trio.ffmpeg.arguments import what_is_lost
+from mmids_trio.ffmpeg.disk_room import DiskRoom
 from mmids_trio.ffmpeg.ended_files import hls_trace
 from mmids_trio.ffmpeg.hls_output import HlsOutput
 from mmids_trio.ffmpeg.output_paths import OutputPaths, PathClaim
@@ -19,6 +20,7 @@ from mmids_trio.ffmpeg.process import ChildOutput
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
 from mmids_trio.steps.registry import StepType
+from mmids_trio.workflow.events import HlsPaused, HlsResumed
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
@@ -66,6 +68,7 @@ class FfmpegHls:
         await self.ffmpeg.check()
         self.ffmpeg.make_directory(self.parameters.path)
         outputs = WeakKeyDictionary[FedStream, HlsOutput]()
+        room = self.ffmpeg.disk_room(self.parameters.path, lambda free: self._tell(room, free))
         with self._claim() as claim:
             async with trio.open_nursery() as nursery:
                 streams = FedStreams(
@@ -77,13 +80,26 @@ class FfmpegHls:
                     rest=lambda stream: outputs[stream].receive,
                     turn=partial(self._turn, claim, OutputPaths(), outputs),
                     warn=lambda stream: what_is_lost(stream.policy.codecs, "HLS"),
+                    hold=room.hold,
                 )
                 task_status.started()
                 while True:
                     events = await inbox.receive()
+                    room.look()
+                    if room.hold.reason is not None:
+                        streams.interrupt(room.hold.reason)
                     for event in events:
                         streams.take(event)
                     await outbox.send(events)
+
+    def _tell(self, room: DiskRoom, free: int) -> None:
+        path, context = self.parameters.path, self.context
+        if room.hold.reason is None:
+            log.info("HLS goes on", path=path, free_bytes=free)
+            context.publish(HlsResumed(context.workflow, context.step_id, path, free))
+        else:
+            log.error("HLS is paused", path=path, reason=room.hold.reason)
+            context.publish(HlsPaused(context.workflow, context.step_id, path, free, room.least))
 
     def _turn(
         self,
@@ -99,7 +115,7 @@ class FfmpegHls:
         if own.before:
             log.info("stream waits for the one before it in its playlist to end", stream=name, path=path)
         traces = ExitStack()
-        if self.parameters.count != 0:  # else all of the show is wanted, also later
+        if self.parameters.deletes:  # else all of the show is wanted, also later
             trace = hls_trace(self.parameters.path, self.parameters.stream_name or name)
             traces.enter_context(self.ffmpeg.ended_files.writing(trace))
         return _PlaylistTurn(claim, own, playlists, output, traces)
@@ -128,4 +144,4 @@ def ffmpeg_hls(ffmpeg: Ffmpeg, paths: OutputPaths) -> StepType:
     def build(parameters: HlsParameters, context: StepContext) -> Step:
         return FfmpegHls(parameters, ffmpeg, paths, context)
 
-    return StepType("ffmpeg_hls", HlsParameters, build)
+    return StepType("ffmpeg_hls", HlsParameters, build, warnings=HlsParameters.unsaid)

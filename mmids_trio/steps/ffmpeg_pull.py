@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+import structlog
 import trio
 from attrs import define, field, frozen
 
@@ -19,6 +20,10 @@ from mmids_trio.steps.fed_streams import Ffmpeg, child_counts, child_status
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
+
+FINISHED = "it was played to its end, and is not played again before the step is made anew (loop=true repeats it)"
+
+log = structlog.get_logger()
 
 READ_BYTES = 64 * 1024
 """Read at once from a child: a whole pipe."""
@@ -59,7 +64,7 @@ class FfmpegPull:
     flow: Flow = field(default=Flow.PRODUCES, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
-        """Ready when there is an ffmpeg; a source that ends or does not answer is retried."""
+        """Ready when there is an ffmpeg; a dead source is retried, and one that ends where it may go on."""
         await self.ffmpeg.check()
         state = ChildState()
         self.context.show_streams(lambda: self._describe(state))
@@ -74,12 +79,17 @@ class FfmpegPull:
                 state=state,
                 read=pulled.read,
                 secrets=stream_key_of(self.parameters.location),
+                once=self.parameters.plays_once,
             )
         )
         task_status.started()
         await supervisor.run()
+        log.info("source was played to its end", stream=self.parameters.stream_name)
+        await trio.sleep_forever()
 
     def _describe(self, state: ChildState) -> Sequence[StreamStatus]:
+        if state.is_finished:
+            return [StreamStatus(self.parameters.stream_name, FINISHED, "finished")]
         status = child_status(self.parameters.stream_name, state)
         return [] if status is None else [status]
 
@@ -90,4 +100,4 @@ def ffmpeg_pull(ffmpeg: Ffmpeg) -> StepType:
     def build(parameters: PullParameters, context: StepContext) -> Step:
         return FfmpegPull(parameters, ffmpeg, context)
 
-    return StepType("ffmpeg_pull", PullParameters, build)
+    return StepType("ffmpeg_pull", PullParameters, build, warnings=PullParameters.unsaid)

@@ -1,6 +1,6 @@
 """The kinds of steps there are: by name, with their parameters, their checks and how to build one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TypeVar
 
@@ -33,6 +33,11 @@ def no_conflicts(_parameters: object) -> Iterable[str]:
     return ()
 
 
+def no_warnings(_parameters: object) -> Iterable[str]:
+    """What a kind of step warns of that has nothing to warn of."""
+    return ()
+
+
 def announce_nothing(_parameters: object) -> Undo:
     """What a kind of step says of its start that nobody outside waits for."""
     return do_nothing
@@ -43,6 +48,7 @@ class _Reading:
     """What became of the parameters of one step: a factory, or problems."""
 
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
     factory: StepFactory | None = None
     announce: Callable[[], Undo] | None = None
 
@@ -53,6 +59,7 @@ class StepType:
     `build` raises `StepError` where the parameters cannot work on this server.  `conflicts` says what is wrong with
     parameters that are fine one by one.  `announce` tells whom it concerns that such a step will start, and returns
     what takes that back.  `keys` names parameters that let somebody publish where they are exact, not `*`.
+    what takes that back.  `warnings` says what of good parameters may not be what was meant.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class StepType:
         conflicts: Callable[[P], Iterable[str]] = no_conflicts,
         announce: Callable[[P], Undo] = announce_nothing,
         keys: tuple[str, ...] = (),
+        warnings: Callable[[P], Iterable[str]] = no_warnings,
     ) -> None:
         self.name = name
         self.aliases = aliases
@@ -81,13 +89,18 @@ class StepType:
                 )
             checked = parameters(**values)
             problems = tuple(self._problem(definition, message) for message in conflicts(checked))
-            return _Reading(problems, lambda context: build(checked, context), lambda: announce(checked))
+            warned = tuple(self._problem(definition, message) for message in warnings(checked))
+            return _Reading(problems, warned, lambda context: build(checked, context), lambda: announce(checked))
 
         self._read = read
 
     def problems(self, definition: StepDefinition) -> Sequence[Problem]:
         """What is wrong with a step of this kind: with which parameter, where, and what was expected."""
         return self._read(definition).problems
+
+    def warnings(self, definition: StepDefinition) -> Sequence[Problem]:
+        """What of a step without problems may not be what was meant."""
+        return self._read(definition).warnings
 
     def factory(self, definition: StepDefinition) -> StepFactory:
         """What builds a step from a definition that has no problems."""
@@ -153,6 +166,12 @@ class StepRegistry:
                 break
             for problem in self._check(step):
                 findings.add(problem.place, problem.message)
+
+    def warnings(self, definition: WorkflowDefinition) -> Iterator[Problem]:
+        """What of the steps of a workflow may not be what was meant."""
+        for step in definition.steps:
+            if step.step_type in self._types:
+                yield from self._types[step.step_type].warnings(step)
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings; raises `ConfigurationError` with every problem."""

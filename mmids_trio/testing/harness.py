@@ -163,6 +163,7 @@ class Harness:
             offload=inline,
             random=lambda: 0.0,
             now=self.now,
+            free_bytes=lambda _directory: 1024**5,
         )
 
     def _settings(self, given: Settings) -> Settings:

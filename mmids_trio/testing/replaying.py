@@ -363,7 +363,9 @@ class _Replay:
                 executors=lambda real: ReplayedExecutors(real, ReplayedAnswers.on(self._tape.records), self._say),
             ),
             in_world=lambda world: evolve(
-                world, entropy=Random(self._seed).randbytes, make_directory=lambda _path: None
+                world,
+                entropy=Random(self._seed).randbytes,
+                make_directory=lambda _path: None,
             ),
         )
         self._harness.http.headers.clear()  # a request has those that were captured

@@ -159,6 +159,29 @@ class ReloadRefused:
     watchers: int
 
 
+@frozen
+class HlsPaused:
+    """A step writes no HLS any more: only `free_bytes` are free where it writes, and `least_bytes` are to stay."""
+
+    wire_name: ClassVar[str] = "hls_paused"
+    workflow: str
+    step_id: str
+    path: str
+    free_bytes: int
+    least_bytes: int
+
+
+@frozen
+class HlsResumed:
+    """A step writes HLS again: there is room where it writes."""
+
+    wire_name: ClassVar[str] = "hls_resumed"
+    workflow: str
+    step_id: str
+    path: str
+    free_bytes: int
+
+
 HubEvent = (
     WorkflowStarted
     | WorkflowFailed
@@ -173,5 +196,7 @@ HubEvent = (
     | TargetDown
     | ReactorAnswered
     | ReloadRefused
+    | HlsPaused
+    | HlsResumed
 )
 """Everything that may be published. The order is that of the names in the document of the API."""

@@ -94,3 +94,31 @@ def test_an_unknown_setting_is_a_warning_at_the_start_and_an_error_where_that_is
     write(file, MISSPELT.replace("9011", "9011\n    strict_settings true") + ONE)
     with pytest.raises(ConfigurationError, match="unknown setting"):
         load(file, kinds)
+
+
+@pytest.mark.parametrize(
+    ("step", "warns_of"),
+    [
+        (
+            "ffmpeg_hls path=out",
+            "'count' is not given: Mmids' default holds since 0.2, all segments are listed and kept",
+        ),
+        (
+            "ffmpeg_pull location=a.mp4 stream_name=a",
+            "'loop' is not given: Mmids' default holds since 0.2, the file is",
+        ),
+        ("ffmpeg_hls path=out count=0", None),
+        ("ffmpeg_pull location=a.mp4 stream_name=a loop=false", None),
+        ("ffmpeg_pull location=rtmp://h/a/b stream_name=a", None),
+    ],
+)
+def test_defaults_that_are_new_are_warned_of(tmp_path: Path, step: str, warns_of: str | None) -> None:
+    file = write(tmp_path / "a.mmids", f"workflow w {{\n    {step}\n}}\n")
+    result = run(file)
+    assert result.exit_code == 0
+    assert result.output.count("warning") == (warns_of is not None)
+    assert warns_of is None or f"{file}:2:5: {step.split(maxsplit=1)[0]}: {warns_of}" in result.output
+    [*warnings] = json.loads(run(file, "--json").output)["warnings"]
+    assert len(warnings) == (warns_of is not None)
+    loaded = load(file, kinds).document.warnings  # which a server logs when it starts
+    assert [warning.message for warning in loaded] == [each["message"] for each in warnings]

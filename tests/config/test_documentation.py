@@ -27,9 +27,9 @@ def test_every_example_parses_without_a_word(example: str) -> None:
 def test_the_spellings_mean_what_the_page_says() -> None:
     [workflow] = parse(EXAMPLES[1], "example").workflows
     assert [dict(step.parameters) for step in workflow.steps] == [
-        {"path": "C:\\hls output\\", "stream_name": "a#b"},
+        {"path": "C:\\hls output\\", "count": "5", "stream_name": "a#b"},
         {"target": "rtmp://example.com/app/{key}"},
-        {"path": "/srv/größe"},
+        {"path": "/srv/größe", "count": "0"},
     ]
 
 

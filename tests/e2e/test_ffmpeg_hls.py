@@ -94,7 +94,7 @@ async def test_the_first_segment_is_there_within_two_segment_lengths(
         playlist = tmp_path / "out" / "show.m3u8"
         await eventually(playlist.exists, "playlist")
         assert durations(playlist)[0] == pytest.approx(duration, abs=0.1)
-        assert segments(tmp_path / "out")[0] == "show-0.ts"
+        assert segments(tmp_path / "out")[0] == "show0.ts"
         assert not has_ended(playlist)
 
 
@@ -153,7 +153,7 @@ async def test_all_segments_are_kept_and_play_to_the_end_however_it_ends(
             assert has_ended(playlist), "what was stopped is complete when that is answered"
     await eventually(lambda: has_ended(playlist), "end of the playlist")
     assert durations(playlist) == pytest.approx([2.0] * (SHOWN // 2) + [SHOWN % 2], abs=0.1)
-    assert segments(tmp_path / "out") == [f"show-{number}.ts" for number in range(SHOWN // 2 + 1)]
+    assert segments(tmp_path / "out") == [f"show{number}.ts" for number in range(SHOWN // 2 + 1)]
     assert seconds_of(playlist) == pytest.approx(SHOWN, abs=0.1)
     assert flaws(playlist) == ""
     written = in_order(packets_in(as_flv(playlist, tmp_path / "written.flv")))

@@ -69,7 +69,7 @@ def test_hls_says_each_segment_and_leaves_the_playlist_to_the_server() -> None:
     arguments = hls_arguments(HlsParameters("p", duration_s=4, count=9), "n", HlsChild(first_number=7))
     assert value(arguments, "-hls_time") == "4"
     assert value(arguments, "-start_number") == "7"
-    assert value(arguments, "-hls_segment_filename") == "./p/n-%d.ts"
+    assert value(arguments, "-hls_segment_filename") == "./p/n%d.ts"
     assert "9" not in arguments
     assert "-hls_segment_type" not in arguments
     assert arguments[-1] == "pipe:1"
@@ -78,15 +78,15 @@ def test_hls_says_each_segment_and_leaves_the_playlist_to_the_server() -> None:
 def test_a_fixed_name_takes_the_place_of_the_streams() -> None:
     parameters = HlsParameters("/srv/hls/", stream_name="fixed")
     assert hls_playlist_path(parameters, "live") == "/srv/hls/fixed.m3u8"
-    assert value(hls_arguments(parameters, "live", HlsChild()), "-hls_segment_filename") == "/srv/hls/fixed-%d.ts"
+    assert value(hls_arguments(parameters, "live", HlsChild()), "-hls_segment_filename") == "/srv/hls/fixed%d.ts"
 
 
 @pytest.mark.parametrize("has_hevc", [True, False])
 def test_with_an_init_segment_it_is_fragmented_mp4(has_hevc: bool) -> None:
-    arguments = hls_arguments(HlsParameters("p"), "a/b", HlsChild(0, "a=2Fb-0.mp4", has_hevc))
+    arguments = hls_arguments(HlsParameters("p"), "a/b", HlsChild(0, "a=2Fb0.mp4", has_hevc))
     assert value(arguments, "-hls_segment_type") == "fmp4"
-    assert value(arguments, "-hls_segment_filename") == "./p/a=2Fb-%d.m4s"
-    assert value(arguments, "-hls_fmp4_init_filename") == "./p/a=2Fb-0.mp4"
+    assert value(arguments, "-hls_segment_filename") == "./p/a=2Fb%d.m4s"
+    assert value(arguments, "-hls_fmp4_init_filename") == "./p/a=2Fb0.mp4"
     assert contains(arguments, "-tag:v", "hvc1") == has_hevc
 
 
@@ -104,7 +104,7 @@ def test_no_name_of_a_stream_is_an_option_or_a_pattern_or_leaves_the_directory(n
     for written in (playlist, pattern):
         directory, _, file = written.rpartition("/")
         assert directory in (path.rstrip("/"), f"./{path}".rstrip("/"))
-        assert file.endswith((".m3u8", "-%d.ts"))
+        assert file.endswith((".m3u8", "%d.ts"))
         assert written[0] in "/."
     assert pattern.count("%") == 1
     assert not any("\0" in argument for argument in arguments)

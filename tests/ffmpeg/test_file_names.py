@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.ffmpeg.file_names import MAX_NAME, file_stem, playlist_name
+from mmids_trio.ffmpeg.file_names import (
+    MAX_NAME,
+    file_stem,
+    playlist_name,
+    segment_number,
+    segment_prefix,
+    stem_of_segment,
+)
 
 PLAIN = set(string.ascii_letters + string.digits + "._-=")
 
@@ -61,3 +68,17 @@ def test_long_names_that_begin_alike_are_different_files() -> None:
     assert len(file_stem(one)) == len(file_stem(other)) == MAX_NAME
     assert file_stem(one) != file_stem(other)
     assert file_stem("x" * MAX_NAME) == "x" * MAX_NAME
+
+
+@given(names | st.text(st.sampled_from("a1=-."), max_size=6), st.integers(0, 10**9), st.sampled_from(["ts", "m4s"]))
+def test_a_segment_belongs_to_one_stream_alone(name: str, number: int, extension: str) -> None:
+    """Else a publisher of `a1` could overwrite what is written of `a`."""
+    stem = file_stem(name)
+    file = f"{segment_prefix(stem)}{number}.{extension}"
+    assert stem_of_segment(file) == stem
+    assert segment_number(file, stem) == number
+
+
+def test_segments_are_called_as_ffmpeg_calls_them() -> None:
+    assert f"{segment_prefix('key')}3.ts" == "key3.ts"
+    assert f"{segment_prefix('key1')}3.ts" == "key1=3.ts"

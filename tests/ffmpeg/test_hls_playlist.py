@@ -12,7 +12,7 @@ from mmids_trio.ffmpeg.hls_playlist import LINGERING, MAX_LINE, ChildPlaylist, H
 def said(*numbers: int, duration: str = "2.000000", extension: str = "ts") -> bytes:
     """As a child says its segments: in a short playlist for each."""
     return b"".join(
-        f"#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n#EXTINF:{duration},\ns-{number}.{extension}\n".encode()
+        f"#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n#EXTINF:{duration},\ns{number}.{extension}\n".encode()
         for number in numbers
     )
 
@@ -23,7 +23,7 @@ def filled(count: int, children: int = 3, segments: int = 4) -> tuple[HlsPlaylis
     for child in range(children):
         for place in range(segments):
             number = playlist.next_number
-            segment = HlsSegment(number, f"s-{number}.m4s", 1.0, f"s-{child}.mp4")
+            segment = HlsSegment(number, f"s{number}.m4s", 1.0, f"s{child}.mp4")
             gone += playlist.add(segment, is_discontinuity=place == 0)
     return playlist, gone
 
@@ -38,14 +38,14 @@ def test_each_segment_is_read_once_however_its_playlist_is_cut(size: int) -> Non
     data = said(7) + said(7, 8) + said(8, 9, duration="1.5") + b"#EXT-X-ENDLIST\n"
     found = [segment for piece in pieces_of(data, size) for segment in child.receive(piece)]
     assert [(segment.number, segment.name, segment.duration) for segment in found] == [
-        (7, "s-7.ts", 2.0),
-        (8, "s-8.ts", 2.0),
-        (9, "s-9.ts", 1.5),
+        (7, "s7.ts", 2.0),
+        (8, "s8.ts", 2.0),
+        (9, "s9.ts", 1.5),
     ]
     assert {segment.init for segment in found} == {"init.mp4"}
 
 
-@pytest.mark.parametrize("name", ["../s-7.ts", "t-7.ts", "s-7.mp4", "s-x.ts", "s-7.ts\\", "s-7.ts/../../etc"])
+@pytest.mark.parametrize("name", ["../s7.ts", "t7.ts", "s7.mp4", "sx.ts", "s7.ts\\", "s7.ts/../../etc"])
 def test_what_a_child_cannot_have_been_told_to_write_is_no_segment(name: str) -> None:
     assert ChildPlaylist("s", None, 0).receive(f"#EXTINF:1.0,\n{name}\n".encode()) == []
 
@@ -67,17 +67,17 @@ def test_another_child_is_a_discontinuity_with_an_init_segment_of_its_own() -> N
         "#EXT-X-TARGETDURATION:1",
         "#EXT-X-MEDIA-SEQUENCE:0",
         "#EXT-X-INDEPENDENT-SEGMENTS",
-        '#EXT-X-MAP:URI="s-0.mp4"',
+        '#EXT-X-MAP:URI="s0.mp4"',
         "#EXTINF:1.000000,",
-        "s-0.m4s",
+        "s0.m4s",
         "#EXTINF:1.000000,",
-        "s-1.m4s",
+        "s1.m4s",
         "#EXT-X-DISCONTINUITY",
-        '#EXT-X-MAP:URI="s-1.mp4"',
+        '#EXT-X-MAP:URI="s1.mp4"',
         "#EXTINF:1.000000,",
-        "s-2.m4s",
+        "s2.m4s",
         "#EXTINF:1.000000,",
-        "s-3.m4s",
+        "s3.m4s",
     ]
 
 
@@ -87,9 +87,9 @@ def test_what_has_left_the_playlist_goes_after_a_while_with_its_init_segment() -
     assert "#EXT-X-MEDIA-SEQUENCE:9\n#EXT-X-DISCONTINUITY-SEQUENCE:2\n" in text
     assert text.count("#EXTINF") == 3
     assert "#EXT-X-DISCONTINUITY\n" not in text
-    assert [name for name in gone if name.endswith(".m4s")] == [f"s-{number}.m4s" for number in range(9 - LINGERING)]
-    assert [name for name in gone if name.endswith(".mp4")] == ["s-0.mp4", "s-1.mp4"]
-    assert gone.index("s-3.m4s") < gone.index("s-0.mp4")
+    assert [name for name in gone if name.endswith(".m4s")] == [f"s{number}.m4s" for number in range(9 - LINGERING)]
+    assert [name for name in gone if name.endswith(".mp4")] == ["s0.mp4", "s1.mp4"]
+    assert gone.index("s3.m4s") < gone.index("s0.mp4")
 
 
 @pytest.mark.parametrize("count", [0, 2, 5])
@@ -99,8 +99,8 @@ def test_a_playlist_is_gone_on_with_from_its_file(count: int) -> None:
     again = read_playlist(playlist.text(), "s", count)
     assert again.text() == playlist.text()
     assert again.next_number == playlist.next_number == 12
-    again.add(HlsSegment(12, "s-12.m4s", 1.0, "s-12.mp4"), is_discontinuity=True)
-    assert again.text().endswith('#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="s-12.mp4"\n#EXTINF:1.000000,\ns-12.m4s\n')
+    again.add(HlsSegment(12, "s12.m4s", 1.0, "s12.mp4"), is_discontinuity=True)
+    assert again.text().endswith('#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="s12.mp4"\n#EXTINF:1.000000,\ns12.m4s\n')
 
 
 def test_numbers_go_on_when_all_segments_are_gone() -> None:

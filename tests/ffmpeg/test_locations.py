@@ -52,9 +52,10 @@ def test_a_file_cannot_open_the_network() -> None:
 
 
 def test_files_are_read_in_real_time_over_and_over_and_live_sources_as_they_come() -> None:
-    assert {"-re", "-stream_loop"} <= set(source_arguments("/a.mp4"))
+    assert {"-re", "-stream_loop"} <= set(source_arguments("/a.mp4", repeats=True))
+    assert "-stream_loop" not in source_arguments("/a.mp4")
     assert {"-re", "-reconnect"} <= set(source_arguments("https://h/a.mp4"))
-    assert {"-re", "-stream_loop", "-reconnect"}.isdisjoint(source_arguments("rtmp://h/a/b"))
+    assert {"-re", "-stream_loop", "-reconnect"}.isdisjoint(source_arguments("rtmp://h/a/b", repeats=True))
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,10 @@ def test_pull_push_and_hls() -> None:
     assert read(PushParameters, target="rtmp://h/a") == PushParameters("rtmp://h/a")
     hls = read(HlsParameters, path="p")
     assert (hls.path, hls.duration_s, hls.count, hls.stream_name) == ("p", 2, None, None)
+    assert not hls.deletes
+    assert read(HlsParameters, path="p", count="3").deletes
+    assert not read(HlsParameters, path="p", count="3", delete="false").deletes
+    assert read(HlsParameters, path="p", delete="true").deletes
     given = {"duration": "4", "count": "0", "stream_name": "n"}
     assert read(HlsParameters, path="p", **given) == HlsParameters("p", duration_s=4, count=0, stream_name="n")
 

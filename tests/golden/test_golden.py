@@ -45,6 +45,8 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.webhook.backlog import Notice
 from mmids_trio.webhook.posting import render as render_post
 from mmids_trio.workflow.events import (
+    HlsPaused,
+    HlsResumed,
     ReactorAnswered,
     ReloadRefused,
     StreamInterrupted,
@@ -96,6 +98,8 @@ EVENTS: Mapping[str, Sequence[Any]] = {
         ReactorAnswered("lookup", "key", None, (), "no answer"),
     ],
     "reload_refused": [ReloadRefused("signal", "too many", 1, 40)],
+    "hls_paused": [HlsPaused("show", "12345", "/srv/hls", 1000, 1024**3)],
+    "hls_resumed": [HlsResumed("show", "12345", "/srv/hls", 2 * 1024**3)],
     "reset": [Reset("restarted")],
     "missed": [Missed(7)],
 }

@@ -121,6 +121,8 @@ def test_the_names_of_events_to_the_outside_are_these() -> None:
         "TargetDown": "target_down",
         "ReactorAnswered": "reactor_answered",
         "ReloadRefused": "reload_refused",
+        "HlsPaused": "hls_paused",
+        "HlsResumed": "hls_resumed",
         "Reset": "reset",
         "Missed": "missed",
     }

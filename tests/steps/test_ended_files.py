@@ -45,7 +45,7 @@ def write_segments(child: FakeProcess) -> None:
     child.stdout.write(f"#EXTINF:1.0,\n{paths[0].name}\n".encode())
 
 
-def harness(camera: Camera, directory: Path, step: str = "", **settings: int) -> Harness:
+def harness(camera: Camera, directory: Path, step: str = "count=5", **settings: int) -> Harness:
     lines = "\n".join(f"{name} {value}" for name, value in settings.items())
     text = f'settings {{\nlog_path "{directory}/logs"\n{lines}\n}}\n' + workflow(
         f"ffmpeg_hls path={directory}/hls {step}"
@@ -70,14 +70,14 @@ async def test_what_ended_streams_leave_is_deleted_when_its_time_is_up(
         await trio.sleep(HOUR / 2)
         await show(camera, Take("b", "b"))
         everything = files(tmp_path / "hls")
-        assert {"a.m3u8", "a-0.ts", "a-1.ts", "b.m3u8", "live.m3u8"} < set(everything)
+        assert {"a.m3u8", "a0.ts", "a1.ts", "b.m3u8", "live.m3u8"} < set(everything)
         assert "mmids_ended_files 8" in (await h.http.get("/metrics")).text
         await trio.sleep(HOUR / 2)
-        assert set(everything) - set(files(tmp_path / "hls")) == {"a.m3u8", "a-0.ts", "a-1.ts"}
+        assert set(everything) - set(files(tmp_path / "hls")) == {"a.m3u8", "a0.ts", "a1.ts"}
         await trio.sleep(HOUR)
         assert files(tmp_path / "hls") == [
             *("foreign.m3u8", "index.html"),
-            *("live-0.ts", "live-1.ts", "live.m3u8"),
+            *("live.m3u8", "live0.ts", "live1.ts"),
         ]
         [log] = [name for name in files(tmp_path / "logs" / "ffmpeg") if name != JOURNAL]
         assert log.endswith("-live.log")
@@ -87,7 +87,10 @@ async def test_what_ended_streams_leave_is_deleted_when_its_time_is_up(
     h.assert_quiet()
 
 
-@pytest.mark.parametrize(("step", "settings"), [("count=0", {}), ("", {"ended_files_keep": 0})])
+@pytest.mark.parametrize(
+    ("step", "settings"),
+    [("count=0", {}), ("", {}), ("count=5 delete=false", {}), ("count=5", {"ended_files_keep": 0})],
+)
 async def test_whole_shows_are_kept_and_everything_where_the_operator_wants_it(
     step: str, settings: dict[str, int], tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -95,21 +98,21 @@ async def test_whole_shows_are_kept_and_everything_where_the_operator_wants_it(
     async with harness(camera, tmp_path, step, **settings):
         await show(camera, Take("a", "a"))
         await trio.sleep(100 * HOUR)
-        assert files(tmp_path / "hls") == ["a-0.ts", "a-1.ts", "a.m3u8"]
+        assert files(tmp_path / "hls") == ["a.m3u8", "a0.ts", "a1.ts"]
 
 
 async def test_a_stream_that_comes_back_takes_its_files_over(tmp_path: Path, autojump_clock: MockClock) -> None:
     camera = Camera()
     async with harness(camera, tmp_path):
         await camera.send(Take("a", "a").events)
-        (tmp_path / "hls" / "a-17.ts").write_text("a segment that is in the next playlist too")
+        (tmp_path / "hls" / "a17.ts").write_text("a segment that is in the next playlist too")
         await camera.send(Take("a", "a").end)
         await trio.sleep(1)
         await trio.sleep(HOUR - 10)
         again = Take("a2", "a")
         await camera.send(again.events)
         await trio.sleep(2 * HOUR)
-        assert files(tmp_path / "hls") == ["a-0.ts", "a-1.ts", "a-17.ts", "a-2.ts", "a.m3u8"]
+        assert files(tmp_path / "hls") == ["a.m3u8", "a0.ts", "a1.ts", "a17.ts", "a2.ts"]
         await camera.send(again.end)
         await trio.sleep(HOUR + 10)
         assert files(tmp_path / "hls") == []
@@ -122,7 +125,7 @@ async def test_new_keys_without_end_leave_a_bounded_number_of_files(tmp_path: Pa
         for number in range(30):
             await show(camera, Take(str(number), f"key{number}"))
         assert h.server.ffmpeg.ended_files.kept == 12
-        left = {name.partition(".")[0].partition("-")[0] for name in files(tmp_path / "hls")}
+        left = {name.partition(".")[0].partition("=")[0] for name in files(tmp_path / "hls")}
         assert left == {"key27", "key28", "key29"}
         assert len(files(tmp_path / "logs" / "ffmpeg")) == 3 + 1
 
@@ -141,22 +144,22 @@ def keeper(tmp_path: Path, **options: object) -> EndedFiles:
 
 async def test_files_that_are_not_ours_stay(tmp_path: Path, autojump_clock: MockClock) -> None:
     ended = keeper(tmp_path)
-    old = tmp_path / "a-0.ts"
+    old = tmp_path / "a0.ts"
     old.write_text("of somebody before us")
     os.utime(old, (1, 1))
-    (tmp_path / "a-2.ts").symlink_to(old)
-    (tmp_path / "a-3.ts").mkdir()
+    (tmp_path / "a2.ts").symlink_to(old)
+    (tmp_path / "a3.ts").mkdir()
     with ended.writing(hls_trace(str(tmp_path), "a")):
-        for name in ("a.m3u8", "a-1.ts", "a-b-1.ts", "a-1.mp3", "aa-1.ts"):
+        for name in ("a.m3u8", "a1.ts", "a-b-1.ts", "a-1.mp3", "aa-1.ts"):
             (tmp_path / name).write_text("ours")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ended.run)
         await trio.sleep(10)
-        (tmp_path / "a-1.ts").unlink()
-        (tmp_path / "a-1.ts").write_text("somebody else's, later")
+        (tmp_path / "a1.ts").unlink()
+        (tmp_path / "a1.ts").write_text("somebody else's, later")
         await trio.sleep(HOUR)
         nursery.cancel_scope.cancel()
-    assert files(tmp_path) == ["a-0.ts", "a-1.mp3", "a-1.ts", "a-2.ts", "a-3.ts", "a-b-1.ts", "aa-1.ts", "logs"]
+    assert files(tmp_path) == ["a-1.mp3", "a-b-1.ts", "a0.ts", "a1.ts", "a2.ts", "a3.ts", "aa-1.ts", "logs"]
     assert ended.deleted[FileKind.HLS] == 1
 
 
@@ -185,13 +188,13 @@ async def test_a_stream_that_is_back_before_the_note_is_read_takes_its_files_ove
     trace = hls_trace(str(tmp_path), "a")
     killed.begin(trace)
     await run_for(1, killed)
-    (tmp_path / "a-1.ts").write_text("of the last life")
+    (tmp_path / "a1.ts").write_text("of the last life")
     again = keeper(tmp_path, now=lambda: next(times))
     again.begin(trace)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(again.run)
         await trio.sleep(2 * HOUR)
-        assert files(tmp_path) == ["a-1.ts", "logs"]
+        assert files(tmp_path) == ["a1.ts", "logs"]
         again.end(trace)
         await trio.sleep(HOUR + 1)
         nursery.cancel_scope.cancel()
@@ -247,11 +250,15 @@ async def test_cancelled_anywhere_it_knows_what_is_live(tmp_path: Path, autojump
     [
         (FileKind.HLS, "a.m3u8", "a"),
         (FileKind.HLS, "a.m3u8.tmp", "a"),
-        (FileKind.HLS, "a-12.ts", "a"),
-        (FileKind.HLS, "a-12.m4s.tmp", "a"),
-        (FileKind.HLS, "a-7.mp4", "a"),
-        (FileKind.HLS, "a-1-12.ts", "a-1"),
-        (FileKind.HLS, "a-x.ts", None),
+        (FileKind.HLS, "a12.ts", "a"),
+        (FileKind.HLS, "a12.m4s.tmp", "a"),
+        (FileKind.HLS, "a7.mp4", "a"),
+        (FileKind.HLS, "a-1=12.ts", "a-1"),
+        (FileKind.HLS, "a-12.ts", "a-"),
+        (FileKind.HLS, "7=12.ts", "7"),
+        (FileKind.HLS, "=12.ts", "="),
+        (FileKind.HLS, "712.ts", None),
+        (FileKind.HLS, "ax.ts", None),
         (FileKind.HLS, "a.ts", None),
         (FileKind.HLS, ".m3u8", None),
         (FileKind.LOG, "w-1-a.log", "w-1-a.log"),

@@ -10,15 +10,18 @@ from attrs import evolve
 from trio.testing import MockClock
 
 from mmids_trio.ffmpeg.arguments import HlsChild, hls_arguments
+from mmids_trio.ffmpeg.disk_room import LOOK_SECONDS
 from mmids_trio.ffmpeg.parameters import HlsParameters
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.processes import Behaviour, FakeProcess, FakeSpawner
+from mmids_trio.workflow.events import HlsPaused, HlsResumed
 from mmids_trio.workflow.status import OutcomeKind
 from tests.support.scripted_source import Camera, Take, fed, messages, workflow
 
+GIB = 1024**3
 SLOW = Behaviour(exits_after_end_of_input=2.0)
 
 
@@ -68,7 +71,7 @@ async def test_the_codecs_decide_on_the_form_of_the_segments(
     async with harness(camera, workflow(hls(tmp_path))) as h:
         await camera.send(events)
         [child] = children(h).running
-        assert f"{tmp_path}/talk-%d.{extension}" in child.arguments
+        assert f"{tmp_path}/talk%d.{extension}" in child.arguments
 
 
 def in_codecs(events: Sequence[MediaEvent], **codecs: str) -> list[MediaEvent]:
@@ -165,7 +168,7 @@ async def test_playlists_of_different_names_may_share_a_directory(tmp_path: Path
     async with harness(camera, both) as h:
         await camera.send(Take().events)
         patterns = [child.arguments[-2] for child in children(h).running]
-        assert patterns == [f"{tmp_path}/a-%d.ts", f"{tmp_path}/b-%d.ts"]
+        assert patterns == [f"{tmp_path}/a%d.ts", f"{tmp_path}/b%d.ts"]
 
 
 async def test_the_child_of_a_changed_step_starts_after_the_old_one_has_ended(
@@ -273,7 +276,7 @@ async def test_the_playlist_of_two_children_has_a_discontinuity_between_them_and
     async with harness(camera, workflow(hls(tmp_path, "count=0"))) as h:
         await camera.send([*take.begin, *take.headers, *take.second(0), *take.second(1)])
         [first] = children(h).running
-        says(first, tmp_path, "talk-0.ts")
+        says(first, tmp_path, "talk0.ts")
         await camera.send([other, *take.second(2), *take.second(3)])
         await trio.sleep(1.1)
         [second] = children(h).running
@@ -281,11 +284,11 @@ async def test_the_playlist_of_two_children_has_a_discontinuity_between_them_and
         assert second.arguments[second.arguments.index("-start_number") + 1] == "1"
         assert other.data in fed(second)
         assert other.data not in fed(first)
-        says(second, tmp_path, "talk-1.ts")
+        says(second, tmp_path, "talk1.ts")
         await camera.send(take.end)
         await trio.sleep(1)
         text = (tmp_path / "talk.m3u8").read_text()
-        assert text.endswith("talk-0.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:1.000000,\ntalk-1.ts\n#EXT-X-ENDLIST\n")
+        assert text.endswith("talk0.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:1.000000,\ntalk1.ts\n#EXT-X-ENDLIST\n")
         assert messages(h) == []
 
 
@@ -297,7 +300,7 @@ async def test_what_a_child_writes_last_is_in_the_playlist_however_it_ends(
     async with harness(camera, workflow(hls(tmp_path)), SLOW) as h:
         await camera.send(take.events)
         [child] = children(h).running
-        says(child, tmp_path, "talk-0.ts")
+        says(child, tmp_path, "talk0.ts")
         async with trio.open_nursery() as nursery:
             if way == "stream":
                 await camera.send(take.end)
@@ -305,10 +308,66 @@ async def test_what_a_child_writes_last_is_in_the_playlist_however_it_ends(
                 nursery.start_soon(h.stop, "w")
             await trio.sleep(1)
             assert "#EXT-X-ENDLIST" not in (tmp_path / "talk.m3u8").read_text()
-            says(child, tmp_path, "talk-1.ts")
+            says(child, tmp_path, "talk1.ts")
         await trio.sleep(2)
         text = (tmp_path / "talk.m3u8").read_text()
-        assert text.endswith("talk-0.ts\n#EXTINF:1.000000,\ntalk-1.ts\n#EXT-X-ENDLIST\n")
+        assert text.endswith("talk0.ts\n#EXTINF:1.000000,\ntalk1.ts\n#EXT-X-ENDLIST\n")
+
+
+async def test_writing_pauses_before_the_disk_is_full_and_goes_on_when_there_is_room(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    camera, take, free = Camera(), Take(seconds=40), [GIB]
+    async with harness(camera, "settings {\n}\n") as h:
+        h.server.ffmpeg.free_bytes = lambda _directory: free[0]
+        await h.put(workflow(hls(tmp_path)))
+        await camera.send([*take.begin, *take.headers, *take.second(0)])
+        [first] = children(h).running
+        says(first, tmp_path, "talk0.ts")
+        free[0] = GIB - 1
+        await trio.sleep(LOOK_SECONDS)
+        await camera.send(take.second(5))
+        await trio.sleep(5)
+        assert children(h).running == []
+        assert (tmp_path / "talk.m3u8").read_text().endswith("talk0.ts\n")
+        [stream] = h.workflow("w").active_steps[1].streams
+        assert (stream.name, stream.state) == ("talk", "paused")
+        assert stream.message == f"paused: {GIB - 1} bytes are free below '{tmp_path}', at least {GIB} are to stay"
+        assert len([*camera.recorder.packets]) == len([*take.headers, *take.second(0), *take.second(5)])
+        free[0] = GIB  # not yet enough to go on for long
+        await camera.send(take.second(10))
+        await trio.sleep(5)
+        assert children(h).running == []
+        free[0] = 2 * GIB
+        await camera.send(take.second(20))
+        await camera.send(take.second(21))
+        [second] = children(h).running
+        assert second.arguments[second.arguments.index("-start_number") + 1] == "1"
+        paused, resumed = [event for event in h.events() if isinstance(event, HlsPaused | HlsResumed)]
+        assert paused == HlsPaused("w", paused.step_id, str(tmp_path), GIB - 1, GIB)
+        assert resumed == HlsResumed("w", paused.step_id, str(tmp_path), 2 * GIB)
+
+
+async def test_a_stream_that_begins_on_a_full_disk_waits_and_may_end(tmp_path: Path, autojump_clock: MockClock) -> None:
+    camera, take = Camera(), Take()
+    async with harness(camera, "settings {\n}\n") as h:
+        h.server.ffmpeg.free_bytes = lambda _directory: 0
+        await h.put(workflow(hls(tmp_path)))
+        await camera.send(take.events)
+        assert [stream.state for stream in h.workflow("w").active_steps[1].streams] == ["paused"]
+        await camera.send(take.end)
+        await trio.sleep(10)
+        assert children(h).processes == []
+        assert messages(h) == []
+
+
+async def test_without_a_least_the_disk_is_not_looked_at(tmp_path: Path, autojump_clock: MockClock) -> None:
+    camera, take = Camera(), Take()
+    async with harness(camera, "settings {\n hls_min_free 0\n}\n") as h:
+        h.server.ffmpeg.free_bytes = lambda _directory: 0
+        await h.put(workflow(hls(tmp_path)))
+        await camera.send(take.events)
+        assert len(children(h).running) == 1
 
 
 async def test_a_removed_directory_is_made_again_for_the_next_child(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -316,7 +375,7 @@ async def test_a_removed_directory_is_made_again_for_the_next_child(tmp_path: Pa
     dies = Behaviour(exits_after=1.5, exit_status=1)
     async with harness(camera, workflow(hls(path)), dies, Behaviour()) as h:
         await camera.send([*take.begin, *take.headers, *take.second(0)])
-        says(children(h).running[0], path, "talk-0.ts")
+        says(children(h).running[0], path, "talk0.ts")
         await trio.sleep(1)
         shutil.rmtree(path)
         await trio.sleep(2)

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock
 
 from mmids_trio.ffmpeg.media_pipe import metadata_tag, tags_from_event
@@ -27,8 +28,8 @@ LIVES = Behaviour(stdout=[(0.5, FILM)])
 DEAD = Behaviour(exits_after=0.1, exit_status=1, stderr=[(0.05, b"secret: Connection refused\n")])
 
 
-def harness(recorder: Recorder, *behaviours: Behaviour, before: str = "") -> Harness:
-    configuration = f"workflow w {{\n{before}{PULL}\nrecord\n}}\n"
+def harness(recorder: Recorder, *behaviours: Behaviour, before: str = "", pull: str = PULL) -> Harness:
+    configuration = f"workflow w {{\n{before}{pull}\nrecord\n}}\n"
     return Harness(configuration, [recorder.step_type()], MemoryNetwork(), FakeFfmpeg(FakeSpawner(behaviours)))
 
 
@@ -66,6 +67,39 @@ async def test_the_stream_ends_with_its_child_and_the_next_one_is_another_of_the
         assert [event.stream_name for event in starts] == ["clip", "clip"]
         assert starts[0].stream_id != starts[1].stream_id
         assert [event.stream_id for event in recorder.events if isinstance(event, StreamEnded)] == [starts[0].stream_id]
+
+
+@pytest.mark.parametrize("source", ["location=/films/clip.mp4", "location=http://h/clip.mp4 loop=false"])
+async def test_what_is_finite_is_played_once(source: str, autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    async with harness(recorder, PLAYS, LIVES, pull=f"ffmpeg_pull {source} stream_name=clip") as h:
+        await trio.sleep(1000)
+        assert children(h).attempts == [0.0]
+        [stream] = h.workflow("w").active_steps[0].streams
+        assert (stream.name, stream.state) == ("clip", "finished")
+        assert "loop=true" in stream.message
+        assert isinstance(recorder.events[-1], StreamEnded)
+        assert h.workflow("w").status == "Running"
+        await h.put("workflow w {\nrecord\n}\n")
+        await h.put(f"workflow w {{\nffmpeg_pull {source} stream_name=clip\nrecord\n}}\n")
+        await trio.sleep(1)
+        assert children(h).attempts == [0.0, pytest.approx(1000.0)]
+
+
+@pytest.mark.parametrize("ended", [DEAD, evolve(PLAYS, exit_status=1)], ids=["at once", "in its midst"])
+async def test_a_file_that_failed_is_played_again(ended: Behaviour, autojump_clock: MockClock) -> None:
+    pull = "ffmpeg_pull location=/films/clip.mp4 stream_name=clip"
+    async with harness(Recorder(), ended, PLAYS, pull=pull) as h:
+        await trio.sleep(1000)
+        assert len(children(h).attempts) == 2
+
+
+async def test_a_file_that_is_to_be_repeated_is_played_over_and_over(autojump_clock: MockClock) -> None:
+    pull = "ffmpeg_pull location=/films/clip.mp4 stream_name=clip loop=true"
+    async with harness(Recorder(), PLAYS, LIVES, pull=pull) as h:
+        await trio.sleep(10)
+        assert children(h).attempts == [0.0, 2.5]
+        assert "-stream_loop" in children(h).processes[0].arguments
 
 
 async def test_a_child_that_brings_nothing_is_no_stream(autojump_clock: MockClock) -> None:
