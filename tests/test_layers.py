@@ -48,7 +48,16 @@ LAYERS = (
 PURE = ("media", "config", "continuity", "rtmp.protocol")
 """Packages without trio, sockets, files and clocks: of the standard library what computes, of other packages attrs."""
 
-PURE_MODULES = ("addresses", "backoff", "definitions", "errors", "masking", "rejections", "reservation")
+PURE_MODULES = (
+    "addresses",
+    "backoff",
+    "definitions",
+    "errors",
+    "masking",
+    "rejections",
+    "reservation",
+    "stream_request",
+)
 """Modules beside the folders that pure packages may import, and that are pure themselves."""
 
 OUTSIDE_WORLD = (

@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """A reactor asks about a stream: 200 with workflows or with nothing, or 404."""
-        name = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["stream_name"]
+        name = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["stream_key"]
         with self.directory.lock:
             match self.path.split("/")[1:]:
                 case ["ingest", port] if NAME.fullmatch(name) and port.isdecimal():

@@ -29,6 +29,7 @@ from mmids_trio.errors import MmidsError, Problem
 from mmids_trio.net.tls import ConnectionGate
 from mmids_trio.net.transport import Transport
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorChoice, ExecutorRegistry
+from mmids_trio.stream_request import StreamRequest
 
 MAX_BODY = 2 * 1024 * 1024
 """Bytes that are captured of a body; the API refuses those of more than 1 MiB."""
@@ -252,13 +253,17 @@ class _CapturedExecutor:
     _reactor: str
     _writer: CaptureWriter
 
-    async def ask(self, stream_name: str) -> Answer:
-        """See `Executor`."""
+    async def release(self, request: StreamRequest) -> None:
+        """See `Executor`. Nothing comes back that a replay would need."""
+        await self._executor.release(request)
+
+    async def ask(self, request: StreamRequest) -> Answer:
+        """See `Executor`. The query is no part of the tape."""
         question = self._writer.number()
-        self._writer.note(records.Asked(self._writer.now(), question, self._reactor, stream_name))
+        self._writer.note(records.Asked(self._writer.now(), question, self._reactor, request.key))
         outcome, text = records.CANCELLED, ""
         try:
-            answer = await self._executor.ask(stream_name)
+            answer = await self._executor.ask(request)
             outcome = records.VALID if answer.valid else records.INVALID
             text = _written(answer)
         except MmidsError as error:

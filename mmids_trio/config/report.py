@@ -20,6 +20,9 @@ hundred kilobytes at most, whatever the text."""
 MAX_MESSAGE = 500
 """Characters of one message: twice the longest that quotes nothing of the text."""
 
+SECRET_CHILDREN = SECRET_SETTINGS | {"header"}
+"""Settings whose values nobody is shown, and what a reactor's executor (`simple_http`) may be given."""
+
 TOO_MANY = "too many problems to list; the others are left out"
 
 _PAIR = re.compile(r'(?<!\S)([^\s="]+)=("(?:[^"\\]|\\.)*"?|\S*)')
@@ -98,7 +101,7 @@ class ProblemReport:
             first_word = _FIRST_WORD.match(line.source)
             assert first_word is not None  # it may be empty
             name = first_word.group().lstrip()
-            if hide_all or name in SECRET_SETTINGS or names_a_secret(name):
+            if hide_all or name in SECRET_CHILDREN or names_a_secret(name):
                 self._shown[key] = first_word.group() + _VISIBLE.sub("*", line.source[first_word.end() :])
             elif names_a_secret(line.source):
                 self._shown[key] = _without_values(names_a_secret, line.source)

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NewType
 
-from attrs import frozen
+from attrs import field, frozen
+
+from mmids_trio.stream_request import StreamRequest
 
 StreamId = NewType("StreamId", str)
 """Identifies one stream, from its start to its end, across all steps and workflows of a server."""
@@ -28,10 +30,14 @@ class MediaKind(Enum):
 
 @frozen
 class StreamStarted:
-    """Prepare: media of this stream follows. `stream_name` is what people know it by."""
+    """Prepare: media of this stream follows. `stream_name` is what people know it by.
+
+    `request`: how its publisher asked for it, where it has one.
+    """
 
     stream_id: StreamId
     stream_name: str
+    request: StreamRequest | None = field(default=None, eq=False, repr=False)
 
 
 @frozen

@@ -10,11 +10,12 @@ from typing import Protocol, TypeVar
 
 from attrs import evolve, frozen
 
-from mmids_trio.config.converters import choice
+from mmids_trio.config.converters import choice, switch
 from mmids_trio.config.parameters import convert, declared, parameter, secret_names
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError, Place, Problem
+from mmids_trio.stream_request import StreamRequest
 
 P = TypeVar("P")
 
@@ -24,6 +25,8 @@ class CommonParameters:
     """Of every kind of executor. `allow_on_failure`: what a first request means that fails after all tries."""
 
     allow_on_failure: bool = parameter(choice({"deny": False, "allow": True}), name="on_failure", default=False)
+    query_per_watcher: bool = parameter(switch, default=False)
+    """Whether watchers of one key with different queries are asked about one by one."""
 
 
 class ExecutorFailure(MmidsError):
@@ -49,8 +52,11 @@ class Answer:
 class Executor(Protocol):
     """Looks streams up. Questions about different streams may overlap; of one stream they never do."""
 
-    async def ask(self, stream_name: str) -> Answer:
+    async def ask(self, request: StreamRequest) -> Answer:
         """One try, bounded in time; raises `ExecutorFailure` (or, for a bad workflow, `ConfigurationError`)."""
+
+    async def release(self, request: StreamRequest) -> None:
+        """Tell that a stream which was valid is not used any more. One try; raises `ExecutorFailure`."""
 
 
 OpenExecutor = Callable[[], AbstractAsyncContextManager[Executor]]
@@ -62,7 +68,7 @@ class ExecutorChoice:
     """What a checked definition asks for."""
 
     open: OpenExecutor
-    allow_on_failure: bool
+    common: CommonParameters
 
 
 class ExecutorKind:
@@ -85,7 +91,7 @@ class ExecutorKind:
                 return [complaint.message for complaint in complaints], None
             shared = {each.attribute: values.pop(each.attribute) for each in common if each.attribute in values}
             checked = parameters(**values)
-            return (), ExecutorChoice(lambda: open(checked), CommonParameters(**shared).allow_on_failure)
+            return (), ExecutorChoice(lambda: open(checked), CommonParameters(**shared))
 
         self.read = read
         """What is wrong with the parameters of a reactor, else what they ask for."""

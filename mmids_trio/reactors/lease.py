@@ -1,4 +1,4 @@
-"""A lease: the shared answer about one stream, for as long as somebody holds it.
+"""A lease: the shared answer to one request about a stream, for as long as somebody holds it.
 
 A task of the reactor's asks the executor, makes the workflows follow its answers, tells the holders, and at the
 end stops what it has started.  Holders come and go synchronously, from any task.
@@ -13,9 +13,10 @@ from attrs import define, field, frozen
 
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reactors.executor import Answer, Executor, describe
-from mmids_trio.reactors.leased import LeasableWorkflows, LeasedWorkflows
+from mmids_trio.reactors.leased import LeasableWorkflows, LeasedWorkflows, WorkflowBook
 from mmids_trio.reactors.line import LinePlace
 from mmids_trio.reactors.views import LeaseView, Listener
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.workflow.events import ReactorAnswered
 from mmids_trio.workflow.status import WorkflowOwner
 
@@ -23,6 +24,9 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = (5, 10)
 """Pauses after the first and the second failed try; the third is the last."""
+
+RELEASE_SECONDS = 5
+"""How long the service may take to hear that a stream is not used any more. Who comes next waits for the first try."""
 
 
 @frozen
@@ -34,6 +38,8 @@ class Terms:
     update_interval: int
     allow_on_failure: bool
     listener: Listener
+    book: WorkflowBook
+    """What the leases run together."""
 
 
 @define(eq=False)
@@ -66,12 +72,12 @@ class Hold:
 class Lease:
     """One lease. `run` it once; it ends some time after its last holder has let go, and then `ended` is set."""
 
-    stream: str
+    request: StreamRequest
     _terms: Terms
     _place: LinePlace
     """Where it waits for its turn to ask."""
     _predecessor: trio.Event | None
-    """Set when the last lease of this stream has ended; this one does not ask before."""
+    """Set when the last lease of this request has ended; this one does not ask before."""
     _on_abandoned: Callable[["Lease"], None]
     """Called when the last holder lets go; nobody may join from then on."""
     is_valid: bool | None = field(default=None, init=False)
@@ -86,13 +92,20 @@ class Lease:
     _next_update: float | None = field(default=None, init=False)
     _renewed: trio.Event = field(factory=trio.Event, init=False)
     """Set when the terms have changed since the last request began."""
+    _was_valid: bool = field(default=False, init=False)
+    """Whether the service, or `on_failure`, has ever said so."""
     _executor: Executor = field(init=False)
     _leased: LeasedWorkflows = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._leased = LeasedWorkflows(
-            self._terms.workflows, WorkflowOwner("reactor", self._terms.reactor, self.stream)
+            self._terms.workflows, WorkflowOwner("reactor", self._terms.reactor, self.stream), self._terms.book
         )
+
+    @property
+    def stream(self) -> str:
+        """What people know the stream by, without a query: it goes to logs and API."""
+        return self.request.key
 
     # What holders and the API ask of it: synchronous, from any task.
 
@@ -129,6 +142,7 @@ class Lease:
         """What the outside may know."""
         return LeaseView(
             self.stream,
+            self.request.action,
             len(self._holders),
             self.is_valid,
             self._leased.names,
@@ -147,7 +161,9 @@ class Lease:
         """
         self._executor = executor
         structlog.contextvars.clear_contextvars()  # of the client that happened to ask first
-        structlog.contextvars.bind_contextvars(reactor=self._terms.reactor, stream=self.stream)
+        structlog.contextvars.bind_contextvars(
+            reactor=self._terms.reactor, stream=self.stream, action=self.request.action
+        )
         try:
             if self._predecessor is not None:
                 await self._predecessor.wait()
@@ -158,8 +174,35 @@ class Lease:
             self.refuse()
             try:
                 await self._leased.stop_all()
+                await self._release()
             finally:
                 self.ended.set()
+
+    async def _release(self) -> None:
+        """Tell the service that the stream is not used any more; if that fails, some time later again."""
+        if not self._was_valid:
+            return
+        for pause in (*RETRY_SECONDS, None):
+            if await self._tells_release():
+                return
+            self.ended.set()  # who comes next does not wait for a service that is out of order
+            if pause is not None:
+                await trio.sleep(pause)
+        log.error("release given up")
+
+    async def _tells_release(self) -> bool:
+        """One try."""
+        try:
+            with trio.fail_after(RELEASE_SECONDS):
+                async with self._place.turn():
+                    await self._executor.release(self.request)
+        except (MmidsError, trio.TooSlowError) as error:
+            log.warning("release failed", error=str(error) or f"no answer within {RELEASE_SECONDS} s")
+        except Exception:
+            log.exception("release crashed")
+        else:
+            return True
+        return False
 
     async def _keep_asking(self) -> None:
         due = trio.current_time()
@@ -194,7 +237,7 @@ class Lease:
         """One try. A fault of an executor's must not take a running show off the air."""
         try:
             async with self._place.turn():
-                answer = await self._executor.ask(self.stream)
+                answer = await self._executor.ask(self.request)
             await self._follow(answer)
         except ConfigurationError as error:
             self._note_failure(describe(error))
@@ -242,6 +285,7 @@ class Lease:
     def _set(self, *, is_valid: bool, routable: tuple[str, ...], text: str) -> None:
         has_changed = (is_valid, routable) != (self.is_valid, self.routable)
         self.is_valid, self.routable, self._last_answer = is_valid, routable, text
+        self._was_valid = self._was_valid or is_valid
         if not self.answered.is_set():
             self._be_answered()
         elif has_changed:

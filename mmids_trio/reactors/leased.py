@@ -52,11 +52,47 @@ class LeasableWorkflows(Protocol):
 
 
 @define(eq=False)
+class WorkflowBook:
+    """Which workflows the leases of one reactor want, and how each wants them: a publisher, those who watch it and a
+    forwarder may have leases of their own with the same workflows. Nobody waits in here."""
+
+    _wishes: dict[str, dict["LeasedWorkflows", WorkflowDefinition]] = field(factory=dict, init=False)
+
+    def wants(self, lease: "LeasedWorkflows", name: str) -> bool:
+        """Whether the lease wants a workflow of that name."""
+        return lease in self._wishes.get(name, ())
+
+    def note(self, lease: "LeasedWorkflows", definition: WorkflowDefinition) -> None:
+        """The lease wants this workflow from now on."""
+        self._wishes.setdefault(definition.name, {})[lease] = definition
+
+    def strike(self, lease: "LeasedWorkflows", name: str) -> None:
+        """It does not any more."""
+        wishes = self._wishes.get(name, {})
+        wishes.pop(lease, None)
+        if not wishes:
+            self._wishes.pop(name, None)
+
+    def wish(self, name: str) -> WorkflowDefinition | None:
+        """What all want that want it; `None` where nobody does, or they do not agree."""
+        first, *others = self._wishes.get(name, {}).values() or (None,)
+        return first if all(other == first for other in others) else None
+
+    def is_wanted(self, name: str) -> bool:
+        """Whether any lease does."""
+        return name in self._wishes
+
+
+@define(eq=False)
 class LeasedWorkflows:
-    """What one lease runs. `follow` and `stop_all` are never called at the same time."""
+    """What one lease runs. `follow` and `stop_all` are never called at the same time.
+
+    A workflow that other leases of the reactor want too is started by the first, and stopped by the last of them.
+    """
 
     _workflows: LeasableWorkflows
     _owner: WorkflowOwner
+    _book: WorkflowBook = field(factory=WorkflowBook)
     _wanted: tuple[WorkflowDefinition, ...] = field(default=(), init=False)
     """What the last good answer calls for, canonical."""
     _names: dict[str, None] = field(factory=dict, init=False)
@@ -78,7 +114,7 @@ class LeasedWorkflows:
         try:
             self._check_owners(wanted)  # others may have come meanwhile
         except NameConflict:
-            await self._apply([definition for definition in self._wanted if self._is_free(definition.name)])
+            await self._apply([definition for definition in self._wanted if self._is_free(definition)])
             raise
         self._wanted = wanted
         await self._apply(wanted)
@@ -103,12 +139,26 @@ class LeasedWorkflows:
         self._check_owners(wanted)
         return tuple(wanted)
 
-    def _is_free(self, name: str) -> bool:
-        return self._workflows.owner(name) in (None, self._owner)
+    def _is_free(self, definition: WorkflowDefinition) -> bool:
+        """Whether nobody else has the name, or only leases of this reactor that want the very same workflow.
+
+        Who has a workflow already may want it otherwise: it changes when all want that.
+        """
+        name = definition.name
+        if not self._is_ours(name):
+            return False
+        return self._book.wants(self, name) or self._book.wish(name) == definition or not self._book.is_wanted(name)
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether nobody but the leases of this reactor has the name."""
+        owner = self._workflows.owner(name)
+        if owner is None or owner == self._owner:
+            return True
+        return (owner.kind, owner.name) == (self._owner.kind, self._owner.name) and self._book.is_wanted(name)
 
     def _check_owners(self, wanted: Sequence[WorkflowDefinition]) -> None:
         for definition in wanted:
-            if not self._is_free(definition.name):
+            if not self._is_free(definition):
                 owner = self._workflows.owner(definition.name)
                 log.warning("workflow name conflict", wanted=definition.name, owner=str(owner), by=str(self._owner))
                 raise NameConflict(
@@ -121,8 +171,16 @@ class LeasedWorkflows:
             await _turn_of_others(place)
             self._check_owners([definition])
             self._names[definition.name] = None
-            if not self._runs(definition):
-                self._workflows.apply(definition, owner=self._owner)
+            self._book.note(self, definition)
+            self._settle(definition.name)
+
+    def _settle(self, name: str) -> None:
+        """Have a workflow run as all leases want it that do; where they do not agree it stays as it is."""
+        wish = self._book.wish(name)
+        if wish is None:
+            log.info("workflow waits for the other leases that want it", wanted=name, by=str(self._owner))
+        elif not self._runs(wish):
+            self._workflows.apply(wish, owner=self._workflows.owner(name) or self._owner)
 
     def _runs(self, definition: WorkflowDefinition) -> bool:
         """Whether the workflow is at work (or on its way to be) just as defined; one in error is not."""
@@ -141,8 +199,12 @@ class LeasedWorkflows:
                 nursery.start_soon(self._stop, name)
 
     async def _stop(self, name: str) -> None:
-        """Stop one, unless it was deleted and its name is somebody else's now."""
-        if self._is_free(name):
+        """Let go of one. It stops unless others want it, or it was deleted and its name is somebody else's now."""
+        is_ours = self._is_ours(name)
+        self._book.strike(self, name)
+        if is_ours and self._book.is_wanted(name):
+            self._settle(name)
+        elif is_ours:
             await self._workflows.stop(name)
         del self._names[name]
 

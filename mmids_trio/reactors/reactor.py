@@ -1,7 +1,7 @@
-"""A reactor at work: a nursery whose children are leases, one a stream, shared by all who ask about it."""
+"""A reactor at work: a nursery whose children are leases, one a request, shared by all who ask the same."""
 
-from collections.abc import Callable, Collection
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Collection, Hashable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 
 import structlog
 import trio
@@ -9,11 +9,14 @@ from attrs import define, evolve, field
 
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.reactors.asker import Asker
-from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure
+from mmids_trio.reactors.executor import Answer, CommonParameters, Executor, ExecutorFailure
 from mmids_trio.reactors.lease import Hold, Lease, Terms
-from mmids_trio.reactors.leased import LeasableWorkflows
+from mmids_trio.reactors.leased import LeasableWorkflows, WorkflowBook
 from mmids_trio.reactors.line import QuestionLine
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
+from mmids_trio.stream_request import StreamRequest
+
+USUAL = CommonParameters()
 
 log = structlog.get_logger()
 
@@ -37,11 +40,21 @@ class ExecutorSession:
             task_status.started()
             await self._unused.wait()
 
-    async def ask(self, stream_name: str) -> Answer:
+    async def ask(self, request: StreamRequest) -> Answer:
         """See `executor.Executor`."""
+        with self._in_use():
+            return await self._executor.ask(request)
+
+    async def release(self, request: StreamRequest) -> None:
+        """See `executor.Executor`."""
+        with self._in_use():
+            await self._executor.release(request)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
         self._questions += 1
         try:
-            return await self._executor.ask(stream_name)
+            yield
         finally:
             self._questions -= 1
             self._end_if_unused()
@@ -65,20 +78,23 @@ class Reactor:
         executor: AbstractAsyncContextManager[Executor],
         workflows: LeasableWorkflows,
         *,
-        allow_on_failure: bool = False,
+        common: CommonParameters = USUAL,
         listener: Listener = nobody,
     ) -> None:
         self._definition = definition
         self._session = ExecutorSession(executor)
         self._scope = trio.CancelScope()
-        self._terms = Terms(definition.name, workflows, definition.update_interval, allow_on_failure, listener)
+        self._query_per_watcher = common.query_per_watcher
+        self._terms = Terms(
+            definition.name, workflows, definition.update_interval, common.allow_on_failure, listener, WorkflowBook()
+        )
         self._line = QuestionLine()
         self._nursery: trio.Nursery | None = None
         """Of leases and sessions; `None` while the reactor does not run."""
-        self._leases: dict[str, Lease] = {}
-        """Those that are held, by stream."""
-        self._ending: dict[str, Lease] = {}
-        """The last one of each stream that has no holder any more but has not ended."""
+        self._leases: dict[Hashable, Lease] = {}
+        """Those that are held, by the request's identity."""
+        self._ending: dict[Hashable, Lease] = {}
+        """The last one of each that has no holder any more but has not ended."""
 
     @property
     def definition(self) -> ReactorDefinition:
@@ -103,7 +119,7 @@ class Reactor:
     @property
     def leased(self) -> Collection[str]:
         """Streams with a lease that has not ended, those included that nobody holds any more."""
-        return [*self._leases, *(stream for stream in self._ending if stream not in self._leases)]
+        return list(dict.fromkeys(lease.stream for lease in (*self._leases.values(), *self._ending.values())))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the leases until cancelled."""
@@ -134,35 +150,47 @@ class Reactor:
             raise
         return session
 
-    def renew(self, definition: ReactorDefinition, session: ExecutorSession, *, allow_on_failure: bool) -> None:
+    def renew(self, definition: ReactorDefinition, session: ExecutorSession, common: CommonParameters) -> None:
         """Go on under another definition: leases stay, and soon ask anew. Synchronous."""
         self._session.close()
         self._session, self._definition = session, definition
-        self._terms = evolve(self._terms, update_interval=definition.update_interval, allow_on_failure=allow_on_failure)
+        self._query_per_watcher = common.query_per_watcher
+        self._terms = evolve(
+            self._terms, update_interval=definition.update_interval, allow_on_failure=common.allow_on_failure
+        )
         for lease in (*self._leases.values(), *self._ending.values()):
             lease.renew(self._terms)
 
-    async def ask(self, stream_name: str) -> Answer:
+    async def ask(self, request: StreamRequest) -> Answer:
         """Ask the present executor; see `executor.Executor`."""
-        return await self._session.ask(stream_name)
+        return await self._session.ask(request)
 
-    def hold(self, stream_name: str, on_change: Callable[[], None], asker: Asker) -> Hold:
-        """Begin or join the lease of a stream; returns at once.
+    async def release(self, request: StreamRequest) -> None:
+        """Tell the present executor; see `executor.Executor`."""
+        await self._session.release(request)
+
+    def hold(self, request: StreamRequest, on_change: Callable[[], None], asker: Asker) -> Hold:
+        """Begin or join the lease of a request; returns at once.
+
+        Publishers share one if their full names are the same, watchers if their keys are, or their full names where
+        the reactor is to be asked about each.
 
         `on_change` is called, synchronously and in a task of the reactor's, whenever validity or routable
         workflows have changed after the first answer.  A reactor that does not run answers "not valid".
         Raises `TooManyQuestions` where `asker` has so many without an answer; who joins a lease asks nothing.
         """
-        lease = self._leases.get(stream_name) or self._begin(stream_name, asker)
+        if request.action == "watch" and not self._query_per_watcher:
+            request = request.of_anybody
+        lease = self._leases.get(request.identity) or self._begin(request, asker)
         return lease.join(on_change)
 
-    def _begin(self, stream: str, asker: Asker) -> Lease:
-        before, place = self._ending.get(stream), self._line.place(asker)
-        lease = Lease(stream, self._terms, place, None if before is None else before.ended, self._retire)
+    def _begin(self, request: StreamRequest, asker: Asker) -> Lease:
+        before, place = self._ending.get(request.identity), self._line.place(asker)
+        lease = Lease(request, self._terms, place, None if before is None else before.ended, self._retire)
         if self._nursery is None:
             lease.refuse()
             return lease
-        self._leases[stream] = lease
+        self._leases[request.identity] = lease
         self._nursery.start_soon(self._run_lease, lease)
         return lease
 
@@ -178,14 +206,15 @@ class Reactor:
 
     def _retire(self, lease: Lease) -> None:
         """The last holder has let go."""
-        if self._leases.get(lease.stream) is lease:
-            del self._leases[lease.stream]
-            self._ending[lease.stream] = lease
+        identity = lease.request.identity
+        if self._leases.get(identity) is lease:
+            del self._leases[identity]
+            self._ending[identity] = lease
 
     def _forget(self, lease: Lease) -> None:
         for leases in (self._leases, self._ending):
-            if leases.get(lease.stream) is lease:
-                del leases[lease.stream]
+            if leases.get(lease.request.identity) is lease:
+                del leases[lease.request.identity]
 
     def view(self) -> ReactorView:
         """What the outside may know."""

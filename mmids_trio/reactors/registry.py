@@ -14,6 +14,7 @@ from mmids_trio.reactors.lease import Hold
 from mmids_trio.reactors.leased import LeasableWorkflows
 from mmids_trio.reactors.reactor import ExecutorSession, Reactor
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.workflow.plan import PlannedReactor
 
 
@@ -61,7 +62,7 @@ class Reactors:
             definition,
             choice.open(),
             workflows,
-            allow_on_failure=choice.allow_on_failure,
+            common=choice.common,
             listener=self._listener,
         )
 
@@ -69,9 +70,9 @@ class Reactors:
         """Names of all reactors, in the order of the configuration."""
         return [definition.name for definition in self.definitions]
 
-    def hold(self, reactor: str, stream_name: str, on_change: Callable[[], None], asker: Asker) -> Hold:
+    def hold(self, reactor: str, request: StreamRequest, on_change: Callable[[], None], asker: Asker) -> Hold:
         """See `Reactor.hold`; raises `KeyError` for a reactor that there is not."""
-        return self._reactors[reactor].hold(stream_name, on_change, asker)
+        return self._reactors[reactor].hold(request, on_change, asker)
 
     def get(self, name: str) -> Reactor | None:
         """The one of that name, also where it is only being added; `None` where there is none."""
@@ -139,8 +140,7 @@ class Reactors:
 
     def renew(self, definition: ReactorDefinition, session: ExecutorSession) -> None:
         """Give a reactor another definition, with its executor."""
-        allowed = self._executors.choose(definition).allow_on_failure
-        self._reactors[definition.name].renew(definition, session, allow_on_failure=allowed)
+        self._reactors[definition.name].renew(definition, session, self._executors.choose(definition).common)
 
 
 @define(eq=False)

@@ -5,19 +5,24 @@ request as a whole, redirects, and what is read of a body.  No proxy or other se
 environment: a lookup goes where the configuration says.
 """
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 
 import httpx2
 import trio
 from attrs import frozen
 
 from mmids_trio.config.encoding import decode
-from mmids_trio.config.parameters import parameter
+from mmids_trio.config.parameters import Secret, parameter
 from mmids_trio.config.parser import parse_workflows_in_turns
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind, describe
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.turns import in_turns
+
+T = TypeVar("T")
 
 REQUEST_SECONDS = 10
 """How long one request may take, with its redirects and the whole body."""
@@ -40,6 +45,10 @@ ANSWER_FILE = "<answer>"
 _SCHEMES = ("http", "https")
 _LARGEST_PORT = 65_535
 _SEE_OTHER = 303
+_HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([!-~](?:[ -~]*[!-~])?)[ \t]*")
+"""RFC 9110 §5.1, §5.5."""
+
+_OWN_HEADERS = ("host", "content-type", "content-length", "transfer-encoding", "connection", "accept-encoding")
 _REDIRECTS = (301, 302, _SEE_OTHER, 307, 308)
 
 
@@ -67,17 +76,44 @@ def _parse(text: str) -> httpx2.URL:
 
 
 @frozen
+class Header:
+    """One header of a request."""
+
+    name: str
+    value: Secret
+
+
+def header_line(value: str) -> Header:
+    """A parameter that is a header of HTTP, `NAME: VALUE`."""
+    found = _HEADER.fullmatch(value)
+    if found is None or found[1].lower() in _OWN_HEADERS:
+        raise ValueError(f'expected "NAME: VALUE" of ASCII characters; {", ".join(_OWN_HEADERS)} are set already')
+    return Header(found[1], Secret(found[2]))
+
+
+@frozen
 class SimpleHttp:
     """Asks one URL, over connections that are kept."""
 
     _client: httpx2.AsyncClient
-    _url: httpx2.URL
+    _parameters: "SimpleHttpParameters"
 
-    async def ask(self, stream_name: str) -> Answer:
+    async def ask(self, request: StreamRequest) -> Answer:
         """See `Executor.ask`."""
+        return await self._post(self._parameters.url, request, _understand)
+
+    async def release(self, request: StreamRequest) -> None:
+        """See `Executor.release`; nobody is told where nobody is named."""
+        await trio.lowlevel.checkpoint()
+        if self._parameters.release_url is not None:
+            await self._post(self._parameters.release_url, request, _accept)
+
+    async def _post(
+        self, url: httpx2.URL, about: StreamRequest, understand: Callable[[httpx2.Response], Awaitable[T]]
+    ) -> T:
         try:
             with trio.fail_after(REQUEST_SECONDS):
-                return await self._ask(stream_name)
+                return await self._send(url, about, understand)
         except trio.TooSlowError:
             raise ExecutorFailure(f"no whole answer within {REQUEST_SECONDS} s") from None
         except UnicodeEncodeError:  # publishers choose names, and need not choose text
@@ -87,27 +123,35 @@ class SimpleHttp:
         finally:
             self._client.cookies.clear()  # streams have nothing to tell each other
 
-    async def _ask(self, stream_name: str) -> Answer:
-        request = self._client.build_request("POST", self._url, json={"stream_name": stream_name})
+    async def _send(
+        self, url: httpx2.URL, about: StreamRequest, understand: Callable[[httpx2.Response], Awaitable[T]]
+    ) -> T:
+        request = self._client.build_request("POST", url, json=about.as_data(), headers=self._headers(url, url))
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._client.send(request, stream=True)
             try:
                 if response.status_code not in _REDIRECTS:
-                    return await _understand(response)
-                request = self._redirected(request, response)
+                    return await understand(response)
+                request = self._redirected(url, request, response)
             finally:
                 await response.aclose()
         raise ExecutorFailure(f"more than {MAX_REDIRECTS} redirects")
 
-    def _redirected(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Request:
+    def _headers(self, asked: httpx2.URL, url: httpx2.URL) -> dict[str, str]:
+        """The configured header, for the server that was named; another one, to which that points, must not have it."""
+        header = self._parameters.header
+        is_same = (asked.scheme, asked.host, asked.port) == (url.scheme, url.host, url.port)
+        return {header.name: header.value.text} if header is not None and is_same else {}
+
+    def _redirected(self, asked: httpx2.URL, request: httpx2.Request, response: httpx2.Response) -> httpx2.Request:
         """The same question to where the answer points, as RFC 9110 §15.4 allows; only 303 asks for a GET."""
         try:
             url = _parse(str(request.url.join(response.headers.get("Location", ""))))
         except (ValueError, httpx2.InvalidURL) as error:
             raise ExecutorFailure(f"a redirect that cannot be followed: {error}") from None
         if response.status_code == _SEE_OTHER or request.method == "GET":
-            return self._client.build_request("GET", url)
-        headers = {"Content-Type": "application/json"}
+            return self._client.build_request("GET", url, headers=self._headers(asked, url))
+        headers = {"Content-Type": "application/json", **self._headers(asked, url)}
         return self._client.build_request("POST", url, content=request.content, headers=headers)
 
 
@@ -120,6 +164,12 @@ async def _understand(response: httpx2.Response) -> Answer:
             return Answer(valid=False)
         case other:
             raise ExecutorFailure(f"expected status 200 or 404, got {other}")
+
+
+async def _accept(response: httpx2.Response) -> None:
+    await _drain(response)
+    if not response.is_success:
+        raise ExecutorFailure(f"expected a status from 200 to 299, got {response.status_code}")
 
 
 async def _body(response: httpx2.Response) -> bytes:
@@ -150,9 +200,11 @@ async def _read(body: bytes) -> Answer:
 
 @frozen
 class SimpleHttpParameters:
-    """Of `simple_http`."""
+    """Of `simple_http`. `release_url`: who is told when a stream is not used any more."""
 
     url: httpx2.URL = parameter(http_url)
+    release_url: httpx2.URL | None = parameter(http_url, default=None)
+    header: Header | None = parameter(header_line, default=None, secret=True)
 
 
 @asynccontextmanager
@@ -168,7 +220,7 @@ async def open_simple_http(parameters: SimpleHttpParameters) -> AsyncIterator[Si
         headers={"Accept-Encoding": "identity"},
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
     ) as client:
-        yield SimpleHttp(client, parameters.url)
+        yield SimpleHttp(client, parameters)
 
 
 SIMPLE_HTTP = ExecutorKind("simple_http", SimpleHttpParameters, open_simple_http)

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from mmids_trio.stream_request import Action
 from mmids_trio.workflow.events import ReactorAnswered
 
 
 @frozen
 class LeaseView:
-    """One held lease.
+    """One held lease. `action`: whether it is for publishing or for watching.
 
     `valid` is `None` before the first answer.  `workflows` are those that the last good answer calls for.
     `last_error` is why the latest try failed, `None` after a good one; `failures` counts
@@ -18,6 +19,7 @@ class LeaseView:
     """
 
     stream: str
+    action: Action
     holders: int
     valid: bool | None
     workflows: tuple[str, ...]

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure, ExecutorKind
     from mmids_trio.reservation import Reservation
     from mmids_trio.steps.registry import StepType
+    from mmids_trio.stream_request import StreamRequest
     from mmids_trio.workflow.events import (
         HubEvent,
         ReactorAnswered,
@@ -89,6 +90,7 @@ __all__ = [
     "StreamId",
     "StreamInterrupted",
     "StreamMetadata",
+    "StreamRequest",
     "StreamResumed",
     "StreamStalled",
     "StreamStarted",
@@ -134,6 +136,7 @@ _MODULES = (
     "reactors.executor",
     "reservation",
     "steps.registry",
+    "stream_request",
     "workflow.events",
     "workflow.status",
     "workflow.step",

@@ -14,6 +14,7 @@ from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import Client, RequestRefused
 from mmids_trio.rtmp.server.play_tokens import TokenVerdict, is_token, judge
+from mmids_trio.stream_request import Action, StreamRequest, query_without
 
 PUBLISH_DENIED = "NetStream.Publish.Denied"
 PLAY_DENIED = "NetStream.Play.Failed"
@@ -47,7 +48,7 @@ class LeaseHold(Protocol):
 class KnownReactor(Protocol):
     """Somebody who knows which streams are valid."""
 
-    def hold(self, stream_name: str, on_change: Callable[[], None], asker: Asker) -> LeaseHold:
+    def hold(self, request: StreamRequest, on_change: Callable[[], None], asker: Asker) -> LeaseHold:
         """Ask about a stream and keep asking; `on_change` is called, synchronously, when a later answer differs.
 
         Raises `TooManyQuestions` where so many of the same asker's have no answer yet.
@@ -81,10 +82,21 @@ def find_reactor(name: str | None, reactors: KnownReactors) -> KnownReactor | No
     return reactor
 
 
+class AsRequest(Protocol):
+    """Says what a client asks for, with all that the step knows of it."""
+
+    def __call__(self, action: Action, key: str, query: str, client: Client) -> StreamRequest: ...
+
+
+def plain_request(action: Action, key: str, query: str, client: Client) -> StreamRequest:
+    """Of a step that knows nothing more than the client says."""
+    return StreamRequest(key=key, query=query, action=action, address=client.peer_host)
+
+
 async def approved(
-    reactor: KnownReactor | None, stream_name: str, client: Client, on_revoked: Callable[[], None], code: str
+    reactor: KnownReactor | None, request: StreamRequest, client: Client, on_revoked: Callable[[], None], code: str
 ) -> Release:
-    """Wait until `reactor` has approved a client's stream; `on_revoked` is called when it takes that back.
+    """Wait until `reactor` has approved what a client wants; `on_revoked` is called when it takes that back.
 
     Without a reactor everything is approved.  Raises `RequestRefused` with the status `code`.
     """
@@ -96,7 +108,7 @@ async def approved(
             on_revoked()
 
     try:
-        hold = reactor.hold(stream_name, look_again, Asker.of(client))
+        hold = reactor.hold(request, look_again, Asker.of(client))
     except TooManyQuestions as error:
         raise RequestRefused(code, str(error), RejectReason.QUESTIONS) from error
     try:
@@ -121,6 +133,10 @@ class PublishAccess:
 
     token: Secret | None = None
 
+    def rest(self, query: Query) -> str:
+        """What of the query is for others to see: not what is checked here."""
+        return query.raw if self.token is None else query_without(query.raw, ("token",))
+
     def check(self, query: Query) -> None:
         """Raises `RequestRefused`."""
         if self.token is not None and not is_token(query, self.token.text):
@@ -133,6 +149,10 @@ class PlayAccess:
 
     play_key: Secret | None = None
     now: Callable[[], float] = field(default=lambda: 0.0, repr=False)
+
+    def rest(self, query: Query) -> str:
+        """What of the query is for others to see: not what is checked here."""
+        return query.raw if self.play_key is None else query_without(query.raw, ("token", "expires"))
 
     def check(self, key: str, query: Query) -> None:
         """Raises `RequestRefused`."""

@@ -20,9 +20,10 @@ from mmids_trio.metrics.counts import Counts
 from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, RequestRefused
-from mmids_trio.steps.approval import KnownReactor, PublishAccess, Release, approved
+from mmids_trio.steps.approval import AsRequest, KnownReactor, PublishAccess, Release, approved, plain_request
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.steps.stream_room import StreamRoom
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.workflow.status import Clients, StreamStatus
 from mmids_trio.workflow.step import Outbox, StepContext
 
@@ -82,7 +83,7 @@ def _nothing() -> None:
 class PublisherTurn:
     """One publisher's turn at a stream; see `rtmp.server.endpoints.Publication`."""
 
-    key: str
+    request: StreamRequest
     client: Client
     owner: "Publishers"
     stream: PublishedStream | None = field(default=None, init=False)
@@ -90,6 +91,10 @@ class PublisherTurn:
     release: Release = field(default=_nothing, init=False)
     """Lets go of the reactor's approval; the stream's, as long as it has no other source."""
     _has_left: bool = field(default=False, init=False)
+
+    @property
+    def key(self) -> str:
+        return self.request.key
 
     @property
     def stream_id(self) -> StreamId:
@@ -183,6 +188,7 @@ class Publishers:
     stall_after: float = 0.0
     max_streams: float = inf
     room: StreamRoom = field(factory=StreamRoom)
+    as_request: AsRequest = plain_request
     _streams: dict[str, PublishedStream] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -202,8 +208,9 @@ class Publishers:
         """
         self.access.check(query)  # before anybody is asked, and before it can be seen which keys are busy
         self._refuse_if_impossible(key, client)
-        newcomer = PublisherTurn(key, client, self)
-        newcomer.release = await approved(self.reactor, key, client, newcomer.revoke, BAD_NAME)
+        request = self.as_request("publish", key, self.access.rest(query), client)
+        newcomer = PublisherTurn(request, client, self)
+        newcomer.release = await approved(self.reactor, request, client, newcomer.revoke, BAD_NAME)
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
             self._refuse_if_impossible(key, client)
@@ -242,7 +249,7 @@ class Publishers:
         if stream.is_announced:
             self._resume(stream, took_over)
         else:
-            await stream.send([StreamStarted(stream.stream_id, stream.key)], self.outbox)
+            await stream.send([StreamStarted(stream.stream_id, stream.key, stream.source.request)], self.outbox)
             stream.is_announced = True
 
     def _hand_over(self, stream: PublishedStream, newcomer: "PublisherTurn") -> bool:

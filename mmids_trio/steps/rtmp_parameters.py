@@ -9,9 +9,10 @@ from attrs import frozen
 from mmids_trio.addresses import AddressRules, IpNetwork, parse_networks
 from mmids_trio.config.converters import port_number, text
 from mmids_trio.config.parameters import flag, parameter
-from mmids_trio.rtmp.server.endpoints import Claimant, PublishHandler, WatchHandler
+from mmids_trio.rtmp.server.endpoints import Claimant, Client, PublishHandler, WatchHandler
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import KnownReactors, reactor_problems
+from mmids_trio.stream_request import Action, StreamRequest
 
 RTMP_PORT = 1935
 RTMPS_PORT = 443
@@ -34,6 +35,14 @@ class RtmpParameters:
         if self.allow_ips and self.deny_ips:
             yield "expected 'allow_ips' or 'deny_ips', not both"
 
+    def key_conflicts(self) -> Iterable[str]:
+        """A key with a query would match no client."""
+        if "?" in self.stream_key:
+            yield (
+                "'stream_key' cannot have a query, which is no part of a key: write what stands before the '?', and"
+                " check the query with publish_token, play_key or a reactor"
+            )
+
     def registration(self, role: Role) -> Registration:
         """What the step wants to serve."""
         return Registration(
@@ -49,6 +58,9 @@ class RtmpParameters:
 class RtmpPorts(Protocol):
     """The RTMP server, as far as its steps need it."""
 
+    def bound_port(self, number: int) -> int | None:
+        """See `RtmpServer.bound_port`."""
+
     def serve(
         self, registration: Registration, claimant: Claimant, handler: PublishHandler | WatchHandler
     ) -> AbstractAsyncContextManager[None]:
@@ -58,9 +70,31 @@ class RtmpPorts(Protocol):
         """See `RtmpServer.expect`."""
 
 
+@frozen
+class Gate:
+    """What of a request for a stream is the same for all clients of a step."""
+
+    registration: Registration
+    server: RtmpPorts
+
+    def request(self, action: Action, key: str, query: str, client: Client) -> StreamRequest:
+        """What a client asks for."""
+        port = self.registration.port
+        return StreamRequest(
+            key=key,
+            query=query,
+            action=action,
+            app=self.registration.app,
+            port=port or self.server.bound_port(port) or port,
+            protocol="rtmps" if self.registration.tls else "rtmp",
+            address=client.peer_host,
+        )
+
+
 def rtmp_conflicts(reactors: KnownReactors) -> Callable[[RtmpParameters], Iterable[str]]:
     """What is wrong with parameters that are fine one by one."""
     return lambda parameters: [
         *parameters.address_conflicts(),
+        *parameters.key_conflicts(),
         *reactor_problems(parameters.reactor, reactors),
     ]

@@ -13,7 +13,7 @@ from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import KnownReactor, KnownReactors, PublishAccess, find_reactor
 from mmids_trio.steps.publishers import OnBusy, Publishers
 from mmids_trio.steps.registry import StepType
-from mmids_trio.steps.rtmp_parameters import RtmpParameters, RtmpPorts, rtmp_conflicts
+from mmids_trio.steps.rtmp_parameters import Gate, RtmpParameters, RtmpPorts, rtmp_conflicts
 from mmids_trio.steps.stream_room import StreamRoom
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
@@ -60,6 +60,7 @@ class RtmpReceive:
             self.stall_after_s,
             self.max_streams,
             self.room,
+            Gate(self.registration, self.server).request,
         )
         self.context.show_streams(publishers.describe)
         self.context.show_clients(publishers.count)

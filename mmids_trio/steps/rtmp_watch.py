@@ -17,16 +17,18 @@ from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, Viewing
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import (
     PLAY_DENIED,
+    AsRequest,
     KnownReactor,
     KnownReactors,
     PlayAccess,
     Release,
     approved,
     find_reactor,
+    plain_request,
 )
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience, WatchOptions
-from mmids_trio.steps.rtmp_parameters import RtmpParameters, RtmpPorts, rtmp_conflicts
+from mmids_trio.steps.rtmp_parameters import Gate, RtmpParameters, RtmpPorts, rtmp_conflicts
 from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.status import Clients
@@ -68,11 +70,13 @@ class Watchers:
     audience: Audience
     reactor: KnownReactor | None
     access: PlayAccess = field(factory=PlayAccess)
+    as_request: AsRequest = plain_request
 
     async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
         """Let a watcher in, once it is approved. Its token has to be good when it begins, and not until it ends."""
         self.access.check(key, query)
-        release = await approved(self.reactor, key, client, client.dismiss, PLAY_DENIED)
+        request = self.as_request("watch", key, self.access.rest(query), client)
+        release = await approved(self.reactor, request, client, client.dismiss, PLAY_DENIED)
         return _Viewing(self.audience.channel(key), release)
 
 
@@ -101,7 +105,7 @@ class RtmpWatch:
                 **scheduler.counts(),
             }
         )
-        watchers = Watchers(audience, self.reactor, self.access)
+        watchers = Watchers(audience, self.reactor, self.access, Gate(self.registration, self.server).request)
         async with self.server.serve(self.registration, self.context, watchers):
             task_status.started()
             try:

@@ -14,6 +14,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.reactors.asker import Asker
 from mmids_trio.steps.approval import KnownReactor, KnownReactors, LeaseHold, find_reactor, reactor_problems
 from mmids_trio.steps.registry import StepType
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.workflow.forwarding import ForwardingTable, Route
 from mmids_trio.workflow.replay import Ledger
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
@@ -81,7 +82,8 @@ class _RoutedStream:
         """Ask. What is known already (somebody else asked before) holds for the very first frame. `run` must follow."""
         self.ledger.admit([self.started])
         self._asker = Asker(f"step {self.context.step_id} of workflow {self.context.workflow}")
-        self._hold = self.reactor.hold(self.started.stream_name, self._follow, self._asker)
+        request = self.started.request or StreamRequest(key=self.started.stream_name)
+        self._hold = self.reactor.hold(request, self._follow, self._asker)
         if self._hold.is_valid is not None:
             self._is_answered = True
             self._follow()

@@ -15,6 +15,7 @@ from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind
+from mmids_trio.stream_request import StreamRequest
 
 
 @frozen
@@ -63,11 +64,12 @@ class Flapping:
 
 @frozen
 class Call:
-    """One question: about which stream, when (on trio's clock), and what was done."""
+    """One question: about which stream (by its full name), when (on trio's clock), and what was done."""
 
     stream: str
     time: float
     reply: Reply
+    request: StreamRequest
 
 
 Script = str | Reply | Sequence[str | Reply]
@@ -89,6 +91,8 @@ class FakeReactorService:
     flapping: Flapping | None = None
     calls: list[Call] = field(factory=list, init=False)
     """All questions, in order."""
+    released: list[str] = field(factory=list, init=False)
+    """Full names of the streams of which it was told that they are not used any more, in order."""
     _places: dict[str, tuple[Script, int]] = field(factory=dict, init=False)
 
     @property
@@ -100,10 +104,16 @@ class FakeReactorService:
         """For `Harness(more_executors=...)`: an executor without parameters."""
         return ExecutorKind(name, NoParameters, lambda _parameters: nullcontext(self))
 
-    async def ask(self, stream_name: str) -> Answer:
+    async def release(self, request: StreamRequest) -> None:
         """See `reactors.executor.Executor`."""
+        self.released.append(request.name)
+        await trio.lowlevel.checkpoint()
+
+    async def ask(self, request: StreamRequest) -> Answer:
+        """See `reactors.executor.Executor`."""
+        stream_name = request.name
         reply = fails() if self._is_out_of_order() else self._next(stream_name)
-        self.calls.append(Call(stream_name, trio.current_time(), reply))
+        self.calls.append(Call(stream_name, trio.current_time(), reply, request))
         await trio.sleep(max(self.seconds, reply.after))
         if reply.failure:
             raise ExecutorFailure(reply.failure)
@@ -119,7 +129,7 @@ class FakeReactorService:
         return self.is_down or (self.flapping is not None and self.flapping.is_down(trio.current_time() - first))
 
     def _next(self, stream: str) -> Reply:
-        script = self.answers.get(stream, self.otherwise)
+        script = self.answers.get(stream) or self.answers.get(stream.partition("?")[0], self.otherwise)
         known, place = self._places.get(stream, (script, 0))
         place = place if known is script else 0  # a script that was changed begins anew
         self._places[stream] = (script, place + 1)

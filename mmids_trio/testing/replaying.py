@@ -45,6 +45,7 @@ from mmids_trio.reactors.executor import Answer, ExecutorChoice, ExecutorFailure
 from mmids_trio.reload.configuration_file import Configuration, UnreadableFile
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import Hooks
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.http import HttpFailed, HttpStream
 from mmids_trio.testing.network import MemoryTransport
@@ -161,8 +162,13 @@ class _ReplayedExecutor:
     _answers: ReplayedAnswers
     _say: Callable[[str], None]
 
-    async def ask(self, stream_name: str) -> Answer:
+    async def release(self, request: StreamRequest) -> None:
         """See `Executor`."""
+        await trio.lowlevel.checkpoint()
+
+    async def ask(self, request: StreamRequest) -> Answer:
+        """See `Executor`."""
+        stream_name = request.key
         reply = self._answers.take(self._reactor, stream_name)
         if reply is None:
             self._say(f"question of reactor {self._reactor} about {stream_name!r}: not on the tape")

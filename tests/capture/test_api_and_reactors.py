@@ -16,6 +16,7 @@ from mmids_trio.capture.writer import CaptureWriter
 from mmids_trio.config.parameters import NoParameters
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure, ExecutorKind, ExecutorRegistry
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.testing.http import HttpClient, HttpFailed
 from tests.support.tapes import MEBIBYTE, SECRET, MemoryTape
 
@@ -115,9 +116,12 @@ class Scripted:
     answer: Answer | BaseException
     asked: list[str] = field(factory=list)
 
-    async def ask(self, stream_name: str) -> Answer:
+    async def release(self, request: StreamRequest) -> None:
         """See `Executor`."""
-        self.asked.append(stream_name)
+
+    async def ask(self, request: StreamRequest) -> Answer:
+        """See `Executor`."""
+        self.asked.append(request.name)
         await trio.sleep(2)
         if isinstance(self.answer, BaseException):
             raise self.answer
@@ -131,7 +135,7 @@ class Scripted:
 async def asked(capture: CaptureWriter, executor: Scripted) -> Answer:
     kinds = ExecutorRegistry([ExecutorKind("scripted", NoParameters, lambda _parameters: executor.open())])
     async with CapturedExecutors(kinds, capture).choose(ASK).open() as captured:
-        return await captured.ask("show")
+        return await captured.ask(StreamRequest(key="show", query="token=secret"))
 
 
 async def test_an_answer_is_noted_and_passed_on(autojump_clock: MockClock) -> None:
@@ -170,9 +174,9 @@ async def test_two_questions_about_one_stream_are_noted_apart_with_an_answer_eac
     recorder, executor = a_capture(), Scripted(Answer(False))
     kinds = ExecutorRegistry([ExecutorKind("scripted", NoParameters, lambda _values: executor.open())])
     async with CapturedExecutors(kinds, recorder).choose(ASK).open() as recorded, trio.open_nursery() as nursery:
-        nursery.start_soon(recorded.ask, "show")
+        nursery.start_soon(recorded.ask, StreamRequest(key="show"))
         await trio.sleep(1)
-        nursery.start_soon(recorded.ask, "show")
+        nursery.start_soon(recorded.ask, StreamRequest(key="show"))
     assert executor.asked == ["show", "show"]
     assert noted(recorder) == [
         records.Asked(0, 1, "lookup", "show"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from mmids_trio.cli.commands.reactor_test_server import run_until_signal, serve_workflows
 from mmids_trio.http_api.server import CannotListen
@@ -38,6 +39,38 @@ async def client(directory: Path, nursery: trio.Nursery) -> AsyncIterator[httpx2
 async def test_a_file_is_the_answer(client: httpx2.AsyncClient, name: str, text: str) -> None:
     answer = await client.post("/live", json={"stream_name": name})
     assert (answer.status_code, answer.content.decode()) == (200, text)
+
+
+async def test_a_query_is_no_part_of_the_files_name(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/live", json={"stream_name": "s?secret=xyz&a/b=.."})
+    assert (answer.status_code, answer.content.decode()) == (200, WORKFLOW)
+
+
+@pytest.mark.parametrize(
+    ("question", "status"),
+    [
+        ({"stream_name": "s?secret=xyz"}, 200),
+        ({"stream_name": "s?a=b&secret=xyz", "action": "publish"}, 200),
+        ({"stream_name": "s?secret=xyz", "action": "watch"}, 200),
+        ({"stream_name": "s", "action": "watch"}, 200),
+        ({"stream_name": "s"}, 404),
+        ({"stream_name": "s", "action": "publish"}, 404),
+        ({"stream_name": "s?secret=xy"}, 404),
+        ({"stream_name": "s?secret=no", "action": "watch"}, 404),
+        ({"stream_name": "other?secret=xyz"}, 404),
+    ],
+    ids=str,
+)
+async def test_a_secret_may_be_required_and_is_not_logged(
+    directory: Path, nursery: trio.Nursery, question: dict[str, str], status: int
+) -> None:
+    with capture_logs() as logs:
+        serving = partial(serve_workflows, directory, 0, secret="xyz", shutdown=trio.Event())
+        port = await nursery.start(serving)
+        async with httpx2.AsyncClient(trust_env=False, timeout=20) as client:
+            assert (await client.post(f"http://127.0.0.1:{port}/live", json=question)).status_code == status
+    assert [entry["event"] for entry in logs if entry["event"] == "asked"] == ["asked"]
+    assert "secret" not in str(logs)
 
 
 @pytest.mark.parametrize(("category", "name"), [("live", "other"), ("none", "s"), ("live", "x" * 300)])

@@ -145,3 +145,12 @@ def test_the_first_argument_is_the_name_whatever_it_is() -> None:
         ("routed_by_reactor", False),
         ("a/b:ü", False),
     ]
+
+
+@pytest.mark.parametrize(
+    "line", ["header Authorization: Bearer hunter2", 'header "Authorization: Bearer hunter2', "header a=hunter2 b"]
+)
+def test_a_faulty_header_of_a_reactor_is_not_shown(line: str) -> None:
+    problems = parse(f"reactor r executor=simple_http {{\n {line}\n}}", "test").problems
+    assert problems
+    assert "hunter2" not in "".join(map(str, problems))

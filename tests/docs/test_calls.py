@@ -39,7 +39,7 @@ def test_the_ids_of_example_steps_are_those_of_this_server() -> None:
     )
     assert len(steps) >= 5
     for shown, step_type, parameters in steps:
-        [step_id] = step_ids([StepDefinition(step_type, json.loads(parameters))])
+        [step_id] = step_ids((StepDefinition(step_type, json.loads(parameters)),))
         assert step_id.startswith(shown)
 
 

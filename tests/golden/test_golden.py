@@ -239,7 +239,7 @@ def _reactor(written: Sequence[str]) -> Golden:
         "canonical": write_reactor(reactor).splitlines(),
         "digest": digest_reactors([reactor]),
         "is_accepted": is_accepted,
-        "allows_on_failure": is_accepted and SERVER.executors.choose(reactor).allow_on_failure,
+        "allows_on_failure": is_accepted and SERVER.executors.choose(reactor).common.allow_on_failure,
     }
 
 

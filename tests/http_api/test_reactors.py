@@ -12,7 +12,7 @@ from mmids_trio.http_api.app import create_app
 from mmids_trio.reactors.views import LeaseView, ReactorView
 from mmids_trio.workflow.status import WorkflowOwner, WorkflowStatus
 
-LEASE = LeaseView("abc", 2, True, ("abc_watch",), "valid, to run: abc_watch", None, 0, 12.5)
+LEASE = LeaseView("abc", "publish", 2, True, ("abc_watch",), "valid, to run: abc_watch", None, 0, 12.5)
 LOOKUP = ReactorView("lookup", "simple_http", 15, (LEASE,))
 IDLE = ReactorView("idle", "simple_http", 0, ())
 
@@ -23,6 +23,7 @@ LOOKUP_JSON = {
     "leases": [
         {
             "stream": "abc",
+            "action": "publish",
             "holders": 2,
             "valid": True,
             "workflows": ["abc_watch"],

@@ -1,6 +1,6 @@
 """What stands in for the workflow manager and for a lookup service, and a reactor between the two."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 import trio
@@ -9,10 +9,11 @@ from attrs import define, field
 from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition, step_ids
 from mmids_trio.errors import ConfigurationError, Place, Problem
 from mmids_trio.reactors.asker import Asker
-from mmids_trio.reactors.executor import Answer, ExecutorFailure
+from mmids_trio.reactors.executor import Answer, CommonParameters, ExecutorFailure
 from mmids_trio.reactors.lease import Hold
 from mmids_trio.reactors.reactor import Reactor
 from mmids_trio.reactors.views import LeaseView
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.workflow.events import ReactorAnswered
 from mmids_trio.workflow.status import StepStatus, WorkflowOwner, WorkflowStatus
 
@@ -82,16 +83,29 @@ class ScriptedExecutor:
     seconds: float = 0
     script: dict[str, list[Answer | Exception]] = field(factory=dict)
     asked: list[tuple[float, str]] = field(factory=list)
-    busy: set[str] = field(factory=set)
+    requests: list[StreamRequest] = field(factory=list)
+    busy: set[Hashable] = field(factory=set)
+    released: list[tuple[float, str]] = field(factory=list)
+    deaf_for: int = 0
+    """Releases that it does not hear."""
 
-    async def ask(self, stream_name: str) -> Answer:
-        assert stream_name not in self.busy, "runs of one lease overlap"
-        self.busy.add(stream_name)
+    async def release(self, request: StreamRequest) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.deaf_for:
+            self.deaf_for -= 1
+            raise DOWN
+        self.released.append((trio.current_time(), request.name))
+
+    async def ask(self, request: StreamRequest) -> Answer:
+        stream_name = request.name
+        assert request.identity not in self.busy, "runs of one lease overlap"
+        self.busy.add(request.identity)
         self.asked.append((trio.current_time(), stream_name))
+        self.requests.append(request)
         try:
             await trio.sleep(self.seconds)
         finally:
-            self.busy.remove(stream_name)
+            self.busy.remove(request.identity)
         lines = self.script.get(stream_name, [EMPTY])
         line = lines.pop(0) if len(lines) > 1 else lines[0]
         if isinstance(line, Exception):
@@ -127,25 +141,33 @@ class Bench:
         """The executor, to be opened."""
         return nullcontext(self.executor)
 
-    async def start(self, *, interval: int = 0, allow: bool = False, name: str = "lookup") -> Reactor:
+    async def start(
+        self, *, interval: int = 0, allow: bool = False, per_watcher: bool = False, name: str = "lookup"
+    ) -> Reactor:
         """Run the reactor (or, with another name, one more on the same stand-ins)."""
         self.reactor = Reactor(
             ReactorDefinition(name, "scripted", interval),
             self.opened(),
             self.workflows,
-            allow_on_failure=allow,
+            common=CommonParameters(allow, per_watcher),
             listener=self.events.append,
         )
         await self.nursery.start(self.reactor.run)
         self.began = trio.current_time()
         return self.reactor
 
-    def hold(self, stream: str, then: Callable[[Holder], None] = lambda _: None, asker: Asker = ANYBODY) -> Holder:
+    def hold(
+        self,
+        stream: str | StreamRequest,
+        then: Callable[[Holder], None] = lambda _: None,
+        asker: Asker = ANYBODY,
+    ) -> Holder:
         holder = Holder(then)
-        holder.hold = self.reactor.hold(stream, holder.on_change, asker)
+        request = StreamRequest(key=stream) if isinstance(stream, str) else stream
+        holder.hold = self.reactor.hold(request, holder.on_change, asker)
         return holder
 
-    async def held(self, stream: str) -> Holder:
+    async def held(self, stream: str | StreamRequest) -> Holder:
         """A holder that has its first answer."""
         holder = self.hold(stream)
         await holder.hold.wait_answer()

@@ -54,7 +54,13 @@ def test_a_malformed_url_is_refused(url: str) -> None:
                 "reactor 'r': missing required parameter 'url'",
             ],
         ),
-        (http("url http://h", "zzzzz 1"), ["reactor 'r': unknown parameter 'zzzzz'; expected one of url, on_failure"]),
+        (
+            http("url http://h", "zzzzz 1"),
+            [
+                "reactor 'r': unknown parameter 'zzzzz'; expected one of url, release_url, header, "
+                "on_failure, query_per_watcher"
+            ],
+        ),
         (
             http("url http://h", "on_failure alow"),
             ["reactor 'r': bad value for 'on_failure': expected one of deny, allow; did you mean 'allow'?"],
@@ -78,4 +84,4 @@ async def test_a_reactor_with_problems_does_not_run() -> None:
 @pytest.mark.parametrize(("line", "allows"), [("", False), ("on_failure deny", False), ("on_failure allow", True)])
 def test_on_failure_is_part_of_the_choice(line: str, allows: bool) -> None:
     [definition] = parse(http("url http://h", line), "test").reactors
-    assert EXECUTORS.choose(definition).allow_on_failure is allows
+    assert EXECUTORS.choose(definition).common.allow_on_failure is allows

@@ -17,6 +17,7 @@ from mmids_trio.reactors.line import (
     QuestionLine,
 )
 from mmids_trio.reactors.simple_http import SimpleHttpParameters, http_url, open_simple_http
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.testing.clients import ClientRefused, Disconnected
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.reactors import FakeReactorService, invalid
@@ -178,7 +179,7 @@ async def test_the_client_of_simple_http_has_no_line_of_its_own() -> None:
             trio.open_nursery() as asking,
         ):
             for number in range(questions):
-                asking.start_soon(executor.ask, str(number))
+                asking.start_soon(executor.ask, StreamRequest(key=str(number)))
         nursery.cancel_scope.cancel()
     assert came == questions
 

@@ -13,6 +13,7 @@ from mmids_trio.reactors.executor import ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
 from mmids_trio.reactors.simple_http import SIMPLE_HTTP
 from mmids_trio.reactors.views import LeaseView
+from mmids_trio.stream_request import StreamRequest
 from tests.reactors.stand_ins import ANYBODY, FakeWorkflows
 
 CONFIGURATION = """
@@ -43,20 +44,20 @@ async def reactors(tmp_path: Path, nursery: trio.Nursery, workflows: FakeWorkflo
 
 
 async def test_a_stream_with_a_file_is_valid_while_held(reactors: Reactors, workflows: FakeWorkflows) -> None:
-    hold = reactors.hold("live", "s", lambda: None, ANYBODY)
+    hold = reactors.hold("live", StreamRequest(key="s"), lambda: None, ANYBODY)
     with trio.fail_after(20):
         await hold.wait_answer()
     assert (hold.is_valid, hold.routable, set(workflows.running)) == (True, ("s_watch",), {"s_watch"})
     view = reactors.view("live")
     assert view is not None
-    assert view.leases == (LeaseView("s", 1, True, ("s_watch",), "valid, to run: s_watch", None, 0, None),)
+    assert view.leases == (LeaseView("s", "publish", 1, True, ("s_watch",), "valid, to run: s_watch", None, 0, None),)
     hold.release()
     await trio.testing.wait_all_tasks_blocked()
     assert workflows.running == {}
 
 
 async def test_a_stream_without_a_file_is_not_valid(reactors: Reactors) -> None:
-    hold = reactors.hold("vod", "s", lambda: None, ANYBODY)
+    hold = reactors.hold("vod", StreamRequest(key="s"), lambda: None, ANYBODY)
     with trio.fail_after(20):
         await hold.wait_answer()
     assert hold.is_valid is False
@@ -73,4 +74,4 @@ async def test_reactors_are_listed_in_the_order_of_the_configuration(reactors: R
 async def test_a_reactor_that_there_is_not_is_told_apart(reactors: Reactors) -> None:
     assert reactors.view("other") is None
     with pytest.raises(KeyError):
-        reactors.hold("other", "s", lambda: None, ANYBODY)
+        reactors.hold("other", StreamRequest(key="s"), lambda: None, ANYBODY)

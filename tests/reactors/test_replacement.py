@@ -9,7 +9,7 @@ from mmids_trio.config.parameters import NoParameters
 from mmids_trio.config.parser import parse
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.flow import Flow
-from mmids_trio.reactors.executor import ExecutorKind
+from mmids_trio.reactors.executor import CommonParameters, ExecutorKind
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
@@ -224,7 +224,7 @@ async def test_a_renewed_lease_asks_at_once_and_then_in_its_new_rhythm(bench: Be
     holder = await bench.held("s")
     await trio.sleep(30)
     session = await reactor.open(bench.opened())
-    reactor.renew(evolve(reactor.definition, update_interval=100), session, allow_on_failure=False)
+    reactor.renew(evolve(reactor.definition, update_interval=100), session, CommonParameters())
     await trio.sleep(250)
     assert bench.asked("s") == [0, 30, 130, 230]
     assert [told[0] for told in holder.told] == [False, True]
@@ -238,6 +238,6 @@ async def test_a_renewal_that_comes_while_a_question_is_under_way_is_followed_by
     bench.executor.seconds = 5
     await trio.sleep(62)
     session = await reactor.open(bench.opened())
-    reactor.renew(evolve(reactor.definition, update_interval=100), session, allow_on_failure=False)
+    reactor.renew(evolve(reactor.definition, update_interval=100), session, CommonParameters())
     await trio.sleep(150)
     assert bench.asked("s") == [0, 60, 65, 165]

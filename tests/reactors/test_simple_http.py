@@ -10,9 +10,11 @@ import trio
 from attrs import define, field
 
 from mmids_trio.config.parser import parse
+from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.reactors import simple_http
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure, ExecutorRegistry
 from mmids_trio.reactors.simple_http import SIMPLE_HTTP, SimpleHttpParameters, http_url, open_simple_http
+from mmids_trio.stream_request import StreamRequest
 
 WORKFLOWS = "workflow a routed_by_reactor {\n    rtmp_watch rtmp_app=x stream_key=ü\n}\nworkflow b {\n    x y=1\n}\n"
 HANG_SECONDS = 20
@@ -99,7 +101,7 @@ async def executor(service: Service, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 
 async def ask(executor: Executor, name: str = "s") -> Answer:
     with trio.fail_after(HANG_SECONDS):
-        return await executor.ask(name)
+        return await executor.ask(StreamRequest(key=name))
 
 
 async def failure(executor: Executor) -> str:
@@ -132,12 +134,83 @@ async def test_the_question_is_json(service: Service, executor: Executor, name: 
     await ask(executor, name)
     [(method, path, headers, body)] = service.asked
     assert (method, path, headers["content-type"]) == ("POST", "/ask", "application/json")
-    assert json.loads(body) == {"stream_name": name}
+    asked = json.loads(body)
+    assert asked.pop("stream_name") == asked.pop("stream_key") == name
+    assert asked == {"query": "", "app": None, "port": None, "protocol": None, "address": None, "action": "publish"}
+
+
+async def test_the_question_has_the_name_as_mmids_sends_it_and_its_parts(service: Service, executor: Executor) -> None:
+    service.script["/ask"] = (404, {}, b"")
+    with trio.fail_after(HANG_SECONDS):
+        await executor.ask(
+            StreamRequest(key="k", query="secret=x&y", action="watch", app="a", port=1, protocol="rtmps", address="::1")
+        )
+    [(_, _, _, body)] = service.asked
+    assert json.loads(body) == {
+        "stream_name": "k?secret=x&y",
+        "stream_key": "k",
+        "query": "secret=x&y",
+        "app": "a",
+        "port": 1,
+        "protocol": "rtmps",
+        "address": "::1",
+        "action": "watch",
+    }
+
+
+def reactor(service: Service, *lines: str) -> ReactorDefinition:
+    text = "\n".join([f"url http://127.0.0.1:{service.port}/ask", *lines])
+    document = parse(f"reactor r executor=simple_http {{\n{text}\n}}\n", "x")
+    assert document.problems == ()
+    return document.reactors[0]
+
+
+async def test_a_header_goes_to_the_named_server_and_not_to_where_it_points(service: Service) -> None:
+    service.script["/ask"] = (302, {"Location": "/here"}, b"")
+    service.script["/here"] = (302, {"Location": f"http://localhost:{service.port}/elsewhere"}, b"")
+    service.script["/elsewhere"] = (404, {}, b"")
+    definition = reactor(service, 'header "Authorization: Bearer abc=1"')
+    async with ExecutorRegistry([SIMPLE_HTTP]).choose(definition).open() as executor:
+        await ask(executor)
+    assert [(path, headers.get("authorization")) for _, path, headers, _ in service.asked] == [
+        ("/ask", "Bearer abc=1"),
+        ("/here", "Bearer abc=1"),
+        ("/elsewhere", None),
+    ]
+
+
+async def test_a_release_is_posted_to_its_own_address(service: Service) -> None:
+    service.script["/gone"] = (204, {}, b"")
+    definition = reactor(service, f"release_url http://127.0.0.1:{service.port}/gone", 'header "X-Key: s"')
+    async with ExecutorRegistry([SIMPLE_HTTP]).choose(definition).open() as executor:
+        with trio.fail_after(HANG_SECONDS):
+            await executor.release(StreamRequest(key="k", query="q=1"))
+            [(method, path, headers, body)] = service.asked
+            assert (method, path, headers["x-key"]) == ("POST", "/gone", "s")
+            assert json.loads(body)["stream_name"] == "k?q=1"
+            service.script["/gone"] = (500, {}, b"")
+            with pytest.raises(ExecutorFailure, match="expected a status from 200 to 299, got 500"):
+                await executor.release(StreamRequest(key="k"))
+
+
+async def test_without_an_address_nobody_is_told_of_a_release(service: Service, executor: Executor) -> None:
+    await executor.release(StreamRequest(key="k"))
+    assert service.asked == []
+
+
+@pytest.mark.parametrize(
+    "header", ["Authorization", ": x", "A b: c", "Host: a", "Content-Length: 1", "X: \u00e4", "X:", "X: a\tb"]
+)
+def test_a_header_is_a_name_and_a_value_and_its_message_does_not_show_it(header: str) -> None:
+    definition = ReactorDefinition("r", "simple_http", parameters={"url": "http://h/", "header": header})
+    [problem] = ExecutorRegistry([SIMPLE_HTTP]).problems(definition)
+    assert 'expected "NAME: VALUE" of ASCII characters' in problem.message
+    assert header not in problem.message
 
 
 async def test_a_name_that_is_no_text_is_a_failure_and_not_a_fault_of_ours(executor: Executor) -> None:
     with pytest.raises(ExecutorFailure, match=r"the stream's name is not UTF-8"):
-        await executor.ask("\udcff")
+        await executor.ask(StreamRequest(key="\udcff"))
 
 
 @pytest.mark.parametrize("status", [201, 204, 304, 400, 401, 403, 405, 429, 500, 503])
@@ -213,7 +286,7 @@ async def test_three_redirects_are_followed_with_the_question(
         service.script[here] = (status, {"Location": there}, b"")
     service.script["/3"] = (200, {}, WORKFLOWS.encode())
     assert len((await ask(executor)).workflows) == 2
-    assert [(asked[0], json.loads(asked[3])) for asked in service.asked] == [("POST", {"stream_name": "s"})] * 4
+    assert [(asked[0], json.loads(asked[3])["stream_name"]) for asked in service.asked] == [("POST", "s")] * 4
 
 
 async def test_see_other_turns_the_question_into_a_get(service: Service, executor: Executor) -> None:

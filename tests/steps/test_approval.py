@@ -13,6 +13,7 @@ from mmids_trio.steps.approval import ANSWER_SECONDS, approved
 from mmids_trio.steps.publishers import Publishers
 from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_watch import Watchers
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.testing.cancellation import cancel_everywhere
 from tests.support.publishing import Context, Guest, Sink
 from tests.support.reactors import ScriptedReactor
@@ -20,15 +21,18 @@ from tests.support.reactors import ScriptedReactor
 BAD_NAME = "NetStream.Publish.BadName"
 
 
+KEY = StreamRequest(key="key")
+
+
 async def test_without_a_reactor_everything_is_approved_at_once() -> None:
-    release = await approved(None, "key", Guest(), Guest().dismiss, BAD_NAME)
+    release = await approved(None, KEY, Guest(), Guest().dismiss, BAD_NAME)
     release()
     release()
 
 
 async def test_an_approved_stream_is_held_until_it_is_released() -> None:
     reactor = ScriptedReactor({"key": True})
-    release = await approved(reactor, "key", Guest(), Guest().dismiss, BAD_NAME)
+    release = await approved(reactor, KEY, Guest(), Guest().dismiss, BAD_NAME)
     assert [hold.stream_name for hold in reactor.held] == ["key"]
     release()
     release()
@@ -38,7 +42,7 @@ async def test_an_approved_stream_is_held_until_it_is_released() -> None:
 async def test_a_stream_that_is_not_valid_is_refused_and_let_go() -> None:
     reactor = ScriptedReactor({"key": False})
     with pytest.raises(RequestRefused, match=r"^the stream is not approved$") as caught:
-        await approved(reactor, "key", Guest(), Guest().dismiss, BAD_NAME)
+        await approved(reactor, KEY, Guest(), Guest().dismiss, BAD_NAME)
     assert caught.value.code == BAD_NAME
     assert not reactor.held
 
@@ -46,7 +50,7 @@ async def test_a_stream_that_is_not_valid_is_refused_and_let_go() -> None:
 async def test_an_answer_that_does_not_come_is_waited_for_for_a_minute(autojump_clock: MockClock) -> None:
     reactor, began = ScriptedReactor(), trio.current_time()
     with pytest.raises(RequestRefused, match=r"^the stream is not answered within 60 seconds$"):
-        await approved(reactor, "key", Guest(), Guest().dismiss, BAD_NAME)
+        await approved(reactor, KEY, Guest(), Guest().dismiss, BAD_NAME)
     assert trio.current_time() - began == ANSWER_SECONDS == 60
     assert not reactor.held
 
@@ -59,13 +63,13 @@ async def test_an_answer_in_the_last_second_counts(autojump_clock: MockClock, nu
         reactor.answer("key")
 
     nursery.start_soon(answer)
-    await approved(reactor, "key", Guest(), Guest().dismiss, BAD_NAME)
+    await approved(reactor, KEY, Guest(), Guest().dismiss, BAD_NAME)
     assert reactor.held
 
 
 async def test_a_client_is_dismissed_when_its_stream_is_not_valid_any_more() -> None:
     reactor, guest = ScriptedReactor({"key": True}), Guest()
-    await approved(reactor, "key", guest, guest.dismiss, BAD_NAME)
+    await approved(reactor, KEY, guest, guest.dismiss, BAD_NAME)
     reactor.answer("key", "somewhere")
     assert guest.dismissals == 0
     reactor.answer("key", is_valid=False)

@@ -45,6 +45,7 @@ NAMES = [
     "StreamId",
     "StreamInterrupted",
     "StreamMetadata",
+    "StreamRequest",
     "StreamResumed",
     "StreamStalled",
     "StreamStarted",

@@ -79,6 +79,12 @@ ACCEPTED = (
             "rtmp_watch: expected 'allow_ips' or 'deny_ips', not both",
         ),
         (
+            "rtmp_receive rtmp_app=a stream_key=abc?x=y",
+            5,
+            "rtmp_receive: 'stream_key' cannot have a query, which is no part of a key: write what stands before the"
+            " '?', and check the query with publish_token, play_key or a reactor",
+        ),
+        (
             "ffmpeg_transcode vcodec=copy acodec=copy kbps=1 bitrate=1",
             53,
             "ffmpeg_transcode: 'bitrate' is another spelling of 'kbps', which is given already",
@@ -130,7 +136,7 @@ def test_a_number_of_any_length_is_a_problem_like_any_other(digits: int, problem
     "step",
     [
         "rtmp_receive rtmp_app=a/b stream_key=* port=0 rtmps allow_ips=::1,10.0.0.0/8 reactor=r",
-        "rtmp_watch rtmp_app=/a/ stream_key=key?x port=65535 deny_ips=::ffff:10.0.0.1",
+        "rtmp_watch rtmp_app=/a/ stream_key=key port=65535 deny_ips=::ffff:10.0.0.1",
         "ffmpeg_transcode vcodec=h264 acodec=aac h264_preset=slow size=640x480 bitrate=100",
         "ffmpeg_transcode vcodec=h264 acodec=copy",
         "basic_transcode video=drop audio=copy",

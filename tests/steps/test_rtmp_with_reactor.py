@@ -1,16 +1,18 @@
 """RTMP steps and forwarders with a reactor, in a whole server: who is let in, what runs meanwhile, and its end."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import StreamId
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.reactors import FakeReactorService
+from mmids_trio.testing.reactors import FakeReactorService, invalid
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import ReactorAnswered, StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
 
@@ -44,7 +46,10 @@ def leases(h: Harness) -> dict[str, int]:
     """Streams that somebody holds, with the number of holders."""
     reactor = h.server.reactors.get("r")
     assert reactor is not None
-    return {lease.stream: lease.holders for lease in reactor.view().leases if lease.holders}
+    held = Counter[str]()
+    for lease in reactor.view().leases:
+        held[lease.stream] += lease.holders
+    return dict(held)
 
 
 async def quiet() -> None:
@@ -242,6 +247,55 @@ async def test_a_publisher_whose_application_is_asked_for_once_shares_the_answer
         watcher = await h.watch("show/one")
         await watcher.receive(4)
         assert lookups.asked == ["key"]
+
+
+TOKENS = GUARDED.replace(
+    "rtmp_receive rtmp_app=live stream_key=*", "rtmp_receive rtmp_app=live stream_key=* publish_token=t0ken"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "published", "name"),
+    [
+        (GUARDED, "key?secret=hunter2&token=x", "key?secret=hunter2&token=x"),
+        (TOKENS, "key?token=t0ken&secret=hunter2", "key?secret=hunter2"),
+    ],
+)
+async def test_publisher_and_forwarder_ask_once_by_the_full_name_and_nobody_else_is_told_it(
+    text: str, published: str, name: str, autojump_clock: MockClock
+) -> None:
+    lookups = FakeReactorService({"key": show("one")})
+    with capture_logs() as logs:
+        async with guarded(lookups, text) as h:
+            publisher = await h.publish(published, PACKETS)
+            watcher = await h.watch("show/one")
+            await watcher.receive(4)
+            assert lookups.asked == [name]
+            request = lookups.calls[0].request
+            assert (request.action, request.app, request.port, request.protocol) == ("publish", "live", 1935, "rtmp")
+            assert request.address is not None
+            other = await h.watch("key?secret=hunter2")
+            assert lookups.asked == [name, "key"]
+            assert leases(h) == {"key": 3}
+            shown = [await h.http.get(path) for path in ("/workflows/one", "/workflows/w", "/reactors", "/metrics")]
+            publisher.close()
+            other.close()
+            await quiet()
+            assert sorted(lookups.released) == ["key", name]
+            assert leases(h) == {}
+            told = f"{h.events()} {[answer.text for answer in shown]} {logs}"
+    assert "hunter2" not in told
+    assert "reactor answered" in told
+
+
+async def test_a_publisher_with_another_query_is_asked_about_by_itself(autojump_clock: MockClock) -> None:
+    lookups = FakeReactorService({"key?secret=right": show("one"), "key?secret=wrong": invalid()})
+    async with guarded(lookups) as h:
+        publisher = await h.publish("key?secret=right", PACKETS)
+        publisher.close()
+        with pytest.raises(ClientRefused):
+            await h.publish("key?secret=wrong")
+        assert lookups.asked == ["key?secret=right", "key?secret=wrong"]
 
 
 async def test_the_very_first_frame_gets_to_a_workflow_that_the_reactor_has_started(autojump_clock: MockClock) -> None:

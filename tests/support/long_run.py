@@ -19,6 +19,7 @@ from mmids_trio.config.parameters import NoParameters
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind
 from mmids_trio.steps.registry import StepType
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.testing.clients import ClientRefused, Disconnected, RtmpClient
 from mmids_trio.testing.harness import RTMP_PORT, Harness
 from mmids_trio.testing.media import generate_stream
@@ -79,7 +80,10 @@ class Service:
 
     is_down: bool = False
 
-    async def ask(self, _stream_name: str) -> Answer:
+    async def release(self, request: StreamRequest) -> None:
+        """See `reactors.executor.Executor`."""
+
+    async def ask(self, _request: StreamRequest) -> Answer:
         """See `reactors.executor.Executor`."""
         await trio.sleep(1)
         if self.is_down:

@@ -6,6 +6,7 @@ import trio
 from attrs import define, field
 
 from mmids_trio.reactors.asker import Asker
+from mmids_trio.stream_request import StreamRequest
 
 
 @define(eq=False)
@@ -44,10 +45,13 @@ class ScriptedReactor:
     answers: dict[str, tuple[str, ...] | bool] = field(factory=dict)
     held: dict[ScriptedHold, None] = field(factory=dict)
     asked: list[str] = field(factory=list)
+    requests: list[StreamRequest] = field(factory=list)
 
-    def hold(self, stream_name: str, on_change: Callable[[], None], asker: Asker) -> ScriptedHold:
+    def hold(self, request: StreamRequest, on_change: Callable[[], None], asker: Asker) -> ScriptedHold:
         """See `steps.approval.Reactor`."""
+        stream_name = request.key
         self.asked.append(stream_name)
+        self.requests.append(request)
         hold = ScriptedHold(stream_name, on_change, self)
         self.held[hold] = None
         if (answer := self.answers.get(stream_name)) is not None:

@@ -6,6 +6,7 @@ from trio.testing import MockClock
 
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import ExecutorFailure
+from mmids_trio.stream_request import StreamRequest
 from mmids_trio.testing.clients import ClientRefused, Disconnected
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
@@ -30,14 +31,14 @@ def guarded(service: FakeReactorService) -> Harness:
 async def test_replies_come_one_after_the_other_and_the_last_again_and_again(autojump_clock: MockClock) -> None:
     service = FakeReactorService({"a": [fails("no idea"), invalid(after=3), valid(EXTRA)]})
     with pytest.raises(ExecutorFailure, match="no idea"):
-        await service.ask("a")
+        await service.ask(StreamRequest(key="a"))
     began = trio.current_time()
-    assert not (await service.ask("a")).valid
+    assert not (await service.ask(StreamRequest(key="a"))).valid
     assert trio.current_time() - began == 3
     for _ in range(3):
-        answer = await service.ask("a")
+        answer = await service.ask(StreamRequest(key="a"))
         assert [workflow.name for workflow in answer.workflows] == ["extra"]
-    assert not (await service.ask("b")).valid
+    assert not (await service.ask(StreamRequest(key="b"))).valid
     assert [(call.stream, call.time - began) for call in service.calls] == [
         *(("a", 0), ("a", 0), ("a", 3), ("a", 3), ("a", 3), ("b", 3))
     ]
@@ -45,22 +46,22 @@ async def test_replies_come_one_after_the_other_and_the_last_again_and_again(aut
 
 async def test_a_script_that_is_changed_begins_anew(autojump_clock: MockClock) -> None:
     service = FakeReactorService({"a": [invalid(), valid()]})
-    assert [(await service.ask("a")).valid for _ in range(2)] == [False, True]
+    assert [(await service.ask(StreamRequest(key="a"))).valid for _ in range(2)] == [False, True]
     service.answers["a"] = [invalid(), valid()]
-    assert [(await service.ask("a")).valid for _ in range(2)] == [False, True]
+    assert [(await service.ask(StreamRequest(key="a"))).valid for _ in range(2)] == [False, True]
     del service.answers["a"]
     service.otherwise = valid()
-    assert (await service.ask("a")).valid
+    assert (await service.ask(StreamRequest(key="a"))).valid
 
 
 async def test_a_text_that_is_no_workflow_is_an_error_of_the_configuration() -> None:
     with pytest.raises(ConfigurationError):
-        await FakeReactorService({"a": "workflow {"}).ask("a")
+        await FakeReactorService({"a": "workflow {"}).ask(StreamRequest(key="a"))
 
 
 async def test_a_service_that_hangs_never_answers(autojump_clock: MockClock) -> None:
     with trio.move_on_after(10_000) as scope:
-        await FakeReactorService({"a": hangs()}).ask("a")
+        await FakeReactorService({"a": hangs()}).ask(StreamRequest(key="a"))
     assert scope.cancelled_caught
 
 

@@ -1,9 +1,10 @@
 """A web service for trying reactors out: it answers what files say, as `simple_http` asks for it.
 
-`POST /<category>` with `{"stream_name": "<name>"}` answers the text of `<directory>/<category>/<name>.mmids`.
+`POST /<category>` with `{"stream_name": "<key>?<query>"}` answers the text of `<directory>/<category>/<key>.mmids`.
 Apart from the HTTP API, with which it shares how connections are served, as it is a program of its own.
 """
 
+import hmac
 import json
 import signal
 import sys
@@ -14,11 +15,13 @@ from pathlib import Path
 import click
 import structlog
 import trio
+from attrs import frozen
 from quart import Response, request
 from quart_trio import QuartTrio
 
 from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.http_api.server import bind, port_of, serve
+from mmids_trio.rtmp.protocol.requests import parse_query
 
 log = structlog.get_logger()
 
@@ -33,21 +36,42 @@ MAX_QUESTION_BYTES = 64 * 1024
 SUFFIX = ".mmids"
 
 
-def create_app(directory: Path) -> QuartTrio:
-    """The service over the files below `directory`, which are read anew for each request."""
+@frozen
+class Question:
+    """What a reactor wants to know. `query`: what stood behind the `?`; nobody is shown it."""
+
+    key: str
+    query: str
+    action: str | None
+
+    def knows(self, secret: str) -> bool:
+        """Whether its query has the secret. Watchers of one key are asked about together, without a query."""
+        if self.action == "watch" and not self.query:
+            return True
+        given = parse_query(self.query).parameters.get("secret", "")
+        return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), secret.encode("utf-8", "surrogatepass"))
+
+
+def create_app(directory: Path, secret: str | None = None) -> QuartTrio:
+    """The service over the files below `directory`, which are read anew for each request.
+
+    With a `secret`, streams are valid only for who adds `?secret=` to the key.
+    """
     app = QuartTrio(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_QUESTION_BYTES
     app.url_map.merge_slashes = False
 
     @app.post("/<path:category>")
     async def answer(category: str) -> Response:
-        name = _stream_name(await request.get_data(as_text=False))
-        if name is None:
+        question = _question(await request.get_data(as_text=False))
+        if question is None:
             return _refuse('expected JSON, {"stream_name": "..."}')
+        name = question.key
         if not _is_plain(category) or not _is_plain(name + SUFFIX):
             return _refuse("expected a category and a stream name that are plain names")
-        text = await _read(directory / category / (name + SUFFIX))
-        log.info("asked", category=category, stream=name, valid=text is not None)
+        knows_secret = secret is None or question.knows(secret)
+        text = await _read(directory / category / (name + SUFFIX)) if knows_secret else None
+        log.info("asked", category=category, stream=name, action=question.action, valid=text is not None)
         if text is None:
             return _text(HTTPStatus.NOT_FOUND, b"no workflows for this stream\n")
         return _text(HTTPStatus.OK, text)
@@ -55,13 +79,17 @@ def create_app(directory: Path) -> QuartTrio:
     return app
 
 
-def _stream_name(body: str | bytes) -> str | None:
+def _question(body: str | bytes) -> Question | None:
     try:
         question = json.loads(body)
     except (ValueError, RecursionError):
         return None
     name = question.get("stream_name") if isinstance(question, dict) else None
-    return name if isinstance(name, str) else None
+    if not isinstance(name, str):
+        return None
+    key, _, query = name.partition("?")
+    action = question.get("action")
+    return Question(key, query, action if isinstance(action, str) else None)
 
 
 def _is_plain(name: str) -> bool:
@@ -89,6 +117,7 @@ async def serve_workflows(
     directory: Path,
     port: int,
     *,
+    secret: str | None = None,
     shutdown: trio.Event,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -98,17 +127,17 @@ async def serve_workflows(
     """
     listeners = await bind(HOST, port)
     task_status.started(port_of(listeners))
-    await serve(create_app(directory), listeners, shutdown=shutdown)
+    await serve(create_app(directory, secret), listeners, shutdown=shutdown)
 
 
-async def run_until_signal(directory: Path, port: int, tell: Callable[[str], None]) -> None:
+async def run_until_signal(directory: Path, port: int, tell: Callable[[str], None], secret: str | None = None) -> None:
     """Serve until SIGINT or SIGTERM; `tell` gets a line with the address once the port is open."""
     shutdown = trio.Event()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
 
             async def start(*, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
-                await serve_workflows(directory, port, shutdown=shutdown, task_status=task_status)
+                await serve_workflows(directory, port, secret=secret, shutdown=shutdown, task_status=task_status)
 
             bound = await nursery.start(start)
             tell(
@@ -128,11 +157,12 @@ async def run_until_signal(directory: Path, port: int, tell: Callable[[str], Non
     show_default=True,
     help="Directory of the answers, which are CATEGORY/STREAM.mmids.",
 )
-def reactor_test_server(port: int, directory: Path) -> None:
+@click.option("--secret", metavar="SECRET", help="Streams are valid only with ?secret=SECRET behind the key.")
+def reactor_test_server(port: int, directory: Path, secret: str | None) -> None:
     """Answer the questions of simple_http reactors from files, so that you can try reactors out."""
     status = 0
     try:
-        trio.run(run_until_signal, directory, port, click.echo)
+        trio.run(run_until_signal, directory, port, click.echo, secret)
     except* MmidsError as group:
         status = 1
         for error in leaves(group):
