@@ -57,12 +57,12 @@ workflow mirror {{
 EXTRA = (
     ("rtmp_receive port={rtmp} rtmp_app={name} stream_key=*", "rtmp_watch port={rtmp} rtmp_app={name} stream_key=*"),
     (
-        "ffmpeg_pull location=clip.flv stream_name={name}",
+        "ffmpeg_pull location=clip.flv stream_name={name} loop=true",
         "ffmpeg_push target=rtmp://127.0.0.1:{rtmp}/mirror/{name}",
         "rtmp_watch port={rtmp} rtmp_app={name} stream_key=*",
     ),
     (
-        "ffmpeg_pull location=clip.flv stream_name={name}",
+        "ffmpeg_pull location=clip.flv stream_name={name} loop=true",
         "ffmpeg_hls path=extra duration=1 count=3",
         "workflow_forwarder target_workflow=mirror",
     ),
@@ -70,7 +70,7 @@ EXTRA = (
         "rtmp_pull location=rtmp://127.0.0.1:{rtmp}/live/show0 stream_name={name} grace=3",
         "rtmp_watch port={rtmp} rtmp_app={name} stream_key=*",
     ),
-    ("ffmpeg_pull location=clip.flv stream_name={name}", "rtmp_push target=rtmp://127.0.0.1:1/live/{name}"),
+    ("ffmpeg_pull location=clip.flv stream_name={name} loop=true", "rtmp_push target=rtmp://127.0.0.1:1/live/{name}"),
     ("ffmpeg_pull location=missing.flv stream_name={name}",),
 )
 """Steps of a workflow that is PUT; the last two have a target and a source that never work."""

@@ -59,7 +59,7 @@ class StepType:
     `build` raises `StepError` where the parameters cannot work on this server.  `conflicts` says what is wrong with
     parameters that are fine one by one.  `announce` tells whom it concerns that such a step will start, and returns
     what takes that back.  `keys` names parameters that let somebody publish where they are exact, not `*`.
-    what takes that back.  `warnings` says what of good parameters may not be what was meant.
+    `warnings` says what of good parameters may not be what was meant.
     """
 
     def __init__(

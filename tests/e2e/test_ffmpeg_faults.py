@@ -157,7 +157,7 @@ async def test_a_workflow_without_an_ffmpeg_is_in_error_with_the_reason_and_othe
 async def test_no_ffmpeg_is_left_two_seconds_after_the_server_was_killed(
     nursery: trio.Nursery, crew: Crew, show: Recording, tmp_path: Path, free_port: int
 ) -> None:
-    pull = f'ffmpeg_pull location="{show.path}" stream_name=pulled'
+    pull = f'ffmpeg_pull location="{show.path}" stream_name=pulled loop=true'
     push = f"ffmpeg_push target=udp://127.0.0.1:{free_port}"
     slow = "ffmpeg_transcode vcodec=h264 acodec=aac h264_preset=ultrafast"
     hls = f'ffmpeg_hls path="{tmp_path}/out"'
@@ -178,7 +178,7 @@ async def test_no_ffmpeg_is_left_two_seconds_after_the_server_was_killed(
 async def test_fifty_starts_and_stops_in_a_row_leave_nothing_behind(
     launch: Launch, clip: Recording, tmp_path: Path
 ) -> None:
-    pull = f'ffmpeg_pull location="{clip.path}" stream_name=show'
+    pull = f'ffmpeg_pull location="{clip.path}" stream_name=show loop=true'
     busy = workflow("live", pull, COPY, f'ffmpeg_hls path="{tmp_path}/out" duration=1', WATCH)
     idle = workflow("live", WATCH)
     program = await launch(idle)

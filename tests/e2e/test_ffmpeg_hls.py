@@ -100,7 +100,12 @@ async def test_the_first_segment_is_there_within_two_segment_lengths(
 
 @pytest.mark.parametrize(
     ("options", "lasting"),
-    [("", (2, 5)), ("duration=1 count=3", (1, 3)), ("duration=1", (1, 5)), ("duration=3 count=2", (3, 2))],
+    [
+        ("count=5", (2, 5)),
+        ("duration=1 count=3", (1, 3)),
+        ("duration=1 count=5", (1, 5)),
+        ("duration=3 count=2", (3, 2)),
+    ],
 )
 async def test_segments_are_as_long_and_as_many_as_asked(
     launch: Launch, show: Recording, tmp_path: Path, options: str, lasting: tuple[int, int]

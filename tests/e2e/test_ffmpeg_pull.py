@@ -29,9 +29,9 @@ def workflow(*steps: str) -> str:
     return "\n    ".join(["workflow pulled {", *steps]) + "\n}\n"
 
 
-def pull(location: object) -> str:
+def pull(location: object, options: str = "") -> str:
     """The step, which makes a stream `show`."""
-    return f'ffmpeg_pull location="{location}" stream_name=show'
+    return f'ffmpeg_pull location="{location}" stream_name=show {options}'
 
 
 def convert(recording: Recording, target: Path, *options: str) -> Path:
@@ -63,7 +63,7 @@ async def test_an_mp4_file_loops_in_real_time_and_is_watched_for_longer_than_its
     launch: Launch, crew: Crew, clip: Recording, tmp_path: Path
 ) -> None:
     file = convert(clip, tmp_path / "clip.mp4")
-    program = await launch(workflow(pull(file), WATCH))
+    program = await launch(workflow(pull(file, "loop=true"), WATCH))
     player = await crew.play(program.url())
     await player.gets(1)
     seen, began = len(player.packets.video), trio.current_time()
@@ -115,7 +115,7 @@ async def test_a_dead_url_is_retried_and_says_why_and_the_workflow_stays_editabl
     await program.logged("watcher joined")
     other = "rtmp_watch rtmp_app=other stream_key=* port=0"
     assert (await program.put(workflow(pull(f"http://127.0.0.1:{free_port}/a.m3u8"), WATCH, other))).status == 200
-    assert (await program.put(workflow(pull(convert(clip, tmp_path / "clip.mp4")), WATCH))).status == 200
+    assert (await program.put(workflow(pull(convert(clip, tmp_path / "clip.mp4"), "loop=true"), WATCH))).status == 200
     await player.gets(GOP_FRAMES)
     assert await message_of(program) is None
 
