@@ -4,7 +4,7 @@ Definitions come out of the configuration parser and the HTTP API and go, unchan
 they never hold anything that runs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 from attrs import field, frozen
@@ -13,7 +13,55 @@ from mmids_trio.errors import Place
 from mmids_trio.masking import HIDDEN
 
 ParameterValue = str | None
-"""A parameter's value as written; `None` for a flag."""
+"""A parameter's value as written, or `Resolved`; `None` for a flag."""
+
+
+@frozen
+class Variable:
+    """A piece of a value that came from outside of the text: `${name}` stands for `value`, which is secret."""
+
+    name: str
+    value: str = field(repr=False)
+    is_default: bool = False
+    """Whether the text says itself what the value is where nothing outside does."""
+
+
+class Resolved(str):
+    """A value of which some came from outside of the text. It is the true value; `written` may be shown.
+
+    A text, so that it is compared, and makes the identity of a step, like one that was written there.
+    """
+
+    __slots__ = ("pieces",)
+
+    pieces: tuple[str | Variable, ...]
+
+    def __new__(cls, pieces: Iterable[str | Variable]) -> "Resolved":
+        """The value that these make, one after another."""
+        pieces = tuple(pieces)
+        made = super().__new__(cls, "".join(piece if isinstance(piece, str) else piece.value for piece in pieces))
+        made.pieces = pieces
+        return made
+
+    @property
+    def written(self) -> str:
+        """With `${name}` for what came from outside. Without quotes the language reads it so again."""
+        return "".join(piece if isinstance(piece, str) else f"${{{piece.name}}}" for piece in self.pieces)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What came from outside."""
+        return tuple(piece for piece in self.pieces if isinstance(piece, Variable))
+
+
+def variables_of(definitions: "Iterable[WorkflowDefinition | ReactorDefinition]") -> Iterator[Variable]:
+    """All that came from outside, with repetitions."""
+    for definition in definitions:
+        nodes = definition.steps if isinstance(definition, WorkflowDefinition) else (definition,)
+        for node in nodes:
+            for value in node.parameters.values():
+                if isinstance(value, Resolved):
+                    yield from value.variables
 
 
 @frozen
@@ -38,7 +86,10 @@ class StepDefinition:
 
     def shown_parameters(self) -> dict[str, ParameterValue]:
         """The parameters as anybody may see them."""
-        return {name: HIDDEN if name in self.secrets else value for name, value in self.parameters.items()}
+        return {
+            name: HIDDEN if name in self.secrets or isinstance(value, Resolved) else value
+            for name, value in self.parameters.items()
+        }
 
 
 @frozen

@@ -28,9 +28,9 @@ class Place:
     source: str
 
     @property
-    def position(self) -> tuple[int, int]:
-        """What places of one text are sorted by."""
-        return self.line, self.column
+    def position(self) -> tuple[str, int, int]:
+        """What places are sorted by, also those of several texts."""
+        return self.file, self.line, self.column
 
     def pointer(self) -> str:
         """The source line around the column, with a caret under it (tabs kept, so that the caret lines up).

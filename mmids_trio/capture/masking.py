@@ -27,6 +27,11 @@ CAPTURED_HEADERS = frozenset(
 
 _TOKEN = re.compile(r'[^\s"]*"(?:[^"\\]|\\.)*"?|\S+|\s+')
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,19})://([^\s'\"]*)")
+_REFERENCE = re.compile(r"(\$\{[^{}\s\"]*\})")
+_VALUES = re.compile(r"\s*values\s*\{")
+_NUMBER = re.compile(r"[0-9]{1,5}")
+"""A port, say, without which a replay could not be."""
+
 _ESCAPED = re.compile(r'\\(["\\])')
 _TO_ESCAPE = re.compile(r'(["\\])')
 
@@ -72,7 +77,11 @@ class TextMasker:
 
     def configuration(self, text: str) -> str:
         """A text in the configuration language, or one that was meant to be; lines and columns stay."""
-        return "\n".join("".join(self._line(line)) for line in text.split("\n"))
+        lines, is_value = [], False
+        for line in text.split("\n"):
+            is_value = (is_value and line.strip() != "}") or _VALUES.match(line) is not None
+            lines.append("".join(self._value_line(line) if is_value else self._line(line)))
+        return "\n".join(lines)
 
     def json(self, text: str) -> str:
         """A text in JSON; strings with workflows in them are masked as well."""
@@ -92,10 +101,18 @@ class TextMasker:
         """Any text, with its URLs masked."""
         return _URL.sub(self._url, text) if "://" in text else text
 
+    def _value_line(self, line: str) -> Iterator[str]:
+        """One of those that say what variables stand for."""
+        name, quote, rest = line.partition('"')
+        yield name
+        if quote:
+            is_number = _NUMBER.fullmatch(rest.rstrip().removesuffix('"'))
+            yield quote + rest if is_number else self._value(quote + rest.rstrip())
+
     def _line(self, line: str) -> Iterator[str]:
         is_secret, follows_secret_name = self._patterns.name.fullmatch, False
         for match in _TOKEN.finditer(line):
-            token = match[0]
+            token = match[0] if '"' in match[0] else _REFERENCE.sub(self._default, match[0])
             if token.startswith("#"):
                 yield "#"
                 return
@@ -113,10 +130,20 @@ class TextMasker:
 
     def _value(self, value: str) -> str:
         if not value.startswith('"'):
-            return self.pseudonyms.of(value)
+            return self._word(value)
         closing = '"' if len(value) > 1 and value.endswith('"') else ""
         inner = _ESCAPED.sub(r"\1", value[1 : len(value) - len(closing)])
         return '"' + _TO_ESCAPE.sub(r"\\\1", self.pseudonyms.of(inner)) + closing
+
+    def _word(self, word: str) -> str:
+        """Without quotes: variables stay as they are written."""
+        pieces = _REFERENCE.split(word)  # every second one is a variable
+        return "".join(piece if place % 2 else self.pseudonyms.of(piece) for place, piece in enumerate(pieces))
+
+    def _default(self, match: re.Match[str]) -> str:
+        """A variable, of which the default may be as secret as what comes from outside."""
+        name, mark, value = match[0][2:-1].partition(":-")
+        return f"${{{name}{mark}{value if _NUMBER.fullmatch(value) else self.pseudonyms.of(value)}}}"
 
     def _url(self, match: re.Match[str]) -> str:
         location, question, query = match[2].partition("?")
@@ -124,8 +151,8 @@ class TextMasker:
         user, at, host = authority.rpartition("@")
         if match[1].lower().startswith("rtmp") and path:
             before, separator, key = path.rpartition("/")
-            path = before + separator + self.pseudonyms.of(key)
-        masked = f"{self.pseudonyms.of(user)}{at}{host}{slash}{path}{question}{self.pseudonyms.of(query)}"
+            path = before + separator + self._word(key)
+        masked = f"{self._word(user)}{at}{host}{slash}{path}{question}{self._word(query)}"
         return f"{match[1]}://{masked}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from mmids_trio.config.settings import Settings
-from mmids_trio.config.writer import write_reactor, write_workflow
+from mmids_trio.config.writer import write_complete
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 
 
@@ -13,4 +13,4 @@ def running_text(
     """Without paths, addresses and ports of the API. Raises `ValueError` for what no parser has read."""
     token = [f"    http_api_token {settings.http_api_token}"] if settings.http_api_token else []
     lines = ["settings {", f"    publisher_timeout {settings.publisher_timeout}", *token, "}", ""]
-    return "\n".join(lines) + "".join([*map(write_reactor, reactors), *map(write_workflow, workflows)])
+    return write_complete([*reactors, *workflows], between="\n".join(lines))

@@ -1,15 +1,17 @@
 """What is wrong with texts of configuration by themselves: with each, and with all of them together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from mmids_trio.cli.client.files import SourceFile, repeated
+from mmids_trio.cli.client.files import MAX_TEXT_BYTES
 from mmids_trio.cli.serving import kinds, port_of
-from mmids_trio.config.parser import Document, parse
+from mmids_trio.config.parser import Document
 from mmids_trio.config.report import Findings
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem, RegistrationConflict
+from mmids_trio.outside_values import OutsideValues
+from mmids_trio.reload.source_files import SourceFile, SourceReader, repeated, variables_in
 from mmids_trio.rtmp.server.registrations import Owner, Registration, Registrations, Role
 
 ROLES = {"rtmp_receive": Role.PUBLISH, "rtmp_watch": Role.WATCH}
@@ -26,9 +28,16 @@ class Checked:
     """What of the texts is ignored, or may not be what was meant, and is no error."""
 
 
-def check_texts(sources: Sequence[SourceFile]) -> Checked:
-    """Check texts that are one configuration together."""
-    documents = [parse(source.text, source.file) for source in sources]
+def check_texts(sources: Sequence[SourceFile], environment: Mapping[str, str] | None = None) -> Checked:
+    """Check texts that are one configuration together, with what they include.
+
+    Without `environment` nothing comes from outside of them.
+    """
+    reader = SourceReader(environment, MAX_TEXT_BYTES)
+    read = reader.read(sources)
+    documents = [each.document for each in read]
+    outside = OutsideValues()
+    outside.add(variable.value for variable in variables_in(read))
     reactors = tuple(reactor for document in documents for reactor in document.reactors)
     problems: list[Problem] = []
     warnings: list[Problem] = []
@@ -50,9 +59,13 @@ def check_texts(sources: Sequence[SourceFile]) -> Checked:
                 continue  # its problems are among the findings
         problems += findings.in_order()
         warnings += warned.in_order()
-    problems += repeated(documents)
+    problems += (*reader.problems, *repeated(documents))
     problems += conflicts(workflows)
-    return Checked(tuple(documents), tuple(problems), tuple(warnings))
+    return Checked(tuple(documents), _hidden(problems, outside), _hidden(warnings, outside))
+
+
+def _hidden(problems: Sequence[Problem], outside: OutsideValues) -> tuple[Problem, ...]:
+    return tuple(evolve(problem, message=outside.hide(problem.message)) for problem in problems)
 
 
 def conflicts(workflows: Sequence[WorkflowDefinition]) -> Iterator[Problem]:

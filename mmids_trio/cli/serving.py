@@ -16,7 +16,7 @@ from attrs import frozen
 
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
-from mmids_trio.definitions import StepDefinition, WorkflowDefinition
+from mmids_trio.definitions import ParameterValue, Resolved, StepDefinition, WorkflowDefinition
 from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.reload.configuration_file import Configuration, load
 from mmids_trio.server import logs
@@ -96,9 +96,14 @@ def _url(step: StepDefinition, host: str, port: int) -> str:
     scheme = "rtmps" if step.has_flag("rtmps") else "rtmp"
     default = RTMPS_PORT if scheme == "rtmps" else RTMP_PORT
     place = host if port == default else f"{host}:{port}"
-    key = step.parameters["stream_key"]
+    app, key = (_written(step.parameters[name]) for name in ("rtmp_app", "stream_key"))
     query = next((query for name, query in QUERIES.items() if name in step.parameters), "")
-    return f"{scheme}://{place}/{step.parameters['rtmp_app']}/{ANY if key == '*' else key}{query}"
+    return f"{scheme}://{place}/{app}/{ANY if key == '*' else key}{query}"
+
+
+def _written(value: ParameterValue) -> ParameterValue:
+    """What came from outside is as secret on a console as in a log."""
+    return value.written if isinstance(value, Resolved) else value
 
 
 log = structlog.get_logger()
@@ -146,12 +151,14 @@ def complain_or_run(config: Path, run: Run | None = None) -> int:
         configuration = load(config, kinds)
         settings = configuration.settings
         bounds = logs.Logging.of(settings)
+        bounds.outside.add(configuration.values)
         with logs.configure(level=level, directory=Path(settings.log_path), console=sys.stderr, bounds=bounds) as log:
             build = partial(
                 build_server,
                 settings,
                 configuration.document.reactors,
                 configuration_file=configuration.file,
+                watched=configuration.patterns,
                 load_again=partial(load, config, kinds, is_strict=True),
                 log=log,
             )

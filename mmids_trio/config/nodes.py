@@ -7,9 +7,18 @@ from typing import ClassVar
 
 from attrs import Factory, define
 
-from mmids_trio.config.arguments import Argument, BadTokenError, as_argument, as_name, is_first, read_child
+from mmids_trio.config.arguments import (
+    Argument,
+    BadTokenError,
+    as_argument,
+    as_name,
+    is_first,
+    read_child,
+    warn_of_quoted,
+)
 from mmids_trio.config.converters import whole_number
 from mmids_trio.config.names import name_problem
+from mmids_trio.config.references import References, has_reference
 from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line, Token
 from mmids_trio.config.suggestions import did_you_mean, shown
@@ -38,6 +47,7 @@ class NodeBase:
 
     report: ProblemReport
     header: Line
+    references: References
     name: str = ""
     place: Place | None = None
 
@@ -63,10 +73,11 @@ class NodeBase:
         try:
             name = as_name(tokens[0], f"a {kind} name")
             if problem := name_problem(kind, name):
-                raise BadTokenError(problem)
+                raise BadTokenError(tokens[0].column, problem)
         except BadTokenError as error:
-            self.report.error(self.header, tokens[0].column, str(error))
-            return self._arguments(tokens if tokens[0].text else tokens[1:])
+            self.report.error(self.header, error.column, str(error))
+            may_be_argument = tokens[0].text and not has_reference(tokens[0].text)
+            return self._arguments(tokens if may_be_argument else tokens[1:])
         self.name = name
         self.place = Place(
             self.report.file, self.header.number, tokens[0].column, self.report.shown_source(self.header)
@@ -79,9 +90,9 @@ class NodeBase:
             return []
         for token in tokens:
             try:
-                argument = as_argument(token)
+                argument = as_argument(token, self.references)
             except BadTokenError as error:
-                self.report.error(self.header, token.column, str(error))
+                self.report.error(self.header, error.column, str(error))
                 continue
             if argument.name in arguments:
                 self.report.error(self.header, token.column, f"argument {shown(argument.name)} is given twice")
@@ -132,7 +143,7 @@ class WorkflowNode(NodeBase):
         try:
             step_type = as_name(head, "a step name")
         except BadTokenError as error:
-            self.report.error(line, head.column, str(error))
+            self.report.error(line, error.column, str(error))
             return
         values: dict[str, ParameterValue] = {}
         places: dict[str, Place] = {}
@@ -154,11 +165,12 @@ class WorkflowNode(NodeBase):
         understood = True
         for token in tokens:
             try:
-                column, name, value = as_argument(token)
+                column, name, value = as_argument(token, self.references)
             except BadTokenError as error:
-                self.report.error(line, token.column, str(error))
+                self.report.error(line, error.column, str(error))
                 understood = False
                 continue
+            warn_of_quoted(self.report, line, token, self.references)
             if name in values:
                 message = f"parameter {shown(name)} is given twice (first in column {places[name].column})"
                 self.report.error(line, column, message)
@@ -207,7 +219,7 @@ class ReactorNode(NodeBase):
 
     def read_child(self, line: Line) -> None:
         """Read a parameter of the executor."""
-        child = read_child(self.report, line, "parameter")
+        child = read_child(self.report, line, "parameter", self.references)
         if child is None:
             return
         name, value = child
@@ -217,3 +229,25 @@ class ReactorNode(NodeBase):
     def definition(self) -> ReactorDefinition:
         """What was understood."""
         return ReactorDefinition(self.name, self.executor, self.update_interval, self.parameters, self.place)
+
+
+@define
+class ValuesNode(NodeBase):
+    """`values {`, then a line `NAME "VALUE"` for each variable of the text: how whoever sends it says what they are."""
+
+    kind = "values"
+
+    def read_header(self) -> None:
+        """There is nothing to read, but such a node stands in what is sent and in nothing else."""
+        if len(self.header.tokens) > 1:
+            self.report.error(self.header, self.header.tokens[1].column, "expected '{': values takes no arguments")
+        if self.references.given is None:
+            self.report.error(self.header, self.header.tokens[0].column, "values stand only in what a client sends")
+
+    def read_child(self, line: Line) -> None:
+        """Read one; nothing of it but the name is shown."""
+        name, *rest = line.tokens
+        if name.quote is not None or len(rest) != 1 or rest[0].text or rest[0].quote is None:
+            self.report.error(line, name.column, 'expected a line NAME "VALUE"', hide_all=True)
+        elif self.references.given is not None:
+            self.references.given[name.text] = rest[0].quote

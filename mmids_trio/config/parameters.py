@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast, overload
 from attrs import NOTHING, Attribute, AttrsInstance, field, fields, frozen
 
 from mmids_trio.config.suggestions import did_you_mean, shown
-from mmids_trio.definitions import ParameterValue
+from mmids_trio.definitions import ParameterValue, Resolved
 from mmids_trio.masking import HIDDEN
 
 T = TypeVar("T")
@@ -232,7 +232,7 @@ def convert(
                 values[found.attribute] = found.read(value, form)
             except ValueError as error:
                 values[found.attribute] = None
-                written = "" if value is None or found.secret else f" {shown(value)}"
+                written = "" if value is None or found.secret or isinstance(value, Resolved) else f" {shown(value)}"
                 complaints.append(Complaint(f"bad value{written} for '{name}': {error}", name))
     complaints += [
         Complaint(f"missing required parameter '{parameter.name}'")

@@ -11,13 +11,14 @@ from attrs import frozen
 
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.nodes import NodeBase, ReactorNode, WorkflowNode
-from mmids_trio.config.reader import Reader
+from mmids_trio.config.reader import Include, Reader
+from mmids_trio.config.references import References, given_in_the_text, not_here
 from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line
 from mmids_trio.config.settings import Settings
 from mmids_trio.config.settings_node import SettingsNode, merged
-from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
-from mmids_trio.errors import ConfigurationError, Problem
+from mmids_trio.definitions import ReactorDefinition, Variable, WorkflowDefinition
+from mmids_trio.errors import ConfigurationError, Place, Problem
 
 __all__ = [
     "DefinitionSet",
@@ -54,6 +55,12 @@ class Document:
     warnings: tuple[Problem, ...]
     unknown_settings: tuple[Problem, ...] = ()
     """Those of the warnings that a check, a reload and the setting `strict_settings` take for errors."""
+    includes: tuple[Include, ...] = ()
+    """Other files that it names."""
+    secret_settings: tuple[Variable, ...] = ()
+    """What came from outside into its settings."""
+    settings_place: Place | None = None
+    """Where the settings begin, if there are any."""
 
 
 @frozen
@@ -64,9 +71,12 @@ class DefinitionSet:
     reactors: tuple[ReactorDefinition, ...]
 
 
-def parse(text: str, file: str) -> Document:
-    """Read a whole configuration, which messages call `file`. Never raises for what the text holds."""
-    reader = _read(text, file)
+def parse(text: str, file: str, references: References | None = None) -> Document:
+    """Read a whole configuration, which messages call `file`. Never raises for what the text holds.
+
+    `references` says what comes from outside; without it nothing may.
+    """
+    reader = _read(text, file, references)
     nodes, report = reader.nodes, reader.report
     settings = merged([node for node in nodes if isinstance(node, SettingsNode)])
     if settings is not None:
@@ -78,12 +88,18 @@ def parse(text: str, file: str) -> Document:
         report.errors.in_order(),
         report.warnings.in_order(),
         report.unknown_settings.in_order(),
+        tuple(reader.includes),
+        tuple(settings[0].variables) if settings else (),
+        Place(file, settings[0].header.number, 1, settings[0].header.source) if settings else None,
     )
 
 
-def parse_workflow(text: str, file: str) -> WorkflowDefinition:
-    """Read a text that is one workflow node and nothing else; raises `ConfigurationError` for any other."""
-    reader = _read(text, file)
+def parse_workflow(text: str, file: str, *, takes_values: bool = False) -> WorkflowDefinition:
+    """Read a text that is one workflow node and nothing else; raises `ConfigurationError` for any other.
+
+    `takes_values`: a node `values` may come before it.
+    """
+    reader = _read(text, file, given_in_the_text() if takes_values else None)
     workflows = _workflow_nodes(reader, "expected one workflow node and nothing else", WHOLE_FILES)
     if not reader.nodes and not reader.report.errors.problems:
         first_line = Line(1, text.partition("\n")[0].removesuffix("\r"))
@@ -115,13 +131,19 @@ def parse_workflows_in_turns(text: str, file: str) -> Generator[None, None, tupl
 
 
 def parse_set(
-    text: str, file: str, most: float = inf, *, hash_in_words: bool = False
+    text: str,
+    file: str,
+    most: float = inf,
+    *,
+    hash_in_words: bool = False,
+    references: References | None = None,
 ) -> Generator[None, None, DefinitionSet]:
     """Read a text of workflow and reactor nodes, in turns; raises `ConfigurationError` for any other.
 
     Where there are more than `most`, only somewhat more of them are read. `hash_in_words`: see `scanner.scan`.
+    `references`: as for `parse`.
     """
-    reader = Reader(ProblemReport(file), most, hash_in_words)
+    reader = Reader(ProblemReport(file), most, hash_in_words, references or not_here())
     yield from reader.read_in_turns(text)
     for node in reader.nodes:
         if isinstance(node, SettingsNode):
@@ -142,8 +164,8 @@ def _definitions(nodes: Sequence[WorkflowNode]) -> Generator[None, None, list[Wo
     return definitions
 
 
-def _read(text: str, file: str) -> Reader:
-    reader = Reader(ProblemReport(file))
+def _read(text: str, file: str, references: References | None) -> Reader:
+    reader = Reader(ProblemReport(file), references=references or not_here())
     reader.read(text)
     return reader
 

@@ -7,17 +7,31 @@ guesses made here decide how many errors follow from one mistake; each aims at n
 from collections.abc import Iterator
 from math import inf
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
-from mmids_trio.config.nodes import NodeBase, ReactorNode, WorkflowNode
+from mmids_trio.config.arguments import BadTokenError, as_value
+from mmids_trio.config.nodes import NodeBase, ReactorNode, ValuesNode, WorkflowNode
+from mmids_trio.config.references import OUTSIDE_ONLY, References, not_here
 from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line, scan
 from mmids_trio.config.settings_node import SettingsNode
 from mmids_trio.config.suggestions import did_you_mean, shown
+from mmids_trio.errors import Place
 
 NODE_KINDS: dict[str, type[NodeBase]] = {kind.kind: kind for kind in (SettingsNode, ReactorNode, WorkflowNode)}
 
 ANY_NODE = "settings, reactor or workflow"
+
+INCLUDE = "include"
+"""What a line begins with, outside of any node, that names other files."""
+
+
+@frozen
+class Include:
+    """A line `include PATTERN`."""
+
+    pattern: str
+    place: Place
 
 
 @define
@@ -46,7 +60,9 @@ class Reader:
     most: float = inf
     hash_in_words: bool = False
     """See `scan`."""
+    references: References = Factory(not_here)
     nodes: list[NodeBase] = Factory(list)
+    includes: list[Include] = Factory(list)
     _open: list[_Block] = Factory(list)
     _first_lines: dict[tuple[str, str], int] = Factory(dict)
     _is_astray: bool = False
@@ -85,6 +101,8 @@ class Reader:
                 self._read_child(line)
             elif not line.tokens and self._open and self._open[-1].lacks_brace:
                 self._open[-1].lacks_brace = False
+            elif kind is None and not self._open and _is_include(line):
+                self._read_include(line)
             elif kind is None:
                 self._begin_unknown(line)
             else:
@@ -103,17 +121,41 @@ class Reader:
         if node and not line.fault:
             node.read_child(line)
 
+    def _read_include(self, line: Line) -> None:
+        self._is_astray = False
+        if line.fault:
+            return
+        head, *rest = line.tokens
+        if not self.references.is_outside:
+            why = self.references.refusal or OUTSIDE_ONLY
+            self.report.error(line, head.column, f"other files cannot be included here: {why}")
+        elif len(rest) != 1:
+            self.report.error(
+                line, head.column, "expected include PATTERN: a file, or a pattern as *.mmids for several"
+            )
+        else:
+            try:
+                pattern = as_value(rest[0], self.references)
+            except BadTokenError as error:
+                self.report.error(line, error.column, str(error))
+                return
+            place = Place(self.report.file, line.number, rest[0].column, self.report.shown_source(line))
+            self.includes.append(Include(pattern, place))
+
     def _begin(self, line: Line, kind: type[NodeBase]) -> None:
         self._is_astray = False
         if self._open:
             self._leave_for(line, kind)
-        node = kind(self.report, line)
+        node = kind(self.report, line, self.references)
         node.read_header()
         lacks_brace = not line.opens
         if lacks_brace and not line.fault:
             self.report.error(line, line.end, "expected '{' at the end of the line")
         self._check_unique(node)
-        self.nodes.append(node)
+        if not isinstance(node, ValuesNode):
+            self.nodes.append(node)
+        elif self.nodes:
+            self.report.error(line, line.tokens[0].column, "expected values before all other nodes")
         self._open.append(_Block(line, node, lacks_brace))
 
     def _leave_for(self, line: Line, kind: type[NodeBase]) -> None:
@@ -165,7 +207,7 @@ class Reader:
 
     def _check_unique(self, node: NodeBase) -> None:
         line, name = node.header, node.name
-        if not name and not isinstance(node, SettingsNode):
+        if not name and not isinstance(node, SettingsNode | ValuesNode):
             return
         first = self._first_lines.setdefault((node.kind, name), line.number)
         if first == line.number:
@@ -173,6 +215,8 @@ class Reader:
         if name:
             message = f"duplicate {node.kind} name {shown(name)} (first on line {first})"
             self.report.error(line, line.tokens[1].column, message)
+        elif isinstance(node, ValuesNode):
+            self.report.error(line, line.tokens[0].column, f"a second values node (first on line {first})")
         else:
             message = f"a second settings node, merged with that on line {first}; of a setting in both the last counts"
             self.report.warn(line, line.tokens[0].column, message)
@@ -192,4 +236,12 @@ def _indent(line: Line) -> int:
 def _node_kind(line: Line) -> type[NodeBase] | None:
     """The kind of node that the line's first word names, if any."""
     head = line.tokens[0] if line.tokens else None
-    return NODE_KINDS.get(head.text.lower()) if head and head.quote is None else None
+    if head is None or head.quote is not None:
+        return None
+    # Nobody writes values by hand, so no message suggests them; a block only, as a word may stand astray.
+    is_values = line.opens and head.text == ValuesNode.kind
+    return ValuesNode if is_values else NODE_KINDS.get(head.text.lower())
+
+
+def _is_include(line: Line) -> bool:
+    return not line.opens and bool(line.tokens) and line.tokens[0].quote is None and line.tokens[0].text == INCLUDE

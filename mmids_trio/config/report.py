@@ -70,10 +70,10 @@ class ProblemReport:
     _shown: dict[tuple[int, bool], str] = Factory(dict)
     """Lines with secrets as they may be shown: one copy of each, however many problems it has."""
 
-    def error(self, line: Line, column: int, message: str) -> None:
-        """Something that keeps the configuration from being used."""
+    def error(self, line: Line, column: int, message: str, *, hide_all: bool = False) -> None:
+        """Something that keeps the configuration from being used. `hide_all`: of the line one word is shown."""
         if not self.errors.is_full:
-            self.errors.add(self._shown_place(line, column), message)
+            self.errors.add(self._shown_place(line, column, hide_all=hide_all), message)
 
     def warn(self, line: Line, column: int, message: str) -> None:
         """Something that is ignored."""

@@ -22,7 +22,7 @@ LONG_LINE_EXCERPT = 80
 BYTE_ORDER_MARK = "\ufeff"
 
 _TOKEN = re.compile(
-    r'([^\x00-\x20\x7f"{}]*+)'  # a word, or the `name=` before a quote
+    r'((?:[^\x00-\x20\x7f"{}$]++|\$(?:\{[^\x00-\x20\x7f"{}]*+\})?+)*+)'  # a word, or the `name=` before a quote
     r'(?:"((?:[^"\\]++|\\["\\]?+)*+)("?))?+'  # a quoted string, and whether it is closed
     r"([ \t]*+)"
 )
@@ -31,6 +31,8 @@ _NOTHING_MORE = re.compile(r"[ \t]*+(?:#.*)?\Z", re.DOTALL)
 _ESCAPED = re.compile(r'\\(["\\])')
 _NEVER_IN_QUOTES = re.compile("[\\x00\ud800-\udfff]")
 """NUL, which no path, address or argument can hold, and halves of surrogate pairs, which UTF-8 has not."""
+
+_LIKE_A_VARIABLE = re.compile(r"\$[A-Za-z_{]")
 
 _TYPOGRAPHIC_QUOTES = frozenset("\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}„‟\uff02")
 """Word processors put them for a quote; taken as plain characters they would end up in paths."""
@@ -105,7 +107,9 @@ def _split(text: str) -> Iterator[str]:
 def is_plain(text: str) -> bool:
     """Whether `text` can stand in a word, that is, without quotes."""
     match = _TOKEN.match(text)
-    return match is not None and match.group(1) == text and "#" not in text and _odd_character(text) is None
+    if match is None or match.group(1) != text or _odd_character(text) is not None:
+        return False
+    return "#" not in text and not _LIKE_A_VARIABLE.search(text)
 
 
 def is_quotable(text: str) -> bool:
@@ -185,11 +189,13 @@ def _read_brace(line: Line, position: int) -> int:
 
 def _read_opening(line: Line, position: int) -> int:
     source = line.source
+    if source[position - 1 : position] == "$":
+        raise _brace_in_word(source, position)
     if _NOTHING_MORE.match(source, position + 1):
         line.opens = position + 1
         return len(source)
     if not _is_free(source, position) and source[position + 1] not in " \t}":
-        raise _brace_in_word(position)
+        raise _brace_in_word(source, position)
     line.opens = position + 1
     if source.endswith("}"):
         line.closes = len(source)
@@ -205,7 +211,7 @@ def _read_closing(line: Line, position: int) -> int:
             return len(source)
         raise _fault(_skip_space(source, position + 1) + 1, "expected the end of the line after '}'")
     if not is_last or not _is_free(source, position):
-        raise _brace_in_word(position)
+        raise _brace_in_word(source, position)
     line.closes = position + 1
     raise _fault(position + 1, "expected '}' on a line of its own")
 
@@ -230,7 +236,10 @@ def _odd_character(word: str) -> int | None:
     return next((i for i, c in enumerate(word) if not c.isprintable() or c in _TYPOGRAPHIC_QUOTES), None)
 
 
-def _brace_in_word(position: int) -> _FaultFoundError:
+def _brace_in_word(source: str, position: int) -> _FaultFoundError:
+    if source[position - 1 : position + 1] == "${":
+        expected = "expected ${NAME}, ${NAME:-default} or ${file:PATH}, without spaces, quotes and braces inside"
+        return _fault(position, f"a variable that does not end; {expected} (quotes around the value make it literal)")
     return _fault(position + 1, "a brace inside an argument; expected quotes around a value that holds one")
 
 

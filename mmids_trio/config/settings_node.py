@@ -14,6 +14,7 @@ from mmids_trio.config.parameters import Parameter
 from mmids_trio.config.scanner import Line
 from mmids_trio.config.settings import KNOWN_SETTINGS, Settings, is_loopback
 from mmids_trio.config.suggestions import did_you_mean, shown
+from mmids_trio.definitions import Resolved, Variable
 
 TOKEN_NEEDED = (
     "expected a setting 'http_api_token' too: other machines can reach the HTTP API at this address "
@@ -29,6 +30,7 @@ class SettingsNode(NodeBase):
     values: dict[str, Any] = Factory(dict)
     lines: dict[str, Line] = Factory(dict)
     first_lines: dict[str, int] = Factory(dict)
+    variables: list[Variable] = Factory(list)
 
     def read_header(self) -> None:
         """There is nothing to read."""
@@ -38,7 +40,7 @@ class SettingsNode(NodeBase):
 
     def read_child(self, line: Line) -> None:
         """Read a setting. One without a value counts as given, and leaves the default."""
-        child = read_child(self.report, line, "setting")
+        child = read_child(self.report, line, "setting", self.references)
         if child is None:
             return
         name, value = child
@@ -53,6 +55,8 @@ class SettingsNode(NodeBase):
 
     def _read_value(self, line: Line, known: Parameter, value: str) -> None:
         self.lines[known.attribute] = line
+        if isinstance(value, Resolved):
+            self.variables += value.variables
         try:
             self.values[known.attribute] = known.read(value)
         except ValueError as error:
@@ -77,4 +81,5 @@ def merged(nodes: Sequence[SettingsNode]) -> SettingsNode | None:
     for later in nodes[1:]:
         nodes[0].values.update(later.values)
         nodes[0].lines.update(later.lines)
+        nodes[0].variables += later.variables
     return nodes[0]

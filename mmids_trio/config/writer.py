@@ -5,31 +5,66 @@ elsewhere.
 """
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 
+from mmids_trio.config.arguments import ANY_KEY, STREAM_KEYS
+from mmids_trio.config.references import VariableNames
 from mmids_trio.config.scanner import MAX_LINE_LENGTH, is_plain, is_quotable
 from mmids_trio.config.suggestions import shown
-from mmids_trio.definitions import ParameterValue, ReactorDefinition, StepDefinition, WorkflowDefinition
+from mmids_trio.definitions import ParameterValue, ReactorDefinition, Resolved, StepDefinition, WorkflowDefinition
 
 _TO_ESCAPE = re.compile(r'"|\\(?=["\\]|\Z)')
 """Quotes, and the backslashes that would otherwise read as an escape."""
 
 
-def write_workflow(definition: WorkflowDefinition) -> str:
+Show = Callable[[Resolved], str | None]
+"""What is written, without quotes, for a value of which some came from outside; `None`: the value itself."""
+
+
+def as_written(value: Resolved) -> str:
+    """`${NAME}` for what came from outside."""
+    return value.written
+
+
+def with_secrets(_value: Resolved) -> None:
+    """The values themselves, for who must know them."""
+
+
+def write_workflow(definition: WorkflowDefinition, show: Show = as_written) -> str:
     """The workflow node of `definition`, with a final line end.
 
     Raises `ValueError` for what the language cannot express: names that are not plain words, values with a
     line feed, a NUL or half a surrogate pair. Nothing that the parser has read is of that kind.
     """
     flag = " routed_by_reactor" if definition.routed_by_reactor else ""
-    steps = "".join(f"{_indented(_step(step))}\n" for step in definition.steps)
+    steps = "".join(f"{_indented(_step(step, show))}\n" for step in definition.steps)
     return f"workflow {_name(definition.name)}{flag} {{\n{steps}}}\n"
 
 
-def write_reactor(definition: ReactorDefinition) -> str:
+def write_reactor(definition: ReactorDefinition, show: Show = as_written) -> str:
     """The reactor node of `definition`, with a final line end. Raises `ValueError` as `write_workflow` does."""
     interval = f" update_interval={definition.update_interval}" if definition.update_interval else ""
-    lines = "".join(f"{_indented(_setting(*item))}\n" for item in definition.parameters.items())
-    return f"reactor {_name(definition.name)} executor={_value(definition.executor)}{interval} {{\n{lines}}}\n"
+    lines = "".join(f"{_indented(_setting(*item, show))}\n" for item in definition.parameters.items())
+    return f"reactor {_name(definition.name)} executor={_value(definition.executor, show)}{interval} {{\n{lines}}}\n"
+
+
+def write_values(values: Mapping[str, str]) -> str:
+    """The node that says what the variables of a text are, by their names."""
+    lines = "".join(f"    {name} {_quoted(value)}\n" for name, value in values.items())
+    return f"values {{\n{lines}}}\n"
+
+
+def write_complete(nodes: Iterable[WorkflowDefinition | ReactorDefinition], between: str = "") -> str:
+    """These nodes as what a client sends: with what their variables are before them, if there are any.
+
+    `between`: a text in the language that comes before the nodes.
+    """
+    names = VariableNames()
+    texts = [
+        write_workflow(node, names.show) if isinstance(node, WorkflowDefinition) else write_reactor(node, names.show)
+        for node in nodes
+    ]
+    return (write_values(names.values) if names.values else "") + between + "".join(texts)
 
 
 def _indented(line: str) -> str:
@@ -37,18 +72,21 @@ def _indented(line: str) -> str:
     return f"    {line}" if len(line) + 4 <= MAX_LINE_LENGTH else line
 
 
-def _setting(name: str, value: ParameterValue) -> str:
+def _setting(name: str, value: ParameterValue, show: Show) -> str:
     if value is None:
         return _name(name)
-    return f"{_name(name)} {_value(value)}"
+    return f"{_name(name)} {_value(value, show)}"
 
 
-def _step(step: StepDefinition) -> str:
-    return " ".join([_name(step.step_type), *(_argument(*item) for item in step.parameters.items())])
+def _step(step: StepDefinition, show: Show) -> str:
+    return " ".join([_name(step.step_type), *(_argument(*item, show) for item in step.parameters.items())])
 
 
-def _argument(name: str, value: ParameterValue) -> str:
-    return _name(name) if value is None else f"{_name(name)}={_value(value)}"
+def _argument(name: str, value: ParameterValue, show: Show) -> str:
+    if value is None:
+        return _name(name)
+    is_literal = name in STREAM_KEYS and "*" in value and value != ANY_KEY
+    return f"{_name(name)}={_value(value, show, is_literal=is_literal)}"
 
 
 def _name(name: str) -> str:
@@ -58,10 +96,12 @@ def _name(name: str) -> str:
     return name
 
 
-def _value(value: str) -> str:
-    if value and is_plain(value):
-        return value
-    return _quoted(value)
+def _value(value: str, show: Show, *, is_literal: bool = False) -> str:
+    """`is_literal`: it has to stand in quotes in any case."""
+    shown_value = show(value) if isinstance(value, Resolved) else None
+    if shown_value is not None:
+        return shown_value
+    return value if value and not is_literal and is_plain(value) else _quoted(value)
 
 
 def _quoted(value: str) -> str:

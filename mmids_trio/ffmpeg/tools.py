@@ -20,6 +20,7 @@ from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.ffmpeg.stderr_log import FOLDER, StderrLog, log_path
 from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.offload import Offload, in_thread
+from mmids_trio.outside_values import OutsideValues
 
 log = structlog.get_logger()
 
@@ -66,6 +67,8 @@ class FfmpegTools:
     """Below a directory. Raises `OSError`."""
     capacity: Capacity = field(factory=Capacity)
     ended_files: EndedFiles = field()
+    outside: OutsideValues = field(factory=OutsideValues)
+    """What children and their command lines must not show."""
     _executable: Executable | None = field(default=None, init=False)
     _searching: trio.Lock = field(factory=trio.Lock, init=False)
 
@@ -98,12 +101,12 @@ class FfmpegTools:
         """What keeps the child of `job` running. Only after `check`."""
         assert self._executable is not None
         program = self._executable.path
-        path = log_path(self.log_directory, job.workflow, job.step_id, job.stream)
+        path = log_path(self.log_directory, job.workflow, job.step_id, self.outside.hide(job.stream))
         return Supervisor(
             arguments=lambda: [program, *job.arguments()],
             spawner=self.spawner,
             traces=lambda: self.ended_files.writing(log_trace(path)),
-            stderr=StderrLog(path, job.secrets),
+            stderr=StderrLog(path, (*job.secrets, *self.outside.values)),
             random=self.random,
             feed=job.feed,
             read=job.read,

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import structlog
-from quart import Response, request
+from quart import Response, current_app, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import (
     HTTPException,
@@ -26,14 +26,18 @@ from mmids_trio.http_api.refusals import (
     UnreadableEncoding,
 )
 from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes, request_body
-from mmids_trio.http_api.schemas import ConditionError, Error, GuardError, to_json
+from mmids_trio.http_api.schemas import ConditionError, Error, GuardError, Hide, shown_as_it_is, to_json
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.plan import SetConflict
+
+HIDE = "MMIDS_HIDE"
+"""Where an application has what takes secrets out of messages."""
 
 
 def json_response(status: int, content: Any, *, etag: str | None = None) -> Response:
     """What `content` (see `schemas.to_json`) says, as JSON."""
-    return respond(status, json.dumps(to_json(content)) + "\n", JSON, etag=etag)
+    hide: Hide = current_app.config.get(HIDE, shown_as_it_is)
+    return respond(status, json.dumps(to_json(content, hide)) + "\n", JSON, etag=etag)
 
 
 def text_response(status: int, content: str, *, etag: str | None = None) -> Response:

@@ -13,7 +13,7 @@ from quart_trio import QuartTrio
 from werkzeug.datastructures import Headers
 
 from mmids_trio.errors import MmidsError
-from mmids_trio.http_api.answers import add_failure_handlers, refuse
+from mmids_trio.http_api.answers import HIDE, add_failure_handlers, refuse
 from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
 from mmids_trio.http_api.control import (
     Changes,
@@ -40,6 +40,7 @@ from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
 from mmids_trio.http_api.safety import bears_token
+from mmids_trio.http_api.schemas import Hide, shown_as_it_is
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.workflow.events import HubEvent
 
@@ -65,6 +66,7 @@ def create_app(
     rejections: RejectCounters | None = None,
     publish: Callable[[HubEvent], None] = lambda _: None,
     own_hosts: frozenset[str] = frozenset(),
+    hide: Hide = shown_as_it_is,
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
@@ -73,11 +75,12 @@ def create_app(
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
     What changes (or plans) something waits for `may_change`.
     `rejections`: where refusals are counted. `publish`: for events that the API has to tell. `own_hosts`: names that
-    a proxy in front has, in lower case.
+    a proxy in front has, in lower case. `hide` takes secrets out of messages.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
     app = create_api()
+    app.config[HIDE] = hide
     routes = Routes(app)
     tags = DefinitionTags(workflows)
     add_health_routes(routes, version)

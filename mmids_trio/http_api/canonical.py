@@ -8,12 +8,12 @@ The text of everything leaves settings out: some are secret, and none can be cha
 workflows of reactors, which come and go with their streams.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from attrs import define, evolve, field, frozen
 
-from mmids_trio.config.writer import write_reactor, write_workflow
+from mmids_trio.config.writer import Show, as_written, with_secrets, write_reactor, write_workflow
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.http_api.control import SetChange, Sets, ShownReactors, Workflows
 from mmids_trio.http_api.etags import strong_tag
@@ -27,22 +27,23 @@ def text_tag(text: str) -> str:
     return strong_tag(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=TAG_BYTES).hexdigest())
 
 
-def canonical_text(definition: WorkflowDefinition) -> str:
+def canonical_text(definition: WorkflowDefinition, show: Show = as_written) -> str:
     """The workflow node with parameters in the order of their names; a stand-in where the language has no words."""
     steps = tuple(evolve(step, parameters=dict(sorted(step.parameters.items()))) for step in definition.steps)
     canonical = evolve(definition, steps=steps)
     try:
-        return write_workflow(canonical)
+        return write_workflow(canonical, show)
     except ValueError:
         return ascii(canonical)  # made by a program, not read from a text
 
 
 @frozen
 class _Kept:
-    """What was made of a definition."""
+    """What was made of a definition. `true_text` has the values of its variables, and makes the tag."""
 
     definition: WorkflowDefinition
     text: str
+    true_text: str
     tag: str
 
 
@@ -63,6 +64,11 @@ class DefinitionTags:
         kept = self._keep(name)
         return None if kept is None else kept.text
 
+    def true_text(self, name: str) -> str | None:
+        """The same with the values of its variables, which nobody is shown."""
+        kept = self._keep(name)
+        return None if kept is None else kept.true_text
+
     def _keep(self, name: str) -> _Kept | None:
         definition = self._workflows.definition(name)
         if definition is None:
@@ -70,8 +76,9 @@ class DefinitionTags:
             return None
         kept = self._kept.get(name)
         if kept is None or kept.definition is not definition:
-            text = canonical_text(definition)
-            kept = self._kept[name] = _Kept(definition, text, text_tag(text))
+            text, true_text = canonical_text(definition), canonical_text(definition, with_secrets)
+            true_text = text if text == true_text else true_text  # one copy of most
+            kept = self._kept[name] = _Kept(definition, text, true_text, text_tag(true_text))
         return kept
 
     def list_tag(self, names: Sequence[str]) -> str:
@@ -109,19 +116,24 @@ class RunningConfig:
         return () if self._reactors is None else tuple(self._reactors.definitions)
 
     def text(self) -> str:
-        """The nodes, reactors first, workflows in the order in which they were started."""
-        names = [name for name in self._sets.names() if not self._is_of_a_reactor(name)]
-        workflows = [text for name in names if (text := self._tags.text(name)) is not None]
-        return "\n".join([HEADER, *map(_canonical_reactor, self.reactors()), *workflows])
+        """The nodes, reactors first, workflows in the order in which they were started; variables as `${NAME}`."""
+        return self._joined(self._tags.text, as_written)
 
     def tag(self) -> str:
-        """The strong tag of `text`."""
-        return text_tag(self.text())
+        """The strong tag of `text`, but with the values of variables: it changes with them."""
+        return text_tag(self._joined(self._tags.true_text, with_secrets))
+
+    def _joined(self, text: Callable[[str], str | None], show: Show) -> str:
+        workflows = [found for name in self._names() if (found := text(name)) is not None]
+        return "\n".join([HEADER, *(_canonical_reactor(reactor, show) for reactor in self.reactors()), *workflows])
+
+    def _names(self) -> list[str]:
+        return [name for name in self._sets.names() if not self._is_of_a_reactor(name)]
 
     def _is_of_a_reactor(self, name: str) -> bool:
         owner = self._sets.owner(name)
         return owner is not None and owner.kind == "reactor"
 
 
-def _canonical_reactor(definition: ReactorDefinition) -> str:
-    return write_reactor(evolve(definition, parameters=dict(sorted(definition.parameters.items()))))
+def _canonical_reactor(definition: ReactorDefinition, show: Show) -> str:
+    return write_reactor(evolve(definition, parameters=dict(sorted(definition.parameters.items()))), show)

@@ -4,12 +4,13 @@ Apart from the handlers because field names and their order are a contract, and 
 the very types of the server (`workflow.status`, `reactors.views`); those that only the API has are here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from attrs import fields, frozen, has
 
+from mmids_trio.reactors.views import LeaseView
 from mmids_trio.reload.accepted import LastReload
 from mmids_trio.workflow.plan import PlannedReactor, SetPlan, StepCut
 from mmids_trio.workflow.status import (
@@ -42,6 +43,8 @@ ABSENT_WHEN_EMPTY = {
     StreamStatus: ("state", "seconds_left", "target", "bitrate", "last_error", "dropped_groups"),
 }
 """Fields that are there only where there is something to say."""
+
+Hide = Callable[[str], str]
 
 DECIMALS = 1
 """Of every number that has any: they are seconds from now."""
@@ -145,15 +148,45 @@ class ConfigStatus:
         return cls(LastReloadReport(at, last.by, last.result, last.message, plan))
 
 
-def to_json(value: Any) -> Json:
-    """Data of attrs classes, sequences and mappings as JSON, fields in their order."""
+FREE_TEXT: Mapping[type, tuple[str, ...]] = {
+    Error: ("error",),
+    GuardError: ("error",),
+    LastReloadReport: ("message",),
+    LeaseView: ("stream", "last_answer", "last_error"),
+    Ready: ("reasons",),
+    ReloadReport: ("warnings",),
+    StepStatus: ("status",),
+    StreamStatus: ("name", "message", "target", "last_error"),
+    WorkflowOwner: ("stream",),
+    WorkflowStatus: ("status",),
+}
+"""Fields that may repeat what stands in a parameter; names of workflows and reactors are never such a thing."""
+
+
+def shown_as_it_is(text: str) -> str:
+    """A text, whatever is in it."""
+    return text
+
+
+def to_json(value: Any, hide: Hide = shown_as_it_is, *, is_free: bool = False) -> Json:
+    """Data of attrs classes, sequences and mappings as JSON, fields in their order.
+
+    `hide` takes away what is secret in the fields of `FREE_TEXT` (and in `value` itself where it `is_free`).
+    """
     if has(type(value)):
-        absent = ABSENT_WHEN_EMPTY.get(type(value), ())
-        named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(type(value)))
-        return {name: to_json(item) for name, item in named if name not in absent or item not in EMPTY}
+        kind = type(value)
+        absent, free = ABSENT_WHEN_EMPTY.get(kind, ()), FREE_TEXT.get(kind, ())
+        named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(kind))
+        return {
+            name: to_json(item, hide, is_free=name in free)
+            for name, item in named
+            if name not in absent or item not in EMPTY
+        }
     if isinstance(value, Mapping):
-        return {str(name): to_json(item) for name, item in value.items()}
+        return {str(name): to_json(item, hide) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [to_json(item) for item in value]
+        return [to_json(item, hide, is_free=is_free) for item in value]
+    if is_free and isinstance(value, str):
+        return hide(value)
     plain: Json = round(value, DECIMALS) if isinstance(value, float) else value
     return plain

@@ -1,17 +1,28 @@
 """Reading a configuration file, with everything that is wrong with it found at once."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from attrs import evolve, frozen
 
 from mmids_trio.config.encoding import decode
-from mmids_trio.config.parser import Document, parse
+from mmids_trio.config.parser import Document
 from mmids_trio.config.report import Findings
 from mmids_trio.config.settings import Settings
-from mmids_trio.errors import ConfigurationError, MmidsError
+from mmids_trio.config.writer import write_values
+from mmids_trio.errors import ConfigurationError, MmidsError, Problem
 from mmids_trio.reactors.executor import ExecutorRegistry
+from mmids_trio.reload.source_files import (
+    ReadFile,
+    SourceFile,
+    SourceReader,
+    given_values,
+    repeated,
+    sendable,
+    variables_in,
+)
 from mmids_trio.steps.registry import StepRegistry
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -30,7 +41,11 @@ class Configuration:
     document: Document
     settings: Settings
     text: str = ""
-    """As it stands in the file."""
+    """What stands in the file, and in those that it includes; before it, what the variables in them are."""
+    values: tuple[str, ...] = ()
+    """What came from outside of the files: secrets."""
+    patterns: tuple[str, ...] = ()
+    """Absolute paths, and patterns of such, of everything that was read or looked for."""
 
 
 class Kinds(Protocol):
@@ -45,15 +60,22 @@ class Kinds(Protocol):
         """Kinds of executors of reactors."""
 
 
-def load(path: Path, kinds: Callable[[Document], Kinds], *, is_strict: bool = False) -> Configuration:
+def load(
+    path: Path,
+    kinds: Callable[[Document], Kinds],
+    *,
+    is_strict: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> Configuration:
     """Read and check a configuration file; `kinds` says what it may name, given what it defines.
 
     Unknown settings are errors where the file says `strict_settings true`, or `is_strict`.
 
     Raises `UnreadableFile`, or `ConfigurationError` with every problem of syntax and steps that a report lists.
     """
-    text = read_text(path)
-    document = parse(text, str(path))
+    reader = SourceReader(environment, MAX_FILE_BYTES)
+    read = reader.read([SourceFile(str(path), decode(_read(path), str(path)), path.parent)])
+    document = _together(read, [*reader.problems])
     known = kinds(document)
     findings = Findings(list(document.problems))
     if is_strict or document.settings.strict_settings:
@@ -71,13 +93,45 @@ def load(path: Path, kinds: Callable[[Document], Kinds], *, is_strict: bool = Fa
     for workflow in document.workflows:
         for problem in known.steps.warnings(workflow):
             warnings.add(problem.place, problem.message)
-    settings = _resolved(document.settings, path.parent)
-    return Configuration(str(path), evolve(document, workflows=workflows, warnings=warnings.in_order()), settings, text)
+    return Configuration(
+        str(path),
+        evolve(document, workflows=workflows, warnings=warnings.in_order()),
+        _resolved(document.settings, path.parent),
+        _text(read),
+        tuple(dict.fromkeys(variable.value for variable in variables_in(read))),
+        (str(path.absolute()), *dict.fromkeys(reader.patterns)),
+    )
 
 
-def read_text(path: Path) -> str:
-    """The text of a configuration file. Raises `UnreadableFile`, or `ConfigurationError` where it is not UTF-8."""
-    return decode(_read(path), str(path))
+def _together(read: Sequence[ReadFile], problems: list[Problem]) -> Document:
+    """What all files say; the settings stand in one of them."""
+    documents = [each.document for each in read]
+    first, *others = [document for document in documents if document.settings_place] or documents[:1]
+    for other in others:
+        assert other.settings_place is not None
+        if first.settings_place is not None:
+            where = f"{first.settings_place.file}:{first.settings_place.line}"
+            problems.append(Problem(other.settings_place, f"a second settings node (first in {where})"))
+
+    return Document(
+        first.settings,
+        tuple(reactor for document in documents for reactor in document.reactors),
+        tuple(workflow for document in documents for workflow in document.workflows),
+        (*_all(document.problems for document in documents), *repeated(documents), *problems),
+        _all(document.warnings for document in documents),
+        _all(document.unknown_settings for document in documents),
+    )
+
+
+def _all(problems: Iterable[Sequence[Problem]]) -> tuple[Problem, ...]:
+    return tuple(problem for some in problems for problem in some)
+
+
+def _text(read: Sequence[ReadFile]) -> str:
+    values = given_values(read)
+    if len(read) == 1 and not values:
+        return read[0].source.text
+    return (write_values(values) if values else "") + "\n".join(sendable(read, with_settings=True))
 
 
 def _read(path: Path) -> bytes:

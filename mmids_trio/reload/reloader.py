@@ -9,7 +9,7 @@ comment.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import time
 
 import structlog
@@ -97,6 +97,8 @@ class Reloader:
     _renew_certificates: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     _publish: Callable[[HubEvent], None] = lambda _: None
     _now: Callable[[], float] = time
+    patterns: Sequence[str] = ()
+    """Absolute paths, and patterns of such, of all files that were read last, the configuration file first."""
     last: LastReload | None = field(default=None, init=False)
     """The one that ended last."""
     results: Counter[str] = field(factory=Counter, init=False)
@@ -146,7 +148,9 @@ class Reloader:
 
     async def _accept(self, options: ReloadOptions) -> tuple[Reload | None, MmidsError | None]:
         try:
-            return await self._apply(await self.load(), options), None
+            configuration = await self.load()
+            self.patterns = configuration.patterns or self.patterns
+            return await self._apply(configuration, options), None
         except RefusedReload as error:
             self._note(options.by, "refused", str(error), error.plan)
             log.error("configuration not reloaded", problem=str(error), by=options.by)

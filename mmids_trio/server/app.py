@@ -6,7 +6,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 import structlog
 import trio
@@ -26,7 +25,7 @@ from mmids_trio.reactors.executor import ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.reload.reloader import Reloader
-from mmids_trio.reload.watch import look_at, watch
+from mmids_trio.reload.watch import Looks, watch
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics
@@ -34,6 +33,7 @@ from mmids_trio.state.file import StateFile
 from mmids_trio.state.keeping import keep_state, save_the_last
 from mmids_trio.state.record import MergedState, State, merge
 from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges
+from mmids_trio.state.secrets import StateSecrets
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.webhook.webhook import Webhook
@@ -81,6 +81,7 @@ class Server:
     _recorded: RecordedChanges
     _events: EventFeed
     _state_file: StateFile | None
+    _state_secrets: StateSecrets | None
     _store: StateStore | None
     _webhook: Webhook | None
     _make_http_app: Callable[[], QuartTrio]
@@ -150,7 +151,9 @@ class Server:
         state file that cannot be used; `StartFailed` after an orderly stop.
         """
         with (
-            keep_state(self._state_file, self._steps_beside, definitions, self.reactor_definitions) as state,
+            keep_state(
+                self._state_file, self._steps_beside, definitions, self.reactor_definitions, self._state_secrets
+            ) as state,
             self.metrics.sources.lag.measuring(),
         ):
             await self._run(definitions, state, task_status)
@@ -267,8 +270,11 @@ class Server:
         if self.reloader is not None:
             await nursery.start(self.reloader.run)
             if self.settings.watch_config and self.configuration_file is not None:
-                look = look_at(Path(self.configuration_file))
-                await nursery.start(watch, look, partial(self.reloader.request, "watch"))
+                await nursery.start(watch, Looks(self._watched).look, partial(self.reloader.request, "watch"))
+
+    def _watched(self) -> Sequence[str]:
+        assert self.reloader is not None
+        return self.reloader.patterns or (str(self.configuration_file),)
 
     async def _bind_api(self) -> list[trio.SocketListener]:
         if self.settings.http_api_port is None:

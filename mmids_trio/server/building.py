@@ -33,6 +33,7 @@ from mmids_trio.net.certificates import CertificateFiles, Certificates
 from mmids_trio.net.tls import ConnectionGate, NetworkDialer, TlsGate
 from mmids_trio.net.transport import Network, SocketNetwork
 from mmids_trio.offload import Offload, in_thread
+from mmids_trio.outside_values import OutsideValues
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.reactor import Reactor
@@ -48,6 +49,7 @@ from mmids_trio.server.metrics import ServerMetrics, Sources
 from mmids_trio.server.readiness import ServerReadiness
 from mmids_trio.state.file import StateFile
 from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges, unsaved
+from mmids_trio.state.secrets import StateSecrets
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.catalog import built_in_steps
@@ -127,6 +129,7 @@ def build_server(
     more_steps: Sequence[StepType] = (),
     more_executors: Sequence[ExecutorKind] = (),
     configuration_file: str | None = None,
+    watched: Sequence[str] = (),
     load_again: Callable[[], Configuration] | None = None,
     world: World | None = None,
     hooks: Hooks = NO_HOOKS,
@@ -134,19 +137,21 @@ def build_server(
 ) -> Server:
     """A server that is ready to run. `more_steps` are kinds of steps of one's own, `more_executors` of executors.
 
-    `configuration_file` is where the workflows come from that it will be given. `load_again` reads that file once more,
+    `configuration_file` is where the workflows come from that it will be given, `watched` (paths and patterns of such)
+    what else `watch_config` looks at. `load_again` reads that file once more,
     for reloads; it raises `MmidsError` and may block. Without it there are no reloads. `log`: what the log is bounded
     by, where it was set up (`logs.configure`).
     """
     world = world or World()
     stop, may_change = trio.Event(), trio.Event()
-    hub, rejections = EventHub(), RejectCounters()
+    outside = (log or Logging()).outside
+    hub, rejections = EventHub(outside.hide), RejectCounters()
     memory = MediaMemory(settings.max_media_bytes, rejections)
     certificates = Certificates(_certificate_files(settings), offload=world.offload)
     rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, gate=hooks.gate(TlsGate(certificates)))
-    ffmpeg = _ffmpeg(settings, world)
+    ffmpeg = _ffmpeg(settings, world, outside)
     stream_room = StreamRoom.of(settings, rejections, memory)
-    shared = SharedServices(ForwardingTable(), hub, random=world.random)
+    shared = SharedServices(ForwardingTable(), hub, random=world.random, outside=outside)
     executors = hooks.executors(built_in_executors(*more_executors))
     reactors = Reactors(reactor_definitions, executors, hub.publish)
 
@@ -171,19 +176,21 @@ def build_server(
     steps = steps_that_know(reactors)
     workflows = WorkflowManager(steps, shared, reactors=reactors, steps_beside=steps_beside)
     state_file = None if settings.state_path is None else StateFile(Path(settings.state_path))
-    store = None if state_file is None else StateStore(state_file, world.offload)
+    secrets = None if state_file is None else StateSecrets.beside(state_file.path)
+    store = None if state_file is None else StateStore(state_file, world.offload, secrets)
     recorder = ChangeRecorder(workflows, unsaved if store is None else store.save)
     recorded = RecordedChanges(workflows, recorder)
     reloader = None
     if load_again is not None:
         reloader = Reloader(
             settings,
-            hooks.load(partial(world.offload, load_again)),
+            _learning(outside, hooks.load(partial(world.offload, load_again))),
             workflows,
             recorder,
             live_settings(rtmp, ffmpeg),
             rtmp.reload_certificates,
             hub.publish,
+            patterns=watched,
         )
     events = EventFeed(hub, stop)
     webhook = _webhook(settings, hub, world.random)
@@ -221,6 +228,7 @@ def build_server(
         rejections=rejections,
         publish=hub.publish,
         own_hosts=frozenset(settings.http_api_hosts or ()),
+        hide=outside.hide,
     )
     return Server(
         settings=settings,
@@ -242,6 +250,7 @@ def build_server(
         recorded=recorded,
         events=events,
         state_file=state_file,
+        state_secrets=secrets,
         store=store,
         webhook=webhook,
         make_http_app=make_http_app,
@@ -251,6 +260,17 @@ def build_server(
         stop=stop,
         may_change=may_change,
     )
+
+
+def _learning(outside: OutsideValues, load: Load) -> Load:
+    """Has what comes from outside into the configuration hidden from then on."""
+
+    async def load_and_learn() -> Configuration:
+        configuration = await load()
+        outside.add(configuration.values)
+        return configuration
+
+    return load_and_learn
 
 
 # Parts that follow from settings and from the machine alone.
@@ -282,7 +302,7 @@ def _rtmp(
     )
 
 
-def _ffmpeg(settings: Settings, world: World) -> FfmpegTools:
+def _ffmpeg(settings: Settings, world: World, outside: OutsideValues) -> FfmpegTools:
     return FfmpegTools(
         world.spawner or SystemSpawner(proxy=settings.ffmpeg_proxy),
         Places(settings.ffmpeg_path),
@@ -294,6 +314,7 @@ def _ffmpeg(settings: Settings, world: World) -> FfmpegTools:
         free_bytes=world.free_bytes,
         capacity=Capacity(settings.max_children, settings.max_encode_rate),
         ended_files=EndedFiles(Path(settings.log_path) / FOLDER, settings.ended_files_keep, offload=world.offload),
+        outside=outside,
     )
 
 

@@ -9,9 +9,11 @@ import re
 from collections.abc import Mapping
 from itertools import islice
 
+from attrs import frozen
 from structlog.typing import EventDict, WrappedLogger
 
 from mmids_trio.masking import HIDDEN, bare_key, mask_assigned, names_a_secret, without_cut_url
+from mmids_trio.outside_values import OutsideValues
 
 LONGEST_VALUE = 128
 """Characters of a value; stream keys and addresses are shorter."""
@@ -64,6 +66,34 @@ def make_fit(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict
     return {
         name: value if name in FORMATTER_KEYS else _fit_named(name, value, is_of_client) for name, value in line.items()
     }
+
+
+NEVER_OUTSIDE = FORMATTER_KEYS | {"level", "logger", "reactor", "step_id", "step_type", "timestamp", "workflow"}
+"""Names of values that are never made of what came from outside."""
+
+
+@frozen
+class HideOutside:
+    """A processor: the line without values that came from outside of the configuration (`${NAME}`)."""
+
+    outside: OutsideValues
+
+    def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+        """See `structlog.typing.Processor`."""
+        if self.outside.is_empty:
+            return line
+        return {name: value if name in NEVER_OUTSIDE else self._shown(value) for name, value in line.items()}
+
+    def _shown(self, value: object) -> object:
+        match value:
+            case None | bool() | int() | float():
+                return value
+            case Mapping():
+                return {name: self._shown(inner) for name, inner in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self._shown(inner) for inner in value]
+            case _:
+                return self.outside.hide(str(value))
 
 
 def fit(value: object, longest: int = LONGEST_VALUE) -> object:

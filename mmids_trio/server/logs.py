@@ -20,8 +20,9 @@ from structlog.typing import Processor
 
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import MmidsError
+from mmids_trio.outside_values import OutsideValues
 from mmids_trio.server.log_files import BoundedLogFiles, LogFileCounts
-from mmids_trio.server.log_lines import make_fit
+from mmids_trio.server.log_lines import HideOutside, make_fit
 from mmids_trio.server.log_repeats import LogRepeats, OncePerRecord
 
 LEVEL_VARIABLE = "mmids_log"
@@ -49,6 +50,8 @@ class Logging:
     """Of all files of the server's log together."""
     repeats: LogRepeats = field(factory=lambda: LogRepeats(Settings().log_repeats_per_second))
     files: LogFileCounts = field(factory=LogFileCounts)
+    outside: OutsideValues = field(factory=OutsideValues)
+    """What no line may show."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Logging":
@@ -86,7 +89,7 @@ def configure(
     Raises `LoggingError` when the directory cannot be written.
     """
     bounds = bounds or Logging()
-    shared = _shared_processors()
+    shared = _shared_processors(bounds.outside)
     handlers = [_console_handler(console, shared)]
     if directory is not None:
         handlers.append(_file_handler(directory, shared, bounds))
@@ -104,7 +107,7 @@ def configure(
         yield bounds
 
 
-def _shared_processors() -> list[Processor]:
+def _shared_processors(outside: OutsideValues) -> list[Processor]:
     """What every line goes through that is written, whether it comes from structlog or from `logging`."""
     return [
         structlog.contextvars.merge_contextvars,
@@ -113,6 +116,7 @@ def _shared_processors() -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,  # plain tracebacks: those with local variables show secrets
+        HideOutside(outside),
         make_fit,
     ]
 

@@ -8,6 +8,7 @@ import structlog
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.state.file import StateError, StateFile
 from mmids_trio.state.record import State, StepValidator, checked_state, merge_reactors
+from mmids_trio.state.secrets import StateSecrets
 from mmids_trio.state.store import StateStore
 from mmids_trio.state.text import parsed_state
 
@@ -20,8 +21,11 @@ def keep_state(
     steps_beside: Callable[[Sequence[str]], StepValidator],
     workflows: Sequence[WorkflowDefinition],
     reactors: Sequence[ReactorDefinition],
+    secrets: StateSecrets | None = None,
 ) -> Iterator[State]:
     """What `file` holds, which is ours as long as the block runs; without a file nothing.
+
+    `secrets` has the values of its variables.
 
     `workflows` and `reactors` are those of the configuration, `steps_beside` the kinds of steps beside reactors of
     these names. Raises `StateError`, and `ConfigurationError` for a file that cannot be used.
@@ -31,7 +35,8 @@ def keep_state(
         return
     file.lock()
     try:
-        state = parsed_state(file.read(), file.path)
+        secrets = secrets or StateSecrets.beside(file.path)
+        state = parsed_state(file.read(), file.path, secrets.load)
         names = [reactor.name for reactor in merge_reactors(reactors, state)]
         yield checked_state(state, steps_beside(names), workflows)
     finally:

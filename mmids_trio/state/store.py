@@ -14,7 +14,8 @@ from attrs import define, field, frozen
 from mmids_trio.offload import Offload, in_thread
 from mmids_trio.state.file import StateError
 from mmids_trio.state.record import State
-from mmids_trio.state.text import write
+from mmids_trio.state.secrets import StateSecrets
+from mmids_trio.state.text import StateText, write
 
 log = structlog.get_logger()
 
@@ -42,10 +43,11 @@ class _Failure:
 
 @define(eq=False)
 class StateStore:
-    """Writes states to `target`, by way of `offload`."""
+    """Writes states to `target`, and what their variables stand for to `secrets`, by way of `offload`."""
 
     _target: StateTarget
     _offload: Offload = in_thread
+    _secrets: StateSecrets | None = None
     _latest: State = field(factory=State, init=False)
     _wanted: int = field(default=0, init=False)
     """How many states were given so far."""
@@ -93,14 +95,23 @@ class StateStore:
                     await self._work.park()
 
     async def _attempt(self) -> None:
-        version, data = self._wanted, write(self._latest)
+        version, text = self._wanted, write(self._latest)
         try:
-            await self._offload(partial(self._target.replace, data))
+            await self._offload(partial(self._put, text))
         except OSError as error:
             self._fail(version, error.strerror or str(error))
         else:
             self._succeed(version)
         self._attempted.unpark_all()
+
+    def _put(self, text: StateText) -> None:
+        """Raises `OSError`."""
+        if self._secrets is None:
+            self._target.replace(text.data)
+            return
+        self._secrets.add(text.checksum, text.values)
+        self._target.replace(text.data)
+        self._secrets.settle(text.checksum)
 
     def _fail(self, version: int, reason: str) -> None:
         if self._failure is None:

@@ -5,19 +5,23 @@ edits the file by hand says so there.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import PurePath
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.parser import DefinitionSet, parse_set
+from mmids_trio.config.references import VariableNames, from_values
 from mmids_trio.config.suggestions import shown
-from mmids_trio.config.writer import write_reactor
-from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.config.writer import write_reactor, write_workflow
+from mmids_trio.definitions import WorkflowDefinition, variables_of
 from mmids_trio.errors import ConfigurationError, Place, Problem
 from mmids_trio.state.record import DIGEST_BYTES, ReactorsEntry, State, StateEntry
+
+SECRETS_SUFFIX = ".secrets"
+"""Of the name of the file with the values of variables, behind that of the state file."""
 
 MARK = "# mmids-state"
 """What every line begins with that says something the language does not."""
@@ -32,18 +36,45 @@ HEADER = f"""\
 {MARK} version {VERSION}
 """
 
+NO_VALUES: Mapping[str, str] = {}
+
 _DIGEST = re.compile(rf"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 
 
-def write(state: State) -> bytes:
+@frozen
+class StateText:
+    """A state as text. `values` are those of its variables, which stand in it as `${NAME}`."""
+
+    data: bytes
+    values: Mapping[str, str]
+
+    @property
+    def checksum(self) -> str:
+        """What tells it from other texts."""
+        return checksum_of(self.data)
+
+
+def checksum_of(data: bytes) -> str:
+    """The checksum that stands at the end of a text, if one does."""
+    return data[data.rfind(MARK.encode()) :].decode("ascii", "replace").removeprefix(f"{MARK} end").strip()
+
+
+def write(state: State) -> StateText:
     """The text, in UTF-8."""
+    names = VariableNames()
     marks = "".join(_mark(entry) for entry in state if entry.base is not None)
     reactors = ""
     if state.reactors is not None:
         marks += f"{MARK} reactors {state.reactors.base}\n"
-        reactors = "".join(write_reactor(reactor) for reactor in state.reactors.definitions)
-    body = (HEADER + marks + "\n" + reactors + "".join(entry.text for entry in state)).encode()
-    return body + f"{MARK} end {_checksum(body)}\n".encode()
+        reactors = "".join(write_reactor(reactor, names.show) for reactor in state.reactors.definitions)
+    body = (HEADER + marks + "\n" + reactors + "".join(_text(entry, names) for entry in state)).encode()
+    return StateText(body + f"{MARK} end {_checksum(body)}\n".encode(), names.values)
+
+
+def _text(entry: StateEntry, names: VariableNames) -> str:
+    if entry.definition is None or not any(variables_of([entry.definition])):
+        return entry.text
+    return write_workflow(entry.definition, names.show)
 
 
 def _mark(entry: StateEntry) -> str:
@@ -54,8 +85,8 @@ def _checksum(body: bytes) -> str:
     return blake2b(body, digest_size=DIGEST_BYTES).hexdigest()
 
 
-def read(data: bytes, file: str) -> State:
-    """The state that `data` holds, which messages call `file`.
+def read(data: bytes, file: str, values: Mapping[str, str] = NO_VALUES) -> State:
+    """The state that `data` holds, which messages call `file`. `values` are those of its variables.
 
     Raises `ConfigurationError`, with the places, for anything but a whole text of this version: half a state is none.
     """
@@ -63,21 +94,25 @@ def read(data: bytes, file: str) -> State:
     marks = _Marks(file)
     marks.read(text)
     marks.check(data)
-    nodes = _parse(text, file)
+    nodes = _parse(text, file, values)
     workflows = {workflow.name: workflow for workflow in nodes.workflows}
     marks.check_names(workflows)
     entries = {entry.name: entry for entry in _entries(marks.bases, marks.deleted, workflows)}
     return State(entries, None if marks.reactors is None else ReactorsEntry(nodes.reactors, marks.reactors))
 
 
-def parsed_state(data: bytes | None, path: PurePath) -> State:
-    """The state in `data`; `None`: there is no file yet. Raises `ConfigurationError`."""
-    return State() if data is None else read(data, str(path))
+def parsed_state(data: bytes | None, path: PurePath, load_values: Callable[[str], Mapping[str, str]]) -> State:
+    """The state in `data`; `None`: there is no file yet. Raises `ConfigurationError`.
+
+    `load_values` has the values of its variables, by its checksum.
+    """
+    return State() if data is None else read(data, str(path), load_values(checksum_of(data)))
 
 
-def _parse(text: str, file: str) -> DefinitionSet:
+def _parse(text: str, file: str, values: Mapping[str, str]) -> DefinitionSet:
     """All nodes at once: nothing else runs yet. What 0.1 has written counts as it was meant."""
-    parsing = parse_set(text, file, hash_in_words=True)
+    references = from_values(values, f"they are kept in {file}{SECRETS_SUFFIX}")
+    parsing = parse_set(text, file, hash_in_words=True, references=references)
     while True:
         try:
             next(parsing)

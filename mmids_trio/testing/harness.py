@@ -21,6 +21,7 @@ import trio
 from attrs import define, evolve, field
 
 from mmids_trio.config.parser import parse, parse_workflow
+from mmids_trio.config.references import given_in_the_text
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
@@ -134,7 +135,7 @@ class Harness:
     """For logs of children, where the settings name no other place; only made when there are some."""
 
     def __attrs_post_init__(self) -> None:
-        document = parse(self.configuration, "test")
+        document = parse(self.configuration, "test", given_in_the_text())
         if document.problems:
             raise ConfigurationError(document.problems)
         self.server = build_server(
@@ -210,7 +211,7 @@ class Harness:
     def apply(self, text: str, *, rollback: bool = False) -> Change[PlanView]:
         """Start or change the workflow that `text` defines; wait for the change, or do not."""
         workflows = self.server.workflows
-        return workflows.apply(workflows.validate(parse_workflow(text, "test")), rollback=rollback)
+        return workflows.apply(workflows.validate(parse_workflow(text, "test", takes_values=True)), rollback=rollback)
 
     async def put(self, text: str, *, rollback: bool = False) -> Outcome:
         """As `apply`; returns when it is known what came of it."""

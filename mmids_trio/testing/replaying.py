@@ -38,6 +38,7 @@ from mmids_trio.capture.records import (
 from mmids_trio.capture.running import running_text
 from mmids_trio.capture.tape import Tape, read_tape
 from mmids_trio.config.parser import Document, parse, parse_workflows
+from mmids_trio.config.references import given_in_the_text
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.net.transport import Transport
@@ -92,7 +93,7 @@ class ReplayedFile:
         if not self._coming:
             raise UnreadableFile("this reload is not on the tape")
         text = self._coming.popleft().configuration.decode("utf-8", "replace")
-        document = parse(text, "tape")
+        document = parse(text, "tape", given_in_the_text())
         if document.problems:
             raise ConfigurationError(document.problems)
         server, given = self._server(), document.settings
@@ -338,7 +339,9 @@ async def replay(tape: Tape, *, seed: int = 0, configuration: str | None = None)
     `configuration` takes the place of the captured one.  Raises `ConfigurationError` where that has mistakes.
     """
     document = parse(
-        tape.start.configuration.decode("utf-8", "replace") if configuration is None else configuration, "tape"
+        tape.start.configuration.decode("utf-8", "replace") if configuration is None else configuration,
+        "tape",
+        given_in_the_text(),
     )
     if document.problems:
         raise ConfigurationError(document.problems)

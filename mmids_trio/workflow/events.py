@@ -5,9 +5,10 @@ fields as JSON: webhooks and clients of the API depend on both, so a class may g
 not.
 """
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
 
-from attrs import frozen
+from attrs import evolve, fields, frozen
 
 from mmids_trio.media.events import StreamId
 
@@ -200,3 +201,19 @@ HubEvent = (
     | HlsResumed
 )
 """Everything that may be published. The order is that of the names in the document of the API."""
+
+FREE_TEXT = frozenset({"error", "name", "reason", "source", "source_before", "stream", "target"})
+"""Fields that may repeat what stands in a parameter; names of workflows and reactors are never such a thing."""
+
+
+def hidden(event: HubEvent, hide: Callable[[str], str]) -> HubEvent:
+    """The event without the texts that `hide` takes away."""
+    changed: dict[str, Any] = {}
+    for attribute in fields(type(event)):
+        value = getattr(event, attribute.name)
+        if attribute.name in FREE_TEXT and isinstance(value, str) and (shown := hide(value)) != value:
+            changed[attribute.name] = shown
+    if not changed:
+        return event
+    told: HubEvent = evolve(cast(Any, event), **changed)
+    return told

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import trio
 from attrs import define, field
 
-from mmids_trio.workflow.events import HubEvent
+from mmids_trio.workflow.events import HubEvent, hidden
 
 QUEUED_EVENTS = 1024
 """Events that wait for a subscriber: a restart of a few hundred workflows at once."""
@@ -58,8 +58,9 @@ class Subscription:
 
 @define(eq=False)
 class EventHub:
-    """Hands every event to every subscriber."""
+    """Hands every event to every subscriber, without the texts that `hide` takes away."""
 
+    _hide: Callable[[str], str] = lambda text: text
     missed_before: int = field(default=0, init=False)
     """Events that subscribers who have left had missed."""
     _listeners: list[Callable[[HubEvent], None]] = field(factory=list, init=False)
@@ -96,6 +97,7 @@ class EventHub:
         """Tell all subscribers. Synchronous; costs nothing where there is none."""
         if not isinstance(event, HubEvent):  # a step of one's own may be untyped; subscribers rely on it
             raise TypeError(f"expected an event of mmids_trio.workflow.events, got {type(event).__name__}")
+        event = hidden(event, self._hide)
         for listener in self._listeners:
             listener(event)
         for subscription in self._subscriptions:

@@ -178,6 +178,7 @@ class WorkflowManager:
         self, transaction: Transaction, parts: Mapping[str, WorkflowDefinition | None], owner: WorkflowOwner
     ) -> None:
         """Hand every workflow its part, and have the change led."""
+        self._shared.outside.learn(definition for definition in parts.values() if definition is not None)
         for name, definition in parts.items():
             workflow = self._workflows.get(name) or self._create(name, owner)
             workflow.accept(transaction, definition)
@@ -268,6 +269,7 @@ class WorkflowManager:
             brings_reactors=wanted.reactors is not None,
         )
         defined = {definition.name: definition for definition in wanted.definitions}
+        self._shared.outside.learn(wanted.reactors or ())
         self._begin(transaction, {**defined, **dict.fromkeys(change.plan.deleted)}, owner)
         return change
 

@@ -24,6 +24,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import WORKFLOW_DROPPED, WORKFLOW_FAILED, WORKFLOW_STEPS
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.metrics.totals import Totals
+from mmids_trio.outside_values import OutsideValues
 from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowFailed, WorkflowStarted
 from mmids_trio.workflow.forwarding import ForwardingTable, Inlet
 from mmids_trio.workflow.hub import EventHub
@@ -51,12 +52,16 @@ class StepFactories(Protocol):
 
 @frozen
 class SharedServices:
-    """What workflows of one server share. `random`: numbers from 0 to 1, for the jitter of what is tried again."""
+    """What workflows of one server share. `random`: numbers from 0 to 1, for the jitter of what is tried again.
+
+    `outside` comes to know which values of their parameters came from outside, and are told to nobody.
+    """
 
     forwarding: ForwardingTable = field(factory=ForwardingTable)
     hub: EventHub = field(factory=EventHub)
     totals: Totals = field(factory=Totals)
     random: Callable[[], float] = random
+    outside: OutsideValues = field(factory=OutsideValues)
 
 
 @define(eq=False)

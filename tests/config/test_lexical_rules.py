@@ -40,7 +40,7 @@ def test_only_the_first_equals_sign_splits_a_pair(written: str, value: str, para
 
 @pytest.mark.parametrize("character", "?=&:/\\*%@+~;!$()[]',.-_|<>^`")
 def test_punctuation_is_plain_in_a_word(character: str, parameters_of: Parameters) -> None:
-    assert parameters_of(f"k=a{character}b") == {"k": f"a{character}b"}
+    assert parameters_of(f"k=a{character}1") == {"k": f"a{character}1"}
     if character != "=":
         assert parameters_of(f"a{character}b") == {f"a{character}b": None}
 

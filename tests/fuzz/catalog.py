@@ -139,7 +139,7 @@ def _states() -> list[bytes]:
             continue
         entries = {one.name: StateEntry(one.name, one, digest(one)) for one in workflows}
         gone = [StateEntry("gone", None, digest(one)) for one in workflows[:1]]
-        made.append(b"\0" + write(State(entries | {one.name: one for one in gone})))
+        made.append(b"\0" + write(State(entries | {one.name: one for one in gone})).data)
     return made
 
 

@@ -361,13 +361,13 @@ def state() -> State:
 
 
 def test_a_state_is_written_as_it_was() -> None:
-    assert write_state(state()).decode() == STATE_FILE.read_text("utf-8")
+    assert write_state(state()).data.decode() == STATE_FILE.read_text("utf-8")
 
 
 def test_a_state_file_is_understood_as_it_was() -> None:
     data = STATE_FILE.read_bytes()
     assert read_state(data, "state.mmids") == state()
-    assert write_state(read_state(data, "state.mmids")) == data
+    assert write_state(read_state(data, "state.mmids")).data == data
 
 
 CONFIGURATION = """\
@@ -450,7 +450,7 @@ def renew() -> None:
     made = {section: make(GOLDEN[section]) for section, make in SECTIONS.items()}
     text = json.dumps({**made, "served": trio.run(served)}, indent=2, ensure_ascii=False)
     GOLDEN_FILE.write_text(text + "\n", "utf-8")
-    STATE_FILE.write_bytes(write_state(state()))
+    STATE_FILE.write_bytes(write_state(state()).data)
 
 
 if __name__ == "__main__":

@@ -225,6 +225,12 @@ async def test_any_other_status_is_a_failure(service: Service, executor: Executo
         (b"<html>", "<answer>:1:1: "),
         (b"workflow a {\n", "<answer>:1:"),
         (b"settings {\n}\n", "<answer>:1:1: expected workflow nodes only; found a settings node"),
+        (
+            b"workflow a {\n    x y=${HOME}\n}\n",
+            "<answer>:2:9: a variable cannot stand here: only a file that the server",
+        ),
+        (b"include /etc/passwd\n", "<answer>:1:1: other files cannot be included here: only a file that the server"),
+        (b'values {\n    A "b"\n}\n', "<answer>:1:1: values stand only in what a client sends"),
         (b"# \xff", "<answer>:1:3: byte 0xFF is not UTF-8"),
         (b"workflow a {\n}\nworkflow a {\n}\n", "duplicate workflow name 'a'"),
     ],

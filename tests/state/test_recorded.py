@@ -214,7 +214,7 @@ async def test_a_change_that_the_file_overrules_may_name_what_there_is_no_more(
 ) -> None:
     gone = WorkflowDefinition("w", (StepDefinition("step_of_a_plugin"),))
     kept = tmp_path / "state"
-    kept.write_bytes(write(State({"w": StateEntry("w", gone, digest(WorkflowDefinition("w")))})))
+    kept.write_bytes(write(State({"w": StateEntry("w", gone, digest(WorkflowDefinition("w")))})).data)
     server = build_server(Settings(state_path=str(kept)), world=World(network=MemoryNetwork(), offload=inline))
     await nursery.start(server.run, [])
     assert server.workflows.names() == []

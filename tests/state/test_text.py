@@ -36,12 +36,12 @@ def states(draw: st.DrawFn) -> State:
 
 @given(states())
 def test_what_is_written_is_read(state: State) -> None:
-    assert read(write(state), FILE) == state
+    assert read(write(state).data, FILE) == state
 
 
 @given(states())
 def test_it_is_the_ordinary_language(state: State) -> None:
-    document = parse(write(state).decode(), FILE)
+    document = parse(write(state).data.decode(), FILE)
     assert (document.problems, document.warnings) == ((), ())
     assert {workflow.name for workflow in document.workflows} == {entry.name for entry in state if entry.definition}
 
@@ -55,7 +55,7 @@ STATE = State(
     },
     ReactorsEntry((ReactorDefinition("lookup", "simple_http", 60, {"url": "http://127.0.0.1:9/a?b=c"}),), "2" * 32),
 )
-TEXT = write(STATE)
+TEXT = write(STATE).data
 
 
 @pytest.mark.parametrize("length", range(len(TEXT)))
@@ -132,7 +132,7 @@ def test_what_is_wrong_is_said_with_its_place(text: bytes, message: str) -> None
 
 def test_a_file_that_was_cut_off_is_refused_without_showing_where_a_key_may_stand() -> None:
     step = StepDefinition("rtmp_receive", {"rtmp_app": "live", "stream_key": "s3cret"})
-    whole = write(State({"w": StateEntry("w", WorkflowDefinition("w", (step,)))}))
+    whole = write(State({"w": StateEntry("w", WorkflowDefinition("w", (step,)))})).data
     with pytest.raises(ConfigurationError, match="the file was cut off") as refused:
         read(whole[: whole.index(b"s3cret") + 6], "state")
     assert "s3cret" not in str(refused.value)

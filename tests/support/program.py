@@ -127,12 +127,13 @@ async def serve(
     api_port: int = 0,
     settings: str = "",
     command: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Program:
     """Start a server with these workflows, with `command` before the usual arguments, and wait for its welcome."""
     block = f"settings {{\n    http_api_port {api_port}\n    {settings}\n}}\n"
     file = directory / "mmids.config"
     file.write_text(block + workflows, encoding="utf-8")
-    child = await run_program(nursery, directory, *command, "--config", str(file))
+    child = await run_program(nursery, directory, *command, "--config", str(file), environment=environment)
     api = (await child.out.line("HTTP API ")).split()[-1]
     rtmp = re.search(r"rtmps?://([^/]+)/", child.out.text)
     return Program(child, directory, api, rtmp[1] if rtmp else None)

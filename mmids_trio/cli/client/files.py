@@ -8,34 +8,29 @@ import os
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import click
 from attrs import frozen
 
 from mmids_trio.cli.client.failures import ClientError, Unusable
 from mmids_trio.config.encoding import decode
-from mmids_trio.config.parser import Document, parse
-from mmids_trio.config.scanner import scan
+from mmids_trio.config.writer import write_values
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
+from mmids_trio.reload.source_files import ReadFile, SourceFile, SourceReader, given_values, repeated, sendable
 
 _REQUEST_PLACE = re.compile(r"^<request>:(\d+):", re.MULTILINE)
 """How the server begins what it says of a line."""
 
 
 @frozen
-class SourceFile:
-    """One file: what messages call it, and what it holds."""
-
-    file: str
-    text: str
-
-
-@frozen
 class MergedFiles:
-    """What all files define together. `notes` say what of them is not sent, a sentence each."""
+    """What all files define together. `notes` say what of them is not sent, a sentence each.
+
+    The text begins with the values of what came from outside into the files, which stands there as it was written.
+    """
 
     text: str
     workflows: tuple[WorkflowDefinition, ...]
@@ -57,58 +52,41 @@ class MergedFiles:
         return f"{self._files[index]}:{number - self._first_lines[index] + 1}:"
 
 
-def merge(sources: Sequence[SourceFile]) -> MergedFiles:
-    """Join what files define. Raises `Unusable` with every problem of any of them, in their order."""
-    documents = [parse(source.text, source.file) for source in sources]
+def merge(sources: Sequence[SourceFile], environment: Mapping[str, str] | None = None) -> MergedFiles:
+    """Join what files define, with what they include. Raises `Unusable` with every problem of any, in their order.
+
+    Without `environment` nothing comes from outside of the files.
+    """
+    reader = SourceReader(environment, MAX_TEXT_BYTES)
+    read = reader.read(sources)
+    documents = [each.document for each in read]
     problems = [str(problem) for document in documents for problem in document.problems]
-    problems += [str(problem) for problem in repeated(documents)]
+    problems += [str(problem) for problem in (*reader.problems, *repeated(documents))]
     if problems:
         raise Unusable(problems)
-    texts = [_without_settings(source.text) for source in sources]
-    first_lines = [1]
+    texts = sendable(read)
+    values = given_values(read)
+    head = write_values(values) if values else ""
+    first_lines = [1 + head.count("\n")]
     for text in texts:
         first_lines.append(first_lines[-1] + text.count("\n") + 1)
     return MergedFiles(
-        "\n".join([*texts, ""]),
+        head + "\n".join([*texts, ""]),
         tuple(workflow for document in documents for workflow in document.workflows),
         tuple(reactor for document in documents for reactor in document.reactors),
-        tuple(_notes(sources, texts, documents)),
-        tuple(source.file for source in sources),
+        tuple(_notes(read)),
+        tuple(each.source.file for each in read),
         tuple(first_lines[:-1]),
     )
 
 
-def repeated(documents: Sequence[Document]) -> Iterator[Problem]:
-    """Nodes of one name in several files; those within one file the parser has found."""
-    firsts: dict[tuple[str, str], WorkflowDefinition | ReactorDefinition] = {}
-    for document in documents:
-        nodes: tuple[WorkflowDefinition | ReactorDefinition, ...] = (*document.reactors, *document.workflows)
-        for node in nodes:
-            kind = "workflow" if isinstance(node, WorkflowDefinition) else "reactor"
-            first = firsts.setdefault((kind, node.name), node)
-            if first.place and node.place and first.place.file != node.place.file:
-                where = f"{first.place.file}:{first.place.line}"
-                yield Problem(node.place, f"{kind} '{node.name}' is defined twice (first in {where})")
-
-
-def _without_settings(text: str) -> str:
-    """The text with the lines of settings blank. It has been parsed without a problem, so they have an end."""
-    lines = text.split("\n")
-    is_inside = False
-    for line in chain.from_iterable(scan(text)):
-        is_inside = is_inside or (line.opens > 0 and line.tokens[0].text.lower() == "settings")
-        if is_inside:
-            lines[line.number - 1] = ""
-            is_inside = not line.closes
-    return "\n".join(lines)
-
-
-def _notes(sources: Sequence[SourceFile], texts: Sequence[str], documents: Sequence[Document]) -> Iterator[str]:
-    for source, text in zip(sources, texts, strict=True):
-        if text != source.text:
-            yield f"{source.file}: settings are not sent; they belong in the server's own file, which `reload` reads"
-    for document in documents:
-        yield from (str(warning) for warning in document.warnings)
+def _notes(read: Sequence[ReadFile]) -> Iterator[str]:
+    for each in read:
+        if each.document.settings_place:
+            file = each.source.file
+            yield f"{file}: settings are not sent; they belong in the server's own file, which `reload` reads"
+    for each in read:
+        yield from (str(warning) for warning in each.document.warnings)
 
 
 SUFFIX = ".mmids"
@@ -120,12 +98,21 @@ MAX_TEXT_BYTES = 16 * 1024 * 1024
 """All files together: what one request may bring."""
 
 
-def read_all(paths: Sequence[str]) -> MergedFiles:
-    """What files, directories and standard input (`-`) define. Raises `ClientError`."""
+no_env_option = click.option(
+    "--no-env", is_flag=True, help="Refuse files that take values (${NAME}, ${file:PATH}) or files (include) from here."
+)
+"""Of every command that reads files."""
+
+
+def read_all(paths: Sequence[str], *, no_env: bool = False) -> MergedFiles:
+    """What files, directories and standard input (`-`) define. Raises `ClientError`.
+
+    `no_env`: neither values nor other files come from outside of them.
+    """
     sources, problems = read_sources(paths)
     if problems:
         raise Unusable([str(problem) for problem in problems])
-    return merge(sources)
+    return merge(sources, None if no_env else os.environ)
 
 
 def read_sources(paths: Sequence[str]) -> tuple[list[SourceFile], list[Problem]]:
@@ -137,7 +124,7 @@ def read_sources(paths: Sequence[str]) -> tuple[list[SourceFile], list[Problem]]
         size += len(data)
         name = "<stdin>" if file == STANDARD_INPUT else file
         try:
-            sources.append(SourceFile(name, decode(data, name)))
+            sources.append(SourceFile(name, decode(data, name), Path(file).parent))
         except ConfigurationError as error:
             problems += error.problems
     return sources, problems

@@ -220,7 +220,7 @@ def step_text(step_type: str, parameters: Mapping[str, ParameterValue]) -> str:
         line = write_workflow(definition).split("\n")[1].strip()
     except ValueError:
         line = f"{step_type} {shown}"
-    return printable(line)
+    return printable(line).replace(f'"{HIDDEN}"', HIDDEN)
 
 
 def _shown(name: str, value: ParameterValue) -> ParameterValue:

@@ -15,10 +15,10 @@ from attrs import frozen
 from mmids_trio.cli.client.api import LOST_RACE, ApiClient, Refused, Unreachable, lost_races, workflow_path
 from mmids_trio.cli.client.command import FAILED, CommandSession, Work, client_command
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.files import MergedFiles, read_all
+from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
 from mmids_trio.cli.client.plans import ShownPlan, count, read_plan, too_many
 from mmids_trio.cli.commands.plan import make_plan, show_keys_option, show_plan
-from mmids_trio.config.writer import write_reactor, write_workflow
+from mmids_trio.config.writer import write_complete
 from mmids_trio.errors import printable
 
 CONFLICT, PENDING = 409, 504
@@ -71,7 +71,7 @@ def _tags(api: ApiClient, plan: ShownPlan) -> Mapping[str, str | None]:
 def _put_reactors(api: ApiClient, merged: MergedFiles, plan: ShownPlan, wait: float) -> None:
     """First those that are new or changed, as workflows ask them."""
     if any(reactor.action != "keep" for reactor in plan.reactors):
-        text = "\n".join(write_reactor(reactor) for reactor in merged.reactors)
+        text = write_complete(merged.reactors)
         headers = {"If-Match": plan.etag} if plan.etag else {}
         api.request("PUT", "/config", params={"wait": f"{wait:g}"}, body=text, headers=headers, wait=wait)
 
@@ -84,7 +84,7 @@ def _changes(
         with _noted() as errors:
             api.request("DELETE", workflow_path(name), headers=_condition(tags[name]), wait=wait)
         yield name, "\n".join(errors) or None
-    texts = {workflow.name: write_workflow(workflow) for workflow in merged.workflows}
+    texts = {workflow.name: write_complete([workflow]) for workflow in merged.workflows}
     for view in plan.changing:
         headers = {"If-None-Match": "*"} if view.created else _condition(tags[view.workflow])
         with _noted() as errors:
@@ -177,14 +177,15 @@ class Wishes:
 )
 @click.option("--if-match", metavar="ETAG", help="Change nothing unless the server has the `etag` of `plan --json`.")
 @show_keys_option
-def apply(session: CommandSession, *, paths: tuple[str, ...], **options: Any) -> int:
+@no_env_option
+def apply(session: CommandSession, *, paths: tuple[str, ...], no_env: bool, **options: Any) -> int:
     """Make the server match the files: show the plan, ask, then apply all of it or nothing.
 
     A DIR stands for its *.mmids files, in the order of their names; - is standard input. If somebody else has changed
     the server since the plan, nothing changes.
     Exit status: 0 applied, also if nothing had to change; 1 error or refused.
     """
-    merged = read_all(paths)
+    merged = read_all(paths, no_env=no_env)
     for note in merged.notes:
         session.output.warn(note)
     wishes = Wishes(**options)

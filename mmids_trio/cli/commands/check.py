@@ -1,6 +1,7 @@
 """`check`: finds the errors of configuration files without running them."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ import click
 
 from mmids_trio.cli.checking import Checked, check_texts
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.files import read_sources
+from mmids_trio.cli.client.files import no_env_option, read_sources
 from mmids_trio.errors import Problem
 
 HINT = "; did you mean "
@@ -18,7 +19,8 @@ HINT = "; did you mean "
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "as_json", is_flag=True, envvar="MMIDS_JSON", help="Print JSON. [env: MMIDS_JSON]")
-def check(files: Sequence[str], as_json: bool) -> None:
+@no_env_option
+def check(files: Sequence[str], as_json: bool, no_env: bool) -> None:
     """Check configuration files and print every error.
 
     FILE may be a directory, which stands for its *.mmids files, or - for standard input. Several files are checked as
@@ -31,7 +33,7 @@ def check(files: Sequence[str], as_json: bool) -> None:
     except ClientError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
-    checked = check_texts(sources)
+    checked = check_texts(sources, None if no_env else os.environ)
     problems = [*unreadable, *checked.problems]
     if as_json:
         shown = {"problems": [as_data(each) for each in problems], "warnings": [as_data(w) for w in checked.warnings]}

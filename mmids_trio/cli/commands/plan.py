@@ -4,7 +4,7 @@ import click
 
 from mmids_trio.cli.client.api import ApiClient, Refused
 from mmids_trio.cli.client.command import CommandSession, client_command
-from mmids_trio.cli.client.files import MergedFiles, read_all
+from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
 from mmids_trio.cli.client.plans import ShownPlan, diff
 
 show_keys_option = click.option(
@@ -32,14 +32,15 @@ def show_plan(session: CommandSession, plan: ShownPlan) -> None:
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)
 @click.option("--prune", is_flag=True, help="Plan to stop what the files do not name (except workflows of reactors).")
 @show_keys_option
-def plan(session: CommandSession, *, paths: tuple[str, ...], prune: bool, show_keys: bool) -> int:
+@no_env_option
+def plan(session: CommandSession, *, paths: tuple[str, ...], prune: bool, show_keys: bool, no_env: bool) -> int:
     """Show what apply would change: steps kept (=), started (+) and stopped (-), what changes in them, and whom it
     disconnects.
 
     A DIR stands for its *.mmids files, in the order of their names; - is standard input.
     Exit status: 0 no changes, 2 changes, 1 error.
     """
-    merged = read_all(paths)
+    merged = read_all(paths, no_env=no_env)
     for note in merged.notes:
         session.output.warn(note)
     with session.api() as api:

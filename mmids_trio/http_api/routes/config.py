@@ -13,6 +13,7 @@ from quart import Response, request
 
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.parser import DefinitionSet, is_empty_on_purpose, parse_set
+from mmids_trio.config.references import given_in_the_text
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.http_api.answers import json_response, refuse, text_response
@@ -167,7 +168,8 @@ async def parse_in_turns(body: bytes) -> DefinitionSet:
     """What a body defines; others have their turns meanwhile. Raises `ConfigurationError` and `BadRequest`."""
     if not body:
         raise BadRequest("the body is empty; a configuration without anything in it is at least a comment (#)")
-    definitions = await in_turns(parse_set(decode(body, REQUEST_FILE), REQUEST_FILE, most=MAX_NODES))
+    text = decode(body, REQUEST_FILE)
+    definitions = await in_turns(parse_set(text, REQUEST_FILE, most=MAX_NODES, references=given_in_the_text()))
     if len(definitions.workflows) + len(definitions.reactors) > MAX_NODES:
         raise BadRequest(f"more than {MAX_NODES} workflows and reactors; one request may bring so many")
     return definitions

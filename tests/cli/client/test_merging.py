@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.cli.client.failures import Unusable
-from mmids_trio.cli.client.files import SourceFile, merge
+from mmids_trio.cli.client.files import merge
 from mmids_trio.config.parser import parse
+from mmids_trio.reload.source_files import SourceFile
 
 STEP = "rtmp_receive rtmp_app=live stream_key=*"
 

@@ -18,6 +18,6 @@ def fuzz_one(data: bytes) -> None:
         state = read(text, "f")
     except ConfigurationError:
         return
-    written = write(state)
+    written = write(state).data
     assert read(written, "f") == state
-    assert write(read(written, "f")) == written
+    assert write(read(written, "f")).data == written
