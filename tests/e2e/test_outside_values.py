@@ -158,7 +158,6 @@ async def test_nothing_that_is_told_shows_a_value_from_outside(
     assert "${GUEST_TOKEN}" in told["state.mmids"]
     replay = await run_program(nursery, tmp_path, "replay", str(tape))
     assert await replay.end() == 0, replay.err.text
-    assert "event stream_began(workflow='show'" in replay.out.text
     assert "event workflow_started(workflow='guest')" in replay.out.text
     assert {what: shown for what, text in told.items() if (shown := shown_in(text))} == {}
 
