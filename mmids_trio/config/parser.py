@@ -89,8 +89,8 @@ def parse(text: str, file: str, references: References | None = None) -> Documen
         report.warnings.in_order(),
         report.unknown_settings.in_order(),
         tuple(reader.includes),
-        tuple(settings[0].variables) if settings else (),
-        Place(file, settings[0].header.number, 1, settings[0].header.source) if settings else None,
+        () if settings is None else tuple(settings.variables),
+        None if settings is None else Place(file, settings.header.number, 1, settings.header.source),
     )
 
 

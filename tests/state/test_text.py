@@ -84,7 +84,16 @@ def test_a_hash_inside_a_word_means_what_it_did_when_0_1_wrote_it() -> None:
     entry = state.get("a#b")
     assert entry is not None
     assert entry.text == 'workflow a#b {\n    s k="v#w"\n}\n'
-    assert read(write(state), FILE) == state
+    assert read(write(state).data, FILE) == state
+
+
+def test_a_dollar_and_a_star_mean_what_they_did_before_there_were_variables() -> None:
+    step = b"rtmp_receive rtmp_app=live stream_key=cam* publish_token=pa$word"
+    state = read(b"# mmids-state version 1\nworkflow w {\n " + step + b"\n}\n# mmids-state end edited\n", FILE)
+    entry = state.get("w")
+    assert entry is not None
+    assert 'stream_key="cam*" publish_token="pa$word"' in entry.text
+    assert read(write(state).data, FILE) == state
 
 
 def test_whoever_edits_the_file_says_so_in_its_last_line() -> None:
