@@ -111,6 +111,7 @@ class Settings:
     tls_cert_path: str | None = parameter(filled, default=None)
     tls_cert_password: str | None = parameter(anything, default=None, secret=True)
     tls_key_path: str | None = parameter(filled, default=None)
+    allow_expired_certificate: bool = parameter(switch, default=False)
     log_path: str = parameter(filled, default="logs")
     log_max_bytes: int = parameter(whole_number(LEAST_LOG_BYTES, MOST_LOG_BYTES, " of bytes"), default=1024**3)
     log_repeats_per_second: int = parameter(whole_number(1, MOST_REPEATS), default=5)

@@ -38,6 +38,9 @@ log = structlog.get_logger()
 CHECK_SECONDS = 10.0
 """How often the files are looked at, at most: a renewal has weeks, and looking costs two calls of `stat`."""
 
+DAY = 86_400.0
+"""Seconds between two warnings of an expired certificate."""
+
 MAX_FILE_BYTES = 1024 * 1024
 """Size of a certificate or key file: long chains have some 20 kB."""
 
@@ -208,12 +211,15 @@ class Certificates:
     files: CertificateFiles | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), kw_only=True)
     offload: Callable[[Callable[[], _Loaded]], Awaitable[_Loaded]] = field(default=in_thread, kw_only=True)
+    allow_expired: bool = field(default=False, kw_only=True)
+    """Whether one that has expired is served all the same, with a warning each day."""
     _loaded: _Loaded | None = field(default=None, init=False)
     _tried: "_State | str | None" = field(default=None, init=False)
     """What the files were like when they were read last, or what was wrong with them."""
     _checked_at: float = field(default=-inf, init=False)
     _is_loading: bool = field(default=False, init=False)
     _expiry_was_logged: bool = field(default=False, init=False)
+    _warned_at: float = field(default=-inf, init=False)
 
     @property
     def expires(self) -> datetime | None:
@@ -263,14 +269,36 @@ class Certificates:
         self._is_loading = True
         try:
             loaded = await self.offload(partial(_load, files))
-            self._check_validity(loaded, files)
+            if self._loaded is None or self._has_expired(self._loaded):
+                self._check_validity(loaded, files)
+            else:  # one that is good is not given up for one that is not
+                self._check_strictly(loaded, files)
             self._loaded = loaded
         finally:
             self._is_loading = False
         self._tried, self._expiry_was_logged = state, False
         log.info("TLS certificate loaded", path=str(files.certificate), expires=loaded.identity.expires.isoformat())
 
+    async def warn_daily(self) -> None:
+        """Warn of an expired certificate that is served, each day, until cancelled; connections may be rare."""
+        while self.allow_expired:
+            await trio.sleep(DAY)
+            if self._loaded is not None and self.files is not None:
+                self._watch_expiry(self._loaded, self.files)
+
+    def _has_expired(self, loaded: _Loaded) -> bool:
+        return self.now() > loaded.identity.expires
+
     def _check_validity(self, loaded: _Loaded, files: CertificateFiles) -> None:
+        """Raises `CertificateError` for one that may not be served."""
+        if not (self.allow_expired and self._has_expired(loaded)):
+            self._check_strictly(loaded, files)
+        elif trio.current_time() >= self._warned_at + DAY:
+            self._warned_at = trio.current_time()
+            expired = loaded.identity.expires.isoformat()
+            log.warning("TLS certificate has expired and is served", path=str(files.certificate), expired=expired)
+
+    def _check_strictly(self, loaded: _Loaded, files: CertificateFiles) -> None:
         try:
             loaded.identity.check_validity(self.now())
         except CertificateError as error:

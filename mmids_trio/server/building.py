@@ -147,7 +147,9 @@ def build_server(
     outside = (log or Logging()).outside
     hub, rejections = EventHub(outside.hide), RejectCounters()
     memory = MediaMemory(settings.max_media_bytes, rejections)
-    certificates = Certificates(_certificate_files(settings), offload=world.offload)
+    certificates = Certificates(
+        _certificate_files(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
+    )
     rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, gate=hooks.gate(TlsGate(certificates)))
     ffmpeg = _ffmpeg(settings, world, outside)
     stream_room = StreamRoom.of(settings, rejections, memory)

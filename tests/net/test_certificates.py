@@ -11,7 +11,14 @@ import trio
 from structlog.typing import EventDict
 from trio.testing import MockClock
 
-from mmids_trio.net.certificates import CHECK_SECONDS, MAX_FILE_BYTES, CertificateError, CertificateFiles, Certificates
+from mmids_trio.net.certificates import (
+    CHECK_SECONDS,
+    DAY,
+    MAX_FILE_BYTES,
+    CertificateError,
+    CertificateFiles,
+    Certificates,
+)
 from tests.support.certificates import END, at_once, make
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -95,6 +102,38 @@ async def test_an_expired_certificate_is_an_error(tmp_path: Path) -> None:
         await problem(files)
         == f"the certificate '{files.certificate}' cannot be used: it expired on 2026-05-31 00:00 UTC"
     )
+
+
+async def test_an_expired_certificate_may_be_served_with_a_warning_each_day(
+    tmp_path: Path, autojump_clock: MockClock, logs: list[EventDict]
+) -> None:
+    path = tmp_path / "server.pem"
+    files = make(end=NOW - timedelta(days=1)).write(path)
+    served = Certificates(files, now=lambda: NOW, offload=at_once, allow_expired=True)
+    await served.require()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(served.warn_daily)
+        for _ in range(2):
+            await trio.sleep(CHECK_SECONDS)
+            await served.context()
+        await trio.sleep(2.5 * DAY)
+        assert events(logs, "warning") == ["TLS certificate has expired and is served"] * 3
+        make(end=END).write(path)
+        await served.context()
+        assert served.expires == END
+        make(end=NOW - timedelta(days=2)).write(path)
+        await trio.sleep(3 * DAY)
+        await served.context()
+        assert served.expires == END, "one that is good is not given up for one that is not"
+        assert len(events(logs, "warning")) == 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_that_is_not_yet_valid_is_an_error_also_where_expired_ones_may_be_served(tmp_path: Path) -> None:
+    files = make().write(tmp_path / "server.pem")
+    early = datetime(2000, 1, 1, tzinfo=UTC)
+    with pytest.raises(CertificateError, match="not valid before"):
+        await Certificates(files, now=lambda: early, offload=at_once, allow_expired=True).require()
 
 
 async def test_one_that_expires_while_it_is_used_is_kept_with_a_line_in_the_log_and_starts_no_step(

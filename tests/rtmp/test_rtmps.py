@@ -249,6 +249,20 @@ async def test_without_a_usable_certificate_a_step_is_in_error_and_says_why(
             assert (await h.put(workflow(RECEIVE))).kind is OutcomeKind.APPLIED
 
 
+async def test_an_expired_certificate_serves_where_the_setting_allows_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    expired = make(end=datetime.now(UTC) - timedelta(days=1))
+    expired.write(tmp_path / "expired.pem")
+    lines = (f"tls_cert_path {tmp_path}/expired.pem", "allow_expired_certificate true")
+    async with Harness(settings(*lines)) as h:
+        assert (await h.put(workflow(f"{RECEIVE} rtmps"))).kind is OutcomeKind.APPLIED
+        careless = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
+        publisher = await RtmpClient.connected(await connect_tls(await h.open(port=443), HOST, careless), "live")
+        await publisher.publish("key")
+
+
 @pytest.mark.parametrize("asked_for", [True, False])
 async def test_a_new_certificate_is_for_new_connections_and_disconnects_nobody(
     asked_for: bool, certificate: Path, autojump_clock: MockClock, closings: Closings

@@ -122,6 +122,7 @@ class RtmpServer:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._coalescer.run)
+            nursery.start_soon(self._certificates.warn_daily)
             try:
                 task_status.started()
                 await trio.sleep_forever()
