@@ -153,6 +153,7 @@ def complain_or_run(config: Path, run: Run | None = None) -> int:
         bounds = logs.Logging.of(settings)
         bounds.outside.add(configuration.values)
         with logs.configure(level=level, directory=Path(settings.log_path), console=sys.stderr, bounds=bounds) as log:
+            logs.warn_of_unknown_level(os.environ)
             build = partial(
                 build_server,
                 settings,

@@ -34,6 +34,7 @@ LEVELS: Mapping[str, int] = {
     "warning": logging.WARNING,
     "info": logging.INFO,
     "debug": logging.DEBUG,
+    "trace": logging.DEBUG,
 }
 DEFAULT_LEVEL = "info"
 
@@ -64,17 +65,15 @@ class LoggingError(MmidsError):
 
 
 def level_from(environment: Mapping[str, str]) -> int:
-    """The level that `mmids_log` asks for, as a number of `logging`; info when it is unset or empty.
+    """The level that `mmids_log` asks for, as a number of `logging`; info when it is unset, empty or unknown."""
+    return LEVELS.get(environment.get(LEVEL_VARIABLE, "").lower(), LEVELS[DEFAULT_LEVEL])
 
-    Raises `LoggingError`, which lists the accepted values, for any other.
-    """
-    name = environment.get(LEVEL_VARIABLE) or DEFAULT_LEVEL
-    try:
-        return LEVELS[name.lower()]
-    except KeyError:
-        raise LoggingError(
-            f"unknown log level {name!r} in the environment variable {LEVEL_VARIABLE}; accepted: {', '.join(LEVELS)}"
-        ) from None
+
+def warn_of_unknown_level(environment: Mapping[str, str]) -> None:
+    """Log that `mmids_log` asks for what there is not, if it does; the accepted values are named."""
+    name = environment.get(LEVEL_VARIABLE, "")
+    if name and name.lower() not in LEVELS:
+        structlog.get_logger().warning("unknown log level", variable=LEVEL_VARIABLE, value=name, accepted=list(LEVELS))
 
 
 @contextmanager

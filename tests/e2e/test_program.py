@@ -111,12 +111,11 @@ async def test_a_file_that_cannot_be_read_ends_the_program_with_one_message(
     assert message.startswith(f"error: cannot read the configuration file {name}: {reason}")
 
 
-async def test_an_unknown_log_level_ends_the_program_with_one_message(nursery: trio.Nursery, tmp_path: Path) -> None:
+async def test_an_unknown_log_level_is_warned_of(nursery: trio.Nursery, tmp_path: Path) -> None:
     child = await run_program(
         nursery, tmp_path, "--config", write(tmp_path, GOOD), environment={"mmids_log": "deafening"}
     )
-    [message] = await failure(child)
-    assert message.startswith("error: unknown log level 'deafening' in the environment variable mmids_log; accepted: ")
+    await child.err.line("unknown log level.*deafening")
 
 
 async def test_logs_that_cannot_be_written_end_the_program_with_one_message(

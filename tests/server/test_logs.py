@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import structlog
 import trio
+from structlog.testing import capture_logs
 
 from mmids_trio.errors import MmidsError
 from mmids_trio.server.log_lines import fit
-from mmids_trio.server.logs import FILE_NAME, KEPT_FILES, LoggingError, configure, level_from
+from mmids_trio.server.logs import FILE_NAME, KEPT_FILES, LoggingError, configure, level_from, warn_of_unknown_level
 
 Configure = Callable[..., AbstractContextManager[None]]
 
@@ -268,12 +269,18 @@ def test_leaving_puts_back_a_configuration_that_was_there_before() -> None:
         ({"mmids_log": "warning"}, logging.WARNING),
         ({"mmids_log": "info"}, logging.INFO),
         ({"mmids_log": "DEBUG"}, logging.DEBUG),
+        ({"mmids_log": "Trace"}, logging.DEBUG),
+        ({"mmids_log": "loud"}, logging.INFO),
     ],
 )
 def test_the_level_comes_from_the_environment(environment: dict[str, str], level: int) -> None:
     assert level_from(environment) == level
 
 
-def test_an_unknown_level_is_an_error_that_lists_the_accepted_ones() -> None:
-    with pytest.raises(LoggingError, match=r"'loud' in .* mmids_log; accepted: error, warn, warning, info, debug"):
-        level_from({"mmids_log": "loud"})
+def test_an_unknown_level_is_warned_of_with_the_accepted_ones() -> None:
+    with capture_logs() as logged:
+        for value in ("", "debug", "TRACE", "loud"):
+            warn_of_unknown_level({"mmids_log": value})
+    [warning] = logged
+    assert (warning["event"], warning["value"]) == ("unknown log level", "loud")
+    assert warning["accepted"] == ["error", "warn", "warning", "info", "debug", "trace"]
