@@ -64,6 +64,10 @@ def variables_of(definitions: "Iterable[WorkflowDefinition | ReactorDefinition]"
                     yield from value.variables
 
 
+DEFAULT_SET = "default"
+"""The set of what comes over the API where nobody names another one."""
+
+
 @frozen
 class StepDefinition:
     """One step of a workflow: its type and its parameters, in the order written.
@@ -104,13 +108,17 @@ class WorkflowDefinition:
 
 @frozen
 class ReactorDefinition:
-    """A named external lookup. `update_interval` is in seconds, 0 for none."""
+    """A named external lookup. `update_interval` is in seconds, 0 for none.
+
+    `set`: the set of the API's that it belongs to; `None`: the configuration file.
+    """
 
     name: str
     executor: str
     update_interval: int = 0
     parameters: Mapping[str, ParameterValue] = field(factory=dict)
     place: Place | None = field(default=None, eq=False, repr=False)
+    set: str | None = None
 
 
 def publish_keys(steps: Iterable[StepDefinition]) -> frozenset[str]:

@@ -170,7 +170,7 @@ class Honest:
             began, number = trio.current_time(), number + 1
             body = self.stage.workflows(with_spare=bool(number % 2))
             try:
-                answer = await self.stage.ask("PUT", "/config?prune=true&wait=30", body)
+                answer = await self.stage.ask("PUT", "/config?prune=true&take_over=true&wait=30", body)
             except httpx2.HTTPError as error:
                 self.faults.append(f"a plan got no answer: {error!r}")
             else:

@@ -6,6 +6,7 @@
 #
 # The environment says the rest:
 #   MMIDS_SERVER, MMIDS_TOKEN   the server's HTTP API, and its http_api_token
+#   MMIDS_SET                   the set that DIR is all of (default): each team has its own, and touches no other
 #   MAX_DISCONNECTS             clients that a change may disconnect at most (0)
 #   WAIT_SECONDS                how long a change may take (30)
 #   HEALTH_SECONDS              how long to look at it before it counts as healthy (10)
@@ -25,13 +26,13 @@ mmids() {
 
 plan() {
     status=0
-    mmids plan --prune "$1" || status=$?
+    mmids plan --set "$team" --prune "$1" || status=$?
     [ "$status" -eq 0 ] || [ "$status" -eq 2 ] # 2: there are changes
 }
 
-# healthy: whether every workflow runs, and your own check agrees.
+# healthy: whether every workflow of the set runs, and your own check agrees.
 healthy() {
-    mmids list --names >"$scratch/names" || return 1
+    mmids list --names --set "$team" >"$scratch/names" || return 1
     while IFS= read -r name; do
         mmids wait --timeout "$wait" -- "$name" </dev/null || return 1
     done <"$scratch/names"
@@ -41,16 +42,16 @@ healthy() {
 apply() {
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    before=$(mmids export --etag --output "$scratch/before.mmids")
-    mmids apply --prune --yes --wait "$wait" --max-disconnects "${MAX_DISCONNECTS:-0}" --if-match "$before" "$1"
-    after=$(mmids export --etag)
+    before=$(mmids export --set "$team" --etag --output "$scratch/before.mmids")
+    mmids apply --set "$team" --prune --yes --wait "$wait" --max-disconnects "${MAX_DISCONNECTS:-0}" --if-match "$before" "$1"
+    after=$(mmids export --set "$team" --etag)
     if healthy && sleep "${HEALTH_SECONDS:-10}" && healthy; then
         say "in place and healthy"
         return 0
     fi
     say "not healthy: going back to what ran before"
-    # Only if nobody has changed the server since: what somebody else made is not ours to take away.
-    if mmids apply --prune --yes --wait "$wait" --if-match "$after" "$scratch/before.mmids"; then
+    # Only if nobody has changed the set since: what somebody else made is not ours to take away.
+    if mmids apply --set "$team" --prune --yes --wait "$wait" --if-match "$after" "$scratch/before.mmids"; then
         say "rolled back"
     else
         say "NOT ROLLED BACK, see above"
@@ -58,6 +59,7 @@ apply() {
     return 1
 }
 
+team=${MMIDS_SET:-default}
 wait=${WAIT_SECONDS:-30}
 case "${1:-} $#" in
 "plan 2") plan "$2" ;;

@@ -107,6 +107,16 @@ class Loaded:
 
 
 @frozen
+class Belongs:
+    """At the start: whose the API had made a `workflow` or a `reactor` (`node`) before, by the name of a set."""
+
+    time: int
+    node: str
+    name: str
+    set: str
+
+
+@frozen
 class Asked:
     """A reactor's executor was asked about a stream."""
 
@@ -135,7 +145,9 @@ class End:
     reason: str
 
 
-Record = Start | Opened | Received | Closed | Lost | Requested | Responded | HungUp | Loaded | Asked | Told | End
+Record = (
+    Start | Opened | Received | Closed | Lost | Requested | Responded | HungUp | Loaded | Belongs | Asked | Told | End
+)
 
 KINDS: dict[str, type[Record]] = {
     "start": Start,
@@ -147,6 +159,7 @@ KINDS: dict[str, type[Record]] = {
     "response": Responded,
     "hangup": HungUp,
     "load": Loaded,
+    "belongs": Belongs,
     "ask": Asked,
     "answer": Told,
     "end": End,

@@ -1,9 +1,11 @@
-"""Which names workflows and reactors may have: those that a path of the HTTP API can mean.
+"""Which names workflows, reactors and sets may have: those that a path of the HTTP API can mean.
 
 Apart from the nodes because definitions that are made by code are held to the same rule.
 """
 
 import re
+
+from mmids_trio.config.scanner import is_plain
 
 MAX_NAME_BYTES = 1_000
 """In UTF-8. Percent-encoded that is 3,000 at most, and web servers and proxies take 8,000 of a request line."""
@@ -23,3 +25,10 @@ def name_problem(kind: str, name: str) -> str | None:
     if (size := len(name.encode("utf-8", "surrogatepass"))) > MAX_NAME_BYTES:
         return f"a {kind} name has at most {MAX_NAME_BYTES:,} bytes, to fit into an address; this one has {size:,}"
     return None
+
+
+def set_problem(name: str) -> str | None:
+    """What is wrong with the name of a set, which is held to the rule of workflows; `None` where nothing is."""
+    if not name or name.startswith("#") or "=" in name or not is_plain(name):
+        return "the name of a set is a plain word, as that of a workflow"
+    return name_problem("set", name)

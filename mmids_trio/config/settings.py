@@ -80,6 +80,7 @@ EVENT_NAMES = (
     "reload_refused",
     "hls_paused",
     "hls_resumed",
+    "workflow_taken_over",
 )
 """Events that the outside may hear of; a test compares them with those that there are."""
 

@@ -28,7 +28,7 @@ from mmids_trio.http_api.refusals import (
 from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes, request_body
 from mmids_trio.http_api.schemas import ConditionError, Error, GuardError, Hide, shown_as_it_is, to_json
 from mmids_trio.workflow.change import Stopping
-from mmids_trio.workflow.plan import SetConflict
+from mmids_trio.workflow.plan import OwnedByOthers, SetConflict
 
 HIDE = "MMIDS_HIDE"
 """Where an application has what takes secrets out of messages."""
@@ -103,6 +103,10 @@ def _add_refusals(app: QuartTrio) -> None:
     @app.errorhandler(SetConflict)
     async def conflict(error: Exception) -> Response:
         return refuse(409, str(error))
+
+    @app.errorhandler(OwnedByOthers)
+    async def owned_by_others(error: OwnedByOthers) -> Response:
+        return json_response(409, GuardError(f"{error}; nothing was changed", "take_over"))
 
     @app.errorhandler(GuardRefused)
     async def guard_refused(error: GuardRefused) -> Response:

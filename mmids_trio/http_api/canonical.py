@@ -115,24 +115,27 @@ class RunningConfig:
             self._pending = None
         return () if self._reactors is None else tuple(self._reactors.definitions)
 
-    def text(self) -> str:
-        """The nodes, reactors first, workflows in the order in which they were started; variables as `${NAME}`."""
-        return self._joined(self._tags.text, as_written)
+    def text(self, of_set: str | None = None) -> str:
+        """The nodes, reactors first, workflows in the order in which they were started; those of one set, or all.
 
-    def tag(self) -> str:
+        Variables as `${NAME}`.
+        """
+        return self._joined(self._tags.text, as_written, of_set)
+
+    def tag(self, of_set: str | None = None) -> str:
         """The strong tag of `text`, but with the values of variables: it changes with them."""
-        return text_tag(self._joined(self._tags.true_text, with_secrets))
+        return text_tag(self._joined(self._tags.true_text, with_secrets, of_set))
 
-    def _joined(self, text: Callable[[str], str | None], show: Show) -> str:
-        workflows = [found for name in self._names() if (found := text(name)) is not None]
-        return "\n".join([HEADER, *(_canonical_reactor(reactor, show) for reactor in self.reactors()), *workflows])
+    def _joined(self, text: Callable[[str], str | None], show: Show, of_set: str | None) -> str:
+        header = HEADER if of_set is None else f"# What runs of the set {of_set}.\n"
+        reactors = [reactor for reactor in self.reactors() if of_set in (None, reactor.set)]
+        names = [name for name in self._sets.names() if self._is_part(name, of_set)]
+        workflows = [found for name in names if (found := text(name)) is not None]
+        return "\n".join([header, *(_canonical_reactor(reactor, show) for reactor in reactors), *workflows])
 
-    def _names(self) -> list[str]:
-        return [name for name in self._sets.names() if not self._is_of_a_reactor(name)]
-
-    def _is_of_a_reactor(self, name: str) -> bool:
+    def _is_part(self, name: str, of_set: str | None) -> bool:
         owner = self._sets.owner(name)
-        return owner is not None and owner.kind == "reactor"
+        return owner is None or (owner.kind != "reactor" if of_set is None else owner.set == of_set)
 
 
 def _canonical_reactor(definition: ReactorDefinition, show: Show) -> str:

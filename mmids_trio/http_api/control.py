@@ -84,8 +84,8 @@ class Sets(Protocol):
     def owner(self, name: str) -> WorkflowOwner | None:
         """Whose the workflow is, `None` if there is none of that name."""
 
-    def prunable(self, kept: Collection[str]) -> Sequence[str]:
-        """The workflows that are not `kept` and belong to no reactor."""
+    def prunable(self, kept: Collection[str], owner: WorkflowOwner) -> Sequence[str]:
+        """The owner's workflows that are not `kept`."""
 
     def validate_all(self, wanted: WorkflowSet) -> WorkflowSet:
         """The set in canonical spellings. Raises `ConfigurationError` with every problem."""
@@ -115,6 +115,10 @@ class AcceptedReload(AcceptedChange, Protocol):
     @property
     def warnings(self) -> Sequence[str]:
         """What of the file is ignored, a sentence each."""
+
+    @property
+    def kept_away(self) -> Sequence[str]:
+        """The workflows of the file that do not run, as the API has deleted them."""
 
 
 class Metrics(Protocol):
@@ -162,13 +166,16 @@ class Workflows(Protocol):
     def status(self, name: str) -> WorkflowStatus | None:
         """How the workflow is, `None` if there is none of that name."""
 
+    def owner(self, name: str) -> WorkflowOwner | None:
+        """Whose the workflow is, `None` if there is none of that name."""
+
     def definition(self, name: str) -> WorkflowDefinition | None:
         """What is wanted of the workflow (that of a pending change, if there is one); `None` if there is none."""
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings. Raises `ConfigurationError` for what no step accepts."""
 
-    def plan(self, definition: WorkflowDefinition, *, show_keys: bool = False) -> PlanView:
+    def plan(self, definition: WorkflowDefinition, *, owner: WorkflowOwner, show_keys: bool = False) -> PlanView:
         """What `Changes.apply` would do now, `show_keys`: with the stream keys of publishers. Pure."""
 
     def switch(self, name: str, step_id: str, to: str) -> Switched:
@@ -178,10 +185,10 @@ class Workflows(Protocol):
 class Changes(Protocol):
     """The ways to change workflows; what is changed so is remembered."""
 
-    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> WorkflowChange:
+    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False, owner: WorkflowOwner) -> WorkflowChange:
         """Start or update a workflow: accepted and planned on return; the change goes on by itself.
 
-        With `rollback` a failed change leaves the old definition running.
+        With `rollback` a failed change leaves the old definition running. A new workflow belongs to `owner`.
         """
 
     def apply_all(self, wanted: WorkflowSet) -> SetChange:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from mmids_trio.config.names import MAX_NAME_BYTES
 from mmids_trio.http_api.options import MAX_WAIT_SECONDS
 from mmids_trio.http_api.schemas import ConditionError, Error, Json
 
@@ -85,6 +86,13 @@ TRUE_OR_FALSE: Mapping[str, Json] = {"type": "string", "enum": ["true", "false"]
 SHOW_KEYS = QueryParameter(
     "show_keys", "query", TRUE_OR_FALSE, "Whether the plan shows the exact stream keys of `rtmp_receive`, not `***`."
 )
+
+SET_NAME: Mapping[str, Json] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_NAME_BYTES,
+    "examples": ["team-a"],
+}
 
 _UP_TO_299 = r"(0{0,4}[0-9]{1,2}|0{0,3}[12][0-9]{2})(\.[0-9]{0,9})?"
 _SECONDS = rf"^({_UP_TO_299}|0{{0,3}}300(\.0{{0,9}})?|\.[0-9]{{1,9}})$"

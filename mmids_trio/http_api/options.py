@@ -11,7 +11,9 @@ from difflib import get_close_matches
 
 from attrs import frozen
 
+from mmids_trio.config.names import set_problem
 from mmids_trio.http_api.refusals import BadRequest
+from mmids_trio.workflow.status import WorkflowOwner, of_set
 
 MAX_WAIT_SECONDS = 300
 """Longest `wait`: proxies and clients rarely hold a request longer than five minutes."""
@@ -19,7 +21,7 @@ MAX_WAIT_SECONDS = 300
 WORKFLOW_CONTENT_TYPES = ("application/vnd.mmids.workflow", "text/plain", "application/x-www-form-urlencoded")
 """The type of the language, plain text, and what curl sends unasked with `--data`."""
 
-OPTION_NAMES = ("wait", "on_error", "dry_run", "show_keys")
+OPTION_NAMES = ("wait", "on_error", "dry_run", "show_keys", "set")
 
 LARGEST_NUMBER = 999_999
 """Largest number of clients in an option; there are fewer ports."""
@@ -33,12 +35,16 @@ _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{0,9})?|\.[0-9]{1,9}", re.ASCII)
 
 @frozen
 class PutOptions:
-    """The query of a PUT. `wait` is in seconds, `None` to answer at once; `show_keys` is for a `dry_run`."""
+    """The query of a PUT. `wait` is in seconds, `None` to answer at once; `show_keys` is for a `dry_run`.
+
+    `set`: the one that the workflow shall belong to; `None`: the one that it does, where it is new the default one.
+    """
 
     wait: float | None = None
     rollback: bool = False
     dry_run: bool = False
     show_keys: bool = False
+    set: str | None = None
 
 
 def parse_options(query: Query) -> PutOptions:
@@ -49,6 +55,7 @@ def parse_options(query: Query) -> PutOptions:
         rollback="on_error" in values and _is_rollback(values["on_error"]),
         dry_run="dry_run" in values and _flag("dry_run", values["dry_run"]),
         show_keys="show_keys" in values and _flag("show_keys", values["show_keys"]),
+        set=_set_name(values),
     )
     _check_show_keys(options)
     if options.rollback and options.wait is None:
@@ -58,10 +65,26 @@ def parse_options(query: Query) -> PutOptions:
 
 @frozen
 class PlanOptions:
-    """The query of a plan of everything. `show_keys`: whether it shows the stream keys of publishers."""
+    """The query of a plan of everything. `take_over`: whether what others have may be named in it.
+
+    `show_keys`: whether it shows the stream keys of publishers.
+    `set`: the one that it is about, `None` where none is named: then that is the default one.
+    """
 
     prune: bool = False
+    set: str | None = None
+    take_over: bool = False
     show_keys: bool = False
+
+    @property
+    def owner(self) -> WorkflowOwner:
+        """Whose all of it shall be."""
+        return of_set(self.set)
+
+    @property
+    def tagged(self) -> str | None:
+        """The set whose text the entity tag is of; `None`: everything, which may be the matter of a take-over."""
+        return None if self.take_over else self.set
 
 
 @frozen
@@ -87,22 +110,32 @@ class ReloadQuery:
     show_keys: bool = False
 
 
+def parse_set_option(query: Query) -> str | None:
+    """Read the query of `GET /config`: the set that is asked for, `None` for everything. Raises `BadRequest`."""
+    return _set_name(known_values(query, ("set",)))
+
+
 def parse_plan_options(query: Query) -> PlanOptions:
     """Read the query of `POST /config/plan`; raises `BadRequest`."""
-    values = only_values(query, ("prune", "show_keys"))
+    values = only_values(query, ("prune", "set", "take_over", "show_keys"))
     return PlanOptions(
         prune="prune" in values and _flag("prune", values["prune"]),
+        set=_set_name(values),
+        take_over="take_over" in values and _flag("take_over", values["take_over"]),
         show_keys="show_keys" in values and _flag("show_keys", values["show_keys"]),
     )
 
 
 def parse_config_options(query: Query) -> ConfigOptions:
     """Read the query of `PUT /config`; raises `BadRequest`. A rollback is what it always does."""
-    values = only_values(query, ("prune", "wait", "on_error", "max_disconnects", "allow_empty"))
+    names = ("prune", "set", "take_over", "wait", "on_error", "max_disconnects", "allow_empty")
+    values = only_values(query, names)
     if "on_error" in values:
         _is_rollback(values["on_error"])
     return ConfigOptions(
         prune="prune" in values and _flag("prune", values["prune"]),
+        set=_set_name(values),
+        take_over="take_over" in values and _flag("take_over", values["take_over"]),
         wait=_seconds(values["wait"]) if "wait" in values else None,
         max_disconnects=_number("max_disconnects", values["max_disconnects"]) if "max_disconnects" in values else None,
         allow_empty="allow_empty" in values and _flag("allow_empty", values["allow_empty"]),
@@ -166,6 +199,13 @@ def _number(name: str, value: str) -> int:
     if _NUMBER.fullmatch(value) is None:
         raise BadRequest(f"{name}={value!r}; expected a whole number from 0 to {LARGEST_NUMBER}")
     return int(value)
+
+
+def _set_name(values: Mapping[str, str]) -> str | None:
+    name = values.get("set")
+    if name is not None and (problem := set_problem(name)):
+        raise BadRequest(f"set={name!r}: {problem}")
+    return name
 
 
 def _is_rollback(value: str) -> bool:

@@ -34,12 +34,23 @@ class Ready:
     reasons: tuple[str, ...] = ()
 
 
+@frozen
+class WorkflowName:
+    """One item of the list of workflows. `set`: the one that it belongs to, where that is not the default one."""
+
+    name: str
+    set: str | None = None
+
+
 ABSENT_WHEN_EMPTY = {
     StepStatus: ("streams", "clients"),
     PlannedStep: ("step_id_before", "changes"),
     Ready: ("reasons",),
     WorkflowStatus: ("owner",),
-    WorkflowOwner: ("name", "stream"),
+    WorkflowOwner: ("name", "stream", "set"),
+    WorkflowName: ("set",),
+    PlanView: ("owner", "taken_from"),
+    PlannedReactor: ("taken_from",),
     StreamStatus: ("state", "seconds_left", "target", "bitrate", "last_error", "dropped_groups"),
 }
 """Fields that are there only where there is something to say."""
@@ -51,13 +62,6 @@ DECIMALS = 1
 
 EMPTY = (None, (), NO_CLIENTS)
 """Where there is nothing to say."""
-
-
-@frozen
-class WorkflowName:
-    """One item of the list of workflows."""
-
-    name: str
 
 
 @frozen
@@ -88,6 +92,7 @@ class ConfigPlan:
     """What a whole set does: every workflow of it, then what is stopped with it (`cuts`: every step that stops).
 
     `publishers` and `watchers` are disconnected, as of now. `reactors` is empty where the set leaves them alone.
+    `owner`: whose all of it is afterwards, and what is stopped was before.
     """
 
     changed: bool
@@ -97,11 +102,21 @@ class ConfigPlan:
     deleted: tuple[str, ...]
     cuts: tuple[StepCut, ...]
     reactors: tuple[PlannedReactor, ...]
+    owner: WorkflowOwner
 
     @classmethod
     def of(cls, plan: SetPlan) -> "ConfigPlan":
         """The plan, with what follows from it."""
-        return cls(plan.changed, plan.publishers, plan.watchers, plan.workflows, plan.deleted, plan.cuts, plan.reactors)
+        return cls(
+            plan.changed,
+            plan.publishers,
+            plan.watchers,
+            plan.workflows,
+            plan.deleted,
+            plan.cuts,
+            plan.reactors,
+            plan.owner,
+        )
 
 
 @frozen
@@ -109,12 +124,14 @@ class ReloadReport:
     """What came of reading the configuration file again.
 
     Of the settings that differ `applied_settings` count from now on, `needs_restart` only after a restart.
+    `kept_away` are workflows of the file that do not run, as the API has deleted them.
     """
 
     plan: ConfigPlan
     applied_settings: tuple[str, ...]
     needs_restart: tuple[str, ...]
     warnings: tuple[str, ...]
+    kept_away: tuple[str, ...]
 
 
 @frozen

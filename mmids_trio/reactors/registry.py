@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Self
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
@@ -219,4 +219,4 @@ def plan_reactors(
 def _planned(known: ReactorDefinition | None, wanted: ReactorDefinition) -> PlannedReactor:
     if known is None:
         return PlannedReactor(wanted.name, "start")
-    return PlannedReactor(wanted.name, "keep" if known == wanted else "change")
+    return PlannedReactor(wanted.name, "keep" if evolve(known, set=wanted.set) == wanted else "change")

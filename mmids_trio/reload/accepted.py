@@ -51,6 +51,8 @@ class ReloadPlan:
     applied_settings: Sequence[str]
     needs_restart: Sequence[str]
     warnings: Sequence[str]
+    kept_away: Sequence[str] = ()
+    """Workflows of the file that do not run, as the API has deleted them."""
 
 
 @frozen
@@ -77,6 +79,7 @@ class Reload:
     warnings: Sequence[str]
     put_in_place: Sequence[Callable[[], None]]
     before: Basis
+    kept_away: Sequence[str] = ()
     _done: trio.Event = field(factory=trio.Event, init=False)
     _outcome: Outcome | None = field(default=None, init=False)
 

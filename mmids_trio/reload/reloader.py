@@ -138,7 +138,8 @@ class Reloader:
         """Read the file, and say what a reload would do now. Raises as `reload` does, but no `RefusedReload`."""
         wish = self._wish(await self.load())
         plan = self._manager.plan_all(wish.wanted, show_keys=show_keys)
-        return ReloadPlan(plan, wish.settings.changed, wish.settings.needs_restart, wish.warnings)
+        settings = wish.settings
+        return ReloadPlan(plan, settings.changed, settings.needs_restart, wish.warnings, wish.merged.kept_away)
 
     def _ask(self, options: ReloadOptions) -> _Request:
         request = _Request(options)
@@ -172,27 +173,33 @@ class Reloader:
         # From here to the acceptance nobody else has a turn.
         wish = self._wish(configuration)
         self._check(self._manager.plan_all(wish.wanted), configuration, options)
-        change = self._manager.apply_all(wish.wanted, owner=WorkflowOwner("config", configuration.file))
+        change = self._manager.apply_all(wish.wanted)
         document = configuration.document
         before = self._recorder.rebase(document.workflows, wish.merged, document.reactors)
-        return Reload(change, options, settings, wish.warnings, put_in_place, before)
+        return Reload(change, options, settings, wish.warnings, put_in_place, before, wish.merged.kept_away)
 
     def _wish(self, configuration: Configuration) -> _Wish:
         document = configuration.document
         merged = merge(document.workflows, self._recorder.state, document.reactors)
         return _Wish(
             merged,
-            WorkflowSet(_to_apply(merged), self._removed(merged), merged.reactors),
+            WorkflowSet(
+                _to_apply(merged),
+                self._removed(merged),
+                merged.reactors,
+                owner=WorkflowOwner("config", configuration.file),
+            ),
             compare(self.settings, configuration.settings),
             (*(warning.summary for warning in document.warnings), *map(str, merged.dropped)),
         )
 
     def _check(self, plan: SetPlan, configuration: Configuration, options: ReloadOptions) -> None:
         """Raises `RefusedReload`."""
-        running = self._manager.prunable(())
+        running = self._manager.prunable((), plan.owner)
         may_be_empty = options.allow_empty or is_empty_on_purpose(configuration.text)
         if leaves_nothing(plan, running) and not may_be_empty:
-            raise RefusedReload(stops_everything(len(running), "the file defines no workflow"), plan, "allow_empty")
+            why = stops_everything(len(running), plan.owner, "the file defines no workflow")
+            raise RefusedReload(why, plan, "allow_empty")
         allowed, cut = options.max_disconnects, plan.publishers + plan.watchers
         if allowed is not None and cut > allowed:
             raise RefusedReload(
@@ -228,16 +235,16 @@ class Reloader:
     def _removed(self, merged: MergedState) -> tuple[str, ...]:
         """The workflows of the file of before, changed over the API or not, that are not wanted any more.
 
-        What a reactor has started under such a name since is not the file's.
+        What a reactor, or a set of the API, has started under such a name since is not the file's.
         """
         gone = self._recorder.file_names - {workflow.name for workflow in merged.workflows}
         owners = {name: self._manager.owner(name) for name in sorted(gone)}
-        return tuple(name for name, owner in owners.items() if owner is not None and owner.kind != "reactor")
+        return tuple(name for name, owner in owners.items() if owner is not None and owner.kind == "config")
 
 
 def _to_apply(merged: MergedState) -> tuple[WorkflowDefinition, ...]:
-    """What the API has made runs already; the file says nothing of it."""
-    return tuple(workflow for workflow in merged.workflows if workflow.name not in merged.made_by_api)
+    """What a set of the API has runs already."""
+    return tuple(workflow for workflow in merged.workflows if workflow.name not in merged.sets)
 
 
 def _tell_refusal(error: MmidsError) -> None:
@@ -259,4 +266,6 @@ def _tell(reload: Reload, outcome: Outcome) -> None:
         log.error("configuration reloaded, but something has failed", problem=outcome.message)
     if reload.needs_restart:
         log.warning("settings need a restart", settings=list(reload.needs_restart))
+    if reload.kept_away:
+        log.info("workflows of the file stay away, as the API deleted them", workflows=list(reload.kept_away))
     log.info("configuration reloaded", changed=reload.plan.changed, settings=list(reload.applied_settings))

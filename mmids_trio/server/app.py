@@ -40,7 +40,7 @@ from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.change import ORDER_SECONDS, Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.status import OutcomeKind, PlanView, WorkflowOwner
+from mmids_trio.workflow.status import OutcomeKind, PlanView, WorkflowOwner, of_set
 
 log = structlog.get_logger()
 
@@ -78,7 +78,8 @@ class Server:
     """Reloads the configuration while `run` runs."""
     recorder: ChangeRecorder
     _steps_beside: Callable[[Sequence[str]], StepRegistry]
-    _recorded: RecordedChanges
+    recorded: RecordedChanges
+    """How the API changes workflows: what is changed so is remembered."""
     _events: EventFeed
     _state_file: StateFile | None
     _state_secrets: StateSecrets | None
@@ -256,7 +257,7 @@ class Server:
                 if self.is_stopping:
                     break
                 of_file = WorkflowOwner("config", self.configuration_file)
-                owner = WorkflowOwner("api") if definition.name in merged.made_by_api else of_file
+                owner = of_set(merged.sets[definition.name]) if definition.name in merged.sets else of_file
                 change = self.workflows.apply(definition, owner=owner)
                 changes.append(change)
                 forget()  # the change has announced its steps itself

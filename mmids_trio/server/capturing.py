@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from mmids_trio.capture.records import Loaded
+from mmids_trio.capture.records import Belongs, Loaded
 from mmids_trio.capture.running import running_text
 from mmids_trio.capture.taps import CapturedApi, CapturedExecutors, CapturedGate
 from mmids_trio.capture.writer import CaptureWriter
@@ -36,7 +36,17 @@ def _noted(writer: CaptureWriter, load: Load) -> Load:
 def note_kept_state(
     writer: CaptureWriter, server: Server, file: Configuration, running: Sequence[WorkflowDefinition]
 ) -> None:
-    """Note what a server has started with, where the API had changed something of the file's in an earlier life."""
+    """Note what a server has started with, where the API had changed something of the file's in an earlier life.
+
+    And whose that is: what others have may be changed in ways in which one's own may not.
+    """
     reactors = tuple(server.reactors.definitions)
     if tuple(running) != file.document.workflows or reactors != file.document.reactors:
         writer.note(Loaded(writer.now(), running_text(file.settings, reactors, running).encode()))
+    for definition in running:
+        owner = server.workflows.owner(definition.name)
+        if owner is not None and owner.set is not None:
+            writer.note(Belongs(writer.now(), "workflow", definition.name, owner.set))
+    for reactor in reactors:
+        if reactor.set is not None:
+            writer.note(Belongs(writer.now(), "reactor", reactor.name, reactor.set))

@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 from mmids_trio.config.report import Findings
 from mmids_trio.config.suggestions import shown
 from mmids_trio.config.writer import write_workflow
-from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.definitions import DEFAULT_SET, ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
 
 DIGEST_BYTES = 16
@@ -37,11 +37,20 @@ class StateEntry:
     """What the API made of one workflow: `definition`, or `None` where it was deleted.
 
     `base` is the digest of what the configuration file said then, `None` where it said nothing. A deletion has one.
+    `set` is given where it does not follow: a workflow that the file knows is the file's, any other the default set's.
     """
 
     name: str
     definition: WorkflowDefinition | None
     base: str | None = None
+    set: str | None = None
+
+    @property
+    def owner_set(self) -> str | None:
+        """The set of the API's that the workflow belongs to; `None`: the file, or nobody."""
+        if self.definition is None:
+            return None
+        return self.set or (DEFAULT_SET if self.base is None else None)
 
     @cached_property
     def text(self) -> str:
@@ -60,7 +69,10 @@ def digest_reactors(definitions: Sequence[ReactorDefinition]) -> str:
 
 @frozen
 class ReactorsEntry:
-    """What the API made of the reactors, which change as a whole; `base` is the digest of those of the file then."""
+    """What the API made of the reactors, which change as a whole; `base` is the digest of those of the file then.
+
+    As of workflows, the set of a reactor is given where it does not follow.
+    """
 
     definitions: tuple[ReactorDefinition, ...]
     base: str
@@ -92,12 +104,19 @@ class State:
         return evolve(self, entries=entries)
 
 
-def difference(name: str, wanted: WorkflowDefinition | None, in_file: WorkflowDefinition | None) -> StateEntry | None:
-    """The entry that turns what the file says of a workflow into what is wanted; `None` where it says just that."""
+def difference(
+    name: str, wanted: WorkflowDefinition | None, in_file: WorkflowDefinition | None, of_set: str | None = None
+) -> StateEntry | None:
+    """The entry that turns what the file says of a workflow into what is wanted; `None` where it says just that.
+
+    `of_set`: the set that it belongs to; `None`: the file, where that knows it.
+    """
     base = None if in_file is None else digest(in_file)
-    if (None if wanted is None else digest(wanted)) == base:
+    if wanted is None or (base is None and of_set == DEFAULT_SET):
+        of_set = None
+    if of_set is None and (None if wanted is None else digest(wanted)) == base:
         return None
-    return StateEntry(name, wanted, base)
+    return StateEntry(name, wanted, base, of_set)
 
 
 # What runs.
@@ -119,13 +138,19 @@ class MergedState:
     """What runs: the workflows of the file in its order, then those that the API has made.
 
     `state` has the changes that still count; `dropped` are those that do not, and are not what the file says now.
+    `sets` has the workflows that belong to one of the API's, by name; all others are the file's.
     """
 
     workflows: tuple[WorkflowDefinition, ...]
-    made_by_api: frozenset[str]
+    sets: Mapping[str, str]
     state: State
     dropped: tuple[Dropped, ...]
     reactors: tuple[ReactorDefinition, ...] = ()
+
+    @property
+    def kept_away(self) -> tuple[str, ...]:
+        """The workflows of the file that do not run, as the API has deleted them."""
+        return tuple(entry.name for entry in self.state if entry.definition is None)
 
 
 def merge(file: Sequence[WorkflowDefinition], state: State, reactors: Sequence[ReactorDefinition] = ()) -> MergedState:
@@ -133,23 +158,35 @@ def merge(file: Sequence[WorkflowDefinition], state: State, reactors: Sequence[R
     running = merge_reactors(reactors, state)
     of_api = state.reactors is not None and digest_reactors(reactors) == state.reactors.base
     digests = {workflow.name: digest(workflow) for workflow in file}
-    kept = {entry.name: entry for entry in state if entry.base == digests.get(entry.name)}
+    entries = [_left_by_file(entry) if entry.name not in digests else entry for entry in state]
+    kept = {entry.name: entry for entry in entries if entry.base == digests.get(entry.name)}
     dropped = [_drop(entry, digests.get(entry.name)) for entry in state if entry.name not in kept]
     of_file = [_wanted(workflow, kept.get(workflow.name)) for workflow in file]
     only_api = [entry.definition for entry in kept.values() if entry.name not in digests]
     return MergedState(
         tuple(workflow for workflow in (*of_file, *only_api) if workflow is not None),
-        frozenset(name for name in kept if name not in digests),
+        {name: entry.owner_set for name, entry in kept.items() if entry.owner_set is not None},
         State(kept, state.reactors if of_api else None),
         tuple(drop for drop in (*dropped, _drop_reactors(running, state)) if drop is not None),
         running,
     )
 
 
+def _left_by_file(entry: StateEntry) -> StateEntry:
+    """What a set has taken over stays when the file says no more of it."""
+    if entry.set is None:
+        return entry
+    return evolve(entry, base=None, set=None if entry.set == DEFAULT_SET else entry.set)
+
+
 def merge_reactors(file: Sequence[ReactorDefinition], state: State) -> tuple[ReactorDefinition, ...]:
     """The reactors that run: as a whole either those of the API or those of the file."""
     if state.reactors is not None and state.reactors.base == digest_reactors(file):
-        return state.reactors.definitions
+        in_file = {reactor.name for reactor in file}
+        return tuple(
+            reactor if reactor.set or reactor.name in in_file else evolve(reactor, set=DEFAULT_SET)
+            for reactor in state.reactors.definitions
+        )
     return tuple(file)
 
 

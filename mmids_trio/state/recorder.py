@@ -13,12 +13,12 @@ from typing import Protocol
 import trio
 from attrs import define, evolve, field, frozen
 
-from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.definitions import DEFAULT_SET, ReactorDefinition, WorkflowDefinition
 from mmids_trio.state.record import MergedState, ReactorsEntry, State, StateEntry, difference, digest_reactors
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.plan import SetPlan, WorkflowSet
-from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowOwner
+from mmids_trio.workflow.status import BY_API, Outcome, OutcomeKind, PlanView, WorkflowOwner
 
 
 class Running(Protocol):
@@ -46,6 +46,7 @@ class Basis:
     file: Mapping[str, WorkflowDefinition]
     dropped: Mapping[str, StateEntry]
     file_reactors: str
+    file_reactor_names: frozenset[str]
     reactors_asked: int
 
 
@@ -58,6 +59,7 @@ class ChangeRecorder:
     state: State = field(factory=State, init=False)
     _file: Mapping[str, WorkflowDefinition] = field(factory=dict, init=False)
     _file_reactors: str = field(default=digest_reactors(()), init=False)
+    _file_reactor_names: frozenset[str] = field(default=frozenset(), init=False)
     _reactors_asked: int = field(default=0, init=False)
     """How often somebody has asked for other reactors."""
     _reactors_wanted: tuple[ReactorDefinition, ...] = field(default=(), init=False)
@@ -73,15 +75,19 @@ class ChangeRecorder:
     ) -> None:
         """Go by what `merge` has made of the configuration file and of the state that was kept."""
         self._file = {definition.name: definition for definition in file}
-        self._file_reactors = digest_reactors(reactors)
+        self._go_by_reactors(reactors)
         self.state = merged.state
         self.save(merged.state)
 
-    def accept(self, name: str, definition: WorkflowDefinition | None) -> None:
-        """Somebody has asked for this over the API (`None`: that it ends)."""
+    def _go_by_reactors(self, reactors: Sequence[ReactorDefinition]) -> None:
+        self._file_reactors = digest_reactors(reactors)
+        self._file_reactor_names = frozenset(reactor.name for reactor in reactors)
+
+    def accept(self, name: str, definition: WorkflowDefinition | None, of_set: str | None = None) -> None:
+        """Somebody has asked for this over the API (`None`: that it ends), and for whose it shall be, where given."""
         owner = self._running.owner(name)
-        if owner is None or owner.kind != "reactor":
-            self._put(name, definition)
+        if owner is None or owner.kind != "reactor" or of_set is not None:
+            self._put(name, definition, of_set or (None if owner is None else owner.set))
 
     def accept_reactors(self, definitions: Sequence[ReactorDefinition]) -> int:
         """Somebody has asked for these reactors over the API; returns what `settle_reactors` takes."""
@@ -96,19 +102,28 @@ class ChangeRecorder:
 
     def _remember_reactors(self, definitions: Sequence[ReactorDefinition]) -> None:
         self._reactors_wanted = tuple(definitions)
-        is_as_in_file = digest_reactors(definitions) == self._file_reactors
-        self._put_reactors(None if is_as_in_file else ReactorsEntry(tuple(definitions), self._file_reactors))
+        named = tuple(self._without_what_follows(definition) for definition in definitions)
+        is_as_in_file = digest_reactors(named) == self._file_reactors and not any(one.set for one in named)
+        self._put_reactors(None if is_as_in_file else ReactorsEntry(named, self._file_reactors))
+
+    def _without_what_follows(self, definition: ReactorDefinition) -> ReactorDefinition:
+        follows = definition.set == DEFAULT_SET and definition.name not in self._file_reactor_names
+        return evolve(definition, set=None) if follows else definition
 
     def _put_reactors(self, entry: ReactorsEntry | None) -> None:
         if entry != self.state.reactors:
             self._become(evolve(self.state, reactors=entry))
 
     def settle(self, name: str) -> None:
-        """A change of this workflow has come to nothing: go by what is left of it."""
-        self.accept(name, self._running.definition(name))
+        """A change of this workflow has come to nothing: go by what is left of it, and whose that is."""
+        owner = self._running.owner(name)
+        if owner is not None and owner.kind == "reactor":
+            self._put(name, None)  # it was not taken over
+        else:
+            self.accept(name, self._running.definition(name))
 
-    def _put(self, name: str, definition: WorkflowDefinition | None) -> None:
-        self._become(self.state.put(name, difference(name, definition, self._file.get(name))))
+    def _put(self, name: str, definition: WorkflowDefinition | None, of_set: str | None = None) -> None:
+        self._become(self.state.put(name, difference(name, definition, self._file.get(name), of_set)))
 
     def _become(self, state: State) -> None:
         if state is not self.state:
@@ -124,8 +139,8 @@ class ChangeRecorder:
         """
         dropped = {entry.name: entry for entry in self.state if entry.name not in merged.state.entries}
         self._reactors_asked += 1
-        before = Basis(self._file, dropped, self._file_reactors, self._reactors_asked)
-        self._file_reactors = digest_reactors(reactors)
+        before = Basis(self._file, dropped, self._file_reactors, self._file_reactor_names, self._reactors_asked)
+        self._go_by_reactors(reactors)
         self._file = {definition.name: definition for definition in file}
         if merged.state != self.state:
             self._become(merged.state)
@@ -134,14 +149,15 @@ class ChangeRecorder:
     def restore(self, before: Basis) -> None:
         """Take a `rebase` back; what was changed over the API since keeps its difference from the file of before."""
         since = [entry for entry in self.state if entry.base != _base(entry.name, before.file)]
-        self._file, self._file_reactors = before.file, before.file_reactors
+        self._file = before.file
+        self._file_reactors, self._file_reactor_names = before.file_reactors, before.file_reactor_names
         self._remember_reactors(self._reactors_wanted)
         self.settle_reactors(before.reactors_asked)
         for entry in before.dropped.values():
             if self.state.get(entry.name) is None:
                 self._become(self.state.put(entry.name, entry))
         for entry in since:
-            self._put(entry.name, entry.definition)
+            self._put(entry.name, entry.definition, entry.owner_set)
 
 
 @frozen(eq=False)
@@ -154,9 +170,11 @@ class RecordedChanges:
     _manager: WorkflowManager
     _recorder: ChangeRecorder
 
-    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> Change[PlanView]:
+    def apply(
+        self, definition: WorkflowDefinition, *, rollback: bool = False, owner: WorkflowOwner = BY_API
+    ) -> Change[PlanView]:
         """See `WorkflowManager.apply`."""
-        change = self._manager.apply(definition, rollback=rollback)
+        change = self._manager.apply(definition, rollback=rollback, owner=owner)
         self._recorder.accept(definition.name, definition)
         change.when_over(partial(self._settle, (definition.name,), None))
         return change
@@ -167,7 +185,7 @@ class RecordedChanges:
         for name in wanted.delete:
             self._recorder.accept(name, None)
         for definition in wanted.definitions:
-            self._recorder.accept(definition.name, definition)
+            self._recorder.accept(definition.name, definition, wanted.owner.set)
         asked = None if wanted.reactors is None else self._recorder.accept_reactors(wanted.reactors)
         names = (*wanted.delete, *(definition.name for definition in wanted.definitions))
         change.when_over(partial(self._settle, names, asked))

@@ -5,18 +5,19 @@ edits the file by hand says so there.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import PurePath
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mmids_trio.config.encoding import decode
+from mmids_trio.config.names import set_problem
 from mmids_trio.config.parser import DefinitionSet, parse_set
 from mmids_trio.config.references import VariableNames, from_values
 from mmids_trio.config.suggestions import shown
 from mmids_trio.config.writer import write_reactor, write_workflow
-from mmids_trio.definitions import WorkflowDefinition, variables_of
+from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition, variables_of
 from mmids_trio.errors import ConfigurationError, Place, Problem
 from mmids_trio.state.record import DIGEST_BYTES, ReactorsEntry, State, StateEntry
 
@@ -63,9 +64,12 @@ def write(state: State) -> StateText:
     """The text, in UTF-8."""
     names = VariableNames()
     marks = "".join(_mark(entry) for entry in state if entry.base is not None)
+    marks += "".join(f"{MARK} set {entry.name} {entry.set}\n" for entry in state if entry.set is not None)
     reactors = ""
     if state.reactors is not None:
         marks += f"{MARK} reactors {state.reactors.base}\n"
+        named = [reactor for reactor in state.reactors.definitions if reactor.set is not None]
+        marks += "".join(f"{MARK} reactor-set {reactor.name} {reactor.set}\n" for reactor in named)
         reactors = "".join(write_reactor(reactor, names.show) for reactor in state.reactors.definitions)
     body = (HEADER + marks + "\n" + reactors + "".join(_text(entry, names) for entry in state)).encode()
     return StateText(body + f"{MARK} end {_checksum(body)}\n".encode(), names.values)
@@ -97,8 +101,10 @@ def read(data: bytes, file: str, values: Mapping[str, str] = NO_VALUES) -> State
     nodes = _parse(text, file, values)
     workflows = {workflow.name: workflow for workflow in nodes.workflows}
     marks.check_names(workflows)
-    entries = {entry.name: entry for entry in _entries(marks.bases, marks.deleted, workflows)}
-    return State(entries, None if marks.reactors is None else ReactorsEntry(nodes.reactors, marks.reactors))
+    marks.check_sets(workflows, nodes.reactors)
+    entries = {entry.name: entry for entry in _entries(marks, workflows)}
+    reactors = tuple(evolve(reactor, set=marks.reactor_sets.get(reactor.name)) for reactor in nodes.reactors)
+    return State(entries, None if marks.reactors is None else ReactorsEntry(reactors, marks.reactors))
 
 
 def parsed_state(data: bytes | None, path: PurePath, load_values: Callable[[str], Mapping[str, str]]) -> State:
@@ -121,13 +127,11 @@ def _parse(text: str, file: str, values: Mapping[str, str]) -> DefinitionSet:
             return nodes
 
 
-def _entries(
-    changed: Mapping[str, str], deleted: Mapping[str, str], workflows: Mapping[str, WorkflowDefinition]
-) -> Iterator[StateEntry]:
-    for name, base in deleted.items():
+def _entries(marks: "_Marks", workflows: Mapping[str, WorkflowDefinition]) -> Iterator[StateEntry]:
+    for name, base in marks.deleted.items():
         yield StateEntry(name, None, base)
     for name, workflow in workflows.items():
-        yield StateEntry(name, workflow, changed.get(name))
+        yield StateEntry(name, workflow, marks.bases.get(name), marks.sets.get(name))
 
 
 @define
@@ -138,6 +142,9 @@ class _Marks:
     bases: dict[str, str] = field(factory=dict)
     deleted: dict[str, str] = field(factory=dict)
     places: dict[str, Place] = field(factory=dict)
+    sets: dict[str, str] = field(factory=dict)
+    reactor_sets: dict[str, str] = field(factory=dict)
+    set_places: dict[tuple[str, str], Place] = field(factory=dict)
     reactors: str | None = None
     version: str | None = None
     checksum: str | None = None
@@ -166,18 +173,31 @@ class _Marks:
                 self._take(self.bases, name, base)
             case ["deleted", name, base] if _DIGEST.fullmatch(base):
                 self._take(self.deleted, name, base)
+            case ["set", name, of_set]:
+                self._take_set("workflow", self.sets, name, of_set)
+            case ["reactor-set", name, of_set]:
+                self._take_set("reactor", self.reactor_sets, name, of_set)
             case ["reactors", base] if _DIGEST.fullmatch(base):
                 self.reactors = base
             case ["end", checksum]:
                 self.checksum = checksum
             case _:
-                self._complain(f"expected version, changed, deleted, reactors or end behind '{MARK}', with arguments")
+                known = "version, changed, deleted, set, reactors, reactor-set or end"
+                self._complain(f"expected {known} behind '{MARK}', with arguments")
 
     def _take(self, marks: dict[str, str], name: str, base: str) -> None:
         if name in self.places:
             self._complain(f"workflow {shown(name)} is marked already, in line {self.places[name].line}")
         self.places[name] = self.last
         marks[name] = base
+
+    def _take_set(self, kind: str, sets: dict[str, str], name: str, of_set: str) -> None:
+        if problem := set_problem(of_set):
+            self._complain(problem)
+        if name in sets:
+            self._complain(f"the set of {kind} {shown(name)} is given already")
+        self.set_places[kind, name] = self.last
+        sets[name] = of_set
 
     def _complain(self, message: str) -> None:
         self.problems.append(Problem(self.last, message))
@@ -204,6 +224,14 @@ class _Marks:
                 self.problems.append(Problem(place, f"there is no workflow {shown(name)} in this file"))
             if name in self.deleted and name in workflows:
                 self.problems.append(Problem(place, f"workflow {shown(name)} is deleted here, and defined below"))
+        self._raise()
+
+    def check_sets(self, workflows: Collection[str], reactors: Collection[ReactorDefinition]) -> None:
+        """Refuse sets of what is not there."""
+        known = {"workflow": set(workflows), "reactor": {reactor.name for reactor in reactors}}
+        for (kind, name), place in self.set_places.items():
+            if name not in known[kind]:
+                self.problems.append(Problem(place, f"there is no {kind} {shown(name)} in this file"))
         self._raise()
 
     def _raise(self) -> None:

@@ -24,6 +24,7 @@ from mmids_trio.capture.records import (
     INVALID,
     RESET,
     Asked,
+    Belongs,
     Closed,
     HungUp,
     Loaded,
@@ -53,6 +54,8 @@ from mmids_trio.testing.network import MemoryTransport
 from mmids_trio.testing.schedules import schedule
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.hub import Subscription
+from mmids_trio.workflow.plan import WorkflowSet
+from mmids_trio.workflow.status import of_set
 
 # What a replayed server finds in place of the world that was captured.
 
@@ -429,11 +432,24 @@ class _Replay:
                     assert server.reloader is not None
                     self._say("reload of the configuration")
                     server.reloader.request("signal")
+                case Belongs(node=node, name=name, set=of):
+                    await wait_all_tasks_blocked()  # what has just been read is put in place first
+                    give_to_set(server, node, name, of)
                 case Lost(connection=None, records=count):
                     self._say(f"gap: {count} records were lost by now")
         await wait_all_tasks_blocked()
         self._say(f"the tape ends{f' early: {self._tape.damage}' if self._tape.damage else ''}")
         clients.cancel_scope.cancel()
+
+
+def give_to_set(server: Server, node: str, name: str, of: str) -> None:
+    """Have a set take over what runs already, as it had in an earlier life of the captured server."""
+    workflow = server.workflows.definition(name) if node == "workflow" else None
+    reactors = tuple(evolve(one, set=of) if one.name == name else one for one in server.workflows.reactor_definitions)
+    workflows = () if workflow is None else (workflow,)
+    server.recorded.apply_all(
+        WorkflowSet(workflows, reactors=reactors if node == "reactor" else None, owner=of_set(of), take_over=True)
+    )
 
 
 def _by_connection(records: Sequence[Record]) -> dict[int, list[Received | Closed | Lost]]:

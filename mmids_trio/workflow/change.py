@@ -247,6 +247,8 @@ class Part:
     """Tells the workflow that it is over, but for the end of its steps."""
     on_settled: Callable[[], None] = lambda: None
     """Called when it is swapped, or will not be; more than once."""
+    on_in_place: Callable[[], None] = lambda: None
+    """Called in the swap. Synchronous; never fails."""
     is_idle: bool = False
     """Whether nothing is to be done: then the workflow's task never hears of it, and it stays WAITING to its end."""
     phase: Phase = field(default=Phase.WAITING, init=False)
@@ -340,6 +342,7 @@ class Part:
             self.pipeline.conclude(self.definition, len(self.removed))
         if self.is_idle:
             self.withdraw(self)
+        self.on_in_place()
         self.advance(Phase.SWAPPED)
 
     # What goes wrong.

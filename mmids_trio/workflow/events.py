@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 from attrs import evolve, fields, frozen
 
 from mmids_trio.media.events import StreamId
+from mmids_trio.workflow import status
 
 
 @frozen
@@ -183,6 +184,16 @@ class HlsResumed:
     free_bytes: int
 
 
+@frozen
+class WorkflowTakenOver:
+    """A workflow belongs to somebody else from now on: to a set of the API, or to the configuration file."""
+
+    wire_name: ClassVar[str] = "workflow_taken_over"
+    workflow: str
+    owner_before: status.WorkflowOwner
+    owner: status.WorkflowOwner
+
+
 HubEvent = (
     WorkflowStarted
     | WorkflowFailed
@@ -199,6 +210,7 @@ HubEvent = (
     | ReloadRefused
     | HlsPaused
     | HlsResumed
+    | WorkflowTakenOver
 )
 """Everything that may be published. The order is that of the names in the document of the API."""
 

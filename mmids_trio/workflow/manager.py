@@ -24,23 +24,26 @@ from mmids_trio.workflow.change import (
 )
 from mmids_trio.workflow.pipeline import SharedServices, StepFactories
 from mmids_trio.workflow.plan import (
+    OwnedByOthers,
+    PlannedReactor,
     SetConflict,
     SetPlan,
     StepCut,
     WorkflowSet,
     cuts,
+    foreign,
     make_plan,
     name_conflicts,
     prunable,
     reactor_conflicts,
+    reactors_taken,
     view,
 )
 from mmids_trio.workflow.runtime import Workflow
-from mmids_trio.workflow.status import OutcomeKind, PlanView, Switched, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import BY_API, OutcomeKind, PlanView, Switched, WorkflowOwner, WorkflowStatus
 
 log = structlog.get_logger()
 
-BY_API = WorkflowOwner("api")
 EMPTY_SET = WorkflowSet()
 
 
@@ -148,15 +151,20 @@ class WorkflowManager:
         """See `StepFactories.announce`: for what will be applied, but not yet."""
         return self._steps.announce(definition)
 
-    def plan(self, definition: WorkflowDefinition, *, show_keys: bool = False) -> PlanView:
-        """What `apply` would do; pure. `show_keys`: with the stream keys of publishers."""
+    def plan(
+        self, definition: WorkflowDefinition, *, owner: WorkflowOwner = BY_API, show_keys: bool = False
+    ) -> PlanView:
+        """What `apply` would do; pure. `owner` counts where the workflow is new.
+
+        `show_keys`: with the stream keys of publishers.
+        """
         workflow = self._workflows.get(definition.name)
         if workflow is not None:
             return workflow.plan(definition, show_keys=show_keys)
-        return view(make_plan((), definition), definition.name, created=True, running={}, show_keys=show_keys)
+        return view(make_plan((), definition), definition.name, owner, created=True, running={}, show_keys=show_keys)
 
     def owner(self, name: str) -> WorkflowOwner | None:
-        """Who asked for the workflow of that name first; it stays theirs whoever changes it. `None`: there is none."""
+        """Whose the workflow of that name is: who asked for it first, or took it over. `None`: there is none."""
         workflow = self._workflows.get(name)
         return None if workflow is None else workflow.owner
 
@@ -169,19 +177,24 @@ class WorkflowManager:
         Raises `Stopping` after `stop_all`.
         """
         self._require_running()
-        change = Change(self.plan(definition))
+        change = Change(self.plan(definition, owner=owner))
         transaction = Transaction(change, ROLL_BACK if rollback else PUT_IN_ERROR)
         self._begin(transaction, {definition.name: definition}, owner)
         return change
 
     def _begin(
-        self, transaction: Transaction, parts: Mapping[str, WorkflowDefinition | None], owner: WorkflowOwner
+        self,
+        transaction: Transaction,
+        parts: Mapping[str, WorkflowDefinition | None],
+        owner: WorkflowOwner,
+        *,
+        takes: bool = False,
     ) -> None:
-        """Hand every workflow its part, and have the change led."""
+        """Hand every workflow its part, and have the change led. `takes`: what is there belongs to `owner`, too."""
         self._shared.outside.learn(definition for definition in parts.values() if definition is not None)
         for name, definition in parts.items():
             workflow = self._workflows.get(name) or self._create(name, owner)
-            workflow.accept(transaction, definition)
+            workflow.accept(transaction, definition, owner if takes else None)
         self._supersede_reactors(transaction)
         if transaction.is_trivial:
             transaction.complete_at_once()
@@ -204,9 +217,9 @@ class WorkflowManager:
         workflow = self._workflows.get(name)
         return None if workflow is None else workflow.wanted
 
-    def prunable(self, kept: Collection[str]) -> tuple[str, ...]:
-        """The workflows that a whole configuration without them would delete: not `kept`, and of no reactor."""
-        return prunable(kept, self._owners())
+    def prunable(self, kept: Collection[str], owner: WorkflowOwner = BY_API) -> tuple[str, ...]:
+        """The workflows that all of what the owner wants would delete without them: the owner's, and not `kept`."""
+        return prunable(kept, owner, self._owners())
 
     def validate_all(self, wanted: WorkflowSet) -> WorkflowSet:
         """The set in canonical spellings, checked against the reactors that it brings.
@@ -230,13 +243,29 @@ class WorkflowManager:
         return self._plan_all(wanted, self._replacement(wanted), show_keys=show_keys)
 
     def _plan_all(self, wanted: WorkflowSet, replacement: Replacement, *, show_keys: bool = False) -> SetPlan:
-        problems = [*name_conflicts(wanted, self._owners()), *self._reactor_conflicts(replacement, wanted)]
+        problems = [*name_conflicts(wanted), *self._reactor_conflicts(replacement, wanted)]
+        of_others = list(foreign(wanted, self._owners(), self._reactors.definitions))
         if problems:
-            raise SetConflict(problems)
-        plans = tuple(self.plan(definition, show_keys=show_keys) for definition in wanted.definitions)
+            raise SetConflict([*problems, *of_others])
+        if of_others:
+            raise OwnedByOthers(of_others)
+        plans = tuple(
+            self._plan_taking(definition, wanted.owner, show_keys=show_keys) for definition in wanted.definitions
+        )
         deleted = tuple(dict.fromkeys(name for name in wanted.delete if name in self._workflows))
         cut = tuple(self._cuts(plans, deleted, show_keys=show_keys))
-        return SetPlan(plans, deleted, cut, tuple(replacement.plan))
+        return SetPlan(plans, deleted, cut, tuple(self._reactors_taking(wanted, replacement)), wanted.owner)
+
+    def _plan_taking(self, definition: WorkflowDefinition, owner: WorkflowOwner, *, show_keys: bool) -> PlanView:
+        """As `plan`, and the workflow belongs to `owner` afterwards."""
+        plan = self.plan(definition, owner=owner, show_keys=show_keys)
+        if plan.owner is None or plan.owner.is_same(owner):
+            return plan
+        return evolve(plan, changed=True, owner=owner, taken_from=plan.owner)
+
+    def _reactors_taking(self, wanted: WorkflowSet, replacement: Replacement) -> Iterator[PlannedReactor]:
+        taken = dict(reactors_taken(wanted, self._reactors.definitions))
+        return (evolve(planned, taken_from=taken.get(planned.name)) for planned in replacement.plan)
 
     def _replacement(self, wanted: WorkflowSet) -> Replacement:
         return NoReplacement() if wanted.reactors is None else self._reactors.replacement(wanted.reactors)
@@ -252,10 +281,10 @@ class WorkflowManager:
         remaining = [definition for definition in (*left, *wanted.definitions) if definition is not None]
         return reactor_conflicts(replacement.removed, remaining)
 
-    def apply_all(self, wanted: WorkflowSet, *, owner: WorkflowOwner = BY_API) -> Change[SetPlan]:
+    def apply_all(self, wanted: WorkflowSet) -> Change[SetPlan]:
         """Put a validated set in place: all of it, or nothing.
 
-        Returns at once, and the change goes on whoever waits for it.  `owner` counts for workflows that are new.
+        Returns at once, and the change goes on whoever waits for it.
         Raises `SetConflict` (or `ConfigurationError` for a reactor) before anything is touched, and `Stopping`.
         """
         self._require_running()
@@ -270,7 +299,7 @@ class WorkflowManager:
         )
         defined = {definition.name: definition for definition in wanted.definitions}
         self._shared.outside.learn(wanted.reactors or ())
-        self._begin(transaction, {**defined, **dict.fromkeys(change.plan.deleted)}, owner)
+        self._begin(transaction, {**defined, **dict.fromkeys(change.plan.deleted)}, wanted.owner, takes=True)
         return change
 
     def _supersede_reactors(self, newer: Transaction) -> None:

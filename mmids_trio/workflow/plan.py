@@ -21,12 +21,14 @@ from mmids_trio.definitions import (
 from mmids_trio.errors import MmidsError
 from mmids_trio.masking import HIDDEN, mask_values
 from mmids_trio.workflow.status import (
+    BY_API,
     ParameterChange,
     PlannedStep,
     PlanView,
     StepAction,
     WorkflowOwner,
     WorkflowStatus,
+    of_set,
 )
 
 
@@ -71,6 +73,7 @@ def make_plan(running: Sequence[str], wanted: WorkflowDefinition) -> Plan:
 def view(
     plan: Plan,
     name: str,
+    owner: WorkflowOwner,
     *,
     created: bool,
     running: Mapping[str, StepDefinition],
@@ -89,6 +92,7 @@ def view(
         created=created,
         changed=created or has_failed or not plan.is_empty,
         steps=tuple(_planned_steps(plan, running, keys)),
+        owner=owner,
     )
 
 
@@ -212,11 +216,16 @@ class WorkflowSet:
 
     `delete` names workflows that are stopped with it (names of none are no error). `reactors` are all that there shall
     be, `None` to leave them as they are. Workflows that are not named stay as they are.
+
+    What it names belongs to `owner` from then on. What somebody else has it takes only with `take_over`; but the
+    configuration file always has the last word over the sets of the API.
     """
 
     definitions: tuple[WorkflowDefinition, ...] = ()
     delete: tuple[str, ...] = ()
     reactors: tuple[ReactorDefinition, ...] | None = None
+    owner: WorkflowOwner = BY_API
+    take_over: bool = False
 
 
 class SetConflict(MmidsError):
@@ -225,6 +234,10 @@ class SetConflict(MmidsError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(self.problems))
+
+
+class OwnedByOthers(SetConflict):
+    """A set that could be put in place if it were allowed to take over what others have."""
 
 
 @frozen
@@ -244,10 +257,16 @@ class StepCut:
 
 @frozen
 class PlannedReactor:
-    """What a set does to one reactor."""
+    """What a set does to one reactor; `taken_from`: whose it was, where that is somebody else."""
 
     name: str
     action: Literal["keep", "change", "start", "stop"]
+    taken_from: WorkflowOwner | None = None
+
+    @property
+    def is_news(self) -> bool:
+        """Whether anything is to be done."""
+        return self.action != "keep" or self.taken_from is not None
 
 
 @frozen
@@ -255,13 +274,14 @@ class SetPlan:
     """What a set does: a plan per workflow in the order of the set, and the names that it stops (and that exist).
 
     `cuts` has every step that stops, also those of deleted workflows. `reactors` is empty where the set leaves them
-    alone.
+    alone. `owner`: whose all of it is, afterwards and, of what is stopped, before.
     """
 
     workflows: tuple[PlanView, ...] = ()
     deleted: tuple[str, ...] = ()
     cuts: tuple[StepCut, ...] = ()
     reactors: tuple[PlannedReactor, ...] = ()
+    owner: WorkflowOwner = BY_API
 
     @property
     def changed(self) -> bool:
@@ -269,7 +289,7 @@ class SetPlan:
         return (
             bool(self.deleted)
             or any(plan.changed for plan in self.workflows)
-            or any(reactor.action != "keep" for reactor in self.reactors)
+            or any(reactor.is_news for reactor in self.reactors)
         )
 
     @property
@@ -284,33 +304,60 @@ class SetPlan:
 
 
 def leaves_nothing(plan: SetPlan, running: Collection[str]) -> bool:
-    """Whether the set would stop all that is `running` (without workflows of reactors) and start nothing instead."""
+    """Whether the set would stop all of `running`, which is all that it may stop, and start nothing instead."""
     return bool(running) and not plan.workflows and set(running) <= set(plan.deleted)
 
 
-def stops_everything(count: int, why: str) -> str:
-    """The sentence of a refusal, for what would stop all of `count` workflows."""
+def stops_everything(count: int, owner: WorkflowOwner, why: str) -> str:
+    """The sentence of a refusal, for what would stop all of the owner's `count` workflows."""
     workflows = "the only workflow" if count == 1 else f"all {count} workflows"
-    return f"{why}, which would stop {workflows}; nothing was changed (allow it, or write a comment into the file)"
+    whose = "configuration file" if owner.kind == "config" else str(owner)
+    return (
+        f"{why}, which would stop {workflows} of the {whose}; nothing was changed"
+        " (allow it, or write a comment into the file)"
+    )
 
 
-def prunable(kept: Collection[str], owners: Mapping[str, WorkflowOwner]) -> tuple[str, ...]:
-    """The workflows that are not among the `kept` names, of all that there are; but for those of reactors."""
-    return tuple(name for name, owner in owners.items() if name not in kept and owner.kind != "reactor")
+def prunable(kept: Collection[str], owner: WorkflowOwner, owners: Mapping[str, WorkflowOwner]) -> tuple[str, ...]:
+    """The workflows of one owner that are not among the `kept` names."""
+    return tuple(name for name, known in owners.items() if name not in kept and known.is_same(owner))
 
 
-def name_conflicts(wanted: WorkflowSet, owners: Mapping[str, WorkflowOwner]) -> Iterator[str]:
-    """What is wrong with the names of a set, given whose the workflows are that there are."""
+def name_conflicts(wanted: WorkflowSet) -> Iterator[str]:
+    """What is wrong with the names of a set by themselves."""
     defined = Counter(definition.name for definition in wanted.definitions)
     yield from (f"workflow '{name}' is defined {count} times" for name, count in defined.items() if count > 1)
-    deleted = tuple(dict.fromkeys(wanted.delete))
+    deleted = dict.fromkeys(wanted.delete)
     yield from (f"workflow '{name}' is defined and deleted at once" for name in deleted if name in defined)
-    for name in dict.fromkeys((*defined, *deleted)):
-        owner = owners.get(name)
-        if owner is not None and owner.kind == "reactor":
-            yield f"workflow '{name}' belongs to the {owner}, which alone changes it"
     reactors = Counter(reactor.name for reactor in wanted.reactors or ())
     yield from (f"reactor '{name}' is defined {count} times" for name, count in reactors.items() if count > 1)
+
+
+def _belongs_to(kind: str, name: str, owner: WorkflowOwner) -> str:
+    return f"{kind} '{name}' belongs to the {owner}; leave it out, or take it over"
+
+
+def foreign(
+    wanted: WorkflowSet, owners: Mapping[str, WorkflowOwner], reactors: Iterable[ReactorDefinition]
+) -> Iterator[str]:
+    """What of a set others have, given whose the workflows and the `reactors` are that there are."""
+    if wanted.take_over:
+        return
+    of_file = wanted.owner.kind == "config"  # which has the last word over sets, but not over reactors
+    named = dict.fromkeys((*(definition.name for definition in wanted.definitions), *wanted.delete))
+    for name, owner in ((name, owners[name]) for name in named if name in owners):
+        if not owner.is_same(wanted.owner) and (owner.kind == "reactor" or not of_file):
+            yield _belongs_to("workflow", name, owner)
+    if not of_file:
+        yield from (_belongs_to("reactor", name, owner) for name, owner in reactors_taken(wanted, reactors))
+
+
+def reactors_taken(wanted: WorkflowSet, reactors: Iterable[ReactorDefinition]) -> Iterator[tuple[str, WorkflowOwner]]:
+    """The reactors that a set takes from others, and from whom."""
+    asked = {reactor.name: reactor.set for reactor in wanted.reactors or ()}
+    for reactor in reactors:
+        if reactor.name in asked and asked[reactor.name] != reactor.set:
+            yield reactor.name, WorkflowOwner("config") if reactor.set is None else of_set(reactor.set)
 
 
 def reactor_conflicts(removed: Collection[str], remaining: Iterable[WorkflowDefinition]) -> Iterator[str]:

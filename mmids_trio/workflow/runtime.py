@@ -4,6 +4,7 @@ Whoever makes a change hands a part over (`accept`: synchronous); `change` says 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 
 import structlog
@@ -13,7 +14,7 @@ from mmids_trio.backoff import Backoff
 from mmids_trio.definitions import WorkflowDefinition, publish_keys
 from mmids_trio.errors import CannotSwitch, NoSuchStep
 from mmids_trio.workflow.change import Part, Phase, Remedy, Transaction
-from mmids_trio.workflow.events import WorkflowEnded
+from mmids_trio.workflow.events import WorkflowEnded, WorkflowTakenOver
 from mmids_trio.workflow.pipeline import SharedServices, StepFactories, StepPipeline, reason, stop
 from mmids_trio.workflow.plan import WantedStep, view
 from mmids_trio.workflow.running_step import RunningStep
@@ -70,6 +71,7 @@ class Workflow:
         return view(
             pipeline.plan(definition),
             self.name,
+            self.owner,
             created=pipeline.definition is None,
             running={step.step_id: step.definition for step in pipeline.steps},
             has_failed=pipeline.failed is not None,
@@ -81,10 +83,20 @@ class Workflow:
         """What plans hide of the steps that carry media."""
         return publish_keys(step.definition for step in self.pipeline.steps)
 
-    def accept(self, transaction: Transaction, definition: WorkflowDefinition | None) -> None:
-        """Have a part in a change; `None` ends the workflow. What is still open here is superseded by it."""
+    def accept(
+        self,
+        transaction: Transaction,
+        definition: WorkflowDefinition | None,
+        owner: WorkflowOwner | None = None,
+    ) -> None:
+        """Have a part in a change; `None` ends the workflow. What is still open here is superseded by it.
+
+        With the swap the workflow belongs to `owner` (`None`: to whom it does).
+        """
         is_idle = definition is not None and self._is_at_rest(definition)
         part = Part(transaction, self.pipeline, definition, self._withdraw, self._retire, is_idle=is_idle)
+        if owner is not None and definition is not None:
+            part.on_in_place = partial(self._belong_to, owner)
         if definition is not None and not is_idle:
             part.on_settled = self._factories.announce(definition)
         transaction.add(part)
@@ -123,6 +135,12 @@ class Workflow:
         """See `change.Part.retire`."""
         self.pipeline.close()
         self._on_retired(self)
+
+    def _belong_to(self, owner: WorkflowOwner) -> None:
+        before, self.owner = self.owner, owner
+        if not before.is_same(owner):
+            self._publish(WorkflowTakenOver(self.name, before, owner))
+            log.info("workflow taken over", workflow=self.name, owner=str(owner), owner_before=str(before))
 
     def cancel(self) -> None:
         """Begin the end; `ended` is set when nothing of the workflow is left."""

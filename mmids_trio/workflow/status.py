@@ -6,18 +6,19 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from mmids_trio.definitions import ParameterValue
+from mmids_trio.definitions import DEFAULT_SET, ParameterValue
 
 StepAction = Literal["keep", "start", "stop"]
 
 
 @frozen
 class WorkflowOwner:
-    """Who asked for a workflow: the configuration file (`name`), the API, or a reactor (`name`) for a `stream`."""
+    """Whose a workflow is: the configuration file's (`name`), a `set`'s of the API, a reactor's (`name`, `stream`)."""
 
     kind: Literal["config", "api", "reactor"]
     name: str | None = None
     stream: str | None = None
+    set: str | None = None
 
     def __str__(self) -> str:
         match self.kind:
@@ -26,7 +27,24 @@ class WorkflowOwner:
             case "reactor":
                 return f"reactor '{self.name}' (for stream '{self.stream}')"
             case _:
-                return "HTTP API"
+                return f"set '{self.set}' of the HTTP API"
+
+    def is_same(self, other: "WorkflowOwner") -> bool:
+        """Whether both are one. There is one configuration file, whatever it is called."""
+        return self == other or self.kind == other.kind == "config"
+
+    @property
+    def other_set(self) -> str | None:
+        """The name of a set other than the default one, which goes without saying."""
+        return None if self.set == DEFAULT_SET else self.set
+
+
+def of_set(name: str | None) -> WorkflowOwner:
+    """Who has what comes over the API for the set of this name; `None`: for the default one."""
+    return WorkflowOwner("api", set=name or DEFAULT_SET)
+
+
+BY_API = of_set(DEFAULT_SET)
 
 
 @frozen
@@ -121,12 +139,17 @@ class PlannedStep:
 
 @frozen
 class PlanView:
-    """What a change does: the wanted steps in their order, and those that stop, each before what takes its place."""
+    """What a change does: the wanted steps in their order, and those that stop, each before what takes its place.
+
+    `owner`: whose the workflow is afterwards; `taken_from`: whose it was, where that is somebody else.
+    """
 
     workflow: str
     created: bool
     changed: bool
     steps: tuple[PlannedStep, ...]
+    owner: WorkflowOwner | None = None
+    taken_from: WorkflowOwner | None = None
 
 
 class OutcomeKind(Enum):

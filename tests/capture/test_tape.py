@@ -24,6 +24,7 @@ any_record: st.SearchStrategy[Record] = st.one_of(
     st.builds(records.Responded, times, numbers, st.none() | st.integers(100, 599)),
     st.builds(records.HungUp, times, numbers),
     st.builds(records.Loaded, times, blobs),
+    st.builds(records.Belongs, times, st.sampled_from(["workflow", "reactor"]), words, words),
     st.builds(records.Asked, times, numbers, words, words),
     st.builds(records.Told, times, numbers, words, blobs),
     st.builds(records.End, times, words),

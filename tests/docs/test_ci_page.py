@@ -96,7 +96,7 @@ def test_pipeline_and_script_make_the_same_calls() -> None:
 
 def test_every_variable_of_the_script_stands_on_the_page() -> None:
     used = set(re.findall(r"\$\{([A-Z_]+)", SCRIPT))
-    assert len(used) == 5
+    assert len(used) == 6
     assert [name for name in used if f"`{name}`" not in PAGE] == []
 
 

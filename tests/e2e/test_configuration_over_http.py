@@ -41,6 +41,7 @@ async def test_tags_are_the_same_after_a_restart(launch: Launch) -> None:
 
 async def test_of_many_racing_jobs_one_wins_and_the_others_are_told(launch: Launch) -> None:
     program = await launch(workflow("w", "a"))
+    await program.hand_over()
     seen = await etag(program, "/workflows/w")
     answers: list[Answer] = []
 
@@ -62,6 +63,7 @@ async def test_of_many_racing_jobs_one_wins_and_the_others_are_told(launch: Laun
 
 async def test_a_directory_of_which_one_workflow_fails_leaves_all_as_it_was(launch: Launch) -> None:
     program = await launch(workflow("w0", "a0") + workflow("taken", "a5"))
+    await program.hand_over()
     before = await program.get("/config")
     wanted = "".join(workflow(f"w{number}", f"a{number}") for number in range(9))
     refused = await curl(f"{program.api}/config?wait=20", "-X", "PUT", body=wanted.encode())

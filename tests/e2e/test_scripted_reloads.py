@@ -70,6 +70,7 @@ async def test_clients_lose_no_packet_in_200_applies_that_keep_their_steps(
     launch: Launch, crew: Crew, show: Recording, tmp_path: Path
 ) -> None:
     program = await launch(workflow("live", RECEIVE, WATCH))
+    await program.hand_over()
     players = await on_air(program, crew, show)
     chance = random.Random(7)
     directory, changes = tmp_path / "wanted", 0
@@ -89,6 +90,7 @@ async def test_a_failure_of_the_fifth_of_nine_leaves_server_and_clients_as_they_
     launch: Launch, crew: Crew, show: Recording, tmp_path: Path
 ) -> None:
     program = await launch(workflow("live", RECEIVE, WATCH) + workflow("w2", OTHERS[0]))
+    await program.hand_over()
     players = await on_air(program, crew, show)
     texts = {
         f"w{number}": workflow(f"w{number}", f"rtmp_watch rtmp_app=app{number} stream_key=*") for number in range(9)
@@ -118,6 +120,7 @@ async def test_more_cuts_than_allowed_are_refused_and_nobody_is_cut(
     launch: Launch, crew: Crew, show: Recording, tmp_path: Path
 ) -> None:
     program = await launch(workflow("live", RECEIVE, WATCH))
+    await program.hand_over()
     players = await on_air(program, crew, show)
     path = write(tmp_path / "wanted", {"live": workflow("live", RECEIVE)})
     planned = await run(program, "plan", path)

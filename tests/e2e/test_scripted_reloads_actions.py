@@ -29,6 +29,7 @@ async def step(nursery: trio.Nursery, directory: Path, program: Program, job: st
         "PATH": f"{directory}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "MMIDS_SERVER": program.api,
+        "MMIDS_SET": "default",
         "RUNNER_TEMP": str(directory),
         "GITHUB_STEP_SUMMARY": str(directory / "summary.md"),
     }
@@ -49,6 +50,7 @@ def checkout(tmp_path: Path) -> Path:
 
 async def test_the_steps_plan_apply_look_and_go_back(launch: Launch, nursery: trio.Nursery, checkout: Path) -> None:
     program = await launch(workflow("show", "old"))
+    await program.hand_over()
     before = await program.get("/config")
     assert await step(nursery, checkout, program, "plan", "Plan") == 0
     assert "stream_key=new" in (checkout / "summary.md").read_text()
@@ -63,6 +65,7 @@ async def test_the_steps_fail_for_a_file_with_an_error_and_a_lost_race(
     launch: Launch, nursery: trio.Nursery, checkout: Path
 ) -> None:
     program = await launch(workflow("show", "old"))
+    await program.hand_over()
     assert await step(nursery, checkout, program, "apply", "Keep what runs") == 0
     await program.put(workflow("show", "urgent"))
     assert await step(nursery, checkout, program, "apply", "Apply") == 1

@@ -35,6 +35,7 @@ async def test_of_two_racing_jobs_one_wins_and_the_other_is_told_what_to_do(
     launch: Launch, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     program = await launch(workflow("show", "old"))
+    await program.hand_over()
     reviewed = await client(nursery, tmp_path, program, "export", "--etag")
     assert await reviewed.end() == 0
     jobs = []
@@ -56,6 +57,7 @@ async def test_who_hesitates_at_the_terminal_loses_to_a_job(
     launch: Launch, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     program = await launch(workflow("show", "old"))
+    await program.hand_over()
     (tmp_path / "wanted.mmids").write_text(workflow("show", "operator"))
     terminal, end = os.openpty()
     try:
@@ -85,6 +87,7 @@ async def _read_until(terminal: int, wanted: bytes) -> bytes:
 
 async def test_a_follower_of_events_sees_a_roll_out(launch: Launch, nursery: trio.Nursery, tmp_path: Path) -> None:
     program = await launch(workflow("show", "old"))
+    await program.hand_over()
     follower = await client(nursery, tmp_path, program, "events", "--follow", "--json")
     recent = await client(nursery, tmp_path, program, "events")
     assert await recent.end() == 0
@@ -101,6 +104,7 @@ async def test_a_follower_of_events_sees_a_roll_out(launch: Launch, nursery: tri
 
 async def test_commands_are_processes_with_exit_statuses(launch: Launch, nursery: trio.Nursery, tmp_path: Path) -> None:
     program = await launch(workflow("show", "a"))
+    await program.hand_over()
     wanted = tmp_path / "wanted"
     wanted.mkdir()
     (wanted / "1.mmids").write_text(workflow("show", "b"))

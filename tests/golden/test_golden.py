@@ -60,7 +60,9 @@ from mmids_trio.workflow.events import (
     WorkflowEnded,
     WorkflowFailed,
     WorkflowStarted,
+    WorkflowTakenOver,
 )
+from mmids_trio.workflow.status import WorkflowOwner, of_set
 
 HERE = Path(__file__).parent
 GOLDEN_FILE = HERE / "golden.json"
@@ -100,6 +102,7 @@ EVENTS: Mapping[str, Sequence[Any]] = {
     "reload_refused": [ReloadRefused("signal", "too many", 1, 40)],
     "hls_paused": [HlsPaused("show", "12345", "/srv/hls", 1000, 1024**3)],
     "hls_resumed": [HlsResumed("show", "12345", "/srv/hls", 2 * 1024**3)],
+    "workflow_taken_over": [WorkflowTakenOver("show", WorkflowOwner("config", "mmids.config"), of_set("team-a"))],
     "reset": [Reset("restarted")],
     "missed": [Missed(7)],
 }

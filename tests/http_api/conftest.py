@@ -18,7 +18,17 @@ from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.server import bind, port_of, serve
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.workflow.plan import WorkflowSet
-from mmids_trio.workflow.status import Outcome, OutcomeKind, PlannedStep, PlanView, StepStatus, Switched, WorkflowStatus
+from mmids_trio.workflow.status import (
+    BY_API,
+    Outcome,
+    OutcomeKind,
+    PlannedStep,
+    PlanView,
+    StepStatus,
+    Switched,
+    WorkflowOwner,
+    WorkflowStatus,
+)
 
 KNOWN_STEPS = {"rtmp_receive", "rtmp_watch"}
 HANG_SECONDS = 20
@@ -84,13 +94,18 @@ class ScriptedWorkflows:
             raise ConfigurationError(problems)
         return definition
 
-    def plan(self, definition: WorkflowDefinition, *, show_keys: bool = False) -> PlanView:
+    def owner(self, name: str) -> WorkflowOwner | None:
+        return BY_API if name in self.statuses else None
+
+    def plan(
+        self, definition: WorkflowDefinition, *, owner: WorkflowOwner = BY_API, show_keys: bool = False
+    ) -> PlanView:
         ids = step_ids(definition.steps)
         steps = tuple(PlannedStep(i, s.step_type, "start") for i, s in zip(ids, definition.steps, strict=True))
         created = definition.name not in self.statuses
-        return PlanView(definition.name, created=created, changed=True, steps=steps)
+        return PlanView(definition.name, created=created, changed=True, steps=steps, owner=owner)
 
-    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False) -> ScriptedChange:
+    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False, owner: WorkflowOwner) -> ScriptedChange:
         change = ScriptedChange(self.plan(definition))
         if self.ending is not None:
             change.end(self.ending.kind, self.ending.message)

@@ -13,26 +13,33 @@ from mmids_trio.config.writer import write_reactor
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
+from mmids_trio.http_api.options import PlanOptions
 from mmids_trio.http_api.routes.config import as_set, parse_in_turns
 from mmids_trio.workflow.plan import SetPlan, WorkflowSet
-from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowOwner
+from mmids_trio.workflow.status import BY_API, Outcome, OutcomeKind, WorkflowOwner
 
-OLD, OTHER = ReactorDefinition("old", "x"), ReactorDefinition("other", "x")
-NEW, CHANGED = ReactorDefinition("new", "x"), ReactorDefinition("old", "y")
+
+def reactor(name: str, executor: str = "x", of_set: str | None = "default") -> ReactorDefinition:
+    return ReactorDefinition(name, executor, set=of_set)
+
+
+OLD, OTHER, FOREIGN = reactor("old"), reactor("other"), reactor("foreign", of_set=None)
+NEW, CHANGED = reactor("new"), reactor("old", "y")
 A, B = WorkflowDefinition("a"), WorkflowDefinition("b")
 
 
 class Running:
     """Two workflows, one of which a reactor has."""
 
-    def prunable(self, kept: Any) -> tuple[str, ...]:
+    def prunable(self, kept: Any, owner: WorkflowOwner) -> tuple[str, ...]:
+        assert owner == BY_API
         return tuple(name for name in ("a", "z") if name not in kept)
 
     def names(self) -> list[str]:
         return ["a", "b"]
 
     def owner(self, name: str) -> WorkflowOwner | None:
-        return WorkflowOwner("reactor", "r", "s") if name == "b" else WorkflowOwner("api")
+        return WorkflowOwner("reactor", "r", "s") if name == "b" else BY_API
 
     def definition(self, name: str) -> WorkflowDefinition | None:
         return WorkflowDefinition(name)
@@ -42,10 +49,10 @@ class Running:
     ("reactors", "prune", "deleted", "wanted"),
     [
         ((), False, (), None),
-        ((), True, ("z",), ()),
-        ((NEW,), True, ("z",), (NEW,)),
-        ((NEW,), False, (), (OLD, OTHER, NEW)),
-        ((NEW, CHANGED), False, (), (CHANGED, OTHER, NEW)),
+        ((), True, ("z",), (FOREIGN,)),
+        ((NEW,), True, ("z",), (FOREIGN, NEW)),
+        ((NEW,), False, (), (OLD, OTHER, FOREIGN, NEW)),
+        ((NEW, CHANGED), False, (), (CHANGED, OTHER, FOREIGN, NEW)),
     ],
 )
 def test_what_is_not_named_stays_or_goes(
@@ -55,7 +62,7 @@ def test_what_is_not_named_stays_or_goes(
     wanted: tuple[ReactorDefinition, ...] | None,
 ) -> None:
     sets: Any = Running()
-    asked = as_set(DefinitionSet((A, B), reactors), sets, (OLD, OTHER), prune=prune)
+    asked = as_set(DefinitionSet((A, B), reactors), sets, (OLD, OTHER, FOREIGN), PlanOptions(prune))
     assert asked == WorkflowSet((A, B), deleted, wanted)
 
 

@@ -6,16 +6,11 @@ import pytest
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 
-CONFIGURATION = """settings {
-    http_api_port 0
-}
-workflow live {
-    rtmp_receive rtmp_app=live stream_key=*
-    rtmp_watch rtmp_app=live stream_key=*
-}
-"""
+SETTINGS = "settings {\n    http_api_port 0\n}\n"
+AS_IT_IS = (
+    "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"
+)
 WITHOUT_WATCHERS = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
-AS_IT_IS = CONFIGURATION.partition("}\n")[2]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +24,8 @@ AS_IT_IS = CONFIGURATION.partition("}\n")[2]
     ids=["the watchers' step goes", "both steps go", "the workflow goes", "nothing goes"],
 )
 async def test_more_clients_than_allowed_are_not_cut(text: str, cut: tuple[int, int]) -> None:
-    async with Harness(CONFIGURATION) as h:
+    async with Harness(SETTINGS) as h:
+        await h.put(AS_IT_IS)
         await h.publish("key", generate_stream(seconds=1))
         watchers = [await h.watch("key") for _ in range(2)]
         for watcher in watchers:

@@ -1,5 +1,6 @@
 """The history of events and their rendering as pure functions: positions, bounds, ids, and what a reader gets."""
 
+import json
 from collections import deque
 from typing import get_args
 
@@ -14,6 +15,7 @@ from mmids_trio.http_api.event_shapes import EVENT_TYPES, StreamEvent, event_jso
 from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 from mmids_trio.workflow import events
 from mmids_trio.workflow.events import HubEvent, WorkflowStarted
+from mmids_trio.workflow.status import WorkflowOwner, of_set
 
 
 def read(stream: bytes) -> list[tuple[str, str, str]]:
@@ -123,6 +125,7 @@ def test_the_names_of_events_to_the_outside_are_these() -> None:
         "ReloadRefused": "reload_refused",
         "HlsPaused": "hls_paused",
         "HlsResumed": "hls_resumed",
+        "WorkflowTakenOver": "workflow_taken_over",
         "Reset": "reset",
         "Missed": "missed",
     }
@@ -137,3 +140,9 @@ def test_every_event_may_be_published() -> None:
 def test_the_data_of_an_event_are_its_fields() -> None:
     assert event_json(events.WorkflowFailed("w", "no\nport")) == '{"workflow": "w", "reason": "no\\nport"}'
     assert event_json(events.WorkflowEnded("w"), time="now") == '{"time": "now", "workflow": "w"}'
+    taken = events.WorkflowTakenOver("w", WorkflowOwner("config", "mmids.config"), of_set("team-a"))
+    assert json.loads(event_json(taken)) == {
+        "workflow": "w",
+        "owner_before": {"kind": "config", "name": "mmids.config"},
+        "owner": {"kind": "api", "set": "team-a"},
+    }

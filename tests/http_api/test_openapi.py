@@ -18,7 +18,7 @@ from mmids_trio.reload.accepted import ReloadOptions
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import build_server
 from mmids_trio.workflow.hub import EventHub
-from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import BY_API, NO_CLIENTS, Clients, StepStatus, WorkflowStatus
 
 Name = NewType("Name", str)
 
@@ -172,7 +172,7 @@ def test_fields_that_say_nothing_are_absent_and_not_required() -> None:
     quiet = StepStatus("1", "x", {}, "Active", (), NO_CLIENTS)
     busy = StepStatus("1", "x", {}, "Active", (), Clients(1, 2))
     assert to_json(quiet) == {"step_id": "1", "step_type": "x", "parameters": {}, "status": "Active"}
-    assert to_json(WorkflowStatus("Running", (busy,), (), WorkflowOwner("api"))) == {
+    assert to_json(WorkflowStatus("Running", (busy,), (), BY_API)) == {
         "status": "Running",
         "active_steps": [
             {
@@ -184,7 +184,7 @@ def test_fields_that_say_nothing_are_absent_and_not_required() -> None:
             }
         ],
         "pending_steps": [],
-        "owner": {"kind": "api"},
+        "owner": {"kind": "api", "set": "default"},
     }
     schemas = Schemas()
     schemas.of(StepStatus)

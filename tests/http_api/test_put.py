@@ -44,8 +44,9 @@ async def test_a_good_workflow_is_applied_and_its_plan_comes_back(client: httpx2
             {"step_id": first, "step_type": "rtmp_receive", "action": "start", "parameters": {}},
             {"step_id": second, "step_type": "rtmp_watch", "action": "start", "parameters": {}},
         ],
+        "owner": {"kind": "api", "set": "default"},
     }
-    assert list(response.json()) == ["workflow", "created", "changed", "steps"]
+    assert list(response.json()) == ["workflow", "created", "changed", "steps", "owner"]
 
 
 @pytest.mark.parametrize(

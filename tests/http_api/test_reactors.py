@@ -10,7 +10,7 @@ from attrs import frozen
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.http_api.app import create_app
 from mmids_trio.reactors.views import LeaseView, ReactorView
-from mmids_trio.workflow.status import WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import BY_API, WorkflowOwner, WorkflowStatus
 
 LEASE = LeaseView("abc", "publish", 2, True, ("abc_watch",), "valid, to run: abc_watch", None, 0, 12.5)
 LOOKUP = ReactorView("lookup", "simple_http", 15, (LEASE,))
@@ -84,7 +84,7 @@ async def test_reactors_can_only_be_looked_at(path: str, client: httpx2.AsyncCli
 @pytest.mark.parametrize(
     ("owner", "shown"),
     [
-        (WorkflowOwner("api"), {"kind": "api"}),
+        (BY_API, {"kind": "api", "set": "default"}),
         (WorkflowOwner("config", "mmids.config"), {"kind": "config", "name": "mmids.config"}),
         (WorkflowOwner("reactor", "lookup", "abc"), {"kind": "reactor", "name": "lookup", "stream": "abc"}),
     ],

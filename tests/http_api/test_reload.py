@@ -41,6 +41,7 @@ class Reloaded:
     applied_settings: tuple[str, ...] = ("publisher_timeout",)
     needs_restart: tuple[str, ...] = ("http_api_port",)
     warnings: tuple[str, ...] = ("unknown setting",)
+    kept_away: tuple[str, ...] = ("gone",)
 
     async def wait_outcome(self) -> Outcome:
         if self.outcome is None:
@@ -94,10 +95,12 @@ async def test_the_answer_has_the_plan_and_what_became_of_the_settings(client: h
             "deleted": [],
             "cuts": [],
             "reactors": [],
+            "owner": {"kind": "api", "set": "default"},
         },
         "applied_settings": ["publisher_timeout"],
         "needs_restart": ["http_api_port"],
         "warnings": ["unknown setting"],
+        "kept_away": ["gone"],
     }
 
 

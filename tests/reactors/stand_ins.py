@@ -15,9 +15,9 @@ from mmids_trio.reactors.reactor import Reactor
 from mmids_trio.reactors.views import LeaseView
 from mmids_trio.stream_request import StreamRequest
 from mmids_trio.workflow.events import ReactorAnswered
-from mmids_trio.workflow.status import StepStatus, WorkflowOwner, WorkflowStatus
+from mmids_trio.workflow.status import BY_API, StepStatus, WorkflowOwner, WorkflowStatus
 
-API = WorkflowOwner("api")
+API = BY_API
 INVALID = Answer(valid=False)
 EMPTY = Answer(valid=True)
 ANYBODY = Asker("somewhere")

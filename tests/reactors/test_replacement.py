@@ -15,7 +15,7 @@ from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.workflow.plan import SetConflict, WorkflowSet
-from mmids_trio.workflow.status import Outcome, OutcomeKind
+from mmids_trio.workflow.status import Outcome, OutcomeKind, WorkflowOwner
 from mmids_trio.workflow.step import Inbox, Outbox
 from tests.reactors.stand_ins import EMPTY, INVALID, Bench
 
@@ -38,10 +38,13 @@ class Slow:
                 await trio.sleep(1)
 
 
+OF_FILE = WorkflowOwner("config")
+
+
 def parsed(text: str, *delete: str) -> WorkflowSet:
     document = parse(text, "test")
     assert not document.problems
-    return WorkflowSet(document.workflows, delete, document.reactors)
+    return WorkflowSet(document.workflows, delete, document.reactors, OF_FILE)
 
 
 async def apply(harness: Harness, text: str, *delete: str) -> Outcome:
@@ -111,7 +114,7 @@ async def test_a_reactor_that_is_asked_cannot_be_removed(autojump_clock: MockClo
             workflows.apply_all(WorkflowSet(reactors=()))
         with pytest.raises(ConfigurationError, match="there is no reactor 'r'"):
             workflows.validate_all(parsed(ASKING))
-        plan = workflows.plan_all(WorkflowSet(delete=("w",), reactors=()))
+        plan = workflows.plan_all(WorkflowSet(delete=("w",), reactors=(), owner=OF_FILE))
         assert [(reactor.name, reactor.action) for reactor in plan.reactors] == [("r", "stop")]
         assert (await apply(h, "", "w")).kind is OutcomeKind.APPLIED
         with pytest.raises(ConfigurationError, match="there is none"):
@@ -171,8 +174,8 @@ async def test_workflows_of_reactors_are_refused_and_left_alone(autojump_clock: 
         for wanted in (WorkflowSet(parse(leased, "test").workflows), WorkflowSet(delete=("leased",))):
             with pytest.raises(SetConflict, match="workflow 'leased' belongs to the reactor 'r'"):
                 workflows.apply_all(wanted)
-        assert workflows.prunable(()) == ("w",)
-        assert workflows.prunable(["w"]) == ()
+        assert workflows.prunable((), OF_FILE) == ("w",)
+        assert workflows.prunable(["w"], OF_FILE) == ()
 
 
 async def test_a_reactor_goes_with_the_workflows_that_it_runs(autojump_clock: MockClock) -> None:

@@ -166,7 +166,7 @@ async def test_a_deleted_workflow_whose_name_was_taken_is_left_alone(bench: Benc
     bench.workflows.apply(flow("a"))
     await trio.sleep(2 * INTERVAL)
     assert holder.hold.is_valid is True
-    assert "belongs to the HTTP API" in str(bench.lease().last_error)
+    assert "belongs to the set 'default' of the HTTP API" in str(bench.lease().last_error)
     holder.hold.release()
     await trio.sleep(1)
     assert (bench.running, bench.workflows.owner("a")) == ({"a"}, API)

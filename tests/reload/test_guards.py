@@ -68,11 +68,14 @@ async def test_a_file_of_comments_alone_means_it(text: str) -> None:
         assert file.last == ("signal", "applied")
 
 
-async def test_an_empty_file_takes_away_what_is_the_files_as_long_as_something_else_runs() -> None:
+async def test_what_the_api_has_made_lets_no_empty_file_stop_all_that_is_the_files() -> None:
     file = File(LIVE)
     async with file.harness as h:
         assert (await h.http.request("PUT", "/workflows?wait=10", content=MADE)).status == 200
         file.text = ""
+        await file.signal()
+        assert (file.running, file.last) == (["live", "made"], ("signal", "refused"))
+        file.text = "# off air\n"
         await file.signal()
         assert file.running == ["made"]
 
@@ -147,12 +150,17 @@ async def test_requests_that_allow_different_things_do_not_share_a_reload() -> N
 
 
 async def test_a_whole_configuration_over_the_api_is_guarded_alike() -> None:
-    async with Harness(LIVE + MADE) as h:
+    async with Harness() as h:
+        await h.put(LIVE)
+        await h.put(MADE)
         for body in ("\n", "reactor r executor=simple_http {\n    url http://127.0.0.1:1/\n}\n"):
             refused = await h.http.request("PUT", "/config?prune=true&wait=10", content=body)
             assert refused.status == 409
             assert refused.json()["refused_by"] == "allow_empty"
-            assert "which would stop all 2 workflows; nothing was changed" in refused.json()["error"]
+            assert (
+                "which would stop all 2 workflows of the set 'default' of the HTTP API; nothing was changed"
+                in refused.json()["error"]
+            )
         assert h.server.workflows.names() == ["live", "made"]
         assert len([event for event in h.events() if isinstance(event, ReloadRefused)]) == 2
         allowed = await h.http.request("PUT", "/config?prune=true&wait=10&allow_empty=true", content="\n")

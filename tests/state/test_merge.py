@@ -78,7 +78,7 @@ def test_with_the_same_file_everything_is_as_the_api_left_it(file: Files, wanted
     merged = merge(list(file.values()), state)
     assert {definition.name: definition for definition in merged.workflows} == wanted
     assert (merged.state, merged.dropped) == (state, ())
-    assert merged.made_by_api == wanted.keys() - file.keys()
+    assert merged.sets == dict.fromkeys(wanted.keys() - file.keys(), "default")
 
 
 @given(files, files, files)

@@ -80,7 +80,7 @@ class Stage:
 
     @property
     def recorded(self) -> RecordedChanges:
-        return self.server._recorded
+        return self.server.recorded
 
     @property
     def recorder(self) -> ChangeRecorder:
@@ -97,7 +97,7 @@ class Stage:
         document = parse(text, "request")
         assert not document.problems
         reactors = document.reactors if brings_reactors else None
-        wanted = WorkflowSet(document.workflows, reactors=reactors)
+        wanted = WorkflowSet(document.workflows, reactors=reactors, take_over=True)
         return self.recorded.apply_all(self.server.workflows.validate_all(wanted))
 
 
@@ -163,7 +163,8 @@ async def test_a_set_in_progress_is_remembered_at_the_end_of_the_server(nursery:
 
 async def test_a_set_that_wants_the_reactors_that_there_are_overtakes_one_that_adds_some(nursery: trio.Nursery) -> None:
     stage = Stage()
-    await stage.start(nursery, workflow("a"))
+    await stage.start(nursery, "")
+    await stage.put_set(workflow("a")).wait_outcome()
     adds = stage.put_set(REACTOR + SLOW, brings_reactors=True)
     await wait_all_tasks_blocked()
     same = stage.put_set(workflow("a"), brings_reactors=True)

@@ -173,4 +173,4 @@ def test_another_file_overrules_reactors_and_a_reload_that_failed_brings_them_ba
     ]
     desk.recorder.restore(desk.recorder.rebase([], merged, other))
     assert desk.recorder.state == before
-    assert merge([], before, []).reactors == (REACTOR,)
+    assert merge([], before, []).reactors == (evolve(REACTOR, set="default"),)

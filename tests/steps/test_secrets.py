@@ -54,7 +54,8 @@ def _quiet() -> Iterator[None]:
 async def test_no_command_prints_it_although_no_client_knows_the_step(tmp_path: Path) -> None:
     opened: list[str] = []
     path = tmp_path / "house.mmids"
-    async with Harness(workflow("front"), [lock(opened)]) as h:
+    async with Harness("", [lock(opened)]) as h:
+        await h.put(workflow("front"))
         path.write_text(workflow("back"))
         planned = await command(h.http, "plan", str(path))
         assert planned.out.splitlines()[:3] == [

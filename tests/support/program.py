@@ -69,6 +69,12 @@ class Program:
         """`PUT /workflows`."""
         return await curl(f"{self.api}/workflows{query}", "-X", "PUT", body=workflow.encode())
 
+    async def hand_over(self) -> None:
+        """Have all that the configuration file has started belong to the default set of the API."""
+        text = (await self.get("/config")).text
+        answer = await curl(f"{self.api}/config?wait=20&take_over=true", "-X", "PUT", body=text.encode())
+        assert answer.status == 200, answer.text
+
     async def delete(self, name: str) -> Answer:
         """`DELETE /workflows/NAME`."""
         return await curl(f"{self.api}/workflows/{name}", "-X", "DELETE")

@@ -17,7 +17,7 @@ from mmids_trio.cli.commands.sign_play_url import signed_url
 from mmids_trio.config.parser import parse
 from mmids_trio.net.tls import connect_tls
 from mmids_trio.reload.configuration_file import Configuration
-from mmids_trio.server.capturing import note_kept_state
+from mmids_trio.server.capturing import hooks_of, note_kept_state
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
@@ -321,6 +321,40 @@ async def test_what_a_server_had_kept_from_an_earlier_life_runs_in_a_replay(auto
             await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert (await replay(tape.read())).events == (WorkflowStarted("live"), WorkflowEnded("live"))
+
+
+async def test_in_a_replay_sets_have_what_they_had_kept_from_an_earlier_life(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    reactor = "reactor r executor=simple_http {\n    url http://127.0.0.1:1/\n}\n"
+    kept = f"settings {{\n    state_path {tmp_path / 'state'}\n}}\n{LIVE}"
+    async with Harness(kept) as h:
+        for query in ("set=team", "set=team&take_over=true"):
+            body = LIVE if "take" in query else reactor + OTHER
+            assert (await h.http.put(f"/config?wait=5&{query}", content=body)).status == 200
+    tape = MemoryTape()
+    capture = CaptureWriter(tape, Masking(SECRET), MEBIBYTE)
+    harness = Harness(kept, hooks=hooks_of(capture))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(capture.run, start_record(LIVE))
+        async with harness as h:
+            file = Configuration("x", parse(LIVE, "x"), h.server.settings, "")
+            running = [h.server.workflows.definition(name) for name in h.server.workflows.names()]
+            note_kept_state(capture, h.server, file, [one for one in running if one is not None])
+            await trio.sleep(1)
+            refused = await h.http.put("/config?wait=5", content=OTHER)
+            assert (refused.status, refused.json()["refused_by"]) == (409, "take_over")
+            await trio.sleep(1)
+            changed = OTHER.replace("camera7", "camera8")
+            done = await h.http.put("/config?wait=5&set=team&prune=true", content=changed)
+            assert (done.json()["deleted"], done.json()["reactors"]) == (["live"], [{"name": "r", "action": "stop"}])
+            await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    log = (await replay(tape.read())).text
+    assert "PUT /config?wait=5: 409" in log
+    assert "PUT /config?wait=5&set=team&prune=true: 200" in log
+    assert "captured" not in log
+    assert "event workflow_ended(workflow='live')" in log
 
 
 async def test_who_listened_to_events_until_it_hung_up_does_so_again(autojump_clock: MockClock) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition, step_ids
 from mmids_trio.workflow.plan import Plan, changed_segment, make_plan, view
-from mmids_trio.workflow.status import ParameterChange, PlanView
+from mmids_trio.workflow.status import BY_API, ParameterChange, PlanView
 from tests.support.toy_steps import definition
 
 A, B, C = "recorder:a", "recorder:b", "recorder:c"
@@ -21,7 +21,7 @@ def actions(running: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Kept steps as `=label`, started ones as `+label`, stopped ones as `-label`."""
     known = definition("w", *running).steps
     labelled = dict(zip(step_ids(known), map(StepDefinition, running), strict=True))
-    planned = view(plan(running, wanted), "w", created=False, running=labelled)
+    planned = view(plan(running, wanted), "w", BY_API, created=False, running=labelled)
     labels = dict(zip([*step_ids(known), *step_ids(definition("w", *wanted).steps)], [*running, *wanted], strict=True))
     marks = {"keep": "=", "start": "+", "stop": "-"}
     return [marks[step.action] + labels[step.step_id][-1] for step in planned.steps]
@@ -62,7 +62,7 @@ def step(step_type: str, *, secrets: str = "", keys: str = "", **parameters: str
 def shown(before: Sequence[StepDefinition], after: Sequence[StepDefinition], *, show_keys: bool = False) -> PlanView:
     ids = step_ids(tuple(before))
     made = make_plan(ids, WorkflowDefinition("w", tuple(after)))
-    return view(made, "w", created=False, running=dict(zip(ids, before, strict=True)), show_keys=show_keys)
+    return view(made, "w", BY_API, created=False, running=dict(zip(ids, before, strict=True)), show_keys=show_keys)
 
 
 def test_what_a_step_has_in_place_of_its_predecessor_is_said_in_its_own_order() -> None:
@@ -110,7 +110,7 @@ def test_secrets_and_keys_are_hidden_wherever_they_stand() -> None:
 
 
 def test_a_failed_workflow_is_changed_by_any_plan() -> None:
-    assert view(plan([], []), "w", created=False, running={}, has_failed=True).changed
+    assert view(plan([], []), "w", BY_API, created=False, running={}, has_failed=True).changed
 
 
 class Counted(str):
@@ -130,15 +130,15 @@ def test_the_work_of_planning_grows_with_the_steps_and_not_faster() -> None:
     wanted = definition("w", *(f"recorder:{number}" for number in range(1_000)))
     running = [Counted(step_id) for step_id in step_ids(wanted.steps)]
     Counted.comparisons = 0
-    planned = view(make_plan(running, wanted), "w", created=False, running={})
+    planned = view(make_plan(running, wanted), "w", BY_API, created=False, running={})
     assert {step.action for step in planned.steps} == {"keep"}
     assert Counted.comparisons < 10 * len(running)
 
 
 def test_a_view_of_a_creation_says_that_it_changes_something_even_without_steps() -> None:
-    shown = view(plan([], []), "w", created=True, running={})
+    shown = view(plan([], []), "w", BY_API, created=True, running={})
     assert (shown.workflow, shown.created, shown.changed, shown.steps) == ("w", True, True, ())
-    assert not view(plan([A], [A]), "w", created=False, running={}).changed
+    assert not view(plan([A], [A]), "w", BY_API, created=False, running={}).changed
 
 
 @given(st.permutations("abcdef"), st.integers(0, 6), st.permutations("abcdefgh"), st.integers(0, 8))

@@ -1,6 +1,8 @@
 """Random sets of workflows, with failures, single changes and ends in between, under random schedules of tasks.
 
-A simple model says what must run: a set that is applied has put all of its workflows in place, any other set nothing.
+A simple model says what must run, and whose it is: a set that is applied has put all of its workflows in place, which
+are its owner's then; any other set has done nothing. One that names what somebody else has is refused, unless it may
+take that over.
 Where sets come one by one, it also says which of them there is no place for: those after which two workflows would have
 one key.
 """
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -18,8 +20,8 @@ from trio.testing import MockClock
 
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
-from mmids_trio.workflow.plan import SetPlan, WorkflowSet
-from mmids_trio.workflow.status import OutcomeKind, PlanView
+from mmids_trio.workflow.plan import OwnedByOthers, SetPlan, WorkflowSet
+from mmids_trio.workflow.status import BY_API, OutcomeKind, PlanView, WorkflowOwner, of_set
 from tests.support.claims import ClaimingBench
 from tests.support.managed import Stage
 from tests.support.toy_sets import statuses
@@ -34,14 +36,52 @@ KEYS = "xyz"
 REFUSING = "recorder:f refuses"
 
 Workflows = dict[str, list[str]]
+Owners = dict[str, WorkflowOwner]
 Action = tuple[str, object]
 
 
-def sets() -> st.SearchStrategy[tuple[Workflows, list[str]]]:
+@frozen
+class Asked:
+    """A set that somebody asks for."""
+
+    workflows: Workflows
+    delete: list[str]
+    owner: WorkflowOwner
+    take_over: bool
+
+    @property
+    def wanted(self) -> WorkflowSet:
+        definitions = tuple(definition(name, *steps) for name, steps in self.workflows.items())
+        return WorkflowSet(definitions, tuple(self.delete), owner=self.owner, take_over=self.take_over)
+
+    def submit(self, manager: WorkflowManager) -> Change[SetPlan] | None:
+        """Hand it over; `None` where it is refused, which is where somebody else has something of it."""
+        named = [owner for name in (*self.workflows, *self.delete) if (owner := manager.owner(name)) is not None]
+        is_foreign = not self.take_over and any(owner != self.owner for owner in named)
+        try:
+            change = manager.apply_all(self.wanted)
+        except OwnedByOthers:
+            assert is_foreign
+            return None
+        assert not is_foreign
+        return change
+
+
+OWNERS = st.sampled_from([of_set("default"), of_set("team")])
+
+
+def sets() -> st.SearchStrategy[Asked]:
     steps = st.lists(st.sampled_from([*STEPS, *(f"claim:{key}" for key in KEYS)]), unique=True, max_size=4)
     workflows = st.dictionaries(st.sampled_from(NAMES), steps, max_size=4)
-    return st.tuples(workflows, st.lists(st.sampled_from(NAMES), unique=True, max_size=2)).map(
-        lambda both: (both[0], [name for name in both[1] if name not in both[0]])
+    deleted = st.lists(st.sampled_from(NAMES), unique=True, max_size=2)
+    return st.builds(
+        lambda defined, gone, owner, take_over: Asked(
+            defined, [name for name in gone if name not in defined], owner, take_over
+        ),
+        workflows,
+        deleted,
+        OWNERS,
+        st.booleans(),
     )
 
 
@@ -64,19 +104,19 @@ class Play:
 
     stage: Stage
     nursery: trio.Nursery
-    asked: list[tuple[Change[SetPlan] | Change[PlanView], Workflows, list[str]]] = Factory(list)
+    asked: list[tuple[Change[SetPlan] | Change[PlanView], Asked]] = Factory(list)
 
     async def act(self, verb: str, what: object) -> None:
         match verb, what:
-            case "set", (dict(workflows), list(delete)):
-                self._submit(workflows, delete)
-            case "set that fails", (dict(workflows), list(delete)):
+            case "set", Asked() as asked:
+                self._submit(asked)
+            case "set that fails", Asked(workflows=workflows) as asked:
                 last = next(reversed(workflows), None)
                 failing = {name: [*steps, REFUSING] if name == last else steps for name, steps in workflows.items()}
-                self._submit(failing, delete)
+                self._submit(evolve(asked, workflows=failing))
             case "change", (str(name), list(steps)):
                 change = self.stage.submit(*steps, name=name)
-                self.asked.append((change, {name: steps}, []))
+                self.asked.append((change, Asked({name: steps}, [], BY_API, take_over=False)))
             case "stop", str(name):
                 self.nursery.start_soon(self.stage.manager.stop, name)
                 await trio.lowlevel.checkpoint()
@@ -85,27 +125,30 @@ class Play:
             case _:
                 await trio.lowlevel.checkpoint()
 
-    def _submit(self, workflows: Workflows, delete: list[str]) -> None:
-        definitions = tuple(definition(name, *steps) for name, steps in workflows.items())
-        change = self.stage.manager.apply_all(WorkflowSet(definitions, tuple(delete)))
-        self.asked.append((change, workflows, delete))
+    def _submit(self, asked: Asked) -> None:
+        change = asked.submit(self.stage.manager)
+        if change is not None:
+            self.asked.append((change, asked))
 
-    async def model(self) -> Workflows:
-        """What must run after sets alone."""
+    async def model(self) -> tuple[Workflows, Owners]:
+        """What must run after sets alone, and whose it must be."""
         model: Workflows = {}
-        for change, workflows, delete in self.asked:
+        owners: Owners = {}
+        for change, asked in self.asked:
             outcome = await change.wait_outcome()
             if outcome.kind is OutcomeKind.APPLIED:
-                assert not any(REFUSING in steps for steps in workflows.values())
-                model = result(model, workflows, delete)
+                assert not any(REFUSING in steps for steps in asked.workflows.values())
+                model, owners = result(model, owners, asked)
             else:
                 assert outcome.kind in (OutcomeKind.ROLLED_BACK, OutcomeKind.SUPERSEDED)
-        return model
+        return model, owners
 
 
-def result(model: Workflows, workflows: Workflows, delete: Sequence[str]) -> Workflows:
-    """What runs after a set."""
-    return {name: steps for name, steps in (model | workflows).items() if name not in delete}
+def result(model: Workflows, owners: Owners, asked: Asked) -> tuple[Workflows, Owners]:
+    """What runs after a set, and whose it is."""
+    running = {name: steps for name, steps in (model | asked.workflows).items() if name not in asked.delete}
+    of_all = owners | dict.fromkeys(asked.workflows, asked.owner)
+    return running, {name: of_all[name] for name in running}
 
 
 def holders(model: Workflows) -> list[tuple[str, str]]:
@@ -126,17 +169,22 @@ async def play(script: Sequence[Action], *, single: bool) -> None:
         await trio.sleep(REST)
         running = at_rest(manager)
         if not single:
-            assert running == await playing.model()
+            assert (running, owners_of(manager)) == await playing.model()
         assert holders(running) == sorted(bench.holders(KEYS).items())
         labels = (step.split(":") for steps in running.values() for step in steps)
         assert sorted(label for kind, label in labels if kind != "claim") == bench.running
-        for change, _, _ in playing.asked:
+        for change, _ in playing.asked:
             with trio.fail_after(0.1):
                 await change.wait_outcome()
         await manager.stop_all()
         assert bench.running == []
         nursery.cancel_scope.cancel()
     assert trio.lowlevel.current_statistics().tasks_living == before
+
+
+def owners_of(manager: WorkflowManager) -> Owners:
+    """Whose the workflows are."""
+    return {name: owner for name in manager.names() if (owner := manager.owner(name)) is not None}
 
 
 def at_rest(manager: WorkflowManager) -> Workflows:
@@ -168,27 +216,29 @@ def test_sets_single_changes_and_ends_leave_nothing_half_done(script: list[Actio
     rehearse(script, seed, single=True)
 
 
-async def play_one_by_one(script: Sequence[tuple[Workflows, list[str]]]) -> None:
+async def play_one_by_one(script: Sequence[Asked]) -> None:
     bench = ClaimingBench()
     async with trio.open_nursery() as nursery:
         manager = WorkflowManager(bench)
         await nursery.start(manager.run)
         model: Workflows = {}
-        for workflows, delete in script:
-            definitions = tuple(definition(name, *steps) for name, steps in workflows.items())
-            outcome = await manager.apply_all(WorkflowSet(definitions, tuple(delete))).wait_outcome()
-            wanted = result(model, workflows, delete)
-            has_place = len(dict(holders(wanted))) == len(holders(wanted))
-            assert outcome.kind is (OutcomeKind.APPLIED if has_place else OutcomeKind.ROLLED_BACK), outcome
-            model = wanted if has_place else model
-            assert at_rest(manager) == model
+        owners: Owners = {}
+        for asked in script:
+            change = asked.submit(manager)
+            if change is not None:
+                outcome = await change.wait_outcome()
+                wanted, of_all = result(model, owners, asked)
+                has_place = len(dict(holders(wanted))) == len(holders(wanted))
+                assert outcome.kind is (OutcomeKind.APPLIED if has_place else OutcomeKind.ROLLED_BACK), outcome
+                model, owners = (wanted, of_all) if has_place else (model, owners)
+            assert (at_rest(manager), owners_of(manager)) == (model, owners)
             assert dict(holders(model)) == bench.holders(KEYS)
         nursery.cancel_scope.cancel()
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(sets(), max_size=12), st.integers(0, 2**32))
-def test_keys_go_wherever_a_set_says_and_only_there(script: list[tuple[Workflows, list[str]]], seed: int) -> None:
+def test_keys_go_wherever_a_set_says_and_only_there(script: list[Asked], seed: int) -> None:
     scheduler.seed(seed)
     with capture_logs():
         trio.run(play_one_by_one, script, clock=MockClock(autojump_threshold=0))

@@ -13,7 +13,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.plan import SetPlan, StepCut, WorkflowSet
-from mmids_trio.workflow.status import OutcomeKind
+from mmids_trio.workflow.status import OutcomeKind, WorkflowOwner
 
 STREAM = generate_stream(seconds=4)
 
@@ -25,13 +25,14 @@ def workflow(name: str, *, key: str = "*", more: str = "") -> str:
     )
 
 
+OF_FILE = WorkflowOwner("config")
 NINE = [workflow(f"w{number}") for number in range(9)]
 
 
 def wanted(harness: Harness, text: str, *delete: str) -> WorkflowSet:
     document = parse(text, "test")
     assert not document.problems
-    return harness.server.workflows.validate_all(WorkflowSet(document.workflows, delete))
+    return harness.server.workflows.validate_all(WorkflowSet(document.workflows, delete, owner=OF_FILE))
 
 
 def submit(harness: Harness, text: str, *delete: str) -> Change[SetPlan]:

@@ -63,6 +63,29 @@ class Refused(ClientError):
 
 
 @frozen
+class Part:
+    """Which part of the configuration a plan or a change is about, and whether that is all that there shall be of it.
+
+    `set`: `None` for that of the server where nobody names one.
+    """
+
+    set: str | None = None
+    prune: bool = False
+    take_over: bool = False
+
+    @property
+    def params(self) -> Params:
+        """The query that says so."""
+        flags = {"prune": self.prune, "take_over": self.take_over}
+        return {**set_params(self.set), **{name: "true" for name, is_set in flags.items() if is_set}}
+
+
+def set_params(name: str | None) -> Params:
+    """The query that names a set."""
+    return {} if name is None else {"set": name}
+
+
+@frozen
 class ApiAnswer:
     """A 200."""
 
@@ -151,10 +174,10 @@ class ApiClient:
 
     # Requests of several commands.
 
-    def plan(self, text: str, *, prune: bool, show_keys: bool = False, if_match: str | None = None) -> ShownPlan:
+    def plan(self, text: str, part: Part, *, show_keys: bool = False, if_match: str | None = None) -> ShownPlan:
         """`POST /config/plan`."""
         headers = {} if if_match is None else {"If-Match": if_match}
-        params = {name: "true" for name, wanted in (("prune", prune), ("show_keys", show_keys)) if wanted}
+        params = {**part.params, **({"show_keys": "true"} if show_keys else {})}
         answer = self.request("POST", "/config/plan", params=params, body=text, headers=headers)
         return read_plan(answer.json(), answer.etag)
 

@@ -180,6 +180,16 @@ _OPTIONS = (
 )
 
 
+set_option = click.option(
+    "--set", "of_set", metavar="NAME", help="The set that all of this belongs to, as of a team. Default: `default`."
+)
+take_over_option = click.option(
+    "--take-over",
+    is_flag=True,
+    help="Allow the files to name what others have: another set, the server's own file, a reactor. It is yours then.",
+)
+
+
 def _status(output: CommandOutput, work: Callable[[], int]) -> int:
     """Run a command; what an operator can mend is one message, never a traceback."""
     try:

@@ -14,7 +14,7 @@ from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefin
 from mmids_trio.errors import printable
 from mmids_trio.masking import HIDDEN, mask, names_a_secret
 from mmids_trio.workflow.plan import PlannedReactor, StepCut
-from mmids_trio.workflow.status import ParameterChange, PlannedStep, PlanView
+from mmids_trio.workflow.status import BY_API, ParameterChange, PlannedStep, PlanView, WorkflowOwner
 
 NOTHING_CHANGES = 0
 CHANGES = 2
@@ -34,6 +34,7 @@ class ShownPlan:
     deleted: tuple[str, ...]
     cuts: tuple[StepCut, ...]
     reactors: tuple[PlannedReactor, ...]
+    owner: WorkflowOwner
     etag: str | None
     document: Mapping[str, Any]
 
@@ -63,7 +64,8 @@ def read_plan(document: Any, etag: str | None = None) -> ShownPlan:
             workflows=tuple(_view(item) for item in document["workflows"]),
             deleted=tuple(map(str, document["deleted"])),
             cuts=_all(StepCut, document["cuts"]),
-            reactors=_all(PlannedReactor, document["reactors"]),
+            reactors=tuple(_planned_reactor(item) for item in document["reactors"]),
+            owner=_owner(document.get("owner")) or BY_API,
             etag=etag,
             document=document,
         )
@@ -76,7 +78,16 @@ def _view(item: Mapping[str, Any]) -> PlanView:
         evolve(step, changes=_all(ParameterChange, document.get("changes", ())))
         for step, document in zip(_all(PlannedStep, item["steps"]), item["steps"], strict=True)
     )
-    return PlanView(item["workflow"], item["created"], item["changed"], steps)
+    owner, taken_from = _owner(item.get("owner")), _owner(item.get("taken_from"))
+    return PlanView(item["workflow"], item["created"], item["changed"], steps, owner, taken_from)
+
+
+def _planned_reactor(item: Mapping[str, Any]) -> PlannedReactor:
+    return PlannedReactor(item["name"], item["action"], _owner(item.get("taken_from")))
+
+
+def _owner(item: Mapping[str, Any] | None) -> WorkflowOwner | None:
+    return None if item is None else WorkflowOwner(item["kind"], item.get("name"), item.get("stream"), item.get("set"))
 
 
 def _all(shape: type[T], items: Sequence[Mapping[str, Any]]) -> tuple[T, ...]:
@@ -130,13 +141,13 @@ class PlanLine:
 def diff(plan: ShownPlan) -> Iterator[PlanLine]:
     """The whole plan; its last line is a summary."""
     for reactor in plan.reactors:
-        if reactor.action != "keep":
+        if reactor.is_news:
             yield _reactor(reactor)
     cuts = {(cut.workflow, cut.step_id): cut for cut in plan.cuts}
     for view in plan.changing:
         yield from _workflow(view, cuts)
     for name in plan.deleted:
-        yield from _deleted(name, [cut for cut in plan.cuts if cut.workflow == name])
+        yield from _deleted(name, plan.owner, [cut for cut in plan.cuts if cut.workflow == name])
     yield PlanLine(summary(plan), "bold")
 
 
@@ -150,19 +161,22 @@ def summary(plan: ShownPlan) -> str:
     parts = [f"{number} {what}" for number, what in numbers if number]
     if unchanged := len(plan.workflows) - len(plan.changing):
         parts.append(f"{unchanged} unchanged")
-    reactors = [reactor for reactor in plan.reactors if reactor.action != "keep"]
+    reactors = [reactor for reactor in plan.reactors if reactor.is_news]
     more = [f"reactors: {len(reactors)} changed"] if reactors else []
     workflows = [f"workflows: {', '.join(parts)}"] if parts else []
     return "; ".join([*workflows, *more, f"disconnects {clients(plan.publishers, plan.watchers)}"])
 
 
 def _reactor(reactor: PlannedReactor) -> PlanLine:
-    return PlanLine(f"{MARKS[reactor.action]} reactor {printable(reactor.name)}", STYLES[reactor.action])
+    note = _taken(reactor.taken_from)
+    return PlanLine(f"{MARKS[reactor.action]} reactor {printable(reactor.name)}", STYLES[reactor.action], note)
 
 
 def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut]) -> Iterator[PlanLine]:
     action = "start" if view.created else "change"
-    yield PlanLine(f"{MARKS[action]} workflow {printable(view.workflow)}", f"bold {STYLES[action]}", _why(view))
+    notes = (_whose(view.owner), _taken(view.taken_from), _why(view))
+    note = "; ".join(filter(None, notes))
+    yield PlanLine(f"{MARKS[action]} workflow {printable(view.workflow)}", f"bold {STYLES[action]}", note)
     for step in view.steps:
         cut = cuts.get((view.workflow, step.step_id)) if step.action == "stop" else None
         yield _step(step.action, _text(step), [cut] if cut else [], _differences(step))
@@ -170,13 +184,24 @@ def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut]) -> Iterat
 
 def _why(view: PlanView) -> str:
     """What changes where all steps are kept."""
-    if view.created or any(step.action != "keep" for step in view.steps):
+    if view.created or view.taken_from is not None or any(step.action != "keep" for step in view.steps):
         return ""
     return "reordered, or restarted after a failure"
 
 
-def _deleted(name: str, cuts: Sequence[StepCut]) -> Iterator[PlanLine]:
-    yield PlanLine(f"{MARKS['stop']} workflow {printable(name)}", f"bold {STYLES['stop']}")
+def _whose(owner: WorkflowOwner | None) -> str:
+    """What goes without saying is left out: that it is the default set's."""
+    if owner is None or owner == BY_API:
+        return ""
+    return printable(f"set {owner.set}" if owner.kind == "api" else str(owner))
+
+
+def _taken(owner: WorkflowOwner | None) -> str:
+    return "" if owner is None else printable(f"taken over from the {owner}")
+
+
+def _deleted(name: str, owner: WorkflowOwner, cuts: Sequence[StepCut]) -> Iterator[PlanLine]:
+    yield PlanLine(f"{MARKS['stop']} workflow {printable(name)}", f"bold {STYLES['stop']}", _whose(owner))
     for cut in cuts:
         yield _step("stop", _text(cut), [cut])
 

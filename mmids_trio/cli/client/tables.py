@@ -61,10 +61,12 @@ def description(name: str, status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def owner_text(owner: Mapping[str, Any] | None) -> str:
-    """`config mmids.config`, `api`, `reactor lookup (talk)`."""
+    """`config mmids.config`, `set team-a`, `reactor lookup (talk)`."""
     if not owner:
         return ""
     words = [str(owner.get("kind", "")), str(owner.get("name") or "")]
+    if owner.get("set"):
+        words = ["set", str(owner["set"])]
     if owner.get("stream"):
         words.append(f"({owner['stream']})")
     return printable(" ".join(filter(None, words)))

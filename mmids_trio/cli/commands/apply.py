@@ -12,8 +12,17 @@ from typing import Any
 import click
 from attrs import frozen
 
-from mmids_trio.cli.client.api import LOST_RACE, ApiClient, Refused, Unreachable, lost_races, workflow_path
-from mmids_trio.cli.client.command import FAILED, CommandSession, Work, client_command
+from mmids_trio.cli.client.api import (
+    LOST_RACE,
+    ApiClient,
+    Part,
+    Refused,
+    Unreachable,
+    lost_races,
+    set_params,
+    workflow_path,
+)
+from mmids_trio.cli.client.command import FAILED, CommandSession, Work, client_command, set_option, take_over_option
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
 from mmids_trio.cli.client.plans import ShownPlan, count, read_plan, too_many
@@ -29,22 +38,24 @@ def apply_one_by_one(
     api: ApiClient,
     merged: MergedFiles,
     plan: ShownPlan,
+    part: Part,
     *,
     wait: float,
-    prune: bool,
     allowed: int | None,
 ) -> int:
     """Carry the plan out; the exit status. Raises `ClientError` for what concerns all of it."""
     _check_reactors(plan)
+    if part.take_over:
+        raise ClientError("--on-error error takes nothing over; use --on-error rollback")
     tags = _tags(api, plan)
-    fresh = make_plan(api, merged, prune=prune, if_match=plan.etag)  # so the tags are those of the plan
+    fresh = make_plan(api, merged, part, if_match=plan.etag)  # so the tags are those of the plan
     if refusal := too_many(fresh, allowed):
         raise ClientError(refusal)
     results: list[dict[str, Any]] = []
     what = f"applying {count(len(plan.changing) + len(plan.deleted), 'change')} to {api.url}, one by one"
     with session.output.working(what, len(plan.changing) + len(plan.deleted)) as work:
-        _put_reactors(api, merged, plan, wait)
-        for name, error in _changes(api, merged, plan, tags, wait):
+        _put_reactors(api, merged, plan, part, wait)
+        for name, error in _changes(api, merged, plan, tags, part=part, wait=wait):
             results.append({"workflow": name, "error": error})
             _tell(session, work, name, error)
     failed = sum(result["error"] is not None for result in results)
@@ -68,28 +79,36 @@ def _tags(api: ApiClient, plan: ShownPlan) -> Mapping[str, str | None]:
     return {name: api.request("HEAD", workflow_path(name)).etag for name in names}
 
 
-def _put_reactors(api: ApiClient, merged: MergedFiles, plan: ShownPlan, wait: float) -> None:
+def _put_reactors(api: ApiClient, merged: MergedFiles, plan: ShownPlan, part: Part, wait: float) -> None:
     """First those that are new or changed, as workflows ask them."""
     if any(reactor.action != "keep" for reactor in plan.reactors):
         text = write_complete(merged.reactors)
         headers = {"If-Match": plan.etag} if plan.etag else {}
-        api.request("PUT", "/config", params={"wait": f"{wait:g}"}, body=text, headers=headers, wait=wait)
+        params = {"wait": f"{wait:g}", **set_params(part.set)}
+        api.request("PUT", "/config", params=params, body=text, headers=headers, wait=wait)
 
 
 def _changes(
-    api: ApiClient, merged: MergedFiles, plan: ShownPlan, tags: Mapping[str, str | None], wait: float
+    api: ApiClient,
+    merged: MergedFiles,
+    plan: ShownPlan,
+    tags: Mapping[str, str | None],
+    *,
+    part: Part,
+    wait: float,
 ) -> Iterator[tuple[str, str | None]]:
     """Make each change; names, with what went wrong. What ends comes first: others may need what it has."""
     for name in plan.deleted:
         with _noted() as errors:
             api.request("DELETE", workflow_path(name), headers=_condition(tags[name]), wait=wait)
         yield name, "\n".join(errors) or None
+    params = {"wait": f"{wait:g}", **set_params(part.set)}
     texts = {workflow.name: write_complete([workflow]) for workflow in merged.workflows}
     for view in plan.changing:
         headers = {"If-None-Match": "*"} if view.created else _condition(tags[view.workflow])
         with _noted() as errors:
             body = texts[view.workflow]
-            api.request("PUT", "/workflows", params={"wait": f"{wait:g}"}, body=body, headers=headers, wait=wait)
+            api.request("PUT", "/workflows", params=params, body=body, headers=headers, wait=wait)
         yield view.workflow, "\n".join(errors) or None
 
 
@@ -137,12 +156,19 @@ class Wishes:
 
     wait: float
     prune: bool
+    of_set: str | None
+    take_over: bool
     allow_empty: bool
     yes: bool
     max_disconnects: int | None
     if_match: str | None
     on_error: str
     show_keys: bool
+
+    @property
+    def part(self) -> Part:
+        """Which part of the configuration it is about."""
+        return Part(self.of_set, self.prune, self.take_over)
 
 
 @client_command("apply")
@@ -155,11 +181,13 @@ class Wishes:
     metavar="SECONDS",
     help="How long to wait. A change that is still pending then continues, and the exit status is 1.",
 )
-@click.option("--prune", is_flag=True, help="Stop what the files do not name (except workflows of reactors).")
+@click.option("--prune", is_flag=True, help="Stop what else the set has, and the files do not name.")
+@set_option
+@take_over_option
 @click.option(
     "--allow-empty",
     is_flag=True,
-    help="With --prune, allow files that define no workflow to stop everything. A file of comments alone may always.",
+    help="With --prune, allow files that define no workflow to stop all of the set. A file of comments alone may.",
 )
 @click.option(
     "--on-error",
@@ -191,9 +219,8 @@ def apply(session: CommandSession, *, paths: tuple[str, ...], no_env: bool, **op
     wishes = Wishes(**options)
     with session.api() as api:
         with lost_races():
-            plan = make_plan(
-                api, merged, prune=wishes.prune, show_keys=wishes.show_keys, if_match=_quoted(wishes.if_match)
-            )
+            tag = _quoted(wishes.if_match)
+            plan = make_plan(api, merged, wishes.part, show_keys=wishes.show_keys, if_match=tag)
         show_plan(session, plan)
         if refusal := too_many(plan, wishes.max_disconnects):
             raise ClientError(refusal)
@@ -214,7 +241,7 @@ def _quoted(tag: str | None) -> str | None:
 def _carry_out(session: CommandSession, api: ApiClient, merged: MergedFiles, plan: ShownPlan, wishes: Wishes) -> int:
     if wishes.on_error == "error":
         return apply_one_by_one(
-            session, api, merged, plan, wait=wishes.wait, prune=wishes.prune, allowed=wishes.max_disconnects
+            session, api, merged, plan, wishes.part, wait=wishes.wait, allowed=wishes.max_disconnects
         )
     began = time.monotonic()
     with session.output.working(f"applying to {api.url}, for {wishes.wait:g} s at most"):
@@ -229,9 +256,7 @@ def _carry_out(session: CommandSession, api: ApiClient, merged: MergedFiles, pla
 
 
 def _put(api: ApiClient, merged: MergedFiles, plan: ShownPlan, wishes: Wishes) -> Any:
-    params = {"wait": f"{wishes.wait:g}", "on_error": "rollback"}
-    if wishes.prune:
-        params["prune"] = "true"
+    params = {"wait": f"{wishes.wait:g}", "on_error": "rollback", **wishes.part.params}
     if wishes.allow_empty:
         params["allow_empty"] = "true"
     if wishes.max_disconnects is not None:
@@ -246,6 +271,8 @@ def _told(error: Refused, merged: MergedFiles) -> Refused:
     match error.status:
         case 409 if error.refused_by == "allow_empty":
             message = f"not applied: {message.replace('allow it', '--allow-empty allows it')}"
+        case 409 if error.refused_by == "take_over":
+            message = f"not applied: {message.replace('or take it over', 'or take it over with --take-over')}"
         case 409 if "nothing was changed" not in message:
             message = f"not applied: {message}\nthe server is as it was before"
         case 504:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from mmids_trio.cli.client.api import set_params
 from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.failures import ClientError
 
@@ -14,13 +15,14 @@ from mmids_trio.cli.client.failures import ClientError
 @click.option(
     "--etag", is_flag=True, help="Print only the ETag (for `apply --if-match`). --output still writes the file."
 )
-def export(session: CommandSession, *, output: Path | None, etag: bool) -> int:
+@click.option("--set", "of_set", metavar="NAME", help="Only what belongs to this set. Default: everything.")
+def export(session: CommandSession, *, output: Path | None, etag: bool, of_set: str | None) -> int:
     """Print what runs as a configuration file, which `apply` can put in place again.
 
     It leaves out settings and the workflows of reactors. The output contains secrets.
     """
     with session.api() as api:
-        answer = api.request("GET", "/config")
+        answer = api.request("GET", "/config", params=set_params(of_set))
     if output is not None:
         _write(output, answer.text)
     if session.output.as_json:

@@ -2,8 +2,8 @@
 
 import click
 
-from mmids_trio.cli.client.api import ApiClient, Refused
-from mmids_trio.cli.client.command import CommandSession, client_command
+from mmids_trio.cli.client.api import ApiClient, Part, Refused
+from mmids_trio.cli.client.command import CommandSession, client_command, set_option, take_over_option
 from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
 from mmids_trio.cli.client.plans import ShownPlan, diff
 
@@ -13,13 +13,14 @@ show_keys_option = click.option(
 
 
 def make_plan(
-    api: ApiClient, merged: MergedFiles, *, prune: bool, show_keys: bool = False, if_match: str | None = None
+    api: ApiClient, merged: MergedFiles, part: Part, *, show_keys: bool = False, if_match: str | None = None
 ) -> ShownPlan:
     """Ask for the plan. What the server finds in the files it says with their names and lines."""
     try:
-        return api.plan(merged.text, prune=prune, show_keys=show_keys, if_match=if_match)
+        return api.plan(merged.text, part, show_keys=show_keys, if_match=if_match)
     except Refused as error:
-        raise Refused(merged.localised(str(error)), status=error.status or 0, etag=error.etag) from None
+        message = merged.localised(str(error)).replace("or take it over", "or take it over with --take-over")
+        raise Refused(message, status=error.status or 0, etag=error.etag) from None
 
 
 def show_plan(session: CommandSession, plan: ShownPlan) -> None:
@@ -30,10 +31,21 @@ def show_plan(session: CommandSession, plan: ShownPlan) -> None:
 
 @client_command("plan")
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True)
-@click.option("--prune", is_flag=True, help="Plan to stop what the files do not name (except workflows of reactors).")
+@click.option("--prune", is_flag=True, help="Plan to stop what else the set has, and the files do not name.")
+@set_option
+@take_over_option
 @show_keys_option
 @no_env_option
-def plan(session: CommandSession, *, paths: tuple[str, ...], prune: bool, show_keys: bool, no_env: bool) -> int:
+def plan(
+    session: CommandSession,
+    *,
+    paths: tuple[str, ...],
+    prune: bool,
+    of_set: str | None,
+    take_over: bool,
+    show_keys: bool,
+    no_env: bool,
+) -> int:
     """Show what apply would change: steps kept (=), started (+) and stopped (-), what changes in them, and whom it
     disconnects.
 
@@ -44,7 +56,7 @@ def plan(session: CommandSession, *, paths: tuple[str, ...], prune: bool, show_k
     for note in merged.notes:
         session.output.warn(note)
     with session.api() as api:
-        planned = make_plan(api, merged, prune=prune, show_keys=show_keys)
+        planned = make_plan(api, merged, Part(of_set, prune, take_over), show_keys=show_keys)
         show_plan(session, planned)
     session.output.document({**planned.document, "etag": planned.etag})
     return planned.exit_status

@@ -11,6 +11,7 @@ from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.plans import read_plan, too_many
 from mmids_trio.cli.commands.plan import show_keys_option, show_plan
 from mmids_trio.config.settings import MOST_DISCONNECTS
+from mmids_trio.errors import printable
 
 REFUSED = 3
 """Exit status where a guard keeps the file from being put in place."""
@@ -83,6 +84,8 @@ def _request(api: ApiClient, params: Mapping[str, str], *, wait: float = 0, if_m
 def _show(session: CommandSession, answer: ApiAnswer) -> int:
     report = _report(answer.json())
     session.output.document({**report, "etag": answer.etag})
+    for name in report["kept_away"]:
+        session.output.warn(f"workflow {printable(str(name))} of the file stays away: the API has deleted it")
     for warning in report["warnings"]:
         session.output.warn(f"warning: {warning}")
     if report["applied_settings"]:
@@ -93,7 +96,7 @@ def _show(session: CommandSession, answer: ApiAnswer) -> int:
 
 
 def _report(document: Any) -> Mapping[str, Any]:
-    lists = ("warnings", "applied_settings", "needs_restart")
+    lists = ("warnings", "kept_away", "applied_settings", "needs_restart")
     if not isinstance(document, dict) or not all(isinstance(document.get(name), list) for name in lists):
         raise ClientError("the answer is not the report of a reload; is this the HTTP API of an mmids_trio?")
     return document

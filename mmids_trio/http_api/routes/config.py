@@ -21,12 +21,12 @@ from mmids_trio.http_api.canonical import RunningConfig
 from mmids_trio.http_api.control import AcceptedReload, Changes, ReloadControl, SetChange, Sets, wait_for
 from mmids_trio.http_api.etags import check_change, check_reading, parse_conditions
 from mmids_trio.http_api.operation import (
-    BAD_CONDITION,
     COMPRESSED,
     CONDITIONS,
     LOST_RACE,
     NOT_KEPT,
     NOT_MODIFIED,
+    SET_NAME,
     SHOW_KEYS,
     TRUE_OR_FALSE,
     WAIT,
@@ -42,10 +42,12 @@ from mmids_trio.http_api.options import (
     LARGEST_NUMBER,
     WORKFLOW_CONTENT_TYPES,
     ConfigOptions,
+    PlanOptions,
     check_content_type,
     parse_config_options,
     parse_plan_options,
     parse_reload_options,
+    parse_set_option,
 )
 from mmids_trio.http_api.refusals import BadRequest, GuardRefused
 from mmids_trio.http_api.routing import REQUEST_FILE, Routes, request_body, request_query
@@ -68,7 +70,17 @@ PRUNE = QueryParameter(
     "prune",
     "query",
     TRUE_OR_FALSE,
-    "The body is all that there shall be: stop what it does not name, but for the workflows of reactors.",
+    "The body is all that there shall be of its set: stop what else that has.",
+)
+SET = QueryParameter(
+    "set", "query", SET_NAME, "The set that all of the body belongs to, and the ETag is about; without it `default`."
+)
+SET_SHOWN = QueryParameter("set", "query", SET_NAME, "Only what belongs to this set; without it everything.")
+TAKE_OVER = QueryParameter(
+    "take_over",
+    "query",
+    TRUE_OR_FALSE,
+    "Whether the body may name what others have (another set, the configuration file, a reactor), and takes it.",
 )
 ON_ERROR = QueryParameter(
     "on_error",
@@ -87,7 +99,7 @@ ALLOW_EMPTY = QueryParameter(
     "allow_empty",
     "query",
     TRUE_OR_FALSE,
-    "Whether all workflows may be stopped with nothing in their place. A text of comments alone may always do that.",
+    "Whether all workflows of the set may be stopped with nothing in their place. A text of comments alone may always.",
 )
 DRY_RUN = QueryParameter("dry_run", "query", TRUE_OR_FALSE, "Only say what it would do; nothing is changed.")
 
@@ -110,8 +122,13 @@ GET_CONFIG = Operation(
     "/config",
     "getConfig",
     "What runs as a configuration file that can be applied again: reactors, and workflows but for those of reactors.",
-    {200: text_answer("The text.", "ETag"), 304: NOT_MODIFIED, 400: BAD_CONDITION, 412: LOST_RACE},
-    CONDITIONS,
+    {
+        200: text_answer("The text.", "ETag"),
+        304: NOT_MODIFIED,
+        400: error("A condition is malformed, or no set can have that name."),
+        412: LOST_RACE,
+    },
+    (SET_SHOWN, *CONDITIONS),
 )
 PUT_CONFIG = Operation(
     "PUT",
@@ -119,7 +136,7 @@ PUT_CONFIG = Operation(
     "putConfig",
     "Put a whole set of workflows and reactors in place, all of it or nothing.",
     {200: json_answer("The plan: accepted, with `wait` carried out.", ConfigPlan, "ETag"), **_BAD_BODY, **_ENDS},
-    (PRUNE, WAIT, ON_ERROR, MAX_DISCONNECTS, ALLOW_EMPTY, *CONDITIONS),
+    (PRUNE, SET, TAKE_OVER, WAIT, ON_ERROR, MAX_DISCONNECTS, ALLOW_EMPTY, *CONDITIONS),
     CONFIG_BODY,
 )
 PLAN_CONFIG = Operation(
@@ -130,9 +147,9 @@ PLAN_CONFIG = Operation(
     {
         200: json_answer("The plan.", ConfigPlan, "ETag"),
         **_BAD_BODY,
-        409: error("It cannot be done: names or reactors are in conflict."),
+        409: error("It cannot be done: names or reactors are in conflict, or somebody else's."),
     },
-    (PRUNE, SHOW_KEYS, *CONDITIONS),
+    (PRUNE, SET, TAKE_OVER, SHOW_KEYS, *CONDITIONS),
     CONFIG_BODY,
 )
 RELOAD_CONFIG = Operation(
@@ -176,13 +193,13 @@ async def parse_in_turns(body: bytes) -> DefinitionSet:
 
 
 async def validate_in_turns(
-    definitions: DefinitionSet, sets: Sets, reactors: Sequence[ReactorDefinition], *, prune: bool
+    definitions: DefinitionSet, sets: Sets, reactors: Sequence[ReactorDefinition], options: PlanOptions
 ) -> DefinitionSet:
     """The same in canonical spellings; others have their turns meanwhile.
 
     Raises `ConfigurationError` with every problem.
     """
-    wanted = as_set(definitions, sets, reactors, prune=prune)
+    wanted = as_set(definitions, sets, reactors, options)
     valid: list[WorkflowDefinition] = []
     problems: list[Problem] = []
     for start in range(0, len(wanted.definitions), WORKFLOWS_PER_TURN):
@@ -198,21 +215,21 @@ async def validate_in_turns(
 
 
 def as_set(
-    definitions: DefinitionSet, sets: Sets, reactors: Sequence[ReactorDefinition], *, prune: bool
+    definitions: DefinitionSet, sets: Sets, reactors: Sequence[ReactorDefinition], options: PlanOptions
 ) -> WorkflowSet:
     """The set that is asked for, given the `reactors` that there are.
 
-    With `prune` it is all that there shall be; without, what is not named stays as it is.
+    With `prune` it is all that its owner shall have; without, what is not named stays as it is.
     """
+    owner = options.owner
     names = {workflow.name for workflow in definitions.workflows}
-    deleted = tuple(sets.prunable(names)) if prune else ()
-    if prune:
-        return WorkflowSet(definitions.workflows, deleted, definitions.reactors)
-    if not definitions.reactors:
-        return WorkflowSet(definitions.workflows, deleted)
-    named = {reactor.name: reactor for reactor in definitions.reactors}
-    kept = [named.pop(reactor.name, reactor) for reactor in reactors]
-    return WorkflowSet(definitions.workflows, deleted, (*kept, *named.values()))
+    deleted = tuple(sets.prunable(names, owner)) if options.prune else ()
+    named = {reactor.name: evolve(reactor, set=owner.set) for reactor in definitions.reactors}
+    wanted: tuple[ReactorDefinition, ...] | None = None
+    if named or (options.prune and any(reactor.set == owner.set for reactor in reactors)):
+        stay = [one for one in reactors if not options.prune or one.name in named or one.set != owner.set]
+        wanted = (*(named.pop(reactor.name, reactor) for reactor in stay), *named.values())
+    return WorkflowSet(definitions.workflows, deleted, wanted, owner, options.take_over)
 
 
 WHAT = "the configuration"
@@ -229,8 +246,8 @@ def add_config_routes(
 
     @routes.add(GET_CONFIG)
     async def get_config() -> Response:
-        text = running.text()
-        etag = running.tag()
+        of_set = parse_set_option(request_query())
+        text, etag = running.text(of_set), running.tag(of_set)
         check_reading(parse_conditions(request.headers), etag, WHAT)
         return text_response(200, text, etag=etag)
 
@@ -239,10 +256,10 @@ def add_config_routes(
         check_content_type(request.headers.get("Content-Type"))
         options = parse_plan_options(request_query())
         conditions = parse_conditions(request.headers)
-        definitions = await _definitions(await request_body(), sets, running, prune=options.prune)
-        etag = running.tag()
+        definitions = await _definitions(await request_body(), sets, running, options)
+        etag = running.tag(options.tagged)
         check_change(conditions, etag, WHAT)
-        wanted = as_set(definitions, sets, running.reactors(), prune=options.prune)
+        wanted = as_set(definitions, sets, running.reactors(), options)
         plan = sets.plan_all(wanted, show_keys=options.show_keys)
         return json_response(200, ConfigPlan.of(plan), etag=etag)
 
@@ -252,14 +269,14 @@ def add_config_routes(
         options = parse_config_options(request_query())
         conditions = parse_conditions(request.headers)
         body = await request_body()
-        definitions = await _definitions(body, sets, running, prune=options.prune)
+        definitions = await _definitions(body, sets, running, options)
         # From here to the acceptance nobody else has a turn.
-        check_change(conditions, running.tag(), WHAT)
-        wanted = as_set(definitions, sets, running.reactors(), prune=options.prune)
+        check_change(conditions, running.tag(options.tagged), WHAT)
+        wanted = as_set(definitions, sets, running.reactors(), options)
         plan = sets.plan_all(wanted)
         if options.max_disconnects is not None:
             _check_cuts(plan, options.max_disconnects)
-        running_now = sets.prunable(())
+        running_now = sets.prunable((), wanted.owner)
         if leaves_nothing(plan, running_now) and not (options.allow_empty or is_empty_on_purpose(body.decode())):
             _refuse_emptiness(plan, len(running_now), publish)
         change = changes.apply_all(wanted)
@@ -290,10 +307,10 @@ def add_reload_route(routes: Routes, reloader: ReloadControl, running: RunningCo
         return refused or json_response(200, _report(reload), etag=etag)
 
 
-async def _definitions(body: bytes, sets: Sets, running: RunningConfig, *, prune: bool) -> DefinitionSet:
+async def _definitions(body: bytes, sets: Sets, running: RunningConfig, options: PlanOptions) -> DefinitionSet:
     """What the body defines, checked."""
     definitions = await parse_in_turns(body)
-    return await validate_in_turns(definitions, sets, running.reactors(), prune=prune)
+    return await validate_in_turns(definitions, sets, running.reactors(), options)
 
 
 def _check_cuts(plan: SetPlan, allowed: int) -> None:
@@ -307,14 +324,14 @@ def _check_cuts(plan: SetPlan, allowed: int) -> None:
 
 
 def _refuse_emptiness(plan: SetPlan, running: int, publish: Callable[[HubEvent], None]) -> NoReturn:
-    reason = stops_everything(running, "the body defines no workflow")
+    reason = stops_everything(running, plan.owner, "the body defines no workflow")
     log.warning("configuration refused", problem=reason)
     publish(ReloadRefused("api", reason, plan.publishers, plan.watchers))
     raise GuardRefused(reason, "allow_empty")
 
 
 async def _answer(change: SetChange, options: ConfigOptions, running: RunningConfig) -> Response:
-    etag = running.tag()
+    etag = running.tag(options.tagged)
     refused = None if options.wait is None else _refusal(await wait_for(change, options.wait), options.wait)
     return refused or json_response(200, ConfigPlan.of(change.plan), etag=etag)
 
@@ -331,4 +348,5 @@ def _report(reload: AcceptedReload | ReloadPlan) -> ReloadReport:
         tuple(reload.applied_settings),
         tuple(reload.needs_restart),
         tuple(reload.warnings),
+        tuple(reload.kept_away),
     )

@@ -16,6 +16,7 @@ from mmids_trio.http_api.operation import (
     NAME,
     NOT_KEPT,
     NOT_MODIFIED,
+    SET_NAME,
     SHOW_KEYS,
     TRUE_OR_FALSE,
     WAIT,
@@ -34,10 +35,18 @@ from mmids_trio.http_api.options import (
     parse_options,
     parse_switch,
 )
-from mmids_trio.http_api.refusals import NotHere
+from mmids_trio.http_api.refusals import Conflict, NotHere
 from mmids_trio.http_api.routing import REQUEST_FILE, Routes, request_body, request_query
 from mmids_trio.http_api.schemas import WorkflowName
-from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, Switched, WorkflowStatus
+from mmids_trio.workflow.status import (
+    Outcome,
+    OutcomeKind,
+    PlanView,
+    Switched,
+    WorkflowOwner,
+    WorkflowStatus,
+    of_set,
+)
 
 ON_ERROR = QueryParameter(
     "on_error",
@@ -46,6 +55,12 @@ ON_ERROR = QueryParameter(
     "What fails leaves what ran before; needs `wait`.",
 )
 DRY_RUN = QueryParameter("dry_run", "query", TRUE_OR_FALSE, "Answer the plan, change nothing.")
+SET = QueryParameter(
+    "set",
+    "query",
+    SET_NAME,
+    "The set that the workflow shall belong to. Without it, it stays whose it is; a new one belongs to `default`.",
+)
 
 WORKFLOW_BODY = Body(
     "One workflow node in the configuration language.",
@@ -97,7 +112,7 @@ PUT_WORKFLOW = Operation(
         507: NOT_KEPT,
         504: error("The update is still pending after `wait`; it goes on."),
     },
-    (WAIT, ON_ERROR, DRY_RUN, SHOW_KEYS, *CONDITIONS),
+    (WAIT, ON_ERROR, DRY_RUN, SHOW_KEYS, SET, *CONDITIONS),
     WORKFLOW_BODY,
 )
 DELETE_WORKFLOW = Operation(
@@ -167,9 +182,11 @@ def add_workflow_routes(routes: Routes, workflows: Workflows, changes: Changes, 
         definition = workflows.validate(parse_workflow(decode(body, REQUEST_FILE), REQUEST_FILE, takes_values=True))
         # From here to the acceptance nobody else has a turn.
         check_change(conditions, tags.tag(definition.name), f"workflow '{definition.name}'")
+        owner = of_set(options.set)
+        _check_owner(definition.name, workflows.owner(definition.name), options)
         if options.dry_run:
-            return json_response(200, workflows.plan(definition, show_keys=options.show_keys))
-        change = changes.apply(definition, rollback=options.rollback)
+            return json_response(200, workflows.plan(definition, owner=owner, show_keys=options.show_keys))
+        change = changes.apply(definition, rollback=options.rollback, owner=owner)
         return await _answer(change, options, tags.tag(definition.name))
 
     @routes.add(DELETE_WORKFLOW)
@@ -185,7 +202,7 @@ def _add_reading(routes: Routes, workflows: Workflows, tags: DefinitionTags) -> 
         names = workflows.names()
         etag = tags.list_tag(names)
         check_reading(parse_conditions(request.headers), etag, "the list of workflows")
-        return json_response(200, [WorkflowName(name) for name in names], etag=etag)
+        return json_response(200, [_named(name, workflows.owner(name)) for name in names], etag=etag)
 
     @routes.add(GET_WORKFLOW)
     async def get_workflow(name: str) -> Response:
@@ -196,6 +213,16 @@ def _add_reading(routes: Routes, workflows: Workflows, tags: DefinitionTags) -> 
         if etag is not None:
             check_reading(conditions, etag, f"workflow '{name}'")
         return json_response(200, status, etag=etag)
+
+
+def _named(name: str, owner: WorkflowOwner | None) -> WorkflowName:
+    return WorkflowName(name, None if owner is None else owner.other_set)
+
+
+def _check_owner(name: str, owner: WorkflowOwner | None, options: PutOptions) -> None:
+    """Whoever names a set means no other owner's workflow."""
+    if options.set is not None and owner is not None and not owner.is_same(of_set(options.set)):
+        raise Conflict(f"workflow '{name}' belongs to the {owner}, not to the set '{options.set}'; nothing was changed")
 
 
 async def _answer(change: WorkflowChange, options: PutOptions, etag: str | None) -> Response:

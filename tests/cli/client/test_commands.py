@@ -1,6 +1,7 @@
 """The commands against the real API of a server in memory."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,16 @@ def file(directory: Path, *texts: str) -> str:
     return str(path)
 
 
+@asynccontextmanager
+async def made(text: str) -> AsyncIterator[Harness]:
+    """A server that runs what somebody has put in place over the API."""
+    async with Harness() as h:
+        assert (await h.http.put("/config?wait=20", content=text)).status == 200
+        yield h
+
+
 async def test_plan_shows_what_apply_then_does(tmp_path: Path) -> None:
-    async with Harness(LIVE + OLD) as h:
+    async with made(LIVE + OLD) as h:
         wanted = file(tmp_path, LIVE.replace("rtmp_watch rtmp_app=live", "rtmp_watch rtmp_app=other"))
         planned = await run(h, "plan", "--prune", wanted, status=2)
         assert planned.out.splitlines() == [
@@ -62,7 +71,7 @@ RECEIVE, WATCH = "rtmp_receive rtmp_app=in stream_key=k9 publish_token=t1", "rtm
 
 
 async def test_a_plan_tells_what_changes_within_steps_and_no_secret_or_key(tmp_path: Path) -> None:
-    async with Harness(f"workflow w {{\n    {RECEIVE}\n    {WATCH} gop_cache=false\n}}\n") as h:
+    async with made(f"workflow w {{\n    {RECEIVE}\n    {WATCH} gop_cache=false\n}}\n") as h:
         wanted = file(tmp_path, f"workflow w {{\n    {RECEIVE[:-1]}2 on_busy=takeover\n    {WATCH} max_lag=3\n}}\n")
         planned = await run(h, "plan", wanted, status=2)
         assert planned.out.splitlines()[1:-1] == [
@@ -80,7 +89,7 @@ async def test_a_plan_tells_what_changes_within_steps_and_no_secret_or_key(tmp_p
 
 
 async def test_clients_that_would_be_cut_are_counted_and_protect_themselves(tmp_path: Path) -> None:
-    async with Harness(LIVE) as h:
+    async with made(LIVE) as h:
         await h.publish("live/key")
         await h.watch("live/key")
         empty = file(tmp_path, "# nothing\n")
@@ -94,14 +103,14 @@ async def test_clients_that_would_be_cut_are_counted_and_protect_themselves(tmp_
 
 
 async def test_a_set_that_fails_is_taken_back_and_the_reason_told(tmp_path: Path) -> None:
-    async with Harness(LIVE) as h:
+    async with made(LIVE) as h:
         refused = await run(h, "apply", file(tmp_path, OLD, THIEF), status=1)
         assert "not applied: rolled back: workflow 'thief': Step id" in refused.err
         assert h.server.workflows.names() == ["live"]
 
 
 async def test_one_by_one_a_workflow_that_fails_stays_in_error_and_the_others_go_on(tmp_path: Path) -> None:
-    async with Harness(LIVE) as h:
+    async with made(LIVE) as h:
         wanted = file(tmp_path, REACTOR, LIVE, THIEF, OLD.replace("*", "* reactor=lookup"))
         done = await run(h, "apply", "--on-error", "error", "--json", wanted, status=1)
         assert [(each["workflow"], each["error"] is None) for each in done.document["workflows"]] == [
@@ -119,7 +128,7 @@ async def test_one_by_one_a_workflow_that_fails_stays_in_error_and_the_others_go
 
 
 async def test_an_older_plan_is_refused_and_a_quoted_tag_is_the_same_as_a_bare_one(tmp_path: Path) -> None:
-    async with Harness(LIVE) as h:
+    async with made(LIVE) as h:
         wanted = file(tmp_path, LIVE, OLD)
         etag = (await run(h, "plan", "--json", wanted, status=2)).document["etag"]
         assert (await run(h, "export", "--etag")).out == f"{etag}\n"
@@ -132,7 +141,7 @@ async def test_an_older_plan_is_refused_and_a_quoted_tag_is_the_same_as_a_bare_o
 
 
 async def test_what_is_exported_may_be_applied_again(tmp_path: Path) -> None:
-    async with Harness(REACTOR + LIVE) as h:
+    async with made(REACTOR + LIVE) as h:
         exported = await run(h, "export")
         copy = tmp_path / "copy.mmids"
         await run(h, "export", "--output", str(copy))
@@ -187,7 +196,7 @@ async def test_a_server_without_a_file_has_nothing_to_reload() -> None:
 
 
 async def test_nothing_on_standard_input_takes_nothing_off_the_air() -> None:
-    async with Harness(LIVE) as h:
+    async with made(LIVE) as h:
         refused = await run(h, "apply", "--prune", "-", stdin="", status=1)
         assert "not applied: the body defines no workflow, which would stop the only workflow" in refused.err
         assert "--allow-empty allows it" in refused.err
