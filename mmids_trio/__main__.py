@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from mmids_trio import __version__
+from mmids_trio.cli.common_options import before_commands, check_before
 from mmids_trio.cli.lazy import DEFAULT_CONFIGURATION, LazyGroup, load
 
 SERVER = "mmids_trio.cli.serving:complain_or_run"
@@ -22,18 +23,25 @@ COMMANDS = {
         ("export", "export"),
         ("wait", "wait"),
         ("delete", "delete"),
+        ("switch", "switch"),
         ("events", "events"),
         ("sign-play-url", "sign_play_url"),
         ("capture", "capture"),
         ("record", "record"),  # says what it is called now
         ("replay", "replay"),
         ("reactor-test-server", "reactor_test_server"),
+        ("completion", "completion"),
     )
 }
 """Where each command is: in the module that has its name."""
 
 
-@click.group(cls=LazyGroup, places=COMMANDS, invoke_without_command=True)
+@click.group(
+    cls=LazyGroup,
+    places=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -41,16 +49,18 @@ COMMANDS = {
     show_default=True,
     help="Configuration file.",
 )
+@before_commands
 @click.version_option(__version__, prog_name="mmids_trio", message="%(prog)s %(version)s")
 @click.pass_context
-def main(context: click.Context, config: Path) -> None:
+def main(context: click.Context, /, *, config: Path, **_common: object) -> None:
     """Live-video workflow server. Without a COMMAND, it runs the workflows of a configuration file.
 
     SIGINT or SIGTERM stops the server within 5 seconds, a second one stops it at once. SIGHUP reloads the configuration
-    file. The environment variable mmids_log sets the log level: error, warn, info (default) or debug.
+    file. The environment variable MMIDS_LOG sets the log level: error, warn, info (default) or debug.
 
     The commands plan to events talk to a running server: see "COMMAND --help".
     """
+    check_before(context)
     if context.invoked_subcommand is None:
         sys.exit(load(SERVER)(config))
 

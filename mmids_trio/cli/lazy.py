@@ -4,7 +4,9 @@ A command that talks to a server need not import one, and a server that starts n
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,3 +38,18 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = load(self._places[cmd_name])
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, and its arguments. Raises `click.UsageError`, which says what was perhaps meant."""
+        name = args[0]
+        if name in self._places or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        if close := get_close_matches(name, self._places, n=1):
+            hint = f"did you mean '{close[0]}'?"
+        elif Path(name).is_file():
+            hint = f"to run the file, say --config {name}"
+        else:
+            hint = "--help lists the commands"
+        raise click.UsageError(f"there is no command '{name}'; {hint}", ctx)

@@ -25,8 +25,8 @@ from mmids_trio.server.log_files import BoundedLogFiles, LogFileCounts
 from mmids_trio.server.log_lines import HideOutside, make_fit
 from mmids_trio.server.log_repeats import LogRepeats, OncePerRecord
 
-LEVEL_VARIABLE = "mmids_log"
-"""The environment variable that sets the level; the name is the original's."""
+LEVEL_VARIABLES = ("MMIDS_LOG", "mmids_log")
+"""The environment variables of which the first that is set says the level; the second is the original's name."""
 
 LEVELS: Mapping[str, int] = {
     "error": logging.ERROR,
@@ -64,16 +64,22 @@ class LoggingError(MmidsError):
     """Logging cannot be set up as asked."""
 
 
-def level_from(environment: Mapping[str, str]) -> int:
-    """The level that `mmids_log` asks for, as a number of `logging`; info when it is unset, empty or unknown."""
-    return LEVELS.get(environment.get(LEVEL_VARIABLE, "").lower(), LEVELS[DEFAULT_LEVEL])
+def level_from(environment: Mapping[str, str], default: str = DEFAULT_LEVEL) -> int:
+    """The level that `MMIDS_LOG` asks for, as a number of `logging`; the default when it is unset, empty or unknown."""
+    return LEVELS.get(environment.get(_variable(environment), "").lower(), LEVELS[default])
 
 
 def warn_of_unknown_level(environment: Mapping[str, str]) -> None:
-    """Log that `mmids_log` asks for what there is not, if it does; the accepted values are named."""
-    name = environment.get(LEVEL_VARIABLE, "")
+    """Log that `MMIDS_LOG` asks for what there is not, if it does; the accepted values are named."""
+    variable = _variable(environment)
+    name = environment.get(variable, "")
     if name and name.lower() not in LEVELS:
-        structlog.get_logger().warning("unknown log level", variable=LEVEL_VARIABLE, value=name, accepted=list(LEVELS))
+        structlog.get_logger().warning("unknown log level", variable=variable, value=name, accepted=list(LEVELS))
+
+
+def _variable(environment: Mapping[str, str]) -> str:
+    """The spelling that says something."""
+    return next((name for name in LEVEL_VARIABLES if environment.get(name)), LEVEL_VARIABLES[0])
 
 
 @contextmanager

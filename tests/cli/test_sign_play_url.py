@@ -29,8 +29,9 @@ def test_what_cannot_be_signed_is_refused(url: str) -> None:
         signed_url(url, "s3cret", 100)
 
 
-def test_the_play_key_comes_from_the_environment() -> None:
-    result = CliRunner().invoke(main, ["sign-play-url", URL, "--valid-for", "60"], env={"mmids_play_key": "s3cret"})
+@pytest.mark.parametrize("name", ["MMIDS_PLAY_KEY", "mmids_play_key"])
+def test_the_play_key_comes_from_the_environment(name: str) -> None:
+    result = CliRunner().invoke(main, ["sign-play-url", URL, "--valid-for", "60"], env={name: "s3cret"})
     assert result.exit_code == 0
     query = urlsplit(result.output.strip()).query
     [expires] = parse_qs(query)["expires"]
@@ -46,6 +47,6 @@ def test_or_it_is_asked_for_and_not_shown() -> None:
 
 
 def test_a_bad_url_is_one_line_and_exit_status_1() -> None:
-    result = CliRunner().invoke(main, ["sign-play-url", "talk"], env={"mmids_play_key": "s3cret"})
+    result = CliRunner().invoke(main, ["sign-play-url", "talk"], env={"MMIDS_PLAY_KEY": "s3cret"})
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("error: expected")

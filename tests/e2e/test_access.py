@@ -33,7 +33,7 @@ RULES = """workflow live {
 async def signed(url: str, valid_for: int) -> str:
     """What the command prints."""
     command = [sys.executable, "-m", "mmids_trio", "sign-play-url", url, "--valid-for", str(valid_for)]
-    environment = {"PYTHONPATH": str(ROOT), "mmids_play_key": PLAY_KEY, "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": str(ROOT), "MMIDS_PLAY_KEY": PLAY_KEY, "PATH": "/usr/bin:/bin"}
     done = await trio.run_process(command, capture_stdout=True, env=environment)
     return bytes(done.stdout).decode().strip()
 

@@ -113,7 +113,7 @@ async def test_a_file_that_cannot_be_read_ends_the_program_with_one_message(
 
 async def test_an_unknown_log_level_is_warned_of(nursery: trio.Nursery, tmp_path: Path) -> None:
     child = await run_program(
-        nursery, tmp_path, "--config", write(tmp_path, GOOD), environment={"mmids_log": "deafening"}
+        nursery, tmp_path, "--config", write(tmp_path, GOOD), environment={"MMIDS_LOG": "deafening"}
     )
     await child.err.line("unknown log level.*deafening")
 

@@ -263,14 +263,17 @@ def test_leaving_puts_back_a_configuration_that_was_there_before() -> None:
     ("environment", "level"),
     [
         ({}, logging.INFO),
-        ({"mmids_log": ""}, logging.INFO),
-        ({"mmids_log": "error"}, logging.ERROR),
-        ({"mmids_log": "warn"}, logging.WARNING),
-        ({"mmids_log": "warning"}, logging.WARNING),
-        ({"mmids_log": "info"}, logging.INFO),
-        ({"mmids_log": "DEBUG"}, logging.DEBUG),
-        ({"mmids_log": "Trace"}, logging.DEBUG),
-        ({"mmids_log": "loud"}, logging.INFO),
+        ({"MMIDS_LOG": ""}, logging.INFO),
+        ({"MMIDS_LOG": "error"}, logging.ERROR),
+        ({"MMIDS_LOG": "warn"}, logging.WARNING),
+        ({"MMIDS_LOG": "warning"}, logging.WARNING),
+        ({"MMIDS_LOG": "info"}, logging.INFO),
+        ({"MMIDS_LOG": "DEBUG"}, logging.DEBUG),
+        ({"MMIDS_LOG": "Trace"}, logging.DEBUG),
+        ({"MMIDS_LOG": "loud"}, logging.INFO),
+        ({"mmids_log": "debug"}, logging.DEBUG),
+        ({"MMIDS_LOG": "", "mmids_log": "debug"}, logging.DEBUG),
+        ({"MMIDS_LOG": "error", "mmids_log": "debug"}, logging.ERROR),
     ],
 )
 def test_the_level_comes_from_the_environment(environment: dict[str, str], level: int) -> None:
@@ -282,5 +285,5 @@ def test_an_unknown_level_is_warned_of_with_the_accepted_ones() -> None:
         for value in ("", "debug", "TRACE", "loud"):
             warn_of_unknown_level({"mmids_log": value})
     [warning] = logged
-    assert (warning["event"], warning["value"]) == ("unknown log level", "loud")
+    assert (warning["event"], warning["variable"], warning["value"]) == ("unknown log level", "mmids_log", "loud")
     assert warning["accepted"] == ["error", "warn", "warning", "info", "debug", "trace"]

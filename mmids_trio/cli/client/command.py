@@ -21,6 +21,7 @@ from rich.text import Text
 from mmids_trio.cli.client.api import ApiClient
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.plans import PlanLine
+from mmids_trio.cli.common_options import CommonOption, json_option
 from mmids_trio.errors import MmidsError
 
 
@@ -137,6 +138,13 @@ class ClientCommand(click.Command):
         except click.UsageError as error:
             raise _with_status(error, FAILED) from None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As usual; arguments that do not go together are wrong, too."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            raise _with_status(error, FAILED) from None
+
 
 def _with_status(error: click.UsageError, status: int) -> click.UsageError:
     setattr(error, "exit_code", status)  # noqa: B010  (of the class by its type, of the instance by click's own use)
@@ -165,17 +173,21 @@ def client_command(name: str) -> Callable[[Callable[..., int]], click.Command]:
 
 
 _OPTIONS = (
-    click.option("--json", "as_json", is_flag=True, envvar="MMIDS_JSON", help="Print JSON. [env: MMIDS_JSON]"),
+    json_option,
     click.option(
-        "--token", envvar="MMIDS_TOKEN", help="The server's http_api_token; others may see it here. [env: MMIDS_TOKEN]"
+        "--token",
+        cls=CommonOption,
+        envvar="MMIDS_TOKEN",
+        help="The server's http_api_token; others may see it here. [env: MMIDS_TOKEN]",
     ),
     click.option(
         "--server",
+        cls=CommonOption,
         metavar="URL",
         envvar="MMIDS_SERVER",
         default=DEFAULT_SERVER,
         show_default=True,
-        help="Address of the HTTP API. [env: MMIDS_SERVER]",
+        help="Address of the HTTP API; HOST:PORT will do. [env: MMIDS_SERVER]",
     ),
 )
 
@@ -206,7 +218,7 @@ def _status(output: CommandOutput, work: Callable[[], int]) -> int:
 
 def _checked_url(server: str) -> httpx2.URL:
     try:
-        url = httpx2.URL(server)
+        url = httpx2.URL(server if "://" in server else f"http://{server}")
     except (httpx2.InvalidURL, TypeError, ValueError):
         raise ClientError("--server: this is not a URL; expected http://HOST:PORT") from None
     if url.scheme not in ("http", "https") or not url.host:

@@ -27,7 +27,7 @@ _REQUEST_PLACE = re.compile(r"^<request>:(\d+):", re.MULTILINE)
 
 @frozen
 class MergedFiles:
-    """What all files define together. `notes` say what of them is not sent, a sentence each.
+    """What all files define together. `notes` say what of them is ignored, a sentence each.
 
     The text begins with the values of what came from outside into the files, which stands there as it was written.
     """
@@ -81,12 +81,13 @@ def merge(sources: Sequence[SourceFile], environment: Mapping[str, str] | None =
 
 
 def _notes(read: Sequence[ReadFile]) -> Iterator[str]:
+    """Settings beside workflows stay behind silently: that is how a server's own file is planned each day."""
     for each in read:
-        if each.document.settings_place:
+        document = each.document
+        if document.settings_place and not document.workflows and not document.reactors:
             file = each.source.file
             yield f"{file}: settings are not sent; they belong in the server's own file, which `reload` reads"
-    for each in read:
-        yield from (str(warning) for warning in each.document.warnings)
+        yield from (str(warning) for warning in document.warnings)
 
 
 SUFFIX = ".mmids"

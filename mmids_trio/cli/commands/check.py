@@ -10,6 +10,7 @@ import click
 from mmids_trio.cli.checking import Checked, check_texts
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.files import no_env_option, read_sources
+from mmids_trio.cli.common_options import json_option
 from mmids_trio.errors import Problem
 
 HINT = "; did you mean "
@@ -18,7 +19,7 @@ HINT = "; did you mean "
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--json", "as_json", is_flag=True, envvar="MMIDS_JSON", help="Print JSON. [env: MMIDS_JSON]")
+@json_option
 @no_env_option
 def check(files: Sequence[str], as_json: bool, no_env: bool) -> None:
     """Check configuration files and print every error.

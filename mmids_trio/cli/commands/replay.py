@@ -41,7 +41,7 @@ def write_log(path: Path, text: str) -> None:
 def replay(tape: Path, log_file: Path | None, seed: int) -> None:
     """Replay a captured TAPE in memory, on a virtual clock, and print what happened: twice the same, byte for byte."""
     try:
-        level = logs.level_from({"mmids_log": "error", **os.environ})
+        level = logs.level_from(os.environ, default="error")
         with logs.configure(level=level, directory=None, console=sys.stderr):
             replayed = run_replay(load_tape(tape), seed=seed)
         if log_file is None:

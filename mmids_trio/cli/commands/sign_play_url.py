@@ -9,7 +9,8 @@ from mmids_trio.errors import MmidsError
 from mmids_trio.rtmp.protocol.urls import parse_rtmp_url
 from mmids_trio.rtmp.server.play_tokens import EXPIRES, TOKEN, sign
 
-PLAY_KEY_VARIABLE = "mmids_play_key"
+PLAY_KEY_VARIABLES = ("MMIDS_PLAY_KEY", "mmids_play_key")
+"""The first that is set holds the play key; the second is how 0.1.0 spelled it."""
 
 
 def signed_url(url: str, play_key: str, expires: int) -> str:
@@ -31,13 +32,13 @@ def signed_url(url: str, play_key: str, expires: int) -> str:
 @click.command("sign-play-url")
 @click.argument("url")
 @click.option(
-    "--play-key", envvar=PLAY_KEY_VARIABLE, prompt=True, hide_input=True, help="The play_key of the rtmp_watch."
+    "--play-key", envvar=PLAY_KEY_VARIABLES, prompt=True, hide_input=True, help="The play_key of the rtmp_watch."
 )
 @click.option("--valid-for", type=click.IntRange(1), default=3600, show_default=True, help="Seconds from now.")
 def sign_play_url(url: str, play_key: str, valid_for: int) -> None:
     """Print URL with a token that lets a player in for a limited time.
 
-    The command asks for the play key unless the environment variable mmids_play_key holds it. Other users of the
+    The command asks for the play key unless the environment variable MMIDS_PLAY_KEY holds it. Other users of the
     machine can see a key that you give as an option.
     """
     try:

@@ -1,7 +1,8 @@
-"""`wait`: until a workflow runs, or all of the configuration file do."""
+"""`wait`: until workflows run, or all of the configuration file do."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -18,24 +19,25 @@ RUNNING = "Running"
 
 
 @client_command("wait")
-@click.argument("name", required=False)
-@click.option("--ready", "for_all", is_flag=True, help="Wait for all workflows of the configuration file.")
+@click.argument("names", metavar="NAME...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Wait for all workflows that the server has now.")
+@click.option("--ready", "for_server", is_flag=True, help="Wait for all workflows of the configuration file.")
 @click.option(
     "--timeout", type=click.FloatRange(0), default=30, show_default=True, metavar="SECONDS", help="How long to wait."
 )
-def wait(session: CommandSession, *, name: str | None, for_all: bool, timeout: float) -> int:
-    """Wait until a workflow runs and has no pending update. It need not exist yet.
+def wait(session: CommandSession, *, names: tuple[str, ...], every: bool, for_server: bool, timeout: float) -> int:
+    """Wait until workflows run and have no pending update. Those with a NAME need not exist yet.
 
     With --ready, wait until the server is there and all workflows of its configuration file run.
 
-    Exit status: 0 it runs; 1 it is in error or does not run in time.
+    Exit status: 0 they run; 1 one is in error or does not run in time.
     """
-    if for_all == (name is not None):
-        raise click.UsageError("Give either NAME or --ready.")
-    return _wait_for_all(session, timeout) if name is None else _wait_for_one(session, name, timeout)
+    if [bool(names), every, for_server].count(True) != 1:
+        raise click.UsageError("Give either NAME..., --all or --ready.")
+    return _wait_for_server(session, timeout) if for_server else _wait_for_workflows(session, names, timeout)
 
 
-def _wait_for_all(session: CommandSession, timeout: float) -> int:
+def _wait_for_server(session: CommandSession, timeout: float) -> int:
     with session.api() as api, session.output.working(f"waiting for the server, for {timeout:g} s at most"):
         reasons = wait_until_ready(api.unready, timeout)
     if reasons is not None:
@@ -46,17 +48,35 @@ def _wait_for_all(session: CommandSession, timeout: float) -> int:
     return 0
 
 
-def _wait_for_one(session: CommandSession, name: str, timeout: float) -> int:
-    with session.api() as api, session.output.working(f"waiting for '{printable(name)}', for {timeout:g} s at most"):
-        status = wait_until_settled(lambda: api.workflow(name), timeout)
+def _wait_for_workflows(session: CommandSession, names: Sequence[str], timeout: float) -> int:
+    """One after the other, within one time; no names stand for all."""
+    deadline = time.monotonic() + timeout
+    with session.api() as api:
+        wanted = list(dict.fromkeys(names)) or api.names()
+        whom = f"'{printable(wanted[0])}'" if len(wanted) == 1 else f"{len(wanted)} workflows"
+        with session.output.working(f"waiting for {whom}, for {timeout:g} s at most"):
+            found = {
+                name: wait_until_settled(partial(api.workflow, name), max(0.0, deadline - time.monotonic()))
+                for name in wanted
+            }
+    problems = [problem for name, status in found.items() if (problem := _problem(name, status, timeout))]
+    if problems:
+        raise ClientError("\n".join(problems), problems=problems if len(wanted) > 1 else ())
+    documents = [{"name": name, **(status or {})} for name, status in found.items()]
+    session.output.document(documents[0] if len(names) == 1 else {"workflows": documents})
+    for name in found:
+        session.output.say(f"workflow '{printable(name)}' runs", "green")
+    return 0
+
+
+def _problem(name: str, status: Mapping[str, Any] | None, timeout: float) -> str | None:
+    """Why a workflow does not run as it should."""
     if status is None or status.get("pending_steps"):
         what = "there is no such workflow" if status is None else "its update is still pending"
-        raise ClientError(f"workflow '{printable(name)}' does not run after {timeout:g} s: {what}")
+        return f"workflow '{printable(name)}' does not run after {timeout:g} s: {what}"
     if status["status"] != RUNNING:
-        raise ClientError(f"workflow '{printable(name)}' is in error: {printable(str(status['status']), kept=chr(10))}")
-    session.output.document({"name": name, **status})
-    session.output.say(f"workflow '{printable(name)}' runs", "green")
-    return 0
+        return f"workflow '{printable(name)}' is in error: {printable(str(status['status']), kept=chr(10))}"
+    return None
 
 
 def wait_until_ready(

@@ -8,12 +8,23 @@ import pytest
 from structlog.testing import capture_logs
 
 from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.reactors import FakeReactorService
+from mmids_trio.workflow.events import StreamSwitched
 from tests.support.commands import Result, command
 from tests.support.reloading import configuration
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"
 OLD = "workflow old {\n    rtmp_receive rtmp_app=old stream_key=*\n}\n"
 THIEF = "workflow thief {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
+SPARE = OLD.replace("old", "spare")
+SHOW = """workflow show {
+    rtmp_receive rtmp_app=live stream_key=*
+    failover primary=main backup=spare output=show after=3600 revert=manual
+    rtmp_watch rtmp_app=out stream_key=*
+    rtmp_watch rtmp_app=preview stream_key=*
+}
+"""
 REACTOR = "reactor lookup executor=simple_http {\n    url http://127.0.0.1:1/\n}\n"
 
 
@@ -177,16 +188,94 @@ async def test_what_runs_is_listed_and_shown() -> None:
 
 async def test_a_workflow_is_deleted_once() -> None:
     async with Harness(LIVE) as h:
-        assert "disconnects nobody" in (await run(h, "delete", "live")).out
+        deleted = await run(h, "delete", "live", "--json")
+        assert deleted.document == {"name": "live", "deleted": True}
         assert h.server.workflows.names() == []
         assert "there is no workflow 'live'" in (await run(h, "delete", "live", status=1)).err
         assert (await run(h, "list")).out == "No workflows are running\n"
+
+
+async def test_several_are_deleted_or_none_where_one_of_them_is_missing() -> None:
+    async with Harness(LIVE + OLD + SPARE) as h:
+        await h.publish("live/key")
+        assert "there is no workflow 'absent'" in (await run(h, "delete", "live", "absent", status=1)).err
+        assert h.server.workflows.names() == ["live", "old", "spare"]
+        deleted = await run(h, "delete", "live", "absent", "old", "live", "--ignore-not-found", "--json")
+        assert deleted.document == {
+            "workflows": [
+                {"name": "live", "deleted": True},
+                {"name": "absent", "deleted": False},
+                {"name": "old", "deleted": True},
+            ]
+        }
+        assert h.server.workflows.names() == ["spare"]
+        assert (await run(h, "delete", "absent", "--ignore-not-found")).out == "nothing to stop\n"
+
+
+async def test_all_but_the_workflows_of_reactors_are_deleted_at_a_word() -> None:
+    service = FakeReactorService({"key": THIEF.replace("rtmp_app=live", "rtmp_app=other")})
+    asking = OLD.replace("stream_key=*", "stream_key=* reactor=lookup")
+    async with Harness("reactor lookup executor=scripted {\n}\n" + LIVE + asking, more_executors=[service.kind()]) as h:
+        await h.publish("old/key")
+        assert h.server.workflows.names() == ["live", "old", "thief"]
+        lines = (await run(h, "delete", "--all")).out.splitlines()
+        assert lines == [
+            "- workflow live, 2 steps: disconnects nobody",
+            "- workflow old, 1 step: disconnects 1 publisher",
+            "stopped",
+        ]
+
+
+@pytest.mark.parametrize("arguments", [("delete",), ("delete", "--all", "x"), ("wait",), ("wait", "--all", "--ready")])
+async def test_what_is_meant_must_be_said_in_one_way(arguments: tuple[str, ...]) -> None:
+    async with Harness(LIVE) as h:
+        assert "Give either NAME..." in (await run(h, *arguments, status=1)).err
+        assert h.server.workflows.names() == ["live"]
 
 
 async def test_a_wait_for_what_does_not_come_fails() -> None:
     async with Harness(LIVE) as h:
         assert (await run(h, "wait", "live", "--json")).document["name"] == "live"
         assert "there is no such workflow" in (await run(h, "wait", "absent", "--timeout", "0", status=1)).err
+
+
+async def test_a_wait_for_several_tells_of_each_that_does_not_run() -> None:
+    async with Harness(LIVE + OLD) as h:
+        both = await run(h, "wait", "live", "old", "--json")
+        assert [each["name"] for each in both.document["workflows"]] == ["live", "old"]
+        assert (await run(h, "wait", "--all")).out.splitlines()[1:] == ["workflow 'live' runs", "workflow 'old' runs"]
+        await h.put(THIEF)
+        failed = await run(h, "wait", "thief", "live", "absent", "--timeout", "0", "--json", status=1)
+        assert [problem.split(": ")[0] for problem in failed.document["problems"]] == [
+            "workflow 'thief' is in error",
+            "workflow 'absent' does not run after 0 s",
+        ]
+
+
+async def test_a_step_switches_by_its_type_or_its_id() -> None:
+    async with Harness(SHOW) as h:
+        step = h.workflow("show").active_steps[1].step_id
+        assert "there is no source at present" in (await run(h, "switch", "show", "failover", "spare", status=1)).err
+        for name in ("main", "spare"):
+            await h.publish(f"live/{name}", generate_stream(seconds=1))
+        await h.wait_event(StreamSwitched)
+        switched = await run(h, "switch", "show", "failover", "spare", "--json")
+        assert switched.document == {"name": "show", "step_id": step, "sending": "main", "wanted": "spare"}
+        assert (await run(h, "switch", "show", step, "main")).out == "sends 'main'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sow", "failover", "spare"), "there is no workflow 'sow'; did you mean 'show'?"),
+        (("show", "failovr", "spare"), "has no step 'failovr' (did you mean 'failover'?); its steps: rtmp_receive ("),
+        (("show", "rtmp_watch", "spare"), "workflow 'show' has 2 steps of the type rtmp_watch; name one by its id"),
+        (("show", "rtmp_receive", "spare"), "a rtmp_receive step has no sources to switch between"),
+    ],
+)
+async def test_a_switch_that_cannot_be_says_what_there_is(arguments: tuple[str, ...], message: str) -> None:
+    async with Harness(SHOW) as h:
+        assert message in (await run(h, "switch", *arguments, status=1)).err
 
 
 async def test_a_server_without_a_file_has_nothing_to_reload() -> None:

@@ -134,7 +134,8 @@ def test_a_redirection_takes_no_token_along(file: str) -> None:
     ("arguments", "message"),
     [
         (("--server", "ftp://x"), "--server: expected http://HOST:PORT"),
-        (("--server", "localhost:9011"), "--server: expected http://HOST:PORT"),
+        (("--server", "localhost:no"), "--server: this is not a URL"),
+        (("--server", "hush@host:9011"), "--server: expected a URL without user"),
         (("--server", "http://user:hush@host"), "--server: expected a URL without user"),
         (("--server", "http://[::1"), "--server: this is not a URL"),
         (("--token", "hush\nhush"), "the token has characters"),
@@ -160,6 +161,34 @@ def test_the_token_goes_where_it_belongs_and_nowhere_else() -> None:
         "problems": [],
     }
     assert "sesame" not in done.out + done.err
+
+
+@pytest.mark.parametrize("server", ["localhost:9011", "http://localhost:9011", "http://localhost:9011/"])
+@pytest.mark.parametrize("is_before", [True, False])
+def test_the_address_may_stand_before_the_command_and_needs_no_scheme(server: str, is_before: bool) -> None:
+    asked = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        asked.append(str(request.url))
+        return httpx2.Response(200, json=[])
+
+    words = ["--server", server, "list"] if is_before else ["list", "--server", server]
+    assert invoke(*words, transport=scripted(handler), environment={"MMIDS_SERVER": "http://other"}).status == 0
+    assert asked == ["http://localhost:9011/workflows"]
+
+
+def test_what_stands_behind_the_command_counts_before_what_stands_in_front_and_that_before_the_environment() -> None:
+    tokens = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        tokens.append(request.headers["Authorization"])
+        return httpx2.Response(200, json=[])
+
+    words: tuple[str, ...] = ("--json", "--token", "front", "list")
+    for arguments in (words, (*words, "--token", "behind")):
+        done = invoke(*arguments, transport=scripted(handler), environment={"MMIDS_TOKEN": "environment"})
+        assert done.document == []
+    assert tokens == ["Bearer front", "Bearer behind"]
 
 
 @pytest.mark.parametrize("arguments", [("plan",), ("plan", "--bogus", "x"), ("apply", "--wait", "301", "x"), ("show",)])

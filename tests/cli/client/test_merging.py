@@ -24,13 +24,17 @@ def test_what_all_files_define_is_sent_in_their_order() -> None:
     assert [item.name for item in document.workflows] == [item.name for item in merged.workflows] == ["b", "a"]
 
 
-def test_settings_are_left_out_with_a_note_and_all_else_keeps_its_line() -> None:
+def test_settings_are_left_out_and_all_else_keeps_its_line() -> None:
     text = f"# head\nsettings {{\n    http_api_port 1\n    http_api_token secret\n}}\n{workflow('a')}"
     merged = merge([SourceFile("file", text)])
     assert "secret" not in merged.text
     assert parse(merged.text, "file").workflows[0].place == merged.workflows[0].place
-    [note] = merged.notes
-    assert note.startswith("file: settings are not sent")
+    assert merged.notes == (), "whoever plans the server's own file each day knows"
+
+
+def test_a_file_of_settings_alone_is_told_of() -> None:
+    [note] = merge([SourceFile("a", workflow("a")), SourceFile("b", "settings {\n    gop_cache true\n}\n")]).notes
+    assert note.startswith("b: settings are not sent")
 
 
 def test_every_problem_of_every_file_is_told_with_its_place() -> None:
