@@ -50,9 +50,10 @@ def shown(page: str) -> str:
 
 def parse(words: list[str]) -> None:
     """Let click read a call; raises for wrong ones."""
-    command = main.get_command(click.Context(main), words[0])
+    program = click.Context(main, **main.context_settings)
+    command = main.get_command(program, words[0])
     assert command is not None, words
-    command.make_context(words[0], words[1:])
+    command.make_context(words[0], words[1:], parent=program)
 
 
 def test_the_pipeline_of_the_page_is_the_example() -> None:
