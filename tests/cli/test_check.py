@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mmids_trio.cli.commands.check import check
+from mmids_trio.__main__ import main
 from mmids_trio.cli.serving import kinds
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reload.configuration_file import load
@@ -17,7 +17,7 @@ MISSPELT = "settings {\n    http_api_prot 9011\n}\n"
 
 
 def run(*arguments: str | Path, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(check, [str(each) for each in arguments], input=stdin)
+    return CliRunner().invoke(main, ["check", *map(str, arguments)], input=stdin)
 
 
 def write(path: Path, text: str) -> Path:
