@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import evolve, frozen
 
 from mmids_trio.cli.client.files import MAX_TEXT_BYTES
-from mmids_trio.cli.serving import kinds, port_of
+from mmids_trio.cli.serving import kinds
+from mmids_trio.cli.welcome import port_of
 from mmids_trio.config.parser import Document
 from mmids_trio.config.report import Findings
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition

@@ -1,10 +1,10 @@
-"""Running a server from a configuration file: signals, exit status, and what the program says when it has started."""
+"""Running a server from a configuration file: signals, exit status, and when the welcome is printed."""
 
 import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -12,99 +12,18 @@ from typing import Protocol
 import click
 import structlog
 import trio
-from attrs import frozen
 
+from mmids_trio.cli.welcome import Reach, address_for_others, addresses, open_doors, welcome
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
-from mmids_trio.definitions import ParameterValue, Resolved, StepDefinition, WorkflowDefinition
+from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.reload.configuration_file import Configuration, load
 from mmids_trio.server import logs
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import NO_HOOKS, Hooks, build_server
-from mmids_trio.steps.rtmp_parameters import RTMP_PORT, RTMPS_PORT
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import PlanView
-
-TRY_IT = (
-    "ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=frequency=440 "
-    "-c:v libx264 -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac -f flv {url}"
-)
-"""A publisher that needs no file."""
-
-MAX_LINES = 20
-"""Addresses that are printed; who runs more workflows asks the API."""
-
-ANY = "KEY"
-"""What stands for any stream key in an address."""
-
-
-QUERIES = {"publish_token": "?token=TOKEN", "play_key": "?expires=TIME&token=SIGNATURE"}
-"""What has to be added to an address, by the parameter that asks for it."""
-
-
-@frozen
-class Address:
-    """One address that a workflow serves."""
-
-    workflow: str
-    verb: str
-    url: str
-
-
-def addresses(
-    workflows: Sequence[WorkflowDefinition], host: str, bound_port: Callable[[int], int | None]
-) -> Iterator[Address]:
-    """All addresses to publish to and to watch, in order.
-
-    `bound_port` says which port is really open for one in a definition, if any is.
-    """
-    verbs = {"rtmp_receive": "publish", "rtmp_watch": "watch"}
-    for workflow in workflows:
-        for step in workflow.steps:
-            if step.step_type in verbs:
-                port = bound_port(port_of(step))
-                if port is not None:
-                    yield Address(workflow.name, verbs[step.step_type], _url(step, host, port))
-
-
-def welcome(lines: Sequence[Address], api: str | None) -> str:
-    """The text to print."""
-    text = [f"  {line.verb:<8} {line.url:<42} workflow {line.workflow}" for line in lines[:MAX_LINES]]
-    if len(lines) > MAX_LINES:
-        text.append(f"  ... and {len(lines) - MAX_LINES} more addresses")
-    if api is not None:
-        text.append(f"  HTTP API {api}")
-    publish = next((line.url for line in lines if line.verb == "publish"), None)
-    if publish is not None:
-        text += ["", "Try it:", f"  {TRY_IT.format(url=publish.replace(ANY, 'test'))}"]
-        watch = next((line.url for line in lines if line.verb == "watch"), None)
-        if watch is not None:
-            text.append(f"  ffplay {watch.replace(ANY, 'test')}")
-    return "\n".join(text)
-
-
-def port_of(step: StepDefinition) -> int:
-    """The port that an RTMP step asks for."""
-    port = step.parameters.get("port")
-    if port is not None:
-        return int(port)
-    return RTMPS_PORT if step.has_flag("rtmps") else RTMP_PORT
-
-
-def _url(step: StepDefinition, host: str, port: int) -> str:
-    scheme = "rtmps" if step.has_flag("rtmps") else "rtmp"
-    default = RTMPS_PORT if scheme == "rtmps" else RTMP_PORT
-    place = host if port == default else f"{host}:{port}"
-    app, key = (_written(step.parameters[name]) for name in ("rtmp_app", "stream_key"))
-    query = next((query for name, query in QUERIES.items() if name in step.parameters), "")
-    return f"{scheme}://{place}/{app}/{ANY if key == '*' else key}{query}"
-
-
-def _written(value: ParameterValue) -> ParameterValue:
-    """What came from outside is as secret on a console as in a log."""
-    return value.written if isinstance(value, Resolved) else value
-
 
 log = structlog.get_logger()
 
@@ -236,9 +155,15 @@ async def _say_welcome(server: Server, changes: Sequence[Change[PlanView]]) -> N
         for change in changes:
             await change.wait_outcome()
     if not server.is_stopping:
-        workflows = started_definitions(server, changes)
-        lines = list(addresses(workflows, server.settings.rtmp_host or "127.0.0.1", server.rtmp.bound_port))
-        _tell(welcome(lines, server.api_url))
+        workflows = [each for each in started_definitions(server, changes) if not _has_failed(server, each.name)]
+        reach = Reach.of(server.settings.rtmp_host, address_for_others)
+        lines = list(addresses(workflows, reach.host, server.rtmp.bound_port))
+        _tell(welcome(lines, server.api_url, reach, open_doors(workflows)))
+
+
+def _has_failed(server: Server, name: str) -> bool:
+    status = server.workflows.status(name)
+    return status is None or status.status != "Running"
 
 
 def _tell(text: str) -> None:

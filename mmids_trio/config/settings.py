@@ -160,6 +160,11 @@ SECRET_SETTINGS = secret_names(declared(Settings))
 """The spellings of those whose values are shown to nobody."""
 
 
+def host_from_here(host: str) -> str:
+    """What this machine calls a port that is bound to `host`: that stands for all addresses, or is one of them."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host` is `localhost` or an address in 127.0.0.0/8 or ::1, which no other machine reaches."""
     if host.lower() == "localhost":

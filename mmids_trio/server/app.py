@@ -14,7 +14,7 @@ from hypercorn.typing import ASGIFramework
 from quart_trio import QuartTrio
 
 from mmids_trio import __version__
-from mmids_trio.config.settings import Settings
+from mmids_trio.config.settings import Settings, host_from_here
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import MmidsError, StepError
 from mmids_trio.ffmpeg.tools import FfmpegTools
@@ -103,7 +103,7 @@ class Server:
         """Where the HTTP API answers, once it runs; `None` without one."""
         if self.api_port is None:
             return None
-        host = self.settings.http_api_host
+        host = host_from_here(self.settings.http_api_host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
 
     @property

@@ -181,3 +181,16 @@ async def test_a_media_port_in_use_at_the_start_does_not_end_the_program(launch:
         assert f":{port}/" not in program.child.out.text
         assert f"port {port} cannot be opened: " in (await program.status("live"))["status"]
         assert (await program.status("fine"))["status"] == "Running"
+
+
+async def test_the_welcome_names_what_runs_and_leaves_out_what_has_failed(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    thief = "workflow thief {\n    rtmp_receive rtmp_app=live stream_key=* port=0\n}\n"
+    child = await run_program(nursery, tmp_path, "--config", write(tmp_path, GOOD + thief))
+    await child.out.line("ffplay rtmp://")
+    assert "workflow live" in child.out.text
+    assert "thief" not in child.out.text
+    assert "Warning: anybody who reaches this machine may publish (workflow live)." in child.out.text
+    child.process.terminate()
+    assert await child.end() == 0
