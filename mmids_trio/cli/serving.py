@@ -163,7 +163,7 @@ async def _say_welcome(server: Server, changes: Sequence[Change[PlanView]]) -> N
 
 def _has_failed(server: Server, name: str) -> bool:
     status = server.workflows.status(name)
-    return status is None or status.status != "Running"
+    return status is None or status.state == "error"
 
 
 def _tell(text: str) -> None:

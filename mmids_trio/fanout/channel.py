@@ -124,6 +124,11 @@ class Channel:
         """Whether anybody is here."""
         return bool(self._subscribers)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether a stream is on it."""
+        return self._is_live
+
     def charge_to(self, memory: MediaMemory) -> None:
         """What the log holds is charged there, to the owner of the stream that it is of."""
         self.log.holding = MediaHolding(memory, MediaOwner(), self.log.trim, lambda: self.is_watched)

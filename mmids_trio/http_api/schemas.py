@@ -43,10 +43,10 @@ class WorkflowName:
 
 
 ABSENT_WHEN_EMPTY = {
-    StepStatus: ("streams", "clients"),
+    StepStatus: ("streams", "clients", "state", "reason"),
     PlannedStep: ("step_id_before", "changes"),
     Ready: ("reasons",),
-    WorkflowStatus: ("owner",),
+    WorkflowStatus: ("owner", "state", "reason"),
     WorkflowOwner: ("name", "stream", "set"),
     WorkflowName: ("set",),
     PlanView: ("owner", "taken_from"),

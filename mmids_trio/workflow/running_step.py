@@ -173,7 +173,14 @@ class RunningStep:
             ((), NO_CLIENTS) if self.ended.is_set() else (self._describe_streams(), self._count_clients())
         )
         return StepStatus(
-            self.step_id, definition.step_type, definition.shown_parameters(), self.status, tuple(streams), clients
+            self.step_id,
+            definition.step_type,
+            definition.shown_parameters(),
+            self.status,
+            tuple(streams),
+            clients,
+            state=None if self.error is None else "error",
+            reason=self.error,
         )
 
 

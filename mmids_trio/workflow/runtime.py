@@ -174,6 +174,8 @@ class Workflow:
             active_steps=tuple(step.describe() for step in self.pipeline.steps),
             pending_steps=self._pending_steps(),
             owner=self.owner,
+            state=None if failed is None else "error",
+            reason=None if failed is None else failed.error,
         )
 
     @property

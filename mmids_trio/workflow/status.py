@@ -96,6 +96,10 @@ class StepStatus:
     status: str
     streams: tuple[StreamStatus, ...] = ()
     clients: Clients = NO_CLIENTS
+    state: Literal["error"] | None = None
+    """That it is in error, for programs."""
+    reason: str | None = None
+    """Why it is in error."""
 
 
 @frozen
@@ -110,6 +114,10 @@ class WorkflowStatus:
     active_steps: tuple[StepStatus, ...]
     pending_steps: tuple[StepStatus, ...]
     owner: WorkflowOwner | None = None
+    state: Literal["error"] | None = None
+    """That it is in error, for programs."""
+    reason: str | None = None
+    """Why it is in error: of `status`, what is not about the step's id."""
 
 
 @frozen

@@ -188,3 +188,15 @@ async def test_a_name_without_end_is_cut_short_in_answer_and_log(
         _, description = await refusal((await h.connect()).publish(name))
         assert description == f"application 'live' has no stream key '{'x' * 100}…' for publishers"
         assert all(len(reason) < 200 for reason in closings())
+
+
+@pytest.mark.parametrize("app", ["live", "open"])
+async def test_a_url_without_a_stream_key_is_refused_with_what_is_expected(app: str, autojump_clock: MockClock) -> None:
+    async with harness() as h:
+        for attempt, code in (
+            (h.publish(f"{app}/"), "NetStream.Publish.BadName"),
+            (h.watch(f"{app}/"), "NetStream.Play.StreamNotFound"),
+            (h.publish(f"{app}/?token=x"), "NetStream.Publish.BadName"),
+        ):
+            told = await refusal(attempt)
+            assert told == (code, "the URL has no stream key; expected rtmp://HOST/APPLICATION/KEY")

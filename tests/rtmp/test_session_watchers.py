@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.events import MediaKind, MediaPacket
@@ -244,3 +245,14 @@ async def test_a_watcher_that_reads_nothing_delays_the_end_of_the_step_by_a_seco
             h.assert_quiet()
         assert eager.statuses[-1] == "NetStream.Play.Stop"
         await lazy.read_until_closed()
+
+
+async def test_the_log_says_of_a_watcher_that_nobody_publishes_its_key(autojump_clock: MockClock) -> None:
+    with capture_logs() as lines:
+        async with Harness(LIVE) as h:
+            await h.watch("key")
+            await h.publish("key", PACKETS[:HALF])
+            await wait_all_tasks_blocked()
+            await h.watch("key")
+    joined = [line for line in lines if line["event"] == "watcher joined"]
+    assert [line.get("waits") for line in joined] == ["nobody publishes this key yet", None]

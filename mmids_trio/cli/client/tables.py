@@ -18,6 +18,8 @@ def summary_of(name: str, status: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "status": status.get("status", ""),
+        "state": status.get("state"),
+        "reason": status.get("reason"),
         "pending": bool(status.get("pending_steps")),
         "steps": len(steps),
         "publishers": _clients(steps, "publishers"),
@@ -31,7 +33,7 @@ def rows(workflows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (
             printable(item["name"]),
-            _short(item["status"]) + (" (update pending)" if item["pending"] else ""),
+            _short(_told(item)) + (" (update pending)" if item["pending"] else ""),
             str(item["steps"]),
             str(item["publishers"]),
             str(item["watchers"]),
@@ -86,6 +88,11 @@ def _step(step: Mapping[str, Any]) -> Iterator[str]:
 
 def _clients(steps: Sequence[Mapping[str, Any]], kind: str) -> int:
     return sum((step.get("clients") or {}).get(kind, 0) for step in steps)
+
+
+def _told(item: Mapping[str, Any]) -> str:
+    """The status of a workflow, with the reason alone of one in error: the id of a step tells people nothing."""
+    return f"Error: {item['reason']}" if item["reason"] else str(item["status"])
 
 
 def _short(status: str) -> str:

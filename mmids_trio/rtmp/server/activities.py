@@ -252,7 +252,8 @@ class Activities:
         self.playing = Playing(request.stream, viewing, self._subscriber)
         self._reply()  # what announces the media goes out before them
         viewing.channel.add(self._subscriber, for_message_stream(request.stream))
-        self._logs[request.stream].info("watcher joined", app=request.app)
+        waits = {} if viewing.channel.is_live else {"waits": "nobody publishes this key yet"}
+        self._logs[request.stream].info("watcher joined", app=request.app, **waits)
 
     async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:
         endpoint = await admit(self.directory, role, self.port, request, self.peer_host)

@@ -170,6 +170,9 @@ async def admit(
 
     Raises `RequestRefused`.
     """
+    if not request.key:  # a step for any key would take it, and nobody would ever find the other
+        what = "the URL has no stream key; expected rtmp://HOST/APPLICATION/KEY"
+        raise RequestRefused(UNKNOWN[role], what, RejectReason.UNKNOWN_NAME)
     with trio.move_on_after(ADMISSION_SECONDS):
         while True:
             claim = directory.find(role, port, request.app, request.key)

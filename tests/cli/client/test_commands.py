@@ -186,6 +186,23 @@ async def test_what_runs_is_listed_and_shown() -> None:
         assert "did you mean 'live'?" in (await run(h, "show", "liv", status=1)).err
 
 
+async def test_of_what_failed_the_reason_is_listed_and_not_the_id() -> None:
+    async with Harness(LIVE) as h:
+        await h.put(THIEF)
+        reason = h.workflow("thief").reason
+        assert reason is not None
+        [line] = [line for line in (await run(h, "list")).out.splitlines() if line.startswith("thief")]
+        assert line.split("  ")[1].startswith(f"Error: {reason[:30]}")
+        assert (await run(h, "list", "--json")).document[1]["reason"] == reason
+        status = (await h.http.get("/workflows/thief")).json()
+        assert (status["state"], status["reason"]) == ("error", reason)
+        assert status["status"].endswith(f" failed: {reason}")
+        [step] = status["active_steps"]
+        assert (step["state"], step["reason"], step["status"]) == ("error", reason, f"Error: {reason}")
+        running = (await h.http.get("/workflows/live")).json()
+        assert not {"state", "reason"} & {*running, *running["active_steps"][0]}
+
+
 async def test_a_workflow_is_deleted_once() -> None:
     async with Harness(LIVE) as h:
         deleted = await run(h, "delete", "live", "--json")
