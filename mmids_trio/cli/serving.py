@@ -71,7 +71,10 @@ def complain_or_run(config: Path, run: Run | None = None) -> int:
         settings = configuration.settings
         bounds = logs.Logging.of(settings)
         bounds.outside.add(configuration.values)
-        with logs.configure(level=level, directory=Path(settings.log_path), console=sys.stderr, bounds=bounds) as log:
+        directory = None if settings.log_path is None else Path(settings.log_path)
+        with logs.configure(
+            level=level, directory=directory, console=sys.stderr, form=settings.log_console, bounds=bounds
+        ) as log:
             logs.warn_of_unknown_level(os.environ)
             build = partial(
                 build_server,

@@ -45,6 +45,11 @@ def filled(value: str) -> str:
     return value
 
 
+def path_or_none(value: str) -> str | None:
+    """A path, or `none` for no place at all (`./none` is a path of that name)."""
+    return None if filled(value) == "none" else value
+
+
 def bearer_token(value: str) -> str:
     """What can stand in an `Authorization` header (RFC 9110 §5.5, §11.4: visible ASCII, no spaces)."""
     if not value or not all("!" <= character <= "~" for character in value):

@@ -17,6 +17,7 @@ from mmids_trio.config.converters import (
     host_names,
     networks,
     one_of,
+    path_or_none,
     port_number,
     proxy_address,
     switch,
@@ -96,7 +97,7 @@ def event_names(value: str) -> str:
 class Settings:
     """The settings of a server, as written: relative paths are the caller's to resolve.
 
-    `state_path` of `None`: changes over the API end with the server.
+    `state_path` of `None`: changes over the API end with the server. `log_path` of `None`: no log on the disk.
     Ports: 0 means any free one. `http_api_port` of `None`: no HTTP API. `publisher_timeout`: seconds, 0
     for none.
     `max_connections` of `None`: as many as there are files; `max_connections_per_ip` of `None`: no such limit.
@@ -113,7 +114,8 @@ class Settings:
     tls_cert_password: str | None = parameter(anything, default=None, secret=True)
     tls_key_path: str | None = parameter(filled, default=None)
     allow_expired_certificate: bool = parameter(switch, default=False)
-    log_path: str = parameter(filled, default="logs")
+    log_console: str = parameter(one_of("text", "json", "none"), default="text")
+    log_path: str | None = parameter(path_or_none, default="logs")
     log_max_bytes: int = parameter(whole_number(LEAST_LOG_BYTES, MOST_LOG_BYTES, " of bytes"), default=1024**3)
     log_repeats_per_second: int = parameter(whole_number(1, MOST_REPEATS), default=5)
     rtmp_send_interval: int = parameter(whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds"), default=0)

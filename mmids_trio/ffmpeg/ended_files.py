@@ -113,8 +113,8 @@ def hls_trace(directory: str, stream_name: str) -> Trace:
 class EndedFiles:
     """Of one server. `begin` and `end` never wait; `run` does the rest."""
 
-    folder: Path
-    """For the journal."""
+    folder: Path | None
+    """For the journal; `None`: none is kept, and what a server that was killed had left stays."""
     keep_seconds: float = KEEP_SECONDS
     """0: for ever."""
     max_files: int = MAX_FILES
@@ -169,10 +169,15 @@ class EndedFiles:
         task_status.started()
         if not self.keep_seconds:
             await trio.sleep_forever()
-        self._recall(await self.offload(lambda: _read_journal(self.folder / JOURNAL)))
+        journal = None if self.folder is None else self.folder / JOURNAL
+        if journal is not None:
+            self._recall(await self.offload(lambda: _read_journal(journal)))
         while True:
             self._wakeup = trio.Event()
-            await self._write_journal()
+            if journal is None:
+                self._unnoted.clear()
+            else:
+                await self._write_journal(journal)
             await self._look()
             await self._delete()
             with trio.move_on_at(self._next_at()):
@@ -220,17 +225,17 @@ class EndedFiles:
             kept -= len(ended.files)
             self.deleted[trace.kind] += await self.offload(lambda t=trace, e=ended: _unlink(t, e.files or ()))  # type: ignore[misc]
 
-    async def _write_journal(self) -> None:
+    async def _write_journal(self, journal: Path) -> None:
         new, self._unnoted = self._unnoted, []
         known = len(self._live) + len(self._ended)
         if self._noted + len(new) > 2 * known + JOURNAL_SLACK:
             since = {trace: ended.since for trace, ended in self._ended.items()}
             lines = [*since.items(), *((trace, since) for trace, (_, since) in self._live.items())]
             self._noted = len(lines)
-            await self.offload(lambda: _put_journal(self.folder / JOURNAL, lines, is_new=True))
+            await self.offload(lambda: _put_journal(journal, lines, is_new=True))
         elif new:
             self._noted += len(new)
-            await self.offload(lambda: _put_journal(self.folder / JOURNAL, new, is_new=False))
+            await self.offload(lambda: _put_journal(journal, new, is_new=False))
 
 
 # What blocks; it touches nothing of the object's.

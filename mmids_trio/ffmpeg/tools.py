@@ -1,6 +1,7 @@
 """What all steps that run ffmpeg share on one server: the executable, where children come from, where they log."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from random import random
 
@@ -56,7 +57,8 @@ class FfmpegTools:
 
     spawner: Spawner
     places: Places
-    log_directory: Path
+    log_directory: Path | None
+    """`None`: children write no logs; what they say last is in messages all the same."""
     random: Callable[[], float] = random
     offload: Offload = in_thread
     make_directory: Callable[[str], None] = make_directory
@@ -74,7 +76,7 @@ class FfmpegTools:
 
     @ended_files.default
     def _usual_ended_files(self) -> EndedFiles:
-        return EndedFiles(self.log_directory / FOLDER)
+        return EndedFiles(None if self.log_directory is None else self.log_directory / FOLDER)
 
     async def check(self) -> Executable:
         """The ffmpeg that is used. Raises `StepError` where there is none, or it does not work."""
@@ -101,11 +103,13 @@ class FfmpegTools:
         """What keeps the child of `job` running. Only after `check`."""
         assert self._executable is not None
         program = self._executable.path
-        path = log_path(self.log_directory, job.workflow, job.step_id, self.outside.hide(job.stream))
+        path = self.log_directory and log_path(
+            self.log_directory, job.workflow, job.step_id, self.outside.hide(job.stream)
+        )
         return Supervisor(
             arguments=lambda: [program, *job.arguments()],
             spawner=self.spawner,
-            traces=lambda: self.ended_files.writing(log_trace(path)),
+            traces=lambda: self.ended_files.writing(log_trace(path)) if path else nullcontext(),
             stderr=StderrLog(path, (*job.secrets, *self.outside.values)),
             random=self.random,
             feed=job.feed,

@@ -157,6 +157,6 @@ def _resolved(settings: Settings, directory: Path) -> Settings:
         ffmpeg_path=absolute(settings.ffmpeg_path),
         tls_cert_path=absolute(settings.tls_cert_path),
         tls_key_path=absolute(settings.tls_key_path),
-        log_path=str((directory / settings.log_path).resolve()),
+        log_path=absolute(settings.log_path),
         state_path=absolute(settings.state_path),
     )

@@ -304,18 +304,22 @@ def _rtmp(
     )
 
 
+def _folder(settings: Settings) -> Path | None:
+    return None if settings.log_path is None else Path(settings.log_path) / FOLDER
+
+
 def _ffmpeg(settings: Settings, world: World, outside: OutsideValues) -> FfmpegTools:
     return FfmpegTools(
         world.spawner or SystemSpawner(proxy=settings.ffmpeg_proxy),
         Places(settings.ffmpeg_path),
-        Path(settings.log_path),
+        None if settings.log_path is None else Path(settings.log_path),
         world.random,
         offload=world.offload,
         make_directory=world.make_directory,
         least_free=settings.hls_min_free,
         free_bytes=world.free_bytes,
         capacity=Capacity(settings.max_children, settings.max_encode_rate),
-        ended_files=EndedFiles(Path(settings.log_path) / FOLDER, settings.ended_files_keep, offload=world.offload),
+        ended_files=EndedFiles(_folder(settings), settings.ended_files_keep, offload=world.offload),
         outside=outside,
     )
 

@@ -84,20 +84,26 @@ def _variable(environment: Mapping[str, str]) -> str:
 
 @contextmanager
 def configure(
-    *, level: int, directory: Path | None, console: TextIO, bounds: Logging | None = None
+    *,
+    level: int,
+    directory: Path | None,
+    console: TextIO,
+    form: str = "text",
+    bounds: Logging | None = None,
 ) -> Iterator[Logging]:
     """Log from `level` on to `console`, and to `mmids.log` in `directory` (made if need be) if given.
 
-    Lines of libraries that use `logging` go the same way.  The value is `bounds`, which counts.  On leaving, all is as
-    it was before and the files are closed; `console` stays open.  Give it a stream that can write any character, as
-    `sys.stderr` can.
+    `form` is what the console gets: `text` to read, `json` as in the file, or `none`. Lines of libraries that use
+    `logging` go the same way. The value is `bounds`, which counts. On leaving, all is as it was before and the
+    files are closed; `console` stays open. Give it a stream that can write any character, as `sys.stderr` can.
     Raises `LoggingError` when the directory cannot be written.
     """
     bounds = bounds or Logging()
     shared = _shared_processors(bounds.outside)
-    handlers = [_console_handler(console, shared)]
+    handlers: list[logging.Handler] = [] if form == "none" else [_console_handler(console, form, shared)]
     if directory is not None:
         handlers.append(_file_handler(directory, shared, bounds))
+    handlers = handlers or [logging.NullHandler()]  # without any, `logging` would print warnings all the same
     once = OncePerRecord(bounds.repeats)
     with ExitStack() as undo:
         for handler in handlers:
@@ -132,12 +138,14 @@ def _formatter(shared: list[Processor], *renderers: Processor) -> ProcessorForma
     )
 
 
-def _console_handler(console: TextIO, shared: list[Processor]) -> logging.Handler:
-    renderer = structlog.dev.ConsoleRenderer(
-        colors=console.isatty(),
-        repr_native_str=True,  # quoted and escaped
-        exception_formatter=structlog.dev.plain_traceback,
-    )
+def _console_handler(console: TextIO, form: str, shared: list[Processor]) -> logging.Handler:
+    renderer: Processor = structlog.processors.JSONRenderer()
+    if form == "text":
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=console.isatty(),
+            repr_native_str=True,  # quoted and escaped
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     handler = logging.StreamHandler(console)
     handler.setFormatter(_formatter(shared, renderer))
     return handler

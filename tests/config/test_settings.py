@@ -50,6 +50,9 @@ def test_without_a_settings_node_everything_has_its_default() -> None:
         ("tls_key_path key.pem", "tls_key_path", "key.pem"),
         ("log_path /var/log", "log_path", "/var/log"),
         ("log_path", "log_path", "logs"),
+        ("log_path none", "log_path", None),
+        ("log_path ./none", "log_path", "./none"),
+        ("log_console json", "log_console", "json"),
         ("publisher_timeout 86400", "publisher_timeout", 86_400),
     ],
 )

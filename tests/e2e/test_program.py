@@ -1,5 +1,6 @@
 """The program and its command line: what it says, to whom, and how it ends."""
 
+import json
 import os
 import re
 import shutil
@@ -194,3 +195,17 @@ async def test_the_welcome_names_what_runs_and_leaves_out_what_has_failed(
     assert "Warning: anybody who reaches this machine may publish (workflow live)." in child.out.text
     child.process.terminate()
     assert await child.end() == 0
+
+
+async def test_a_service_may_log_json_to_its_console_and_nothing_to_the_disk(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    file = write(tmp_path, f"settings {{\n    log_console json\n    log_path none\n}}\n{GOOD}")
+    child = await run_program(nursery, tmp_path, "--config", file)
+    await child.out.line("ffplay rtmp://")
+    child.process.terminate()
+    assert await child.end() == 0
+    told = [json.loads(line) for line in child.err.lines]
+    assert {"timestamp", "level", "event", "logger"} <= told[0].keys()
+    assert "stopping" in [line["event"] for line in told]
+    assert os.listdir(tmp_path) == ["given.mmids"]

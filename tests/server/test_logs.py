@@ -235,6 +235,26 @@ def test_a_directory_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -
     assert issubclass(LoggingError, MmidsError)
 
 
+def test_the_console_may_have_what_the_file_has(tmp_path: Path) -> None:
+    console = StringIO()
+    with configure(level=logging.INFO, directory=tmp_path, console=console, form="json"):
+        structlog.get_logger().info("port opened", port=1935)
+        logging.getLogger("some.library").warning("odd")
+    shown, kept = [json.loads(line) for line in console.getvalue().splitlines()], lines(tmp_path)
+    for line in (*shown, *kept):
+        assert str(line.pop("timestamp")).endswith("Z")
+    assert shown == kept
+    assert [line["event"] for line in shown] == ["port opened", "odd"]
+
+
+def test_nothing_is_written_where_nothing_is_wanted(capfd: pytest.CaptureFixture[str]) -> None:
+    console = StringIO()
+    with configure(level=logging.INFO, directory=None, console=console, form="none"):
+        structlog.get_logger().error("step failed")
+        logging.getLogger("some.library").error("odd")
+    assert (console.getvalue(), *capfd.readouterr()) == ("", "", "")
+
+
 def test_leaving_puts_everything_back(tmp_path: Path) -> None:
     root = logging.getLogger()
     before = (list(root.handlers), root.level, structlog.get_config())

@@ -45,9 +45,11 @@ def write_segments(child: FakeProcess) -> None:
     child.stdout.write(f"#EXTINF:1.0,\n{paths[0].name}\n".encode())
 
 
-def harness(camera: Camera, directory: Path, step: str = "count=5", **settings: int) -> Harness:
+def harness(
+    camera: Camera, directory: Path, step: str = "count=5", *, log_path: str | None = None, **settings: int
+) -> Harness:
     lines = "\n".join(f"{name} {value}" for name, value in settings.items())
-    text = f'settings {{\nlog_path "{directory}/logs"\n{lines}\n}}\n' + workflow(
+    text = f'settings {{\nlog_path "{log_path or directory / "logs"}"\n{lines}\n}}\n' + workflow(
         f"ffmpeg_hls path={directory}/hls {step}"
     )
     return Harness(text, camera.steps, spawner=Writer(script=Script().logs("fine")))
@@ -128,6 +130,18 @@ async def test_new_keys_without_end_leave_a_bounded_number_of_files(tmp_path: Pa
         left = {name.partition(".")[0].partition("=")[0] for name in files(tmp_path / "hls")}
         assert left == {"key27", "key28", "key29"}
         assert len(files(tmp_path / "logs" / "ffmpeg")) == 3 + 1
+
+
+async def test_without_a_log_on_the_disk_children_write_none_and_their_segments_go_all_the_same(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    camera = Camera()
+    async with harness(camera, tmp_path, log_path="none"):
+        await show(camera, Take("a", "a"))
+        assert files(tmp_path) == ["hls"]
+        assert files(tmp_path / "hls") == ["a-0.ts", "a-1.ts", "a.m3u8"]
+        await trio.sleep(HOUR + 1)
+        assert files(tmp_path / "hls") == []
 
 
 # Without a server.
