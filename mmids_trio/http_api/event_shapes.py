@@ -35,9 +35,18 @@ EVENT_TYPES: tuple[str, ...] = tuple(kind.wire_name for kind in get_args(HubEven
 """Names to filter by."""
 
 
-def event_json(event: StreamEvent, *, time: str | None = None, count: int = 1) -> str:
-    """The data of an event, in one line; with `time`, when it happened, and for how many it stands if not for one."""
-    data = {attribute.name: to_json(getattr(event, attribute.name)) for attribute in fields(type(event))}
+HEAD = ("id", "type", "time", "count", "dropped", "data")
+"""What clients and web services get beside the fields of an event; none of these has such a name."""
+
+
+def event_json(event: StreamEvent, *, event_id: str | None = None, time: str | None = None, count: int = 1) -> str:
+    """An event in one line of JSON: its fields, with `event_id` and `time` which one it is and when it happened.
+
+    `count`: for how many it stands, if not for one.
+    """
+    head = {"id": event_id, "type": event.wire_name if event_id else None, "time": time}
+    data = {name: value for name, value in head.items() if value is not None}
+    data |= {attribute.name: to_json(getattr(event, attribute.name)) for attribute in fields(type(event))}
     if count > 1:
         data["count"] = count
-    return json.dumps(data if time is None else {"time": time, **data})
+    return json.dumps(data)

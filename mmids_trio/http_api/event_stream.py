@@ -14,7 +14,7 @@ from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallabl
 from quart.wrappers.response import ResponseBody
 
 from mmids_trio.http_api.event_feed import EventFeed, HistoryStart
-from mmids_trio.http_api.event_shapes import Missed, Reset, event_json
+from mmids_trio.http_api.event_shapes import Missed, Reset, StreamEvent, event_json
 from mmids_trio.workflow.event_queue import QueuedEvent
 
 RETRY_MILLISECONDS = 2000
@@ -113,8 +113,7 @@ class EventStream(ResponseBody):
         event_id = self._feed.history.id_of(self._position)
         if self._start.reset is None:
             return render_start(event_id)
-        reset = Reset(self._start.reset)
-        return render_start(event_id) + render_event(Reset.wire_name, event_json(reset), event_id)
+        return render_start(event_id) + self._render_word(Reset(self._start.reset), event_id)
 
     def _is_behind(self) -> bool:
         return self._position < self._feed.history.newest
@@ -125,7 +124,7 @@ class EventStream(ResponseBody):
         pieces = []
         if gone:
             self._position = entries[0].number - 1 if entries else history.newest
-            pieces.append(render_event(Missed.wire_name, event_json(Missed(gone)), history.id_of(self._position)))
+            pieces.append(self._render_word(Missed(gone), history.id_of(self._position)))
         pieces += self._render(entries)
         if entries:
             self._position = entries[-1].number
@@ -133,19 +132,22 @@ class EventStream(ResponseBody):
 
     def _render(self, entries: Sequence[QueuedEvent]) -> list[bytes]:
         return [
-            render_event(
-                entry.event.wire_name,
-                event_json(entry.event, time=self._time(entry), count=entry.count),
-                self._feed.history.id_of(entry.number),
-            )
+            _render_one(entry.event, self._feed.history.id_of(entry.number), self._time(entry.at), entry.count)
             for entry in entries
             if entry.event.wire_name in self._types or not self._types
         ]
 
-    def _time(self, entry: QueuedEvent) -> str:
-        """When it happened, as RFC 3339 has it, in UTC."""
-        at = datetime.fromtimestamp(entry.at + self._skew, UTC)
-        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _render_word(self, word: Reset | Missed, event_id: str) -> bytes:
+        """What the stream says of itself, now."""
+        return _render_one(word, event_id, self._time(trio.current_time()))
+
+    def _time(self, at: float) -> str:
+        """A time of trio's clock as RFC 3339 has it, in UTC."""
+        return datetime.fromtimestamp(at + self._skew, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _render_one(event: StreamEvent, event_id: str, time: str, count: int = 1) -> bytes:
+    return render_event(event.wire_name, event_json(event, event_id=event_id, time=time, count=count), event_id)
 
 
 class StreamCut(Exception):

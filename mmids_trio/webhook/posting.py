@@ -34,11 +34,15 @@ class PostFailed(Exception):
 
 
 def render(notice: Notice, dropped: int) -> bytes:
-    """The body of a post. `dropped`: events that were lost since the last post that arrived."""
+    """The body of a post: the event's fields, and once more all of them as `data`.
+
+    `dropped`: events that were lost since the last post that arrived.
+    """
     head = {"id": notice.id, "type": notice.type, "time": notice.time, "dropped": dropped}
     if notice.count > 1:
         head["count"] = notice.count
-    return f'{json.dumps(head)[:-1]}, "data": {notice.data}}}\n'.encode()
+    data = json.loads(notice.data)
+    return f"{json.dumps({**head, **data, 'data': data})}\n".encode()
 
 
 @frozen

@@ -260,7 +260,7 @@ def events(_golden: Golden) -> Golden:
 
 def _event(event: Any) -> Golden:
     name, time = event.wire_name, "2026-03-04T05:06:07.089Z"
-    data = event_json(event, time=time)
+    data = event_json(event, event_id="5f3c-7", time=time)
     notice = Notice("5f3c-7", name, time, event_json(event), 0.0)
     return {
         "type": name,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmids_trio.http_api import event_feed
 from mmids_trio.http_api.event_feed import MAX_AGE_SECONDS, EventHistory, HistoryStart
-from mmids_trio.http_api.event_shapes import EVENT_TYPES, StreamEvent, event_json
+from mmids_trio.http_api.event_shapes import EVENT_TYPES, HEAD, StreamEvent, event_json
 from mmids_trio.http_api.event_stream import render_event, render_heartbeat, render_start
 from mmids_trio.workflow import events
 from mmids_trio.workflow.events import HubEvent, WorkflowStarted
@@ -139,10 +139,17 @@ def test_every_event_may_be_published() -> None:
 
 def test_the_data_of_an_event_are_its_fields() -> None:
     assert event_json(events.WorkflowFailed("w", "no\nport")) == '{"workflow": "w", "reason": "no\\nport"}'
-    assert event_json(events.WorkflowEnded("w"), time="now") == '{"time": "now", "workflow": "w"}'
     taken = events.WorkflowTakenOver("w", WorkflowOwner("config", "mmids.config"), of_set("team-a"))
     assert json.loads(event_json(taken)) == {
         "workflow": "w",
         "owner_before": {"kind": "config", "name": "mmids.config"},
         "owner": {"kind": "api", "set": "team-a"},
     }
+    assert event_json(events.WorkflowEnded("w"), event_id="a-1", time="now", count=2) == (
+        '{"id": "a-1", "type": "workflow_ended", "time": "now", "workflow": "w", "count": 2}'
+    )
+
+
+def test_no_event_has_a_field_that_stands_for_something_else_beside_it() -> None:
+    names = {attribute.name for kind in get_args(StreamEvent) for attribute in attrs.fields(kind)}
+    assert names & set(HEAD) == set()

@@ -43,9 +43,12 @@ class Reader:
         return found
 
     async def event(self) -> tuple[str, str, Any]:
-        """Id, type and data of the next event."""
+        """Id and type of the next event, and what its data say beside id, type and time."""
         found = await self.until(r"id: ([^\n]*)\nevent: ([^\n]*)\ndata: ([^\n]*)\n\n")
-        return found[1], found[2], json.loads(found[3])
+        data = json.loads(found[3])
+        assert (data.pop("id"), data.pop("type")) == (found[1], found[2])
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", data.pop("time"))
+        return found[1], found[2], data
 
     async def rest(self) -> str:
         """All that comes until the end."""
@@ -106,8 +109,6 @@ async def test_what_happens_comes_with_id_type_time_and_data(events: Events) -> 
     events.hub.publish(WorkflowFailed("w", "no port"))
     first, second = await reader.event(), await reader.event()
     assert [first[1], second[1]] == ["workflow_started", "workflow_failed"]
-    time = second[2].pop("time")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time)
     assert second[2] == {"workflow": "w", "reason": "no port"}
     boot = events.feed.history.boot
     assert (first[0], second[0]) == (f"{boot}-1", f"{boot}-2")
@@ -176,7 +177,6 @@ async def test_only_the_types_that_were_asked_for_come(events: Events) -> None:
     events.hub.publish(WorkflowFailed("w", ""))
     events.hub.publish(WorkflowEnded("w"))
     _, kind, data = await reader.event()
-    data.pop("time")
     assert (kind, data) == (
         "stream_began",
         {"workflow": "w", "step_id": "1", "stream_id": event_id, "name": "show"},

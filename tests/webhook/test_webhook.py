@@ -14,13 +14,14 @@ from attrs import define, evolve, field
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.cli.commands.events import ServerEvent, as_document
 from mmids_trio.config.settings import EVENT_NAMES
-from mmids_trio.http_api.event_shapes import EVENT_TYPES
+from mmids_trio.http_api.event_shapes import EVENT_TYPES, event_json
 from mmids_trio.media.events import StreamId
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.harness import Harness
-from mmids_trio.webhook.backlog import JOINED_FROM, MAX_AGE_SECONDS, MAX_NOTICES
-from mmids_trio.webhook.posting import POST_SECONDS
+from mmids_trio.webhook.backlog import JOINED_FROM, MAX_AGE_SECONDS, MAX_NOTICES, Notice
+from mmids_trio.webhook.posting import POST_SECONDS, render
 from mmids_trio.webhook.webhook import FLUSH_SECONDS, Webhook
 from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowFailed, WorkflowStarted
 from mmids_trio.workflow.hub import EventHub
@@ -353,3 +354,14 @@ def test_secrets_are_not_shown() -> None:
     settings = evolve(Harness("settings {\nwebhook_url http://a/\nwebhook_secret hidden\n}\n").server.settings)
     assert "hidden" not in repr(settings)
     assert "http://a/" not in repr(settings)
+
+
+def test_the_command_the_stream_and_the_webhook_say_the_same_of_an_event() -> None:
+    event = WorkflowFailed("show", "no ffmpeg")
+    stream = event_json(event, event_id="ab-2", time="now")
+    command = as_document(ServerEvent(event.wire_name, stream, "ab-2"))
+    post = json.loads(render(Notice("ab-2", event.wire_name, "now", event_json(event), 0.0), 0))
+    same = {"id": "ab-2", "type": "workflow_failed", "time": "now", "workflow": "show", "reason": "no ffmpeg"}
+    assert json.loads(stream) == same
+    assert command == {**same, "event": "workflow_failed"}
+    assert post == {**same, "dropped": 0, "data": {"workflow": "show", "reason": "no ffmpeg"}}

@@ -66,14 +66,15 @@ def as_line(event: ServerEvent) -> str:
     """`09:05:06.789 workflow_failed workflow=show reason=...`, times in UTC."""
     data = details(event)
     time = str(data.pop("time", ""))
+    data = {name: value for name, value in data.items() if name not in ("id", "type")}
     clock = time.partition("T")[2].removesuffix("Z") or "-"
     words = [f"{name}={_word(value)}" for name, value in data.items()]
     return printable(" ".join([clock, event.name, *words]))
 
 
 def as_document(event: ServerEvent) -> dict[str, Any]:
-    """For machines: id and name beside what the event says."""
-    return {"id": event.id, "event": event.name, **details(event)}
+    """For machines: id and type beside what the event says. Servers of 0.1.0 say neither in it."""
+    return {"id": event.id, "event": event.name, "type": event.name, **details(event)}
 
 
 def details(event: ServerEvent) -> dict[str, Any]:

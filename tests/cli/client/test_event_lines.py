@@ -41,6 +41,8 @@ def test_an_event_without_end_is_given_up() -> None:
 
 def test_an_event_is_shown_on_a_line() -> None:
     data = {
+        "id": "ab-2",
+        "type": "workflow_failed",
         "time": "2026-11-24T09:05:06.789Z",
         "workflow": "my show",
         "reason": "x\x1b[2J\ny",
@@ -53,7 +55,7 @@ def test_an_event_is_shown_on_a_line() -> None:
 
 def test_an_event_is_one_document_for_machines() -> None:
     event = ServerEvent("reset", '{"reason": "restarted"}', "ab-1")
-    assert as_document(event) == {"id": "ab-1", "event": "reset", "reason": "restarted"}
+    assert as_document(event) == {"id": "ab-1", "event": "reset", "type": "reset", "reason": "restarted"}
     assert as_line(event) == "- reset reason=restarted"
 
 

@@ -109,6 +109,7 @@ def test_events_are_documents_for_machines_one_a_line() -> None:
     assert run(feed, "--json").document == {
         "id": "ab-1",
         "event": STARTED,
+        "type": STARTED,
         "time": "2026-11-24T09:00:00.001Z",
         "workflow": "w1",
     }
