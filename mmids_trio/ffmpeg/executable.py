@@ -27,6 +27,9 @@ VERSION_BYTES = 64 * 1024
 _VERSION = re.compile(r"^ffmpeg version (\S+)", re.MULTILINE)
 _SHIPPED_BY = "imageio-ffmpeg"
 
+INSTALL = "to install one: apt-get install ffmpeg, or pip install 'mmids_trio[ffmpeg]'"
+"""What helps where there is none."""
+
 Shipped = Callable[[], str | None]
 """The path of an ffmpeg that some Python package ships, `None` without one. May block."""
 
@@ -88,7 +91,8 @@ async def _locate(places: Places, offload: Offload) -> tuple[str, str]:
         return shipped, f"the package {_SHIPPED_BY}"
     raise StepError(
         f"no ffmpeg found: the setting ffmpeg_path is not set, there is no executable {NAME!r} on PATH "
-        f"({places.search_path or 'empty'}), and the Python package {_SHIPPED_BY} is not installed or ships none here"
+        f"({places.search_path or 'empty'}), and the Python package {_SHIPPED_BY} is not installed or ships none here; "
+        f"{INSTALL}"
     )
 
 

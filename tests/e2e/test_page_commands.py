@@ -34,7 +34,10 @@ RUN = [page for page in (*PAGES, *HEADS) if any(block.not_run is None for block 
 def is_alone() -> bool:
     """Whether pages may have networks of their own."""
     command = [*ALONE, "sh", "-c", "ip link set lo up"]
-    return all(map(shutil.which, ("unshare", "ip"))) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return (
+        all(map(shutil.which, ("unshare", "ip")))
+        and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
 
 
 def are_free(ports: tuple[int, ...]) -> bool:

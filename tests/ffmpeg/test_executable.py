@@ -69,7 +69,12 @@ async def test_then_the_one_that_a_package_ships() -> None:
 async def test_without_any_the_error_lists_every_place() -> None:
     with pytest.raises(StepError) as caught:
         await find_ffmpeg(Places(None, "/a:/b", nothing), FakeSpawner())
-    for part in ("ffmpeg_path is not set", "'ffmpeg' on PATH (/a:/b)", "imageio-ffmpeg is not installed"):
+    for part in (
+        "ffmpeg_path is not set",
+        "'ffmpeg' on PATH (/a:/b)",
+        "imageio-ffmpeg is not installed",
+        "pip install 'mmids_trio[ffmpeg]'",
+    ):
         assert part in str(caught.value)
 
 

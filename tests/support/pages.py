@@ -44,7 +44,7 @@ _BLOCK = re.compile(
     r"|(?P<indented>^    \S.*\n(?:^    .*\n)*))",
     re.MULTILINE,
 )
-_HEAD_COMMAND = re.compile(rf"^#   +(?:\w+ +)?((?:{'|'.join(PROGRAMS)}) .*)$")
+_HEAD_COMMAND = re.compile(rf"^#   +(?:\w+ +)?((?:{'|'.join(PROGRAMS)})(?: .*)?)$")
 
 SIGNS = {
     "server": re.compile(r"(?:\w+=\S+ )*(?:scripts/run\b(?! --help| check| \w+ )|\S*python3? -m mmids_trio capture )"),
