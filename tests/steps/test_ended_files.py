@@ -139,7 +139,7 @@ async def test_without_a_log_on_the_disk_children_write_none_and_their_segments_
     async with harness(camera, tmp_path, log_path="none"):
         await show(camera, Take("a", "a"))
         assert files(tmp_path) == ["hls"]
-        assert files(tmp_path / "hls") == ["a-0.ts", "a-1.ts", "a.m3u8"]
+        assert files(tmp_path / "hls") == ["a.m3u8", "a0.ts", "a1.ts"]
         await trio.sleep(HOUR + 1)
         assert files(tmp_path / "hls") == []
 
