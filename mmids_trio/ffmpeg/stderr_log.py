@@ -94,8 +94,7 @@ class _Gap:
 class StderrLog:
     """The log of one child over all its restarts. The file is opened with the first line."""
 
-    path: Path | None
-    """`None`: no file."""
+    path: Path
     secrets: Sequence[str] = ()
     """Texts that are masked wherever they stand, such as the stream key of a target."""
     now: Callable[[], float] = time.time
@@ -104,6 +103,8 @@ class StderrLog:
     """Seconds, for how much a child may write; never goes back."""
     on_left_out: Callable[[int], None] = field(default=lambda lines: None)
     """Is told how many lines were not kept."""
+    has_file: bool = True
+    """Else only the latest lines are kept, for messages."""
     last_lines: deque[str] = field(factory=lambda: deque[str](maxlen=KEPT_LINES), init=False)
     """The latest lines of the current start, masked."""
     _reader: LineReader = field(init=False)
@@ -174,39 +175,38 @@ class StderrLog:
 
     def _write(self, lines: list[str]) -> None:
         """The file is a convenience: a full disk must not end a stream. The first failure of a start is logged."""
-        if not lines or self._has_failed or self.path is None:
+        if not lines or self._has_failed or not self.has_file:
             return
         stamp = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
         data = "".join(f"{stamp} {line}\n" for line in lines).encode("utf-8", "backslashreplace")
         try:
-            self._append(self.path, data)
+            self._append(data)
         except OSError as error:
             self._has_failed = True
             self.close()
             log.warning("cannot write the log of a child", path=str(self.path), reason=error.strerror)
 
-    def _append(self, path: Path, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         if self._file is not None and self._size + len(data) > MAX_FILE_BYTES:
             self.close()
-            _rotate(path)
+            self._rotate()
         if self._file is None:
-            self._file = _open(path)
-            self._size = os.fstat(self._file).st_size
+            self._open()
+        assert self._file is not None
         self._size += os.write(self._file, data)
 
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._file = os.open(self.path, flags, 0o640)
+        self._size = os.fstat(self._file).st_size
 
-def _open(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    def _rotate(self) -> None:
+        """`x.log` becomes `x.log.1`, that one `x.log.2`; the oldest goes."""
+        for number in range(KEPT_FILES - 1, 0, -1):
+            older, newer = self._numbered(number), self._numbered(number - 1)
+            if newer.exists():
+                newer.replace(older)
 
-
-def _rotate(path: Path) -> None:
-    """`x.log` becomes `x.log.1`, that one `x.log.2`; the oldest goes."""
-    for number in range(KEPT_FILES - 1, 0, -1):
-        older, newer = _numbered(path, number), _numbered(path, number - 1)
-        if newer.exists():
-            newer.replace(older)
-
-
-def _numbered(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.name}.{number}") if number else path
+    def _numbered(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}") if number else self.path

@@ -103,14 +103,14 @@ class FfmpegTools:
         """What keeps the child of `job` running. Only after `check`."""
         assert self._executable is not None
         program = self._executable.path
-        path = self.log_directory and log_path(
-            self.log_directory, job.workflow, job.step_id, self.outside.hide(job.stream)
-        )
+        has_file = self.log_directory is not None
+        name = self.outside.hide(job.stream)
+        path = log_path(self.log_directory or Path(), job.workflow, job.step_id, name)
         return Supervisor(
             arguments=lambda: [program, *job.arguments()],
             spawner=self.spawner,
-            traces=lambda: self.ended_files.writing(log_trace(path)) if path else nullcontext(),
-            stderr=StderrLog(path, (*job.secrets, *self.outside.values)),
+            traces=lambda: self.ended_files.writing(log_trace(path)) if has_file else nullcontext(),
+            stderr=StderrLog(path, (*job.secrets, *self.outside.values), has_file=has_file),
             random=self.random,
             feed=job.feed,
             read=job.read,

@@ -45,7 +45,7 @@ def event_json(event: StreamEvent, *, event_id: str | None = None, time: str | N
     `count`: for how many it stands, if not for one.
     """
     head = {"id": event_id, "type": event.wire_name if event_id else None, "time": time}
-    data = {name: value for name, value in head.items() if value is not None}
+    data: dict[str, object] = {name: value for name, value in head.items() if value is not None}
     data |= {attribute.name: to_json(getattr(event, attribute.name)) for attribute in fields(type(event))}
     if count > 1:
         data["count"] = count

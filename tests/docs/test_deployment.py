@@ -64,7 +64,7 @@ def test_the_configuration_fits_unit_and_container(kinds: Callable[[Document], K
     configuration = load(file, kinds)
     settings = configuration.settings
     assert configuration.document.warnings == ()
-    for written in (Path(settings.log_path), Path(settings.state_path or "/")):
+    for written in (Path(settings.log_path or "/"), Path(settings.state_path or "/")):
         assert any(written.is_relative_to(place) for place in ("/var/lib/mmids_trio", "/var/log/mmids_trio")), written
     assert f"127.0.0.1:{settings.http_api_port}/" in " ".join(instructions("HEALTHCHECK"))
     [command] = instructions("CMD")

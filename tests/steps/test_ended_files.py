@@ -45,13 +45,10 @@ def write_segments(child: FakeProcess) -> None:
     child.stdout.write(f"#EXTINF:1.0,\n{paths[0].name}\n".encode())
 
 
-def harness(
-    camera: Camera, directory: Path, step: str = "count=5", *, log_path: str | None = None, **settings: int
-) -> Harness:
-    lines = "\n".join(f"{name} {value}" for name, value in settings.items())
-    text = f'settings {{\nlog_path "{log_path or directory / "logs"}"\n{lines}\n}}\n' + workflow(
-        f"ffmpeg_hls path={directory}/hls {step}"
-    )
+def harness(camera: Camera, directory: Path, step: str = "count=5", **settings: str | int) -> Harness:
+    wanted = {"log_path": f'"{directory}/logs"', **settings}
+    lines = "\n".join(f"{name} {value}" for name, value in wanted.items())
+    text = f"settings {{\n{lines}\n}}\n" + workflow(f"ffmpeg_hls path={directory}/hls {step}")
     return Harness(text, camera.steps, spawner=Writer(script=Script().logs("fine")))
 
 
