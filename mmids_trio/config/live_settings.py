@@ -4,7 +4,7 @@ from attrs import evolve, fields, frozen
 
 from mmids_trio.config.settings import Settings, is_loopback
 
-LIVE_SETTINGS = ("ffmpeg_path", "http_api_token", "publisher_timeout", "reload_max_disconnects")
+LIVE_SETTINGS = ("ffmpeg_path", "http_api_token", "publisher_timeout", "changes_in_place", "reload_max_disconnects")
 """What can change without closing a port, a file or a connection."""
 
 

@@ -70,6 +70,8 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     secret: bool = False
     """Whether its value grants access, and is shown to nobody."""
+    in_place: bool = False
+    """Whether a running step can take another value."""
     any_case: bool = False
     """Whether its value may be written in any case; the lower one is canonical."""
 
@@ -96,6 +98,7 @@ class _Declaration:
     convert: Converter | None
     aliases: tuple[str, ...]
     secret: bool
+    in_place: bool
     any_case: bool = False
 
 
@@ -107,6 +110,7 @@ def parameter(
     aliases: tuple[str, ...] = (),
     secret: bool = False,
     any_case: bool = False,
+    in_place: bool = False,
 ) -> T: ...
 
 
@@ -119,6 +123,7 @@ def parameter(
     aliases: tuple[str, ...] = (),
     secret: bool = False,
     any_case: bool = False,
+    in_place: bool = False,
 ) -> T | D: ...
 
 
@@ -130,30 +135,32 @@ def parameter(
     aliases: tuple[str, ...] = (),
     secret: bool = False,
     any_case: bool = False,
+    in_place: bool = False,
 ) -> Any:
     """An attribute that is written as `name=value`; one without a `default` is required.
 
-    `name`: how it is written, where the attribute's name has a unit besides. `any_case`: see `Parameter`.
+    `name`: how it is written, where the attribute's name has a unit besides. `any_case`: see `Parameter`. `in_place`:
+    whether a running step can take another value (`workflow.step.StepContext.accept_parameters`).
     """
-    return _attribute(_Declaration(name, convert, aliases, secret, any_case), default)
+    return _attribute(_Declaration(name, convert, aliases, secret, in_place, any_case), default)
 
 
 @overload
-def secret_parameter(*, name: str | None = None) -> Secret: ...
+def secret_parameter(*, name: str | None = None, in_place: bool = False) -> Secret: ...
 
 
 @overload
-def secret_parameter(*, default: None, name: str | None = None) -> Secret | None: ...
+def secret_parameter(*, default: None, name: str | None = None, in_place: bool = False) -> Secret | None: ...
 
 
-def secret_parameter(*, default: Any = NOTHING, name: str | None = None) -> Any:
+def secret_parameter(*, default: Any = NOTHING, name: str | None = None, in_place: bool = False) -> Any:
     """A password of some kind: any text, but not what stands for one where it is hidden."""
-    return _attribute(_Declaration(name, _secret, (), True), default)
+    return _attribute(_Declaration(name, _secret, (), True, in_place), default)
 
 
-def flag(*, name: str | None = None) -> bool:
+def flag(*, name: str | None = None, in_place: bool = False) -> bool:
     """An attribute that is written as `name` alone, or as `name=true`; true where it is."""
-    attribute: bool = _attribute(_Declaration(name, None, (), False), False)
+    attribute: bool = _attribute(_Declaration(name, None, (), False, in_place), False)
     return attribute
 
 
@@ -197,6 +204,7 @@ def _parameter(attribute: "Attribute[Any]") -> Parameter:
         aliases=declaration.aliases,
         secret=declaration.secret,
         any_case=declaration.any_case,
+        in_place=declaration.in_place,
     )
 
 

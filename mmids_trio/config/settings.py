@@ -82,6 +82,7 @@ EVENT_NAMES = (
     "hls_paused",
     "hls_resumed",
     "workflow_taken_over",
+    "step_changed",
 )
 """Events that the outside may hear of; a test compares them with those that there are."""
 
@@ -138,6 +139,7 @@ class Settings:
     rtmp_proxy_protocol_from: tuple[IpNetwork, ...] | None = parameter(networks, default=None)
     state_path: str | None = parameter(filled, default=None)
     watch_config: bool = parameter(switch, default=False)
+    changes_in_place: bool = parameter(switch, default=False)
     reload_max_disconnects: int = parameter(whole_number(0, MOST_DISCONNECTS), default=0)
     strict_settings: bool = parameter(switch, default=False)
     start_errors: str = parameter(one_of("continue", "exit"), default="continue")

@@ -153,7 +153,7 @@ class ReloadControl(Protocol):
         cannot be put in place, and `RefusedReload` where a guard forbids it; then nothing was changed.
         """
 
-    async def plan(self, *, show_keys: bool = False) -> ReloadPlan:
+    async def plan(self, *, in_place: bool | None = None, show_keys: bool = False) -> ReloadPlan:
         """What a reload would do now. Raises as `reload` does, but no `RefusedReload`."""
 
 
@@ -175,7 +175,14 @@ class Workflows(Protocol):
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings. Raises `ConfigurationError` for what no step accepts."""
 
-    def plan(self, definition: WorkflowDefinition, *, owner: WorkflowOwner, show_keys: bool = False) -> PlanView:
+    def plan(
+        self,
+        definition: WorkflowDefinition,
+        *,
+        owner: WorkflowOwner,
+        in_place: bool | None = None,
+        show_keys: bool = False,
+    ) -> PlanView:
         """What `Changes.apply` would do now, `show_keys`: with the stream keys of publishers. Pure."""
 
     def switch(self, name: str, step_id: str, to: str) -> Switched:
@@ -185,10 +192,19 @@ class Workflows(Protocol):
 class Changes(Protocol):
     """The ways to change workflows; what is changed so is remembered."""
 
-    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False, owner: WorkflowOwner) -> WorkflowChange:
+    def apply(
+        self,
+        definition: WorkflowDefinition,
+        *,
+        rollback: bool = False,
+        owner: WorkflowOwner,
+        in_place: bool | None = None,
+    ) -> WorkflowChange:
         """Start or update a workflow: accepted and planned on return; the change goes on by itself.
 
         With `rollback` a failed change leaves the old definition running. A new workflow belongs to `owner`.
+        `in_place`: whether steps that can take other parameters do so, rather than being replaced; `None`: as the
+        server has it.
         """
 
     def apply_all(self, wanted: WorkflowSet) -> SetChange:

@@ -87,6 +87,13 @@ SHOW_KEYS = QueryParameter(
     "show_keys", "query", TRUE_OR_FALSE, "Whether the plan shows the exact stream keys of `rtmp_receive`, not `***`."
 )
 
+IN_PLACE = QueryParameter(
+    "in_place",
+    "query",
+    TRUE_OR_FALSE,
+    "Whether a running step takes the parameters that it can, rather than being replaced; else the setting decides.",
+)
+
 SET_NAME: Mapping[str, Json] = {
     "type": "string",
     "minLength": 1,

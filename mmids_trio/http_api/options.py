@@ -21,7 +21,7 @@ MAX_WAIT_SECONDS = 300
 WORKFLOW_CONTENT_TYPES = ("application/vnd.mmids.workflow", "text/plain", "application/x-www-form-urlencoded")
 """The type of the language, plain text, and what curl sends unasked with `--data`."""
 
-OPTION_NAMES = ("wait", "on_error", "dry_run", "show_keys", "set")
+OPTION_NAMES = ("wait", "on_error", "dry_run", "show_keys", "set", "in_place")
 
 LARGEST_NUMBER = 999_999
 """Largest number of clients in an option; there are fewer ports."""
@@ -38,6 +38,7 @@ class PutOptions:
     """The query of a PUT. `wait` is in seconds, `None` to answer at once; `show_keys` is for a `dry_run`.
 
     `set`: the one that the workflow shall belong to; `None`: the one that it does, where it is new the default one.
+    `in_place`: whether steps that can take other parameters do so; `None`: as the server has it.
     """
 
     wait: float | None = None
@@ -45,6 +46,7 @@ class PutOptions:
     dry_run: bool = False
     show_keys: bool = False
     set: str | None = None
+    in_place: bool | None = None
 
 
 def parse_options(query: Query) -> PutOptions:
@@ -56,6 +58,7 @@ def parse_options(query: Query) -> PutOptions:
         dry_run="dry_run" in values and _flag("dry_run", values["dry_run"]),
         show_keys="show_keys" in values and _flag("show_keys", values["show_keys"]),
         set=_set_name(values),
+        in_place=_in_place(values),
     )
     _check_show_keys(options)
     if options.rollback and options.wait is None:
@@ -67,7 +70,7 @@ def parse_options(query: Query) -> PutOptions:
 class PlanOptions:
     """The query of a plan of everything. `take_over`: whether what others have may be named in it.
 
-    `show_keys`: whether it shows the stream keys of publishers.
+    `show_keys`: whether it shows the stream keys of publishers; `in_place`: see `PutOptions`.
     `set`: the one that it is about, `None` where none is named: then that is the default one.
     """
 
@@ -75,6 +78,7 @@ class PlanOptions:
     set: str | None = None
     take_over: bool = False
     show_keys: bool = False
+    in_place: bool | None = None
 
     @property
     def owner(self) -> WorkflowOwner:
@@ -108,6 +112,7 @@ class ReloadQuery:
     max_disconnects: int | None = None
     allow_empty: bool = False
     show_keys: bool = False
+    in_place: bool | None = None
 
 
 def parse_set_option(query: Query) -> str | None:
@@ -117,18 +122,19 @@ def parse_set_option(query: Query) -> str | None:
 
 def parse_plan_options(query: Query) -> PlanOptions:
     """Read the query of `POST /config/plan`; raises `BadRequest`."""
-    values = only_values(query, ("prune", "set", "take_over", "show_keys"))
+    values = only_values(query, ("prune", "set", "take_over", "show_keys", "in_place"))
     return PlanOptions(
         prune="prune" in values and _flag("prune", values["prune"]),
         set=_set_name(values),
         take_over="take_over" in values and _flag("take_over", values["take_over"]),
         show_keys="show_keys" in values and _flag("show_keys", values["show_keys"]),
+        in_place=_in_place(values),
     )
 
 
 def parse_config_options(query: Query) -> ConfigOptions:
     """Read the query of `PUT /config`; raises `BadRequest`. A rollback is what it always does."""
-    names = ("prune", "set", "take_over", "wait", "on_error", "max_disconnects", "allow_empty")
+    names = ("prune", "set", "take_over", "wait", "on_error", "max_disconnects", "allow_empty", "in_place")
     values = only_values(query, names)
     if "on_error" in values:
         _is_rollback(values["on_error"])
@@ -139,21 +145,27 @@ def parse_config_options(query: Query) -> ConfigOptions:
         wait=_seconds(values["wait"]) if "wait" in values else None,
         max_disconnects=_number("max_disconnects", values["max_disconnects"]) if "max_disconnects" in values else None,
         allow_empty="allow_empty" in values and _flag("allow_empty", values["allow_empty"]),
+        in_place=_in_place(values),
     )
 
 
 def parse_reload_options(query: Query) -> ReloadQuery:
     """Read the query of `POST /config/reload`; raises `BadRequest`."""
-    values = only_values(query, ("wait", "dry_run", "max_disconnects", "allow_empty", "show_keys"))
+    values = only_values(query, ("wait", "dry_run", "max_disconnects", "allow_empty", "show_keys", "in_place"))
     options = ReloadQuery(
         wait=_seconds(values["wait"]) if "wait" in values else None,
         dry_run="dry_run" in values and _flag("dry_run", values["dry_run"]),
         max_disconnects=_number("max_disconnects", values["max_disconnects"]) if "max_disconnects" in values else None,
         allow_empty="allow_empty" in values and _flag("allow_empty", values["allow_empty"]),
         show_keys="show_keys" in values and _flag("show_keys", values["show_keys"]),
+        in_place=_in_place(values),
     )
     _check_show_keys(options)
     return options
+
+
+def _in_place(values: Mapping[str, str]) -> bool | None:
+    return _flag("in_place", values["in_place"]) if "in_place" in values else None
 
 
 def _check_show_keys(options: PutOptions | ReloadQuery) -> None:

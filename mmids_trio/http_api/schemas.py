@@ -45,6 +45,7 @@ class WorkflowName:
 ABSENT_WHEN_EMPTY = {
     StepStatus: ("streams", "clients", "state", "reason"),
     PlannedStep: ("step_id_before", "changes"),
+    StepCut: ("of",),
     Ready: ("reasons",),
     WorkflowStatus: ("owner", "state", "reason"),
     WorkflowOwner: ("name", "stream", "set"),
@@ -89,7 +90,9 @@ class ConditionError:
 
 @frozen
 class ConfigPlan:
-    """What a whole set does: every workflow of it, then what is stopped with it (`cuts`: every step that stops).
+    """What a whole set does: every workflow of it, then what is stopped with it.
+
+    `cuts` has every step that stops, and every one that runs on and excludes clients (`of` those that it has).
 
     `publishers` and `watchers` are disconnected, as of now. `reactors` is empty where the set leaves them alone.
     `owner`: whose all of it is afterwards, and what is stopped was before.

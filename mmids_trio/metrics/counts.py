@@ -40,6 +40,11 @@ class Distribution:
         counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         return Distribution(self.bounds, counts, self.total + other.total)
 
+    def __sub__(self, earlier: "Distribution") -> "Distribution":
+        """What has come since; the bounds must be the same."""
+        counts = [mine - theirs for mine, theirs in zip(self.counts, earlier.counts, strict=True)]
+        return Distribution(self.bounds, counts, self.total - earlier.total)
+
 
 class Kind(Enum):
     """What a value means; the words are those of Prometheus."""
@@ -95,6 +100,23 @@ def _sum(first: Value, second: Value) -> Value:
     return first + second
 
 
+def since(earlier: Counts, now: Counts) -> dict[Series, Value]:
+    """What has come, where `earlier` has been counted already."""
+    return {series: value if series not in earlier else _since(earlier[series], value) for series, value in now.items()}
+
+
+def _since(earlier: Value, now: Value) -> Value:
+    if isinstance(earlier, Distribution) and isinstance(now, Distribution):
+        return now - earlier
+    assert not isinstance(earlier, Distribution)
+    assert not isinstance(now, Distribution)
+    return now - earlier
+
+
 def lasting(counts: Counts) -> dict[Series, Value]:
-    """What still counts when whatever was counted is gone: all but gauges."""
-    return {series: value for series, value in counts.items() if series[0].kind is not Kind.GAUGE}
+    """What still counts when whatever was counted is gone: all but gauges, as they are now."""
+    return {series: _as_now(value) for series, value in counts.items() if series[0].kind is not Kind.GAUGE}
+
+
+def _as_now(value: Value) -> Value:
+    return value + Distribution(value.bounds) if isinstance(value, Distribution) else value

@@ -9,7 +9,7 @@ from functools import reduce
 
 from attrs import define, field
 
-from mmids_trio.metrics.counts import Counts, ReadCounts, lasting, total
+from mmids_trio.metrics.counts import Counts, ReadCounts, lasting, since, total
 
 MAX_DEPARTED = 1_000
 """Places without anybody whose counts are kept apart; as many as a large configuration has steps."""
@@ -23,15 +23,17 @@ OTHER: Labels = ("other", "other", "other")
 
 @define(eq=False)
 class Tally:
-    """One who counts in a place. `before` is what was counted there earlier."""
+    """One who counts in a place. `before`: what was counted there earlier; `elsewhere`: what it counted in others."""
 
     labels: Labels
     read: ReadCounts
     before: Counts
+    elsewhere: Counts = field(factory=dict)
 
     def counts(self) -> Counts:
         """All that was counted in the place, up to now."""
-        return total(self.before, self.read()) if self.before else self.read()
+        own = since(self.elsewhere, self.read()) if self.elsewhere else self.read()
+        return total(self.before, own) if self.before else own
 
 
 @define(eq=False)
@@ -64,6 +66,13 @@ class Totals:
         while len(self._departed) > self.max_departed:
             oldest = next(labels for labels in self._departed if labels != OTHER)
             self._keep(OTHER, self._departed.pop(oldest))
+
+    def move(self, tally: Tally, labels: Labels) -> Tally:
+        """Who counts there goes on in another place, where its counting begins anew; what it has counted stays."""
+        moved = self.open(labels, tally.read)
+        moved.elsewhere = lasting(tally.read())
+        self.close(tally)
+        return moved
 
     def walk(self) -> Iterator[tuple[Labels, Counts]]:
         """Each place once, as it is when its turn comes: others may work in between."""

@@ -32,12 +32,13 @@ class RefusedReload(MmidsError):
 class ReloadOptions:
     """What is asked for. `max_disconnects`: clients that may be disconnected, `None` for any number.
 
-    `allow_empty`: whether all workflows may be stopped with nothing in their place.
+    `allow_empty`: whether all workflows may be stopped with nothing in their place. `in_place`: see `WorkflowSet`.
     """
 
     by: Asker = "api"
     max_disconnects: int | None = None
     allow_empty: bool = False
+    in_place: bool | None = None
 
 
 @frozen

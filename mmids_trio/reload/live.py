@@ -10,9 +10,10 @@ from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.reload.reloader import Prepare
 from mmids_trio.rtmp.server.server import RtmpServer
+from mmids_trio.workflow.manager import WorkflowManager
 
 
-def live_settings(rtmp: RtmpServer, ffmpeg: FfmpegTools) -> Mapping[str, Prepare]:
+def live_settings(rtmp: RtmpServer, ffmpeg: FfmpegTools, workflows: WorkflowManager) -> Mapping[str, Prepare]:
     """By name: what checks a new value, and returns what puts it in place."""
 
     async def ffmpeg_path(wanted: Settings) -> Callable[[], None]:
@@ -23,12 +24,17 @@ def live_settings(rtmp: RtmpServer, ffmpeg: FfmpegTools) -> Mapping[str, Prepare
         await trio.lowlevel.checkpoint()
         return partial(setattr, rtmp, "publisher_timeout", wanted.publisher_patience)
 
+    async def changes_in_place(wanted: Settings) -> Callable[[], None]:
+        await trio.lowlevel.checkpoint()
+        return partial(setattr, workflows, "changes_in_place", wanted.changes_in_place)
+
     async def looked_up(_wanted: Settings) -> Callable[[], None]:
         """Of a setting whose current value is asked for whenever it is needed."""
         await trio.lowlevel.checkpoint()
         return lambda: None
 
     return {
+        "changes_in_place": changes_in_place,
         "ffmpeg_path": ffmpeg_path,
         "http_api_token": looked_up,
         "publisher_timeout": publisher_timeout,

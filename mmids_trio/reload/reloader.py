@@ -134,9 +134,9 @@ class Reloader:
         """
         return await self._ask(options).wait()
 
-    async def plan(self, *, show_keys: bool = False) -> ReloadPlan:
+    async def plan(self, *, in_place: bool | None = None, show_keys: bool = False) -> ReloadPlan:
         """Read the file, and say what a reload would do now. Raises as `reload` does, but no `RefusedReload`."""
-        wish = self._wish(await self.load())
+        wish = self._wish(await self.load(), in_place)
         plan = self._manager.plan_all(wish.wanted, show_keys=show_keys)
         settings = wish.settings
         return ReloadPlan(plan, settings.changed, settings.needs_restart, wish.warnings, wish.merged.kept_away)
@@ -171,14 +171,14 @@ class Reloader:
         settings = compare(self.settings, configuration.settings)
         put_in_place = [await self._live[name](settings.running) for name in settings.changed]
         # From here to the acceptance nobody else has a turn.
-        wish = self._wish(configuration)
+        wish = self._wish(configuration, options.in_place)
         self._check(self._manager.plan_all(wish.wanted), configuration, options)
         change = self._manager.apply_all(wish.wanted)
         document = configuration.document
         before = self._recorder.rebase(document.workflows, wish.merged, document.reactors)
         return Reload(change, options, settings, wish.warnings, put_in_place, before, wish.merged.kept_away)
 
-    def _wish(self, configuration: Configuration) -> _Wish:
+    def _wish(self, configuration: Configuration, in_place: bool | None) -> _Wish:
         document = configuration.document
         merged = merge(document.workflows, self._recorder.state, document.reactors)
         return _Wish(
@@ -187,6 +187,7 @@ class Reloader:
                 _to_apply(merged),
                 self._removed(merged),
                 merged.reactors,
+                in_place=in_place,
                 owner=WorkflowOwner("config", configuration.file),
             ),
             compare(self.settings, configuration.settings),

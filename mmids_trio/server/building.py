@@ -177,6 +177,7 @@ def build_server(
 
     steps = steps_that_know(reactors)
     workflows = WorkflowManager(steps, shared, reactors=reactors, steps_beside=steps_beside)
+    workflows.changes_in_place = settings.changes_in_place
     state_file = None if settings.state_path is None else StateFile(Path(settings.state_path))
     secrets = None if state_file is None else StateSecrets.beside(state_file.path)
     store = None if state_file is None else StateStore(state_file, world.offload, secrets)
@@ -189,7 +190,7 @@ def build_server(
             _learning(outside, hooks.load(partial(world.offload, load_again))),
             workflows,
             recorder,
-            live_settings(rtmp, ffmpeg),
+            live_settings(rtmp, ffmpeg, workflows),
             rtmp.reload_certificates,
             hub.publish,
             patterns=watched,

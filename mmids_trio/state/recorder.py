@@ -171,10 +171,15 @@ class RecordedChanges:
     _recorder: ChangeRecorder
 
     def apply(
-        self, definition: WorkflowDefinition, *, rollback: bool = False, owner: WorkflowOwner = BY_API
+        self,
+        definition: WorkflowDefinition,
+        *,
+        rollback: bool = False,
+        owner: WorkflowOwner = BY_API,
+        in_place: bool | None = None,
     ) -> Change[PlanView]:
         """See `WorkflowManager.apply`."""
-        change = self._manager.apply(definition, rollback=rollback, owner=owner)
+        change = self._manager.apply(definition, rollback=rollback, owner=owner, in_place=in_place)
         self._recorder.accept(definition.name, definition)
         change.when_over(partial(self._settle, (definition.name,), None))
         return change

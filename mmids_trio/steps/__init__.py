@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mmids_trio.workflow.events import (
         HubEvent,
         ReactorAnswered,
+        StepChanged,
         StreamInterrupted,
         StreamResumed,
         StreamStalled,
@@ -57,11 +58,12 @@ if TYPE_CHECKING:
         WorkflowStarted,
     )
     from mmids_trio.workflow.status import Clients, StreamStatus, Switched
-    from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext, StepFactory
+    from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, Step, StepContext, StepFactory
 
 __all__ = [
     "Answer",
     "CannotSwitch",
+    "ChangeInPlace",
     "Clients",
     "Counts",
     "Executor",
@@ -81,6 +83,7 @@ __all__ = [
     "Reservation",
     "Secret",
     "Step",
+    "StepChanged",
     "StepContext",
     "StepDefinition",
     "StepError",

@@ -12,8 +12,9 @@ from functools import partial
 from math import inf
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
+from mmids_trio.addresses import AddressRules
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId, StreamStarted
 from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
 from mmids_trio.metrics.counts import Counts
@@ -41,6 +42,8 @@ class PublishedStream:
     """When media came last, on trio's clock; when it began, where none have."""
     ends_at: float | None = None
     """When it ends unless a publisher comes back; `None` while it has one."""
+    grace: float = 0.0
+    """The seconds that it was given for that last."""
     heard_at: float = 0.0
     """When its source sent media last, or became its source."""
     first_sent: float | None = None
@@ -167,6 +170,17 @@ class OnBusy(Enum):
     """Takes over if it comes from the same address, or has the publish token, where there is one."""
 
 
+@frozen
+class PublishTerms:
+    """What may change while publishers are here; see `Publishers`."""
+
+    reactor: KnownReactor | None
+    on_busy: OnBusy
+    grace: float
+    access: PublishAccess
+    stall_after: float
+
+
 @define(eq=False)
 class Publishers:
     """The streams of one step; see `rtmp.server.endpoints.PublishHandler`.
@@ -197,6 +211,26 @@ class Publishers:
     def count(self) -> Clients:
         """How many are connected."""
         return Clients(publishers=sum(stream.ends_at is None for stream in self._streams.values()))
+
+    def count_excluded(self, rules: AddressRules) -> Clients:
+        """How many of them address rules do not permit."""
+        hosts = [stream.source.client.peer_host for stream in self._streams.values() if stream.ends_at is None]
+        return Clients(publishers=sum(not rules.permit(host) for host in hosts))
+
+    def take_terms(self, terms: PublishTerms) -> Callable[[], None]:
+        """Go by these from now on; returns what takes that back.
+
+        What a publisher that is here has shown, or a reactor has approved, stays good, and an interrupted stream keeps
+        the grace that it has.
+        """
+        before = PublishTerms(self.reactor, self.on_busy, self.grace, self.access, self.stall_after)
+        self._go_by(terms)
+        return partial(self._go_by, before)
+
+    def _go_by(self, terms: PublishTerms) -> None:
+        self.reactor, self.on_busy, self.access = terms.reactor, terms.on_busy, terms.access
+        self.grace, self.stall_after = terms.grace, terms.stall_after
+        self._alarm.deadline = self._next_alarm()
 
     # A publisher comes.
 
@@ -309,7 +343,7 @@ class Publishers:
             self.end(stream)
             return
         self.room.wait_for(stream, stream.source.client.peer_host, partial(self.end, stream))
-        stream.ends_at = trio.current_time() + self.grace
+        stream.grace, stream.ends_at = self.grace, trio.current_time() + self.grace
         self.room.memory.leave(stream.stream_id)
         self._alarm.deadline = min(self._alarm.deadline, stream.ends_at)
         self._news(stream).interrupted(self.grace)
@@ -337,7 +371,7 @@ class Publishers:
                 if self._stalls_at(stream) <= now:
                     self._tell_stalled(stream)
                 elif stream.ends_at is not None and stream.ends_at <= now:
-                    self._news(stream).given_up(self.grace)
+                    self._news(stream).given_up(stream.grace)
                     self.end(stream)
 
     def _news(self, stream: PublishedStream) -> StreamNews:

@@ -49,6 +49,7 @@ class _Reading:
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    parameters: object = None
     factory: StepFactory | None = None
     announce: Callable[[], Undo] | None = None
 
@@ -79,6 +80,8 @@ class StepType:
         self.parameters = declared(parameters)
         self.secrets = secret_names(self.parameters)
         """Names of parameters whose values are shown to nobody."""
+        self.in_place = frozenset(parameter.name for parameter in self.parameters if parameter.in_place)
+        """Names of parameters of which a running step can take other values."""
         self.keys = keys
 
         def read(definition: StepDefinition) -> _Reading:
@@ -90,7 +93,9 @@ class StepType:
             checked = parameters(**values)
             problems = tuple(self._problem(definition, message) for message in conflicts(checked))
             warned = tuple(self._problem(definition, message) for message in warnings(checked))
-            return _Reading(problems, warned, lambda context: build(checked, context), lambda: announce(checked))
+            return _Reading(
+                problems, warned, checked, lambda context: build(checked, context), lambda: announce(checked)
+            )
 
         self._read = read
 
@@ -107,6 +112,10 @@ class StepType:
         factory = self._read(definition).factory
         assert factory is not None
         return factory
+
+    def read(self, definition: StepDefinition) -> object:
+        """The instance of the class of parameters, from a definition that has no problems."""
+        return self._read(definition).parameters
 
     def announce(self, definition: StepDefinition) -> Undo:
         """Tell whom it concerns that the step will start, from a definition that has no problems."""
@@ -187,6 +196,14 @@ class StepRegistry:
     def factory(self, definition: StepDefinition) -> StepFactory:
         """What builds a step from a definition that was validated before."""
         return self._types[definition.step_type].factory(definition)
+
+    def in_place(self, step_type: str) -> frozenset[str]:
+        """Names of the parameters of which a running step of a known kind can take other values."""
+        return self._types[step_type].in_place
+
+    def read(self, definition: StepDefinition) -> object:
+        """The parameters of a step as what it works with, from a definition that was validated before."""
+        return self._types[definition.step_type].read(definition)
 
     def announce(self, definition: WorkflowDefinition) -> Undo:
         """Tell whom it concerns that the steps of a workflow, which was validated before, will start."""

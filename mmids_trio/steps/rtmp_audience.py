@@ -1,10 +1,12 @@
 """Which stream the watchers of a key get: the channels of one `rtmp_watch` step, and the streams that feed them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 from attrs import define, field, frozen
 
+from mmids_trio.addresses import AddressRules
 from mmids_trio.config.settings import Settings
 from mmids_trio.fanout.channel import Channel, ChannelCounters, Pace
 from mmids_trio.fanout.stream_log import MAX_GROUP_MS, StreamLog
@@ -20,6 +22,7 @@ from mmids_trio.media.tracks import TrackKey, remember_header
 from mmids_trio.media_memory import MediaMemory, MediaOwner
 from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.rtmp.server.registrations import ANY_KEY
+from mmids_trio.workflow.status import Clients
 
 log = structlog.get_logger()
 
@@ -40,6 +43,16 @@ class WatchOptions:
     def of(cls, settings: Settings) -> "WatchOptions":
         """Those of a server."""
         return cls(settings.rtmp_send_interval, settings.gop_cache, settings.max_watcher_lag)
+
+    @property
+    def max_log_ms(self) -> int:
+        """How much of the media a log keeps."""
+        return 1000 * self.max_lag_s
+
+    @property
+    def max_group_ms(self) -> int:
+        """How much of the current group of pictures it keeps beyond that."""
+        return MAX_GROUP_MS if self.gop_cache else 0
 
 
 FIRST_PURGE = 64
@@ -103,6 +116,28 @@ class Audience:
     def size(self) -> int:
         """How many watchers there are on all channels."""
         return sum(len(stage.channel.subscribers) for stage in self._stages.values())
+
+    def count_excluded(self, rules: AddressRules) -> Clients:
+        """How many of them address rules do not permit."""
+        hosts = [
+            subscriber.output.transport.peer_host
+            for stage in self._stages.values()
+            for subscriber in stage.channel.subscribers
+        ]
+        return Clients(watchers=sum(not rules.permit(host) for host in hosts))
+
+    def take_options(self, options: WatchOptions) -> Callable[[], None]:
+        """Go by these from now on, for who is here too; returns what takes that back."""
+        before = self.options
+        self._go_by(options)
+        return partial(self._go_by, before)
+
+    def _go_by(self, options: WatchOptions) -> None:
+        self.options = options
+        for stage in self._stages.values():
+            stage.channel.gop_cache = options.gop_cache
+            stage.channel.log.max_ms = options.max_log_ms
+            stage.channel.log.max_group_ms = options.max_group_ms
 
     def channel(self, key: str) -> Channel:
         """Where a watcher of `key` gets its media; it may wait there for a stream to begin."""
@@ -179,9 +214,7 @@ class Audience:
         return stage
 
     def _channel(self) -> Channel:
-        log = StreamLog(
-            max_ms=1000 * self.options.max_lag_s, max_group_ms=MAX_GROUP_MS if self.options.gop_cache else 0
-        )
+        log = StreamLog(max_ms=self.options.max_log_ms, max_group_ms=self.options.max_group_ms)
         channel = Channel(RtmpRendering(), pace=self._pace, log=log, gop_cache=self.options.gop_cache)
         channel.charge_to(self.memory)
         return channel

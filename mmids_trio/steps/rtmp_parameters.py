@@ -9,7 +9,7 @@ from attrs import frozen
 from mmids_trio.addresses import AddressRules, IpNetwork, parse_networks
 from mmids_trio.config.converters import port_number, text
 from mmids_trio.config.parameters import flag, parameter
-from mmids_trio.rtmp.server.endpoints import Claimant, Client, PublishHandler, WatchHandler
+from mmids_trio.rtmp.server.endpoints import Claimant, Client, PublishHandler, Service, WatchHandler
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import KnownReactors, reactor_problems
 from mmids_trio.stream_request import Action, StreamRequest
@@ -26,9 +26,9 @@ class RtmpParameters:
     stream_key: str = parameter(text)
     port: int | None = parameter(port_number, default=None)
     rtmps: bool = flag()
-    allow_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=())
-    deny_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=())
-    reactor: str | None = parameter(text, default=None)
+    allow_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
+    deny_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
+    reactor: str | None = parameter(text, default=None, in_place=True)
 
     def address_conflicts(self) -> Iterable[str]:
         """`allow_ips` and `deny_ips` exclude each other."""
@@ -43,6 +43,11 @@ class RtmpParameters:
                 " check the query with publish_token, play_key or a reactor"
             )
 
+    @property
+    def rules(self) -> AddressRules:
+        """Who may connect."""
+        return AddressRules(self.allow_ips, self.deny_ips)
+
     def registration(self, role: Role) -> Registration:
         """What the step wants to serve."""
         return Registration(
@@ -51,7 +56,7 @@ class RtmpParameters:
             app=self.rtmp_app,
             key=self.stream_key,
             tls=self.rtmps,
-            rules=AddressRules(self.allow_ips, self.deny_ips),
+            rules=self.rules,
         )
 
 
@@ -63,7 +68,7 @@ class RtmpPorts(Protocol):
 
     def serve(
         self, registration: Registration, claimant: Claimant, handler: PublishHandler | WatchHandler
-    ) -> AbstractAsyncContextManager[None]:
+    ) -> AbstractAsyncContextManager[Service]:
         """See `RtmpServer.serve`."""
 
     def expect(self, registration: Registration) -> Callable[[], None]:

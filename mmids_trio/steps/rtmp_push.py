@@ -1,6 +1,7 @@
 """`rtmp_push`: publish each stream, or one of them, to other servers over our own RTMP client, and pass it on."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 
 import structlog
@@ -33,7 +34,7 @@ from mmids_trio.steps.send_scheduler import EVENTS_PER_PASS
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.events import TargetDown, TargetUp
 from mmids_trio.workflow.status import StreamStatus
-from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
+from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
 
@@ -178,13 +179,38 @@ class Pushes:
             log.warning("several streams are pushed to one target", stream=name)
         pushed.began_at = trio.current_time()
         for url in self.urls:
-            target = self._target(url, name, pushed.channel)
-            pushed.targets.append(target)
-            self._targets[target] = pushed.started
-            self.nursery.start_soon(self._run, target, pushed, name)
+            self._begin(url, pushed)
+
+    # Other targets.
+
+    def take_urls(self, urls: Sequence[RtmpUrl]) -> Callable[[], None]:
+        """Push what begins from now on there; returns what takes that back."""
+        before, self.urls = self.urls, urls
+        return partial(setattr, self, "urls", before)
+
+    def turn_to_other_targets(self) -> None:
+        """End the sessions of targets that went, and begin those of targets that came; all others go on."""
+        for pushed in self._live.values():
+            there = {target.url for target in pushed.targets if not target.is_finished}
+            for target in pushed.targets:
+                if target.url not in self.urls:
+                    target.finish()
+            if there:  # else it has not begun, and will with all of them
+                for url in self.urls:
+                    if url not in there:
+                        self._begin(url, pushed)
+
+    def _begin(self, url: RtmpUrl, pushed: _Pushed) -> None:
+        name = pushed.started.stream_name
+        target = self._target(url, name, pushed.channel)
+        pushed.targets.append(target)
+        self._targets[target] = pushed.started
+        self.nursery.start_soon(self._run, target, pushed, name)
 
     def _target(self, url: RtmpUrl, name: str, channel: Channel) -> PushTarget:
-        place = (self.context.workflow, self.context.step_id, name, str(url))
+        def place() -> tuple[str, str, str, str]:
+            return self.context.workflow, self.context.step_id, name, str(url)
+
         return PushTarget(
             url=url,
             key=url.key or name,
@@ -192,8 +218,8 @@ class Pushes:
             dialer=self.dialer,
             backoff=Backoff(self.random),
             rejections=self.rejections,
-            on_up=lambda: self.context.publish(TargetUp(*place)),
-            on_down=lambda reason: self.context.publish(TargetDown(*place, reason)),
+            on_up=lambda: self.context.publish(TargetUp(*place())),
+            on_down=lambda reason: self.context.publish(TargetDown(*place(), reason)),
         )
 
     async def _run(self, target: PushTarget, pushed: _Pushed, name: str) -> None:
@@ -204,6 +230,7 @@ class Pushes:
             pushed.before, pushed.began_at = None, trio.current_time()
         await target.run()
         del self._targets[target]
+        pushed.targets.remove(target)
         self._forget_if_over(pushed)
 
     def _forget_if_over(self, pushed: _Pushed) -> None:
@@ -256,6 +283,11 @@ class RtmpPush:
             )
             self.context.show_streams(pushes.describe)
             self.context.show_counts(pushes.counts)
+            self.context.accept_parameters(
+                lambda parameters: ChangeInPlace(
+                    partial(pushes.take_urls, parameters.targets), pushes.turn_to_other_targets
+                )
+            )
             task_status.started()
             while True:
                 events = await inbox.receive()
@@ -268,7 +300,7 @@ class RtmpPush:
 class RtmpPushParameters:
     """Of `rtmp_push`."""
 
-    targets: tuple[RtmpUrl, ...] = parameter(targets, name="target")
+    targets: tuple[RtmpUrl, ...] = parameter(targets, name="target", in_place=True)
     stream_name: str | None = parameter(text, default=None)
 
 

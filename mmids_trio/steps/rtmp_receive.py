@@ -1,5 +1,8 @@
 """`rtmp_receive`: take in what RTMP publishers send. Each publisher is a stream named by its stream key."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from math import inf
 
 import trio
@@ -9,13 +12,14 @@ from mmids_trio.config.converters import choice, seconds, whole_number
 from mmids_trio.config.parameters import Secret, parameter, secret_parameter
 from mmids_trio.config.settings import MOST_STREAMS
 from mmids_trio.media.flow import Flow
+from mmids_trio.rtmp.server.endpoints import Service
 from mmids_trio.rtmp.server.registrations import Registration, Role
-from mmids_trio.steps.approval import KnownReactor, KnownReactors, PublishAccess, find_reactor
-from mmids_trio.steps.publishers import OnBusy, Publishers
+from mmids_trio.steps.approval import KnownReactors, PublishAccess, find_reactor
+from mmids_trio.steps.publishers import OnBusy, Publishers, PublishTerms
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_parameters import Gate, RtmpParameters, RtmpPorts, rtmp_conflicts
 from mmids_trio.steps.stream_room import StreamRoom
-from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
+from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, Step, StepContext
 
 LONGEST_GRACE = 86_400
 """Seconds in a day; who is away for longer starts a new show."""
@@ -25,11 +29,21 @@ LONGEST_GRACE = 86_400
 class ReceiveParameters(RtmpParameters):
     """Of `rtmp_receive`."""
 
-    on_busy: OnBusy = parameter(choice({word.value: word for word in OnBusy}), default=OnBusy.REFUSE)
-    grace_s: float = parameter(seconds(0, LONGEST_GRACE), name="grace", default=0.0)
-    stall_after_s: float = parameter(seconds(0, LONGEST_GRACE), name="stall_after", default=0.0)
-    publish_token: Secret | None = secret_parameter(default=None)
+    on_busy: OnBusy = parameter(choice({word.value: word for word in OnBusy}), default=OnBusy.REFUSE, in_place=True)
+    grace_s: float = parameter(seconds(0, LONGEST_GRACE), name="grace", default=0.0, in_place=True)
+    stall_after_s: float = parameter(seconds(0, LONGEST_GRACE), name="stall_after", default=0.0, in_place=True)
+    publish_token: Secret | None = secret_parameter(default=None, in_place=True)
     max_streams: int | None = parameter(whole_number(1, MOST_STREAMS), default=None)
+
+    def terms(self, reactors: KnownReactors) -> PublishTerms:
+        """What may change while publishers are here. Raises `StepError` for a reactor that is gone."""
+        return PublishTerms(
+            find_reactor(self.reactor, reactors),
+            self.on_busy,
+            self.grace_s,
+            PublishAccess(self.publish_token),
+            self.stall_after_s,
+        )
 
 
 @frozen
@@ -38,11 +52,8 @@ class RtmpReceive:
 
     registration: Registration
     server: RtmpPorts
-    reactor: KnownReactor | None
-    on_busy: OnBusy
-    grace_s: float
-    access: PublishAccess
-    stall_after_s: float
+    reactors: KnownReactors
+    terms: PublishTerms
     max_streams: float
     room: StreamRoom
     context: StepContext
@@ -50,14 +61,15 @@ class RtmpReceive:
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
+        terms = self.terms
         publishers = Publishers(
             self.context,
             outbox,
-            self.reactor,
-            self.on_busy,
-            self.grace_s,
-            self.access,
-            self.stall_after_s,
+            terms.reactor,
+            terms.on_busy,
+            terms.grace,
+            terms.access,
+            terms.stall_after,
             self.max_streams,
             self.room,
             Gate(self.registration, self.server).request,
@@ -65,12 +77,28 @@ class RtmpReceive:
         self.context.show_streams(publishers.describe)
         self.context.show_clients(publishers.count)
         self.context.show_counts(publishers.counts)
-        async with self.server.serve(self.registration, self.context, publishers):
+        async with self.server.serve(self.registration, self.context, publishers) as service:
+            self.context.accept_parameters(
+                partial(self._change, publishers, service),
+                lambda parameters: publishers.count_excluded(parameters.rules),
+            )
             task_status.started()
             try:
                 await publishers.end_overdue()
             finally:
                 publishers.close()
+
+    def _change(self, publishers: Publishers, service: Service, parameters: ReceiveParameters) -> ChangeInPlace:
+        """See `StepContext.accept_parameters`."""
+        terms = parameters.terms(self.reactors)
+
+        def take() -> Callable[[], None]:
+            undo = ExitStack()
+            undo.callback(service.take_rules(parameters.rules))
+            undo.callback(publishers.take_terms(terms))
+            return undo.close
+
+        return ChangeInPlace(take, service.dismiss_excluded)
 
 
 def rtmp_receive(server: RtmpPorts, reactors: KnownReactors, room: StreamRoom) -> StepType:
@@ -80,11 +108,8 @@ def rtmp_receive(server: RtmpPorts, reactors: KnownReactors, room: StreamRoom) -
         return RtmpReceive(
             parameters.registration(Role.PUBLISH),
             server,
-            find_reactor(parameters.reactor, reactors),
-            parameters.on_busy,
-            parameters.grace_s,
-            PublishAccess(parameters.publish_token),
-            parameters.stall_after_s,
+            reactors,
+            parameters.terms(reactors),
             parameters.max_streams or inf,
             room,
             context,

@@ -1,9 +1,11 @@
 """`rtmp_watch`: serve RTMP players what passes by, and pass it on."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 
 import trio
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from mmids_trio.config.converters import switch, whole_number
 from mmids_trio.config.parameters import Secret, parameter, secret_parameter
@@ -32,19 +34,21 @@ from mmids_trio.steps.rtmp_parameters import Gate, RtmpParameters, RtmpPorts, rt
 from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.status import Clients
-from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
+from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, Step, StepContext
 
 
 @frozen
 class WatchParameters(RtmpParameters):
     """Of `rtmp_watch`; of the last three, the server's settings hold where one is not given."""
 
-    play_key: Secret | None = secret_parameter(default=None)
+    play_key: Secret | None = secret_parameter(default=None, in_place=True)
     send_interval_ms: int | None = parameter(
-        whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds"), name="send_interval", default=None
+        whole_number(0, LONGEST_SEND_INTERVAL, " of milliseconds"), name="send_interval", default=None, in_place=True
     )
-    gop_cache: bool | None = parameter(switch, default=None)
-    max_lag_s: int | None = parameter(whole_number(1, LONGEST_WATCHER_LAG, " of seconds"), name="max_lag", default=None)
+    gop_cache: bool | None = parameter(switch, default=None, in_place=True)
+    max_lag_s: int | None = parameter(
+        whole_number(1, LONGEST_WATCHER_LAG, " of seconds"), name="max_lag", default=None, in_place=True
+    )
 
     def options(self, defaults: WatchOptions) -> WatchOptions:
         """Those of a server, but for what the step says itself."""
@@ -63,14 +67,23 @@ class _Viewing:
     end: Release
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Watchers:
-    """Lets watchers in; see `rtmp.server.endpoints.WatchHandler`."""
+    """Lets watchers in; see `rtmp.server.endpoints.WatchHandler`. Who approves of newcomers may change."""
 
     audience: Audience
     reactor: KnownReactor | None
     access: PlayAccess = field(factory=PlayAccess)
     as_request: AsRequest = plain_request
+
+    def take_approval(self, reactor: KnownReactor | None, access: PlayAccess) -> Callable[[], None]:
+        """Have newcomers approved like this from now on; returns what takes that back."""
+        before = self.reactor, self.access
+        self._approve_by(reactor, access)
+        return partial(self._approve_by, *before)
+
+    def _approve_by(self, reactor: KnownReactor | None, access: PlayAccess) -> None:
+        self.reactor, self.access = reactor, access
 
     async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
         """Let a watcher in, once it is approved. Its token has to be good when it begins, and not until it ends."""
@@ -81,22 +94,31 @@ class Watchers:
 
 
 @frozen
-class RtmpWatch:
-    """See the module."""
+class WatchTerms:
+    """What may change while watchers are here, as far as it is not in `WatchParameters` itself."""
 
-    registration: Registration
     options: WatchOptions
-    server: RtmpPorts
     reactor: KnownReactor | None
     access: PlayAccess
+
+
+@frozen
+class RtmpWatch:
+    """See the module. `terms_of` raises `StepError` for a reactor that is gone."""
+
+    registration: Registration
+    terms: WatchTerms
+    terms_of: Callable[[WatchParameters], WatchTerms]
+    server: RtmpPorts
     memory: MediaMemory
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
-        audience = Audience(self.registration.key, self.options, self.memory)
-        scheduler = SendScheduler(audience, self.options.send_interval_ms / 1000)
+        options = self.terms.options
+        audience = Audience(self.registration.key, options, self.memory)
+        scheduler = SendScheduler(audience, options.send_interval_ms / 1000)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
             lambda: {
@@ -105,8 +127,24 @@ class RtmpWatch:
                 **scheduler.counts(),
             }
         )
-        watchers = Watchers(audience, self.reactor, self.access, Gate(self.registration, self.server).request)
-        async with self.server.serve(self.registration, self.context, watchers):
+        gate = Gate(self.registration, self.server)
+        watchers = Watchers(audience, self.terms.reactor, self.terms.access, gate.request)
+        async with self.server.serve(self.registration, self.context, watchers) as service:
+
+            def change(parameters: WatchParameters) -> ChangeInPlace:
+                terms = self.terms_of(parameters)
+
+                def take() -> Callable[[], None]:
+                    undo = ExitStack()
+                    undo.callback(service.take_rules(parameters.rules))
+                    undo.callback(watchers.take_approval(terms.reactor, terms.access))
+                    undo.callback(audience.take_options(terms.options))
+                    undo.callback(scheduler.take_interval(terms.options.send_interval_ms / 1000))
+                    return undo.close
+
+                return ChangeInPlace(take, service.dismiss_excluded)
+
+            self.context.accept_parameters(change, lambda parameters: audience.count_excluded(parameters.rules))
             task_status.started()
             try:
                 while True:
@@ -130,16 +168,13 @@ def rtmp_watch(
     `now`: Unix time in seconds, against which play tokens expire.
     """
 
+    def terms_of(parameters: WatchParameters) -> WatchTerms:
+        reactor = find_reactor(parameters.reactor, reactors)
+        return WatchTerms(parameters.options(defaults), reactor, PlayAccess(parameters.play_key, now))
+
     def build(parameters: WatchParameters, context: StepContext) -> Step:
-        return RtmpWatch(
-            parameters.registration(Role.WATCH),
-            parameters.options(defaults),
-            server,
-            find_reactor(parameters.reactor, reactors),
-            PlayAccess(parameters.play_key, now),
-            memory,
-            context,
-        )
+        registration = parameters.registration(Role.WATCH)
+        return RtmpWatch(registration, terms_of(parameters), terms_of, server, memory, context)
 
     return StepType(
         "rtmp_watch",

@@ -9,7 +9,8 @@ each packet by itself cause 31 passes a second instead of 73 then, for 0.6 to 0.
 Time is trio's, so on a mock clock, where a pass takes none, every packet has its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 
 import trio
@@ -50,14 +51,28 @@ class SendScheduler:
     _due_at: float = field(default=-inf, init=False)
     _due_without_video_at: float = field(default=-inf, init=False)
     _durations: Distribution = field(factory=Distribution, init=False)
+    _patience: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """Around the wait for what comes before a pass is due."""
 
     async def next_events(self, inbox: Inbox) -> Sequence[MediaEvent]:
         """What comes next; nothing, where a pass is due before."""
         if not self._touched:
             return await inbox.receive()
-        with trio.move_on_at(self._next_at):
+        with trio.move_on_at(self._next_at) as self._patience:
             return await inbox.receive()
         return ()
+
+    def take_interval(self, interval: float) -> Callable[[], None]:
+        """Go by this one from now on, also for the pass that is due next; returns what takes that back."""
+        before = self.interval, self._due_at, self._due_without_video_at
+        shift = interval - self.interval
+        due_at = self._due_at + shift
+        self._go_by(interval, due_at, max(self._due_without_video_at + min(shift, 0.0), due_at))
+        return partial(self._go_by, *before)
+
+    def _go_by(self, interval: float, due_at: float, due_without_video_at: float) -> None:
+        self.interval, self._due_at, self._due_without_video_at = interval, due_at, due_without_video_at
+        self._patience.deadline = self._next_at
 
     async def feed_and_send(self, events: Sequence[MediaEvent]) -> None:
         """Take events, and send if that is due."""

@@ -208,14 +208,18 @@ class Harness:
 
     # Workflows.
 
-    def apply(self, text: str, *, rollback: bool = False) -> Change[PlanView]:
-        """Start or change the workflow that `text` defines; wait for the change, or do not."""
-        workflows = self.server.workflows
-        return workflows.apply(workflows.validate(parse_workflow(text, "test", takes_values=True)), rollback=rollback)
+    def apply(self, text: str, *, rollback: bool = False, in_place: bool | None = None) -> Change[PlanView]:
+        """Start or change the workflow that `text` defines; wait for the change, or do not.
 
-    async def put(self, text: str, *, rollback: bool = False) -> Outcome:
+        `in_place`: whether steps take the parameters that they can while they run; `None`: as the settings say.
+        """
+        workflows = self.server.workflows
+        definition = workflows.validate(parse_workflow(text, "test", takes_values=True))
+        return workflows.apply(definition, rollback=rollback, in_place=in_place)
+
+    async def put(self, text: str, *, rollback: bool = False, in_place: bool | None = None) -> Outcome:
         """As `apply`; returns when it is known what came of it."""
-        return await self.apply(text, rollback=rollback).wait_outcome()
+        return await self.apply(text, rollback=rollback, in_place=in_place).wait_outcome()
 
     async def stop(self, name: str) -> None:
         """Stop a workflow, as DELETE does."""

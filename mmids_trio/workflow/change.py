@@ -28,6 +28,11 @@
 # return; it and all that it calls have not one `await`, so no other task ever sees half a change.  The names of the
 # layers say who does what: the transaction *swaps*, each pipeline *relinks*, and `rewiring` computes what to tell whom.
 #
+# A step may change *in place*: it runs on and takes other parameters, and becomes another one with that.  It looks at
+# them before it is drained, when other steps start (`prepare_changes`), and may refuse.  The swap begins with all of
+# them taking theirs; where one cannot, those before it give theirs back, and there is no swap.  Clients whom the new
+# parameters exclude are cut at its end.
+#
 # These may interrupt a change, and this is what happens then:
 #
 #                                one workflow                    a set
@@ -45,6 +50,7 @@
 # has superseded (`after`), and so do the workflows of a superseded set for each other (`Workflow._hindrances`).
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from enum import Enum, IntEnum, auto
 from typing import Generic, Protocol, TypeVar
 
@@ -294,15 +300,17 @@ class Part:
         if self.definition is None:
             pipeline.prepare_end()
         else:
-            plan = pipeline.plan(self.definition)
+            plan = pipeline.plan(self.definition, in_place=self.transaction.in_place)
             self.is_unchanged = pipeline.is_as(self.definition, plan)
             self.fresh = [] if self.is_unchanged else pipeline.prepare(plan)
         self.advance(Phase.PREPARED)
 
     async def come_to_swap(self, nursery: trio.Nursery) -> None:
         """From PREPARED to the swap, each phase together with the other parts; new steps run in `nursery`."""
-        if self.fresh:
+        if self.fresh or self.pipeline.changing:
             await self._wait_for_others(self.may_start)
+            self._prepare_changes()
+            await trio.lowlevel.checkpoint_if_cancelled()
             failed = await self.pipeline.start(nursery, self.fresh)
             if failed is not None:
                 self.fail(failed)
@@ -312,6 +320,18 @@ class Part:
             await self.pipeline.drain()
         self._come_to(Phase.DRAINED)
         await self.transaction.swapped.wait()
+
+    def _prepare_changes(self) -> None:
+        """A step that runs and cannot take other parameters is no reason to stop anything."""
+        try:
+            self.pipeline.prepare_changes()
+        except MmidsError as error:
+            self.transaction.give_up(OutcomeKind.ROLLED_BACK, f"rolled back: {self._prefix}{error}")
+        except Exception as error:
+            log.exception("step could not look at its parameters")
+            self.transaction.give_up(
+                OutcomeKind.ROLLED_BACK, f"rolled back: {self._prefix}{type(error).__name__}: {error}"
+            )
 
     async def _wait_for_others(self, may_go_on: trio.Event) -> None:
         if self.transaction.has_others:
@@ -326,6 +346,11 @@ class Part:
         self.advance(Phase.WAITING)
 
     # Parts of the swap: not one await in them.
+
+    def take_parameters(self, undo: ExitStack) -> None:
+        """See `StepPipeline.take_parameters`."""
+        if not self.is_idle and not self.is_unchanged:
+            self.pipeline.take_parameters(undo)
 
     def relink(self) -> None:
         """See `StepPipeline.relink`."""
@@ -367,8 +392,11 @@ class Part:
         return self._reason(failed) if failed is not None and definition is self.definition else None
 
     def _reason(self, failed: RunningStep) -> str:
-        prefix = f"workflow '{self.pipeline.name}': " if self.transaction.policy.is_of_set else ""
-        return prefix + reason(failed)
+        return self._prefix + reason(failed)
+
+    @property
+    def _prefix(self) -> str:
+        return f"workflow '{self.pipeline.name}': " if self.transaction.policy.is_of_set else ""
 
 
 @define(eq=False)
@@ -383,6 +411,8 @@ class Transaction:
     """Whether it says which reactors there shall be, be it those that there are."""
     is_retry: bool = False
     """Whether nobody asked for it: a workflow in error is tried again as it is."""
+    in_place: bool = False
+    """Whether steps that can take other parameters do so, rather than being replaced."""
     parts: list[Part] = field(factory=list, init=False)
     after: list[trio.Event] = field(factory=list, init=False)
     """Ends of changes that this one has superseded."""
@@ -530,8 +560,21 @@ class Transaction:
     def _try_to_swap(self) -> None:
         if obstacles := list(self.obstacles()):
             self.give_up(OutcomeKind.ROLLED_BACK, f"rolled back: {'; '.join(obstacles)}")
-        if self.is_open:
+        if self.is_open and self._take_parameters():
             self._swap()
+
+    def _take_parameters(self) -> bool:
+        """The swap begins: all steps that change in place do so, or none. Whether they could."""
+        try:
+            with ExitStack() as undo:
+                for part in self.parts:
+                    part.take_parameters(undo)
+                undo.pop_all()
+        except Exception as error:
+            log.exception("step could not take its parameters")
+            self.give_up(OutcomeKind.ROLLED_BACK, f"rolled back: {type(error).__name__}: {error}")
+            return False
+        return True
 
     def _swap(self) -> None:
         """Everything changes here, and nothing else can run meanwhile: not one await, in here or below."""

@@ -40,6 +40,17 @@ class WorkflowEnded:
 
 
 @frozen
+class StepChanged:
+    """A running step has taken other parameters, and has another id with that."""
+
+    wire_name: ClassVar[str] = "step_changed"
+    workflow: str
+    step_id: str
+    step_id_before: str
+    step_type: str
+
+
+@frozen
 class StreamWentLive:
     """A step has brought a stream into a workflow."""
 
@@ -211,6 +222,7 @@ HubEvent = (
     | HlsPaused
     | HlsResumed
     | WorkflowTakenOver
+    | StepChanged
 )
 """Everything that may be published. The order is that of the names in the document of the API."""
 

@@ -30,7 +30,6 @@ from mmids_trio.workflow.plan import (
     SetPlan,
     StepCut,
     WorkflowSet,
-    cuts,
     foreign,
     make_plan,
     name_conflicts,
@@ -104,6 +103,8 @@ class WorkflowManager:
         self._transactions: dict[Transaction, None] = {}
         """Those that have not ended, in the order in which they were accepted."""
         self._is_stopping = False
+        self.changes_in_place = False
+        """Whether changes are made in place that do not say so themselves."""
         self._ending: dict[str, list[Workflow]] = {}
         """Workflows that are not listed any more but have not quite ended; their successors wait for them."""
 
@@ -152,7 +153,12 @@ class WorkflowManager:
         return self._steps.announce(definition)
 
     def plan(
-        self, definition: WorkflowDefinition, *, owner: WorkflowOwner = BY_API, show_keys: bool = False
+        self,
+        definition: WorkflowDefinition,
+        *,
+        owner: WorkflowOwner = BY_API,
+        in_place: bool | None = None,
+        show_keys: bool = False,
     ) -> PlanView:
         """What `apply` would do; pure. `owner` counts where the workflow is new.
 
@@ -160,7 +166,7 @@ class WorkflowManager:
         """
         workflow = self._workflows.get(definition.name)
         if workflow is not None:
-            return workflow.plan(definition, show_keys=show_keys)
+            return workflow.plan(definition, in_place=self._is_in_place(in_place), show_keys=show_keys)
         return view(make_plan((), definition), definition.name, owner, created=True, running={}, show_keys=show_keys)
 
     def owner(self, name: str) -> WorkflowOwner | None:
@@ -169,16 +175,22 @@ class WorkflowManager:
         return None if workflow is None else workflow.owner
 
     def apply(
-        self, definition: WorkflowDefinition, *, rollback: bool = False, owner: WorkflowOwner = BY_API
+        self,
+        definition: WorkflowDefinition,
+        *,
+        rollback: bool = False,
+        in_place: bool | None = None,
+        owner: WorkflowOwner = BY_API,
     ) -> Change[PlanView]:
         """Start or update the workflow of that name with a validated definition.
 
-        Returns at once; the change goes on whoever waits for it.  `owner` counts where the workflow is new.
-        Raises `Stopping` after `stop_all`.
+        Returns at once; the change goes on whoever waits for it.  `owner` counts where the workflow is new; `in_place`
+        is as in a `WorkflowSet`.  Raises `Stopping` after `stop_all`.
         """
         self._require_running()
-        change = Change(self.plan(definition, owner=owner))
-        transaction = Transaction(change, ROLL_BACK if rollback else PUT_IN_ERROR)
+        change = Change(self.plan(definition, owner=owner, in_place=in_place))
+        policy = ROLL_BACK if rollback else PUT_IN_ERROR
+        transaction = Transaction(change, policy, in_place=self._is_in_place(in_place))
         self._begin(transaction, {definition.name: definition}, owner)
         return change
 
@@ -249,16 +261,16 @@ class WorkflowManager:
             raise SetConflict([*problems, *of_others])
         if of_others:
             raise OwnedByOthers(of_others)
-        plans = tuple(
-            self._plan_taking(definition, wanted.owner, show_keys=show_keys) for definition in wanted.definitions
-        )
+        plans = tuple(self._plan_taking(definition, wanted, show_keys=show_keys) for definition in wanted.definitions)
         deleted = tuple(dict.fromkeys(name for name in wanted.delete if name in self._workflows))
-        cut = tuple(self._cuts(plans, deleted, show_keys=show_keys))
+        planned = [*zip(wanted.definitions, plans, strict=True)]
+        cut = tuple(self._cuts(planned, deleted, show_keys=show_keys))
         return SetPlan(plans, deleted, cut, tuple(self._reactors_taking(wanted, replacement)), wanted.owner)
 
-    def _plan_taking(self, definition: WorkflowDefinition, owner: WorkflowOwner, *, show_keys: bool) -> PlanView:
-        """As `plan`, and the workflow belongs to `owner` afterwards."""
-        plan = self.plan(definition, owner=owner, show_keys=show_keys)
+    def _plan_taking(self, definition: WorkflowDefinition, wanted: WorkflowSet, *, show_keys: bool) -> PlanView:
+        """As `plan`, and the workflow belongs to the owner of the set afterwards."""
+        owner = wanted.owner
+        plan = self.plan(definition, owner=owner, in_place=wanted.in_place, show_keys=show_keys)
         if plan.owner is None or plan.owner.is_same(owner):
             return plan
         return evolve(plan, changed=True, owner=owner, taken_from=plan.owner)
@@ -296,6 +308,7 @@ class WorkflowManager:
             replacement,
             partial(self._reactor_conflicts, replacement),
             brings_reactors=wanted.reactors is not None,
+            in_place=self._is_in_place(wanted.in_place),
         )
         defined = {definition.name: definition for definition in wanted.definitions}
         self._shared.outside.learn(wanted.reactors or ())
@@ -322,11 +335,21 @@ class WorkflowManager:
     def _owners(self) -> dict[str, WorkflowOwner]:
         return {name: workflow.owner for name, workflow in self._workflows.items()}
 
-    def _cuts(self, plans: Iterable[PlanView], deleted: Iterable[str], *, show_keys: bool) -> Iterator[StepCut]:
-        for name, plan in [*((plan.workflow, plan) for plan in plans), *((name, None) for name in deleted)]:
-            if (workflow := self._workflows.get(name)) is not None:
-                keys = frozenset[str]() if show_keys else workflow.publish_keys
-                yield from cuts(workflow.status(), plan, name, keys)
+    def _cuts(
+        self,
+        planned: Iterable[tuple[WorkflowDefinition, PlanView]],
+        deleted: Iterable[str],
+        *,
+        show_keys: bool,
+    ) -> Iterator[StepCut]:
+        for definition, plan in planned:
+            if (workflow := self._workflows.get(definition.name)) is not None:
+                yield from workflow.cuts(definition, plan, show_keys=show_keys)
+        for name in deleted:
+            yield from self._workflows[name].cuts(None, None, show_keys=show_keys)
+
+    def _is_in_place(self, asked: bool | None) -> bool:
+        return self.changes_in_place if asked is None else asked
 
     def _create(self, name: str, owner: WorkflowOwner) -> Workflow:
         workflow = self._workflows[name] = Workflow(

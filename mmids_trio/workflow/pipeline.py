@@ -9,6 +9,7 @@ link.  Steps that emit without input are held at the gate of their output.  At t
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import zip_longest
 from random import random
@@ -25,14 +26,15 @@ from mmids_trio.metrics.catalog import WORKFLOW_DROPPED, WORKFLOW_FAILED, WORKFL
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.metrics.totals import Totals
 from mmids_trio.outside_values import OutsideValues
-from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowFailed, WorkflowStarted
+from mmids_trio.workflow.events import StepChanged, StreamWentLive, StreamWentOff, WorkflowFailed, WorkflowStarted
 from mmids_trio.workflow.forwarding import ForwardingTable, Inlet
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.links import ChannelInbox, Outlet
-from mmids_trio.workflow.plan import Plan, WantedStep, changed_segment, make_plan
+from mmids_trio.workflow.plan import NOT_IN_PLACE, Changeable, Plan, WantedStep, changed_segment, make_plan
 from mmids_trio.workflow.rewiring import Node, rewire
 from mmids_trio.workflow.running_step import RunningStep
-from mmids_trio.workflow.step import StepFactory
+from mmids_trio.workflow.status import Clients
+from mmids_trio.workflow.step import ChangeInPlace, StepFactory
 
 log = structlog.get_logger()
 
@@ -45,6 +47,12 @@ class StepFactories(Protocol):
 
     def factory(self, definition: StepDefinition) -> StepFactory:
         """What builds the step, from a definition that was validated before."""
+
+    def in_place(self, step_type: str) -> frozenset[str]:
+        """Names of the parameters of which a running step of that kind can take other values."""
+
+    def read(self, definition: StepDefinition) -> object:
+        """The parameters of a step as what it works with, from a definition that was validated before."""
 
     def announce(self, definition: WorkflowDefinition) -> Callable[[], None]:
         """Tell whom it concerns that the steps of a validated definition will start; returns what takes that back."""
@@ -81,6 +89,16 @@ class Head:
 Place = RunningStep | Head
 
 
+@define
+class Changing:
+    """A step that takes other parameters in the change that is being carried out."""
+
+    step: RunningStep
+    wanted: WantedStep
+    change: ChangeInPlace | None = None
+    """What it will do, once that is known."""
+
+
 class StepPipeline:
     """The steps of one workflow. `on_trouble` is called, synchronously, when a step fails that was ready."""
 
@@ -102,6 +120,8 @@ class StepPipeline:
         """Whether a step that carries media has failed and the others are not shut down yet."""
         self.wanted: list[RunningStep] = []
         """All steps of the change that is being carried out, until its swap."""
+        self.changing: list[Changing] = []
+        """Those of them that run already, and take other parameters in its swap."""
         self.leaving: frozenset[str] = frozenset()
         self.peers: Mapping[str, StepPipeline] = {}
         """The pipelines, by workflow, that the same change relinks."""
@@ -131,9 +151,29 @@ class StepPipeline:
             (WORKFLOW_DROPPED, ()): self.inlet.dropped_groups,
         }
 
-    def plan(self, definition: WorkflowDefinition) -> Plan:
-        """What `definition` would change, compared with what carries media now."""
-        return make_plan(() if self.failed else self.ids, definition)
+    def plan(self, definition: WorkflowDefinition, *, in_place: bool = False) -> Plan:
+        """What `definition` would change, compared with what carries media now.
+
+        `in_place`: whether steps that can take other parameters do so, rather than being replaced.
+        """
+        if self.failed:
+            return make_plan((), definition)
+        return make_plan(self.ids, definition, self._changeable() if in_place else NOT_IN_PLACE)
+
+    def _changeable(self) -> Mapping[str, Changeable]:
+        return {
+            step.step_id: Changeable(step.definition, names)
+            for step in self.steps
+            if step.takes_parameters and (names := self._factories.in_place(step.definition.step_type))
+        }
+
+    def excluded(self, plan: Plan) -> Mapping[str, Clients]:
+        """How many clients of each step that changes in place would be cut now, by its id so far."""
+        steps = {step.step_id: step for step in self.steps}
+        return {
+            each.before: steps[each.before].excluded(self._factories.read(each.wanted.definition))
+            for each in plan.change
+        }
 
     def is_as(self, definition: WorkflowDefinition, plan: Plan | None = None) -> bool:
         """Whether the steps run already as `definition` says."""
@@ -147,7 +187,9 @@ class StepPipeline:
         """Make the new steps; nothing of them runs yet."""
         fresh = {step.step_id: self._make(step) for step in plan.start}
         running = {} if self.failed else {step.step_id: step for step in self.steps}
-        self.wanted = [fresh.get(step_id) or running[step_id] for step_id in plan.order]
+        self.changing = [Changing(running[each.before], each.wanted) for each in plan.change]
+        known = {**running, **fresh, **{each.wanted.step_id: each.step for each in self.changing}}
+        self.wanted = [known[step_id] for step_id in plan.order]
         self.leaving = frozenset(plan.stop)
         return list(fresh.values())
 
@@ -194,6 +236,11 @@ class StepPipeline:
                 return step
         return None
 
+    def prepare_changes(self) -> None:
+        """Have the steps that take other parameters look at them. Raises what one of them does; nothing has changed."""
+        for changing in self.changing:
+            changing.change = changing.step.prepare_change(self._factories.read(changing.wanted.definition))
+
     # Drain.
 
     async def drain(self) -> None:
@@ -228,7 +275,13 @@ class StepPipeline:
             place.outlet.open_gate()
         self.inlet.let_go_on()
 
-    # Relink: not one await from here to the end of `conclude`.
+    # Take and relink: not one await from here to the end of `conclude`.
+
+    def take_parameters(self, undo: ExitStack) -> None:
+        """Have the steps that take other parameters do so; `undo` gets what takes that back."""
+        for changing in self.changing:
+            assert changing.change is not None
+            undo.callback(changing.change.take())
 
     def relink(self) -> list[RunningStep]:
         """Wire the wanted steps, all of them ready; returns what was taken out, cancelled."""
@@ -269,19 +322,35 @@ class StepPipeline:
         self._forwarding.open(self.name, self.inlet)
         if self.definition is None or self.failed is not None:
             self._publish(WorkflowStarted(self.name))
+        self._conclude_changes()
         self.definition, self.failed = definition, None
         self.forget()
         log.info("workflow changed", workflow=self.name, steps=len(self.steps), stopped=removed)
 
+    def _conclude_changes(self) -> None:
+        """The steps that took other parameters are others now, and part with whom these exclude."""
+        for changing in self.changing:
+            step, before = changing.step, changing.step.step_id
+            step.become(changing.wanted.step_id, changing.wanted.definition)
+            self._publish(StepChanged(self.name, step.step_id, before, step.definition.step_type))
+        for changing in self.changing:
+            assert changing.change is not None
+            try:
+                changing.change.conclude()
+            except Exception:
+                log.exception("step could not part with its clients", step_id=changing.step.step_id)
+
     def forget(self) -> None:
         """The change that was being carried out is over."""
-        self.wanted, self.leaving, self.peers = [], frozenset(), {}
+        self.wanted, self.changing, self.leaving, self.peers = [], [], frozenset(), {}
 
     # The ends.
 
     def fail(self, definition: WorkflowDefinition, failed: RunningStep, *, is_news: bool) -> set[RunningStep]:
         """Be in error under a new definition; returns all steps, which are to be stopped."""
         everyone = {*self.steps, *self.wanted}
+        for changing in self.changing:
+            changing.step.become(changing.wanted.step_id, changing.wanted.definition)
         self.steps, self.wanted = self.wanted, []
         self.definition, self.failed = definition, failed
         self.is_breaking = False  # should a step that carried media have failed as well, it is shut down with the rest

@@ -22,6 +22,8 @@ from mmids_trio.errors import MmidsError
 from mmids_trio.masking import HIDDEN, mask_values
 from mmids_trio.workflow.status import (
     BY_API,
+    NO_CLIENTS,
+    Clients,
     ParameterChange,
     PlannedStep,
     PlanView,
@@ -41,12 +43,20 @@ class WantedStep:
 
 
 @frozen
-class Plan:
-    """What to keep, start and stop, and the new order: all of it worked out once, by `make_plan`.
+class ChangingStep:
+    """A running step that takes other parameters, and becomes the `wanted` one with that. `before`: its id so far."""
 
-    `order` is the wanted sequence of ids and `start` what of it does not run yet; `stop` has the ids of running steps
-    that are not wanted any more, in running order.  `is_empty`: nothing is to be done, the same steps run in the same
-    order.
+    before: str
+    wanted: WantedStep
+
+
+@frozen
+class Plan:
+    """What to keep, change, start and stop, and the new order: all of it worked out once, by `make_plan`.
+
+    `order` is the wanted sequence of ids and `start` what of it does not run yet; `change` what of that a running step
+    becomes, without being replaced.  `stop` has the ids of running steps that are not wanted any more, in running
+    order.  `is_empty`: nothing is to be done, the same steps run in the same order.
     """
 
     wanted: tuple[WantedStep, ...]
@@ -54,20 +64,64 @@ class Plan:
     start: tuple[WantedStep, ...]
     stop: tuple[str, ...]
     is_empty: bool
+    change: tuple[ChangingStep, ...] = ()
 
 
-def make_plan(running: Sequence[str], wanted: WorkflowDefinition) -> Plan:
-    """Compare the ids of the running steps, in order, with a wanted definition (canonical spellings)."""
+@frozen
+class Changeable:
+    """A running step that takes other values of the parameters of these `names`."""
+
+    definition: StepDefinition
+    names: frozenset[str]
+
+    def rest(self, definition: StepDefinition) -> tuple[str, frozenset[tuple[str, ParameterValue]]]:
+        """What cannot change of a step."""
+        fixed = (item for item in definition.parameters.items() if item[0] not in self.names)
+        return definition.step_type, frozenset(fixed)
+
+
+NOT_IN_PLACE: Mapping[str, Changeable] = {}
+
+
+def make_plan(
+    running: Sequence[str], wanted: WorkflowDefinition, changeable: Mapping[str, Changeable] = NOT_IN_PLACE
+) -> Plan:
+    """Compare the ids of the running steps, in order, with a wanted definition (canonical spellings).
+
+    `changeable`: those that may change in place, by their ids.
+    """
     order = step_ids(wanted.steps)
     steps = tuple(WantedStep(step_id, step) for step_id, step in zip(order, wanted.steps, strict=True))
     old, new = frozenset(running), frozenset(order)
+    fresh = [step for step in steps if step.step_id not in old]
+    gone = [step_id for step_id in running if step_id not in new]
+    change = _changes_in_place(gone, fresh, changeable) if changeable else ()
+    changing, becoming = {each.before for each in change}, {each.wanted.step_id for each in change}
     return Plan(
         wanted=steps,
         order=order,
-        start=tuple(step for step in steps if step.step_id not in old),
-        stop=tuple(step_id for step_id in running if step_id not in new),
+        start=tuple(step for step in fresh if step.step_id not in becoming),
+        stop=tuple(step_id for step_id in gone if step_id not in changing),
         is_empty=tuple(running) == order,
+        change=change,
     )
+
+
+def _changes_in_place(
+    gone: Sequence[str], fresh: Sequence[WantedStep], changeable: Mapping[str, Changeable]
+) -> tuple[ChangingStep, ...]:
+    """Of the steps that would be replaced those that can become what is wanted, in the order of the latter."""
+    kinds = {each.definition.step_type: each for each in changeable.values()}
+    left: dict[object, deque[str]] = {}
+    for step_id in gone:
+        if (old := changeable.get(step_id)) is not None:
+            left.setdefault(old.rest(old.definition), deque()).append(step_id)
+    found: list[ChangingStep] = []
+    for step in fresh:
+        kind = kinds.get(step.definition.step_type)
+        if kind is not None and (candidates := left.get(kind.rest(step.definition))):
+            found.append(ChangingStep(candidates.popleft(), step))
+    return tuple(found)
 
 
 def view(
@@ -98,8 +152,10 @@ def view(
 
 def _planned_steps(plan: Plan, running: Mapping[str, StepDefinition], keys: Collection[str]) -> Iterator[PlannedStep]:
     """All steps in the order of the file: what stops stands before what takes its place, else where it stood."""
-    fresh = {step.step_id for step in plan.start}
-    before = _predecessors(plan, running)
+    in_place = {step.wanted.step_id: step.before for step in plan.change}
+    before = {**_predecessors(plan, running), **in_place}
+    actions: dict[str, StepAction] = {step.step_id: "start" for step in plan.start}
+    actions |= dict.fromkeys(in_place, "change")
     gone = _gone_behind(plan, running, before)
 
     def stops(step_ids: Iterable[str]) -> Iterator[PlannedStep]:
@@ -107,13 +163,12 @@ def _planned_steps(plan: Plan, running: Mapping[str, StepDefinition], keys: Coll
 
     yield from stops(gone.get(None, ()))
     for step in plan.wanted:
+        planned = _planned(step.step_id, step.definition, actions.get(step.step_id, "keep"), keys)
         if (old := before.get(step.step_id)) is not None:
-            yield from stops([old])
+            yield from stops([old] if step.step_id not in in_place else [])
             changes = tuple(_changes(running[old], step.definition, keys))
-            started = _planned(step.step_id, step.definition, "start", keys)
-            yield evolve(started, step_id_before=old, changes=changes)
-        else:
-            yield _planned(step.step_id, step.definition, "start" if step.step_id in fresh else "keep", keys)
+            planned = evolve(planned, step_id_before=old, changes=changes)
+        yield planned
         yield from stops(gone.get(step.step_id, ()))
 
 
@@ -146,10 +201,10 @@ def _gone_behind(
     gone: dict[str | None, list[str]] = {}
     last: str | None = None
     for step_id in running:
-        if step_id not in stopped:
-            last = step_id
-        elif step_id in became:
+        if step_id in became:
             last = became[step_id]
+        elif step_id not in stopped:
+            last = step_id
         else:
             gone.setdefault(last, []).append(step_id)
     return gone
@@ -218,7 +273,8 @@ class WorkflowSet:
     be, `None` to leave them as they are. Workflows that are not named stay as they are.
 
     What it names belongs to `owner` from then on. What somebody else has it takes only with `take_over`; but the
-    configuration file always has the last word over the sets of the API.
+    configuration file always has the last word over the sets of the API.  `in_place`: whether steps that can take other
+    parameters do so, rather than being replaced; `None`: as the server has it.
     """
 
     definitions: tuple[WorkflowDefinition, ...] = ()
@@ -226,6 +282,7 @@ class WorkflowSet:
     reactors: tuple[ReactorDefinition, ...] | None = None
     owner: WorkflowOwner = BY_API
     take_over: bool = False
+    in_place: bool | None = None
 
 
 class SetConflict(MmidsError):
@@ -242,9 +299,9 @@ class OwnedByOthers(SetConflict):
 
 @frozen
 class StepCut:
-    """A step that would be stopped, with the clients that it would disconnect as of now.
+    """A step that would disconnect clients, with how many, as of now: it stops, or excludes them by a change in place.
 
-    `parameters`: without what is secret in them, or in URLs.
+    `parameters`: without what is secret in them, or in URLs.  `of`: where it runs on, how many clients it has in all.
     """
 
     workflow: str
@@ -253,6 +310,7 @@ class StepCut:
     publishers: int
     watchers: int
     parameters: Mapping[str, ParameterValue] = field(factory=dict)
+    of: Clients | None = None
 
 
 @frozen
@@ -273,8 +331,8 @@ class PlannedReactor:
 class SetPlan:
     """What a set does: a plan per workflow in the order of the set, and the names that it stops (and that exist).
 
-    `cuts` has every step that stops, also those of deleted workflows. `reactors` is empty where the set leaves them
-    alone. `owner`: whose all of it is, afterwards and, of what is stopped, before.
+    `cuts` has every step that stops, also those of deleted workflows, and every one that excludes clients. `reactors`
+    is empty where the set leaves them alone. `owner`: whose all of it is, afterwards and, of what is stopped, before.
     """
 
     workflows: tuple[PlanView, ...] = ()
@@ -371,16 +429,24 @@ def reactor_conflicts(removed: Collection[str], remaining: Iterable[WorkflowDefi
         )
 
 
+NOBODY_EXCLUDED: Mapping[str, Clients] = {}
+
+
 def cuts(
-    status: WorkflowStatus, plan: PlanView | None, name: str, keys: Collection[str] = frozenset()
+    status: WorkflowStatus,
+    plan: PlanView | None,
+    name: str,
+    keys: Collection[str] = frozenset(),
+    excluded: Mapping[str, Clients] = NOBODY_EXCLUDED,
 ) -> Iterator[StepCut]:
     """The steps that a plan stops (`None`: the end of the workflow stops all of them), with their clients.
 
-    `keys` are hidden.
+    `keys` are hidden.  `excluded`: whom steps would exclude that change in place, by their ids so far.
     """
     stopped = None if plan is None else {step.step_id for step in plan.steps if step.action == "stop"}
     for step in status.active_steps:
-        if stopped is None or step.step_id in stopped:
-            clients = step.clients
-            parameters = shown_in_plan(step.parameters, keys)
-            yield StepCut(name, step.step_id, step.step_type, clients.publishers, clients.watchers, parameters)
+        stops = stopped is None or step.step_id in stopped
+        cut = step.clients if stops else excluded.get(step.step_id, NO_CLIENTS)
+        if stops or cut != NO_CLIENTS:
+            parameters, of = shown_in_plan(step.parameters, keys), None if stops else step.clients
+            yield StepCut(name, step.step_id, step.step_type, cut.publishers, cut.watchers, parameters, of)

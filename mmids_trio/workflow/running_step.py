@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import inf
+from typing import Any
 
 import structlog
 import trio
@@ -18,7 +19,7 @@ from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.links import ChannelInbox, Outlet
 from mmids_trio.workflow.rewiring import Node
 from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus, Switched
-from mmids_trio.workflow.step import StepFactory
+from mmids_trio.workflow.step import ChangeInPlace, StepFactory, excludes_nobody
 
 log = structlog.get_logger()
 
@@ -57,6 +58,9 @@ class RunningStep:
     _count_clients: Callable[[], Clients] = field(default=lambda: NO_CLIENTS, init=False)
     _read_counts: ReadCounts = field(default=count_nothing, init=False)
     _tally: Tally | None = field(default=None, init=False)
+    _prepare_change: Callable[[Any], ChangeInPlace] | None = field(default=None, init=False)
+    _excluded: Callable[[Any], Clients] = field(default=excludes_nobody, init=False)
+    _task: trio.lowlevel.Task | None = field(default=None, init=False)
 
     def reserve(self, reservation: Reservation) -> None:
         """See `workflow.step.StepContext.reserve`."""
@@ -69,6 +73,12 @@ class RunningStep:
     def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
         """See `workflow.step.StepContext.accept_switch`."""
         self.switch_to = switch_to
+
+    def accept_parameters(
+        self, prepare: Callable[[Any], ChangeInPlace], excluded: Callable[[Any], Clients] = excludes_nobody
+    ) -> None:
+        """See `workflow.step.StepContext.accept_parameters`."""
+        self._prepare_change, self._excluded = prepare, excluded
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
         """See `workflow.step.StepContext.show_clients`."""
@@ -109,6 +119,7 @@ class RunningStep:
     ) -> None:
         """The wall around a step: nothing but cancellation gets past it."""
         structlog.contextvars.bind_contextvars(workflow=self.workflow, step_id=self.step_id)
+        self._task = trio.lowlevel.current_task()
         try:
             with self._scope:
                 step = factory(self.definition)(self)
@@ -149,6 +160,30 @@ class RunningStep:
         reservations, self._reservations = self._reservations, []
         for reservation in reservations:
             reservation.commit()
+
+    # Other parameters, while it runs on.
+
+    @property
+    def takes_parameters(self) -> bool:
+        """Whether parameters of it can change in place."""
+        return self._prepare_change is not None and not self.ended.is_set()
+
+    def excluded(self, parameters: object) -> Clients:
+        """How many clients a change to these would cut now."""
+        return self._excluded(parameters)
+
+    def prepare_change(self, parameters: object) -> ChangeInPlace:
+        """What a change to these is. Raises `StepError` where it cannot be."""
+        assert self._prepare_change is not None
+        return self._prepare_change(parameters)
+
+    def become(self, step_id: str, definition: StepDefinition) -> None:
+        """Have other parameters, and so another identity; part of the swap."""
+        self.step_id, self.definition = step_id, definition
+        if self._tally is not None:
+            self._tally = self.totals.move(self._tally, (self.workflow, step_id, definition.step_type))
+        if self._task is not None:
+            self._task.context.run(structlog.contextvars.bind_contextvars, step_id=step_id)
 
     def cancel(self) -> None:
         """Begin the step's end: cut its output, cancel its scope. `ended` tells when nothing of it is left."""

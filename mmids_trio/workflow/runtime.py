@@ -3,12 +3,13 @@
 Whoever makes a change hands a part over (`accept`: synchronous); `change` says how a change works.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import inf
 
 import structlog
 import trio
+from attrs import evolve
 
 from mmids_trio.backoff import Backoff
 from mmids_trio.definitions import WorkflowDefinition, publish_keys
@@ -16,7 +17,7 @@ from mmids_trio.errors import CannotSwitch, NoSuchStep
 from mmids_trio.workflow.change import Part, Phase, Remedy, Transaction
 from mmids_trio.workflow.events import WorkflowEnded, WorkflowTakenOver
 from mmids_trio.workflow.pipeline import SharedServices, StepFactories, StepPipeline, reason, stop
-from mmids_trio.workflow.plan import WantedStep, view
+from mmids_trio.workflow.plan import NOBODY_EXCLUDED, StepCut, WantedStep, cuts, view
 from mmids_trio.workflow.running_step import RunningStep
 from mmids_trio.workflow.status import OutcomeKind, PlanView, StepStatus, Switched, WorkflowOwner, WorkflowStatus
 
@@ -65,11 +66,11 @@ class Workflow:
 
     # What others ask of it: synchronous, from any task.
 
-    def plan(self, definition: WorkflowDefinition, *, show_keys: bool = False) -> PlanView:
+    def plan(self, definition: WorkflowDefinition, *, in_place: bool = False, show_keys: bool = False) -> PlanView:
         """What `definition` would change, compared with what carries media now."""
         pipeline = self.pipeline
         return view(
-            pipeline.plan(definition),
+            pipeline.plan(definition, in_place=in_place),
             self.name,
             self.owner,
             created=pipeline.definition is None,
@@ -78,10 +79,15 @@ class Workflow:
             show_keys=show_keys,
         )
 
-    @property
-    def publish_keys(self) -> frozenset[str]:
-        """What plans hide of the steps that carry media."""
-        return publish_keys(step.definition for step in self.pipeline.steps)
+    def cuts(
+        self, definition: WorkflowDefinition | None, plan: PlanView | None, *, show_keys: bool = False
+    ) -> Iterator[StepCut]:
+        """The steps that cut clients by a change to `definition`, of which this is the plan; `None`: by the end."""
+        excluded = NOBODY_EXCLUDED
+        if definition is not None and plan is not None and any(step.action == "change" for step in plan.steps):
+            excluded = self.pipeline.excluded(self.pipeline.plan(definition, in_place=True))
+        keys = frozenset() if show_keys else publish_keys(step.definition for step in self.pipeline.steps)
+        return cuts(self.status(), plan, self.name, keys, excluded)
 
     def accept(
         self,
@@ -191,9 +197,15 @@ class Workflow:
         if part is None or part.definition is None:
             return ()
         known = {step.step_id: step for step in (*pipeline.running, *pipeline.wanted)}
+        plan = pipeline.plan(part.definition, in_place=part.transaction.in_place)
+        becoming = {each.wanted.step_id: known[each.before] for each in plan.change}
         return tuple(
-            known[step.step_id].describe() if step.step_id in known else _describe_unborn(step)
-            for step in pipeline.plan(part.definition).wanted
+            _describe_becoming(becoming[step.step_id], step)
+            if step.step_id in becoming
+            else known[step.step_id].describe()
+            if step.step_id in known
+            else _describe_unborn(step)
+            for step in plan.wanted
         )
 
     def _on_trouble(self, failed: RunningStep) -> None:
@@ -295,3 +307,8 @@ class Workflow:
 def _describe_unborn(step: WantedStep) -> StepStatus:
     definition = step.definition
     return StepStatus(step.step_id, definition.step_type, definition.shown_parameters(), "Created")
+
+
+def _describe_becoming(running: RunningStep, step: WantedStep) -> StepStatus:
+    """A running step as what it becomes."""
+    return evolve(running.describe(), step_id=step.step_id, parameters=step.definition.shown_parameters())

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from mmids_trio.definitions import DEFAULT_SET, ParameterValue
 
-StepAction = Literal["keep", "start", "stop"]
+StepAction = Literal["keep", "change", "start", "stop"]
 
 
 @frozen
@@ -134,7 +134,7 @@ class PlannedStep:
     """What a change does to one step. `parameters`: without what is secret in them, or in URLs.
 
     A step that starts in place of another one that stops has that one's id in `step_id_before`, and `changes` says in
-    what the two differ.
+    what the two differ.  A step that changes in place, and runs on, has its own former id there.
     """
 
     step_id: str

@@ -14,16 +14,17 @@ let go of all of it when `run` ends.  It ends only when it is cancelled, or with
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
+from attrs import frozen
 
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.counts import ReadCounts
 from mmids_trio.reservation import Reservation
 from mmids_trio.workflow.events import HubEvent
-from mmids_trio.workflow.status import Clients, StreamStatus, Switched
+from mmids_trio.workflow.status import NO_CLIENTS, Clients, StreamStatus, Switched
 
 
 class Inbox(Protocol):
@@ -70,6 +71,28 @@ class Step(Protocol):
         """
 
 
+def nothing_to_do() -> None:
+    """Of a change that cuts nobody."""
+
+
+@frozen
+class ChangeInPlace:
+    """How a running step comes to other parameters; made before anything changes.
+
+    `take` puts them in force and returns what takes that back, should another step of the same change not be able to.
+    `conclude` cuts the clients whom they exclude, when nothing is taken back any more.  Both are parts of the swap:
+    synchronous.
+    """
+
+    take: Callable[[], Callable[[], None]]
+    conclude: Callable[[], None] = nothing_to_do
+
+
+def excludes_nobody(_parameters: object) -> Clients:
+    """Of a step whose parameters keep nobody out."""
+    return NO_CLIENTS
+
+
 class StepContext(Protocol):
     """What the workflow tells a step about its place in the world."""
 
@@ -94,6 +117,16 @@ class StepContext(Protocol):
         """Let operators switch the step to one of its sources, by name.
 
         `switch_to` returns what is sent then. It raises `errors.CannotSwitch` to say why that cannot be.
+        """
+
+    def accept_parameters(
+        self, prepare: Callable[[Any], ChangeInPlace], excluded: Callable[[Any], Clients] = excludes_nobody
+    ) -> None:
+        """Let the parameters change that are declared `in_place`, while the step runs on. Call before it is ready.
+
+        Both get an instance of the class of parameters.  `prepare` makes the change, touching nothing; it raises
+        `StepError` where the step cannot work with them.  `excluded` says how many of the clients that there are the
+        change would cut.
         """
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:

@@ -19,6 +19,7 @@ def test_live_settings_change_and_the_others_are_listed() -> None:
         ffmpeg_path="/ffmpeg",
         http_api_token="new",
         publisher_timeout=5,
+        changes_in_place=True,
         reload_max_disconnects=3,
         log_path="/logs",
         http_api_port=80,
@@ -27,7 +28,11 @@ def test_live_settings_change_and_the_others_are_listed() -> None:
     assert change.changed == LIVE_SETTINGS
     assert change.needs_restart == ("http_api_port", "log_path")
     assert change.running == Settings(
-        ffmpeg_path="/ffmpeg", http_api_token="new", publisher_timeout=5, reload_max_disconnects=3
+        ffmpeg_path="/ffmpeg",
+        http_api_token="new",
+        publisher_timeout=5,
+        changes_in_place=True,
+        reload_max_disconnects=3,
     )
 
 

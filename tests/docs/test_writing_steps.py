@@ -14,6 +14,7 @@ from trio.testing import MockClock
 from mmids_trio.config.parser import parse_workflow
 from mmids_trio.config.settings import Settings
 from mmids_trio.server.building import build_server
+from mmids_trio.testing.harness import Harness
 from mmids_trio.workflow.status import OutcomeKind
 from tests.support.waiting import eventually
 
@@ -55,6 +56,18 @@ async def test_a_server_runs_the_step(page: ModuleType, autojump_clock: MockCloc
             await trio.sleep(8)
             server.stop()
     assert [line["seconds"] for line in lines if line["event"] == "silence"] == [7]
+
+
+async def test_the_step_that_takes_other_parameters_does_so_while_it_runs(
+    page: ModuleType, autojump_clock: MockClock
+) -> None:
+    async with Harness("workflow quiet {\n    patient_alarm after=7s\n}\n", [page.patient_alarm()]) as h:
+        with capture_logs() as lines:
+            assert (
+                await h.put("workflow quiet {\n    patient_alarm after=2s\n}\n", in_place=True)
+            ).kind.value == "applied"
+            await trio.sleep(10)
+    assert [line["seconds"] for line in lines if line["event"] == "silence"] == [2, 2]  # after 7 s and 9 s
 
 
 async def test_the_program_of_the_page_runs_a_file(page: ModuleType, tmp_path: Path) -> None:

@@ -167,6 +167,32 @@ async def test_other_address_rules_of_the_receiver_take_the_publisher_and_keep_t
     assert program.count_logged("watcher left") == 0
 
 
+async def test_in_place_who_is_not_excluded_loses_no_packet_and_the_others_go(
+    on_air: OnAir, crew: Crew, show: Recording
+) -> None:
+    program, players = on_air
+    before = [step["step_id"] for step in (await program.status("live"))["active_steps"]]
+    text = workflow(f"{RECEIVE} grace=5", f"{WATCH} max_lag=20 allow_ips=127.0.0.0/8")
+    planned = await program.put(text, "?dry_run=true&in_place=true")
+    assert [(step["action"], step["step_id_before"]) for step in planned.json["steps"]] == [
+        ("change", before[0]),
+        ("change", before[1]),
+    ]
+    changed = await program.put(text, "?wait=10&in_place=true")
+    assert (changed.status, changed.json) == (200, planned.json)
+    after = [step["step_id"] for step in (await program.status("live"))["active_steps"]]
+    assert after == [step["step_id"] for step in planned.json["steps"]]
+    for player in players:
+        await player.gets_more()
+        assert_whole(player, show, gops=2)
+    assert departures(program) == 0
+    excluding = workflow(f"{RECEIVE} grace=5", f"{WATCH} max_lag=20 deny_ips=127.0.0.0/8")
+    assert (await program.put(excluding, "?wait=10&in_place=true")).status == 200
+    for player in players:
+        assert await player.child.end() == 0
+    assert (program.count_logged("publisher left"), program.count_logged("watcher left")) == (0, 2)
+
+
 async def test_the_answer_to_a_delete_means_that_nothing_is_left(
     launch: Launch, crew: Crew, show: Recording, free_port: int
 ) -> None:

@@ -49,6 +49,7 @@ from mmids_trio.workflow.events import (
     HlsResumed,
     ReactorAnswered,
     ReloadRefused,
+    StepChanged,
     StreamInterrupted,
     StreamResumed,
     StreamStalled,
@@ -103,6 +104,7 @@ EVENTS: Mapping[str, Sequence[Any]] = {
     "hls_paused": [HlsPaused("show", "12345", "/srv/hls", 1000, 1024**3)],
     "hls_resumed": [HlsResumed("show", "12345", "/srv/hls", 2 * 1024**3)],
     "workflow_taken_over": [WorkflowTakenOver("show", WorkflowOwner("config", "mmids.config"), of_set("team-a"))],
+    "step_changed": [StepChanged("show", "12345", "54321", "rtmp_watch")],
     "reset": [Reset("restarted")],
     "missed": [Missed(7)],
 }

@@ -98,14 +98,26 @@ class ScriptedWorkflows:
         return BY_API if name in self.statuses else None
 
     def plan(
-        self, definition: WorkflowDefinition, *, owner: WorkflowOwner = BY_API, show_keys: bool = False
+        self,
+        definition: WorkflowDefinition,
+        *,
+        owner: WorkflowOwner = BY_API,
+        in_place: bool | None = None,
+        show_keys: bool = False,
     ) -> PlanView:
         ids = step_ids(definition.steps)
         steps = tuple(PlannedStep(i, s.step_type, "start") for i, s in zip(ids, definition.steps, strict=True))
         created = definition.name not in self.statuses
         return PlanView(definition.name, created=created, changed=True, steps=steps, owner=owner)
 
-    def apply(self, definition: WorkflowDefinition, *, rollback: bool = False, owner: WorkflowOwner) -> ScriptedChange:
+    def apply(
+        self,
+        definition: WorkflowDefinition,
+        *,
+        rollback: bool = False,
+        owner: WorkflowOwner,
+        in_place: bool | None = None,
+    ) -> ScriptedChange:
         change = ScriptedChange(self.plan(definition))
         if self.ending is not None:
             change.end(self.ending.kind, self.ending.message)

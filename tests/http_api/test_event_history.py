@@ -126,6 +126,7 @@ def test_the_names_of_events_to_the_outside_are_these() -> None:
         "HlsPaused": "hls_paused",
         "HlsResumed": "hls_resumed",
         "WorkflowTakenOver": "workflow_taken_over",
+        "StepChanged": "step_changed",
         "Reset": "reset",
         "Missed": "missed",
     }

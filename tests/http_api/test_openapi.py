@@ -28,7 +28,7 @@ class NoFile:
 
     last = None
 
-    async def plan(self, *, show_keys: bool = False) -> Any:
+    async def plan(self, *, in_place: bool | None = None, show_keys: bool = False) -> Any:
         raise NotImplementedError
 
     async def reload(self, options: ReloadOptions) -> Any:

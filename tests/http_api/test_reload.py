@@ -31,6 +31,12 @@ class NoSteps:
     def announce(self, definition: object) -> Any:
         raise AssertionError
 
+    def in_place(self, step_type: str) -> Any:
+        raise AssertionError
+
+    def read(self, definition: object) -> Any:
+        raise AssertionError
+
 
 @frozen
 class Reloaded:
@@ -58,7 +64,7 @@ class File:
     last: LastReload | None = None
     asked: list[ReloadOptions] = field(factory=list)
 
-    async def plan(self, *, show_keys: bool = False) -> ReloadPlan:
+    async def plan(self, *, in_place: bool | None = None, show_keys: bool = False) -> ReloadPlan:
         await trio.lowlevel.checkpoint()
         return ReloadPlan(PLAN, ("publisher_timeout",), (), ("unknown setting",))
 

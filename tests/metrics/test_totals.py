@@ -3,6 +3,7 @@
 from functools import partial
 from random import Random
 
+import pytest
 from attrs import define
 
 from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_PASS, STEP_WATCHERS
@@ -59,6 +60,25 @@ def test_two_in_one_place_are_one_series_and_what_the_first_counted_stays_with_t
     assert events(totals) == {PLACE: 11}
 
 
+def test_who_goes_on_in_another_place_leaves_what_it_has_counted_but_for_gauges() -> None:
+    totals, counter = Totals(), Counter(7, watchers=3)
+    durations = Distribution()
+    durations.observe(0.002)
+    tally = totals.open(PLACE, lambda: {**counter.read(), (STEP_PASS, ()): durations})
+    other: Labels = ("w", "2", "rtmp_watch")
+    kept = totals.move(tally, other)
+    counter.events += 5
+    durations.observe(0.5)
+    counts = dict(totals.walk())
+    assert events(totals) == {PLACE: 7, other: 5}
+    assert (STEP_WATCHERS, ()) not in counts[PLACE]
+    assert counts[other][STEP_WATCHERS, ()] == 3
+    both = [each[STEP_PASS, ()] for each in counts.values()]
+    assert [each.total for each in both if isinstance(each, Distribution)] == pytest.approx([0.5, 0.002])
+    totals.close(totals.move(kept, PLACE))
+    assert events(totals) == {PLACE: 7, other: 5}
+
+
 def test_who_leaves_in_the_middle_of_a_walk_is_counted_once() -> None:
     totals = Totals()
     tallies = [totals.open(("w", str(number), "x"), Counter(number).read) for number in range(1, 6)]
@@ -102,6 +122,10 @@ def test_no_series_goes_back_whatever_happens() -> None:
         if live and random.random() < 0.5:
             tally, _ = live.pop(random.randrange(len(live)))
             totals.close(tally)
+        elif live and random.random() < 0.3:
+            place = random.randrange(len(live))
+            tally, counter = live[place]
+            live[place] = totals.move(tally, ("w", str(random.randrange(8)), "x")), counter
         else:
             counter = Counter()
             live.append((totals.open(("w", str(random.randrange(8)), "x"), counter.read), counter))

@@ -79,7 +79,7 @@ class Stage:
 
     def __attrs_post_init__(self) -> None:
         server = self.server
-        live = live_settings(server.rtmp, server.ffmpeg)
+        live = live_settings(server.rtmp, server.ffmpeg, server.workflows)
         self.reloader = Reloader(
             server.settings,
             self.load,

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = [
     "Answer",
     "CannotSwitch",
+    "ChangeInPlace",
     "Clients",
     "Counts",
     "Executor",
@@ -36,6 +37,7 @@ NAMES = [
     "Reservation",
     "Secret",
     "Step",
+    "StepChanged",
     "StepContext",
     "StepDefinition",
     "StepError",

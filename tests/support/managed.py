@@ -15,13 +15,17 @@ class Stage:
     bench: Bench
     manager: WorkflowManager
 
-    def submit(self, *steps: str, name: str = "w", rollback: bool = False) -> Change[PlanView]:
+    def submit(
+        self, *steps: str, name: str = "w", rollback: bool = False, in_place: bool | None = None
+    ) -> Change[PlanView]:
         """Hand over a change."""
-        return self.manager.apply(definition(name, *steps), rollback=rollback)
+        return self.manager.apply(definition(name, *steps), rollback=rollback, in_place=in_place)
 
-    async def apply(self, *steps: str, name: str = "w", rollback: bool = False) -> Outcome:
+    async def apply(
+        self, *steps: str, name: str = "w", rollback: bool = False, in_place: bool | None = None
+    ) -> Outcome:
         """Hand over a change and wait for its outcome."""
-        return await self.submit(*steps, name=name, rollback=rollback).wait_outcome()
+        return await self.submit(*steps, name=name, rollback=rollback, in_place=in_place).wait_outcome()
 
     async def run(self, *steps: str, name: str = "w") -> None:
         """Apply a definition that has to work."""

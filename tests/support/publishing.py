@@ -1,6 +1,7 @@
 """What a step that takes clients is given, as objects that only note what happens to them."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import trio
 from attrs import define, field
@@ -10,6 +11,7 @@ from mmids_trio.metrics.counts import ReadCounts
 from mmids_trio.reservation import Reservation
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
+from mmids_trio.workflow.step import ChangeInPlace, excludes_nobody
 
 WAIT_FOR_ALL = "settings {\ngrace_after 0\n}\n"
 """Interrupted streams are waited for however short they were: in tests many take no time."""
@@ -79,3 +81,8 @@ class Context:
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
         """Shown to nobody."""
+
+    def accept_parameters(
+        self, prepare: Callable[[Any], ChangeInPlace], excluded: Callable[[Any], Clients] = excludes_nobody
+    ) -> None:
+        """Given by nobody."""

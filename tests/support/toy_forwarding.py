@@ -57,6 +57,14 @@ class Crossing:
         """See `workflow.pipeline.StepFactories`."""
         return lambda: None
 
+    def in_place(self, step_type: str) -> frozenset[str]:
+        """See `workflow.pipeline.StepFactories`."""
+        return frozenset()
+
+    def read(self, wanted: StepDefinition) -> StepDefinition:
+        """See `workflow.pipeline.StepFactories`."""
+        return wanted
+
     def factory(self, wanted: StepDefinition) -> StepFactory:
         """See `workflow.pipeline.StepFactories`."""
         if wanted.step_type == "forward":

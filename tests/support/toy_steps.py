@@ -7,6 +7,7 @@ media).  The registry of the bench stands in for the real one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeGuard
 
 import trio
@@ -17,7 +18,7 @@ from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId, StreamMetadata
 from mmids_trio.media.flow import Flow
 from mmids_trio.media.timeline import shifted
-from mmids_trio.workflow.step import Inbox, Outbox, StepContext, StepFactory
+from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, StepContext, StepFactory
 
 SLOWNESS = 0.01
 """Seconds that a slow step holds each batch."""
@@ -42,7 +43,8 @@ def definition(name: str, *steps: str, routed: bool = False) -> WorkflowDefiniti
 def _step(text: str) -> StepDefinition:
     head, *habits = text.split()
     kind, label = head.split(":")
-    return StepDefinition(kind, {"label": label, **dict.fromkeys(habits)})
+    given = (habit.partition("=") for habit in habits)
+    return StepDefinition(kind, {"label": label, **{name: value or None for name, _, value in given}})
 
 
 @define(eq=False)
@@ -62,13 +64,17 @@ class ToyStep:
 
     `waits` (for `let_ready` before it is ready), `refuses` (fails instead of getting ready), `returns` (instead of
     getting ready), `lingers` (at its end, until `let_go`), `reserves`, `spoils` (raises when it is cancelled),
-    `ahead` (of a replacer).
+    `ahead` (of a replacer).  `tune=...` is a parameter that changes in place; it is not looked at when the step starts,
+    and later it `refuses` to become `refused`, and breaks when it takes `broken`.
     """
 
     context: StepContext
     kind: str
     label: str
     habits: frozenset[str]
+    tune: str | None = None
+    concluded: list[str | None] = field(factory=list, init=False)
+    """The values of `tune` whose changes were concluded."""
     seen: list[MediaEvent] = field(factory=list, init=False)
     is_running: bool = field(default=False, init=False)
     outbox: Outbox = field(init=False)
@@ -107,7 +113,21 @@ class ToyStep:
                     await self._may_go.wait()
             self.is_running = False
 
+    def _change(self, wanted: StepDefinition) -> ChangeInPlace:
+        tune = wanted.parameters.get("tune")
+        if tune == "refused":
+            raise StepError(f"{self.label} refuses its tune")
+
+        def take() -> Callable[[], None]:
+            if tune == "broken":
+                raise RuntimeError(f"{self.label} breaks")
+            before, self.tune = self.tune, tune
+            return partial(setattr, self, "tune", before)
+
+        return ChangeInPlace(take, lambda: self.concluded.append(tune))
+
     async def _prepare(self) -> None:
+        self.context.accept_parameters(self._change)
         if "reserves" in self.habits:
             self.context.reserve(self.reservation)
         if "waits" in self.habits:
@@ -178,12 +198,21 @@ class Bench:
         """See `workflow.pipeline.StepFactories`."""
         return lambda: None
 
+    def in_place(self, step_type: str) -> frozenset[str]:
+        """See `workflow.pipeline.StepFactories`."""
+        return frozenset({"tune"})
+
+    def read(self, wanted: StepDefinition) -> StepDefinition:
+        """See `workflow.pipeline.StepFactories`."""
+        return wanted
+
     def factory(self, wanted: StepDefinition) -> StepFactory:
         """See `workflow.pipeline.StepFactories`."""
-        habits = frozenset(wanted.parameters) - {"label"}
+        habits = frozenset(wanted.parameters) - {"label", "tune"}
+        tune = wanted.parameters.get("tune")
 
         def build(context: StepContext) -> ToyStep:
-            step = ToyStep(context, wanted.step_type, wanted.parameters["label"] or "", habits)
+            step = ToyStep(context, wanted.step_type, wanted.parameters["label"] or "", habits, tune)
             self.built.append(step)
             return step
 

@@ -2,7 +2,7 @@
 
 What has to hold can be read off what each step saw: legal sequences; no gap, repetition or disorder among the
 numbered frames, except where a new feed begins with its key frame; and at the end every stream is where the last
-definition says.
+definition says, and each step is tuned as that says, however often it was changed in place.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from mmids_trio.definitions import step_ids
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId
 from mmids_trio.media.timeline import is_after
 from mmids_trio.testing.schedules import schedule
@@ -43,10 +44,18 @@ def definitions(pool: Sequence[str]) -> st.SearchStrategy[list[str]]:
     return st.one_of(chain, chain.map(lambda steps: ["source:s", *(step for step in steps if step != "source:s")]))
 
 
+def tuned(pool: Sequence[str]) -> st.SearchStrategy[list[str]]:
+    """Such a sequence, of which some steps are tuned."""
+    tunes = st.sampled_from(["", "", " tune=1", " tune=2", " tune=broken", " tune=refused"])
+    both = st.tuples(definitions(pool), st.lists(tunes, min_size=7, max_size=7))
+    return both.map(lambda two: [step + tune for step, tune in zip(two[0], two[1], strict=False)])
+
+
 def scripts(pool: Sequence[str], *, failures: bool = False) -> st.SearchStrategy[list[Action]]:
     wanted = definitions(pool)
     actions = [
         st.tuples(st.just("change"), wanted),
+        st.tuples(st.just("change in place"), tuned(pool)),
         st.tuples(st.sampled_from(["start", "frames", "frames", "end"]), st.sampled_from("st")),
         st.tuples(st.sampled_from(["rest", "yield"]), st.none()),
     ]
@@ -108,6 +117,8 @@ class Play:
         match verb, what:
             case "change", list(steps):
                 self.stage.submit(*steps)
+            case "change in place", list(steps):
+                self.stage.submit(*steps, in_place=True)
             case "refused", list(steps):
                 self.stage.submit(*steps, FAILING, rollback=True)
             case "fail", str(label):
@@ -163,6 +174,7 @@ async def play(script: Sequence[Action], *, rested: bool = False) -> Bench:
         for step in bench.built:
             check_sequences(step)
         if stage.status == "Running":
+            check_tunes(stage)
             check_ends(stage, playing.feeds)
         await manager.stop("w")
         assert bench.running == []
@@ -207,6 +219,18 @@ def check_runs(runs: Sequence[Sequence[MediaEvent]]) -> None:
 def number(event: MediaEvent) -> int:
     assert isinstance(event, MediaPacket)
     return int(event.data.rpartition(b"_")[2])
+
+
+def check_tunes(stage: Stage) -> None:
+    """Each step has what is shown of it, and the id that follows from it."""
+    status, wanted = stage.manager.status("w"), stage.manager.definition("w")
+    running = {step.label: step for step in stage.bench.built if step.is_running}
+    if status is None or wanted is None:
+        return
+    assert tuple(step.step_id for step in status.active_steps) == step_ids(wanted.steps)
+    for shown, step in zip(status.active_steps, wanted.steps, strict=True):
+        assert shown.parameters == step.parameters
+        assert running[shown.parameters["label"] or ""].tune == shown.parameters.get("tune")
 
 
 def check_ends(stage: Stage, feeds: Mapping[ToyStep, Feed]) -> None:

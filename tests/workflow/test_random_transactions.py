@@ -3,6 +3,7 @@
 A simple model says what must run, and whose it is: a set that is applied has put all of its workflows in place, which
 are its owner's then; any other set has done nothing. One that names what somebody else has is refused, unless it may
 take that over.
+Steps that are tuned may change in place, where they run already.
 Where sets come one by one, it also says which of them there is no place for: those after which two workflows would have
 one key.
 """
@@ -21,11 +22,11 @@ from trio.testing import MockClock
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.plan import OwnedByOthers, SetPlan, WorkflowSet
-from mmids_trio.workflow.status import BY_API, OutcomeKind, PlanView, WorkflowOwner, of_set
+from mmids_trio.workflow.status import BY_API, OutcomeKind, PlanView, StepStatus, WorkflowOwner, of_set
 from tests.support.claims import ClaimingBench
 from tests.support.managed import Stage
 from tests.support.toy_sets import statuses
-from tests.support.toy_steps import definition
+from tests.support.toy_steps import ToyStep, definition
 
 NAMES = "abcd"
 REST = 5.0
@@ -33,6 +34,7 @@ REST = 5.0
 
 STEPS = ["source:s", "recorder:k", "recorder:l", "slow:m", "stuck:n"]
 KEYS = "xyz"
+TUNES = ["", "", "", " tune=1", " tune=2", " tune=broken", " tune=refused"]
 REFUSING = "recorder:f refuses"
 
 Workflows = dict[str, list[str]]
@@ -71,7 +73,10 @@ OWNERS = st.sampled_from([of_set("default"), of_set("team")])
 
 
 def sets() -> st.SearchStrategy[Asked]:
-    steps = st.lists(st.sampled_from([*STEPS, *(f"claim:{key}" for key in KEYS)]), unique=True, max_size=4)
+    pool = st.sampled_from([*STEPS, *(f"claim:{key}" for key in KEYS)])
+    steps = st.lists(st.tuples(pool, st.sampled_from(TUNES)), unique_by=lambda both: both[0], max_size=4).map(
+        lambda chain: [step if step.startswith("claim") else step + tune for step, tune in chain]
+    )
     workflows = st.dictionaries(st.sampled_from(NAMES), steps, max_size=4)
     deleted = st.lists(st.sampled_from(NAMES), unique=True, max_size=2)
     return st.builds(
@@ -157,11 +162,12 @@ def holders(model: Workflows) -> list[tuple[str, str]]:
     return sorted(claims)
 
 
-async def play(script: Sequence[Action], *, single: bool) -> None:
+async def play(script: Sequence[Action], *, single: bool, in_place: bool) -> None:
     before = trio.lowlevel.current_statistics().tasks_living
     bench = ClaimingBench()
     async with trio.open_nursery() as nursery:
         manager = WorkflowManager(bench)
+        manager.changes_in_place = in_place
         await nursery.start(manager.run)
         playing = Play(Stage(bench, manager), nursery)
         for verb, what in script:
@@ -171,8 +177,8 @@ async def play(script: Sequence[Action], *, single: bool) -> None:
         if not single:
             assert (running, owners_of(manager)) == await playing.model()
         assert holders(running) == sorted(bench.holders(KEYS).items())
-        labels = (step.split(":") for steps in running.values() for step in steps)
-        assert sorted(label for kind, label in labels if kind != "claim") == bench.running
+        steps = [step for steps in running.values() for step in steps if not step.startswith("claim")]
+        assert sorted(steps) == sorted(described(step) for step in bench.built if step.is_running)
         for change, _ in playing.asked:
             with trio.fail_after(0.1):
                 await change.wait_outcome()
@@ -191,29 +197,37 @@ def at_rest(manager: WorkflowManager) -> Workflows:
     """The steps of all workflows, of which none is being changed."""
     known = {name: status for name, status in statuses(manager).items() if status is not None}
     assert not any(status.pending_steps for status in known.values())
-    return {
-        name: [f"{step.step_type}:{step.parameters['label']}" for step in status.active_steps]
-        for name, status in known.items()
-    }
+    return {name: [as_written(step) for step in status.active_steps] for name, status in known.items()}
 
 
-def rehearse(script: Sequence[Action], seed: int, *, single: bool) -> None:
+def as_written(step: StepStatus) -> str:
+    """What is shown of a step, in words of the script."""
+    tune = step.parameters.get("tune")
+    return f"{step.step_type}:{step.parameters['label']}" + (f" tune={tune}" if tune else "")
+
+
+def described(step: ToyStep) -> str:
+    """What a step has itself, in the same words."""
+    return f"{step.kind}:{step.label}" + (f" tune={step.tune}" if step.tune else "")
+
+
+def rehearse(script: Sequence[Action], seed: int, *, single: bool, in_place: bool) -> None:
     """Play a script under one schedule of tasks."""
     scheduler.seed(seed)
     with capture_logs():
-        trio.run(partial(play, script, single=single), clock=MockClock(autojump_threshold=0))
+        trio.run(partial(play, script, single=single, in_place=in_place), clock=MockClock(autojump_threshold=0))
 
 
 @settings(max_examples=150, deadline=None)
-@given(scripts(single=False), st.integers(0, 2**32))
-def test_a_set_is_put_in_place_whole_or_not_at_all(script: list[Action], seed: int) -> None:
-    rehearse(script, seed, single=False)
+@given(scripts(single=False), st.integers(0, 2**32), st.booleans())
+def test_a_set_is_put_in_place_whole_or_not_at_all(script: list[Action], seed: int, in_place: bool) -> None:
+    rehearse(script, seed, single=False, in_place=in_place)
 
 
 @settings(max_examples=150, deadline=None)
-@given(scripts(single=True), st.integers(0, 2**32))
-def test_sets_single_changes_and_ends_leave_nothing_half_done(script: list[Action], seed: int) -> None:
-    rehearse(script, seed, single=True)
+@given(scripts(single=True), st.integers(0, 2**32), st.booleans())
+def test_sets_single_changes_and_ends_leave_nothing_half_done(script: list[Action], seed: int, in_place: bool) -> None:
+    rehearse(script, seed, single=True, in_place=in_place)
 
 
 async def play_one_by_one(script: Sequence[Asked]) -> None:

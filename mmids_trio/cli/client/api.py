@@ -66,18 +66,20 @@ class Refused(ClientError):
 class Part:
     """Which part of the configuration a plan or a change is about, and whether that is all that there shall be of it.
 
-    `set`: `None` for that of the server where nobody names one.
+    `set`: `None` for that of the server where nobody names one. `in_place`: whether running steps take other
+    parameters; `None`: as the server has it.
     """
 
     set: str | None = None
     prune: bool = False
     take_over: bool = False
+    in_place: bool | None = None
 
     @property
     def params(self) -> Params:
         """The query that says so."""
-        flags = {"prune": self.prune, "take_over": self.take_over}
-        return {**set_params(self.set), **{name: "true" for name, is_set in flags.items() if is_set}}
+        flags = given(prune=self.prune or None, take_over=self.take_over or None, in_place=self.in_place)
+        return {**set_params(self.set), **flags}
 
 
 def set_params(name: str | None) -> Params:
@@ -222,6 +224,11 @@ def missing(api: ApiClient, name: str) -> ClientError:
     close = get_close_matches(name, api.names(), n=1)
     hint = f"; did you mean '{printable(close[0])}'?" if close else ""
     return ClientError(f"there is no workflow '{printable(name)}'{hint}", status=404)
+
+
+def given(**options: bool | None) -> Params:
+    """The options that are given (not `None`) as those of a request; `False` is given where it is said."""
+    return {name: str(value).lower() for name, value in options.items() if value is not None}
 
 
 def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Refused:

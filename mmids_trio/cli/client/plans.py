@@ -14,7 +14,7 @@ from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefin
 from mmids_trio.errors import printable
 from mmids_trio.masking import HIDDEN, mask, names_a_secret
 from mmids_trio.workflow.plan import PlannedReactor, StepCut
-from mmids_trio.workflow.status import BY_API, ParameterChange, PlannedStep, PlanView, WorkflowOwner
+from mmids_trio.workflow.status import BY_API, Clients, ParameterChange, PlannedStep, PlanView, WorkflowOwner
 
 NOTHING_CHANGES = 0
 CHANGES = 2
@@ -63,7 +63,7 @@ def read_plan(document: Any, etag: str | None = None) -> ShownPlan:
             watchers=int(document["watchers"]),
             workflows=tuple(_view(item) for item in document["workflows"]),
             deleted=tuple(map(str, document["deleted"])),
-            cuts=_all(StepCut, document["cuts"]),
+            cuts=_cuts(document["cuts"]),
             reactors=tuple(_planned_reactor(item) for item in document["reactors"]),
             owner=_owner(document.get("owner")) or BY_API,
             etag=etag,
@@ -88,6 +88,13 @@ def _planned_reactor(item: Mapping[str, Any]) -> PlannedReactor:
 
 def _owner(item: Mapping[str, Any] | None) -> WorkflowOwner | None:
     return None if item is None else WorkflowOwner(item["kind"], item.get("name"), item.get("stream"), item.get("set"))
+
+
+def _cuts(items: Sequence[Mapping[str, Any]]) -> tuple[StepCut, ...]:
+    return tuple(
+        evolve(cut, of=Clients(**item["of"]) if item.get("of") else None)
+        for cut, item in zip(_all(StepCut, items), items, strict=True)
+    )
 
 
 def _all(shape: type[T], items: Sequence[Mapping[str, Any]]) -> tuple[T, ...]:
@@ -178,6 +185,9 @@ def _workflow(view: PlanView, cuts: Mapping[tuple[str, str], StepCut]) -> Iterat
     note = "; ".join(filter(None, notes))
     yield PlanLine(f"{MARKS[action]} workflow {printable(view.workflow)}", f"bold {STYLES[action]}", note)
     for step in view.steps:
+        if step.action == "change":
+            yield _changed(step, cuts.get((view.workflow, str(step.step_id_before))))
+            continue
         cut = cuts.get((view.workflow, step.step_id)) if step.action == "stop" else None
         yield _step(step.action, _text(step), [cut] if cut else [], _differences(step))
 
@@ -217,6 +227,17 @@ def _step(action: str, text: str, cuts: Sequence[StepCut], differences: str = ""
     if publishers or watchers:
         return PlanLine(line, STYLES[action], f"disconnects {clients(publishers, watchers)}", ALARM)
     return PlanLine(line, STYLES[action], differences, STYLES["change"])
+
+
+def _changed(step: PlannedStep, cut: StepCut | None) -> PlanLine:
+    """A step that runs on, with what it takes, and whom that cuts."""
+    line = f"    {MARKS['change']} {printable(step.step_type)} {_differences(step)}"
+    if cut is None or cut.of is None:
+        return PlanLine(line, STYLES["change"])
+    numbers = ((cut.publishers, cut.of.publishers, "publisher"), (cut.watchers, cut.of.watchers, "watcher"))
+    parts = [f"{some} of {count(all_, what)}" for some, all_, what in numbers if some]
+    verb = "is" if cut.publishers + cut.watchers == 1 else "are"
+    return PlanLine(line, STYLES["change"], f"{' and '.join(parts)} {verb} cut", ALARM)
 
 
 def _differences(step: PlannedStep) -> str:

@@ -18,6 +18,7 @@ from mmids_trio.cli.client.api import (
     Part,
     Refused,
     Unreachable,
+    given,
     lost_races,
     set_params,
     workflow_path,
@@ -26,7 +27,7 @@ from mmids_trio.cli.client.command import FAILED, CommandSession, Work, client_c
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
 from mmids_trio.cli.client.plans import ShownPlan, count, read_plan, too_many
-from mmids_trio.cli.commands.plan import make_plan, show_keys_option, show_plan
+from mmids_trio.cli.commands.plan import in_place_option, make_plan, show_keys_option, show_plan
 from mmids_trio.config.writer import write_complete
 from mmids_trio.errors import printable
 
@@ -102,7 +103,7 @@ def _changes(
         with _noted() as errors:
             api.request("DELETE", workflow_path(name), headers=_condition(tags[name]), wait=wait)
         yield name, "\n".join(errors) or None
-    params = {"wait": f"{wait:g}", **set_params(part.set)}
+    params = {"wait": f"{wait:g}", **set_params(part.set), **given(in_place=part.in_place)}
     texts = {workflow.name: write_complete([workflow]) for workflow in merged.workflows}
     for view in plan.changing:
         headers = {"If-None-Match": "*"} if view.created else _condition(tags[view.workflow])
@@ -164,11 +165,12 @@ class Wishes:
     if_match: str | None
     on_error: str
     show_keys: bool
+    in_place: bool | None
 
     @property
     def part(self) -> Part:
         """Which part of the configuration it is about."""
-        return Part(self.of_set, self.prune, self.take_over)
+        return Part(self.of_set, self.prune, self.take_over, self.in_place)
 
 
 @client_command("apply")
@@ -205,6 +207,7 @@ class Wishes:
 )
 @click.option("--if-match", metavar="ETAG", help="Change nothing unless the server has the `etag` of `plan --json`.")
 @show_keys_option
+@in_place_option
 @no_env_option
 def apply(session: CommandSession, *, paths: tuple[str, ...], no_env: bool, **options: Any) -> int:
     """Make the server match the files: show the plan, ask, then apply all of it or nothing.

@@ -12,6 +12,14 @@ show_keys_option = click.option(
 )
 
 
+in_place_option = click.option(
+    "--in-place/--no-in-place",
+    default=None,
+    help="Have running steps take the parameters that they can, with their clients. Default: the server's setting"
+    " changes_in_place.",
+)
+
+
 def make_plan(
     api: ApiClient, merged: MergedFiles, part: Part, *, show_keys: bool = False, if_match: str | None = None
 ) -> ShownPlan:
@@ -35,6 +43,7 @@ def show_plan(session: CommandSession, plan: ShownPlan) -> None:
 @set_option
 @take_over_option
 @show_keys_option
+@in_place_option
 @no_env_option
 def plan(
     session: CommandSession,
@@ -44,10 +53,11 @@ def plan(
     of_set: str | None,
     take_over: bool,
     show_keys: bool,
+    in_place: bool | None,
     no_env: bool,
 ) -> int:
-    """Show what apply would change: steps kept (=), started (+) and stopped (-), what changes in them, and whom it
-    disconnects.
+    """Show what apply would change: steps kept (=), changed (~), started (+) and stopped (-), what changes in them,
+    and whom it disconnects.
 
     A DIR stands for its *.mmids files, in the order of their names; - is standard input.
     Exit status: 0 no changes, 2 changes, 1 error.
@@ -56,7 +66,7 @@ def plan(
     for note in merged.notes:
         session.output.warn(note)
     with session.api() as api:
-        planned = make_plan(api, merged, Part(of_set, prune, take_over), show_keys=show_keys)
+        planned = make_plan(api, merged, Part(of_set, prune, take_over, in_place), show_keys=show_keys)
         show_plan(session, planned)
     session.output.document({**planned.document, "etag": planned.etag})
     return planned.exit_status

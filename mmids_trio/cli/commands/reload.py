@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from mmids_trio.cli.client.api import ApiAnswer, ApiClient, Refused, lost_races
+from mmids_trio.cli.client.api import ApiAnswer, ApiClient, Refused, given, lost_races
 from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.plans import read_plan, too_many
-from mmids_trio.cli.commands.plan import show_keys_option, show_plan
+from mmids_trio.cli.commands.plan import in_place_option, show_keys_option, show_plan
 from mmids_trio.config.settings import MOST_DISCONNECTS
 from mmids_trio.errors import printable
 
@@ -36,6 +36,7 @@ REFUSED = 3
 )
 @click.option("--allow-empty", is_flag=True, help="Allow a file that defines no workflow to stop everything.")
 @show_keys_option
+@in_place_option
 def reload(
     session: CommandSession,
     *,
@@ -45,6 +46,7 @@ def reload(
     max_disconnects: int | None,
     allow_empty: bool,
     show_keys: bool,
+    in_place: bool | None,
 ) -> int:
     """Make the server read its configuration file again: show the plan, ask, then apply all of it or nothing.
 
@@ -52,7 +54,7 @@ def reload(
     would stop.
     """
     with session.api() as api:
-        planned = _request(api, {"dry_run": "true", **({"show_keys": "true"} if show_keys else {})})
+        planned = _request(api, given(dry_run=True, show_keys=show_keys or None, in_place=in_place))
         plan = read_plan(_report(planned.json())["plan"], planned.etag)
         show_plan(session, plan)
         if refusal := too_many(plan, max_disconnects):
@@ -61,11 +63,9 @@ def reload(
             return _show(session, planned)
         if plan.changed and not yes and not session.output.ask("Reload this?"):
             raise ClientError("not reloaded; nothing was changed")
-        params = {"wait": f"{wait:g}"}
+        params = {"wait": f"{wait:g}", **given(allow_empty=allow_empty or None, in_place=in_place)}
         if max_disconnects is not None:
             params["max_disconnects"] = str(max_disconnects)
-        if allow_empty:
-            params["allow_empty"] = "true"
         with session.output.working(f"reloading {api.url}, for {wait:g} s at most"), lost_races():
             answer = _request(api, params, wait=wait, if_match=planned.etag)
     status = _show(session, answer)

@@ -23,6 +23,7 @@ from mmids_trio.http_api.etags import check_change, check_reading, parse_conditi
 from mmids_trio.http_api.operation import (
     COMPRESSED,
     CONDITIONS,
+    IN_PLACE,
     LOST_RACE,
     NOT_KEPT,
     NOT_MODIFIED,
@@ -43,6 +44,7 @@ from mmids_trio.http_api.options import (
     WORKFLOW_CONTENT_TYPES,
     ConfigOptions,
     PlanOptions,
+    ReloadQuery,
     check_content_type,
     parse_config_options,
     parse_plan_options,
@@ -136,7 +138,7 @@ PUT_CONFIG = Operation(
     "putConfig",
     "Put a whole set of workflows and reactors in place, all of it or nothing.",
     {200: json_answer("The plan: accepted, with `wait` carried out.", ConfigPlan, "ETag"), **_BAD_BODY, **_ENDS},
-    (PRUNE, SET, TAKE_OVER, WAIT, ON_ERROR, MAX_DISCONNECTS, ALLOW_EMPTY, *CONDITIONS),
+    (PRUNE, SET, TAKE_OVER, WAIT, ON_ERROR, MAX_DISCONNECTS, ALLOW_EMPTY, IN_PLACE, *CONDITIONS),
     CONFIG_BODY,
 )
 PLAN_CONFIG = Operation(
@@ -149,7 +151,7 @@ PLAN_CONFIG = Operation(
         **_BAD_BODY,
         409: error("It cannot be done: names or reactors are in conflict, or somebody else's."),
     },
-    (PRUNE, SET, TAKE_OVER, SHOW_KEYS, *CONDITIONS),
+    (PRUNE, SET, TAKE_OVER, SHOW_KEYS, IN_PLACE, *CONDITIONS),
     CONFIG_BODY,
 )
 RELOAD_CONFIG = Operation(
@@ -163,7 +165,7 @@ RELOAD_CONFIG = Operation(
         412: LOST_RACE,
         **_ENDS,
     },
-    (WAIT, DRY_RUN, SHOW_KEYS, MAX_DISCONNECTS, ALLOW_EMPTY, *CONDITIONS),
+    (WAIT, DRY_RUN, SHOW_KEYS, MAX_DISCONNECTS, ALLOW_EMPTY, IN_PLACE, *CONDITIONS),
 )
 CONFIG_STATUS = Operation(
     "GET",
@@ -229,7 +231,7 @@ def as_set(
     if named or (options.prune and any(reactor.set == owner.set for reactor in reactors)):
         stay = [one for one in reactors if not options.prune or one.name in named or one.set != owner.set]
         wanted = (*(named.pop(reactor.name, reactor) for reactor in stay), *named.values())
-    return WorkflowSet(definitions.workflows, deleted, wanted, owner, options.take_over)
+    return WorkflowSet(definitions.workflows, deleted, wanted, owner, options.take_over, options.in_place)
 
 
 WHAT = "the configuration"
@@ -296,10 +298,10 @@ def add_reload_route(routes: Routes, reloader: ReloadControl, running: RunningCo
         options = parse_reload_options(request_query())
         check_change(parse_conditions(request.headers), running.tag(), WHAT)
         if options.dry_run:
-            planned = await reloader.plan(show_keys=options.show_keys)
+            planned = await reloader.plan(in_place=options.in_place, show_keys=options.show_keys)
             return json_response(200, _report(planned), etag=running.tag())
         try:
-            reload = await reloader.reload(ReloadOptions("api", options.max_disconnects, options.allow_empty))
+            reload = await reloader.reload(_reload_options(options))
         except RefusedReload as error:
             raise GuardRefused(str(error), error.guard) from None
         etag = running.tag()
@@ -340,6 +342,10 @@ def _refusal(outcome: Outcome | None, waited: float) -> Response | None:
     if outcome is None:
         return refuse(504, f"the configuration is still pending after {waited:g} s; the update goes on")
     return None if outcome.kind is OutcomeKind.APPLIED else refuse(409, outcome.message)
+
+
+def _reload_options(options: ReloadQuery) -> ReloadOptions:
+    return ReloadOptions("api", options.max_disconnects, options.allow_empty, options.in_place)
 
 
 def _report(reload: AcceptedReload | ReloadPlan) -> ReloadReport:

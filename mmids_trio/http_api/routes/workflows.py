@@ -12,6 +12,7 @@ from mmids_trio.http_api.operation import (
     BAD_CONDITION,
     COMPRESSED,
     CONDITIONS,
+    IN_PLACE,
     LOST_RACE,
     NAME,
     NOT_KEPT,
@@ -112,7 +113,7 @@ PUT_WORKFLOW = Operation(
         507: NOT_KEPT,
         504: error("The update is still pending after `wait`; it goes on."),
     },
-    (WAIT, ON_ERROR, DRY_RUN, SHOW_KEYS, SET, *CONDITIONS),
+    (WAIT, ON_ERROR, DRY_RUN, SHOW_KEYS, IN_PLACE, SET, *CONDITIONS),
     WORKFLOW_BODY,
 )
 DELETE_WORKFLOW = Operation(
@@ -185,8 +186,9 @@ def add_workflow_routes(routes: Routes, workflows: Workflows, changes: Changes, 
         owner = of_set(options.set)
         _check_owner(definition.name, workflows.owner(definition.name), options)
         if options.dry_run:
-            return json_response(200, workflows.plan(definition, owner=owner, show_keys=options.show_keys))
-        change = changes.apply(definition, rollback=options.rollback, owner=owner)
+            plan = workflows.plan(definition, owner=owner, in_place=options.in_place, show_keys=options.show_keys)
+            return json_response(200, plan)
+        change = changes.apply(definition, rollback=options.rollback, owner=owner, in_place=options.in_place)
         return await _answer(change, options, tags.tag(definition.name))
 
     @routes.add(DELETE_WORKFLOW)

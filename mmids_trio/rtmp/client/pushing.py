@@ -91,6 +91,11 @@ class PushTarget:
         if self._subscriber is not None:
             self.rate.note(trio.current_time(), self._subscriber.bytes_sent)
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether `finish` was called."""
+        return self._is_over.is_set()
+
     def finish(self) -> None:
         """The stream is over: send the rest, say goodbye, end."""
         self._is_over.set()

@@ -1,18 +1,20 @@
 """What RTMP sessions and the steps that serve them want of each other, and which step serves a client."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
+from mmids_trio.addresses import AddressRules
 from mmids_trio.errors import MmidsError
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.rejections import RejectReason
 from mmids_trio.reservation import Reservation
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest, Query
-from mmids_trio.rtmp.server.registrations import Claim, Expectation, Owner, Role
+from mmids_trio.rtmp.server.registrations import Claim, Expectation, Registrant, Role
 
 ADMISSION_SECONDS = 60.0
 """How long a client waits while what it asks for only starts (the specification's bound for any approval)."""
@@ -122,10 +124,15 @@ class Claimant(Protocol):
 class Endpoint:
     """One step's registration at work: who serves it, and which sessions use it."""
 
-    owner: Owner
+    owner: Registrant
     handler: PublishHandler | WatchHandler
     _clients: set[Client] = field(factory=set, init=False)
     _left: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+
+    @property
+    def clients(self) -> Sequence[Client]:
+        """Those who use it, or wait to."""
+        return list(self._clients)
 
     def attach(self, client: Client) -> None:
         """A session begins to use the endpoint."""
@@ -138,11 +145,31 @@ class Endpoint:
 
     async def dismiss_all(self) -> None:
         """Disconnect every client and wait, for `DISMISS_SECONDS` at most, until all are gone."""
-        for client in list(self._clients):
+        for client in self.clients:
             client.dismiss()
         with trio.move_on_after(DISMISS_SECONDS, shield=True):
             while self._clients:
                 await self._left.park()
+
+
+@frozen(eq=False)
+class Service:
+    """What a step serves, as long as it does."""
+
+    claim: Claim[Endpoint]
+
+    def take_rules(self, rules: AddressRules) -> Callable[[], None]:
+        """Let clients in by these rules from now on; returns what takes that back. Nobody who is here is cut."""
+        before = self.claim.registration
+        self.claim.registration = evolve(before, rules=rules)
+        return partial(setattr, self.claim, "registration", before)
+
+    def dismiss_excluded(self) -> None:
+        """Disconnect every client whom the rules do not permit. Synchronous."""
+        rules = self.claim.registration.rules
+        for client in self.claim.endpoint.clients:
+            if not rules.permit(client.peer_host):
+                client.dismiss("its address is not allowed any more")
 
 
 def shown(name: str) -> str:

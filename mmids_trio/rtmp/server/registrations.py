@@ -7,7 +7,7 @@ holder keeps serving until the reservation is committed.  Pure: no sockets, no t
 
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from attrs import define, field, frozen
 
@@ -32,10 +32,22 @@ class Role(Enum):
 
 @frozen
 class Owner:
-    """The step that registers."""
+    """A step that registers."""
 
     workflow: str
     step_id: str
+
+
+class Registrant(Protocol):
+    """The step that registers, whose id may change while it is here."""
+
+    @property
+    def workflow(self) -> str:
+        """Name of its workflow."""
+
+    @property
+    def step_id(self) -> str:
+        """Its identity within the workflow."""
 
 
 def _bare(app: str) -> str:
@@ -66,7 +78,7 @@ class Claim(Generic[Endpoint]):
     """One granted registration. It serves once it is `committed`; until then its clients wait."""
 
     registration: Registration
-    owner: Owner
+    owner: Registrant
     endpoint: Endpoint
     committed: bool = field(default=False, init=False)
     on_settled: list[Callable[[], None]] = field(factory=list, init=False)
@@ -104,7 +116,7 @@ class Registrations(Generic[Endpoint]):
     def reserve(
         self,
         registration: Registration,
-        owner: Owner,
+        owner: Registrant,
         endpoint: Endpoint,
         is_leaving: Callable[[str, str], bool] = lambda _workflow, _step_id: False,
     ) -> Claim[Endpoint]:

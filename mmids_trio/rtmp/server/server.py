@@ -21,8 +21,8 @@ from mmids_trio.net.read_coalescer import ReadCoalescer
 from mmids_trio.net.tls import ConnectionGate, HandshakeFailed, TlsGate
 from mmids_trio.net.transport import Listener, Network, Transport
 from mmids_trio.rejections import RejectCounters, RejectReason
-from mmids_trio.rtmp.server.endpoints import Claimant, Endpoint, PublishHandler, WatchHandler
-from mmids_trio.rtmp.server.registrations import Claim, Expectation, Owner, Registration, Registrations, Role
+from mmids_trio.rtmp.server.endpoints import Claimant, Endpoint, PublishHandler, Service, WatchHandler
+from mmids_trio.rtmp.server.registrations import Claim, Expectation, Registration, Registrations, Role
 from mmids_trio.rtmp.server.session import RtmpSession, Traffic, name_of
 from mmids_trio.rtmp.server.session_bounds import SessionBounds
 
@@ -174,21 +174,20 @@ class RtmpServer:
     @asynccontextmanager
     async def serve(
         self, registration: Registration, claimant: Claimant, handler: PublishHandler | WatchHandler
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[Service]:
         """Serve clients as long as the block runs; from the step's commitment on, which the workflow makes in its swap.
 
         When it ends, its clients are disconnected and gone, and the port is free if nobody else uses it.
         Raises `StepError` where the registration is taken, the port cannot be opened, or RTMPS has no certificate.
         """
-        owner = Owner(claimant.workflow, claimant.step_id)
-        endpoint = Endpoint(owner, handler)
-        claim = self._registrations.reserve(registration, owner, endpoint, claimant.is_leaving)
+        endpoint = Endpoint(claimant, handler)
+        claim = self._registrations.reserve(registration, claimant, endpoint, claimant.is_leaving)
         try:
             if registration.tls:
                 await self._gate.require_tls()
             self._open(registration.port)
             claimant.reserve(_ReservedClaim(self._registrations, claim))
-            yield
+            yield Service(claim)
         finally:
             self._registrations.release(claim)
             await endpoint.dismiss_all()

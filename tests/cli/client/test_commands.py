@@ -99,6 +99,46 @@ async def test_a_plan_tells_what_changes_within_steps_and_no_secret_or_key(tmp_p
         assert "k9" not in (await run(h, "plan", "--prune", "--json", file(tmp_path, "# nothing"), status=2)).out
 
 
+async def test_in_place_a_step_runs_on_and_the_plan_says_how_many_of_its_clients_are_cut(tmp_path: Path) -> None:
+    async with Harness(LIVE) as h:
+        stays = await h.watch("live/key", peer_host="10.0.0.1")
+        for number in range(2, 4):
+            await h.watch("live/key", peer_host=f"10.1.0.{number}")
+        wanted = file(tmp_path, LIVE.replace("rtmp_watch", "rtmp_watch deny_ips=10.1.0.0/16"))
+        assert "disconnects 3 watchers" in (await run(h, "plan", wanted, status=2)).out
+        planned = await run(h, "plan", "--in-place", wanted, status=2)
+        assert planned.out.splitlines() == [
+            "~ workflow live",
+            "    = rtmp_receive rtmp_app=live stream_key=*",
+            "    ~ rtmp_watch deny_ips (none) -> 10.1.0.0/16   2 of 3 watchers are cut",
+            "workflows: 1 changed; disconnects 2 watchers",
+        ]
+        refused = await run(h, "apply", "--in-place", "--max-disconnects", "1", wanted, status=1)
+        assert "this would disconnect 2 watchers" in refused.err
+        applied = await run(h, "apply", "--in-place", "--max-disconnects", "2", wanted)
+        assert applied.out.startswith(planned.out)
+        one_by_one = file(tmp_path, LIVE.replace("rtmp_watch", "rtmp_watch max_lag=5"))
+        done = await run(h, "apply", "--in-place", "--on-error", "error", one_by_one)
+        assert "    ~ rtmp_watch max_lag (none) -> 5, deny_ips 10.1.0.0/16 -> (none)" in done.out.splitlines()
+        h.server.workflows.changes_in_place = True
+        assert "    ~ rtmp_watch" in (await run(h, "plan", file(tmp_path, LIVE), status=2)).out
+        assert "    ~ rtmp_watch" not in (await run(h, "plan", "--no-in-place", file(tmp_path, LIVE), status=2)).out
+        assert not stays.is_disconnected
+        assert h.workflow("live").active_steps[1].clients.watchers == 1
+
+
+async def test_a_reload_changes_in_place_where_it_is_asked_to_or_the_setting_says_so() -> None:
+    text = LIVE
+    async with Harness(text, load_again=lambda: configuration(text)) as h:
+        await h.publish("live/key")
+        for number, options in enumerate((["--in-place"], [])):
+            text = "settings {\n    changes_in_place true\n}\n" + LIVE.replace("*", f"* grace={number}", 1)
+            planned = await run(h, "reload", "--dry-run", *options)
+            assert "    ~ rtmp_receive" in planned.out
+            await run(h, "reload", "--max-disconnects", "0", *options)
+        assert h.workflow("live").active_steps[0].clients.publishers == 1
+
+
 async def test_clients_that_would_be_cut_are_counted_and_protect_themselves(tmp_path: Path) -> None:
     async with made(LIVE) as h:
         await h.publish("live/key")
