@@ -77,7 +77,7 @@ async def test_only_whom_a_new_rule_excludes_is_cut_and_the_plan_says_how_many(a
         publisher = await h.publish("live/key", STREAM[:100], peer_host=THERE)
         await wait_all_tasks_blocked()
         before, text = ids(h), workflow("", "allow_ips=10.0.0.0/16")
-        planned = await h.http.request("POST", "/config/plan?in_place=true", content=text)
+        planned = await h.http.request("POST", "/config/plan?take_over=true&in_place=true", content=text)
         [cut] = planned.json()["cuts"]
         assert (cut["step_id"], cut["watchers"], cut["of"]) == (before[1], 1, {"publishers": 0, "watchers": 2})
         assert (planned.json()["publishers"], planned.json()["watchers"]) == (0, 1)
@@ -105,7 +105,7 @@ async def test_a_publisher_is_cut_like_watchers_and_its_stream_keeps_its_grace(a
         await h.publish("live/key", STREAM[:100], peer_host=THERE)
         await wait_all_tasks_blocked()
         planned = await h.http.request(
-            "POST", "/config/plan?in_place=true", content=workflow("grace=5 deny_ips=10.1.0.0/16")
+            "POST", "/config/plan?take_over=true&in_place=true", content=workflow("grace=5 deny_ips=10.1.0.0/16")
         )
         assert (planned.json()["publishers"], planned.json()["watchers"]) == (1, 0)
         await put(h, workflow("grace=5 deny_ips=10.1.0.0/16"))
@@ -153,7 +153,7 @@ async def test_a_set_may_bring_the_reactor_that_a_running_step_asks_from_then_on
     async with Harness(workflow(), more_executors=[service.kind()]) as h, watching(h) as watcher:
         await h.publish("live/key", STREAM)
         text = "reactor r executor=scripted {\n}\n" + workflow("reactor=r")
-        done = await h.http.request("PUT", "/config?wait=10&in_place=true", content=text)
+        done = await h.http.request("PUT", "/config?wait=10&take_over=true&in_place=true", content=text)
         assert done.status == 200, done.text
         assert actions(done.json()["workflows"][0]) == ["change", "keep"]
         with pytest.raises(ClientRefused, match="not approved"):
@@ -309,11 +309,11 @@ async def test_it_is_off_unless_the_setting_or_the_request_says_otherwise(
     wanted = workflow("grace=2")
     async with Harness(f"settings {{\nchanges_in_place {setting}\n}}\n" + workflow("grace=1")) as h:
         action = "change" if in_place else "start"
-        planned = await h.http.request("POST", f"/config/plan?{query}", content=wanted)
+        planned = await h.http.request("POST", f"/config/plan?take_over=true&{query}", content=wanted)
         assert action in actions(planned.json()["workflows"][0])
         planned = await h.http.request("PUT", f"/workflows?dry_run=true&{query}", content=wanted)
         assert action in actions(planned.json())
-        done = await h.http.request("PUT", f"/config?wait=10&{query}", content=wanted)
+        done = await h.http.request("PUT", f"/config?wait=10&take_over=true&{query}", content=wanted)
         assert action in actions(done.json()["workflows"][0])
         assert action in actions(await put(h, workflow("grace=3"), query or "dry_run=false"))
 

@@ -100,7 +100,7 @@ async def test_a_plan_tells_what_changes_within_steps_and_no_secret_or_key(tmp_p
 
 
 async def test_in_place_a_step_runs_on_and_the_plan_says_how_many_of_its_clients_are_cut(tmp_path: Path) -> None:
-    async with Harness(LIVE) as h:
+    async with made(LIVE) as h:
         stays = await h.watch("live/key", peer_host="10.0.0.1")
         for number in range(2, 4):
             await h.watch("live/key", peer_host=f"10.1.0.{number}")
