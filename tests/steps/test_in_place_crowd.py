@@ -106,14 +106,15 @@ class Crowd:
         """One change: what is planned, then what happens. Returns how many were cut."""
         self.rules.change()
         excluded = {client for client, host in self.here.items() if not self.rules.permit(host)}
-        planned = await self.h.http.request("POST", "/config/plan?take_over=true&in_place=true", content=self.rules.text())
+        text, query = self.rules.text(), "take_over=true&in_place=true"
+        planned = await self.h.http.request("POST", f"/config/plan?{query}", content=text)
         plan = planned.json()
         assert (plan["publishers"], plan["watchers"]) == (0, len(excluded))
         assert {step["action"] for step in plan["workflows"][0]["steps"]} <= {"keep", "change"}
         done = await self.h.http.request(
             "PUT",
-            f"/config?wait=10&take_over=true&in_place=true&max_disconnects={len(excluded)}",
-            content=self.rules.text(),
+            f"/config?wait=10&{query}&max_disconnects={len(excluded)}",
+            content=text,
             headers={"If-Match": planned.headers["etag"]},
         )
         assert (done.status, done.json()) == (200, plan)
