@@ -30,7 +30,7 @@ PAGES = (
 HEADS = sorted(path for path in (ROOT / "examples").rglob("*") if path.suffix in (".mmids", ".yml"))
 
 OTHER_THAN_COMMANDS = re.compile(
-    r"[{~]|\w+: |POST |workflow |settings |rtmp_receive |\[tool|log = |structlog\.|origin: |# HAProxy"
+    r"[{~\"]|\w+: |POST |workflow |settings |rtmp_receive |\[tool|log = |structlog\.|origin: |# HAProxy"
 )
 """How an indented block begins that is no command: answers, configuration, code, drawings."""
 
