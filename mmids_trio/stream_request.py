@@ -4,11 +4,11 @@ Beside the folders, since media events carry it from the step that receives a st
 query may hold what grants access: nothing that is printed or logged shows it.
 """
 
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Literal
 from urllib.parse import unquote
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 Action = Literal["publish", "watch"]
 
@@ -57,6 +57,29 @@ class StreamRequest:
             "address": self.address,
             "action": self.action,
         }
+
+
+@define(eq=False)
+class StreamOrigin:
+    """Whose a stream is now, as that one has asked for it: another publisher may take it over."""
+
+    request: StreamRequest
+    _listeners: list[Callable[[], None]] = field(factory=list, init=False, repr=False)
+
+    def change(self, request: StreamRequest) -> None:
+        """Another publisher has the stream. Who listens is told at once where that makes another request."""
+        is_another = request.identity != self.request.identity
+        self.request = request
+        for tell in tuple(self._listeners) if is_another else ():
+            tell()
+
+    def listen(self, tell: Callable[[], None]) -> None:
+        """Call `tell`, which must not raise, whenever the request changes."""
+        self._listeners.append(tell)
+
+    def ignore(self, tell: Callable[[], None]) -> None:
+        """Do not call it any more."""
+        self._listeners.remove(tell)
 
 
 def query_without(raw: str, names: Collection[str]) -> str:

@@ -11,7 +11,7 @@ from typing import NewType
 
 from attrs import field, frozen
 
-from mmids_trio.stream_request import StreamRequest
+from mmids_trio.stream_request import StreamOrigin
 
 StreamId = NewType("StreamId", str)
 """Identifies one stream, from its start to its end, across all steps and workflows of a server."""
@@ -32,12 +32,12 @@ class MediaKind(Enum):
 class StreamStarted:
     """Prepare: media of this stream follows. `stream_name` is what people know it by.
 
-    `request`: how its publisher asked for it, where it has one.
+    `origin`: whose it is, where it has a publisher.
     """
 
     stream_id: StreamId
     stream_name: str
-    request: StreamRequest | None = field(default=None, eq=False, repr=False)
+    origin: StreamOrigin | None = field(default=None, eq=False, repr=False)
 
 
 @frozen

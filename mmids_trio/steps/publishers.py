@@ -24,7 +24,7 @@ from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, RequestRefused
 from mmids_trio.steps.approval import AsRequest, KnownReactor, PublishAccess, Release, approved, plain_request
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.steps.stream_room import StreamRoom
-from mmids_trio.stream_request import StreamRequest
+from mmids_trio.stream_request import StreamOrigin, StreamRequest
 from mmids_trio.workflow.status import Clients, StreamStatus
 from mmids_trio.workflow.step import Outbox, StepContext
 
@@ -38,6 +38,7 @@ class PublishedStream:
     stream_id: StreamId
     key: str
     source: "PublisherTurn"
+    origin: StreamOrigin
     last_sent: float
     """When media came last, on trio's clock; when it began, where none have."""
     ends_at: float | None = None
@@ -283,13 +284,14 @@ class Publishers:
         if stream.is_announced:
             self._resume(stream, took_over)
         else:
-            await stream.send([StreamStarted(stream.stream_id, stream.key, stream.source.request)], self.outbox)
+            await stream.send([StreamStarted(stream.stream_id, stream.key, stream.origin)], self.outbox)
             stream.is_announced = True
 
     def _hand_over(self, stream: PublishedStream, newcomer: "PublisherTurn") -> bool:
         """Whether there was a publisher that had to give way."""
         former, stream.source, newcomer.stream = stream.source, newcomer, stream
         stream.source_is_gone()
+        stream.origin.change(newcomer.request)  # which forwarders ask by, before the former lets go
         self.room.wait_no_more(stream)
         self.room.memory.own(stream.stream_id, newcomer.client.peer_host, newcomer.client)
         took_over, stream.ends_at = stream.ends_at is None, None
@@ -302,7 +304,9 @@ class Publishers:
     def _begin(self, first: "PublisherTurn") -> PublishedStream:
         self._count += 1
         stream_id = StreamId(f"{self.context.workflow}/{self.context.step_id}/{self._count}")
-        stream = self._streams[first.key] = PublishedStream(stream_id, first.key, first, trio.current_time())
+        stream = self._streams[first.key] = PublishedStream(
+            stream_id, first.key, first, StreamOrigin(first.request), trio.current_time()
+        )
         self.room.present += 1
         return stream
 

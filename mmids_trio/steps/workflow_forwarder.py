@@ -1,6 +1,6 @@
 """`workflow_forwarder`: hand every stream also to another workflow, and pass it on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 import trio
@@ -74,29 +74,64 @@ class _RoutedStream:
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _routes: dict[str, Route] = field(factory=dict, init=False)
     _hold: LeaseHold = field(init=False)
-    _asker: Asker = field(init=False)
-    _is_answered: bool = field(default=False, init=False)
-    """Whether the first answer was there when it was asked for."""
+    """Whose answers are followed."""
+    _next: LeaseHold = field(init=False)
+    """Another one after a takeover, whose first answer is not followed yet; else the same."""
+    _followed: LeaseHold | None = field(default=None, init=False)
+    """Whose first answer was there, and is followed."""
+    _has_next: trio.Event = field(factory=trio.Event, init=False)
 
     def ask(self) -> None:
         """Ask. What is known already (somebody else asked before) holds for the very first frame. `run` must follow."""
         self.ledger.admit([self.started])
-        self._asker = Asker(f"step {self.context.step_id} of workflow {self.context.workflow}")
-        request = self.started.request or StreamRequest(key=self.started.stream_name)
-        self._hold = self.reactor.hold(request, self._follow, self._asker)
+        self._hold = self._next = self._take_hold()
+        if self.started.origin is not None:
+            self.started.origin.listen(self._ask_anew)
         if self._hold.is_valid is not None:
-            self._is_answered = True
-            self._follow()
+            self._go_over()
+
+    def _take_hold(self) -> LeaseHold:
+        origin = self.started.origin
+        request = StreamRequest(key=self.started.stream_name) if origin is None else origin.request
+        asker = Asker(f"step {self.context.step_id} of workflow {self.context.workflow}")
+        return self.reactor.hold(request, self._follow, asker)
+
+    def _ask_anew(self) -> None:
+        """Another publisher has the stream. Until there is an answer about that one, the stream goes where it goes."""
+        self._release_next()
+        self._next = self._take_hold()
+        if self._next.is_valid is not None:
+            self._go_over()
+        self._has_next.set()
+
+    def _go_over(self) -> None:
+        """Follow the next one; where both want the same, nobody notices."""
+        if self._followed is self._next:
+            return
+        former, self._hold = self._hold, self._next
+        self._followed = self._hold
+        self._follow()
+        if former is not self._hold:
+            former.release()
+
+    def _release_next(self) -> None:
+        if self._next is not self._hold:
+            self._next.release()
 
     async def run(self) -> None:
         """Keep the routes as the answers say, until cancelled."""
         with self.scope:
             try:
-                if not self._is_answered:
-                    await self._hold.wait_answer()
-                    self._follow()
-                await trio.sleep_forever()
+                while True:
+                    self._has_next = trio.Event()
+                    await _first_of(self._next.wait_answer, self._has_next.wait)
+                    if self._next.is_valid is not None:
+                        self._go_over()
+                        await self._has_next.wait()
             finally:
+                if self.started.origin is not None:
+                    self.started.origin.ignore(self._ask_anew)
+                self._release_next()
                 self._hold.release()
                 self._follow_to(())
 
@@ -118,6 +153,18 @@ class _RoutedStream:
                     self._routes[target] = connect(self.forwarding, self.context, target, memory.replay())
                 except StepError as error:
                     log.error("stream cannot be forwarded", stream=self.started.stream_name, reason=str(error))
+
+
+async def _first_of(*waits: Callable[[], Awaitable[None]]) -> None:
+    """Until one of them is over."""
+    async with trio.open_nursery() as nursery:
+
+        async def end_with(wait: Callable[[], Awaitable[None]]) -> None:
+            await wait()
+            nursery.cancel_scope.cancel()
+
+        for wait in waits:
+            nursery.start_soon(end_with, wait)
 
 
 @frozen

@@ -107,6 +107,22 @@ async def test_one_address_has_only_so_many_open(autojump_clock: MockClock, nurs
     bench.hold("a step forwards", asker=Asker("step 1 of workflow w"))
 
 
+async def test_queries_of_one_key_are_questions_of_their_own_and_bounded_as_such(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    bench = await slow_bench(nursery)
+    asker = Asker(THEIRS, "c")
+    for number in range(MAX_OPEN_OF_CONNECTION):
+        bench.hold(StreamRequest(key="key", query=f"q={number}"), asker=asker)
+    with pytest.raises(TooManyQuestions, match="of one connection"):
+        bench.hold(StreamRequest(key="key", query="q=more"), asker=asker)
+    bench.hold(StreamRequest(key="key", query="q=0"), asker=asker)  # joins
+    watched = [StreamRequest(key="other", query=f"q={number}", action="watch") for number in range(1000)]
+    for request in watched:
+        bench.hold(request, asker=Asker(OURS, "w"))
+    assert len(bench.reactor.view().leases) == MAX_OPEN_OF_CONNECTION + 1
+
+
 async def test_who_has_an_answer_may_ask_again(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     bench = await slow_bench(nursery)
     asker = Asker(THEIRS, "c")

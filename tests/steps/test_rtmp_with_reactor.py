@@ -12,7 +12,7 @@ from mmids_trio.media.events import StreamId
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.reactors import FakeReactorService, invalid
+from mmids_trio.testing.reactors import FakeReactorService, invalid, valid
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.workflow.events import ReactorAnswered, StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowStarted
 
@@ -296,6 +296,32 @@ async def test_a_publisher_with_another_query_is_asked_about_by_itself(autojump_
         with pytest.raises(ClientRefused):
             await h.publish("key?secret=wrong")
         assert lookups.asked == ["key?secret=right", "key?secret=wrong"]
+
+
+@pytest.mark.parametrize("takes", [0.0, 5.0])
+async def test_after_a_takeover_with_another_query_the_forwarder_asks_about_the_new_publisher(
+    takes: float, autojump_clock: MockClock
+) -> None:
+    """A platform that gives out a token for each session takes the old one back; the stream goes on all the same."""
+    text = GUARDED.replace("stream_key=* reactor=r", "stream_key=* on_busy=takeover grace=60 reactor=r", 1)
+    lookups = FakeReactorService({"key?t=1": [show("one"), invalid()], "key?t=2": valid(show("one"), after=takes)})
+    async with guarded(lookups, text) as h:
+        await h.publish("key?t=1", PACKETS[:20])
+        watcher = await h.watch("show/one")
+        await watcher.receive(4)
+        second = await h.publish("key?t=2")
+        await trio.sleep(15)
+        assert set(lookups.asked) == {"key?t=1", "key?t=2"}
+        assert lookups.asked[-1] == "key?t=2"
+        assert lookups.released == ["key?t=1"]
+        assert leases(h) == {"key": 2}
+        await second.send(PACKETS)
+        await watcher.read_until(lambda: PACKETS[-1].data in [packet.data for packet in watcher.packets])
+        await second.unpublish()
+        second.close()
+        await quiet()
+        assert leases(h) == {}
+        assert h.server.workflows.names() == ["w", "open"]
 
 
 async def test_the_very_first_frame_gets_to_a_workflow_that_the_reactor_has_started(autojump_clock: MockClock) -> None:
