@@ -53,7 +53,7 @@ async def test_the_steps_plan_apply_look_and_go_back(launch: Launch, nursery: tr
     await program.hand_over()
     before = await program.get("/config")
     assert await step(nursery, checkout, program, "plan", "Plan") == 0
-    assert "stream_key=new" in (checkout / "summary.md").read_text()
+    assert "\n~ workflow show\n" in (checkout / "summary.md").read_text()
     for name in ("Keep what runs", "Apply"):
         assert await step(nursery, checkout, program, "apply", name) == 0
     assert "stream_key=new" in (await program.get("/config")).text

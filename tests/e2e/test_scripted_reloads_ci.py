@@ -11,6 +11,9 @@ from tests.support.program import ROOT, Launch, Program
 
 pytestmark = pytest.mark.e2e
 
+SCRIPT_SECONDS = 120
+"""A script runs ten commands, each of which starts a Python."""
+
 SCRIPT = ROOT / "examples" / "ci" / "deploy.sh"
 
 
@@ -32,7 +35,7 @@ async def deploy(
     }
     command = [shell, str(SCRIPT), *arguments]
     child = await start(nursery, command, name="deploy.sh", directory=directory, environment=environment)
-    await child.end()
+    await child.end(SCRIPT_SECONDS)
     return child
 
 
@@ -131,7 +134,7 @@ async def test_two_teams_share_a_server_and_neither_stops_what_the_other_has(
     # One team drops a workflow while the other's roll-out is being looked at, and turns out to be bad.
     (teams["news"] / "all.mmids").write_text(workflow("news", "a"))
     (teams["sport"] / "all.mmids").write_text(workflow("sport", "b"))
-    of_news = f'MMIDS_SET=news HEALTH_CHECK= /bin/sh "{SCRIPT}" apply "{teams["news"]}" >&2 && exit 1'
+    of_news = f'"{sys.executable}" -m mmids_trio apply --set news --prune "{teams["news"]}" >&2 && exit 1'
     bad = await deploy(
         nursery, tmp_path, program, "apply", str(teams["sport"]), MMIDS_SET="sport", HEALTH_CHECK=of_news
     )
