@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import fields, frozen, has
 
-from mmids_trio.reactors.views import LeaseView
+from mmids_trio.reactors.views import LeaseView, ReactorView
 from mmids_trio.reload.accepted import LastReload
 from mmids_trio.workflow.plan import PlannedReactor, SetPlan, StepCut
 from mmids_trio.workflow.status import (
@@ -50,6 +50,7 @@ ABSENT_WHEN_EMPTY = {
     WorkflowStatus: ("owner", "state", "reason"),
     WorkflowOwner: ("name", "stream", "set"),
     WorkflowName: ("set",),
+    ReactorView: ("set",),
     PlanView: ("owner", "taken_from"),
     PlannedReactor: ("taken_from",),
     StreamStatus: ("state", "seconds_left", "target", "bitrate", "last_error", "dropped_groups"),

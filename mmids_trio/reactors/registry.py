@@ -16,6 +16,7 @@ from mmids_trio.reactors.reactor import ExecutorSession, Reactor
 from mmids_trio.reactors.views import Listener, ReactorView, nobody
 from mmids_trio.stream_request import StreamRequest
 from mmids_trio.workflow.plan import PlannedReactor
+from mmids_trio.workflow.status import of_set
 
 
 class Reactors:
@@ -93,11 +94,14 @@ class Reactors:
 
     def views(self) -> Sequence[ReactorView]:
         """What the outside may know of all of them."""
-        return [reactor.view() for _, reactor in self._in_force()]
+        return [self._view(definition) for definition in self.definitions if definition.name in self._reactors]
 
     def view(self, name: str) -> ReactorView | None:
         """What the outside may know of one; `None` where there is none."""
-        return next((reactor.view() for known, reactor in self._in_force() if known == name), None)
+        return next((view for view in self.views() if view.name == name), None)
+
+    def _view(self, definition: ReactorDefinition) -> ReactorView:
+        return evolve(self._reactors[definition.name].view(), set=of_set(definition.set).other_set)
 
     def _in_force(self) -> Iterator[tuple[str, Reactor]]:
         """Those that run and are not only being added."""

@@ -31,12 +31,16 @@ class LeaseView:
 
 @frozen
 class ReactorView:
-    """One reactor, with its leases in the order in which they began. `update_interval` is in seconds, 0 for none."""
+    """One reactor, with its leases in the order in which they began. `update_interval` is in seconds, 0 for none.
+
+    `set`: the set of the API's that it belongs to, where that is not the default one.
+    """
 
     name: str
     executor: str
     update_interval: int
     leases: tuple[LeaseView, ...]
+    set: str | None = None
 
 
 Listener = Callable[[ReactorAnswered], None]

@@ -187,6 +187,9 @@ async def test_prune_leaves_reactors_of_others_and_naming_them_is_a_conflict() -
         await put(h, reactor("ra") + reactor("ra2"), "&set=a")
         await put(h, reactor("rb"), "&set=b")
         done = await put(h, reactor("ra"), "&set=a&prune=true")
+        shown = (await h.http.get("/reactors")).json()
+        assert {each["name"]: each.get("set") for each in shown} == {"of-file": None, "ra": "a", "rb": "b"}
+        assert (await h.http.get("/reactors/ra")).json()["set"] == "a"
         actions = {each["name"]: each["action"] for each in done["reactors"]}
         assert actions == {"of-file": "keep", "ra": "keep", "rb": "keep", "ra2": "stop"}
         for name, owner in (("of-file", "configuration file"), ("ra", "set 'a' of the HTTP API")):

@@ -27,7 +27,7 @@ from mmids_trio.cli.client.command import FAILED, CommandSession, Work, client_c
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
 from mmids_trio.cli.client.plans import ShownPlan, count, read_plan, too_many
-from mmids_trio.cli.commands.plan import in_place_option, make_plan, show_keys_option, show_plan
+from mmids_trio.cli.commands.plan import in_place_option, make_plan, show_keys_option, show_plan, with_option
 from mmids_trio.config.writer import write_complete
 from mmids_trio.errors import printable
 
@@ -275,7 +275,7 @@ def _told(error: Refused, merged: MergedFiles) -> Refused:
         case 409 if error.refused_by == "allow_empty":
             message = f"not applied: {message.replace('allow it', '--allow-empty allows it')}"
         case 409 if error.refused_by == "take_over":
-            message = f"not applied: {message.replace('or take it over', 'or take it over with --take-over')}"
+            message = f"not applied: {with_option(message)}"
         case 409 if "nothing was changed" not in message:
             message = f"not applied: {message}\nthe server is as it was before"
         case 504:

@@ -27,8 +27,12 @@ def make_plan(
     try:
         return api.plan(merged.text, part, show_keys=show_keys, if_match=if_match)
     except Refused as error:
-        message = merged.localised(str(error)).replace("or take it over", "or take it over with --take-over")
-        raise Refused(message, status=error.status or 0, etag=error.etag) from None
+        raise Refused(with_option(merged.localised(str(error))), status=error.status or 0, etag=error.etag) from None
+
+
+def with_option(message: str) -> str:
+    """What the server says of what others have, with the name that the option has here."""
+    return message.replace("or take it over", "or take it over with --take-over")
 
 
 def show_plan(session: CommandSession, plan: ShownPlan) -> None:

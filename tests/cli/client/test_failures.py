@@ -234,3 +234,21 @@ def test_a_command_imports_no_server() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_somebody_else_has_got_since_the_plan_is_told_with_the_option(file: str) -> None:
+    said = "workflow 'w' belongs to the set 'news' of the HTTP API; leave it out, or take it over; nothing was changed"
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "PUT":
+            return httpx2.Response(409, json={"error": said, "refused_by": "take_over"})
+        return httpx2.Response(200, json=PLAN)
+
+    assert (
+        failure(handler, "apply", file)
+        .splitlines()[-1]
+        .endswith(
+            "not applied: workflow 'w' belongs to the set 'news' of the HTTP API;"
+            " leave it out, or take it over with --take-over; nothing was changed"
+        )
+    )
