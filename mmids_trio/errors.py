@@ -58,6 +58,22 @@ class Problem:
         """Place and message in one line, for logs: what else stands in the source line may be a stream key."""
         return f"{self.place.file}:{self.place.line}:{self.place.column}: {self.message}"
 
+    @property
+    def hint(self) -> str | None:
+        """What of the message says how to go on: what stands behind the first semicolon."""
+        return self.message.partition("; ")[2] or None
+
+    def data(self) -> dict[str, str | int | None]:
+        """As programs read it, of every command and of the HTTP API."""
+        place = self.place
+        return {
+            "file": place.file,
+            "line": place.line,
+            "column": place.column,
+            "message": self.message,
+            "hint": self.hint,
+        }
+
     def __str__(self) -> str:
         return f"{self.summary}\n{self.place.pointer()}"
 

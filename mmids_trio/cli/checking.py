@@ -1,22 +1,18 @@
 """What is wrong with texts of configuration by themselves: with each, and with all of them together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
 from mmids_trio.cli.client.files import MAX_TEXT_BYTES
 from mmids_trio.cli.serving import kinds
-from mmids_trio.cli.welcome import port_of
 from mmids_trio.config.parser import Document
 from mmids_trio.config.report import Findings
-from mmids_trio.definitions import StepDefinition, WorkflowDefinition
-from mmids_trio.errors import ConfigurationError, Problem, RegistrationConflict
+from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.outside_values import OutsideValues
 from mmids_trio.reload.source_files import SourceFile, SourceReader, repeated, variables_in
-from mmids_trio.rtmp.server.registrations import Owner, Registration, Registrations, Role
-
-ROLES = {"rtmp_receive": Role.PUBLISH, "rtmp_watch": Role.WATCH}
-"""What steps of these types register."""
+from mmids_trio.steps.conflicts import conflicts
 
 
 @frozen
@@ -67,23 +63,3 @@ def check_texts(sources: Sequence[SourceFile], environment: Mapping[str, str] | 
 
 def _hidden(problems: Sequence[Problem], outside: OutsideValues) -> tuple[Problem, ...]:
     return tuple(evolve(problem, message=outside.hide(problem.message)) for problem in problems)
-
-
-def conflicts(workflows: Sequence[WorkflowDefinition]) -> Iterator[Problem]:
-    """Steps that want what an earlier one has: the same port, application and key, or the port with and without TLS."""
-    taken: Registrations[None] = Registrations()
-    for workflow in workflows:
-        for number, step in enumerate(workflow.steps, 1):
-            role = ROLES.get(step.step_type)
-            if role is None or step.place is None:
-                continue
-            try:
-                taken.commit(taken.reserve(_registration(role, step), Owner(workflow.name, str(number)), None))
-            except RegistrationConflict as error:
-                yield Problem(step.place, str(error))
-
-
-def _registration(role: Role, step: StepDefinition) -> Registration:
-    parameters = step.parameters
-    app, key = parameters["rtmp_app"] or "", parameters["stream_key"] or ""
-    return Registration(role, port_of(step), app, key, tls=step.has_flag("rtmps"))

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from mmids_trio.config.settings import host_from_here, is_loopback
 from mmids_trio.definitions import ParameterValue, Resolved, StepDefinition, WorkflowDefinition
-from mmids_trio.steps.rtmp_parameters import RTMP_PORT, RTMPS_PORT
+from mmids_trio.steps.rtmp_parameters import RTMP_PORT, RTMPS_PORT, port_of
 
 TRY_IT = (
     "ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=frequency=440 "
@@ -124,14 +124,6 @@ def welcome(lines: Sequence[Address], api: str | None, reach: Reach, open_to_all
         if watch is not None:
             text.append(f"  ffplay {quote(watch)}")
     return "\n".join(text)
-
-
-def port_of(step: StepDefinition) -> int:
-    """The port that an RTMP step asks for."""
-    port = step.parameters.get("port")
-    if port is not None:
-        return int(port)
-    return RTMPS_PORT if step.has_flag("rtmps") else RTMP_PORT
 
 
 def _url(step: StepDefinition, host: str, port: int, key: str) -> str:

@@ -1,6 +1,7 @@
 """What clients read: JSON, text and refusals, with the headers that every answer has, and what exceptions become."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -23,10 +24,11 @@ from mmids_trio.http_api.refusals import (
     NotHere,
     NotModified,
     PreconditionFailed,
+    TextConflict,
     UnreadableEncoding,
 )
 from mmids_trio.http_api.routing import BODY_TIMEOUT_SECONDS, max_body_bytes, request_body
-from mmids_trio.http_api.schemas import ConditionError, Error, GuardError, Hide, shown_as_it_is, to_json
+from mmids_trio.http_api.schemas import ConditionError, Error, GuardError, Hide, ProblemReport, shown_as_it_is, to_json
 from mmids_trio.workflow.change import Stopping
 from mmids_trio.workflow.plan import OwnedByOthers, SetConflict
 
@@ -45,9 +47,9 @@ def text_response(status: int, content: str, *, etag: str | None = None) -> Resp
     return respond(status, content, TEXT, etag=etag)
 
 
-def refuse(status: int, message: str) -> Response:
-    """A refusal with a sentence."""
-    return json_response(status, Error(message))
+def refuse(status: int, message: str, problems: Iterable[ProblemReport] = ()) -> Response:
+    """A refusal with a sentence, and every problem of the text that it is about."""
+    return json_response(status, Error(message, tuple(problems)))
 
 
 def respond(status: int, content: Any, content_type: str | None, *, etag: str | None = None) -> Response:
@@ -91,8 +93,10 @@ def _add_refusals(app: QuartTrio) -> None:
     @app.errorhandler(BadRequest)
     @app.errorhandler(MmidsError)
     async def bad_request(error: Exception) -> Response:
-        has_lost_lines = isinstance(error, ConfigurationError) and await _is_on_one_line()
-        return refuse(400, f"{error}\n{LOST_LINES}" if has_lost_lines else str(error))
+        if not isinstance(error, ConfigurationError):
+            return refuse(400, str(error))
+        message = f"{error}\n{LOST_LINES}" if await _is_on_one_line() else str(error)
+        return refuse(400, message, map(ProblemReport.of, error.problems))
 
     @app.errorhandler(NoSuchStep)
     async def no_such_step(error: NoSuchStep) -> Response:
@@ -100,13 +104,21 @@ def _add_refusals(app: QuartTrio) -> None:
 
     @app.errorhandler(CannotSwitch)
     @app.errorhandler(Conflict)
-    @app.errorhandler(SetConflict)
     async def conflict(error: Exception) -> Response:
         return refuse(409, str(error))
 
     @app.errorhandler(OwnedByOthers)
     async def owned_by_others(error: OwnedByOthers) -> Response:
         return json_response(409, GuardError(f"{error}; nothing was changed", "take_over"))
+
+    @app.errorhandler(SetConflict)
+    async def set_conflict(error: SetConflict) -> Response:
+        problems = (ProblemReport(None, None, None, problem) for problem in error.problems)
+        return refuse(409, str(error), problems)
+
+    @app.errorhandler(TextConflict)
+    async def text_conflict(error: TextConflict) -> Response:
+        return refuse(409, "\n".join(map(str, error.problems)), map(ProblemReport.of, error.problems))
 
     @app.errorhandler(GuardRefused)
     async def guard_refused(error: GuardRefused) -> Response:

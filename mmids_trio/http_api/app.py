@@ -34,7 +34,7 @@ from mmids_trio.http_api.routes.about import (
     add_metrics_route,
     add_readiness_route,
 )
-from mmids_trio.http_api.routes.config import add_config_routes, add_reload_route
+from mmids_trio.http_api.routes.config import FindConflicts, add_config_routes, add_reload_route, no_conflicts
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
@@ -67,6 +67,7 @@ def create_app(
     publish: Callable[[HubEvent], None] = lambda _: None,
     own_hosts: frozenset[str] = frozenset(),
     hide: Hide = shown_as_it_is,
+    find_conflicts: FindConflicts = no_conflicts,
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
@@ -75,7 +76,8 @@ def create_app(
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
     What changes (or plans) something waits for `may_change`.
     `rejections`: where refusals are counted. `publish`: for events that the API has to tell. `own_hosts`: names that
-    a proxy in front has, in lower case. `hide` takes secrets out of messages.
+    a proxy in front has, in lower case. `hide` takes secrets out of messages. `find_conflicts`:
+    what the steps of a body want twice.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
@@ -90,7 +92,7 @@ def create_app(
         add_reactor_routes(routes, reactors)
     if sets is not None:
         running = RunningConfig(sets, tags, reactors)
-        add_config_routes(routes, sets, changes, running, publish)
+        add_config_routes(routes, sets, changes, running, publish, find_conflicts=find_conflicts)
         if reloader is not None:
             add_reload_route(routes, reloader, running)
     if events is not None:

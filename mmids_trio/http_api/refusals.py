@@ -5,6 +5,8 @@ Apart from the checks that raise them, so that pure modules can turn a request d
 
 from attrs import frozen
 
+from mmids_trio.errors import Problem
+
 
 class BadRequest(Exception):
     """The request cannot be served as it is; `str()` is the answer's message (400)."""
@@ -16,6 +18,13 @@ class UnreadableEncoding(Exception):
 
 class Conflict(Exception):
     """What runs forbids the change, of which nothing was done; `str()` is the answer's message (409)."""
+
+
+@frozen(eq=False)
+class TextConflict(Exception):
+    """Steps of a body want the same thing, so it cannot be put in place; nothing was done (409)."""
+
+    problems: tuple[Problem, ...]
 
 
 @frozen(eq=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import fields, frozen, has
 
+from mmids_trio.errors import Problem
 from mmids_trio.reactors.views import LeaseView, ReactorView
 from mmids_trio.reload.accepted import LastReload
 from mmids_trio.workflow.plan import PlannedReactor, SetPlan, StepCut
@@ -42,21 +43,6 @@ class WorkflowName:
     set: str | None = None
 
 
-ABSENT_WHEN_EMPTY = {
-    StepStatus: ("streams", "clients", "state", "reason"),
-    PlannedStep: ("step_id_before", "changes"),
-    StepCut: ("of",),
-    Ready: ("reasons",),
-    WorkflowStatus: ("owner", "state", "reason"),
-    WorkflowOwner: ("name", "stream", "set"),
-    WorkflowName: ("set",),
-    ReactorView: ("set",),
-    PlanView: ("owner", "taken_from"),
-    PlannedReactor: ("taken_from",),
-    StreamStatus: ("state", "seconds_left", "target", "bitrate", "last_error", "dropped_groups"),
-}
-"""Fields that are there only where there is something to say."""
-
 Hide = Callable[[str], str]
 
 DECIMALS = 1
@@ -67,10 +53,28 @@ EMPTY = (None, (), NO_CLIENTS)
 
 
 @frozen
+class ProblemReport:
+    """One thing wrong with a text, and where (null: nowhere). `hint`: how to go on, where that is known."""
+
+    file: str | None
+    line: int | None
+    column: int | None
+    message: str
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, problem: Problem) -> "ProblemReport":
+        """A problem with its place."""
+        place = problem.place
+        return cls(place.file, place.line, place.column, problem.message, problem.hint)
+
+
+@frozen
 class Error:
-    """Body of every refusal."""
+    """Body of every refusal. `problems`: every thing that is wrong, where it is about a text."""
 
     error: str
+    problems: tuple[ProblemReport, ...] = ()
 
 
 @frozen
@@ -95,7 +99,8 @@ class ConfigPlan:
 
     `cuts` has every step that stops, and every one that runs on and excludes clients (`of` those that it has).
 
-    `publishers` and `watchers` are disconnected, as of now. `reactors` is empty where the set leaves them alone.
+    `problems`: what would keep it from being put in place, found by `POST /config/plan`. `publishers` and `watchers` are
+    disconnected, as of now. `reactors` is empty where the set leaves them alone.
     `owner`: whose all of it is afterwards, and what is stopped was before.
     """
 
@@ -169,17 +174,35 @@ class ConfigStatus:
         return cls(LastReloadReport(at, last.by, last.result, last.message, plan))
 
 
+ABSENT_WHEN_EMPTY = {
+    ConfigPlan: ("problems",),
+    Error: ("problems",),
+    StepStatus: ("streams", "clients", "state", "reason"),
+    PlannedStep: ("step_id_before", "changes"),
+    StepCut: ("of",),
+    Ready: ("reasons",),
+    WorkflowStatus: ("owner", "state", "reason"),
+    WorkflowOwner: ("name", "stream", "set"),
+    WorkflowName: ("set",),
+    ReactorView: ("set",),
+    PlanView: ("owner", "taken_from"),
+    PlannedReactor: ("taken_from",),
+    StreamStatus: ("state", "seconds_left", "target", "bitrate", "last_error", "dropped_groups"),
+}
+"""Fields that are there only where there is something to say."""
+
 FREE_TEXT: Mapping[type, tuple[str, ...]] = {
     Error: ("error",),
     GuardError: ("error",),
     LastReloadReport: ("message",),
     LeaseView: ("stream", "last_answer", "last_error"),
+    ProblemReport: ("message", "hint"),
     Ready: ("reasons",),
     ReloadReport: ("warnings",),
-    StepStatus: ("status",),
+    StepStatus: ("status", "reason"),
     StreamStatus: ("name", "message", "target", "last_error"),
     WorkflowOwner: ("stream",),
-    WorkflowStatus: ("status",),
+    WorkflowStatus: ("status", "reason"),
 }
 """Fields that may repeat what stands in a parameter; names of workflows and reactors are never such a thing."""
 

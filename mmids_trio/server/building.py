@@ -53,6 +53,7 @@ from mmids_trio.state.secrets import StateSecrets
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.catalog import built_in_steps
+from mmids_trio.steps.conflicts import conflicts
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.steps.stream_room import StreamRoom
@@ -232,6 +233,7 @@ def build_server(
         publish=hub.publish,
         own_hosts=frozenset(settings.http_api_hosts or ()),
         hide=outside.hide,
+        find_conflicts=conflicts,
     )
     return Server(
         settings=settings,

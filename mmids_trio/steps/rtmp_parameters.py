@@ -9,6 +9,7 @@ from attrs import frozen
 from mmids_trio.addresses import AddressRules, IpNetwork, parse_networks
 from mmids_trio.config.converters import port_number, text
 from mmids_trio.config.parameters import flag, parameter
+from mmids_trio.definitions import StepDefinition
 from mmids_trio.rtmp.server.endpoints import Claimant, Client, PublishHandler, Service, WatchHandler
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import KnownReactors, reactor_problems
@@ -16,6 +17,14 @@ from mmids_trio.stream_request import Action, StreamRequest
 
 RTMP_PORT = 1935
 RTMPS_PORT = 443
+
+
+def port_of(step: StepDefinition) -> int:
+    """The port that a validated step asks for which takes clients."""
+    port = step.parameters.get("port")
+    if port is not None:
+        return int(port)
+    return RTMPS_PORT if step.has_flag("rtmps") else RTMP_PORT
 
 
 @frozen

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx2
 from attrs import define, frozen
 
-from mmids_trio.cli.client.failures import ClientError
+from mmids_trio.cli.client.failures import PROBLEM, ClientError, ProblemData
 from mmids_trio.cli.client.plans import ShownPlan, read_plan
 from mmids_trio.errors import printable
 
@@ -55,8 +55,9 @@ class Refused(ClientError):
         is_unknown: bool = False,
         refused_by: str | None = None,
         exit_status: int = 1,
+        problems: Sequence[ProblemData] = (),
     ) -> None:
-        super().__init__(message, status=status, exit_status=exit_status)
+        super().__init__(message, status=status, exit_status=exit_status, problems=problems)
         self.etag = etag
         self.is_unknown = is_unknown
         self.refused_by = refused_by
@@ -233,7 +234,8 @@ def given(**options: bool | None) -> Params:
 
 def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Refused:
     """What an answer other than 200 means."""
-    message, etag, refused_by = _error_of(text)
+    said = _error_of(text)
+    message = said.message
     if status == httpx2.codes.UNAUTHORIZED:
         reason = "refuses this token" if had_token else "requires a token"
         return Refused(f"the server {reason}: set MMIDS_TOKEN to its http_api_token", status=status)
@@ -245,19 +247,29 @@ def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Ref
         return Refused(f"{url} does not know this request; is it an older version?", status=status, is_unknown=True)
     elif status >= httpx2.codes.INTERNAL_SERVER_ERROR and status not in OF_A_CHANGE:
         message = f"{url} answers {status}: {message}"
-    return Refused(message, status=status, etag=etag, refused_by=refused_by)
+    return Refused(message, status=status, etag=said.etag, refused_by=said.guard, problems=said.problems)
 
 
-def _error_of(text: str) -> tuple[str | None, str | None, str | None]:
-    """Message, ETag and guard of a refusal, where it is the API's."""
+@frozen
+class _Said:
+    """What a refusal says, where it is the API's: else there is no message."""
+
+    message: str | None = None
+    etag: str | None = None
+    guard: str | None = None
+    problems: tuple[ProblemData, ...] = ()
+
+
+def _error_of(text: str) -> _Said:
     try:
         document = json.loads(text)
         etag = document.get("etag")
         guard = document.get("refused_by")
         message = printable(str(document["error"]), kept="\n\t")
-        return message, None if etag is None else str(etag), None if guard is None else str(guard)
+        problems = tuple({name: problem.get(name) for name in PROBLEM} for problem in document.get("problems", ()))
+        return _Said(message, None if etag is None else str(etag), None if guard is None else str(guard), problems)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return None, None, None
+        return _Said()
 
 
 def _lines(response: httpx2.Response) -> Iterator[str]:

@@ -1,19 +1,24 @@
 """What can go wrong for a client, as exceptions of which `str()` is what an operator reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from mmids_trio.errors import MmidsError
+from mmids_trio.errors import MmidsError, Problem
+
+PROBLEM = ("file", "line", "column", "message", "hint")
+
+ProblemData = Mapping[str, str | int | None]
+"""A problem in JSON, with the fields of `PROBLEM`."""
 
 
 class ClientError(MmidsError):
     """A command that cannot do what it was asked for.
 
-    `status` is that of the server's answer, `None` without one; `problems` are single findings, where there are
-    several; `exit_status` is the command's.
+    `status` is that of the server's answer, `None` without one; `problems` is all that is wrong with a text, as
+    programs read it (`errors.Problem.data`); `exit_status` is the command's.
     """
 
     def __init__(
-        self, message: str, *, status: int | None = None, problems: Sequence[str] = (), exit_status: int = 1
+        self, message: str, *, status: int | None = None, problems: Sequence[ProblemData] = (), exit_status: int = 1
     ) -> None:
         self.status = status
         self.problems = tuple(problems)
@@ -24,6 +29,7 @@ class ClientError(MmidsError):
 class Unusable(ClientError):
     """Files that are no good; nothing was sent."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[Problem]) -> None:
         count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
-        super().__init__("\n".join([f"{count}, nothing was sent", *problems]), problems=problems)
+        message = "\n".join([f"{count}, nothing was sent", *map(str, problems)])
+        super().__init__(message, problems=[problem.data() for problem in problems])

@@ -14,14 +14,17 @@ from pathlib import Path
 import click
 from attrs import frozen
 
-from mmids_trio.cli.client.failures import ClientError, Unusable
+from mmids_trio.cli.client.failures import ClientError, ProblemData, Unusable
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.writer import write_values
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.reload.source_files import ReadFile, SourceFile, SourceReader, given_values, repeated, sendable
 
-_REQUEST_PLACE = re.compile(r"^<request>:(\d+):", re.MULTILINE)
+REQUEST = "<request>"
+"""What the server calls the text of a request."""
+
+_REQUEST_PLACE = re.compile(rf"^{REQUEST}:(\d+):", re.MULTILINE)
 """How the server begins what it says of a line."""
 
 
@@ -44,12 +47,24 @@ class MergedFiles:
         localised = _REQUEST_PLACE.sub(self._place, message)
         return message if localised == message else f"the server refuses these files; nothing was changed\n{localised}"
 
+    def localised_problems(self, problems: Sequence[ProblemData]) -> list[ProblemData]:
+        """The same of problems as programs read them."""
+        localised = []
+        for problem in problems:
+            place = self._found(problem["line"]) if problem.get("file") == REQUEST else None
+            localised.append(problem if place is None else {**problem, "file": place[0], "line": place[1]})
+        return localised
+
     def _place(self, match: re.Match[str]) -> str:
-        number = int(match[1])
+        place = self._found(int(match[1]))
+        return match[0] if place is None else f"{place[0]}:{place[1]}:"
+
+    def _found(self, number: str | int | None) -> tuple[str, int] | None:
+        """File and line of a line of the text; `None` for one that is of no file."""
+        if not isinstance(number, int):
+            return None
         index = bisect_right(self._first_lines, number) - 1
-        if index < 0:
-            return match[0]
-        return f"{self._files[index]}:{number - self._first_lines[index] + 1}:"
+        return None if index < 0 else (self._files[index], number - self._first_lines[index] + 1)
 
 
 def merge(sources: Sequence[SourceFile], environment: Mapping[str, str] | None = None) -> MergedFiles:
@@ -60,8 +75,8 @@ def merge(sources: Sequence[SourceFile], environment: Mapping[str, str] | None =
     reader = SourceReader(environment, MAX_TEXT_BYTES)
     read = reader.read(sources)
     documents = [each.document for each in read]
-    problems = [str(problem) for document in documents for problem in document.problems]
-    problems += [str(problem) for problem in (*reader.problems, *repeated(documents))]
+    problems = [problem for each in documents for problem in (*each.problems, *each.unknown_settings)]
+    problems += (*reader.problems, *repeated(documents))
     if problems:
         raise Unusable(problems)
     texts = sendable(read)
@@ -87,7 +102,8 @@ def _notes(read: Sequence[ReadFile]) -> Iterator[str]:
         if document.settings_place and not document.workflows and not document.reactors:
             file = each.source.file
             yield f"{file}: settings are not sent; they belong in the server's own file, which `reload` reads"
-        yield from (str(warning) for warning in document.warnings)
+        # Unknown settings are errors.
+        yield from (str(warning) for warning in document.warnings if warning not in document.unknown_settings)
 
 
 SUFFIX = ".mmids"
@@ -112,7 +128,7 @@ def read_all(paths: Sequence[str], *, no_env: bool = False) -> MergedFiles:
     """
     sources, problems = read_sources(paths)
     if problems:
-        raise Unusable([str(problem) for problem in problems])
+        raise Unusable(problems)
     return merge(sources, None if no_env else os.environ)
 
 

@@ -282,4 +282,5 @@ def _told(error: Refused, merged: MergedFiles) -> Refused:
             message += "; run `wait NAME` or `plan` to see how it ends"
         case 507:
             message = f"applied, but the server forgets it at a restart: {message}"
-    return Refused(message, status=error.status or FAILED, etag=error.etag)
+    problems = merged.localised_problems(error.problems)
+    return Refused(message, status=error.status or FAILED, etag=error.etag, problems=problems)

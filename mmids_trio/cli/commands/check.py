@@ -13,9 +13,6 @@ from mmids_trio.cli.client.files import no_env_option, read_sources
 from mmids_trio.cli.common_options import json_option
 from mmids_trio.errors import Problem
 
-HINT = "; did you mean "
-"""What begins the part of a message that says what was meant."""
-
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -37,24 +34,11 @@ def check(files: Sequence[str], as_json: bool, no_env: bool) -> None:
     checked = check_texts(sources, None if no_env else os.environ)
     problems = [*unreadable, *checked.problems]
     if as_json:
-        shown = {"problems": [as_data(each) for each in problems], "warnings": [as_data(w) for w in checked.warnings]}
+        shown = {"problems": [each.data() for each in problems], "warnings": [each.data() for each in checked.warnings]}
         click.echo(json.dumps(shown, ensure_ascii=False))
     else:
         _tell(", ".join(files), checked, problems)
     sys.exit(1 if problems else 0)
-
-
-def as_data(problem: Problem) -> dict[str, str | int | None]:
-    """A problem as programs read it; `hint` is what was perhaps meant."""
-    place = problem.place
-    _, _, meant = problem.message.partition(HINT)
-    return {
-        "file": place.file,
-        "line": place.line,
-        "column": place.column,
-        "message": problem.message,
-        "hint": meant or None,
-    }
 
 
 def _tell(files: str, checked: Checked, problems: Sequence[Problem]) -> None:

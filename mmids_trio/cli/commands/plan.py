@@ -27,7 +27,8 @@ def make_plan(
     try:
         return api.plan(merged.text, part, show_keys=show_keys, if_match=if_match)
     except Refused as error:
-        raise Refused(with_option(merged.localised(str(error))), status=error.status or 0, etag=error.etag) from None
+        message, problems = with_option(merged.localised(str(error))), merged.localised_problems(error.problems)
+        raise Refused(message, status=error.status or 0, etag=error.etag, problems=problems) from None
 
 
 def with_option(message: str) -> str:

@@ -3,7 +3,7 @@
 A body becomes the set of workflows and reactors that it asks for in turns, without holding up the loop.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 import structlog
@@ -51,9 +51,9 @@ from mmids_trio.http_api.options import (
     parse_reload_options,
     parse_set_option,
 )
-from mmids_trio.http_api.refusals import BadRequest, GuardRefused
+from mmids_trio.http_api.refusals import BadRequest, GuardRefused, TextConflict
 from mmids_trio.http_api.routing import REQUEST_FILE, Routes, request_body, request_query
-from mmids_trio.http_api.schemas import ConfigPlan, ConfigStatus, ReloadReport
+from mmids_trio.http_api.schemas import ConfigPlan, ConfigStatus, ProblemReport, ReloadReport
 from mmids_trio.reload.accepted import RefusedReload, ReloadOptions, ReloadPlan
 from mmids_trio.turns import in_turns
 from mmids_trio.workflow.events import HubEvent, ReloadRefused
@@ -236,6 +236,14 @@ def as_set(
 
 WHAT = "the configuration"
 
+FindConflicts = Callable[[Sequence[WorkflowDefinition]], Iterable[Problem]]
+"""What steps of one body want twice."""
+
+
+def no_conflicts(_definitions: Sequence[WorkflowDefinition]) -> Iterable[Problem]:
+    """Where nobody knows what steps want."""
+    return ()
+
 
 def add_config_routes(
     routes: Routes,
@@ -243,6 +251,8 @@ def add_config_routes(
     changes: Changes,
     running: RunningConfig,
     publish: Callable[[HubEvent], None],
+    *,
+    find_conflicts: FindConflicts,
 ) -> None:
     """Add what looks at everything at once, and changes it; `publish` tells of what was refused."""
 
@@ -263,7 +273,8 @@ def add_config_routes(
         check_change(conditions, etag, WHAT)
         wanted = as_set(definitions, sets, running.reactors(), options)
         plan = sets.plan_all(wanted, show_keys=options.show_keys)
-        return json_response(200, ConfigPlan.of(plan), etag=etag)
+        problems = tuple(map(ProblemReport.of, find_conflicts(definitions.workflows)))
+        return json_response(200, evolve(ConfigPlan.of(plan), problems=problems), etag=etag)
 
     @routes.add(PUT_CONFIG)
     async def put_config() -> Response:
@@ -272,6 +283,8 @@ def add_config_routes(
         conditions = parse_conditions(request.headers)
         body = await request_body()
         definitions = await _definitions(body, sets, running, options)
+        if problems := tuple(find_conflicts(definitions.workflows)):
+            raise TextConflict(problems)
         # From here to the acceptance nobody else has a turn.
         check_change(conditions, running.tag(options.tagged), WHAT)
         wanted = as_set(definitions, sets, running.reactors(), options)

@@ -40,7 +40,10 @@ def test_a_file_of_settings_alone_is_told_of() -> None:
 def test_every_problem_of_every_file_is_told_with_its_place() -> None:
     with pytest.raises(Unusable) as raised:
         merge([SourceFile("a", "workflow x {\n"), SourceFile("b", "nonsense {\n}\n"), SourceFile("c", workflow("c"))])
-    assert [problem.split(": ")[0] for problem in raised.value.problems] == ["a:1:13", "b:1:1"]
+    assert [(each["file"], each["line"], each["column"]) for each in raised.value.problems] == [
+        ("a", 1, 13),
+        ("b", 1, 1),
+    ]
     assert str(raised.value).startswith("2 errors, nothing was sent\na:1:13: ")
 
 
@@ -49,8 +52,8 @@ def test_a_name_in_two_files_is_an_error_with_both_places(node: str) -> None:
     with pytest.raises(Unusable) as raised:
         merge([SourceFile("a", "\n\n" + node), SourceFile("b", "\n" + node)])
     [problem] = raised.value.problems
-    assert problem.startswith("b:2:")
-    assert "'x' is defined twice (first in a:3)" in problem
+    assert (problem["file"], problem["line"]) == ("b", 2)
+    assert "'x' is defined twice (first in a:3)" in str(problem["message"])
 
 
 def test_a_workflow_and_a_reactor_may_share_a_name() -> None:
