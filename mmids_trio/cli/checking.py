@@ -1,25 +1,33 @@
 """What is wrong with texts of configuration by themselves: with each, and with all of them together."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
+import trio
 from attrs import evolve, frozen
 
 from mmids_trio.cli.client.files import MAX_TEXT_BYTES
 from mmids_trio.cli.serving import kinds
 from mmids_trio.config.parser import Document
 from mmids_trio.config.report import Findings
+from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
+from mmids_trio.ffmpeg.executable import Places, find_ffmpeg
+from mmids_trio.ffmpeg.spawning import SystemSpawner
 from mmids_trio.outside_values import OutsideValues
-from mmids_trio.reload.source_files import SourceFile, SourceReader, repeated, variables_in
+from mmids_trio.reload.configuration_file import with_absolute_paths
+from mmids_trio.reload.source_files import ReadFile, SourceFile, SourceReader, repeated, variables_in
+from mmids_trio.server.lacks import Machine
 from mmids_trio.steps.conflicts import conflicts
 
 
 @frozen
 class Checked:
-    """What texts define, and what is wrong with them."""
+    """What texts define, and what is wrong with them. `workflows` are those that are valid."""
 
-    documents: tuple[Document, ...]
+    read: tuple[ReadFile, ...]
+    workflows: tuple[WorkflowDefinition, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...] = ()
     """What of the texts is ignored, or may not be what was meant, and is no error."""
@@ -58,7 +66,21 @@ def check_texts(sources: Sequence[SourceFile], environment: Mapping[str, str] | 
         warnings += warned.in_order()
     problems += (*reader.problems, *repeated(documents))
     problems += conflicts(workflows)
-    return Checked(tuple(documents), _hidden(problems, outside), _hidden(warnings, outside))
+    return Checked(tuple(read), tuple(workflows), _hidden(problems, outside), _hidden(warnings, outside))
+
+
+def check_here(checked: Checked) -> tuple[Problem, ...]:
+    """What this machine lacks for what was checked; relative paths in settings start at their file."""
+    source, document = next(
+        ((each.source, each.document) for each in checked.read if each.document.settings_place),
+        (SourceFile("", ""), Document(Settings(), (), (), (), ())),
+    )
+    settings = with_absolute_paths(document.settings, source.directory)
+    check_ffmpeg = partial(find_ffmpeg, Places(settings.ffmpeg_path), SystemSpawner(proxy=settings.ffmpeg_proxy))
+    machine = Machine(settings, check_ffmpeg, places=document.setting_places)
+    outside = OutsideValues()
+    outside.add(variable.value for variable in variables_in(checked.read))
+    return _hidden(trio.run(machine.lacks, checked.workflows), outside)
 
 
 def _hidden(problems: Sequence[Problem], outside: OutsideValues) -> tuple[Problem, ...]:

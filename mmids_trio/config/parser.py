@@ -4,10 +4,10 @@
 caller can add problems of meaning (unknown step types) to the same report.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from math import inf
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.nodes import NodeBase, ReactorNode, WorkflowNode
@@ -61,6 +61,8 @@ class Document:
     """What came from outside into its settings."""
     settings_place: Place | None = None
     """Where the settings begin, if there are any."""
+    setting_places: Mapping[str, Place] = field(factory=dict)
+    """Where the value of each setting stands that has one, by its name in `Settings`."""
 
 
 @frozen
@@ -91,6 +93,7 @@ def parse(text: str, file: str, references: References | None = None) -> Documen
         tuple(reader.includes),
         () if settings is None else tuple(settings.variables),
         None if settings is None else Place(file, settings.header.number, 1, settings.header.source),
+        {} if settings is None else settings.places(),
     )
 
 

@@ -15,6 +15,7 @@ from mmids_trio.config.scanner import Line
 from mmids_trio.config.settings import KNOWN_SETTINGS, Settings, is_loopback
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import Resolved, Variable
+from mmids_trio.errors import Place
 
 TOKEN_NEEDED = (
     "expected a setting 'http_api_token' too: other machines can reach the HTTP API at this address "
@@ -65,6 +66,14 @@ class SettingsNode(NodeBase):
     def settings(self) -> Settings:
         """What was understood."""
         return Settings(**self.values)
+
+    def places(self) -> dict[str, Place]:
+        """Where the value of each setting stands."""
+        report = self.report
+        return {
+            name: Place(report.file, line.number, line.tokens[1].column, report.shown_source(line))
+            for name, line in self.lines.items()
+        }
 
     def check_together(self) -> None:
         """Report what is wrong with the settings as a whole."""

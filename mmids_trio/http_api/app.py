@@ -34,7 +34,14 @@ from mmids_trio.http_api.routes.about import (
     add_metrics_route,
     add_readiness_route,
 )
-from mmids_trio.http_api.routes.config import FindConflicts, add_config_routes, add_reload_route, no_conflicts
+from mmids_trio.http_api.routes.config import (
+    FindConflicts,
+    FindLacks,
+    add_config_routes,
+    add_reload_route,
+    no_conflicts,
+    no_lacks,
+)
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
@@ -68,6 +75,7 @@ def create_app(
     own_hosts: frozenset[str] = frozenset(),
     hide: Hide = shown_as_it_is,
     find_conflicts: FindConflicts = no_conflicts,
+    find_lacks: FindLacks = no_lacks,
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
@@ -77,7 +85,7 @@ def create_app(
     What changes (or plans) something waits for `may_change`.
     `rejections`: where refusals are counted. `publish`: for events that the API has to tell. `own_hosts`: names that
     a proxy in front has, in lower case. `hide` takes secrets out of messages. `find_conflicts`:
-    what the steps of a body want twice.
+    what the steps of a body want twice; `find_lacks`: what the machine lacks for workflows.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
@@ -92,7 +100,7 @@ def create_app(
         add_reactor_routes(routes, reactors)
     if sets is not None:
         running = RunningConfig(sets, tags, reactors)
-        add_config_routes(routes, sets, changes, running, publish, find_conflicts=find_conflicts)
+        add_config_routes(routes, sets, changes, running, publish, find_conflicts=find_conflicts, find_lacks=find_lacks)
         if reloader is not None:
             add_reload_route(routes, reloader, running)
     if events is not None:

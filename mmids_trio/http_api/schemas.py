@@ -99,8 +99,8 @@ class ConfigPlan:
 
     `cuts` has every step that stops, and every one that runs on and excludes clients (`of` those that it has).
 
-    `problems`: what would keep it from being put in place, found by `POST /config/plan`. `publishers` and `watchers` are
-    disconnected, as of now. `reactors` is empty where the set leaves them alone.
+    `problems`: what keeps it from being put in place, as far as `POST /config/plan` sees. `publishers` and `watchers`
+    are disconnected, as of now. `reactors` is empty where the set leaves them alone.
     `owner`: whose all of it is afterwards, and what is stopped was before.
     """
 
@@ -112,6 +112,7 @@ class ConfigPlan:
     cuts: tuple[StepCut, ...]
     reactors: tuple[PlannedReactor, ...]
     owner: WorkflowOwner
+    problems: tuple[ProblemReport, ...] = ()
 
     @classmethod
     def of(cls, plan: SetPlan) -> "ConfigPlan":

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 
+from mmids_trio.config.settings import Settings
 from mmids_trio.errors import StepError
 from mmids_trio.offload import in_thread
 
@@ -177,6 +178,14 @@ class CertificateFiles:
     certificate: Path
     password: str | None = field(default=None, repr=False)
     key: Path | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "CertificateFiles | None":
+        """As the settings say; `None` where they name none."""
+        if settings.tls_cert_path is None:
+            return None
+        key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
+        return cls(Path(settings.tls_cert_path), settings.tls_cert_password, key)
 
     def state(self) -> "_State":
         """What changes when a file does. Raises `CertificateError`."""
@@ -342,6 +351,17 @@ def server_context(identity: Identity) -> ssl.SSLContext:
     finally:
         os.close(descriptor)
     return context
+
+
+def check_files(files: CertificateFiles, now: datetime, *, allow_expired: bool) -> None:
+    """Read the files as a server does; blocks. Raises `CertificateError` where it could not use them at `now`."""
+    identity = _load(files).identity
+    if allow_expired and now > identity.expires:
+        return
+    try:
+        identity.check_validity(now)
+    except CertificateError as error:
+        raise _about(files.certificate, error) from None
 
 
 def _load(files: CertificateFiles) -> _Loaded:

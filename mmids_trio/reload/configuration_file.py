@@ -96,7 +96,7 @@ def load(
     return Configuration(
         str(path),
         evolve(document, workflows=workflows, warnings=warnings.in_order()),
-        _resolved(document.settings, path.parent),
+        with_absolute_paths(document.settings, path.parent),
         _text(read),
         tuple(dict.fromkeys(variable.value for variable in variables_in(read))),
         (str(path.absolute()), *dict.fromkeys(reader.patterns)),
@@ -146,7 +146,7 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _resolved(settings: Settings, directory: Path) -> Settings:
+def with_absolute_paths(settings: Settings, directory: Path) -> Settings:
     """Relative paths are relative to the configuration file."""
 
     def absolute(path: str | None) -> str | None:

@@ -4,6 +4,7 @@ import os
 import resource
 import ssl
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -44,6 +45,7 @@ from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Load, Reloader
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.app import Server
+from mmids_trio.server.lacks import Machine
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
 from mmids_trio.server.readiness import ServerReadiness
@@ -149,7 +151,7 @@ def build_server(
     hub, rejections = EventHub(outside.hide), RejectCounters()
     memory = MediaMemory(settings.max_media_bytes, rejections)
     certificates = Certificates(
-        _certificate_files(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
+        CertificateFiles.of(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
     )
     rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, gate=hooks.gate(TlsGate(certificates)))
     ffmpeg = _ffmpeg(settings, world, outside)
@@ -234,6 +236,7 @@ def build_server(
         own_hosts=frozenset(settings.http_api_hosts or ()),
         hide=outside.hide,
         find_conflicts=conflicts,
+        find_lacks=_machine(settings, ffmpeg, world).lacks,
     )
     return Server(
         settings=settings,
@@ -339,12 +342,8 @@ def connections_that_leave_files(settings: Settings) -> int:
     return max(allowed - RESERVED_FILES - api_connections(settings), allowed // 2)
 
 
-def _certificate_files(settings: Settings) -> CertificateFiles | None:
-    """Where the certificate for RTMPS is, where there is one."""
-    if settings.tls_cert_path is None:
-        return None
-    key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
-    return CertificateFiles(Path(settings.tls_cert_path), settings.tls_cert_password, key)
+def _machine(settings: Settings, ffmpeg: FfmpegTools, world: World) -> Machine:
+    return Machine(settings, ffmpeg.check, now=lambda: datetime.fromtimestamp(world.now(), UTC), offload=world.offload)
 
 
 def _webhook(settings: Settings, hub: EventHub, random: Callable[[], float]) -> Webhook | None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx2
 from attrs import define, frozen
 
-from mmids_trio.cli.client.failures import PROBLEM, ClientError, ProblemData
+from mmids_trio.cli.client.failures import ClientError, ProblemData, as_problem
 from mmids_trio.cli.client.plans import ShownPlan, read_plan
 from mmids_trio.errors import printable
 
@@ -266,7 +266,7 @@ def _error_of(text: str) -> _Said:
         etag = document.get("etag")
         guard = document.get("refused_by")
         message = printable(str(document["error"]), kept="\n\t")
-        problems = tuple({name: problem.get(name) for name in PROBLEM} for problem in document.get("problems", ()))
+        problems = tuple(map(as_problem, document.get("problems", ())))
         return _Said(message, None if etag is None else str(etag), None if guard is None else str(guard), problems)
     except (ValueError, TypeError, KeyError, AttributeError):
         return _Said()

@@ -1,13 +1,26 @@
 """What can go wrong for a client, as exceptions of which `str()` is what an operator reads."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from mmids_trio.errors import MmidsError, Problem
+from mmids_trio.errors import MmidsError, Problem, printable
 
 PROBLEM = ("file", "line", "column", "message", "hint")
 
 ProblemData = Mapping[str, str | int | None]
 """A problem in JSON, with the fields of `PROBLEM`."""
+
+
+def as_problem(document: Mapping[str, Any]) -> ProblemData:
+    """A problem in an answer of the API. Raises `TypeError` or `AttributeError` for anything else."""
+    return {name: document.get(name) for name in PROBLEM}
+
+
+def summary(problem: ProblemData) -> str:
+    """Place and message in one line, as `errors.Problem.summary`."""
+    message = printable(str(problem["message"]))
+    place = [printable(str(part)) for part in (problem["file"], problem["line"], problem["column"]) if part is not None]
+    return ": ".join([":".join(place), message] if place else [message])
 
 
 class ClientError(MmidsError):

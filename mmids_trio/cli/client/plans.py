@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from attrs import NOTHING, AttrsInstance, evolve, fields_dict, frozen
 
-from mmids_trio.cli.client.failures import ClientError
+from mmids_trio.cli.client.failures import ClientError, ProblemData, as_problem
 from mmids_trio.config.writer import write_workflow
 from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefinition
 from mmids_trio.errors import printable
@@ -17,6 +17,7 @@ from mmids_trio.workflow.plan import PlannedReactor, StepCut
 from mmids_trio.workflow.status import BY_API, Clients, ParameterChange, PlannedStep, PlanView, WorkflowOwner
 
 NOTHING_CHANGES = 0
+HAS_PROBLEMS = 1
 CHANGES = 2
 """Exit statuses of `plan`, as those of `diff`-like tools; 1 is an error."""
 
@@ -37,6 +38,8 @@ class ShownPlan:
     owner: WorkflowOwner
     etag: str | None
     document: Mapping[str, Any]
+    problems: tuple[ProblemData, ...] = ()
+    """What keeps it from being put in place, as far as the server sees."""
 
     @property
     def clients(self) -> int:
@@ -46,6 +49,8 @@ class ShownPlan:
     @property
     def exit_status(self) -> int:
         """Of `plan`."""
+        if self.problems:
+            return HAS_PROBLEMS
         return CHANGES if self.changed else NOTHING_CHANGES
 
     @property
@@ -68,6 +73,7 @@ def read_plan(document: Any, etag: str | None = None) -> ShownPlan:
             owner=_owner(document.get("owner")) or BY_API,
             etag=etag,
             document=document,
+            problems=tuple(map(as_problem, document.get("problems", ()))),
         )
     except (TypeError, KeyError, ValueError):
         raise ClientError("the answer is not the plan of a change; is this the HTTP API of an mmids_trio?") from None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from mmids_trio.cli.checking import Checked, check_texts
+from mmids_trio.cli.checking import Checked, check_here, check_texts
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.files import no_env_option, read_sources
 from mmids_trio.cli.common_options import json_option
@@ -18,7 +18,8 @@ from mmids_trio.errors import Problem
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @json_option
 @no_env_option
-def check(files: Sequence[str], as_json: bool, no_env: bool) -> None:
+@click.option("--here", is_flag=True, help="Also check what this machine lacks: files, certificate, ffmpeg, rights.")
+def check(files: Sequence[str], as_json: bool, no_env: bool, here: bool) -> None:
     """Check configuration files and print every error.
 
     FILE may be a directory, which stands for its *.mmids files, or - for standard input. Several files are checked as
@@ -32,7 +33,7 @@ def check(files: Sequence[str], as_json: bool, no_env: bool) -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     checked = check_texts(sources, None if no_env else os.environ)
-    problems = [*unreadable, *checked.problems]
+    problems = [*unreadable, *checked.problems, *(check_here(checked) if here else ())]
     if as_json:
         shown = {"problems": [each.data() for each in problems], "warnings": [each.data() for each in checked.warnings]}
         click.echo(json.dumps(shown, ensure_ascii=False))
@@ -48,8 +49,8 @@ def _tell(files: str, checked: Checked, problems: Sequence[Problem]) -> None:
         click.echo("\n".join(str(problem) for problem in problems), err=True)
         click.echo(f"{files}: {_count(len(problems), 'error')}", err=True)
     else:
-        workflows = sum(len(document.workflows) for document in checked.documents)
-        reactors = sum(len(document.reactors) for document in checked.documents)
+        workflows = sum(len(each.document.workflows) for each in checked.read)
+        reactors = sum(len(each.document.reactors) for each in checked.read)
         click.echo(f"{files}: no errors, {_count(workflows, 'workflow')}, {_count(reactors, 'reactor')}")
 
 

@@ -1,9 +1,11 @@
 """`plan`: what `apply` would do. Others that change something show their plans as it does."""
 
 import click
+from attrs import evolve
 
 from mmids_trio.cli.client.api import ApiClient, Part, Refused
 from mmids_trio.cli.client.command import CommandSession, client_command, set_option, take_over_option
+from mmids_trio.cli.client.failures import summary
 from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
 from mmids_trio.cli.client.plans import ShownPlan, diff
 
@@ -25,7 +27,11 @@ def make_plan(
 ) -> ShownPlan:
     """Ask for the plan. What the server finds in the files it says with their names and lines."""
     try:
-        return api.plan(merged.text, part, show_keys=show_keys, if_match=if_match)
+        plan = api.plan(merged.text, part, show_keys=show_keys, if_match=if_match)
+        if not plan.problems:
+            return plan
+        found = tuple(merged.localised_problems(plan.problems))
+        return evolve(plan, problems=found, document={**plan.document, "problems": found})
     except Refused as error:
         message, problems = with_option(merged.localised(str(error))), merged.localised_problems(error.problems)
         raise Refused(message, status=error.status or 0, etag=error.etag, problems=problems) from None
@@ -40,6 +46,8 @@ def show_plan(session: CommandSession, plan: ShownPlan) -> None:
     """Print it for people. The steps are as the server shows them: it alone knows what is secret in them."""
     if not session.output.as_json:
         session.output.show(diff(plan))
+    for problem in plan.problems:
+        session.output.warn(summary(problem))
 
 
 @client_command("plan")
@@ -65,7 +73,7 @@ def plan(
     and whom it disconnects.
 
     A DIR stands for its *.mmids files, in the order of their names; - is standard input.
-    Exit status: 0 no changes, 2 changes, 1 error.
+    Exit status: 0 no changes, 2 changes, 1 error, also where the plan cannot be carried out.
     """
     merged = read_all(paths, no_env=no_env)
     for note in merged.notes:

@@ -3,7 +3,7 @@
 A body becomes the set of workflows and reactors that it asks for in turns, without holding up the loop.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NoReturn
 
 import structlog
@@ -240,6 +240,16 @@ FindConflicts = Callable[[Sequence[WorkflowDefinition]], Iterable[Problem]]
 """What steps of one body want twice."""
 
 
+FindLacks = Callable[[Sequence[WorkflowDefinition]], Awaitable[Sequence[Problem]]]
+"""What the machine lacks that workflows need."""
+
+
+async def no_lacks(_definitions: Sequence[WorkflowDefinition]) -> Sequence[Problem]:
+    """Where nobody looks."""
+    await trio.lowlevel.checkpoint()
+    return ()
+
+
 def no_conflicts(_definitions: Sequence[WorkflowDefinition]) -> Iterable[Problem]:
     """Where nobody knows what steps want."""
     return ()
@@ -253,6 +263,7 @@ def add_config_routes(
     publish: Callable[[HubEvent], None],
     *,
     find_conflicts: FindConflicts,
+    find_lacks: FindLacks,
 ) -> None:
     """Add what looks at everything at once, and changes it; `publish` tells of what was refused."""
 
@@ -273,7 +284,9 @@ def add_config_routes(
         check_change(conditions, etag, WHAT)
         wanted = as_set(definitions, sets, running.reactors(), options)
         plan = sets.plan_all(wanted, show_keys=options.show_keys)
-        problems = tuple(map(ProblemReport.of, find_conflicts(definitions.workflows)))
+        changed = {view.workflow for view in plan.workflows if view.changed}
+        lacks = await find_lacks([workflow for workflow in definitions.workflows if workflow.name in changed])
+        problems = tuple(map(ProblemReport.of, (*find_conflicts(definitions.workflows), *lacks)))
         return json_response(200, evolve(ConfigPlan.of(plan), problems=problems), etag=etag)
 
     @routes.add(PUT_CONFIG)

@@ -77,7 +77,6 @@ async def test_what_only_the_server_finds_has_the_places_of_the_files(tmp_path: 
         ("PUT", "/config", "workflow b {\n    rtmp_receve\n}\n", 400, 2),
         ("POST", "/config/plan", "workflow b {\n", 400, 1),
         ("PUT", "/config", ONE + THIEF, 409, 5),
-        ("POST", "/config/plan", ONE + THIEF, 409, 5),
     ],
 )
 async def test_the_api_lists_problems_beside_its_error(
@@ -90,6 +89,16 @@ async def test_the_api_lists_problems_beside_its_error(
         assert list(problem) == ["file", "line", "column", "message", "hint"]
         assert (problem["file"], problem["line"]) == ("<request>", line)
         assert problem["message"] in answer.json()["error"]
+
+
+async def test_a_plan_has_the_problems_that_would_keep_it_from_being_put_in_place() -> None:
+    async with Harness() as h:
+        plan = await h.http.request("POST", "/config/plan", content=ONE + THIEF)
+        assert plan.status == 200
+        [problem] = plan.json()["problems"]
+        refused = await h.http.request("PUT", "/config", content=ONE + THIEF)
+        assert refused.json()["problems"] == [problem]
+        assert "problems" not in (await h.http.request("POST", "/config/plan", content=ONE)).json()
 
 
 async def test_other_refusals_have_no_problems() -> None:
