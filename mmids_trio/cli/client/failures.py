@@ -16,6 +16,11 @@ def as_problem(document: Mapping[str, Any]) -> ProblemData:
     return {name: document.get(name) for name in PROBLEM}
 
 
+def without_place(message: str) -> ProblemData:
+    """One that is about no text."""
+    return {**dict.fromkeys(PROBLEM), "message": message}
+
+
 def summary(problem: ProblemData) -> str:
     """Place and message in one line, as `errors.Problem.summary`."""
     message = printable(str(problem["message"]))

@@ -9,7 +9,7 @@ import click
 
 from mmids_trio.cli.client.api import Unreachable
 from mmids_trio.cli.client.command import CommandSession, client_command
-from mmids_trio.cli.client.failures import ClientError
+from mmids_trio.cli.client.failures import ClientError, without_place
 from mmids_trio.errors import printable
 
 LOOK_SECONDS = 0.2
@@ -61,7 +61,9 @@ def _wait_for_workflows(session: CommandSession, names: Sequence[str], timeout: 
             }
     problems = [problem for name, status in found.items() if (problem := _problem(name, status, timeout))]
     if problems:
-        raise ClientError("\n".join(problems), problems=problems if len(wanted) > 1 else ())
+        raise ClientError(
+            "\n".join(problems), problems=[without_place(each) for each in problems] if len(wanted) > 1 else ()
+        )
     documents = [{"name": name, **(status or {})} for name, status in found.items()]
     session.output.document(documents[0] if len(names) == 1 else {"workflows": documents})
     for name in found:

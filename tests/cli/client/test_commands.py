@@ -303,7 +303,7 @@ async def test_a_wait_for_several_tells_of_each_that_does_not_run() -> None:
         assert (await run(h, "wait", "--all")).out.splitlines()[1:] == ["workflow 'live' runs", "workflow 'old' runs"]
         await h.put(THIEF)
         failed = await run(h, "wait", "thief", "live", "absent", "--timeout", "0", "--json", status=1)
-        assert [problem.split(": ")[0] for problem in failed.document["problems"]] == [
+        assert [problem["message"].split(": ")[0] for problem in failed.document["problems"]] == [
             "workflow 'thief' is in error",
             "workflow 'absent' does not run after 0 s",
         ]
