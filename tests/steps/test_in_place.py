@@ -318,6 +318,29 @@ async def test_it_is_off_unless_the_setting_or_the_request_says_otherwise(
         assert action in actions(await put(h, workflow("grace=3"), query or "dry_run=false"))
 
 
+async def test_a_reactor_asks_by_its_new_definition_and_nobody_who_was_let_in_is_cut(
+    autojump_clock: MockClock,
+) -> None:
+    service = FakeReactorService({"key": ""})
+
+    def text(interval: int) -> str:
+        return f"reactor r executor=scripted update_interval={interval} {{\n}}\n" + workflow("reactor=r", "reactor=r")
+
+    async with Harness(text(1000), more_executors=[service.kind()]) as h, watching(h) as watcher:
+        publisher = await h.publish("live/key", STREAM[:100])
+        await trio.sleep(3)
+        done = await h.http.request("PUT", "/config?wait=10&take_over=true&in_place=true", content=text(10))
+        assert (done.status, done.json()["publishers"], done.json()["watchers"]) == (200, 0, 0)
+        assert [(each["name"], each["action"]) for each in done.json()["reactors"]] == [("r", "change")]
+        began = trio.current_time()
+        await trio.sleep(25)
+        asked = {round(call.time - began) for call in service.calls if call.time >= began}
+        assert asked == {0, 10, 20}
+        await publisher.send(STREAM[100:])
+        await wait_all_tasks_blocked()
+        assert got(watcher) == sent(STREAM)
+
+
 async def test_updates_of_reactors_follow_the_setting(autojump_clock: MockClock) -> None:
     service = FakeReactorService()
     for setting in ("false", "true"):
