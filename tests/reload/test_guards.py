@@ -177,3 +177,29 @@ async def test_a_refused_reload_says_what_it_would_have_done() -> None:
             await reloader.reload()
         assert refused.value.plan.deleted == ("live",)
         assert refused.value.guard == "allow_empty"
+
+
+async def test_with_changes_in_place_a_signal_cuts_nobody_but_whom_a_rule_excludes_and_the_setting_counts_these() -> (
+    None
+):
+    def text(rule: str, allowed: int) -> str:
+        settings = f"settings {{\n    changes_in_place true\n    reload_max_disconnects {allowed}\n}}\n"
+        return settings + LIVE.replace("rtmp_watch", f"rtmp_watch {rule}")
+
+    file = File(text("deny_ips=10.9.0.0/16", 0))
+    async with file.harness as h:
+        for host in ("10.0.0.1", "10.1.0.1"):
+            await h.watch("live/key", peer_host=host)
+        file.text = text("deny_ips=10.8.0.0/16", 0)
+        await file.signal()
+        assert file.last == ("signal", "applied")
+        file.text = text("deny_ips=10.1.0.0/16", 0)
+        await file.signal()
+        assert file.last == ("signal", "refused")
+        assert h.workflow("live").active_steps[1].clients.watchers == 2
+        file.text = text("deny_ips=10.8.0.0/16", 1)
+        await file.signal()
+        file.text = text("deny_ips=10.1.0.0/16", 1)
+        await file.signal()
+        assert file.last == ("signal", "applied")
+        assert h.workflow("live").active_steps[1].clients.watchers == 1
