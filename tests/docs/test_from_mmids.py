@@ -10,8 +10,8 @@ import trio
 from click.testing import CliRunner
 from trio.testing import MockClock
 
+from mmids_trio.__main__ import main
 from mmids_trio.cli.checking import check_texts
-from mmids_trio.cli.commands.check import check
 from mmids_trio.definitions import StepDefinition, step_ids
 from mmids_trio.reload.source_files import SourceFile
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
@@ -106,7 +106,7 @@ async def test_a_publisher_may_pause_as_there_without_the_timeout(autojump_clock
 def test_the_example_of_the_originals_steps_passes_check(tmp_path: Path) -> None:
     file = tmp_path / "from_mmids.mmids"
     file.write_text(EXAMPLE, "utf-8")
-    result = CliRunner().invoke(check, [str(file)])
+    result = CliRunner().invoke(main, ["check", str(file)])
     assert (result.exit_code, result.output) == (0, f"{file}: no errors, 4 workflows, 0 reactors\n")
     used = set(re.findall(r"^    (\w+) ", EXAMPLE.partition("workflow")[2], re.MULTILINE))
     assert used == {
