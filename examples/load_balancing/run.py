@@ -6,13 +6,11 @@ Everything runs until Ctrl+C, or until one of the processes ends.
 """
 
 import argparse
+import os
 import signal
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from string import Template
-from tempfile import TemporaryDirectory
 
 import trio
 
@@ -26,9 +24,12 @@ TEXT = """Lookup service: {lookup}
 Ingest instances on ports {ingest}, playback instances on {playback}. Ctrl+C stops everything."""
 
 
-async def supervise(command: Sequence[str], everything: trio.CancelScope) -> None:
+async def supervise(command: Sequence[str], variables: Mapping[str, str], everything: trio.CancelScope) -> None:
     """Run one process; when it ends, all end. It gets a session of its own, so that Ctrl+C is for us alone."""
-    await trio.run_process(command, cwd=HERE.parents[1], start_new_session=True, stdout=sys.stderr, check=False)
+    environment = {**os.environ, **variables}
+    await trio.run_process(
+        command, cwd=HERE.parents[1], env=environment, start_new_session=True, stdout=sys.stderr, check=False
+    )
     everything.cancel()
 
 
@@ -49,33 +50,29 @@ async def stop_on_signal(everything: trio.CancelScope) -> None:
             everything.cancel()
 
 
-def commands(options: argparse.Namespace, directory: Path) -> list[list[str]]:
-    """What to run; the configuration files are written to `directory`."""
+def instances(options: argparse.Namespace) -> list[tuple[list[str], dict[str, str]]]:
+    """What to run, each with its variables: the configuration files read them."""
     lookup = ["--port", options.lookup, "--ingest", *options.ingest, "--playback", *options.playback]
-    found = [[sys.executable, str(HERE / "lookup.py"), *map(str, lookup), "--interval", str(options.interval)]]
-    url = f"http://127.0.0.1:{options.lookup}"
+    found = [([sys.executable, str(HERE / "lookup.py"), *map(str, lookup), "--interval", str(options.interval)], {})]
+    shared = {"LOOKUP": f"http://127.0.0.1:{options.lookup}", "INTERVAL": str(options.interval)}
     for role in ("ingest", "playback"):
-        template = Template((HERE / f"{role}.mmids").read_text("utf-8"))
         for port in getattr(options, role):
-            file = directory / f"{role}-{port}" / "mmids.config"
-            file.parent.mkdir()
-            file.write_text(template.substitute(port=port, lookup=url, interval=options.interval), "utf-8")
-            found.append([sys.executable, "-m", "mmids_trio", "--config", str(file)])
+            command = [sys.executable, "-m", "mmids_trio", "--config", str(HERE / f"{role}.mmids")]
+            found.append((command, {**shared, "PORT": str(port)}))
     return found
 
 
 async def run(options: argparse.Namespace) -> None:
     """Run everything until a signal comes or a process ends."""
-    with TemporaryDirectory() as directory:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stop_on_signal, nursery.cancel_scope)
-            for command in commands(options, Path(directory)):
-                nursery.start_soon(partial(supervise, command, nursery.cancel_scope))
-            with trio.fail_after(START_SECONDS):
-                for port in (options.lookup, *options.ingest, *options.playback):
-                    await wait_open(port)
-            url = f"http://127.0.0.1:{options.lookup}"
-            print(TEXT.format(lookup=url, ingest=options.ingest, playback=options.playback), flush=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop_on_signal, nursery.cancel_scope)
+        for command, variables in instances(options):
+            nursery.start_soon(supervise, command, variables, nursery.cancel_scope)
+        with trio.fail_after(START_SECONDS):
+            for port in (options.lookup, *options.ingest, *options.playback):
+                await wait_open(port)
+        url = f"http://127.0.0.1:{options.lookup}"
+        print(TEXT.format(lookup=url, ingest=options.ingest, playback=options.playback), flush=True)
 
 
 if __name__ == "__main__":
