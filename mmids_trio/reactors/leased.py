@@ -82,6 +82,10 @@ class WorkflowBook:
         """Whether any lease does."""
         return name in self._wishes
 
+    def is_of_one_stream(self, lease: "LeasedWorkflows", name: str) -> bool:
+        """Whether all that want it are about the same stream as this lease."""
+        return all(other.owner == lease.owner for other in self._wishes.get(name, ()))
+
 
 @define(eq=False)
 class LeasedWorkflows:
@@ -91,7 +95,7 @@ class LeasedWorkflows:
     """
 
     _workflows: LeasableWorkflows
-    _owner: WorkflowOwner
+    owner: WorkflowOwner
     _book: WorkflowBook = field(factory=WorkflowBook)
     _wanted: tuple[WorkflowDefinition, ...] = field(default=(), init=False)
     """What the last good answer calls for, canonical."""
@@ -140,29 +144,31 @@ class LeasedWorkflows:
         return tuple(wanted)
 
     def _is_free(self, definition: WorkflowDefinition) -> bool:
-        """Whether nobody else has the name, or only leases of this reactor that want the very same workflow.
+        """Whether nobody else has the name, or only leases of this reactor that are about the same stream, or want the
+        very same workflow.
 
-        Who has a workflow already may want it otherwise: it changes when all want that.
+        Of one stream, leases may want a workflow differently: the service has changed its mind between two questions.
+        It changes when all want that.
         """
-        name = definition.name
+        name, book = definition.name, self._book
         if not self._is_ours(name):
             return False
-        return self._book.wants(self, name) or self._book.wish(name) == definition or not self._book.is_wanted(name)
+        return book.wants(self, name) or book.wish(name) == definition or book.is_of_one_stream(self, name)
 
     def _is_ours(self, name: str) -> bool:
         """Whether nobody but the leases of this reactor has the name."""
         owner = self._workflows.owner(name)
-        if owner is None or owner == self._owner:
+        if owner is None or owner == self.owner:
             return True
-        return (owner.kind, owner.name) == (self._owner.kind, self._owner.name) and self._book.is_wanted(name)
+        return (owner.kind, owner.name) == (self.owner.kind, self.owner.name) and self._book.is_wanted(name)
 
     def _check_owners(self, wanted: Sequence[WorkflowDefinition]) -> None:
         for definition in wanted:
             if not self._is_free(definition):
                 owner = self._workflows.owner(definition.name)
-                log.warning("workflow name conflict", wanted=definition.name, owner=str(owner), by=str(self._owner))
+                log.warning("workflow name conflict", wanted=definition.name, owner=str(owner), by=str(self.owner))
                 raise NameConflict(
-                    f"workflow '{definition.name}' belongs to the {owner}; the {self._owner} cannot have it"
+                    f"workflow '{definition.name}' belongs to the {owner}; the {self.owner} cannot have it"
                 )
 
     async def _apply(self, wanted: Sequence[WorkflowDefinition]) -> None:
@@ -178,9 +184,9 @@ class LeasedWorkflows:
         """Have a workflow run as all leases want it that do; where they do not agree it stays as it is."""
         wish = self._book.wish(name)
         if wish is None:
-            log.info("workflow waits for the other leases that want it", wanted=name, by=str(self._owner))
+            log.info("workflow waits for the other leases that want it", wanted=name, by=str(self.owner))
         elif not self._runs(wish):
-            self._workflows.apply(wish, owner=self._workflows.owner(name) or self._owner)
+            self._workflows.apply(wish, owner=self._workflows.owner(name) or self.owner)
 
     def _runs(self, definition: WorkflowDefinition) -> bool:
         """Whether the workflow is at work (or on its way to be) just as defined; one in error is not."""

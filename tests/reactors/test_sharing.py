@@ -261,6 +261,21 @@ async def test_a_shared_workflow_changes_when_the_lease_that_wanted_the_old_one_
     assert bench.workflows.running["a"] == flow("a", "new")
 
 
+async def test_who_comes_when_the_service_has_changed_its_mind_about_a_stream_is_let_in_to_what_runs(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    """Without updates the publisher's lease never hears of it; those who watch must not be refused for that."""
+    await bench.start()
+    bench.executor.script["s"] = [valid("a"), valid(flow("a", "new"))]
+    publisher = await bench.held(StreamRequest(key="s"))
+    watcher = await bench.held(StreamRequest(key="s", action="watch"))
+    assert watcher.hold.is_valid
+    assert bench.workflows.running == {"a": flow("a")}
+    publisher.hold.release()
+    await trio.sleep(1)
+    assert bench.workflows.running == {"a": flow("a", "new")}
+
+
 PUBLISHED = StreamRequest(key="s", query="token=hunter2", app="live", port=1935, protocol="rtmp", address="192.0.2.1")
 
 
