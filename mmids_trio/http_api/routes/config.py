@@ -53,7 +53,7 @@ from mmids_trio.http_api.options import (
 )
 from mmids_trio.http_api.refusals import BadRequest, GuardRefused, TextConflict
 from mmids_trio.http_api.routing import REQUEST_FILE, Routes, request_body, request_query
-from mmids_trio.http_api.schemas import ConfigPlan, ConfigStatus, ProblemReport, ReloadReport
+from mmids_trio.http_api.schemas import ConfigPlan, ConfigStatus, Error, GuardError, ProblemReport, ReloadReport
 from mmids_trio.reload.accepted import RefusedReload, ReloadOptions, ReloadPlan
 from mmids_trio.turns import in_turns
 from mmids_trio.workflow.events import HubEvent, ReloadRefused
@@ -113,7 +113,10 @@ _BAD_BODY = {
     415: COMPRESSED,
 }
 _ENDS: dict[int, AnswerSpec] = {
-    409: error("It cannot be done, or failed and was taken back as a whole; or something newer came in its way."),
+    409: json_answer(
+        "It cannot be done, or failed and was taken back as a whole; or something newer came in its way.",
+        Error | GuardError,
+    ),
     503: error("The server is being stopped."),
     504: error("Still pending after `wait`; it goes on."),
     507: NOT_KEPT,
@@ -149,7 +152,9 @@ PLAN_CONFIG = Operation(
     {
         200: json_answer("The plan.", ConfigPlan, "ETag"),
         **_BAD_BODY,
-        409: error("It cannot be done: names or reactors are in conflict, or somebody else's."),
+        409: json_answer(
+            "It cannot be done: names or reactors are in conflict, or somebody else's.", Error | GuardError
+        ),
     },
     (PRUNE, SET, TAKE_OVER, SHOW_KEYS, IN_PLACE, *CONDITIONS),
     CONFIG_BODY,
