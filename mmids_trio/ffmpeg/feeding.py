@@ -15,6 +15,7 @@ from mmids_trio.errors import MmidsError, StepError
 from mmids_trio.ffmpeg.process import ChildInput
 from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.media.events import MediaEvent
+from mmids_trio.media_memory import MediaHolding, MediaMemory, MediaOwner
 
 MAX_QUEUED_SECONDS = 10.0
 MAX_QUEUED_BYTES = 16 * 1024 * 1024
@@ -78,6 +79,8 @@ class _Life:
     codecs: frozenset[str] | None = None
     base: int | None = None
     has_begun: bool = False
+    is_under_way: bool = False
+    """Whether the child has been given anything, which then was the beginning."""
 
 
 @define(eq=False)
@@ -95,7 +98,14 @@ class ChildFeed:
     _lives: deque[_Life] = field(factory=lambda: deque([_Life()]), init=False)
     """The present child's first; never empty."""
     _queued_bytes: int = field(default=0, init=False)
+    _written_bytes: int = field(default=0, init=False)
+    """Of the queued ones: those that are being written."""
+    _written_since: float | None = field(default=None, init=False)
+    """When the oldest of those came."""
+    _holding: MediaHolding | None = field(default=None, init=False)
     _is_attached: bool = field(default=False, init=False)
+    _is_running: bool = field(default=False, init=False)
+    """Whether there is a child that is written to."""
     _is_dropping: bool = field(default=False, init=False)
     _has_ended: bool = field(default=False, init=False)
     _wakeup: trio.Event = field(factory=trio.Event, init=False)
@@ -112,6 +122,10 @@ class ChildFeed:
     def forget(self) -> None:
         """Keep nothing any more until a child runs: it is not known when that will be."""
         self._detach()
+
+    def charge_to(self, memory: MediaMemory, owner: MediaOwner) -> None:
+        """What waits is charged there, to the owner of the stream; who wants it is the child."""
+        self._holding = MediaHolding(memory, owner, self._let_go)
 
     def interrupt(self, fault: str) -> None:
         """Let only another child take what comes from here on; this one ends when it has what is queued."""
@@ -164,6 +178,7 @@ class ChildFeed:
             self._attach()
         life = self._lives[0]
         life.codecs = self.codecs  # which the child was started for
+        self._is_running = True
         try:
             while True:
                 while life.pieces:
@@ -182,6 +197,8 @@ class ChildFeed:
         except BaseException:
             self._detach()
             raise
+        finally:
+            self._is_running = False
 
     def _attach(self) -> None:
         self._detach()  # what may be left is of a beginning that no child has seen
@@ -192,13 +209,34 @@ class ChildFeed:
     def _detach(self) -> None:
         self._is_attached = False
         self._lives = deque([_Life()])
-        self._queued_bytes = 0
+        self._written_bytes, self._written_since = 0, None
+        self._count(-self._queued_bytes)
+
+    def _count(self, grown: int) -> None:
+        self._queued_bytes += grown
+        if self._holding is not None:
+            self._holding.resize(self._queued_bytes - self._written_bytes)
+
+    def _let_go(self) -> None:
+        """There is no room for what waits. A child that has its beginning goes on with the next key frame."""
+        self.state.dropped_groups += 1
+        if not self._is_running:
+            self._attach()
+        elif len(self._lives) == 1 and self._lives[0].is_under_way:
+            self._lives[0].pieces.clear()
+            self._is_dropping = True
+            self.policy.skip_to_key_frame()
+        else:  # what it has to read lacks its beginning now, or what leads to the next child
+            self.interrupt("max_media_bytes left no room for what it had to read")
+            for life in self._lives:
+                life.pieces.clear()
+        self._count(self._written_bytes - self._queued_bytes)
 
     def _begin_life(self) -> None:
         """What comes from now on is for another child."""
         if len(self._lives) == MAX_LIVES:
             self.state.dropped_groups += 1
-            self._queued_bytes -= sum(len(data) for _, data in self._lives.pop().pieces)
+            self._count(-sum(len(data) for _, data in self._lives.pop().pieces))
         self._lives.append(_Life())
         self._wakeup.set()
         if beginning := self.policy.begin():
@@ -215,7 +253,9 @@ class ChildFeed:
             self.policy.skip_to_key_frame()
 
     def _has_room(self, now: float, size: int, part: float) -> bool:
-        oldest = next((life.pieces[0][0] for life in self._lives if life.pieces), None)
+        oldest = self._written_since
+        if oldest is None:
+            oldest = next((life.pieces[0][0] for life in self._lives if life.pieces), None)
         if oldest is None:
             return True  # also for a single frame above the cap
         return now - oldest <= part * self.max_seconds and self._queued_bytes + size <= part * self.max_bytes
@@ -227,21 +267,22 @@ class ChildFeed:
                 self._lives.append(life := _Life())  # the child that waits was started for others
             life.codecs, life.base, life.has_begun = self.policy.codecs, self.policy.base, True
         life.pieces.append((now, data))
-        self._queued_bytes += len(data)
+        self._count(len(data))
         self._wakeup.set()
 
     async def _write(self, life: _Life, stdin: ChildInput) -> None:
         """Write the oldest pieces; they count as queued until the pipe has them all."""
         pieces, size = [], 0
-        for _, data in life.pieces:
+        self._written_since, life.is_under_way = life.pieces[0][0], True
+        while life.pieces and size < WRITE_BYTES:
+            _, data = life.pieces.popleft()
             pieces.append(data)
             size += len(data)
-            if size >= WRITE_BYTES:
-                break
+        self._written_bytes = size
+        self._count(0)
         await _send(stdin, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        for _ in pieces:
-            life.pieces.popleft()
-        self._queued_bytes -= size
+        self._written_bytes, self._written_since = 0, None
+        self._count(-size)
 
 
 async def _send(stdin: ChildInput, data: bytes) -> None:

@@ -20,6 +20,7 @@ from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.ffmpeg.stderr_log import FOLDER, StderrLog, log_path
 from mmids_trio.ffmpeg.supervisor import Supervisor
+from mmids_trio.media_memory import MediaMemory
 from mmids_trio.offload import Offload, in_thread
 from mmids_trio.outside_values import OutsideValues
 
@@ -68,6 +69,8 @@ class FfmpegTools:
     free_bytes: Callable[[str], int] = free_bytes
     """Below a directory. Raises `OSError`."""
     capacity: Capacity = field(factory=Capacity)
+    memory: MediaMemory = field(factory=MediaMemory)
+    """Charged for what waits for children."""
     ended_files: EndedFiles = field()
     outside: OutsideValues = field(factory=OutsideValues)
     """What children and their command lines must not show."""

@@ -103,6 +103,9 @@ CHILD_DELAYS = _counter(
     "reason",
 )
 
+MEDIA_BYTES = _gauge(
+    "mmids_media_held_bytes", "Media in logs, in queues of children and in unfinished messages (max_media_bytes)."
+)
 ENDED_FILES = _gauge("mmids_ended_files", "Files of ended streams that are kept for a while.")
 FILES_DELETED = _counter("mmids_ended_files_deleted_total", "Files of ended streams that were deleted.", "kind")
 

@@ -154,7 +154,7 @@ def build_server(
         CertificateFiles.of(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
     )
     rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, gate=hooks.gate(TlsGate(certificates)))
-    ffmpeg = _ffmpeg(settings, world, outside)
+    ffmpeg = _ffmpeg(settings, world, outside, memory)
     stream_room = StreamRoom.of(settings, rejections, memory)
     shared = SharedServices(ForwardingTable(), hub, random=world.random, outside=outside)
     executors = hooks.executors(built_in_executors(*more_executors))
@@ -214,6 +214,7 @@ def build_server(
         log=log or Logging(),
         children=ffmpeg.capacity,
         ended_files=ffmpeg.ended_files,
+        memory=memory,
     )
     hub.listen(sources.answers.note)
     metrics = ServerMetrics(shared.totals, sources)
@@ -314,7 +315,7 @@ def _folder(settings: Settings) -> Path | None:
     return None if settings.log_path is None else Path(settings.log_path) / FOLDER
 
 
-def _ffmpeg(settings: Settings, world: World, outside: OutsideValues) -> FfmpegTools:
+def _ffmpeg(settings: Settings, world: World, outside: OutsideValues, memory: MediaMemory) -> FfmpegTools:
     return FfmpegTools(
         world.spawner or SystemSpawner(proxy=settings.ffmpeg_proxy),
         Places(settings.ffmpeg_path),
@@ -325,6 +326,7 @@ def _ffmpeg(settings: Settings, world: World, outside: OutsideValues) -> FfmpegT
         least_free=settings.hls_min_free,
         free_bytes=world.free_bytes,
         capacity=Capacity(settings.max_children, settings.max_encode_rate),
+        memory=memory,
         ended_files=EndedFiles(_folder(settings), settings.ended_files_keep, offload=world.offload),
         outside=outside,
     )

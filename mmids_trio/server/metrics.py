@@ -17,6 +17,7 @@ from mmids_trio.ffmpeg.capacity import Capacity
 from mmids_trio.ffmpeg.ended_files import EndedFiles
 from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics import catalog
 from mmids_trio.metrics.counts import Metric, Value
 from mmids_trio.metrics.exposition import Sample, labelled, pieces
@@ -77,6 +78,7 @@ class Sources:
     hub: EventHub
     children: Capacity
     ended_files: EndedFiles
+    memory: MediaMemory
     log: Logging = field(factory=Logging)
     answers: AnswerCounts = field(factory=AnswerCounts)
     http: HttpCounts = field(factory=HttpCounts)
@@ -89,6 +91,7 @@ class Sources:
         yield catalog.WORKFLOWS, (), len(self.workflows())
         yield from self._rtmp()
         yield from self._children()
+        yield catalog.MEDIA_BYTES, (), self.memory.held
         yield from self._reactors()
         for result, count in self.reloads().items():
             yield catalog.RELOADS, (result,), count

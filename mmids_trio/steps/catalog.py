@@ -47,7 +47,7 @@ def built_in_steps(
         [
             rtmp_receive(rtmp, reactors, stream_room),
             rtmp_watch(rtmp, reactors, now, watch_options, stream_room.memory),
-            rtmp_push(dialer, random, rejections),
+            rtmp_push(dialer, random, rejections, stream_room.memory),
             rtmp_pull(dialer, random, rejections),
             ffmpeg_pull(ffmpeg),
             ffmpeg_push(ffmpeg),

@@ -18,6 +18,7 @@ from mmids_trio.ffmpeg.stopping import STOP_SECONDS
 from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
+from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics.catalog import STEP_CHILD_DROPPED, STEP_CHILD_LEFT_OUT, STEP_CHILD_RESTARTS, STEP_CHILDREN
 from mmids_trio.metrics.counts import Counts, lasting, total
 from mmids_trio.steps.stream_encoder import StreamEncoder
@@ -43,6 +44,10 @@ class Ffmpeg(Protocol):
 
     def disk_room(self, directory: str, on_change: Callable[[int], None]) -> DiskRoom:
         """What pauses children that write there while the disk is almost full."""
+
+    @property
+    def memory(self) -> MediaMemory:
+        """What is charged for the bytes that wait for children."""
 
     @property
     def make_directory(self) -> Callable[[str], None]:
@@ -76,6 +81,7 @@ class FedStream:
 
     started: StreamStarted
     policy: FeedFilter
+    memory: MediaMemory
     encoder: StreamEncoder | None = None
     """Watches what its child encodes, if it does."""
     state: ChildState = field(factory=ChildState, init=False)
@@ -88,6 +94,7 @@ class FedStream:
 
     def __attrs_post_init__(self) -> None:
         self.feed = ChildFeed(self.policy, self.state)
+        self.feed.charge_to(self.memory, self.memory.owner_of(self.started.stream_id))
         self.feed.prepare()
 
     def offer(self, event: MediaEvent) -> None:
@@ -168,7 +175,7 @@ class FedStreams:
         """Hand an event to the child of its stream. Never waits."""
         if isinstance(event, StreamStarted):
             policy = FeedFilter(takes_configurations=self.takes_configurations)
-            stream = self._live[event.stream_id] = FedStream(event, policy, self.encoder())
+            stream = self._live[event.stream_id] = FedStream(event, policy, self.ffmpeg.memory, self.encoder())
             self._all[stream] = None
             self.nursery.start_soon(self._run, stream, self.turn(stream))
         elif isinstance(event, StreamEnded):

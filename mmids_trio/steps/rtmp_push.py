@@ -23,6 +23,7 @@ from mmids_trio.media.events import (
 )
 from mmids_trio.media.flow import Flow
 from mmids_trio.media.tracks import TrackKey, is_of_main_track, remember_header
+from mmids_trio.media_memory import MediaMemory, MediaOwner
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.net.tls import Dialer
 from mmids_trio.rejections import RejectCounters
@@ -65,9 +66,10 @@ class _Pushed:
     """
 
     started: StreamStarted
+    channel: Channel
+    owner: MediaOwner
     before: "_Pushed | None" = None
     """The session before, whose targets end before ours may begin; until they have."""
-    channel: Channel = field(factory=lambda: Channel(PublishRendering()))
     targets: list[PushTarget] = field(factory=list)
     has_frames: bool = False
     metadata: StreamMetadata | None = None
@@ -102,7 +104,7 @@ class _Pushed:
             self.metadata = event
             self.channel.metadata(event.values)
         elif isinstance(event, StreamStarted):
-            self.channel.begin_stream()
+            self.channel.begin_stream(self.owner)
         else:
             self.channel.end_stream()
 
@@ -117,6 +119,7 @@ class Pushes:
     context: StepContext
     random: Callable[[], float]
     rejections: RejectCounters
+    memory: MediaMemory
     stream_name: str | None = None
     """The one that is pushed; `None`: each."""
     _live: dict[StreamId, _Pushed] = field(factory=dict, init=False)
@@ -132,7 +135,7 @@ class Pushes:
         touched: dict[_Pushed, None] = {}
         for event in events:
             if isinstance(event, StreamStarted) and self.stream_name in (None, event.stream_name):
-                fresh = self._live[event.stream_id] = _Pushed(event)
+                fresh = self._live[event.stream_id] = self._session(event)
                 self._pushed[fresh] = None
             if (pushed := self._live.get(event.stream_id)) is None:
                 continue
@@ -153,6 +156,11 @@ class Pushes:
             if isinstance(event, StreamEnded) and (ended := self._live.pop(event.stream_id, None)):
                 self._finish(ended)
 
+    def _session(self, started: StreamStarted, before: _Pushed | None = None) -> _Pushed:
+        channel = Channel(PublishRendering())
+        channel.charge_to(self.memory)
+        return _Pushed(started, channel, self.memory.owner_of(started.stream_id), before)
+
     def _begin_another(self, pushed: _Pushed, kind: MediaKind) -> _Pushed:
         """A session for what comes now, with all that is known of the stream and still holds."""
         known = pushed.known_without(kind)
@@ -160,7 +168,7 @@ class Pushes:
         another = pushed
         if pushed.before is None:  # else nobody has been told of this session yet, and it may as well begin anew
             log.info("codec has changed, targets begin anew", stream=pushed.started.stream_name)
-            another = self._live[pushed.started.stream_id] = _Pushed(pushed.started, before=pushed)
+            another = self._live[pushed.started.stream_id] = self._session(pushed.started, before=pushed)
             self._pushed[another] = None
         another.codecs, another.headers = {}, {}
         for event in known:
@@ -272,6 +280,7 @@ class RtmpPush:
     context: StepContext
     random: Callable[[], float]
     rejections: RejectCounters
+    memory: MediaMemory
     stream_name: str | None = None
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
@@ -279,7 +288,14 @@ class RtmpPush:
         """Ready at once; a target that does not answer is tried again for as long as streams last."""
         async with trio.open_nursery() as nursery:
             pushes = Pushes(
-                self.urls, nursery, self.dialer, self.context, self.random, self.rejections, self.stream_name
+                urls=self.urls,
+                nursery=nursery,
+                dialer=self.dialer,
+                context=self.context,
+                random=self.random,
+                rejections=self.rejections,
+                memory=self.memory,
+                stream_name=self.stream_name,
             )
             self.context.show_streams(pushes.describe)
             self.context.show_counts(pushes.counts)
@@ -304,10 +320,13 @@ class RtmpPushParameters:
     stream_name: str | None = parameter(text, default=None)
 
 
-def rtmp_push(dialer: Dialer, random: Callable[[], float], rejections: RejectCounters) -> StepType:
-    """The kind of step. `random`: numbers from 0 to 1, for the jitter. `rejections`: what targets are counted in."""
+def rtmp_push(dialer: Dialer, random: Callable[[], float], rejections: RejectCounters, memory: MediaMemory) -> StepType:
+    """The kind of step. `random`: numbers from 0 to 1, for the jitter.
+
+    `rejections`: what targets are counted in. `memory`: what is charged for their logs.
+    """
 
     def build(parameters: RtmpPushParameters, context: StepContext) -> Step:
-        return RtmpPush(parameters.targets, dialer, context, random, rejections, parameters.stream_name)
+        return RtmpPush(parameters.targets, dialer, context, random, rejections, memory, parameters.stream_name)
 
     return StepType("rtmp_push", RtmpPushParameters, build)

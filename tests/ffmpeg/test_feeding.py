@@ -11,6 +11,7 @@ from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.feeding import MAX_LIVES, STALL_SECONDS, ChildFeed, NextChild
 from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId
+from mmids_trio.media_memory import MediaMemory, MediaOwner
 from mmids_trio.testing.processes import PIPE_BYTES, Behaviour, FakeInput, FakeProcess, FakeSpawner
 
 
@@ -280,3 +281,67 @@ async def test_the_next_child_gets_nothing_that_was_meant_for_the_last(feed: Chi
     feed.offer([frame(b"a"), *group(b"b", 1)])
     await settle()
     assert stdin.received == b"Bbbb"
+
+
+async def test_at_the_bound_of_memory_a_child_that_has_begun_goes_on_with_a_key_frame(
+    feed: ChildFeed, nursery: trio.Nursery
+) -> None:
+    memory = MediaMemory(400)
+    feed.charge_to(memory, MediaOwner())
+    _, stdin = await child(Behaviour())
+    nursery.start_soon(feed.run, stdin)
+    await settle()
+    feed.offer(group(b"a"))
+    await settle()
+    feed.offer(group(b"b", size=100))  # before the child can read: the fifth hundred would be too much
+    feed.offer([frame(b"c" * 100), *group(b"d")])
+    assert feed.queued_bytes == memory.held <= 400
+    await settle()
+    assert stdin.received == b"".join(event.data for event in (*group(b"a"), *group(b"d")))
+    assert (memory.held, feed.queued_bytes, feed.state.dropped_groups) == (0, 0, 1)
+    assert memory.rejections.raised() == {"logs_let_go_for_media_bytes": 1}
+
+
+async def test_at_the_bound_of_memory_what_no_child_has_begun_with_is_forgotten(
+    feed: ChildFeed, nursery: trio.Nursery
+) -> None:
+    memory = MediaMemory(400)
+    feed.charge_to(memory, MediaOwner())
+    feed.prepare()
+    feed.offer(group(b"b", size=101))
+    assert memory.held == feed.queued_bytes == 0
+    feed.offer(group(b"c"))
+    _, stdin = await child(Behaviour())
+    nursery.start_soon(feed.run, stdin)
+    await settle()
+    assert stdin.received == b"C" * 10 + b"c" * 30
+
+
+async def test_at_the_bound_of_memory_a_child_that_lacks_its_beginning_is_replaced(feed: ChildFeed) -> None:
+    memory = MediaMemory(400)
+    feed.charge_to(memory, MediaOwner())
+    _, stdin = await child(Behaviour())
+    with pytest.RaisesGroup(pytest.RaisesExc(StepError, match="max_media_bytes")):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed.run, stdin)
+            await settle()
+            feed.offer(group(b"b", size=101))
+    assert stdin.received == b""
+    assert memory.held == feed.queued_bytes == 0
+
+
+async def test_what_is_being_written_is_not_let_go(feed: ChildFeed, nursery: trio.Nursery) -> None:
+    memory = MediaMemory(400)
+    feed.charge_to(memory, MediaOwner())
+    process, stdin = await child(Behaviour(reads_stdin=False))
+    stdin.send_nowait(b"-" * (PIPE_BYTES - 5))
+    nursery.start_soon(feed.run, stdin)
+    await settle()
+    feed.offer(group(b"a"))
+    await settle()
+    feed.offer(group(b"b", size=101))
+    assert (memory.held, feed.queued_bytes) == (0, 40)
+    for _ in range(2):
+        process.read_input()
+        await settle()
+    assert stdin.received[PIPE_BYTES - 5 :] == b"A" * 10 + b"a" * 30

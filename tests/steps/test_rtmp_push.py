@@ -396,3 +396,16 @@ async def test_a_stream_that_changes_its_codec_without_end_costs_a_session_a_sec
         publisher.close()
         await trio.sleep(5)
         assert 1 < len(streams_of(at_target)) <= trio.current_time()
+
+
+async def test_what_waits_for_targets_is_charged_to_the_publisher_until_it_goes(autojump_clock: MockClock) -> None:
+    async with Harness(workflow("w", RECEIVE, "rtmp_push target=rtmp://dead:2002/in/k")) as h:
+        source = await h.publish("key", generate_stream(seconds=4))
+        await trio.sleep(1)
+        [address] = h.server.memory._of_source
+        assert h.server.memory.held == h.server.memory.of_source(address) > 10_000
+        assert "mmids_media_held_bytes 0" not in (await h.http.get("/metrics")).text
+        source.close()
+        await trio.sleep(60)
+        assert h.server.memory.held == 0
+    h.assert_quiet()
