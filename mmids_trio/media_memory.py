@@ -29,7 +29,8 @@ LOW_WATER = 0.9
 
 @define(eq=False)
 class MediaOwner:
-    """Whose the bytes are: an address (`""`: the server's own) and a connection; one for each stream and session."""
+    """Whose the bytes are: an address (`""`: the server's own) and the mark of a connection; one for each stream and
+    session, and it may outlive both."""
 
     source: str = ""
     connection: object | None = None
@@ -85,7 +86,7 @@ class MediaMemory:
     # Streams.
 
     def own(self, stream_id: str, host: str, connection: object) -> None:
-        """A stream has this publisher (now)."""
+        """A stream has this publisher (now). `connection`: its mark."""
         owner = self._owners.setdefault(stream_id, MediaOwner())
         holdings = self._of_owner(owner)
         sizes = [holding.size for holding in holdings]

@@ -1,6 +1,7 @@
 """What holds for all tests: real processes come last, and Hypothesis does not judge by the clock."""
 
 import gc
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -37,6 +38,8 @@ def pytest_collection_finish() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Without `-m` that names them, long simulations and the whole matrix do not run."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; children would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for kind in ("simulation", "matrix"):
         chosen = config.option.markexpr
         if kind not in chosen:

@@ -91,6 +91,10 @@ class StampedHeaders:
         )
 
 
+CHARGED_IN = 16 * 1024
+"""Bytes by which a log changes before that is charged: charging each packet took a tenth of what receiving it takes."""
+
+
 @define(eq=False)
 class StreamLog:
     """Entries `first_index` to `end_index` (exclusive). All indices are absolute and never used twice."""
@@ -105,7 +109,7 @@ class StreamLog:
     size: int = field(default=0, init=False)
     """Bytes held, overhead and the headers of key frames included; one that several share counts once."""
     holding: MediaHolding | None = field(default=None, init=False)
-    """Where `size` is charged, if anywhere."""
+    """Where `size` is charged, if anywhere, in steps of `CHARGED_IN`."""
     has_video: bool = field(default=False, init=False)
     """Whether the current stream has shown a video frame, also one that was not worth appending."""
     _entries: list[LogEntry] = field(factory=list, init=False)
@@ -145,8 +149,9 @@ class StreamLog:
         self.size += size
         self._appended_bytes += size
         self._enforce_limits()
-        if self.holding is not None:
-            self.holding.resize(self.size)
+        holding = self.holding
+        if holding is not None and self.size - holding.size >= CHARGED_IN:  # not a call for each packet
+            holding.resize(self.size)
 
     def trim(self) -> None:
         """Forget everything, needed or not. Who comes late waits for the next key frame, as after a gap."""
@@ -158,8 +163,9 @@ class StreamLog:
         """Forget what neither a late joiner nor a subscriber at `oldest_needed` will ask for."""
         if oldest_needed > self.first_index:
             self._forget_before(min(oldest_needed, self.late_joiners_need))
-            if self.holding is not None:
-                self.holding.resize(self.size)
+            holding = self.holding
+            if holding is not None and holding.size - self.size >= CHARGED_IN:
+                holding.resize(self.size)
 
     def end_stream(self) -> None:
         """Nobody joins what is there any more; `release` may forget all of it."""

@@ -293,7 +293,7 @@ class Publishers:
         stream.source_is_gone()
         stream.origin.change(newcomer.request)  # which forwarders ask by, before the former lets go
         self.room.wait_no_more(stream)
-        self.room.memory.own(stream.stream_id, newcomer.client.peer_host, newcomer.client)
+        self.room.memory.own(stream.stream_id, newcomer.client.peer_host, newcomer.client.mark)
         took_over, stream.ends_at = stream.ends_at is None, None
         stream.heard_at, stream.is_stalled = trio.current_time(), False
         self._watch_for_silence(stream)

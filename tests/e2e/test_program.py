@@ -122,7 +122,7 @@ async def test_an_unknown_log_level_is_warned_of(nursery: trio.Nursery, tmp_path
 async def test_logs_that_cannot_be_written_end_the_program_with_one_message(
     nursery: trio.Nursery, tmp_path: Path
 ) -> None:
-    file = write(tmp_path, f"settings {{\n    log_path {Path(__file__)}\n}}\n{GOOD}")
+    file = write(tmp_path, f'settings {{\n    log_path "{Path(__file__)}"\n}}\n{GOOD}')
     [message] = await failure(await run_program(nursery, tmp_path, "--config", file))
     assert message.startswith(f"error: cannot write logs to {Path(__file__)}")
 

@@ -16,7 +16,7 @@ FRAME = 1 / FPS
 TOLERANCE = 0.25
 """Seconds: a busy machine sends, receives and wakes up late. (On timestamps: the viewer's own delay does not count.)"""
 
-SETTINGS = f"ffmpeg_path {FFMPEG}\ngrace_after 0"
+SETTINGS = f'ffmpeg_path "{FFMPEG}"\ngrace_after 0'
 
 
 def workflow(*steps: str) -> str:

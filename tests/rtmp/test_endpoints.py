@@ -24,6 +24,7 @@ class Guest:
     nursery: trio.Nursery
     seconds: float = 0
     peer_host: str = "192.0.2.1"
+    mark: object = field(factory=object)
     dismissals: int = field(default=0, init=False)
 
     def dismiss(self, reason: str = "") -> None:

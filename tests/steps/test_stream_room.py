@@ -1,5 +1,6 @@
 """How many streams there may be, and how many of them may wait for a publisher: one too many costs nobody else."""
 
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -10,6 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamStarted
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.rtmp.server.endpoints import RequestRefused
+from mmids_trio.rtmp.server.session import RtmpSession
 from mmids_trio.steps.publishers import Publishers
 from mmids_trio.steps.stream_room import MAX_INTERRUPTED_OF_ADDRESS, StreamRoom
 from mmids_trio.testing.harness import Harness
@@ -163,3 +165,16 @@ async def test_who_waits_no_more_takes_no_place(leave: str, autojump_clock: Mock
             await trio.sleep(6)
         assert publishers.room.interrupted == 0
         nursery.cancel_scope.cancel()
+
+
+async def test_what_is_kept_of_a_key_keeps_no_connection_of_its_publisher(autojump_clock: MockClock) -> None:
+    text = "workflow w {\nrtmp_receive rtmp_app=live stream_key=*\nrtmp_watch rtmp_app=live stream_key=*\n}\n"
+    async with Harness(text) as h:
+        for key in ("a", "b", "c"):
+            publisher = await h.publish(f"live/{key}", generate_stream(seconds=1))
+            await trio.sleep(1)
+            publisher.close()
+        await trio.sleep(60)
+        gc.collect()
+        assert not [each for each in gc.get_objects() if isinstance(each, RtmpSession)]
+    h.assert_quiet()

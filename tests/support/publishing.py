@@ -22,6 +22,7 @@ class Guest:
     """See `rtmp.server.endpoints.Client`."""
 
     peer_host: str = "192.0.2.1"
+    mark: object = field(factory=object)
     dismissals: int = 0
 
     def dismiss(self, reason: str = "") -> None:

@@ -67,6 +67,10 @@ class Client(Protocol):
     def peer_host(self) -> str:
         """The address that it comes from."""
 
+    @property
+    def mark(self) -> object:
+        """Stands for the connection where its bytes are counted: what outlives a session must not keep it alive."""
+
     def dismiss(self, reason: str = ...) -> None:
         """Say goodbye and disconnect; the log has the reason.
 

@@ -135,6 +135,8 @@ class RtmpSession:
     _unanswered_pings: int = field(default=0, init=False)
     _sent_at_ping: int = field(default=0, init=False)
     _change: trio.Event = field(factory=trio.Event, init=False)
+    mark: object = field(factory=object, init=False)
+    """See `endpoints.Client`."""
     _holding: MediaHolding = field(init=False)
     _lingers: bool = field(default=False, init=False)
     _may_rest: bool = field(default=False, init=False)
@@ -143,7 +145,7 @@ class RtmpSession:
     def __attrs_post_init__(self) -> None:
         self._connection = ServerConnection(self.entropy, self._refusal_of_connect, Oddities(self.traffic.oddities))
         self._output = Output(self.transport)
-        owner = MediaOwner(source_of(self.peer_host), self)
+        owner = MediaOwner(source_of(self.peer_host), self.mark)
         self._holding = MediaHolding(self.bounds.memory, owner, self._let_go_of_all, ends=True)
         self._talk = TokenBucket(MAX_TALK_BURST, MAX_TALK_RATE, trio.current_time())
         self._activities = Activities(
