@@ -95,7 +95,7 @@ class Watchers:
 
 @frozen
 class WatchTerms:
-    """What may change while watchers are here, as far as it is not in `WatchParameters` itself."""
+    """What may change while watchers are here, besides the addresses that they may come from."""
 
     options: WatchOptions
     reactor: KnownReactor | None

@@ -322,10 +322,11 @@ class StepPipeline:
         self._forwarding.open(self.name, self.inlet)
         if self.definition is None or self.failed is not None:
             self._publish(WorkflowStarted(self.name))
+        changed = len(self.changing)
         self._conclude_changes()
         self.definition, self.failed = definition, None
         self.forget()
-        log.info("workflow changed", workflow=self.name, steps=len(self.steps), stopped=removed)
+        log.info("workflow changed", workflow=self.name, steps=len(self.steps), stopped=removed, in_place=changed)
 
     def _conclude_changes(self) -> None:
         """The steps that took other parameters are others now, and part with whom these exclude."""
