@@ -12,12 +12,17 @@ from trio.testing import MockClock
 
 from mmids_trio.__main__ import main
 from mmids_trio.cli.checking import check_texts
+from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import StepDefinition, step_ids
+from mmids_trio.ffmpeg.file_names import file_stem, segment_prefix
+from mmids_trio.ffmpeg.stderr_log import FOLDER
 from mmids_trio.reload.source_files import SourceFile
+from mmids_trio.server.logs import FILE_NAME, level_from
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.http import HttpAnswer
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.testing.reactors import FakeReactorService, valid
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "from-mmids.md").read_text("utf-8")
@@ -93,6 +98,41 @@ def test_every_row_of_http_that_sends_something_says_what() -> None:
 def test_the_id_of_the_pages_step_is_ours() -> None:
     [step_id] = step_ids((StepDefinition("rtmp_receive", {"rtmp_app": "publish", "stream_key": "*"}),))
     assert f"is {step_id}\n(there: " in PAGE
+
+
+async def test_keys_with_queries_are_one_stream_and_two_questions(autojump_clock: MockClock) -> None:
+    service = FakeReactorService({"q2": valid()})
+    text = (
+        "reactor r executor=scripted {\n}\n"
+        "workflow w {\n rtmp_receive rtmp_app=a stream_key=* reactor=r on_busy=takeover\n"
+        " rtmp_watch rtmp_app=a stream_key=* reactor=r\n}\n"
+    )
+    async with Harness(text, more_executors=[service.kind()]) as h:
+        first, _ = await h.publish("a/q2?token=1"), await h.publish("a/q2")
+        await first.read_until_closed()
+        assert service.asked == ["q2?token=1", "q2"]
+        for watched in ("a/q2?x=1", "a/q2?x=2"):
+            await h.watch(watched)
+        assert service.asked == ["q2?token=1", "q2", "q2"]
+        fields = service.calls[0].request.as_data()
+    [question] = [row for row in rows("Reactors") if row[0].startswith("question")]
+    assert set(re.findall(r"`(\w+)`", question[2])) == fields.keys() - {"stream_name"}
+
+
+@pytest.mark.parametrize("key", ["key", "key1"])
+def test_segments_are_called_as_the_page_says(key: str) -> None:
+    [row] = [row for row in rows("RTMP and media") if row[0].startswith("segments")]
+    assert f"`{segment_prefix(file_stem(key))}3.ts`" in row[2]
+
+
+def test_levels_and_names_of_logs_are_those_of_the_page() -> None:
+    assert level_from({"mmids_log": "trace"}) == level_from({"mmids_log": "debug"})
+    assert level_from({"mmids_log": "no such level"}) == level_from({})
+    [log], [children] = (
+        [row for row in rows("Process and files") if row[0] == what] for what in ("log", "logs of ffmpeg")
+    )
+    assert f"`{Settings().log_path}/{FILE_NAME}`" in log[2]
+    assert children[2].startswith(f"`{Settings().log_path}/{FOLDER}/")
 
 
 async def test_a_publisher_may_pause_as_there_without_the_timeout(autojump_clock: MockClock) -> None:
