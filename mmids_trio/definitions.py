@@ -45,7 +45,7 @@ class Resolved(str):
 
     @property
     def written(self) -> str:
-        """With `${name}` for what came from outside. Without quotes the language reads it so again."""
+        """With `${name}` for what came from outside."""
         return "".join(piece if isinstance(piece, str) else f"${{{piece.name}}}" for piece in self.pieces)
 
     @property

@@ -27,7 +27,7 @@ CAPTURED_HEADERS = frozenset(
 
 _TOKEN = re.compile(r'[^\s"]*"(?:[^"\\]|\\.)*"?|\S+|\s+')
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,19})://([^\s'\"]*)")
-_REFERENCE = re.compile(r"(\$\{[^{}\s\"]*\})")
+_REFERENCE = re.compile(r"((?<!\$)\$\{[^{}]*\})")
 _VALUES = re.compile(r"\s*values\s*\{")
 _NUMBER = re.compile(r"[0-9]{1,5}")
 """A port, say, without which a replay could not be."""
@@ -107,12 +107,12 @@ class TextMasker:
         yield name
         if quote:
             is_number = _NUMBER.fullmatch(rest.rstrip().removesuffix('"'))
-            yield quote + rest if is_number else self._value(quote + rest.rstrip())
+            yield quote + rest if is_number else self._literal(quote + rest.rstrip())
 
     def _line(self, line: str) -> Iterator[str]:
         is_secret, follows_secret_name = self._patterns.name.fullmatch, False
         for match in _TOKEN.finditer(line):
-            token = match[0] if '"' in match[0] else _REFERENCE.sub(self._default, match[0])
+            token = _REFERENCE.sub(self._default, match[0])
             if token.startswith("#"):
                 yield "#"
                 return
@@ -133,10 +133,15 @@ class TextMasker:
             return self._word(value)
         closing = '"' if len(value) > 1 and value.endswith('"') else ""
         inner = _ESCAPED.sub(r"\1", value[1 : len(value) - len(closing)])
-        return '"' + _TO_ESCAPE.sub(r"\\\1", self.pseudonyms.of(inner)) + closing
+        return '"' + _TO_ESCAPE.sub(r"\\\1", self._word(inner)) + closing
+
+    def _literal(self, value: str) -> str:
+        """In quotes, and without a variable, whatever it looks like."""
+        inner = _ESCAPED.sub(r"\1", value[1:].removesuffix('"'))
+        return '"' + _TO_ESCAPE.sub(r"\\\1", self.pseudonyms.of(inner)) + '"'
 
     def _word(self, word: str) -> str:
-        """Without quotes: variables stay as they are written."""
+        """What stands in quotes or without: variables stay as they are written."""
         pieces = _REFERENCE.split(word)  # every second one is a variable
         return "".join(piece if place % 2 else self.pseudonyms.of(piece) for place, piece in enumerate(pieces))
 

@@ -6,7 +6,7 @@ the scanner because the same token means different things in different places.
 
 from typing import NamedTuple
 
-from mmids_trio.config.references import BadReferenceError, References, has_reference, without_references
+from mmids_trio.config.references import BadReferenceError, References, without_references
 from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line, Token
 from mmids_trio.config.suggestions import shown
@@ -71,13 +71,6 @@ def _resolved(token: Token, references: References, start: int) -> str:
         raise BadTokenError(token.column + error.offset, str(error)) from None
 
 
-def warn_of_quoted(report: ProblemReport, line: Line, token: Token, references: References) -> None:
-    """Say that quotes make a variable literal, where it would be one without them."""
-    if token.quote is not None and references.is_outside and has_reference(token.quote):
-        message = "in quotes '${' is literal; expected the value without quotes if a variable is meant"
-        report.warn(line, token.column + len(token.text), message)
-
-
 def _check_name(token: Token, name: str) -> None:
     place = name.find("${")
     if place >= 0:
@@ -111,7 +104,6 @@ def read_child(
     except BadTokenError as error:
         report.error(line, error.column, str(error))
         return None
-    warn_of_quoted(report, line, line.tokens[1], references)
     if len(line.tokens) > 2:  # noqa: PLR2004 - a name and a value
         message = f"expected the end of the line: a {what} has one value (quotes allow spaces)"
         report.error(line, line.tokens[2].column, message)

@@ -14,7 +14,6 @@ from mmids_trio.config.arguments import (
     as_name,
     is_first,
     read_child,
-    warn_of_quoted,
 )
 from mmids_trio.config.converters import whole_number
 from mmids_trio.config.names import name_problem
@@ -170,7 +169,6 @@ class WorkflowNode(NodeBase):
                 self.report.error(line, error.column, str(error))
                 understood = False
                 continue
-            warn_of_quoted(self.report, line, token, self.references)
             if name in values:
                 message = f"parameter {shown(name)} is given twice (first in column {places[name].column})"
                 self.report.error(line, column, message)
@@ -247,7 +245,7 @@ class ValuesNode(NodeBase):
     def read_child(self, line: Line) -> None:
         """Read one; nothing of it but the name is shown."""
         name, *rest = line.tokens
-        if name.quote is not None or len(rest) != 1 or rest[0].text or rest[0].quote is None:
+        if (name.quote is not None and name.text) or len(rest) != 1 or rest[0].text or rest[0].quote is None:
             self.report.error(line, name.column, 'expected a line NAME "VALUE"', hide_all=True)
         elif self.references.given is not None:
-            self.references.given[name.text] = rest[0].quote
+            self.references.given[name.text if name.quote is None else name.quote] = rest[0].quote

@@ -1,11 +1,11 @@
 """What a value takes from outside of its text: `${NAME}`, `${NAME:-default}` and `${file:PATH}`.
 
 Apart from the scanner, which only knows that such a thing is a part of a word, and pure: who may look at variables and
-files hands in how.  In quotes nothing of this has a meaning.
+files hands in how.  It means the same in quotes; `$${` stands for a literal `${`.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import define, field
 
@@ -21,11 +21,10 @@ FILE = "file:"
 
 OUTSIDE_ONLY = "only a file that the server reads itself, or that check, plan and apply are given, may hold it"
 
-_REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
+"""Or `$${`, which stands for a literal `${`."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BARE = re.compile(r"\$[A-Za-z_]")
-
-
 _NUMBER = re.compile(r"~[0-9]+\Z")
 """Behind a name that stands for several values (`VariableNames`)."""
 
@@ -66,46 +65,70 @@ class References:
 
         Raises `BadReferenceError`.
         """
-        if token.quote is not None:
-            return token.quote
-        text = token.text[start:]
+        if token.quote is None:
+            text, before = token.text[start:], start
+        else:
+            text, before = token.quote, len(token.text) + 1
         if "$" not in text:
             return text
         try:
-            return self._resolve(text)
+            return self._resolve(text, is_quoted=token.quote is not None)
         except BadReferenceError as error:
-            raise BadReferenceError(error.offset + start, str(error)) from None
+            raise BadReferenceError(error.offset + before, str(error)) from None
 
-    def _resolve(self, text: str) -> str:
-        pieces = list(self._pieces(text))
-        return Resolved(pieces) if any(isinstance(piece, Variable) for piece in pieces) else text
-
-    def _pieces(self, text: str) -> Iterator[str | Variable]:
+    def _resolve(self, text: str, *, is_quoted: bool) -> str:
+        pieces: list[str | Variable] = [""]
         position = 0
         for match in _REFERENCE.finditer(text):
-            if match.start() > position:
-                yield self._literal(text, position, match.start())
-            yield self._variable(match[1], match.start())
+            self._add(pieces, self._literal(text, position, match.start(), is_quoted=is_quoted))
+            if match[1] is None:
+                self._add(pieces, "${")
+            elif is_quoted and self._was_literal(match[1]):
+                self._add(pieces, match[0])
+            else:
+                pieces.append(self._variable(match[1], match.start()))
             position = match.end()
-        if position < len(text):
-            yield self._literal(text, position, len(text))
+        self._add(pieces, self._literal(text, position, len(text), is_quoted=is_quoted))
+        if len(pieces) == 1 and isinstance(pieces[0], str):
+            return pieces[0]
+        return Resolved(piece for piece in pieces if piece)
 
-    def _literal(self, text: str, start: int, end: int) -> str:
+    @staticmethod
+    def _add(pieces: list[str | Variable], literal: str) -> None:
+        last = pieces[-1]
+        if isinstance(last, str):
+            pieces[-1] = last + literal
+        elif literal:
+            pieces.append(literal)
+
+    def _literal(self, text: str, start: int, end: int, *, is_quoted: bool) -> str:
         literal = text[start:end]
-        bare = None if self.is_lenient else _BARE.search(literal)
-        if bare is not None:
+        if self.is_lenient:
+            return literal
+        if is_quoted:
+            if "${" in literal:
+                message = "a variable that does not end; expected ${NAME}, ${NAME:-default} or ${file:PATH}"
+                raise BadReferenceError(start + literal.index("${"), f"{message} ($${{ stands for a literal ${{)")
+            return literal
+        if bare := _BARE.search(literal):
             name = _NAME.match(literal, bare.start() + 1)
             assert name is not None
             message = f"a variable is written ${{{name[0]}}}; quotes around the value make a $ literal"
             raise BadReferenceError(start + bare.start(), message)
         return literal
 
+    def _was_literal(self, inside: str) -> bool:
+        """Whether it stood in quotes in a text of a time in which quotes made everything literal."""
+        return self.is_lenient and self.given is not None and inside not in self.given
+
     def _variable(self, inside: str, offset: int) -> Variable:
         name, has_default, default = inside, "", ""
         if not inside.startswith(FILE):
             name, has_default, default = inside.partition(":-")
         if self.refusal:
-            raise BadReferenceError(offset, f"a variable cannot stand here: {self.refusal}; quotes make it literal")
+            raise BadReferenceError(
+                offset, f"a variable cannot stand here: {self.refusal}; $${{ stands for a literal ${{"
+            )
         if self.given is not None and name in self.given:
             return Variable(_NUMBER.sub("", name), self._checked(name, self.given[name], offset))
         if name == FILE or not (name.startswith(FILE) or _NAME.fullmatch(name)):
@@ -152,12 +175,11 @@ class VariableNames:
     values: dict[str, str] = field(factory=dict)
     """By their names."""
 
-    def show(self, value: Resolved) -> str:
-        """What is written for such a value, without quotes."""
-        pieces = (
+    def show(self, value: Resolved) -> Resolved:
+        """The value with the names under which it is written."""
+        return Resolved(
             piece if isinstance(piece, str) else Variable(self._name(piece), piece.value) for piece in value.pieces
         )
-        return Resolved(pieces).written
 
     def _name(self, variable: Variable) -> str:
         """Two defaults, say, make two values of one name: `NAME` and `NAME~2`."""
@@ -166,6 +188,11 @@ class VariableNames:
             number += 1
             name = f"{variable.name}~{number}"
         return name
+
+
+def escaped(literal: str) -> str:
+    """A text as it is written where it is to be literal."""
+    return literal.replace("${", "$${")
 
 
 def without_references(text: str) -> str:

@@ -238,8 +238,8 @@ def _odd_character(word: str) -> int | None:
 
 def _brace_in_word(source: str, position: int) -> _FaultFoundError:
     if source[position - 1 : position + 1] == "${":
-        expected = "expected ${NAME}, ${NAME:-default} or ${file:PATH}, without spaces, quotes and braces inside"
-        return _fault(position, f"a variable that does not end; {expected} (quotes around the value make it literal)")
+        expected = "expected ${NAME}, ${NAME:-default} or ${file:PATH}; quotes around the value allow spaces inside"
+        return _fault(position, f"a variable that does not end; {expected}")
     return _fault(position + 1, "a brace inside an argument; expected quotes around a value that holds one")
 
 

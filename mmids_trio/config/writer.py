@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from mmids_trio.config.arguments import ANY_KEY, STREAM_KEYS
-from mmids_trio.config.references import VariableNames
+from mmids_trio.config.references import VariableNames, escaped
 from mmids_trio.config.scanner import MAX_LINE_LENGTH, is_plain, is_quotable
 from mmids_trio.config.suggestions import shown
 from mmids_trio.definitions import ParameterValue, ReactorDefinition, Resolved, StepDefinition, WorkflowDefinition
@@ -17,13 +17,13 @@ _TO_ESCAPE = re.compile(r'"|\\(?=["\\]|\Z)')
 """Quotes, and the backslashes that would otherwise read as an escape."""
 
 
-Show = Callable[[Resolved], str | None]
-"""What is written, without quotes, for a value of which some came from outside; `None`: the value itself."""
+Show = Callable[[Resolved], Resolved | None]
+"""With which names a value is written of which some came from outside; `None`: the value itself is written."""
 
 
-def as_written(value: Resolved) -> str:
-    """`${NAME}` for what came from outside."""
-    return value.written
+def as_written(value: Resolved) -> Resolved:
+    """With those that it has."""
+    return value
 
 
 def with_secrets(_value: Resolved) -> None:
@@ -50,7 +50,7 @@ def write_reactor(definition: ReactorDefinition, show: Show = as_written) -> str
 
 def write_values(values: Mapping[str, str]) -> str:
     """The node that says what the variables of a text are, by their names."""
-    lines = "".join(f"    {name} {_quoted(value)}\n" for name, value in values.items())
+    lines = "".join(f"    {_word(name)} {_in_quotes(value)}\n" for name, value in values.items())
     return f"values {{\n{lines}}}\n"
 
 
@@ -98,13 +98,28 @@ def _name(name: str) -> str:
 
 def _value(value: str, show: Show, *, is_literal: bool = False) -> str:
     """`is_literal`: it has to stand in quotes in any case."""
-    shown_value = show(value) if isinstance(value, Resolved) else None
-    if shown_value is not None:
-        return shown_value
+    named = show(value) if isinstance(value, Resolved) else None
+    if named is not None:
+        return _resolved(named)
     return value if value and not is_literal and is_plain(value) else _quoted(value)
 
 
+def _resolved(value: Resolved) -> str:
+    """In quotes where a piece of it could not stand without."""
+    texts = [piece if isinstance(piece, str) else piece.name for piece in value.pieces]
+    inside = "".join(escaped(piece) if isinstance(piece, str) else f"${{{piece.name}}}" for piece in value.pieces)
+    return inside if all(is_plain(text) and "*" not in text for text in texts) else _in_quotes(inside)
+
+
+def _word(text: str) -> str:
+    return text if is_plain(text) else _in_quotes(text)
+
+
 def _quoted(value: str) -> str:
+    return _in_quotes(escaped(value))
+
+
+def _in_quotes(value: str) -> str:
     if not is_quotable(value):
         raise ValueError(f"expected a value without line feeds and NUL characters, found {shown(value)}")
     return '"' + _TO_ESCAPE.sub(r"\\\g<0>", value) + '"'

@@ -226,7 +226,7 @@ HubEvent = (
 )
 """Everything that may be published. The order is that of the names in the document of the API."""
 
-FREE_TEXT = frozenset({"error", "name", "reason", "source", "source_before", "stream", "target"})
+FREE_TEXT = frozenset({"error", "name", "path", "reason", "source", "source_before", "stream", "target"})
 """Fields that may repeat what stands in a parameter; names of workflows and reactors are never such a thing."""
 
 

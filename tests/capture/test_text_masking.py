@@ -10,6 +10,7 @@ from mmids_trio.capture import records
 from mmids_trio.capture.masking import KEEP, Masking, TextMasker
 from mmids_trio.capture.pseudonyms import MAX_PSEUDONYM, Pseudonyms
 from mmids_trio.config.parser import parse
+from mmids_trio.config.references import given_in_the_text
 
 NAMES = Pseudonyms(b"of a test")
 MASKING = Masking(b"of a test")
@@ -162,3 +163,23 @@ def test_a_parameter_that_is_declared_as_secret_is_masked_whatever_its_name() ->
     assert declared.json('{"text": "lock pin=1234x spin=1234x"}') == f'{{"text": "lock pin={pin} spin=1234x"}}'
     assert declared.target("/x?pin=1234x&pins=1234x") == f"/x?pin={pin}&pins=1234x"
     assert TEXT.configuration(text) == text
+
+
+def test_variables_stay_and_what_they_stand_for_does_not() -> None:
+    text = (
+        'values {\n    KEY "theKey"\n    PORT "1935"\n}\n'
+        "reactor r executor=simple_http {\n"
+        '    url http://host/${KEY}\n    header "Authorization: Bearer ${KEY}"\n}\n'
+        "workflow w {\n    rtmp_receive rtmp_app=a stream_key=${KEY} publish_token=x${KEY:-default} port=${PORT}\n"
+        "    rtmp_push target=rtmp://host/app/${KEY}\n}\n"
+    )
+    masked = TEXT.configuration(text)
+    assert "theKey" not in masked
+    assert "default" not in masked
+    document = parse(masked, "x", given_in_the_text())
+    assert document.problems == ()
+    receive, push = document.workflows[0].steps
+    assert receive.parameters["stream_key"] == NAMES.of("theKey")
+    assert receive.parameters["port"] == "1935"
+    assert push.parameters["target"] == f"rtmp://host/app/{NAMES.of('theKey')}"
+    assert str(document.reactors[0].parameters["header"]).endswith(NAMES.of("theKey"))

@@ -58,17 +58,31 @@ def test_a_reference_stands_for_its_value(written: str, value: str) -> None:
     assert parameters(f"k={written}") == {"k": value}
 
 
-@pytest.mark.parametrize("quoted", ["$KEY", "${KEY}", "a${KEY", "pa$$word"])
-def test_quotes_make_everything_literal(quoted: str) -> None:
+@pytest.mark.parametrize(
+    ("quoted", "value"),
+    [
+        ("Authorization: Bearer ${KEY}", "Authorization: Bearer s3cret"),
+        ("${UNSET:-two words}", "two words"),
+        ("${file:/a path}", "content of /a path"),
+        (r"\"${KEY}\" \\", '"s3cret" \\'),
+    ],
+)
+def test_a_reference_in_quotes_is_one_as_well(quoted: str, value: str) -> None:
+    assert parameters(f'k="{quoted}"') == {"k": value}
+
+
+@pytest.mark.parametrize("quoted", ["$KEY", "pa$$word", "$", "{KEY}"])
+def test_quotes_make_all_else_literal(quoted: str) -> None:
     value = parameters(f'k="{quoted}"')["k"]
     assert value == quoted
     assert not isinstance(value, Resolved)
 
 
-def test_a_quoted_reference_is_warned_of_where_it_would_be_one() -> None:
-    [warning] = parsed('a=1 k="${KEY}"').warnings
-    assert (warning.place.column, warning.message[:22]) == (10, "in quotes '${' is lite")
-    assert parse('workflow w {\n s k="${KEY}"\n}\n', "test").warnings == ()
+@pytest.mark.parametrize(("written", "value"), [("$${KEY}", "${KEY}"), ("a$$${KEY", "a$${KEY"), ("$${ $${", "${ ${")])
+def test_two_dollars_stand_for_a_literal_one_before_a_brace(written: str, value: str) -> None:
+    assert parameters(f'k="{written}"') == {"k": value}
+    workflow = parsed(f'k="{written}"').workflows[0]
+    assert parse(write_workflow(workflow), "again").workflows == (workflow,)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +102,8 @@ def test_a_quoted_reference_is_warned_of_where_it_would_be_one() -> None:
         ),
         ("k=${HALF}", 3, "the value of 'HALF' cannot be one; expected one line of text, of at most 65536 characters"),
         ("k=${LONG}", 3, "the value of 'LONG' cannot be one; expected one line of text, of at most 65536 characters"),
+        ('k="a ${UNSET}"', 6, "the environment variable 'UNSET' is not set"),
+        ('k="a ${KEY"', 6, "a variable that does not end; expected ${NAME}, ${NAME:-default} or ${file:PATH}"),
         ("${KEY}=v", 1, "a variable stands for a value, or a part of one, and nothing else"),
         ("${KEY}", 1, "a variable stands for a value, or a part of one, and nothing else"),
         ("stream_key=cam*", 15, "'*' alone stands for any stream key, and a key with a '*' inside for itself alone"),
@@ -108,7 +124,7 @@ def test_a_star_inside_a_key_is_literal_in_quotes_and_stands_alone_for_any() -> 
     assert parameters('stream_key="cam*"') == {"stream_key": "cam*"}
     assert parameters("stream_key=*") == {"stream_key": "*"}
     assert parameters("target=a*b") == {"target": "a*b"}
-    workflow = parsed('stream_key="cam*" k="$KEY" l="${KEY}"').workflows[0]
+    workflow = parsed('stream_key="cam*" k="$KEY" l="$${KEY}"').workflows[0]
     assert parse(write_workflow(workflow), "again").workflows == (workflow,)
 
 
@@ -153,12 +169,14 @@ def test_a_value_is_shown_as_it_was_written_or_not_at_all() -> None:
 
 
 def test_what_is_sent_says_its_values_and_is_read_as_the_same() -> None:
-    workflow = parsed('k=a${KEY} l=${P:-one} m=${P:-two} n=${file:p}/${TWO} o="${KEY}"').workflows[0]
+    arguments = 'k=a${KEY} l=${P:-one} m=${P:-two} n=${file:p}/${TWO} o="$${KEY}" p="x ${KEY} $Y" q="${file:a b}"'
+    workflow = parsed(arguments).workflows[0]
     sent = write_complete([workflow])
     assert sent.startswith('values {\n    KEY "s3cret"\n    P "one"\n    P~2 "two"\n    file:p "content of p"\n')
     read_again = parse_workflow(sent, "<request>", takes_values=True)
     assert read_again == workflow
     assert write_workflow(read_again) == write_workflow(workflow)
+    assert 'o="$${KEY}" p="x ${KEY} $Y" q="${file:a b}"' in write_workflow(workflow)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ SECRETS = {
     "REACTOR_PATH": "reactorPathValue7399",
     "CERTIFICATE_PASSWORD": "certificatePasswordValue7400",
     "FFMPEG_KEY": "ffmpegKeyValue7403",
+    "HEADER_TOKEN": "headerTokenValue7405",
 }
 IN_FILES = {"hook": "hookSecretValue7393", "team": "teamTokenValue7401"}
 OF_CLIENT = {"GUEST_KEY": "guestKeyValue7402", "GUEST_TOKEN": "guestTokenValue7404"}
@@ -42,6 +43,7 @@ FILE = """
 include teams/*.mmids
 reactor lookup executor=simple_http {
     url http://user:${REACTOR_PASSWORD}@127.0.0.1:1/${REACTOR_PATH}
+    header "Authorization: Bearer ${HEADER_TOKEN}"
 }
 workflow show {
     rtmp_receive rtmp_app=live stream_key=${STREAM_KEY} port=PORT publish_token=${PUBLISH_TOKEN}
@@ -132,6 +134,7 @@ async def test_nothing_that_is_told_shows_a_value_from_outside(
     assert "stream_key=${GUEST_KEY}" in told["export"]
     assert "target=rtmp://127.0.0.1:1/app/${PUSH_KEY}" in told["export"]
     assert "publish_token=${file:../secrets/team}" in told["export"]
+    assert 'header "Authorization: Bearer ${HEADER_TOKEN}"' in told["export"]
     await publisher.end()
     for path in (
         "/config",

@@ -88,11 +88,11 @@ def test_a_hash_inside_a_word_means_what_it_did_when_0_1_wrote_it() -> None:
 
 
 def test_a_dollar_and_a_star_mean_what_they_did_before_there_were_variables() -> None:
-    step = b"rtmp_receive rtmp_app=live stream_key=cam* publish_token=pa$word"
+    step = b'rtmp_receive rtmp_app=live stream_key=cam* publish_token=pa$word reactor="${KEY} ${"'
     state = read(b"# mmids-state version 1\nworkflow w {\n " + step + b"\n}\n# mmids-state end edited\n", FILE)
     entry = state.get("w")
     assert entry is not None
-    assert 'stream_key="cam*" publish_token="pa$word"' in entry.text
+    assert 'stream_key="cam*" publish_token="pa$word" reactor="$${KEY} $${"' in entry.text
     assert read(write(state).data, FILE) == state
 
 
