@@ -93,7 +93,7 @@ async def test_a_bad_body_is_a_400_and_changes_nothing(
 ) -> None:
     response = await client.put("/workflows", content=body)
     assert response.status_code == 400
-    assert list(response.json()) == ["error"]
+    assert list(response.json()) == ["error", "problems"]
     assert said in response.json()["error"]
     assert workflows.applied == []
 
