@@ -4,7 +4,7 @@ Apart and pure, since operators paste these lines into tickets, and since every 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
@@ -31,6 +31,8 @@ class LineReader:
 
     secrets: Sequence[str] = ()
     """Texts that must not be kept, each at least a character long."""
+    hide: Callable[[str], str] = lambda text: text
+    """Takes away what else must not be kept."""
     _rest: bytearray = field(factory=bytearray, init=False)
     """Of the line that has not ended."""
     _is_skipping: bool = field(default=False, init=False)
@@ -70,7 +72,8 @@ class LineReader:
         self._is_skipping = False
 
     def _line(self, data: bytes) -> str:
-        text = mask(data[:LONGEST_READ].decode("utf-8", "backslashreplace").rstrip(), self.secrets)
+        text = self.hide(data[:LONGEST_READ].decode("utf-8", "backslashreplace").rstrip())
+        text = mask(text, self.secrets)
         if len(data) > LONGEST_READ:  # the end may lack the mark by which a secret is told
             text = without_cut_url(text)
         if len(text) > LONGEST_LINE:

@@ -97,6 +97,8 @@ class StderrLog:
     path: Path
     secrets: Sequence[str] = ()
     """Texts that are masked wherever they stand, such as the stream key of a target."""
+    hide: Callable[[str], str] = lambda text: text
+    """Takes away what else must not be kept."""
     now: Callable[[], float] = time.time
     """Seconds since the epoch."""
     clock: Callable[[], float] = time.monotonic
@@ -117,7 +119,7 @@ class StderrLog:
     _has_failed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._reader = LineReader(self.secrets)
+        self._reader = LineReader(self.secrets, self.hide)
         self._lines = TokenBucket(MAX_LINES_BURST, MAX_LINES_RATE, self.clock())
         self._bytes = TokenBucket(MAX_BYTES_BURST, MAX_BYTES_RATE, self.clock())
 
@@ -125,7 +127,7 @@ class StderrLog:
         """A child starts, with this command."""
         self.last_lines.clear()
         self._has_failed = False
-        self.note(f"starting {mask(' '.join(command), self.secrets)}")
+        self.note(f"starting {mask(self.hide(' '.join(command)), self.secrets)}")
 
     def receive(self, data: bytes) -> bool:
         """What the child has written. Whether it was kept: a child that floods is to be read slowly."""

@@ -113,7 +113,7 @@ class FfmpegTools:
             arguments=lambda: [program, *job.arguments()],
             spawner=self.spawner,
             traces=lambda: self.ended_files.writing(log_trace(path)) if has_file else nullcontext(),
-            stderr=StderrLog(path, (*job.secrets, *self.outside.values), has_file=has_file),
+            stderr=StderrLog(path, job.secrets, self.outside.hide, has_file=has_file),
             random=self.random,
             feed=job.feed,
             read=job.read,

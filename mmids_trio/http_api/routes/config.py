@@ -63,7 +63,8 @@ from mmids_trio.workflow.status import Outcome, OutcomeKind
 log = structlog.get_logger()
 
 CONFIG_BODY = Body(
-    "Workflow and reactor nodes in the configuration language, without settings.",
+    "Workflow and reactor nodes in the configuration language, without settings. A node `values` before them says what"
+    " their variables stand for.",
     WORKFLOW_CONTENT_TYPES,
     "workflow show {\n    rtmp_receive rtmp_app=live stream_key=show\n}\n",
 )

@@ -64,7 +64,7 @@ SET = QueryParameter(
 )
 
 WORKFLOW_BODY = Body(
-    "One workflow node in the configuration language.",
+    "One workflow node in the configuration language. A node `values` before it says what its variables stand for.",
     WORKFLOW_CONTENT_TYPES,
     "workflow show {\n    rtmp_receive rtmp_app=live stream_key=show\n}\n",
 )
