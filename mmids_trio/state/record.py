@@ -156,7 +156,6 @@ class MergedState:
 def merge(file: Sequence[WorkflowDefinition], state: State, reactors: Sequence[ReactorDefinition] = ()) -> MergedState:
     """Apply the rule to the workflows and `reactors` of a file; all definitions are in canonical spellings."""
     running = merge_reactors(reactors, state)
-    of_api = state.reactors is not None and digest_reactors(reactors) == state.reactors.base
     digests = {workflow.name: digest(workflow) for workflow in file}
     entries = [_left_by_file(entry) if entry.name not in digests else entry for entry in state]
     kept = {entry.name: entry for entry in entries if entry.base == digests.get(entry.name)}
@@ -166,7 +165,7 @@ def merge(file: Sequence[WorkflowDefinition], state: State, reactors: Sequence[R
     return MergedState(
         tuple(workflow for workflow in (*of_file, *only_api) if workflow is not None),
         {name: entry.owner_set for name, entry in kept.items() if entry.owner_set is not None},
-        State(kept, state.reactors if of_api else None),
+        State(kept, _reactors_entry(reactors, state)),
         tuple(drop for drop in (*dropped, _drop_reactors(running, state)) if drop is not None),
         running,
     )
@@ -180,18 +179,37 @@ def _left_by_file(entry: StateEntry) -> StateEntry:
 
 
 def merge_reactors(file: Sequence[ReactorDefinition], state: State) -> tuple[ReactorDefinition, ...]:
-    """The reactors that run: as a whole either those of the API or those of the file."""
+    """The reactors that run: those of the API, or those of the file and beside them what named sets have."""
     if state.reactors is not None and state.reactors.base == digest_reactors(file):
         in_file = {reactor.name for reactor in file}
         return tuple(
             reactor if reactor.set or reactor.name in in_file else evolve(reactor, set=DEFAULT_SET)
             for reactor in state.reactors.definitions
         )
-    return tuple(file)
+    return (*file, *_of_sets(file, state))
+
+
+def _of_sets(file: Sequence[ReactorDefinition], state: State) -> tuple[ReactorDefinition, ...]:
+    """The reactors that are known to belong to sets, and that the file says nothing of: it takes nothing from them."""
+    in_file = {reactor.name for reactor in file}
+    definitions = () if state.reactors is None else state.reactors.definitions
+    return tuple(reactor for reactor in definitions if reactor.set is not None and reactor.name not in in_file)
+
+
+def _reactors_entry(file: Sequence[ReactorDefinition], state: State) -> ReactorsEntry | None:
+    base = digest_reactors(file)
+    if state.reactors is not None and state.reactors.base == base:
+        return state.reactors
+    of_sets = _of_sets(file, state)
+    return ReactorsEntry((*file, *of_sets), base) if of_sets else None
 
 
 def _drop_reactors(running: Sequence[ReactorDefinition], state: State) -> Dropped | None:
+    """Nothing is lost where the file has changed what the API had left as it was."""
     if state.reactors is None or digest_reactors(running) == digest_reactors(state.reactors.definitions):
+        return None
+    kept = {reactor.name for reactor in running if reactor.set is not None}
+    if digest_reactors([one for one in state.reactors.definitions if one.name not in kept]) == state.reactors.base:
         return None
     return Dropped(None, "were changed over the API, but have changed in the configuration file since, which counts")
 

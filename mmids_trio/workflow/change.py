@@ -253,7 +253,7 @@ class Part:
     """Tells the workflow that it is over, but for the end of its steps."""
     on_settled: Callable[[], None] = lambda: None
     """Called when it is swapped, or will not be; more than once."""
-    on_in_place: Callable[[], None] = lambda: None
+    on_swapped: Callable[[], None] = lambda: None
     """Called in the swap. Synchronous; never fails."""
     is_idle: bool = False
     """Whether nothing is to be done: then the workflow's task never hears of it, and it stays WAITING to its end."""
@@ -367,7 +367,7 @@ class Part:
             self.pipeline.conclude(self.definition, len(self.removed))
         if self.is_idle:
             self.withdraw(self)
-        self.on_in_place()
+        self.on_swapped()
         self.advance(Phase.SWAPPED)
 
     # What goes wrong.

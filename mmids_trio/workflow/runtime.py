@@ -102,7 +102,7 @@ class Workflow:
         is_idle = definition is not None and self._is_at_rest(definition)
         part = Part(transaction, self.pipeline, definition, self._withdraw, self._retire, is_idle=is_idle)
         if owner is not None and definition is not None:
-            part.on_in_place = partial(self._belong_to, owner)
+            part.on_swapped = partial(self._belong_to, owner)
         if definition is not None and not is_idle:
             part.on_settled = self._factories.announce(definition)
         transaction.add(part)

@@ -102,6 +102,26 @@ async def test_a_file_that_cannot_be_put_in_place_leaves_sets_with_what_they_hav
         assert h.server.recorder.state == before
 
 
+async def test_another_reactor_in_the_file_takes_none_from_a_set() -> None:
+    reactor = "reactor {name} executor=simple_http {{\n    url http://127.0.0.1:{port}/\n}}\n"
+    file = File(reactor.format(name="ours", port=1) + workflow("a"))
+    asking = workflow("team").replace("=a\n", "=* reactor=theirs\n")
+    async with file.harness as h:
+        await put(h, reactor.format(name="theirs", port=2) + asking, "&set=team")
+        file.text = reactor.format(name="ours", port=3) + workflow("a")
+        assert await file.signal() == "applied"
+        shown = {one["name"]: one.get("set") for one in (await h.http.get("/reactors")).json()}
+        assert shown == {"ours": None, "theirs": "team"}
+        assert "port=3" not in (await h.http.get("/config?set=team")).text
+        assert await file.signal() == "unchanged"
+        done = await h.http.put("/config?wait=20&set=team&prune=true", content="# none\n")
+        assert [(one["name"], one["action"]) for one in done.json()["reactors"]] == [
+            ("ours", "keep"),
+            ("theirs", "stop"),
+        ]
+        assert h.server.recorder.state.reactors is None
+
+
 async def test_a_reload_says_what_of_the_file_stays_away() -> None:
     file = File(workflow("a") + workflow("b"))
     async with file.harness as h:

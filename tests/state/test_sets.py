@@ -137,7 +137,22 @@ def test_reactors_belong_to_sets_as_workflows_do() -> None:
     state = State({}, ReactorsEntry((ours, theirs, default), digest_reactors([ours])))
     assert read(write(state).data, FILE) == state
     assert merge([], state, [ours]).reactors == (ours, theirs, evolve(default, set="default"))
-    assert merge([], state, []).reactors == ()
+
+
+def test_another_file_leaves_reactors_of_sets_that_it_says_nothing_of() -> None:
+    ours, theirs, default = (
+        ReactorDefinition(name, "x", set=of) for name, of in (("a", None), ("b", "t"), ("c", None))
+    )
+    state = State({}, ReactorsEntry((ours, theirs), digest_reactors([ours])))
+    edited = evolve(ours, executor="y")
+    merged = merge([], state, [edited])
+    assert (merged.reactors, merged.dropped) == ((edited, theirs), ())
+    assert merged.state.reactors == ReactorsEntry((edited, theirs), digest_reactors([edited]))
+    assert merge([], merged.state, [edited]).state == merged.state
+    with_default = State({}, ReactorsEntry((ours, theirs, default), digest_reactors([ours])))
+    lost = merge([], with_default, [edited])
+    assert (lost.reactors, [drop.workflow for drop in lost.dropped]) == ((edited, theirs), [None])
+    assert merge([], state, [evolve(theirs, set=None)]).reactors == (evolve(theirs, set=None),)
 
 
 def started(path: Path, file: str = "") -> Harness:

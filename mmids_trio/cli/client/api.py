@@ -64,7 +64,7 @@ class Refused(ClientError):
 
 
 @frozen
-class Part:
+class ConfigPart:
     """Which part of the configuration a plan or a change is about, and whether that is all that there shall be of it.
 
     `set`: `None` for that of the server where nobody names one. `in_place`: whether running steps take other
@@ -177,7 +177,7 @@ class ApiClient:
 
     # Requests of several commands.
 
-    def plan(self, text: str, part: Part, *, show_keys: bool = False, if_match: str | None = None) -> ShownPlan:
+    def plan(self, text: str, part: ConfigPart, *, show_keys: bool = False, if_match: str | None = None) -> ShownPlan:
         """`POST /config/plan`."""
         headers = {} if if_match is None else {"If-Match": if_match}
         params = {**part.params, **({"show_keys": "true"} if show_keys else {})}

@@ -15,7 +15,7 @@ from attrs import frozen
 from mmids_trio.cli.client.api import (
     LOST_RACE,
     ApiClient,
-    Part,
+    ConfigPart,
     Refused,
     Unreachable,
     given,
@@ -39,7 +39,7 @@ def apply_one_by_one(
     api: ApiClient,
     merged: MergedFiles,
     plan: ShownPlan,
-    part: Part,
+    part: ConfigPart,
     *,
     wait: float,
     allowed: int | None,
@@ -80,7 +80,7 @@ def _tags(api: ApiClient, plan: ShownPlan) -> Mapping[str, str | None]:
     return {name: api.request("HEAD", workflow_path(name)).etag for name in names}
 
 
-def _put_reactors(api: ApiClient, merged: MergedFiles, plan: ShownPlan, part: Part, wait: float) -> None:
+def _put_reactors(api: ApiClient, merged: MergedFiles, plan: ShownPlan, part: ConfigPart, wait: float) -> None:
     """First those that are new or changed, as workflows ask them."""
     if any(reactor.action != "keep" for reactor in plan.reactors):
         text = write_complete(merged.reactors)
@@ -95,7 +95,7 @@ def _changes(
     plan: ShownPlan,
     tags: Mapping[str, str | None],
     *,
-    part: Part,
+    part: ConfigPart,
     wait: float,
 ) -> Iterator[tuple[str, str | None]]:
     """Make each change; names, with what went wrong. What ends comes first: others may need what it has."""
@@ -168,9 +168,9 @@ class Wishes:
     in_place: bool | None
 
     @property
-    def part(self) -> Part:
+    def part(self) -> ConfigPart:
         """Which part of the configuration it is about."""
-        return Part(self.of_set, self.prune, self.take_over, self.in_place)
+        return ConfigPart(self.of_set, self.prune, self.take_over, self.in_place)
 
 
 @client_command("apply")

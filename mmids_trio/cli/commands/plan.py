@@ -3,7 +3,7 @@
 import click
 from attrs import evolve
 
-from mmids_trio.cli.client.api import ApiClient, Part, Refused
+from mmids_trio.cli.client.api import ApiClient, ConfigPart, Refused
 from mmids_trio.cli.client.command import CommandSession, client_command, set_option, take_over_option
 from mmids_trio.cli.client.failures import summary
 from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
@@ -23,7 +23,7 @@ in_place_option = click.option(
 
 
 def make_plan(
-    api: ApiClient, merged: MergedFiles, part: Part, *, show_keys: bool = False, if_match: str | None = None
+    api: ApiClient, merged: MergedFiles, part: ConfigPart, *, show_keys: bool = False, if_match: str | None = None
 ) -> ShownPlan:
     """Ask for the plan. What the server finds in the files it says with their names and lines."""
     try:
@@ -79,7 +79,7 @@ def plan(
     for note in merged.notes:
         session.output.warn(note)
     with session.api() as api:
-        planned = make_plan(api, merged, Part(of_set, prune, take_over, in_place), show_keys=show_keys)
+        planned = make_plan(api, merged, ConfigPart(of_set, prune, take_over, in_place), show_keys=show_keys)
         show_plan(session, planned)
     session.output.document({**planned.document, "etag": planned.etag})
     return planned.exit_status
