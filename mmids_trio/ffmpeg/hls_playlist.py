@@ -92,7 +92,10 @@ class ChildPlaylist:
 
 @define
 class HlsPlaylist:
-    """The segments that are listed, at most `count` of them (0: all), and what has to be known of earlier ones."""
+    """The segments that are listed, at most `count` of them (0: all), and what has to be known of earlier ones.
+
+    Where all are listed there are 43,200 after a day of two seconds each; so another one costs no look at the others.
+    """
 
     count: int
     segments: deque[HlsSegment] = field(factory=deque)
@@ -102,12 +105,19 @@ class HlsPlaylist:
     _lingering: deque[HlsSegment] = field(factory=deque, init=False)
     _target_s: int = 1
     _discontinuities_gone: int = 0
+    _body: str | None = field(default=None, init=False)
+    """Of the text, what is about the segments; `None`: to be made anew."""
+    _init: str | None = field(default=None, init=False)
+    """The init segment that it names last."""
 
     def add(self, segment: HlsSegment, *, is_discontinuity: bool) -> list[str]:
         """Another segment; returns the names of files that nobody needs any more."""
         self.is_ended = False
         # The first one of all goes on from nothing.
-        self.segments.append(evolve(segment, is_discontinuity=is_discontinuity and self.next_number > 0))
+        added = evolve(segment, is_discontinuity=is_discontinuity and self.next_number > 0)
+        self.segments.append(added)
+        if self._body is not None:
+            self._body += self._lines_of(added)
         self.next_number = segment.number + 1
         self._target_s = max(self._target_s, round(segment.duration))  # RFC 8216 §4.3.3.1
         unneeded: list[HlsSegment] = []
@@ -115,8 +125,11 @@ class HlsPlaylist:
             gone = self.segments.popleft()
             self._discontinuities_gone += gone.is_discontinuity
             self._lingering.append(gone)
+            self._body = None
         while len(self._lingering) > LINGERING:
             unneeded.append(self._lingering.popleft())
+        if not unneeded:
+            return []
         inits = {gone.init for gone in unneeded} - {kept.init for kept in chain(self._lingering, self.segments)}
         return [gone.name for gone in unneeded] + [init for init in inits if init is not None]
 
@@ -125,31 +138,32 @@ class HlsPlaylist:
         self._discontinuities_gone += sum(gone.is_discontinuity for gone in self.segments)
         self.segments.clear()
         self._lingering.clear()
+        self._body = None
 
     def text(self) -> str:
         """The playlist."""
-        has_inits = any(segment.init is not None for segment in self.segments)
+        if self._body is None:
+            self._init = None
+            self._body = "".join(map(self._lines_of, self.segments))
         first = self.segments[0].number if self.segments else self.next_number
-        lines = [
+        head = [
             "#EXTM3U",
-            f"#EXT-X-VERSION:{7 if has_inits else 6}",
+            f"#EXT-X-VERSION:{6 if self._init is None else 7}",
             f"#EXT-X-TARGETDURATION:{self._target_s}",
             f"#EXT-X-MEDIA-SEQUENCE:{first}",
         ]
         if self._discontinuities_gone:
-            lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{self._discontinuities_gone}")
-        lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
-        init = None
-        for segment in self.segments:
-            if segment.is_discontinuity:
-                lines.append("#EXT-X-DISCONTINUITY")
-            if segment.init is not None and segment.init != init:
-                lines.append(f'#EXT-X-MAP:URI="{segment.init}"')
-                init = segment.init
-            lines += [f"#EXTINF:{segment.duration:.6f},", segment.name]
-        if self.is_ended:
-            lines.append("#EXT-X-ENDLIST")
-        return "\n".join([*lines, ""])
+            head.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{self._discontinuities_gone}")
+        head.append("#EXT-X-INDEPENDENT-SEGMENTS\n")
+        return "\n".join(head) + self._body + ("#EXT-X-ENDLIST\n" if self.is_ended else "")
+
+    def _lines_of(self, segment: HlsSegment) -> str:
+        """What the text says of a segment, behind those before it."""
+        lines = ["#EXT-X-DISCONTINUITY"] if segment.is_discontinuity else []
+        if segment.init is not None and segment.init != self._init:
+            lines.append(f'#EXT-X-MAP:URI="{segment.init}"')
+            self._init = segment.init
+        return "\n".join([*lines, f"#EXTINF:{segment.duration:.6f},", segment.name, ""])
 
 
 def read_playlist(text: str, stem: str, count: int) -> HlsPlaylist:

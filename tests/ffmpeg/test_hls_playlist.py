@@ -81,6 +81,21 @@ def test_another_child_is_a_discontinuity_with_an_init_segment_of_its_own() -> N
     ]
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([None, "s0.mp4", "s1.mp4"]), st.booleans()), max_size=12))
+def test_what_is_added_to_a_text_is_what_would_be_written_anew(
+    count: int, added: list[tuple[bool, str | None, bool]]
+) -> None:
+    playlist = HlsPlaylist(count)
+    for number, (is_discontinuity, init, is_looked_at) in enumerate(added):
+        playlist.add(HlsSegment(number, f"s{number}.m4s", 1.0, init), is_discontinuity=is_discontinuity)
+        if is_looked_at:
+            playlist.text()
+    text = playlist.text()
+    playlist._body = None
+    assert playlist.text() == text
+
+
 def test_what_has_left_the_playlist_goes_after_a_while_with_its_init_segment() -> None:
     playlist, gone = filled(3, children=3, segments=4)
     text = playlist.text()
