@@ -118,7 +118,7 @@ REACTOR_ANSWERS = _counter(
 REACTOR_QUESTIONS = _gauge(
     "mmids_reactor_questions", "Questions to a service that are being asked or wait for their turn.", "reactor"
 )
-REACTOR_LEASES = _gauge("mmids_reactor_leases", "Streams with a lease.", "reactor")
+REACTOR_LEASES = _gauge("mmids_reactor_leases", "Leases that somebody holds.", "reactor")
 
 RELOADS = _counter(
     "mmids_reloads_total",
