@@ -11,6 +11,8 @@ from mmids_trio.capture.masking import KEEP, Masking, TextMasker
 from mmids_trio.capture.pseudonyms import MAX_PSEUDONYM, Pseudonyms
 from mmids_trio.config.parser import parse
 from mmids_trio.config.references import given_in_the_text
+from mmids_trio.reactors.executor import ExecutorRegistry
+from mmids_trio.reactors.simple_http import SIMPLE_HTTP
 
 NAMES = Pseudonyms(b"of a test")
 MASKING = Masking(b"of a test")
@@ -65,6 +67,14 @@ def test_a_masked_configuration_means_the_same_but_for_its_secrets() -> None:
     assert steps[0]["stream_key"] == NAMES.of("camera7")
     assert steps[1]["stream_key"] == NAMES.of("camera 7")
     assert [step.step_type for step in before.workflows[0].steps] == [s.step_type for s in after.workflows[0].steps]
+
+
+def test_the_header_of_a_reactor_is_masked_and_still_one() -> None:
+    text = 'reactor r executor=simple_http {\n    url http://h/\n    header "Authorization: Bearer hunter2"\n}\n'
+    kinds = ExecutorRegistry([SIMPLE_HTTP])
+    masked = TextMasker(NAMES, kinds.secrets).configuration(text)
+    assert "hunter2" not in masked
+    assert kinds.problems(parse(masked, "x").reactors[0]) == []
 
 
 @given(st.text(max_size=300))

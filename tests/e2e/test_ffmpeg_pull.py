@@ -1,4 +1,4 @@
-"""`ffmpeg_pull` on a real server: files over and over, HLS from the web, and sources that are not there."""
+"""`ffmpeg_pull` on a real server: files once and over and over, HLS from the web, and sources that are not there."""
 
 import socket
 import subprocess
@@ -79,6 +79,19 @@ async def test_an_mp4_file_loops_in_real_time_and_is_watched_for_longer_than_its
     assert len(ffmpegs_of(program.child.process.pid)) == 1
     assert program.count_logged("child ended") == 0
     assert await message_of(program) is None
+
+
+async def test_a_file_is_played_once_and_its_state_says_so(launch: Launch, clip: Recording, tmp_path: Path) -> None:
+    program = await launch(workflow(pull(convert(clip, tmp_path / "clip.mp4")), WATCH))
+
+    async def finished() -> bool:
+        [step, _] = (await program.status("pulled"))["active_steps"]
+        return [stream.get("state") for stream in step.get("streams", ())] == ["finished"]
+
+    await eventually_answered(finished, "the end of the file")
+    assert ffmpegs_of(program.child.process.pid) == []
+    assert program.count_logged("source was played to its end") == 1
+    assert program.count_logged("child ended") == 0
 
 
 async def test_hls_is_pulled_from_the_web_and_again_when_it_has_ended(
