@@ -217,14 +217,19 @@ class Complaint:
 
 
 def convert(
-    given: Mapping[str, ParameterValue], parameters: Sequence[Parameter], *, form: str = "expected a value ({}=...)"
+    given: Mapping[str, ParameterValue],
+    parameters: Sequence[Parameter],
+    *,
+    form: str = "expected a value ({}=...)",
+    known: Mapping[str, Parameter] | None = None,
 ) -> tuple[dict[str, Any], list[Complaint]]:
     """The attributes of a class of which these are the `parameters`, and everything that is wrong.
 
     Attributes that were not given are left out, so that the class has their only defaults.  `form` says how a value
-    is given, where one is missing.  A parameter that is given under two of its spellings is a complaint.
+    is given, where one is missing.  `known`: the parameters by all their spellings.  A parameter that is given under
+    two of its spellings is a complaint.
     """
-    known = known_spellings(parameters)
+    known = known_spellings(parameters) if known is None else known
     values: dict[str, Any] = {}
     complaints = list[Complaint]()
     for name, value in given.items():

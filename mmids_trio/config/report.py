@@ -101,13 +101,21 @@ class ProblemReport:
             first_word = _FIRST_WORD.match(line.source)
             assert first_word is not None  # it may be empty
             name = first_word.group().lstrip()
-            if hide_all or name in SECRET_CHILDREN or names_a_secret(name):
-                self._shown[key] = first_word.group() + _VISIBLE.sub("*", line.source[first_word.end() :])
-            elif names_a_secret(line.source):
-                self._shown[key] = _without_values(names_a_secret, line.source)
+            if hide_all or name in SECRET_CHILDREN:
+                shown = _first_word_of(first_word)
+            elif not names_a_secret(line.source):
+                shown = line.source
+            elif names_a_secret(name):
+                shown = _first_word_of(first_word)
             else:
-                return line.source
+                shown = _without_values(names_a_secret, line.source)
+            self._shown[key] = shown
         return self._shown[key]
+
+
+def _first_word_of(match: re.Match[str]) -> str:
+    """The line that begins with it, of which nothing else is shown."""
+    return match.group() + _VISIBLE.sub("*", match.string[match.end() :])
 
 
 def without_values_of(secrets: Collection[str], source: str) -> str:

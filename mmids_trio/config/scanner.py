@@ -233,6 +233,8 @@ def _check_characters(word: str, position: int) -> None:
 
 def _odd_character(word: str) -> int | None:
     """Where in `word` the first character stands that is not plain (ASCII ones are sorted out before)."""
+    if word.isascii() and word.isprintable():
+        return None  # most are
     return next((i for i, c in enumerate(word) if not c.isprintable() or c in _TYPOGRAPHIC_QUOTES), None)
 
 

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from attrs import define, evolve, field, frozen
 
 from mmids_trio.config.writer import Show, as_written, with_secrets, write_reactor, write_workflow
-from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.definitions import ReactorDefinition, Resolved, WorkflowDefinition
 from mmids_trio.http_api.control import SetChange, Sets, ShownReactors, Workflows
 from mmids_trio.http_api.etags import strong_tag
 
@@ -46,6 +46,22 @@ class _Kept:
     true_text: str
     tag: str
 
+    @classmethod
+    def of(cls, definition: WorkflowDefinition) -> "_Kept":
+        text = canonical_text(definition)
+        true_text = canonical_text(definition, with_secrets) if _has_variables(definition) else text
+        return cls(definition, text, true_text, text_tag(true_text))
+
+    def now(self, definition: WorkflowDefinition) -> "_Kept":
+        """That of `definition`. Most reloads bring the same again; equal values may still be written otherwise."""
+        if definition != self.definition or _has_variables(self.definition) or _has_variables(definition):
+            return _Kept.of(definition)
+        return evolve(self, definition=definition)
+
+
+def _has_variables(definition: WorkflowDefinition) -> bool:
+    return any(isinstance(value, Resolved) for step in definition.steps for value in step.parameters.values())
+
 
 @define
 class DefinitionTags:
@@ -76,9 +92,7 @@ class DefinitionTags:
             return None
         kept = self._kept.get(name)
         if kept is None or kept.definition is not definition:
-            text, true_text = canonical_text(definition), canonical_text(definition, with_secrets)
-            true_text = text if text == true_text else true_text  # one copy of most
-            kept = self._kept[name] = _Kept(definition, text, true_text, text_tag(true_text))
+            kept = self._kept[name] = _Kept.of(definition) if kept is None else kept.now(definition)
         return kept
 
     def list_tag(self, names: Sequence[str]) -> str:

@@ -218,6 +218,8 @@ def to_json(value: Any, hide: Hide = shown_as_it_is, *, is_free: bool = False) -
 
     `hide` takes away what is secret in the fields of `FREE_TEXT` (and in `value` itself where it `is_free`).
     """
+    if isinstance(value, str):
+        return hide(value) if is_free else value
     if has(type(value)):
         kind = type(value)
         absent, free = ABSENT_WHEN_EMPTY.get(kind, ()), FREE_TEXT.get(kind, ())
@@ -229,9 +231,7 @@ def to_json(value: Any, hide: Hide = shown_as_it_is, *, is_free: bool = False) -
         }
     if isinstance(value, Mapping):
         return {str(name): to_json(item, hide) for name, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence):
         return [to_json(item, hide, is_free=is_free) for item in value]
-    if is_free and isinstance(value, str):
-        return hide(value)
     plain: Json = round(value, DECIMALS) if isinstance(value, float) else value
     return plain

@@ -83,9 +83,10 @@ class StepType:
         self.in_place = frozenset(parameter.name for parameter in self.parameters if parameter.in_place)
         """Names of parameters of which a running step can take other values."""
         self.keys = keys
+        self._spellings = spellings = known_spellings(self.parameters)
 
         def read(definition: StepDefinition) -> _Reading:
-            values, complaints = convert(definition.parameters, self.parameters)
+            values, complaints = convert(definition.parameters, self.parameters, known=spellings)
             if complaints:
                 return _Reading(
                     tuple(self._problem(definition, complaint.message, complaint.name) for complaint in complaints)
@@ -125,7 +126,7 @@ class StepType:
 
     def canonical(self, definition: StepDefinition) -> StepDefinition:
         """The same step in canonical spellings of its type and parameters, with its secrets known as such."""
-        known = known_spellings(self.parameters)
+        known = self._spellings
         values = {known[name].name: known[name].canonical(value) for name, value in definition.parameters.items()}
         parameters = {name: value for name, value in values.items() if value is not ABSENT}
         return StepDefinition(
