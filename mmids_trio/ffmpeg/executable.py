@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from mmids_trio.errors import StepError
 from mmids_trio.ffmpeg.process import Process, Spawner, describe_exit
-from mmids_trio.ffmpeg.stopping import STOP_SECONDS, Stop, StopBy
+from mmids_trio.ffmpeg.stopping import Stop, StopBy
 from mmids_trio.offload import Offload, in_thread
 
 NAME = "ffmpeg"
@@ -141,7 +141,5 @@ async def _output(process: Process) -> str:
 
 
 async def _end(process: Process) -> None:
-    stop = Stop(process, StopBy.INTERRUPT)
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_SECONDS):
-        await stop.wait()
+    await Stop(process, StopBy.INTERRUPT).wait()
     process.close()

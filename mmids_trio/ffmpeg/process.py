@@ -56,6 +56,9 @@ class Process(Protocol):
     async def wait(self) -> int:
         """Wait for the end and reap: the exit status, or minus the number of the signal. May be repeated."""
 
+    def poll(self) -> int | None:
+        """What `wait` returns, if the child has ended: reaped at once; else `None`."""
+
     def send_signal(self, signal_number: signal.Signals) -> None:
         """Send a signal; nothing happens when the child has ended."""
 

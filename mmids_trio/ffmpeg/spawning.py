@@ -155,6 +155,10 @@ class SystemProcess:
                 await self._wait_for_end()
         return self._popen.wait()
 
+    def poll(self) -> int | None:
+        """See `Process`."""
+        return self._popen.poll()
+
     def send_signal(self, signal_number: signal.Signals) -> None:
         """See `Process`. A child that has ended is reaped here, so no other process can get the signal."""
         self._popen.send_signal(signal_number)

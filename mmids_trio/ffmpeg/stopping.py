@@ -18,7 +18,9 @@ KILL_AFTER_SECONDS = 4.0
 """From being asked to SIGKILL."""
 
 STOP_SECONDS = 5.0
-"""From being asked until nobody waits any longer; a process that SIGKILL does not end hangs in the kernel."""
+"""From being asked until nobody waits any longer; a process that SIGKILL does not end hangs in the kernel.
+
+That one is reaped when the next child is started: `subprocess` looks at those that it was not told the end of."""
 
 
 class StopBy(Enum):
@@ -48,17 +50,20 @@ class Stop:
                 self.process.send_signal(signal.SIGINT)
         return self._asked_at
 
-    async def wait(self) -> int:
-        """Ask, go on to stronger means as time passes, and return the exit status.
+    async def wait(self) -> int | None:
+        """Ask, go on to stronger means as time passes, and return the exit status; `None` if SIGKILL does not end it.
 
-        Waits without limit after SIGKILL: give the scope around it a deadline of `STOP_SECONDS` after `ask`.
+        Shielded, with a deadline for each means. Where the event loop was held up meanwhile, all that is due is sent
+        at once, and SIGKILL still gets its second: no child is left running, and none that has ended is left unreaped.
         """
         asked_at = self.ask()
         for patience, stronger in (
             (TERMINATE_AFTER_SECONDS, signal.SIGTERM),
             (KILL_AFTER_SECONDS, signal.SIGKILL),
         ):
-            with trio.move_on_at(asked_at + patience):
+            with trio.move_on_at(asked_at + patience, shield=True):
                 return await self.process.wait()
             self.process.send_signal(stronger)
-        return await self.process.wait()
+        with trio.move_on_after(STOP_SECONDS - KILL_AFTER_SECONDS, shield=True):
+            return await self.process.wait()
+        return self.process.poll()

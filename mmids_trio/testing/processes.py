@@ -198,6 +198,11 @@ class FakeProcess:
         self.is_reaped = True
         return self._status
 
+    def poll(self) -> int | None:
+        """See `Process`."""
+        self.is_reaped = self.has_ended
+        return self._status if self.has_ended else None
+
     def send_signal(self, signal_number: signal.Signals) -> None:
         """See `Process`."""
         if self.has_ended:

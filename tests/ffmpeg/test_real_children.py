@@ -290,11 +290,13 @@ async def test_waiting_may_be_cancelled_and_repeated() -> None:
         assert process.stdin is not None
         with trio.move_on_after(0.05):
             await process.wait()
+        assert process.poll() is None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(process.wait)
             nursery.start_soon(process.wait)
             process.stdin.close()
         assert await process.wait() == 0
+        assert process.poll() == 0
         process.send_signal(SIGKILL)
     finally:
         process.close()

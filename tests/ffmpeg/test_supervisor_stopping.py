@@ -4,7 +4,9 @@ import errno
 from collections.abc import Callable
 from signal import SIGINT, SIGKILL, SIGTERM
 
+import pytest
 import trio
+from trio.testing import MockClock
 
 from mmids_trio.ffmpeg.process import ChildInput, ChildOutput
 from mmids_trio.ffmpeg.stopping import STOP_SECONDS
@@ -70,6 +72,31 @@ async def test_one_that_even_survives_sigkill_is_given_up_after_five(
     spawner = FakeSpawner([Behaviour(signals={}, survives_sigkill=True)])
     assert await cancel_after(1, supervisor(spawner)) == STOP_SECONDS
     assert spawner.processes[0].is_closed
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "stalls_at", "status"),
+    [
+        (Behaviour(signals={SIGINT: 2.0}), 1.5, 0),
+        (STUBBORN, 1.5, -SIGKILL),
+        (STUBBORN, 4.5, -SIGKILL),
+        (Behaviour(signals={}, survives_sigkill=True, exits_after=5.5), 5.25, 0),
+    ],
+    ids=["ends meanwhile", "before SIGTERM is due", "before SIGKILL is due", "after SIGKILL"],
+)
+async def test_a_child_is_reaped_though_the_loop_was_held_up_until_its_time_was_over(
+    autojump_clock: MockClock, supervisor: MakeSupervisor, behaviour: Behaviour, stalls_at: float, status: int
+) -> None:
+    async def stall() -> None:
+        await trio.sleep(stalls_at)
+        autojump_clock.jump(10)
+
+    spawner = FakeSpawner([behaviour])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stall)
+        assert await cancel_after(1, supervisor(spawner)) < stalls_at + 10
+    spawner.check_nothing_is_left()
+    assert spawner.processes[0].poll() == status
 
 
 async def test_many_children_end_side_by_side(autojump_clock: trio.abc.Clock, supervisor: MakeSupervisor) -> None:
