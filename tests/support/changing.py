@@ -232,7 +232,7 @@ def hls_parts(playlist: Path) -> list[Path]:
         elif not line.startswith("#"):
             names.append(line)
             part += (playlist.parent / line).read_bytes()
-    numbers = [int(name.rpartition("-")[2].partition(".")[0]) for name in names]
+    numbers = [int(Path(name).stem.removeprefix(playlist.stem)) for name in names]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "numbers go on"
     return found
 
