@@ -106,7 +106,7 @@ async def test_a_set_that_does_not_start_ends_the_roll_out_with_all_as_it_was(
     before = await program.get("/config")
     child = await deploy(nursery, tmp_path, program, "apply", str(wanted))
     assert status(child) == 1
-    assert "the server is as it was before" in child.err.text
+    assert f"{wanted}/zz.mmids:2:5: port 0, application 'show', stream key 'new'" in child.err.text
     assert await program.get("/config") == before
 
 
