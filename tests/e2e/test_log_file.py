@@ -25,7 +25,7 @@ async def test_every_line_of_the_log_file_says_what_it_is_about(launch: Launch, 
     await curl(url, "-X", "PUT", "-H", "x-request-id: mine", body=f"workflow second {{\n{STEPS}}}\n".encode())
     await program.delete("live")
     assert await player.child.end() == 0
-    lines = program.log_file()
+    lines = await program.log_file_with("http request", method="DELETE")
 
     def find(event: str, **keys: object) -> dict[str, Any]:
         return next(line for line in lines if line["event"] == event and keys.items() <= line.items())

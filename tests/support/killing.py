@@ -22,6 +22,18 @@ class Ledger:
     acknowledged: dict[str, Version]
     in_flight: dict[str, Version] = field(factory=dict)
     answers: int = 0
+    _news: trio.Event = field(factory=trio.Event, init=False)
+
+    def note_answer(self) -> None:
+        """The server has answered."""
+        self.answers += 1
+        self._news.set()
+        self._news = trio.Event()
+
+    async def answered(self, answers: int) -> None:
+        """Wait for so many answers in all."""
+        while self.answers < answers:
+            await self._news.wait()
 
     def allowed(self, name: str) -> set[Version]:
         """What may be found after a restart."""
@@ -63,7 +75,7 @@ async def _change(api: str, ledger: Ledger, names: tuple[str, ...], chance: rand
                     answer = await client.put(f"/workflows{query}", content=workflow(name, key))
                 assert answer.status_code == 200, answer.text
                 ledger.acknowledged[name] = ledger.in_flight.pop(name)
-                ledger.answers += 1
+                ledger.note_answer()
         except httpx2.TransportError:
             return
 

@@ -101,9 +101,18 @@ class Program:
         return sum(re.search(pattern, line) is not None for line in self.child.err.lines[after:])
 
     def log_file(self) -> list[dict[str, Any]]:
-        """The lines of the JSON log."""
+        """The lines of the JSON log that are written so far: what an answer came for may come in a moment."""
         text = (self.directory / "logs" / "mmids.log").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    async def log_file_with(self, event: str, **keys: object) -> list[dict[str, Any]]:
+        """All lines of the JSON log, once one of this event and with these keys is among them."""
+        with trio.fail_after(30):
+            while True:
+                lines = self.log_file()
+                if any(line["event"] == event and keys.items() <= line.items() for line in lines):
+                    return lines
+                await trio.sleep(0.05)
 
 
 class Launch(Protocol):
