@@ -23,7 +23,8 @@ def actions(answer: Answer) -> list[tuple[str, str]]:
 def refusal(answer: Answer) -> str:
     """The message of a 400."""
     assert answer.status == 400, answer
-    assert set(answer.json) == {"error"}
+    assert set(answer.json) <= {"error", "problems"}
+    assert all(problem["message"] in answer.json["error"] for problem in answer.json.get("problems", ()))
     message: str = answer.json["error"]
     return message
 
