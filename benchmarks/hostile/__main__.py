@@ -132,7 +132,7 @@ async def _soak(directory: Path, minutes: float, seed: int, names: tuple[str, ..
                 _say(f"attacks for {minutes * 60:.0f} s")
                 attacks = await _attack(set_up, minutes * 60, seed, names)
                 delays = honest.delays()
-                after = await _rest(set_up, before)
+                after, at_rest = await _rest(set_up, before)
                 turned_away = await _turned_away(set_up)
                 nursery.cancel_scope.cancel()
             await _events_arrive(set_up, honest)
@@ -144,7 +144,7 @@ async def _soak(directory: Path, minutes: float, seed: int, names: tuple[str, ..
         seen = watch.peaks()
         verdicts = [
             *bounds.verdicts(seen, before, settings),
-            *bounds.at_rest(before, after),
+            *at_rest,
             zombies(watch.samples),
             *_of_the_honest(honest),
             Verdict("secrets in the log", float(_secrets(directory)), 0.0),
@@ -200,15 +200,16 @@ async def _attack(set_up: Stage, seconds: float, seed: int, names: tuple[str, ..
     return said
 
 
-async def _rest(set_up: Stage, before: Sample) -> Sample:
+async def _rest(set_up: Stage, before: Sample) -> tuple[Sample, list[Verdict]]:
     """What the server holds when the attackers are gone and only the honest are left."""
     end = trio.current_time() + REST_SECONDS
     while trio.current_time() < end:
         await trio.sleep(CALM_SECONDS)
         after = await set_up.sample()
-        if all(verdict.is_fine for verdict in bounds.at_rest(before, after)):
+        found = bounds.at_rest(before, after, set_up.ended_files())
+        if all(verdict.is_fine for verdict in found):
             break
-    return after
+    return after, found
 
 
 async def _turned_away(set_up: Stage) -> dict[str, int]:

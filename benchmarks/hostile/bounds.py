@@ -90,13 +90,14 @@ def verdicts(seen: Peaks, calm: Sample, settings: Mapping[str, int]) -> list[Ver
     ]
 
 
-def at_rest(before: Sample, after: Sample) -> list[Verdict]:
+def at_rest(before: Sample, after: Sample, ended_files: int) -> list[Verdict]:
     """Whether everything was given back, but for memory that the allocator keeps, and connections to the service."""
     usual = {verdict.what: verdict for verdict in rests(before, after)}
     grown, files = usual.pop("pss_mb left at rest"), usual.pop("files left at rest")
     return [
         Verdict("memory left at rest", grown.found, FREE_MEGABYTES, "MB"),
         Verdict("files left at rest", files.found, files.allowed + KEPT_QUESTIONS),
+        Verdict("files of ended streams on the disk at rest", float(ended_files), 0.0),
         *usual.values(),
     ]
 

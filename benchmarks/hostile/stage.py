@@ -18,6 +18,8 @@ from benchmarks.soak.samples import Sample, look
 from benchmarks.soak.stage import API_SECONDS, START_SECONDS, answering
 from benchmarks.subjects import free_ports
 from mmids_trio.config.settings import KNOWN_SETTINGS
+from mmids_trio.ffmpeg.ended_files import JOURNAL
+from mmids_trio.ffmpeg.stderr_log import FOLDER
 
 TOKEN = "the-operators-token"
 SPARE = "spare"
@@ -34,6 +36,7 @@ BOUNDS = {
     "grace_after": "1",
     "max_interrupted": "20",
     "max_encode_rate": "27648000",
+    "ended_files_keep": "10",
 }
 """Settings below their defaults, so that two minutes reach them; those that the server does not know are left out."""
 
@@ -196,6 +199,12 @@ class Stage:
     def files(self) -> int:
         """That the server and its children have left on the disk."""
         return sum(file.is_file() for name in ("logs", "hls") for file in (self.directory / name).rglob("*"))
+
+    def ended_files(self) -> int:
+        """Of those, the ones of streams; when none is live, all of them belong to such as have ended."""
+        folders = (self.directory / "hls", self.directory / "logs" / FOLDER)
+        files = (file for folder in folders for file in folder.rglob("*"))
+        return sum(file.is_file() and file.name != JOURNAL for file in files)
 
 
 def workflows(ports: Ports, *, with_spare: bool) -> str:

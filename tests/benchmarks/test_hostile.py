@@ -64,11 +64,12 @@ def test_without_a_setting_its_figure_has_no_bound() -> None:
 
 
 def test_what_is_not_given_back_is_found() -> None:
-    assert all(verdict.is_fine for verdict in at_rest(CALM, evolve(CALM, pss_mb=119.0, files=40)))
-    left = at_rest(CALM, evolve(CALM, pss_mb=121.0, files=90, children=1))
+    assert all(verdict.is_fine for verdict in at_rest(CALM, evolve(CALM, pss_mb=119.0, files=40), 0))
+    left = at_rest(CALM, evolve(CALM, pss_mb=121.0, files=90, children=1), 1)
     assert [verdict.what for verdict in left if not verdict.is_fine] == [
         "memory left at rest",
         "files left at rest",
+        "files of ended streams on the disk at rest",
         "children left at rest",
     ]
 
@@ -99,6 +100,7 @@ def test_a_percentile_is_the_least_that_so_many_are_within() -> None:
 def test_the_server_under_attack_has_a_valid_configuration_with_the_bounds_that_it_knows() -> None:
     document = parse(configuration(Ports(1, 2, 3, 4)), "mmids.config")
     assert document.problems == document.warnings == ()
+    assert without_bound({name: 1 for name in BOUNDS.keys() & KNOWN_SETTINGS.keys()}) == []
     for name in BOUNDS.keys() & KNOWN_SETTINGS.keys():
         assert str(getattr(document.settings, name)) == BOUNDS[name]
 
