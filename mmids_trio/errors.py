@@ -128,6 +128,15 @@ def printable(text: str, kept: str = "") -> str:
     return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
 
 
+MAX_NAME_SHOWN = 100
+"""Characters of a client's application or key in answers and log lines; a command may hold 64 kB of them."""
+
+
+def shortened(name: str) -> str:
+    """A name that a client made up, as far as it is shown."""
+    return name if len(name) <= MAX_NAME_SHOWN else f"{name[:MAX_NAME_SHOWN]}…"
+
+
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """The plain exceptions of a group, however deep; of any other exception, itself."""
     if isinstance(error, BaseExceptionGroup):

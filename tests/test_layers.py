@@ -21,6 +21,7 @@ LAYERS = (
     "",  # the modules beside the folders: errors, definitions, addresses and the like
     "metrics",
     "media",
+    "on_air",
     "config",
     "net",
     "fanout",
@@ -45,7 +46,7 @@ LAYERS = (
 )
 """Packages, each of which imports only itself and those above it in this list (which lie below it in the building)."""
 
-PURE = ("media", "config", "continuity", "rtmp.protocol")
+PURE = ("media", "on_air", "config", "continuity", "rtmp.protocol")
 """Packages without trio, sockets, files and clocks: of the standard library what computes, of other packages attrs."""
 
 PURE_MODULES = (

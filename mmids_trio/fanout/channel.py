@@ -27,7 +27,7 @@ from mmids_trio.fanout.rendering import Readdress, Rendering
 from mmids_trio.fanout.stream_headers import StreamHeaders
 from mmids_trio.fanout.stream_log import LogEntry, StampedHeaders, StreamLog
 from mmids_trio.fanout.subscriber import JoinPoint, Subscriber, SubscriberCounters
-from mmids_trio.media.events import MediaKind, MediaPacket
+from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
 from mmids_trio.media.timeline import ChannelTimeline
 from mmids_trio.media_memory import MediaHolding, MediaMemory, MediaOwner
 
@@ -86,6 +86,8 @@ class Channel:
     )
     _subscribers: dict[Subscriber, None] = field(factory=dict, init=False)
     _departed: ChannelCounters = field(factory=ChannelCounters, init=False)
+    stream_id: StreamId | None = field(default=None, init=False)
+    """Of the live stream, where it has been said."""
     _is_live: bool = field(default=False, init=False)
     _is_open: bool = field(default=False, init=False)
     """Whether the live stream has been announced, which its first frame does."""
@@ -179,11 +181,12 @@ class Channel:
 
     # What feeds it.
 
-    def begin_stream(self, owner: MediaOwner | None = None) -> None:
+    def begin_stream(self, owner: MediaOwner | None = None, stream_id: StreamId | None = None) -> None:
         """Another stream begins, of `owner`. Subscribers hear of it with its first frame."""
         if self._is_live:
             self.end_stream()
         self._is_live, self._is_open, self._has_key_frame = True, False, False
+        self.stream_id = stream_id
         self._timeline.begin_stream()
         self._departed.refused_headers += self._headers.refused_headers
         self._headers = StreamHeaders(self.rendering, self._timeline)
@@ -221,6 +224,7 @@ class Channel:
                 subscriber.end_of_stream(self.log.end_index)
             self.log.append(LogEntry(self.rendering.stream_end(), None, self._timeline.newest))
         self._is_live = self._is_open = False
+        self.stream_id = None
         self.log.end_stream()
 
     def _header(self, packet: MediaPacket) -> None:

@@ -206,6 +206,13 @@ class StreamLog:
         """The entry at `index`, which must lie within `first_index` and `end_index`."""
         return self._entries[index - self.first_index]
 
+    def behind(self, index: int) -> tuple[int, int]:
+        """Milliseconds and bytes from the entry at `index` to the end; what is no longer here does not count."""
+        place = max(index - self.first_index, 0)
+        if place >= len(self._entries):
+            return 0, 0
+        return self._now - self._times[place], sum(len(entry.data) for entry in islice(self._entries, place, None))
+
     def gather(self, start: int, limit: int) -> tuple[bytes, int]:
         """The bytes from `start` on, up to about `limit` (at least one entry), and the index after them."""
         entries, place = self._entries, start - self.first_index

@@ -22,7 +22,7 @@ from mmids_trio.fanout.output import MAX_SEND, Output, OutputEnd
 from mmids_trio.fanout.rendering import Readdress
 from mmids_trio.fanout.stream_log import StampedHeaders, StreamLog
 from mmids_trio.fanout.track_filter import TrackFilter
-from mmids_trio.media.events import MediaKind
+from mmids_trio.media.events import MediaKind, StreamId
 
 if TYPE_CHECKING:
     from mmids_trio.fanout.channel import Channel
@@ -176,6 +176,25 @@ class Subscriber:
     def bytes_sent(self) -> int:
         """Since it came into its channel, replies included."""
         return self.output.bytes_sent - self._sent_before
+
+    @property
+    def delivery(self) -> Delivery:
+        """What it gets at present."""
+        return self._delivery
+
+    @property
+    def stream_id(self) -> StreamId | None:
+        """Of the stream that is on its channel."""
+        return None if self._channel is None else self._channel.stream_id
+
+    @property
+    def lag(self) -> tuple[int, int]:
+        """Milliseconds and bytes of what is there for it and not sent; who waits or pauses has none but replies."""
+        queued = self.output.queued_bytes
+        if self._channel is None or self._delivery is not Delivery.FOLLOWING:
+            return 0, queued
+        behind_ms, behind = self._channel.log.behind(self.position)
+        return behind_ms, behind + queued
 
     @property
     def counters(self) -> SubscriberCounters:

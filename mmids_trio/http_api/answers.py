@@ -38,8 +38,13 @@ HIDE = "MMIDS_HIDE"
 
 def json_response(status: int, content: Any, *, etag: str | None = None) -> Response:
     """What `content` (see `schemas.to_json`) says, as JSON."""
+    return respond(status, json_text(content) + "\n", JSON, etag=etag)
+
+
+def json_text(content: Any) -> str:
+    """The same as a part of an answer."""
     hide: Hide = current_app.config.get(HIDE, shown_as_it_is)
-    return respond(status, json.dumps(to_json(content, hide)) + "\n", JSON, etag=etag)
+    return json.dumps(to_json(content, hide))
 
 
 def text_response(status: int, content: str, *, etag: str | None = None) -> Response:

@@ -44,10 +44,12 @@ from mmids_trio.http_api.routes.config import (
 )
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
+from mmids_trio.http_api.routes.streams import SEND_AWAY_PATHS, add_stream_routes
 from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
 from mmids_trio.http_api.safety import bears_token
 from mmids_trio.http_api.schemas import Hide, shown_as_it_is
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.workflow.events import HubEvent
 
@@ -63,6 +65,7 @@ def create_app(
     token: str | Callable[[], str | None] | None,
     version: str,
     reactors: ShownReactors | None = None,
+    on_air: OnAir | None = None,
     events: EventFeed | None = None,
     sets: Sets | None = None,
     reloader: ReloadControl | None = None,
@@ -98,6 +101,8 @@ def create_app(
     add_switch_route(routes, workflows)
     if reactors is not None:
         add_reactor_routes(routes, reactors)
+    if on_air is not None:
+        add_stream_routes(routes, on_air)
     if sets is not None:
         running = RunningConfig(sets, tags, reactors)
         add_config_routes(routes, sets, changes, running, publish, find_conflicts=find_conflicts, find_lacks=find_lacks)
@@ -132,7 +137,7 @@ def _may_read(headers: Headers, token: str | None) -> bool:
 def _add_durability(app: QuartTrio, durability: Durability) -> None:
     """Also a change that was taken back, or that goes on, waits: a restart must not bring back something else.
 
-    Plans change nothing, and switches nothing that is kept.
+    Plans change nothing, and switches nothing that is kept; who is sent away may come back.
     """
 
     @app.after_request
@@ -153,7 +158,7 @@ def _may_be_kept() -> bool:
             return request.args.get("dry_run") != "true"
         case "POST":
             return not request.path.endswith(("/plan", "/switch"))
-    return request.method == "DELETE"
+    return request.method == "DELETE" and not request.path.startswith(SEND_AWAY_PATHS)
 
 
 def _hold_changes(app: QuartTrio, may_change: trio.Event) -> None:

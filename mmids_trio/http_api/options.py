@@ -232,6 +232,31 @@ def _flag(name: str, value: str) -> bool:
     return value == "true"
 
 
+MAX_PAGE, USUAL_PAGE = 1000, 100
+"""Objects in one answer at most, and where nobody says."""
+
+
+@frozen
+class PageOptions:
+    """The query of a list that comes page by page. `after`: the id of the object behind which the page begins.
+
+    `only`: what an object has to be like, by the names of the parameters.
+    """
+
+    limit: int
+    after: str | None
+    only: Mapping[str, str]
+
+
+def parse_page_options(query: Query, filters: Sequence[str]) -> PageOptions:
+    """Read the query of a list that knows `filters`; raises `BadRequest`."""
+    values = known_values(query, ("limit", "after", *filters))
+    limit = values.pop("limit", str(USUAL_PAGE))
+    if _NUMBER.fullmatch(limit) is None or not 1 <= int(limit) <= MAX_PAGE:
+        raise BadRequest(f"limit={limit!r}; expected a whole number from 1 to {MAX_PAGE}")
+    return PageOptions(int(limit), values.pop("after", None), values)
+
+
 EXPECTED = 'expected ?to=NAME, or {"to": "NAME"} as application/json'
 
 JSON_CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded")

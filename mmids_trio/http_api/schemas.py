@@ -11,6 +11,7 @@ from typing import Any
 from attrs import fields, frozen, has
 
 from mmids_trio.errors import Problem
+from mmids_trio.on_air.views import ClientView, SourceView, StreamView
 from mmids_trio.reactors.views import LeaseView, ReactorView
 from mmids_trio.reload.accepted import LastReload
 from mmids_trio.workflow.plan import PlannedReactor, SetPlan, StepCut
@@ -160,6 +161,22 @@ class LastReloadReport:
 
 
 @frozen
+class StreamPage:
+    """Some of the streams, the oldest first. `next`: what `after` has to be for the rest; null where there is none."""
+
+    streams: tuple[StreamView, ...]
+    next: str | None
+
+
+@frozen
+class ClientPage:
+    """Some of the clients, who came first in front. `next`: see `StreamPage`."""
+
+    clients: tuple[ClientView, ...]
+    next: str | None
+
+
+@frozen
 class ConfigStatus:
     """How the configuration file stands. `last_reload` is null before the first."""
 
@@ -201,6 +218,9 @@ FREE_TEXT: Mapping[type, tuple[str, ...]] = {
     Ready: ("reasons",),
     ReloadReport: ("warnings",),
     StepStatus: ("status", "reason"),
+    StreamView: ("name",),
+    ClientView: ("name", "agent"),
+    SourceView: ("agent",),
     StreamStatus: ("name", "message", "target", "last_error"),
     WorkflowOwner: ("stream",),
     WorkflowStatus: ("status", "reason"),

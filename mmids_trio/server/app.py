@@ -21,6 +21,7 @@ from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
 from mmids_trio.media_memory import MediaMemory
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.reactors.executor import ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
 from mmids_trio.rejections import RejectCounters
@@ -72,6 +73,8 @@ class Server:
     steps: StepRegistry
     workflows: WorkflowManager
     reactors: Reactors
+    on_air: OnAir
+    """Its streams and clients."""
     metrics: ServerMetrics
     """What it counts. Collectors of `prometheus_client` may be added to `metrics.registry`."""
     reloader: Reloader | None

@@ -34,6 +34,7 @@ from mmids_trio.net.certificates import CertificateFiles, Certificates
 from mmids_trio.net.tls import ConnectionGate, NetworkDialer, TlsGate
 from mmids_trio.net.transport import Network, SocketNetwork
 from mmids_trio.offload import Offload, in_thread
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.outside_values import OutsideValues
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
@@ -67,6 +68,9 @@ from mmids_trio.workflow.pipeline import SharedServices
 
 RESERVED_FILES = 100
 """Descriptors that RTMP clients leave to logs and to child processes, beside those of the API's connections."""
+
+NONCE_BYTES = 5
+"""Of what tells the ids of one run of a server from those of all others."""
 
 API_SHARE = 4
 """The API has one in so many of all descriptors at most."""
@@ -153,7 +157,9 @@ def build_server(
     certificates = Certificates(
         CertificateFiles.of(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
     )
-    rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, gate=hooks.gate(TlsGate(certificates)))
+    on_air = OnAir(world.entropy(NONCE_BYTES).hex(), lambda: _rfc3339(world.now()))
+    gate = hooks.gate(TlsGate(certificates))
+    rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, on_air=on_air, gate=gate)
     ffmpeg = _ffmpeg(settings, world, outside, memory)
     stream_room = StreamRoom.of(settings, rejections, memory)
     shared = SharedServices(ForwardingTable(), hub, random=world.random, outside=outside)
@@ -171,6 +177,7 @@ def build_server(
             rejections=rejections,
             watch_options=WatchOptions.of(settings),
             stream_room=stream_room,
+            on_air=on_air,
             now=world.now,
             more=more_steps,
         )
@@ -225,6 +232,7 @@ def build_server(
         token=(lambda: settings.http_api_token) if reloader is None else (lambda: reloader.settings.http_api_token),
         version=__version__,
         reactors=reactors,
+        on_air=on_air,
         events=events,
         sets=workflows,
         reloader=reloader,
@@ -252,6 +260,7 @@ def build_server(
         steps=steps,
         workflows=workflows,
         reactors=reactors,
+        on_air=on_air,
         metrics=metrics,
         reloader=reloader,
         recorder=recorder,
@@ -282,6 +291,10 @@ def _learning(outside: OutsideValues, load: Load) -> Load:
     return load_and_learn
 
 
+def _rfc3339(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 # Parts that follow from settings and from the machine alone.
 
 
@@ -292,6 +305,7 @@ def _rtmp(
     rejections: RejectCounters,
     *,
     memory: MediaMemory,
+    on_air: OnAir,
     gate: ConnectionGate,
 ) -> RtmpServer:
     return RtmpServer(
@@ -303,6 +317,7 @@ def _rtmp(
         max_connections_per_ip=settings.max_connections_per_ip or inf,
         max_streams_per_connection=settings.max_streams_per_connection,
         memory=memory,
+        on_air=on_air,
         balancers=settings.rtmp_proxy_protocol_from or (),
         certificates=certificates,
         rejections=rejections,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from mmids_trio.ffmpeg.output_paths import OutputPaths
 from mmids_trio.net.tls import Dialer
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.failover import failover
@@ -36,6 +37,7 @@ def built_in_steps(
     rejections: RejectCounters,
     watch_options: WatchOptions,
     stream_room: StreamRoom,
+    on_air: OnAir,
     now: Callable[[], float],
     more: Sequence[StepType] = (),
 ) -> StepRegistry:
@@ -45,7 +47,7 @@ def built_in_steps(
     """
     return StepRegistry(
         [
-            rtmp_receive(rtmp, reactors, stream_room),
+            rtmp_receive(rtmp, reactors, stream_room, on_air),
             rtmp_watch(rtmp, reactors, now, watch_options, stream_room.memory),
             rtmp_push(dialer, random, rejections, stream_room.memory),
             rtmp_pull(dialer, random, rejections),

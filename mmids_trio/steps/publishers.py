@@ -15,9 +15,11 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.addresses import AddressRules
-from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId, StreamStarted
+from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
 from mmids_trio.metrics.counts import Counts
+from mmids_trio.on_air.directory import OnAir, StreamEntry
+from mmids_trio.on_air.views import StreamNow
 from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, RequestRefused
@@ -55,6 +57,8 @@ class PublishedStream:
     """Whether it has been said that its source sends nothing."""
     is_announced: bool = False
     """Whether later steps have been told that it has started."""
+    entry: StreamEntry = field(init=False)
+    """By which it is seen, and what counts its media."""
     _sends: int = field(default=0, init=False)
     _silent: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
 
@@ -66,6 +70,16 @@ class PublishedStream:
         finally:
             self._sends -= 1
             self._silent.unpark_all()
+
+    def now(self) -> StreamNow:
+        """How it is."""
+        if self.ends_at is not None:
+            return StreamNow("interrupted", max(self.ends_at - trio.current_time(), 0.0))
+        return StreamNow("stalled" if self.is_stalled else "live")
+
+    def send_away(self, reason: str) -> None:
+        """End it, and have its source leave."""
+        self.source.send_away(reason)
 
     def source_is_gone(self) -> None:
         """Add the time of its source to that on the air."""
@@ -119,10 +133,11 @@ class PublisherTurn:
         if self.stream is None or not self.is_live:
             await trio.lowlevel.checkpoint()
             return
-        size = sum([len(event.data) for event in events if type(event) is MediaPacket])
+        now = trio.current_time()
+        size = self.stream.entry.meter.note(events, now)
         if size:
             self.owner.heard(self.stream, size)
-            self.stream.last_sent = trio.current_time()
+            self.stream.last_sent = now
             if self.stream.first_sent is None:
                 self.stream.first_sent = self.stream.last_sent
         await self.stream.send(events, self.owner.outbox)
@@ -151,10 +166,14 @@ class PublisherTurn:
 
     def revoke(self) -> None:
         """The reactor takes its approval back: the stream is over, whether its publisher is there or gone."""
+        self.send_away("the reactor does not approve of its stream any more")
+
+    def send_away(self, reason: str) -> None:
+        """The stream is over, and its publisher must leave. Repeating it does nothing."""
         if self.stream is not None and self._is_source:
             self._has_left = True
             self.owner.end(self.stream)
-        self.client.dismiss("the reactor does not approve of its stream any more")
+        self.client.dismiss(reason)
 
     def let_go(self) -> None:
         """Release the approval; repeating it does nothing."""
@@ -204,6 +223,8 @@ class Publishers:
     max_streams: float = inf
     room: StreamRoom = field(factory=StreamRoom)
     as_request: AsRequest = plain_request
+    on_air: OnAir = field(factory=OnAir)
+    """Where the streams are seen."""
     _streams: dict[str, PublishedStream] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -307,6 +328,7 @@ class Publishers:
         stream = self._streams[first.key] = PublishedStream(
             stream_id, first.key, first, StreamOrigin(first.request), trio.current_time()
         )
+        stream.entry = self.on_air.begin(stream_id, first.key, self.context, stream.now, stream.send_away)
         self.room.present += 1
         return stream
 
@@ -357,6 +379,7 @@ class Publishers:
         if self._streams.get(stream.key) is stream:
             del self._streams[stream.key]
             self.room.present -= 1
+            self.on_air.end(stream.entry)
             self.room.memory.disown(stream.stream_id)
             self.room.wait_no_more(stream)
             self.outbox.end_stream(stream.stream_id)

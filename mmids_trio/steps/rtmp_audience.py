@@ -77,6 +77,7 @@ class _Feed:
     """One live stream, the stage that it wants, and what the stage's channel must be told when it turns to it."""
 
     stage: _Stage
+    stream_id: StreamId
     name: str
     owner: MediaOwner
     metadata: StreamMetadata | None = None
@@ -89,7 +90,7 @@ class _Feed:
     def show(self) -> None:
         """Put the stream on its stage, with all that is known of it."""
         channel = self.stage.channel
-        channel.begin_stream(self.owner)
+        channel.begin_stream(self.owner, self.stream_id)
         if self.metadata is not None:
             channel.metadata(self.metadata.values)
         for header in self.headers.values():
@@ -188,7 +189,9 @@ class Audience:
 
     def _start(self, event: StreamStarted) -> Channel | None:
         stage = self._stage(event.stream_name if self.key == ANY_KEY else self.key)
-        feed = self._feeds[event.stream_id] = _Feed(stage, event.stream_name, self.memory.owner_of(event.stream_id))
+        feed = self._feeds[event.stream_id] = _Feed(
+            stage, event.stream_id, event.stream_name, self.memory.owner_of(event.stream_id)
+        )
         stage.feeds.append(feed)
         if not feed.is_served:
             log.warning("stream waits, its stream key is taken", stream=feed.name, served=stage.feeds[0].name)

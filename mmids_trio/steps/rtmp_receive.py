@@ -12,6 +12,7 @@ from mmids_trio.config.converters import choice, seconds, whole_number
 from mmids_trio.config.parameters import Secret, parameter, secret_parameter
 from mmids_trio.config.settings import MOST_STREAMS
 from mmids_trio.media.flow import Flow
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rtmp.server.endpoints import Service
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import KnownReactors, PublishAccess, find_reactor
@@ -56,6 +57,7 @@ class RtmpReceive:
     terms: PublishTerms
     max_streams: float
     room: StreamRoom
+    on_air: OnAir
     context: StepContext
     flow: Flow = field(default=Flow.PRODUCES, init=False)
 
@@ -73,6 +75,7 @@ class RtmpReceive:
             self.max_streams,
             self.room,
             Gate(self.registration, self.server).request,
+            self.on_air,
         )
         self.context.show_streams(publishers.describe)
         self.context.show_clients(publishers.count)
@@ -101,8 +104,8 @@ class RtmpReceive:
         return ChangeInPlace(take, service.dismiss_excluded)
 
 
-def rtmp_receive(server: RtmpPorts, reactors: KnownReactors, room: StreamRoom) -> StepType:
-    """The kind of step, on a server that has `room` for streams."""
+def rtmp_receive(server: RtmpPorts, reactors: KnownReactors, room: StreamRoom, on_air: OnAir) -> StepType:
+    """The kind of step, on a server that has `room` for streams and shows them `on_air`."""
 
     def build(parameters: ReceiveParameters, context: StepContext) -> Step:
         return RtmpReceive(
@@ -112,6 +115,7 @@ def rtmp_receive(server: RtmpPorts, reactors: KnownReactors, room: StreamRoom) -
             parameters.terms(reactors),
             parameters.max_streams or inf,
             room,
+            on_air,
             context,
         )
 

@@ -3,7 +3,7 @@
 Apart from the session, which reads bytes and keeps time, because this half knows steps and no sockets.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from math import inf
 from typing import TypeVar, cast
@@ -13,9 +13,11 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.fanout.output import Output
-from mmids_trio.fanout.subscriber import Subscriber
-from mmids_trio.media.events import MediaEvent, MediaPacket
+from mmids_trio.fanout.subscriber import Delivery, Subscriber
+from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId
 from mmids_trio.media.source_clock import SourceClock
+from mmids_trio.on_air.directory import ClientEntry, ClientSource, OnAir
+from mmids_trio.on_air.views import Asked, ClientNow, ClientRole, ClientState, Peer
 from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.ingest import Media, media_events
 from mmids_trio.rtmp.protocol import events as said
@@ -39,6 +41,9 @@ from mmids_trio.rtmp.server.registrations import Role
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 Request = TypeVar("Request", PublishRequest, PlayRequest)
+
+STATES: Mapping[Delivery, ClientState] = {Delivery.FOLLOWING: "watching", Delivery.PAUSED: "paused"}
+"""How a watcher is shown to be; any other waits for a key frame, or for a stream."""
 
 MediaByStream = dict[int, list[MediaEvent]]
 """What one read brought, by the message stream that it came on."""
@@ -79,6 +84,10 @@ class Activities:
     on_change: Callable[[], None]
     max_streams: float = inf
     rejections: RejectCounters = field(factory=RejectCounters)
+    peer_port: int = 0
+    protocol: str = "rtmp"
+    on_air: OnAir = field(factory=OnAir)
+    """Where the client is seen, once for each stream that it publishes or plays."""
     playing: Playing | None = field(default=None, init=False)
     changed_at: float = field(factory=trio.current_time, init=False)
     """When it began or ended something last."""
@@ -87,6 +96,8 @@ class Activities:
     _publications: dict[int, Publication] = field(factory=dict, init=False)
     _clocks: dict[int, SourceClock] = field(factory=dict, init=False)
     """Of each publication."""
+    _entries: dict[int, ClientEntry] = field(factory=dict, init=False)
+    """By which it is seen, of each message stream."""
     _approvals: dict[int, trio.CancelScope] = field(factory=dict, init=False)
     _endpoints: dict[int, Endpoint] = field(factory=dict, init=False)
     """Who serves each message stream."""
@@ -172,10 +183,18 @@ class Activities:
         for endpoint in set(self._endpoints.values()):
             endpoint.detach(self.client)
 
+    def send_away(self, reason: str) -> None:
+        """Disconnect the client for good: what it publishes ends now, whatever time there is for its return."""
+        for publication in list(self._publications.values()):
+            publication.end()
+        self.client.dismiss(reason)
+
     def _stop(self, stream: int) -> None:
         if approval := self._approvals.get(stream):
             approval.cancel()
         self._clocks.pop(stream, None)
+        if entry := self._entries.pop(stream, None):
+            self.on_air.leave(entry)
         if publication := self._publications.pop(stream, None):
             publication.end()
             self._logs[stream].info("publisher left")
@@ -237,6 +256,7 @@ class Activities:
             publication.end()
             return
         self._publications[request.stream], self._clocks[request.stream] = publication, SourceClock()
+        self._be_seen(request, "publisher", self._as_publisher(publication.stream_id))
         self._logs[request.stream].info("publisher joined", app=request.app)
 
     async def _approve_play(self, request: PlayRequest) -> None:
@@ -252,8 +272,30 @@ class Activities:
         self.playing = Playing(request.stream, viewing, self._subscriber)
         self._reply()  # what announces the media goes out before them
         viewing.channel.add(self._subscriber, for_message_stream(request.stream))
+        self._be_seen(request, "watcher", self._as_watcher(self._subscriber))
         waits = {} if viewing.channel.is_live else {"waits": "nobody publishes this key yet"}
         self._logs[request.stream].info("watcher joined", app=request.app, **waits)
+
+    def _be_seen(self, request: PublishRequest | PlayRequest, role: ClientRole, source: ClientSource) -> None:
+        peer = Peer(self.protocol, self.peer_host, self.peer_port, request.connect.flash_version)
+        owner = self._endpoints[request.stream].owner
+        self._entries[request.stream] = self.on_air.join(peer, Asked(role, request.app, request.key), owner, source)
+
+    def _as_publisher(self, stream_id: StreamId) -> ClientSource:
+        before = self.on_air.bytes_of(stream_id)
+
+        def now() -> ClientNow:
+            return ClientNow("publishing", max(self.on_air.bytes_of(stream_id) - before, 0))
+
+        return ClientSource(stream_id=lambda: stream_id, now=now, send_away=self.send_away)
+
+    def _as_watcher(self, subscriber: Subscriber) -> ClientSource:
+        def now() -> ClientNow:
+            behind_ms, behind = subscriber.lag
+            state = STATES.get(subscriber.delivery, "waiting") if subscriber.stream_id else "waiting"
+            return ClientNow(state, subscriber.bytes_sent, behind_ms, behind, subscriber.skips)
+
+        return ClientSource(stream_id=lambda: subscriber.stream_id, now=now, send_away=self.send_away)
 
     async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:
         endpoint = await admit(self.directory, role, self.port, request, self.peer_host)

@@ -8,7 +8,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from mmids_trio.addresses import AddressRules
-from mmids_trio.errors import MmidsError
+from mmids_trio.errors import MmidsError, shortened
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.rejections import RejectReason
@@ -23,9 +23,6 @@ UNKNOWN = {Role.PUBLISH: "NetStream.Publish.BadName", Role.WATCH: "NetStream.Pla
 
 DENIED = {Role.PUBLISH: "NetStream.Publish.Denied", Role.WATCH: "NetStream.Play.Failed"}
 """Status codes for who asks for what nobody has, and for who may not have it."""
-
-MAX_NAME_SHOWN = 100
-"""Characters of a client's application or key in answers and log lines; a command may hold 64 kB of them."""
 
 DISMISS_SECONDS = 2.0
 """How long the clients of a step that ends may take to leave; each one's goodbye is bounded more tightly."""
@@ -178,7 +175,7 @@ class Service:
 
 def shown(name: str) -> str:
     """A name that a client made up, as messages quote it."""
-    return f"'{name}'" if len(name) <= MAX_NAME_SHOWN else f"'{name[:MAX_NAME_SHOWN]}…'"
+    return f"'{shortened(name)}'"
 
 
 class Directory(Protocol):

@@ -20,6 +20,7 @@ from mmids_trio.net.proxy_protocol import Balancers, HeaderRefused
 from mmids_trio.net.read_coalescer import ReadCoalescer
 from mmids_trio.net.tls import ConnectionGate, HandshakeFailed, TlsGate
 from mmids_trio.net.transport import Listener, Network, Transport
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.server.endpoints import Claimant, Endpoint, PublishHandler, Service, WatchHandler
 from mmids_trio.rtmp.server.registrations import Claim, Expectation, Registration, Registrations, Role
@@ -76,7 +77,7 @@ class RtmpServer:
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `ReadCoalescer`.
     `max_connections`: of all ports together; more are closed at once, so that there are files left for everything
     else.  `max_connections_per_ip`: see `ConnectionLimiter`.  `max_streams_per_connection`: of publishers.
-    `memory`: where what clients hold is charged.
+    `memory`: where what clients hold is charged.  `on_air`: where they are seen.
     `balancers`: see `Balancers`.  `certificates`: for RTMPS.  `rejections`: where refusals are counted.  `gate`: who
     lets connections in, without one `TlsGate`.  `entropy`: so many random bytes.
 
@@ -94,6 +95,7 @@ class RtmpServer:
         max_connections_per_ip: float = inf,
         max_streams_per_connection: float = inf,
         memory: MediaMemory | None = None,
+        on_air: OnAir | None = None,
         balancers: Sequence[IpNetwork] = (),
         certificates: Certificates | None = None,
         rejections: RejectCounters | None = None,
@@ -105,7 +107,9 @@ class RtmpServer:
         self.publisher_timeout = publisher_timeout
         self.rejections = rejections or RejectCounters()
         self._limiter = ConnectionLimiter(max_connections, max_connections_per_ip)
-        self._bounds = SessionBounds(max_streams_per_connection, memory=memory or MediaMemory())
+        self._bounds = SessionBounds(
+            max_streams_per_connection, memory=memory or MediaMemory(), on_air=on_air or OnAir()
+        )
         self._balancers = Balancers(balancers)
         self._certificates = certificates or Certificates()
         self._gate = gate or TlsGate(self._certificates)
@@ -275,6 +279,7 @@ class RtmpServer:
             self._traffic,
             self._coalescer,
             self._bounds,
+            "rtmps" if tls else "rtmp",
         )
         self._sessions[session] = None
         try:

@@ -116,6 +116,8 @@ class RtmpSession:
     coalescer: ReadCoalescer = field(factory=ReadCoalescer)
     """When it is read, as long as it publishes."""
     bounds: SessionBounds = field(factory=SessionBounds)
+    protocol: str = "rtmp"
+    """Or `rtmps`."""
     _connection: ServerConnection = field(init=False)
     _output: Output = field(init=False)
     _activities: Activities = field(init=False)
@@ -152,6 +154,9 @@ class RtmpSession:
             client=self,
             port=self.port,
             peer_host=self.transport.peer_host,
+            peer_port=self.transport.peer_port,
+            protocol=self.protocol,
+            on_air=self.bounds.on_air,
             directory=self.directory,
             connection=self._connection,
             output=self._output,

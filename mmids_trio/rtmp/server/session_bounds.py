@@ -6,6 +6,7 @@ from attrs import field, frozen
 
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.net.limits import SharedAllowances
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST_OF_ADDRESS, MAX_TALK_RATE_OF_ADDRESS
 
 
@@ -23,3 +24,5 @@ class SessionBounds:
     max_streams: float = inf
     talk: SharedAllowances = field(factory=_allowances)
     memory: MediaMemory = field(factory=MediaMemory)
+    on_air: OnAir = field(factory=OnAir)
+    """Where clients are seen."""

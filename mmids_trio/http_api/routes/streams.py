@@ -1,0 +1,181 @@
+"""`/streams`, `/clients`: who is on the air, page by page, and who has to leave."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, get_args
+
+import trio
+from quart import Response
+
+from mmids_trio.http_api.answers import json_response, json_text, respond, text_response
+from mmids_trio.http_api.operation import JSON, Operation, QueryParameter, error, json_answer, text_answer
+from mmids_trio.http_api.options import MAX_PAGE, USUAL_PAGE, PageOptions, parse_page_options
+from mmids_trio.http_api.refusals import BadRequest, NotHere
+from mmids_trio.http_api.routing import Routes, request_query
+from mmids_trio.http_api.schemas import ClientPage, StreamPage
+from mmids_trio.on_air.directory import ClientEntry, OnAir, StreamEntry
+from mmids_trio.on_air.views import ClientView, StreamState, StreamView
+
+OBJECTS_PER_SLICE = 16
+"""Streams or clients that are looked at between two turns of everybody else: about 2 ms."""
+
+SENT_AWAY = "sent away over the API"
+"""What the log says of who is."""
+
+SEND_AWAY_PATHS = ("/streams/", "/clients/")
+
+STATES: tuple[str, ...] = get_args(StreamState)
+
+Entry = TypeVar("Entry", StreamEntry, ClientEntry)
+
+ID = QueryParameter("id", "path", {"type": "string", "minLength": 1, "examples": ["s-0011223344-7"]}, "An id.")
+LIMIT = QueryParameter(
+    "limit",
+    "query",
+    {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": USUAL_PAGE},
+    "How many at most.",
+)
+AFTER = QueryParameter(
+    "after", "query", {"type": "string"}, "`next` of the page before; also where that one is gone by now."
+)
+
+
+def _only(name: str, meaning: str, **schema: Any) -> QueryParameter:
+    return QueryParameter(name, "query", {"type": "string", **schema}, meaning)
+
+
+WORKFLOW = _only("workflow", "Only those of the workflow of that name.")
+BAD_QUERY = error("A parameter is not as it must be.")
+
+LIST_STREAMS = Operation(
+    "GET",
+    "/streams",
+    "listStreams",
+    "The streams that publishers have brought, the oldest first.",
+    {200: json_answer("A page of streams.", StreamPage), 400: BAD_QUERY},
+    (WORKFLOW, _only("state", "Only those in that state.", enum=list(STATES)), LIMIT, AFTER),
+)
+GET_STREAM = Operation(
+    "GET",
+    "/streams/{id}",
+    "getStream",
+    "One stream.",
+    {200: json_answer("The stream.", StreamView), 404: error("There is none of that id.")},
+    (ID,),
+)
+END_STREAM = Operation(
+    "DELETE",
+    "/streams/{id}",
+    "endStream",
+    "End a stream, also one that waits for its publisher, and disconnect who publishes it.",
+    {200: text_answer("It has ended."), 404: error("There is none of that id.")},
+    (ID,),
+)
+LIST_CLIENTS = Operation(
+    "GET",
+    "/clients",
+    "listClients",
+    "Who publishes and who watches, in the order in which they came.",
+    {200: json_answer("A page of clients.", ClientPage), 400: BAD_QUERY},
+    (
+        _only("stream", "Only those of the stream of that id."),
+        _only("address", "Only those from that address."),
+        WORKFLOW,
+        LIMIT,
+        AFTER,
+    ),
+)
+KICK_CLIENT = Operation(
+    "DELETE",
+    "/clients/{id}",
+    "kickClient",
+    "Disconnect a client. What it publishes ends at once.",
+    {200: text_answer("It is being disconnected."), 404: error("There is none of that id.")},
+    (ID,),
+)
+
+
+def add_stream_routes(routes: Routes, on_air: OnAir) -> None:
+    """Add what looks at streams and clients, and sends them away."""
+
+    @routes.add(LIST_STREAMS)
+    async def list_streams() -> Response:
+        options = parse_page_options(request_query(), ("workflow", "state"))
+        state, workflow = options.only.get("state"), options.only.get("workflow")
+        if state is not None and state not in STATES:
+            raise BadRequest(f"state={state!r}; expected one of {', '.join(STATES)}")
+
+        def view(entry: StreamEntry) -> StreamView | None:
+            if on_air.stream(entry.id) is not entry or workflow not in (None, entry.owner.workflow):
+                return None
+            if state not in (None, entry.now().state):
+                return None
+            return entry.view(trio.current_time())
+
+        return await _page("streams", on_air.streams(_place(on_air, options)), options, view)
+
+    @routes.add(GET_STREAM)
+    async def get_stream(id: str) -> Response:
+        return json_response(200, _found(on_air.stream(id), "Stream").view(trio.current_time()))
+
+    @routes.add(END_STREAM)
+    async def end_stream(id: str) -> Response:
+        stream = _found(on_air.stream(id), "Stream")
+        if stream.source is not None and stream.source.live is not None:
+            stream.source.live.send_away(SENT_AWAY)
+        if on_air.stream(id) is stream:  # nobody sends it, or who does is not quite in yet
+            stream.send_away(SENT_AWAY)
+        return text_response(200, "")
+
+    @routes.add(LIST_CLIENTS)
+    async def list_clients() -> Response:
+        options = parse_page_options(request_query(), ("stream", "address", "workflow"))
+        stream, address, workflow = (options.only.get(name) for name in ("stream", "address", "workflow"))
+
+        def view(entry: ClientEntry) -> ClientView | None:
+            if workflow not in (None, entry.owner.workflow) or address not in (None, entry.peer.address):
+                return None
+            if stream is not None and on_air.stream_watched(entry) != stream:
+                return None
+            return on_air.view_of(entry)
+
+        return await _page("clients", on_air.clients(_place(on_air, options)), options, view)
+
+    @routes.add(KICK_CLIENT)
+    async def kick_client(id: str) -> Response:
+        client = _found(on_air.client(id), "Client")
+        if client.live is not None:
+            client.live.send_away(SENT_AWAY)
+        return text_response(200, "")
+
+
+def _found(entry: Entry | None, kind: str) -> Entry:
+    if entry is None:
+        raise NotHere(f"{kind} not found")
+    return entry
+
+
+def _place(on_air: OnAir, options: PageOptions) -> int:
+    if options.after is None:
+        return 0
+    place = on_air.place_of(options.after)
+    if place is None:
+        raise BadRequest("after: this is no `next` of a page that this server has given since it started")
+    return place
+
+
+async def _page(
+    name: str, entries: Sequence[Entry], options: PageOptions, view: Callable[[Entry], StreamView | ClientView | None]
+) -> Response:
+    """Those that `view` shows, as far as the page goes. Everybody else has a turn after each slice."""
+    shown: list[str] = []
+    last, following = "", None
+    for count, entry in enumerate(entries, 1):
+        if (found := view(entry)) is not None:
+            if len(shown) == options.limit:
+                following = last
+                break
+            shown.append(json_text(found))
+            last = entry.id
+        if count % OBJECTS_PER_SLICE == 0:
+            await trio.lowlevel.checkpoint()
+    return respond(200, f'{{"{name}": [{", ".join(shown)}], "next": {json_text(following)}}}\n', JSON)

@@ -1,0 +1,218 @@
+"""The one directory of a server's streams and clients: who begins tells it, who ends tells it, and nobody is searched.
+
+Pure, and fed synchronously. What changes with every packet is not told: it is asked for when somebody looks, by
+functions that an entry holds until it ends.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from attrs import define, field, frozen
+
+from mmids_trio.errors import shortened
+from mmids_trio.media.events import StreamId
+from mmids_trio.on_air.meters import StreamMeter
+from mmids_trio.on_air.views import Asked, ClientNow, ClientView, Peer, SourceView, StreamNow, StreamView
+
+SendAway = Callable[[str], None]
+"""Ends a stream or disconnects a client; the log has the reason. Synchronous, may be repeated."""
+
+_ID = re.compile(r"[sc]-([0-9a-f]*)-([0-9]{1,18})", re.ASCII)
+
+
+class Owner(Protocol):
+    """The step that something belongs to, whose id may change while it is here."""
+
+    @property
+    def workflow(self) -> str:
+        """Name of its workflow."""
+
+    @property
+    def step_id(self) -> str:
+        """Its identity within the workflow."""
+
+
+@define(eq=False, kw_only=True)
+class StreamEntry:
+    """A stream that is here; `now` and `send_away` are the step's."""
+
+    number: int
+    id: str
+    stream_id: StreamId
+    name: str
+    owner: Owner
+    since: str
+    now: Callable[[], StreamNow]
+    send_away: SendAway
+    meter: StreamMeter = field(factory=StreamMeter)
+    source: "ClientEntry | None" = None
+    """Whose media it is, or was last."""
+
+    def view(self, time: float) -> StreamView:
+        """As it is at `time`, of the clock that the meter is told."""
+        now = self.now()
+        return StreamView(
+            id=self.id,
+            name=shortened(self.name),
+            workflow=self.owner.workflow,
+            step_id=self.owner.step_id,
+            state=now.state,
+            seconds_left=now.seconds_left,
+            since=self.since,
+            bytes=self.meter.bytes,
+            source=None if self.source is None else self.source.as_source(),
+            tracks=self.meter.tracks(time),
+        )
+
+
+@frozen(kw_only=True)
+class ClientSource:
+    """Where what is asked of a client comes from."""
+
+    stream_id: Callable[[], StreamId | None]
+    now: Callable[[], ClientNow]
+    send_away: SendAway
+
+
+@define(eq=False, kw_only=True)
+class ClientEntry:
+    """A client that is here. `live` is `None` once it has left, so that nothing keeps its connection alive."""
+
+    number: int
+    id: str
+    peer: Peer
+    asked: Asked
+    owner: Owner
+    since: str
+    live: ClientSource | None
+
+    def as_source(self) -> SourceView:
+        """For the stream that it publishes, or did."""
+        peer = self.peer
+        gone = self.live is None
+        return SourceView(None if gone else self.id, peer.protocol, peer.address, peer.port, peer.agent)
+
+
+@define(eq=False)
+class OnAir:
+    """See the module. `nonce`: hexadecimal digits that no other run of a server has, so no id of one names somebody of
+    the next. `calendar`: what time it is, as RFC 3339 has it.
+    """
+
+    nonce: str = ""
+    calendar: Callable[[], str] = field(default=lambda: "1970-01-01T00:00:00.000Z")
+    _count: int = field(default=0, init=False)
+    _streams: dict[str, StreamEntry] = field(factory=dict, init=False)
+    _by_stream_id: dict[StreamId, StreamEntry] = field(factory=dict, init=False)
+    _clients: dict[str, ClientEntry] = field(factory=dict, init=False)
+
+    # What begins and ends.
+
+    def begin(
+        self, stream_id: StreamId, name: str, owner: Owner, now: Callable[[], StreamNow], send_away: SendAway
+    ) -> StreamEntry:
+        """A stream has begun."""
+        number, name_of_it = self._number("s")
+        entry = StreamEntry(
+            number=number,
+            id=name_of_it,
+            stream_id=stream_id,
+            name=name,
+            owner=owner,
+            since=self.calendar(),
+            now=now,
+            send_away=send_away,
+        )
+        self._streams[entry.id] = self._by_stream_id[stream_id] = entry
+        return entry
+
+    def end(self, entry: StreamEntry) -> None:
+        """A stream has ended. Repeating it does nothing."""
+        if self._streams.pop(entry.id, None) is not None:
+            del self._by_stream_id[entry.stream_id]
+
+    def join(self, peer: Peer, asked: Asked, owner: Owner, source: ClientSource) -> ClientEntry:
+        """A client has been let in; a publisher is the source of its stream from now on."""
+        number, name = self._number("c")
+        shown = Peer(peer.protocol, peer.address, peer.port, shortened(peer.agent))
+        wanted = Asked(asked.role, shortened(asked.app), shortened(asked.key))
+        entry = ClientEntry(
+            number=number, id=name, peer=shown, asked=wanted, owner=owner, since=self.calendar(), live=source
+        )
+        self._clients[entry.id] = entry
+        if asked.role == "publisher" and (stream := self.stream_of(source.stream_id())) is not None:
+            stream.source = entry
+        return entry
+
+    def leave(self, entry: ClientEntry) -> None:
+        """A client has left. Repeating it does nothing."""
+        self._clients.pop(entry.id, None)
+        entry.live = None
+
+    def _number(self, kind: str) -> tuple[int, str]:
+        self._count += 1
+        return self._count, f"{kind}-{self.nonce}-{self._count}"
+
+    # What is asked.
+
+    def stream(self, name: str) -> StreamEntry | None:
+        """The stream of that id."""
+        return self._streams.get(name)
+
+    def client(self, name: str) -> ClientEntry | None:
+        """The client of that id."""
+        return self._clients.get(name)
+
+    def stream_of(self, stream_id: StreamId | None) -> StreamEntry | None:
+        """The stream that media of that id belong to."""
+        return None if stream_id is None else self._by_stream_id.get(stream_id)
+
+    def bytes_of(self, stream_id: StreamId) -> int:
+        """What has come of a stream; 0 for one that is over."""
+        stream = self._by_stream_id.get(stream_id)
+        return 0 if stream is None else stream.meter.bytes
+
+    def place_of(self, name: str) -> int | None:
+        """What an id, also of who has left, says to `streams` and `clients`; `None` where it is none of this run."""
+        match = _ID.fullmatch(name)
+        return None if match is None or match[1] != self.nonce else int(match[2])
+
+    def streams(self, after: int = 0) -> Sequence[StreamEntry]:
+        """Those that began after a place, the oldest first."""
+        return [entry for entry in self._streams.values() if entry.number > after]
+
+    def clients(self, after: int = 0) -> Sequence[ClientEntry]:
+        """Those who came after a place, the first first."""
+        return [entry for entry in self._clients.values() if entry.number > after]
+
+    def stream_watched(self, entry: ClientEntry) -> str | None:
+        """The id of the stream that a client sends or gets now."""
+        stream = None if entry.live is None else self.stream_of(entry.live.stream_id())
+        return None if stream is None else stream.id
+
+    def view_of(self, entry: ClientEntry) -> ClientView | None:
+        """How a client is now; `None` once it has left."""
+        if entry.live is None:
+            return None
+        now = entry.live.now()
+        peer, asked = entry.peer, entry.asked
+        return ClientView(
+            id=entry.id,
+            role=asked.role,
+            protocol=peer.protocol,
+            address=peer.address,
+            port=peer.port,
+            agent=peer.agent,
+            workflow=entry.owner.workflow,
+            step_id=entry.owner.step_id,
+            app=asked.app,
+            name=asked.key,
+            stream=self.stream_watched(entry),
+            state=now.state,
+            since=entry.since,
+            bytes=now.bytes,
+            lag_ms=now.lag_ms,
+            lag_bytes=now.lag_bytes,
+            skips=now.skips,
+        )
