@@ -21,6 +21,7 @@ from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.metrics.counts import Distribution
 from mmids_trio.net.certificates import Identity, server_context
 from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
+from mmids_trio.on_air.meters import StreamMeter
 from mmids_trio.rtmp.ingest import media_events
 from mmids_trio.rtmp.protocol.chunks import ChunkReader
 from mmids_trio.rtmp.protocol.events import MediaReceived
@@ -152,6 +153,16 @@ async def test_an_encrypted_send_is_one_send_and_few_calls() -> None:
     server._transport = near
     client.close()
     server.close()
+
+
+@pytest.mark.parametrize("frames", [10, 100])
+def test_media_is_metered_with_one_call_a_frame_and_few_a_batch(frames: int) -> None:
+    """That one call is `len`, which the count of received bytes took before there were meters."""
+    meter, stream = StreamMeter(), generate_stream(seconds=8, audio=False, gop=1000)
+    meter.note(stream[:2], 0.0)
+    batch = stream[2 : 2 + frames]
+    made = calls(lambda: meter.note(batch, 0.3))
+    assert (made["len"], made.total() - made["len"]) == (frames, 4)
 
 
 def test_a_ledger_makes_few_calls_a_packet() -> None:

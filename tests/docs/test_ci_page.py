@@ -18,7 +18,21 @@ RELOADS = (ROOT / "docs" / "reloads.md").read_text("utf-8")
 PIPELINE = (ROOT / "examples" / "ci" / "github-actions.yml").read_text("utf-8")
 SCRIPT = (ROOT / "examples" / "ci" / "deploy.sh").read_text("utf-8")
 
-CLIENT = ("plan", "apply", "reload", "list", "show", "export", "wait", "delete", "switch", "events")
+CLIENT = (
+    "plan",
+    "apply",
+    "reload",
+    "list",
+    "show",
+    "export",
+    "wait",
+    "delete",
+    "switch",
+    "streams",
+    "clients",
+    "kick",
+    "events",
+)
 COMMON = {"--server", "--token", "--json", "--help"}
 SHELL_WORDS = {"|", "||", "&&", ";", ">", ">>", "<", "done", "do", ")"}
 

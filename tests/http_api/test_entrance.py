@@ -26,6 +26,10 @@ ROUTES = {
     "/reactors",
     "/ready",
     "/reactors/<any_name:name>",
+    "/streams",
+    "/streams/<any_name:id>",
+    "/clients",
+    "/clients/<any_name:id>",
     "/workflows",
     "/workflows/<any_name:name>",
     "/workflows/<any_name:name>/steps/<any_name:step_id>/switch",
@@ -89,6 +93,7 @@ def app(rejections: RejectCounters) -> QuartTrio:
         token="s3cret",
         version="1",
         reactors=part,
+        on_air=part,
         events=events,
         sets=part,
         reloader=part,
@@ -103,7 +108,10 @@ def app(rejections: RejectCounters) -> QuartTrio:
 def paths(app: QuartTrio) -> list[str]:
     """One of each route, and what is none."""
     routes = [rule.rule for rule in app.url_map.iter_rules()]
-    return [route.replace("<any_name:name>", "r").replace("<any_name:step_id>", "1") for route in routes] + ["/none"]
+    return [
+        route.replace("<any_name:name>", "r").replace("<any_name:step_id>", "1").replace("<any_name:id>", "c-0-1")
+        for route in routes
+    ] + ["/none"]
 
 
 def test_all_routes_are_walked(app: QuartTrio) -> None:
