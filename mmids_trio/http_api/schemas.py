@@ -28,6 +28,11 @@ from mmids_trio.workflow.status import (
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 
+def rfc3339(time: float) -> str:
+    """A Unix time in seconds as all answers write it, in UTC."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @frozen
 class Ready:
     """Whether the server is ready. `reasons`: why it is not; only for who may read."""
@@ -187,7 +192,7 @@ class ConfigStatus:
         """What the reloader knows."""
         if last is None:
             return cls(None)
-        at = datetime.fromtimestamp(last.time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = rfc3339(last.time)
         plan = None if last.plan is None else ConfigPlan.of(last.plan)
         return cls(LastReloadReport(at, last.by, last.result, last.message, plan))
 

@@ -29,6 +29,7 @@ from mmids_trio.ffmpeg.stderr_log import FOLDER
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.http_api.schemas import rfc3339
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.net.certificates import CertificateFiles, Certificates
 from mmids_trio.net.tls import ConnectionGate, NetworkDialer, TlsGate
@@ -157,7 +158,7 @@ def build_server(
     certificates = Certificates(
         CertificateFiles.of(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
     )
-    on_air = OnAir(world.entropy(NONCE_BYTES).hex(), lambda: _rfc3339(world.now()))
+    on_air = OnAir(world.entropy(NONCE_BYTES).hex(), lambda: rfc3339(world.now()))
     gate = hooks.gate(TlsGate(certificates))
     rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, on_air=on_air, gate=gate)
     ffmpeg = _ffmpeg(settings, world, outside, memory)
@@ -289,10 +290,6 @@ def _learning(outside: OutsideValues, load: Load) -> Load:
         return configuration
 
     return load_and_learn
-
-
-def _rfc3339(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 # Parts that follow from settings and from the machine alone.

@@ -59,6 +59,7 @@ async def test_everything_that_is_left_is_named_at_once(autojump_clock: MockCloc
         assert [sentence.partition(":")[0].partition(" (")[0] for sentence in left] == [
             "still registered",
             "workflows live still run",
+            "streams or clients are still shown",
             "ports [1935] are still open",
             "the stream 'show'",
             "the server still has 1 connections, on ports 1935",
