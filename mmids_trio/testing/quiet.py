@@ -82,7 +82,8 @@ def what_is_left(server: Server) -> Iterator[str]:
         yield f"workflows {', '.join(names)} still run"
     elif not server.workflows.is_quiet:
         yield "a workflow that was stopped has not ended"
-    if shown := [entry.id for entry in (*server.on_air.streams(), *server.on_air.clients())]:
+    on_air = server.on_air
+    if shown := [entry.id for entry in on_air.streams()] + [entry.id for entry in on_air.clients()]:
         yield f"streams or clients are still shown: {', '.join(shown)}"
     if leases := server.reactors.leased:
         yield f"reactors still hold leases (reactor and stream): {', '.join(leases)}"

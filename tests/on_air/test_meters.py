@@ -39,7 +39,7 @@ def test_there_are_no_rates_in_the_first_second_and_none_left_after_a_silence() 
     assert tracks(meter, 100.9)["video"].bitrate_1s is None
     metered(generate_stream(seconds=3), meter=meter, begin=101)
     quiet = tracks(meter, 106.0)["video"]
-    assert (quiet.bitrate_1s, quiet.last_frame_ms) == (0, pytest.approx(2040))
+    assert (quiet.bitrate_1s, quiet.last_frame_ms) == (0, 2040)
     assert quiet.bitrate_10s is not None
     assert quiet.bitrate_10s > 0
     assert tracks(meter, 120.0)["video"].bitrate_10s == 0
