@@ -30,7 +30,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 
-from mmids_trio.config.settings import Settings
 from mmids_trio.errors import StepError
 from mmids_trio.offload import in_thread
 
@@ -178,14 +177,6 @@ class CertificateFiles:
     certificate: Path
     password: str | None = field(default=None, repr=False)
     key: Path | None = None
-
-    @classmethod
-    def of(cls, settings: Settings) -> "CertificateFiles | None":
-        """As the settings say; `None` where they name none."""
-        if settings.tls_cert_path is None:
-            return None
-        key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
-        return cls(Path(settings.tls_cert_path), settings.tls_cert_password, key)
 
     def state(self) -> "_State":
         """What changes when a file does. Raises `CertificateError`."""

@@ -31,7 +31,7 @@ from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.schemas import rfc3339
 from mmids_trio.media_memory import MediaMemory
-from mmids_trio.net.certificates import CertificateFiles, Certificates
+from mmids_trio.net.certificates import Certificates
 from mmids_trio.net.tls import ConnectionGate, NetworkDialer, TlsGate
 from mmids_trio.net.transport import Network, SocketNetwork
 from mmids_trio.offload import Offload, in_thread
@@ -47,7 +47,7 @@ from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Load, Reloader
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.app import Server
-from mmids_trio.server.lacks import Machine
+from mmids_trio.server.lacks import Machine, certificate_files
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
 from mmids_trio.server.readiness import ServerReadiness
@@ -156,7 +156,7 @@ def build_server(
     hub, rejections = EventHub(outside.hide), RejectCounters()
     memory = MediaMemory(settings.max_media_bytes, rejections)
     certificates = Certificates(
-        CertificateFiles.of(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
+        certificate_files(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
     )
     on_air = OnAir(world.entropy(NONCE_BYTES).hex(), lambda: rfc3339(world.now()))
     gate = hooks.gate(TlsGate(certificates))

@@ -7,6 +7,7 @@ for ffmpeg, at the certificate, at the rights of directories.  All of it may blo
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from attrs import field, frozen
 
@@ -68,7 +69,7 @@ class Machine:
         place = self.places.get("tls_cert_path") or next((step.place for step in users), None)
         if place is None:
             return
-        files = CertificateFiles.of(self.settings)
+        files = certificate_files(self.settings)
         if files is None:
             yield Problem(place, NO_CERTIFICATE)
             return
@@ -79,6 +80,14 @@ class Machine:
 
     def _state_directory(self) -> str | None:
         return None if self.settings.state_path is None else os.path.dirname(self.settings.state_path)
+
+
+def certificate_files(settings: Settings) -> CertificateFiles | None:
+    """Those that the settings name, if they name any."""
+    if settings.tls_cert_path is None:
+        return None
+    key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
+    return CertificateFiles(Path(settings.tls_cert_path), settings.tls_cert_password, key)
 
 
 def _files(step: StepDefinition) -> Iterable[Problem]:
