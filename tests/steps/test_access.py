@@ -139,7 +139,7 @@ async def test_the_running_configuration_has_its_secrets_so_that_it_can_be_put_b
     async with server(f"publish_token={TOKEN}") as h:
         text = (await h.http.get("/config")).text
         assert f"publish_token={TOKEN}" in text
-        answer = await h.http.put("/config", content=text)
+        answer = await h.http.put("/config", content=text, params={"take_over": "true"})
         assert answer.status == 200
         await h.publish(f"live/key?token={TOKEN}")
 

@@ -44,7 +44,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def test_a_file_is_pulled_over_and_over_and_time_goes_on(ffmpeg: str, flv: Path, tmp_path: Path) -> None:
     path = tmp_path / "-a:b %d.mp4"
     run("ffmpeg", "-v", "error", "-t", "0.5", "-i", str(flv), "-c", "copy", f"file:{path}")
-    arguments = pull_arguments(PullParameters(f"file:{path}", "name"))
+    arguments = pull_arguments(PullParameters(f"file:{path}", "name", loop=True))
     media = ChildMedia(StreamId("s"))
     media.begin()
     pictures: list[MediaPacket] = []
