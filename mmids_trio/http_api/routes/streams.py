@@ -45,13 +45,14 @@ def _only(name: str, meaning: str, **schema: Any) -> QueryParameter:
 
 WORKFLOW = _only("workflow", "Only those of the workflow of that name.")
 BAD_QUERY = error("A parameter is not as it must be.")
+NO_SUCH_PAGE = error("`after` is no `next` that this server has given since it started.")
 
 LIST_STREAMS = Operation(
     "GET",
     "/streams",
     "listStreams",
     "The streams that publishers have brought, the oldest first.",
-    {200: json_answer("A page of streams.", StreamPage), 400: BAD_QUERY},
+    {200: json_answer("A page of streams.", StreamPage), 400: BAD_QUERY, 404: NO_SUCH_PAGE},
     (WORKFLOW, _only("state", "Only those in that state.", enum=list(STATES)), LIMIT, AFTER),
 )
 GET_STREAM = Operation(
@@ -75,7 +76,7 @@ LIST_CLIENTS = Operation(
     "/clients",
     "listClients",
     "Who publishes and who watches, in the order in which they came.",
-    {200: json_answer("A page of clients.", ClientPage), 400: BAD_QUERY},
+    {200: json_answer("A page of clients.", ClientPage), 400: BAD_QUERY, 404: NO_SUCH_PAGE},
     (
         _only("stream", "Only those of the stream of that id."),
         _only("address", "Only those from that address."),
@@ -159,7 +160,7 @@ def _place(on_air: OnAir, options: PageOptions) -> int:
         return 0
     place = on_air.place_of(options.after)
     if place is None:
-        raise BadRequest("after: this is no `next` of a page that this server has given since it started")
+        raise NotHere("after: this is no `next` of a page that this server has given since it started")
     return place
 
 
