@@ -129,7 +129,8 @@ class OnAir:
 
     def end(self, entry: StreamEntry) -> None:
         """A stream has ended. Repeating it does nothing."""
-        if self._streams.pop(entry.id, None) is not None:
+        self._streams.pop(entry.id, None)
+        if self._by_stream_id.get(entry.stream_id) is entry:  # and not of another that was given the same
             del self._by_stream_id[entry.stream_id]
 
     def join(self, peer: Peer, asked: Asked, owner: Owner, source: ClientSource) -> ClientEntry:

@@ -1,14 +1,12 @@
 """`check --here` adds what this machine lacks, without making or starting anything; `plan` has the same of a server."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from structlog.testing import capture_logs
 
 from mmids_trio.cli.commands.check import check
 from mmids_trio.ffmpeg.executable import Places
@@ -17,14 +15,10 @@ from mmids_trio.testing.harness import Harness
 from tests.support.certificates import Made, make
 from tests.support.commands import command
 
+pytestmark = pytest.mark.usefixtures("quiet_server")
+
 PLAIN = "workflow plain {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
 ENCRYPTED = "workflow encrypted {\n    rtmp_receive rtmp_app=live stream_key=* rtmps\n}\n"
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
 
 
 def here(path: Path, text: str, **environment: str) -> Result:

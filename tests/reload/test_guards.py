@@ -4,45 +4,13 @@ import pytest
 import trio
 
 from mmids_trio.reload.accepted import RefusedReload
-from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.testing.harness import Harness
 from mmids_trio.workflow.events import ReloadRefused
-from tests.support.reloading import configuration
+from tests.support.reloading import File
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"
 MADE = "workflow made {\n    rtmp_receive rtmp_app=made stream_key=*\n}\n"
 ELSEWHERE = LIVE.replace("rtmp_watch rtmp_app=live", "rtmp_watch rtmp_app=elsewhere")
-
-
-class File:
-    """A configuration file that a test writes."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.harness = Harness(text, load_again=self.load)
-
-    def load(self) -> Configuration:
-        return configuration(self.text)
-
-    async def signal(self) -> None:
-        """SIGHUP, to the end of what comes of it."""
-        reloader = self.harness.server.reloader
-        assert reloader is not None
-        reloader.request("signal")
-        with trio.fail_after(60):
-            before = sum(reloader.results.values())
-            while sum(reloader.results.values()) == before:
-                await trio.lowlevel.checkpoint()
-
-    @property
-    def running(self) -> list[str]:
-        return list(self.harness.server.workflows.names())
-
-    @property
-    def last(self) -> tuple[str, str] | None:
-        reloader = self.harness.server.reloader
-        assert reloader is not None
-        return None if reloader.last is None else (reloader.last.by, reloader.last.result)
 
 
 @pytest.mark.parametrize("text", ["", "\n  \n", "settings {\n    publisher_timeout 20\n}\n"])

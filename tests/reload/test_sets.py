@@ -1,43 +1,15 @@
 """Sets beside the configuration file: a reload stops what is the file's, and says what stays away from it."""
 
-import trio
 from structlog.testing import capture_logs
 
-from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.testing.harness import Harness
 from mmids_trio.workflow.events import WorkflowTakenOver
 from mmids_trio.workflow.status import WorkflowOwner, of_set
-from tests.support.reloading import FILE, configuration
+from tests.support.reloading import FILE, File
 
 
 def workflow(name: str, key: str = "a") -> str:
     return f"workflow {name} {{\n    rtmp_receive rtmp_app={name} stream_key={key}\n}}\n"
-
-
-class File:
-    """A configuration file that a test writes."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.harness = Harness(text, load_again=self.load)
-
-    def load(self) -> Configuration:
-        return configuration(self.text)
-
-    async def signal(self) -> str:
-        """SIGHUP, to the end of what comes of it."""
-        reloader = self.harness.server.reloader
-        assert reloader is not None
-        before = sum(reloader.results.values())
-        reloader.request("signal")
-        with trio.fail_after(60):
-            while sum(reloader.results.values()) == before:
-                await trio.lowlevel.checkpoint()
-        assert reloader.last is not None
-        return reloader.last.result
-
-    def owner(self, name: str) -> WorkflowOwner | None:
-        return self.harness.server.workflows.owner(name)
 
 
 async def put(h: Harness, text: str, query: str = "") -> None:

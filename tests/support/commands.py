@@ -11,6 +11,7 @@ from attrs import define, frozen
 from click.testing import CliRunner
 
 from mmids_trio.__main__ import main
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.http import HttpClient
 
 CLEAN = {name: None for name in ("MMIDS_SERVER", "MMIDS_TOKEN", "MMIDS_JSON", "FORCE_COLOR", "CLICOLOR_FORCE")}
@@ -73,6 +74,13 @@ async def command(http: HttpClient, *arguments: str, stdin: str = "") -> Result:
         return invoke(*arguments, transport=_Bridge(http), stdin=stdin)
 
     return await trio.to_thread.run_sync(run)
+
+
+async def run(harness: Harness, *arguments: str, stdin: str = "", status: int = 0) -> Result:
+    """A command that ends with this status."""
+    done = await command(harness.http, *arguments, stdin=stdin)
+    assert done.status == status, done
+    return done
 
 
 def as_process(*arguments: str) -> list[str]:

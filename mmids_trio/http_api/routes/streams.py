@@ -16,7 +16,7 @@ from mmids_trio.on_air.directory import ClientEntry, OnAir, StreamEntry
 from mmids_trio.on_air.views import ClientView, StreamState, StreamView
 
 OBJECTS_PER_SLICE = 16
-"""Streams or clients that are looked at between two turns of everybody else: about 2 ms."""
+"""Streams or clients that are looked at between two turns of everybody else."""
 
 SENT_AWAY = "sent away over the API"
 """What the log says of who is."""

@@ -1,18 +1,19 @@
 """The commands against the real API of a server in memory."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService
 from mmids_trio.workflow.events import StreamSwitched
-from tests.support.commands import Result, command
+from tests.support.commands import run
 from tests.support.reloading import configuration
+
+pytestmark = pytest.mark.usefixtures("quiet_server")
 
 LIVE = "workflow live {\n    rtmp_receive rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"
 OLD = "workflow old {\n    rtmp_receive rtmp_app=old stream_key=*\n}\n"
@@ -26,20 +27,6 @@ SHOW = """workflow show {
 }
 """
 REACTOR = "reactor lookup executor=simple_http {\n    url http://127.0.0.1:1/\n}\n"
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """The server is in the same process, and would print its log between the lines of a command."""
-    with capture_logs():
-        yield
-
-
-async def run(harness: Harness, *arguments: str, stdin: str = "", status: int = 0) -> Result:
-    """A command that ends with this status."""
-    done = await command(harness.http, *arguments, stdin=stdin)
-    assert done.status == status, done
-    return done
 
 
 def file(directory: Path, *texts: str) -> str:

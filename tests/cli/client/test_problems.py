@@ -1,23 +1,17 @@
 """What is wrong with a text: found by `check`, `plan` and `apply` alike, in one shape for programs, also by the API."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from mmids_trio.testing.harness import Harness
 from tests.support.commands import Result, command, invoke
 
+pytestmark = pytest.mark.usefixtures("quiet_server")
+
 ONE = "workflow one {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
 THIEF = "workflow thief {\n    rtmp_receive rtmp_app=live stream_key=cam\n}\n"
 TAKEN = "port 1935, application 'live', stream key 'cam' for publishers is taken by workflow 'one'"
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
 
 
 def write(path: Path, text: str) -> str:

@@ -1,32 +1,18 @@
 """Two teams on one server, with the real commands: neither stops what the other has, and it shows whose what is."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from mmids_trio.testing.harness import Harness
-from tests.support.commands import Result, command
+from tests.support.commands import run
 from tests.support.reloading import configuration
+
+pytestmark = pytest.mark.usefixtures("quiet_server")
 
 
 def workflow(name: str, key: str = "a") -> str:
     return f"workflow {name} {{\n    rtmp_receive rtmp_app={name} stream_key={key}\n}}\n"
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """The server is in the same process, and would print its log between the lines of a command."""
-    with capture_logs():
-        yield
-
-
-async def run(harness: Harness, *arguments: str, stdin: str = "", status: int = 0) -> Result:
-    """A command that ends with this status."""
-    done = await command(harness.http, *arguments, stdin=stdin)
-    assert done.status == status, done
-    return done
 
 
 def team(directory: Path, name: str, *texts: str) -> str:

@@ -1,26 +1,20 @@
 """`check`, `plan` and `apply` resolve variables and includes where they run; `--no-env` refuses them."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from mmids_trio.testing.harness import Harness
 from tests.support.commands import command, invoke
+
+pytestmark = pytest.mark.usefixtures("quiet_server")
 
 GUEST = """workflow guest {
     rtmp_receive rtmp_app=guest stream_key=${GUEST_KEY} publish_token=${file:token}
     rtmp_watch rtmp_app=guest stream_key=${GUEST_KEY} send_interval=${INTERVAL:-10}
 }
 """
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
 
 
 @pytest.fixture

@@ -1,0 +1,35 @@
+"""Who is on the air: what begins and ends is found while it is here, and by nobody else's id."""
+
+from attrs import frozen
+
+from mmids_trio.media.events import StreamId
+from mmids_trio.on_air.directory import OnAir, StreamEntry
+from mmids_trio.on_air.views import StreamNow
+
+
+@frozen
+class Step:
+    workflow: str = "show"
+    step_id: str = "1"
+
+
+def begun(on_air: OnAir, name: str) -> StreamEntry:
+    return on_air.begin(StreamId(name), name, Step(), lambda: StreamNow("live"), lambda _why: None)
+
+
+def test_what_has_ended_is_not_found_and_may_end_again() -> None:
+    on_air = OnAir("0a")
+    entry = begun(on_air, "a")
+    assert on_air.stream(entry.id) is on_air.stream_of(entry.stream_id) is entry
+    for _ in range(2):
+        on_air.end(entry)
+        assert on_air.stream(entry.id) is on_air.stream_of(entry.stream_id) is None
+
+
+def test_one_that_ends_takes_nothing_from_another_that_was_given_the_same_id_of_media() -> None:
+    on_air = OnAir("0a")
+    former, latter = begun(on_air, "a"), begun(on_air, "a")
+    on_air.end(former)
+    assert on_air.stream_of(latter.stream_id) is latter
+    on_air.end(latter)
+    assert not on_air.streams()
