@@ -41,17 +41,17 @@ ONLY_IN_FLV = {
 KEY_FRAME_SECONDS = 2
 """Longest group of pictures of an encoder: how long a watcher waits at most, and the default length of a segment."""
 
-_COMMON = ("-hide_banner", "-nostats", "-loglevel", "level+warning")
+COMMON = ("-hide_banner", "-nostats", "-loglevel", "level+warning")
 _NO_INPUT = ("-nostdin",)
 """Else ffmpeg listens to its standard input for commands; not needed where that is its media."""
 
-_FROM_PIPE = ("-protocol_whitelist", "pipe", *PICTURE_LIMIT, "-fpsprobesize", "0", "-f", "flv", "-i", "pipe:0")
+FROM_PIPE = ("-protocol_whitelist", "pipe", *PICTURE_LIMIT, "-fpsprobesize", "0", "-f", "flv", "-i", "pipe:0")
 """Without waiting for 20 pictures to guess a frame rate from: 0.1 s to the first output instead of 1.6 (measured)."""
 
-_TO_PIPE = (*FLV_OPTIONS, "-flush_packets", "1", "-f", "flv", "pipe:1")
+TO_PIPE = (*FLV_OPTIONS, "-flush_packets", "1", "-f", "flv")
 """Flushed, since ffmpeg would otherwise keep packets back until it has 32 KiB of them: seconds of an audio stream."""
 
-_TRACKS = ("-map", "0:V:0?", "-map", "0:a:0?")
+TRACKS = ("-map", "0:V:0?", "-map", "0:a:0?")
 """The first video that is not a cover picture, and the first audio, as far as there are such."""
 
 _COPY = ("-c", "copy")
@@ -59,11 +59,11 @@ _COPY = ("-c", "copy")
 _SEGMENTS_SAID = "2"
 """How many segments each playlist of a child names: the new one, and one that was named before."""
 
-_EXACT_TIMES = ("-enc_time_base:v", "1:1000")
+EXACT_TIMES = ("-enc_time_base:v", "1:1000")
 """Timestamps of pictures stay as they came, in milliseconds. Else they are moved by up to half a picture, to the clock
 of a frame rate that ffmpeg has guessed, and pictures that meet there are dropped."""
 
-_FILLED_GAPS = "aresample=async=1000"
+FILLED_GAPS = "aresample=async=1000"
 """Silence where frames were lost, else the sound of all that follows would come early."""
 
 
@@ -73,12 +73,12 @@ def pull_arguments(parameters: PullParameters) -> list[str]:
     Raises `ValueError` for a location that `source_location` refuses.
     """
     source = source_arguments(parameters.location, repeats=parameters.loop is True)
-    return [*_COMMON, *_NO_INPUT, *source, *_TRACKS, *_COPY, *_TO_PIPE]
+    return [*COMMON, *_NO_INPUT, *source, *TRACKS, *_COPY, *TO_PIPE, "pipe:1"]
 
 
 def push_arguments(parameters: PushParameters) -> list[str]:
     """Write what comes on standard input to a URL. Raises `ValueError` for one that `push_target` refuses."""
-    return [*_COMMON, *_FROM_PIPE, *_TRACKS, *_COPY, *target_arguments(parameters.target)]
+    return [*COMMON, *FROM_PIPE, *TRACKS, *_COPY, *target_arguments(parameters.target)]
 
 
 @frozen
@@ -100,7 +100,7 @@ def hls_arguments(parameters: HlsParameters, stream_name: str, child: HlsChild) 
     directory, stem = _directory(parameters), file_stem(parameters.stream_name or stream_name)
     extension = "ts" if child.init is None else "m4s"
     return [
-        *(*_COMMON, *_FROM_PIPE, *_TRACKS, *_COPY),
+        *(*COMMON, *FROM_PIPE, *TRACKS, *_COPY),
         *(() if child.init is None else _fmp4(f"{directory}/{child.init}", has_hevc=child.has_hevc)),
         *("-f", "hls", "-hls_time", str(parameters.duration_s)),
         # Segments begin with key frames, as they are only cut there.
@@ -129,7 +129,7 @@ def transcode_arguments(parameters: TranscodeParameters, largest: tuple[int, int
 
     `largest` is the size (pixels) that encoded pictures have at most, whatever the media say of themselves later.
     """
-    return [*_COMMON, *_FROM_PIPE, *_TRACKS, *_video(parameters, largest), *_audio(parameters), *_TO_PIPE]
+    return [*COMMON, *FROM_PIPE, *TRACKS, *_video(parameters, largest), *_audio(parameters), *TO_PIPE, "pipe:1"]
 
 
 def _directory(parameters: HlsParameters) -> str:
@@ -154,7 +154,7 @@ def _video(parameters: TranscodeParameters, largest: tuple[int, int] | None) -> 
         yield from ("-c:v", "copy")
         return
     yield from ("-c:v", "libx264", "-pix_fmt", "yuv420p")  # what every player decodes
-    yield from _EXACT_TIMES
+    yield from EXACT_TIMES
     if parameters.preset is not None:
         yield from ("-preset", parameters.preset)
     yield from ("-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAME_SECONDS})")
@@ -191,6 +191,6 @@ def _audio(parameters: TranscodeParameters) -> Iterator[str]:
     elif parameters.audio == "copy":
         yield from ("-c:a", "copy")
     else:
-        yield from ("-c:a", "aac", "-af", _FILLED_GAPS)
+        yield from ("-c:a", "aac", "-af", FILLED_GAPS)
         if parameters.audio_bps is not None:
             yield from ("-b:a", str(parameters.audio_bps))

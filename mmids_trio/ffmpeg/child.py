@@ -4,7 +4,7 @@ Apart from the supervisor, which only decides whether and when there is a next l
 cancellation at any point, the child has been awaited and its pipes are closed when `live` ends.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 import trio
@@ -57,6 +57,8 @@ class Child:
     stop_by: StopBy
     feed: FeedHook | None
     read: ReadHook | None
+    reads: Sequence[ReadHook]
+    """One for each of its outputs beside the standard one."""
     rest: RestHook | None
     """Without it, what a child writes after its end was asked for goes nowhere."""
     finishing: trio.Event
@@ -105,6 +107,8 @@ class Child:
                 outputs.start_soon(self._log_stderr)
                 if self.read is not None and self.process.stdout is not None:
                     outputs.start_soon(self._read, self.read, self.process.stdout)
+                for read, output in zip(self.reads, self.process.outputs, strict=True):
+                    outputs.start_soon(self._read, read, output)
                 self._status = await self.process.wait()
                 self._ended.set()
                 outputs.cancel_scope.deadline = trio.current_time() + LAST_OUTPUT_SECONDS
@@ -118,6 +122,8 @@ class Child:
                 outputs.start_soon(self._log_stderr)
                 if self.process.stdout is not None:
                     outputs.start_soon(_drain, self.process.stdout, self.rest)
+                for output in self.process.outputs:
+                    outputs.start_soon(_drain, output, None)
                 self._status = await self._stop.wait()
                 outputs.cancel_scope.deadline = trio.current_time() + LAST_OUTPUT_SECONDS
         if self._status is None:

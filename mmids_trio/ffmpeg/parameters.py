@@ -3,7 +3,8 @@
 It stands apart from the argument lists because steps and their checks need it without them.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from attrs import frozen
@@ -21,6 +22,11 @@ MAX_PIXELS = 16_384
 MAX_KBPS = 1_000_000
 MAX_FPS = 240
 
+MAX_RUNGS = 8
+"""Of a ladder: more qualities than anybody offers, and all of them are encoded by one child."""
+
+MAX_AUDIO_KBPS = 512
+
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 NEW_DEFAULT = "Mmids' default holds since 0.2,"
@@ -28,11 +34,19 @@ NEW_DEFAULT = "Mmids' default holds since 0.2,"
 Treatment = Literal["copy", "encode", "drop"]
 """What becomes of the video or the audio."""
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
 _pixels = whole_number(1, MAX_PIXELS)
 _kbps = whole_number(1, MAX_KBPS)
 
 
-def picture_size(value: str) -> tuple[int, int]:
+def even(pixels: float) -> int:
+    """The next even number of pixels: 4:2:0, as every player decodes it, has one colour for two by two."""
+    return max(2 * round(pixels / 2), 2)
+
+
+def picture_size(value: str) -> Size:
     """`<width>x<height>` in pixels."""
     width, separator, height = value.partition("x")
     try:
@@ -41,6 +55,45 @@ def picture_size(value: str) -> tuple[int, int]:
         return _pixels(width), _pixels(height)
     except ValueError:
         raise ValueError(f"expected <width>x<height> in pixels, each up to {MAX_PIXELS}") from None
+
+
+@frozen
+class Rung:
+    """One quality of a ladder: the lines of a picture that lies (the columns of one that stands), and the bitrate."""
+
+    lines: int
+    kbps: int
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"{self.lines}p"
+
+
+_RUNG = re.compile(r"([0-9]{1,5})p:([0-9]{1,7})", re.ASCII)
+
+
+def ladder_rungs(value: str) -> tuple[Rung, ...]:
+    """`<lines>p:<kbps>`, several of them with commas between."""
+    found = [_RUNG.fullmatch(part) for part in value.split(",")]
+    try:
+        rungs = tuple(Rung(_pixels(match[1]), _kbps(match[2])) for match in found if match is not None)
+    except ValueError:
+        rungs = ()
+    if len(rungs) != len(found) or len(rungs) > MAX_RUNGS or len({rung.lines for rung in rungs}) < len(rungs):
+        raise ValueError(f"expected up to {MAX_RUNGS} different <lines>p:<kbps>, as in 1080p:5000,720p:2500,360p:600")
+    return rungs
+
+
+_audio_kbps = whole_number(8, MAX_AUDIO_KBPS)
+
+
+def copy_or_kbps(value: str) -> int | None:
+    """`copy` (`None`), or the bitrate to encode at."""
+    try:
+        return None if value == "copy" else _audio_kbps(value)
+    except ValueError:
+        raise ValueError(f"expected copy, or a bitrate of AAC from 8 to {MAX_AUDIO_KBPS} kbps") from None
 
 
 def _treatment(**words: Treatment) -> Mapping[str, Treatment]:
@@ -120,7 +173,7 @@ class FfmpegTranscodeParameters:
     video: Treatment = parameter(choice(_treatment(copy="copy", h264="encode")), name="vcodec", any_case=True)
     audio: Treatment = parameter(choice(_treatment(copy="copy", aac="encode")), name="acodec", any_case=True)
     preset: str = parameter(one_of(*PRESETS), name="h264_preset", default="veryfast", any_case=True)
-    size: tuple[int, int] | None = parameter(picture_size, default=None)
+    size: Size | None = parameter(picture_size, default=None)
     video_kbps: int | None = parameter(_kbps, name="kbps", aliases=("bitrate",), default=None)
 
     def conflicts(self) -> Iterable[str]:
@@ -142,6 +195,15 @@ class FfmpegTranscodeParameters:
             height=height,
             video_kbps=self.video_kbps,
         )
+
+
+@frozen
+class LadderParameters:
+    """Of `ffmpeg_ladder`."""
+
+    renditions: Sequence[Rung] = parameter(ladder_rungs)
+    audio_kbps: int | None = parameter(copy_or_kbps, name="audio", default=None)
+    preset: str = parameter(one_of(*PRESETS), name="h264_preset", default="veryfast", any_case=True)
 
 
 @frozen

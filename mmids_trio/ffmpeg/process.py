@@ -53,6 +53,10 @@ class Process(Protocol):
     def stderr(self) -> ChildOutput:
         """What the child complains about."""
 
+    @property
+    def outputs(self) -> Sequence[ChildOutput]:
+        """Beside its standard output."""
+
     async def wait(self) -> int:
         """Wait for the end and reap: the exit status, or minus the number of the signal. May be repeated."""
 
@@ -69,11 +73,17 @@ class Process(Protocol):
 class Spawner(Protocol):
     """Where children come from."""
 
-    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool) -> Process:
+    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool, outputs: int = 0) -> Process:
         """Start the program whose path is `arguments[0]`, with pipes as asked; standard error is always one.
 
+        `outputs`: how many pipes more it writes to; an argument that is `output_pipe(0)` names the first of them.
         When this raises, also when it is cancelled, nothing was started.  Raises `OSError`.
         """
+
+
+def output_pipe(index: int) -> str:
+    """An argument that stands for one of a child's `outputs`: nobody knows its descriptor before there is one."""
+    return f"pipe:output{index}"
 
 
 def describe_exit(status: int) -> str:

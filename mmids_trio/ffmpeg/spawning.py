@@ -18,12 +18,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from io import FileIO
 
 import trio
 from attrs import astuple, define, field, frozen
 
 from mmids_trio.config.settings import is_loopback
 from mmids_trio.ffmpeg.pipes import InputPipe, OutputPipe
+from mmids_trio.ffmpeg.process import output_pipe
 
 CANNOT_RUN = 127
 """Exit status when the program cannot be run, as shells have it; standard error says why."""
@@ -139,6 +142,7 @@ class SystemProcess:
     stdin: InputPipe | None
     stdout: OutputPipe | None
     stderr: OutputPipe
+    outputs: Sequence[OutputPipe]
     _popen: subprocess.Popen[bytes]
     _pidfd: int | None
     _waiting: trio.Lock = field(factory=trio.Lock, init=False)
@@ -165,7 +169,7 @@ class SystemProcess:
 
     def close(self) -> None:
         """See `Process`."""
-        for pipe in (self.stdin, self.stdout, self.stderr):
+        for pipe in (self.stdin, self.stdout, self.stderr, *self.outputs):
             if pipe is not None:
                 pipe.close()
         if self._pidfd is not None:
@@ -189,18 +193,36 @@ class SystemSpawner:
     """The URL of the one that children go by to web servers elsewhere."""
     limits: ChildLimits = USUAL_LIMITS
 
-    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool) -> SystemProcess:
+    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool, outputs: int = 0) -> SystemProcess:
         """See `Spawner`. Raises `OSError`; a program that cannot be run is told by status 127 instead, on Linux.
 
         The child gets a session of its own, so that Ctrl-C on the server's terminal does not reach it, no file
-        descriptors but its three, and the environment above.
+        descriptors but its three and `outputs`, and the environment above.
         """
         await trio.lowlevel.checkpoint()  # nothing may be awaited once the child is there
-        return self._spawn_now([*guard(self.limits), *arguments], stdin=stdin, stdout=stdout)
+        with ExitStack() as undo:
+            pipes = [_open_pipe(undo) for _ in range(outputs)]
+            names = {output_pipe(index): f"pipe:{writing}" for index, (_, writing) in enumerate(pipes)}
+            command = [*guard(self.limits), *(names.get(argument, argument) for argument in arguments)]
+            popen = self._start(command, [writing for _, writing in pipes], stdin=stdin, stdout=stdout)
+            undo.pop_all()
+        for _, writing in pipes:
+            os.close(writing)
+        assert popen.stderr is not None  # a pipe was asked for
+        return SystemProcess(
+            stdin=None if popen.stdin is None else InputPipe(popen.stdin),
+            stdout=None if popen.stdout is None else OutputPipe(popen.stdout),
+            stderr=OutputPipe(popen.stderr),
+            outputs=[OutputPipe(FileIO(reading)) for reading, _ in pipes],
+            popen=popen,
+            pidfd=_open_pidfd(popen.pid),
+        )
 
-    def _spawn_now(self, command: Sequence[str], *, stdin: bool, stdout: bool) -> SystemProcess:
+    def _start(
+        self, command: Sequence[str], passed: Sequence[int], *, stdin: bool, stdout: bool
+    ) -> subprocess.Popen[bytes]:
         try:
-            popen = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 bufsize=0,
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
@@ -208,17 +230,18 @@ class SystemSpawner:
                 stderr=subprocess.PIPE,
                 env={**self.environment, **proxy_variables(self.proxy, command)},
                 start_new_session=True,
+                pass_fds=passed,
             )
         except ValueError as error:  # a NUL, or a lone surrogate
             raise OSError(errno.EINVAL, f"cannot be an argument: {error}") from error
-        assert popen.stderr is not None  # a pipe was asked for
-        return SystemProcess(
-            stdin=None if popen.stdin is None else InputPipe(popen.stdin),
-            stdout=None if popen.stdout is None else OutputPipe(popen.stdout),
-            stderr=OutputPipe(popen.stderr),
-            popen=popen,
-            pidfd=_open_pidfd(popen.pid),
-        )
+
+
+def _open_pipe(undo: ExitStack) -> tuple[int, int]:
+    """Its reading and its writing end; `undo` closes them."""
+    reading, writing = os.pipe()
+    undo.callback(os.close, reading)
+    undo.callback(os.close, writing)
+    return reading, writing
 
 
 def _open_pidfd(pid: int) -> int | None:

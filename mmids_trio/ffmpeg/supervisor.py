@@ -43,6 +43,8 @@ class Supervisor:
     """With it, the child's standard input is a pipe; else it is empty."""
     read: ReadHook | None = None
     """With it, the child's standard output is a pipe; else it goes nowhere."""
+    reads: Sequence[ReadHook] = ()
+    """With them, the child has so many pipes more to write to; arguments name them `output_pipe(0)` and so on."""
     rest: RestHook | None = None
     capacity: Capacity = field(factory=Capacity)
     """Where each child asks for its place."""
@@ -149,7 +151,9 @@ class Supervisor:
         try:
             arguments = self.arguments()
             self.stderr.begin(arguments)
-            process = await self.spawner.spawn(arguments, stdin=self.feed is not None, stdout=self.read is not None)
+            process = await self.spawner.spawn(
+                arguments, stdin=self.feed is not None, stdout=self.read is not None, outputs=len(self.reads)
+            )
         except MmidsError as error:
             return f"cannot be started: {error}"
         except OSError as error:
@@ -161,6 +165,7 @@ class Supervisor:
             stop_by=self.stop_by,
             feed=self.feed,
             read=self.read,
+            reads=self.reads,
             rest=self.rest,
             finishing=self._finishing,
             on_health=self._become_healthy,

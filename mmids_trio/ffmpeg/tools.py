@@ -40,6 +40,8 @@ class Job:
     state: ChildState
     feed: FeedHook | None = None
     read: ReadHook | None = None
+    reads: Sequence[ReadHook] = ()
+    """See `Supervisor`."""
     rest: RestHook | None = None
     secrets: Sequence[str] = ()
     encoding: Encoding | None = None
@@ -117,6 +119,7 @@ class FfmpegTools:
             random=self.random,
             feed=job.feed,
             read=job.read,
+            reads=job.reads,
             rest=job.rest,
             state=job.state,
             capacity=self.capacity,

@@ -29,15 +29,34 @@ class MediaKind(Enum):
 
 
 @frozen
+class Rendition:
+    """Says that a stream shows the same as another one in another quality, on the same clock, key frame by key frame.
+
+    Only a step that made it so can say that: it is no claim of a publisher's.  `of` is the other stream, which goes on
+    beside it under its own name; `label` is what people choose it by (`720p`), `kbps` what its video was made for.
+    """
+
+    of: StreamId
+    label: str
+    kbps: int
+
+
+@frozen
 class StreamStarted:
     """Prepare: media of this stream follows. `stream_name` is what people know it by.
 
-    `origin`: whose it is, where it has a publisher.
+    `origin`: whose it is, where it has a publisher.  `rendition`: of which stream it is one, if it is.
     """
 
     stream_id: StreamId
     stream_name: str
     origin: StreamOrigin | None = field(default=None, eq=False, repr=False)
+    rendition: Rendition | None = None
+
+    @property
+    def source_id(self) -> StreamId:
+        """The stream that somebody brought, which this one is or shows."""
+        return self.stream_id if self.rendition is None else self.rendition.of
 
 
 @frozen

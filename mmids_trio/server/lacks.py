@@ -18,7 +18,11 @@ from mmids_trio.ffmpeg.locations import is_file
 from mmids_trio.net.certificates import CertificateError, CertificateFiles, check_files
 from mmids_trio.offload import Offload, in_thread
 
-NEEDS_FFMPEG = frozenset({"basic_transcode", "ffmpeg_hls", "ffmpeg_pull", "ffmpeg_push", "ffmpeg_transcode", "slate"})
+NEEDS_FFMPEG = frozenset(
+    {
+        *("basic_transcode", "ffmpeg_hls", "ffmpeg_ladder", "ffmpeg_pull", "ffmpeg_push", "ffmpeg_transcode", "slate"),
+    }
+)
 """Steps of these types run it."""
 
 READ = {"ffmpeg_pull": "location", "slate": "file"}

@@ -10,6 +10,7 @@ from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.failover import failover
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.ffmpeg_hls import ffmpeg_hls
+from mmids_trio.steps.ffmpeg_ladder import ffmpeg_ladder
 from mmids_trio.steps.ffmpeg_pull import ffmpeg_pull
 from mmids_trio.steps.ffmpeg_push import ffmpeg_push
 from mmids_trio.steps.ffmpeg_transcode import transcoding_steps
@@ -55,6 +56,7 @@ def built_in_steps(
             ffmpeg_push(ffmpeg),
             ffmpeg_hls(ffmpeg, OutputPaths()),
             *transcoding_steps(ffmpeg),
+            ffmpeg_ladder(ffmpeg),
             slate(ffmpeg),
             failover(),
             workflow_forwarder(forwarding, reactors),

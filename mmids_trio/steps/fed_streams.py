@@ -94,7 +94,7 @@ class FedStream:
 
     def __attrs_post_init__(self) -> None:
         self.feed = ChildFeed(self.policy, self.state)
-        self.feed.charge_to(self.memory, self.memory.owner_of(self.started.stream_id))
+        self.feed.charge_to(self.memory, self.memory.owner_of(self.started.source_id))
         self.feed.prepare()
 
     def offer(self, event: MediaEvent) -> None:
@@ -150,6 +150,8 @@ class FedStreams:
     secrets: Sequence[str] = ()
     read: Callable[[FedStream], ReadHook] | None = None
     """What reads the output of a stream's children, if they have any."""
+    reads: Callable[[FedStream], Sequence[ReadHook]] = lambda _stream: ()
+    """What reads further outputs of theirs; see `Supervisor`."""
     rest: Callable[[FedStream], RestHook] | None = None
     """What takes the last of it, when their end was asked for from outside."""
     takes_configurations: bool = False
@@ -212,6 +214,7 @@ class FedStreams:
                 state=stream.state,
                 feed=stream.feed.run,
                 read=None if self.read is None else self.read(stream),
+                reads=self.reads(stream),
                 rest=None if self.rest is None else self.rest(stream),
                 secrets=self.secrets,
                 encoding=None if stream.encoder is None else stream.encoder.encoding,

@@ -8,7 +8,13 @@ from attrs import field, frozen
 from mmids_trio.ffmpeg.arguments import transcode_arguments
 from mmids_trio.ffmpeg.child import ReadHook
 from mmids_trio.ffmpeg.media_pipe import ChildMedia
-from mmids_trio.ffmpeg.parameters import BasicTranscodeParameters, FfmpegTranscodeParameters, TranscodeParameters
+from mmids_trio.ffmpeg.parameters import (
+    BasicTranscodeParameters,
+    FfmpegTranscodeParameters,
+    Size,
+    TranscodeParameters,
+    even,
+)
 from mmids_trio.ffmpeg.process import ChildOutput
 from mmids_trio.media.events import StreamStarted
 from mmids_trio.media.flow import Flow
@@ -51,10 +57,26 @@ class FfmpegTranscode:
                     streams.take(event)
 
     def _encoder(self) -> StreamEncoder | None:
-        return StreamEncoder(self.parameters) if self.parameters.video == "encode" else None
+        parameters = self.parameters
+        if parameters.video != "encode":
+            return None
+        return StreamEncoder(lambda source: [_size_of(parameters, source)], parameters.fps)
 
     def _arguments(self, stream: FedStream) -> Sequence[str]:
-        return transcode_arguments(self.parameters, None if stream.encoder is None else stream.encoder.begin())
+        sizes = () if stream.encoder is None else stream.encoder.begin()
+        return transcode_arguments(self.parameters, next(iter(sizes), None))
+
+
+def _size_of(parameters: TranscodeParameters, source: Size) -> Size:
+    """What is asked for; as the proportions want it where that is one side, and the source's where it is none."""
+    width, height = source
+    if parameters.width and parameters.height:
+        return parameters.width, parameters.height
+    if parameters.width:
+        return parameters.width, even(height * parameters.width / width)
+    if parameters.height:
+        return even(width * parameters.height / height), parameters.height
+    return source
 
 
 def _reader(stream: FedStream, outbox: Outbox) -> ReadHook:

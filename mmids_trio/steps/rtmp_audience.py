@@ -190,7 +190,7 @@ class Audience:
     def _start(self, event: StreamStarted) -> Channel | None:
         stage = self._stage(event.stream_name if self.key == ANY_KEY else self.key)
         feed = self._feeds[event.stream_id] = _Feed(
-            stage, event.stream_id, event.stream_name, self.memory.owner_of(event.stream_id)
+            stage, event.stream_id, event.stream_name, self.memory.owner_of(event.source_id)
         )
         stage.feeds.append(feed)
         if not feed.is_served:

@@ -159,7 +159,7 @@ class Pushes:
     def _session(self, started: StreamStarted, before: _Pushed | None = None) -> _Pushed:
         channel = Channel(PublishRendering())
         channel.charge_to(self.memory)
-        return _Pushed(started, channel, self.memory.owner_of(started.stream_id), before)
+        return _Pushed(started, channel, self.memory.owner_of(started.source_id), before)
 
     def _begin_another(self, pushed: _Pushed, kind: MediaKind) -> _Pushed:
         """A session for what comes now, with all that is known of the stream and still holds."""

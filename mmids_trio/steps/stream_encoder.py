@@ -3,12 +3,14 @@
 Apart from the step since what publishers say of their media decides here what a server does for them.
 """
 
+from collections.abc import Callable, Sequence
+
 from attrs import define, field
 
 from mmids_trio.continuity.formats import FRAMES_SEEN, USUAL_FPS, FormatObserver, VideoFormat
 from mmids_trio.continuity.program import FeedMemory
 from mmids_trio.ffmpeg.capacity import Encoding
-from mmids_trio.ffmpeg.parameters import TranscodeParameters
+from mmids_trio.ffmpeg.parameters import Size
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamMetadata
 from mmids_trio.media.tracks import is_of_main_track
 
@@ -26,11 +28,16 @@ FPS_TOLERANCE = 0.1
 class StreamEncoder:
     """Watches one stream. `encoding` is what its child is let in by."""
 
-    parameters: TranscodeParameters
+    sizes: Callable[[Size], Sequence[Size]]
+    """Of all pictures that a child makes of one, by the size of that."""
+    asked_fps: int | None = None
+    """Pictures a second; `None`: as many as come."""
     encoding: Encoding = field(factory=lambda: Encoding(0), init=False)
-    _size: tuple[int, int] | None = field(default=None, init=False)
-    """Of the pictures that the next child would make; `None` where there are none."""
-    _running_size: tuple[int, int] | None = field(default=None, init=False)
+    source: Size | None = field(default=None, init=False)
+    """Of the stream's pictures, where it is known."""
+    _sizes: Sequence[Size] = field(default=(), init=False)
+    """Of the pictures that the next child would make."""
+    _running_sizes: Sequence[Size] = field(default=(), init=False)
     """Of those of the one that runs, which are of one size from its start to its end."""
     _memory: FeedMemory = field(factory=FeedMemory, init=False)
     _observer: FormatObserver = field(init=False)
@@ -43,10 +50,15 @@ class StreamEncoder:
     def __attrs_post_init__(self) -> None:
         self._observer = FormatObserver(self._memory)
 
-    def begin(self) -> tuple[int, int] | None:
-        """A child starts: of which size its pictures may be."""
-        self._running_size = self._size
-        return self._size
+    @property
+    def has_video(self) -> bool:
+        """Whether a frame of video has come."""
+        return self._frames > 0
+
+    def begin(self) -> Sequence[Size]:
+        """A child starts: of which sizes its pictures may be; empty where that is not known."""
+        self._running_sizes = self._sizes
+        return self._sizes
 
     def note(self, event: MediaEvent, now: float) -> bool:
         """Whether a child that runs may go on; `now` in seconds on any clock."""
@@ -74,9 +86,10 @@ class StreamEncoder:
         source = self._observer.format().video
         if source is None:
             return True
-        self._size = _size_of(self.parameters, source)
-        fps = self.parameters.fps or self._fps_of(source)
-        return self.encoding.change(_rate(self._size, fps), _rate(self._running_size or self._size, fps))
+        self.source = source.width, source.height
+        self._sizes = self.sizes(self.source)
+        fps = self.asked_fps or self._fps_of(source)
+        return self.encoding.change(_rate(self._sizes, fps), _rate(self._running_sizes or self._sizes, fps))
 
     def _fps_of(self, source: VideoFormat) -> float:
         """What was seen counts as soon as there is enough of it, what comes faster than it says counts as it comes."""
@@ -89,20 +102,5 @@ class StreamEncoder:
         return self._fps or USUAL_FPS
 
 
-def _size_of(parameters: TranscodeParameters, source: VideoFormat) -> tuple[int, int]:
-    """What is asked for; as the proportions want it where that is one side, and the source's where it is none."""
-    if parameters.width and parameters.height:
-        return parameters.width, parameters.height
-    if parameters.width:
-        return parameters.width, _even(source.height * parameters.width / source.width)
-    if parameters.height:
-        return _even(source.width * parameters.height / source.height), parameters.height
-    return source.width, source.height
-
-
-def _rate(size: tuple[int, int], fps: float) -> int:
-    return round(size[0] * size[1] * fps)
-
-
-def _even(pixels: float) -> int:
-    return max(2 * round(pixels / 2), 2)
+def _rate(sizes: Sequence[Size], fps: float) -> int:
+    return round(sum(width * height for width, height in sizes) * fps)

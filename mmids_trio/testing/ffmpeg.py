@@ -107,10 +107,10 @@ class FakeFfmpeg:
         if scripts:
             self.children = FakeSpawner([script.behaviour for script in scripts])
 
-    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool) -> FakeProcess:
+    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool, outputs: int = 0) -> FakeProcess:
         """See `Spawner`."""
         asked = self.questions if list(arguments[1:]) == ["-version"] else self.children
-        return await asked.spawn(arguments, stdin=stdin, stdout=stdout)
+        return await asked.spawn(arguments, stdin=stdin, stdout=stdout, outputs=outputs)
 
     @property
     def processes(self) -> list[FakeProcess]:

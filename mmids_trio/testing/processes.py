@@ -38,7 +38,7 @@ class Behaviour:
     reads_stdin: bool = True
     """Otherwise its pipe fills up and stays full."""
     echoes: bool = False
-    """Whether all that it reads comes out at its standard output."""
+    """Whether all that it reads comes out at its standard output, and at all others."""
     exits_after_end_of_input: float = 0.0
     signals: Mapping[signal.Signals, float] = field(factory=lambda: dict(OBEDIENT))
     """How long it takes to end after a signal; one that is not listed is ignored. SIGKILL works at once."""
@@ -158,6 +158,7 @@ class FakeProcess:
     stdin: FakeInput | None = field(default=None, init=False)
     stdout: FakeOutput | None = field(default=None, init=False)
     stderr: FakeOutput = field(init=False)
+    outputs: Sequence[FakeOutput] = field(default=(), init=False)
     signals: list[tuple[float, signal.Signals]] = field(factory=list, init=False)
     """Signals sent to it while it lived, each with its time on trio's clock."""
     is_reaped: bool = field(default=False, init=False)
@@ -216,7 +217,7 @@ class FakeProcess:
     def close(self) -> None:
         """See `Process`."""
         self.is_closed = True
-        for pipe in (self.stdin, self.stdout, self.stderr):
+        for pipe in (self.stdin, self.stdout, self.stderr, *self.outputs):
             if pipe is not None:
                 pipe.close()
 
@@ -237,8 +238,10 @@ class FakeProcess:
         data = bytes(self.stdin.waiting)
         self.stdin.received += data
         self.stdin.waiting.clear()
-        if self.behaviour.echoes and self.stdout is not None and data:
-            self.stdout.write(data)
+        if self.behaviour.echoes and data:
+            for output in (self.stdout, *self.outputs):
+                if output is not None:
+                    output.write(data)
         self.changed.unpark_all()
 
     def input_has_ended(self) -> None:
@@ -256,7 +259,7 @@ class FakeProcess:
 
     def _next_change(self) -> float:
         """When something happens by itself, on trio's clock."""
-        outputs = [self.stderr] if self.stdout is None else [self.stderr, self.stdout]
+        outputs = [output for output in (self.stderr, self.stdout, *self.outputs) if output is not None]
         delays = [self.behaviour.closes_stdin_after, *(output.next_after for output in outputs)]
         times = [self._ends_at, *(self.started_at + delay for delay in delays)]
         return min((time for time in times if time > trio.current_time()), default=inf)
@@ -285,7 +288,7 @@ class FakeSpawner:
     def __attrs_post_init__(self) -> None:
         self._coming = list(self.behaviours)
 
-    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool) -> FakeProcess:
+    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool, outputs: int = 0) -> FakeProcess:
         """See `Spawner`."""
         await trio.sleep(self.takes)
         self.attempts.append(trio.current_time())
@@ -295,6 +298,7 @@ class FakeSpawner:
         process = FakeProcess(next(self._pids), tuple(arguments), behaviour)
         process.stdin = FakeInput(process) if stdin else None
         process.stdout = FakeOutput(process, behaviour.stdout) if stdout else None
+        process.outputs = [FakeOutput(process, behaviour.stdout) for _ in range(outputs)]
         self.processes.append(process)
         return process
 

@@ -10,7 +10,7 @@ from signal import SIGKILL, SIGPIPE
 import pytest
 import trio
 
-from mmids_trio.ffmpeg.process import ChildInput, ChildOutput, describe_exit
+from mmids_trio.ffmpeg.process import ChildInput, ChildOutput, describe_exit, output_pipe
 from mmids_trio.ffmpeg.spawning import (
     CANNOT_RUN,
     ChildLimits,
@@ -193,6 +193,30 @@ async def test_a_child_whose_parent_is_gone_before_it_can_ask_ends_itself() -> N
     command = [*front, "1", limits, "/bin/echo", "alive"]
     process = await trio.run_process(command, capture_stdout=True, check=False)
     assert (process.returncode, process.stdout) == (CANNOT_RUN, b"")
+
+
+async def test_a_child_writes_to_as_many_outputs_as_it_was_given_and_their_ends_are_its_own() -> None:
+    writes = "import sys; [open(int(name[5:]), 'w').write(name[:5] + str(at)) for at, name in enumerate(sys.argv[1:])]"
+    arguments = [*python(writes), output_pipe(0), output_pipe(1)]
+    process = await SystemSpawner().spawn(arguments, stdin=False, stdout=False, outputs=2)
+    try:
+        written = []
+        for output in process.outputs:
+            text = b""
+            while data := await output.receive_some(100):
+                text += data
+            written.append(text)
+        assert await process.wait() == 0
+        assert written == [b"pipe:0", b"pipe:1"]
+    finally:
+        process.close()
+
+
+async def test_a_child_that_cannot_be_started_leaves_no_pipe_open() -> None:
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OSError, match="cannot be an argument"):
+        await SystemSpawner().spawn(["/bin/true", "\0"], stdin=False, stdout=False, outputs=3)
+    assert os.listdir("/proc/self/fd") == before
 
 
 async def test_a_full_pipe_takes_no_more_until_it_is_read() -> None:

@@ -27,9 +27,9 @@ def files(directory: Path) -> list[str]:
 class Writer(FakeFfmpeg):
     """Children that write two segments when they start, and say that the first one is whole, as ffmpeg does."""
 
-    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool) -> FakeProcess:
+    async def spawn(self, arguments: Sequence[str], *, stdin: bool, stdout: bool, outputs: int = 0) -> FakeProcess:
         """See `Spawner`."""
-        process = await super().spawn(arguments, stdin=stdin, stdout=stdout)
+        process = await super().spawn(arguments, stdin=stdin, stdout=stdout, outputs=outputs)
         if "-hls_segment_filename" in arguments:
             write_segments(process)
         return process

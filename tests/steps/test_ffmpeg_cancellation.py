@@ -16,6 +16,7 @@ from mmids_trio.ffmpeg.output_paths import OutputPaths
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.media.flv import flv_header
 from mmids_trio.steps.ffmpeg_hls import ffmpeg_hls
+from mmids_trio.steps.ffmpeg_ladder import ffmpeg_ladder
 from mmids_trio.steps.ffmpeg_pull import ffmpeg_pull
 from mmids_trio.steps.ffmpeg_push import ffmpeg_push
 from mmids_trio.steps.ffmpeg_transcode import transcoding_steps
@@ -52,8 +53,8 @@ class Life:
         children = [evolve(DIES, stdout=film), evolve(LIVES, stdout=film)]
         self.ffmpeg = FakeFfmpeg(FakeSpawner(children, takes=0.01), FakeSpawner([slow]))
         tools = FfmpegTools(self.ffmpeg, Places(sys.executable), self.directory / "logs", random=lambda: 0.0)
-        kinds = (ffmpeg_pull(tools), ffmpeg_push(tools), ffmpeg_hls(tools, self.paths), *transcoding_steps(tools))
-        self.registry = StepRegistry(kinds)
+        kinds = (ffmpeg_pull(tools), ffmpeg_push(tools), ffmpeg_hls(tools, self.paths))
+        self.registry = StepRegistry([*kinds, *transcoding_steps(tools), ffmpeg_ladder(tools)])
 
     async def start(self, nursery: trio.Nursery) -> RunningStep:
         """The step, in the place of the one before it."""
@@ -125,6 +126,7 @@ async def a_successor_takes_over(life: Life, nursery: trio.Nursery) -> None:
         ("ffmpeg_hls path={directory}", a_successor_takes_over),
         ("ffmpeg_transcode vcodec=copy acodec=copy", streams_come_and_go),
         ("ffmpeg_transcode vcodec=copy acodec=copy", a_successor_takes_over),
+        ("ffmpeg_ladder renditions=720p:2500,360p:600", streams_come_and_go),
     ],
 )
 async def test_a_step_cancelled_anywhere_leaves_nothing(
