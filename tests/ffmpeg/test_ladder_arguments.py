@@ -17,8 +17,22 @@ def test_renditions_are_lines_and_kbps() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "720", "720p", "720p:", "720p:0", "0p:100", "720p:100,", "720p:1,720p:2", "720P:1", "99999p:1", "+720p:1"]
-    + [",".join(f"{lines}p:1" for lines in range(1, 10))],
+    [
+        *(
+            "",
+            "720",
+            "720p",
+            "720p:",
+            "720p:0",
+            "0p:100",
+            "720p:100,",
+            "720p:1,720p:2",
+            "720P:1",
+            "99999p:1",
+            "+720p:1",
+        ),
+        ",".join(f"{lines}p:1" for lines in range(1, 10)),
+    ],
 )
 def test_other_renditions_are_refused(value: str) -> None:
     with pytest.raises(ValueError, match="expected up to 8 different <lines>p:<kbps>"):
