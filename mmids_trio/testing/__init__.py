@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from mmids_trio.testing.cancellation import cancel_everywhere, cancel_only_at
     from mmids_trio.testing.checker import Report, StreamChecker
     from mmids_trio.testing.clients import ClientRefused, Disconnected, RtmpClient
+    from mmids_trio.testing.event_sequences import Move, events_of, events_of_odd
     from mmids_trio.testing.events import EventLog
+    from mmids_trio.testing.exploring import explore
     from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script, fed_packets
     from mmids_trio.testing.harness import RTMP_PORT, Dialling, Harness, inline
     from mmids_trio.testing.http import HttpAnswer, HttpClient, HttpFailed, HttpStream
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     from mmids_trio.testing.reactors import FakeReactorService, Flapping, Reply, fails, hangs, invalid, valid
     from mmids_trio.testing.recorder import Recorder
     from mmids_trio.testing.replaying import Replayed, replay, run_replay
-    from mmids_trio.testing.schedules import schedule
+    from mmids_trio.testing.schedules import Priorities, Schedule, Switch, schedule
     from mmids_trio.testing.step_ends import ChannelInbox, Outlet
+    from mmids_trio.testing.strategies import any_events, any_odd_stream, any_schedule
 
 __all__ = [
     "AUDIO_HEADER",
@@ -60,18 +63,28 @@ __all__ = [
     "MemoryListener",
     "MemoryNetwork",
     "MemoryTransport",
+    "Move",
     "OddStream",
     "Outlet",
+    "Priorities",
     "Recorder",
     "Replayed",
     "Reply",
     "Report",
     "RtmpClient",
+    "Schedule",
     "Script",
     "StreamChecker",
+    "Switch",
     "VideoCodec",
+    "any_events",
+    "any_odd_stream",
+    "any_schedule",
     "cancel_everywhere",
     "cancel_only_at",
+    "events_of",
+    "events_of_odd",
+    "explore",
     "fails",
     "fed_packets",
     "generate_metadata",
@@ -93,7 +106,9 @@ _MODULES = tuple(
         "cancellation",
         "checker",
         "clients",
+        "event_sequences",
         "events",
+        "exploring",
         "ffmpeg",
         "harness",
         "http",
@@ -107,6 +122,7 @@ _MODULES = tuple(
         "replaying",
         "schedules",
         "step_ends",
+        "strategies",  # the last: Hypothesis may not be installed
     )
 )
 """Where the names are."""
