@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +10,8 @@ from trio.testing import MockClock
 
 PAGE = (Path(__file__).parents[2] / "docs" / "test-kit.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-TESTS = re.findall(r"^(?:async )?def (test_\w+)", "\n".join(BLOCKS), re.MULTILINE)
+TESTS = re.findall(r"^async def (test_\w+)", "\n".join(BLOCKS), re.MULTILINE)
+OUTSIDE_OF_TRIO = re.findall(r"^def (test_\w+)", "\n".join(BLOCKS), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,13 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("name", TESTS)
 async def test_an_example_of_the_page_passes(name: str, page: ModuleType, autojump_clock: MockClock) -> None:
-    test: Callable[..., Awaitable[None] | None] = getattr(page, name)
-    if iscoroutinefunction(test):
-        await test(autojump_clock)
-    else:
-        test()
+    test: Callable[..., Awaitable[None]] = getattr(page, name)
+    await test(autojump_clock)
+
+
+@pytest.mark.parametrize("name", OUTSIDE_OF_TRIO)
+def test_an_example_that_runs_trio_itself_passes(name: str, page: ModuleType) -> None:
+    getattr(page, name)()
 
 
 async def test_a_piece_of_an_answer_is_read(page: ModuleType, autojump_clock: MockClock) -> None:
