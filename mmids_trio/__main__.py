@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from mmids_trio import __version__
-from mmids_trio.cli.common_options import before_commands, check_before
+from mmids_trio.cli.common_options import LOAD, before_commands, check_before
 from mmids_trio.cli.lazy import DEFAULT_CONFIGURATION, LazyGroup, load
 
 SERVER = "mmids_trio.cli.serving:complain_or_run"
@@ -15,6 +15,7 @@ COMMANDS = {
     name: f"mmids_trio.cli.commands.{name.replace('-', '_')}:{function}"
     for name, function in (
         ("check", "check"),
+        ("steps", "steps"),
         ("plan", "plan"),
         ("apply", "apply"),
         ("reload", "reload"),
@@ -55,7 +56,7 @@ COMMANDS = {
 @before_commands
 @click.version_option(__version__, prog_name="mmids_trio", message="%(prog)s %(version)s")
 @click.pass_context
-def main(context: click.Context, /, *, config: Path, **_common: object) -> None:
+def main(context: click.Context, /, *, config: Path, **common: object) -> None:
     """Live-video workflow server. Without a COMMAND, it runs the workflows of a configuration file.
 
     SIGINT or SIGTERM stops the server within 5 seconds, a second one stops it at once. SIGHUP reloads the configuration
@@ -65,7 +66,7 @@ def main(context: click.Context, /, *, config: Path, **_common: object) -> None:
     """
     check_before(context)
     if context.invoked_subcommand is None:
-        sys.exit(load(SERVER)(config))
+        sys.exit(load(SERVER)(config, modules=common[LOAD]))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ LAYERS = (
     "workflow",
     "reactors",
     "steps",
+    "plugins",
     "state",
     "reload",
     "capture",

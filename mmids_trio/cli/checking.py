@@ -7,7 +7,7 @@ import trio
 from attrs import evolve, frozen
 
 from mmids_trio.cli.client.files import MAX_TEXT_BYTES
-from mmids_trio.cli.serving import kinds
+from mmids_trio.cli.known_kinds import KnownKinds
 from mmids_trio.config.parser import Document
 from mmids_trio.config.report import Findings
 from mmids_trio.config.settings import Settings
@@ -33,10 +33,15 @@ class Checked:
     """What of the texts is ignored, or may not be what was meant, and is no error."""
 
 
-def check_texts(sources: Sequence[SourceFile], environment: Mapping[str, str] | None = None) -> Checked:
+def check_texts(
+    sources: Sequence[SourceFile],
+    environment: Mapping[str, str] | None = None,
+    known_kinds: KnownKinds | None = None,
+) -> Checked:
     """Check texts that are one configuration together, with what they include.
 
-    Without `environment` nothing comes from outside of them.
+    Without `environment` nothing comes from outside of them. `known_kinds`: with the modules that the texts name, they
+    are what there is; without, no module is loaded. Raises `NameTaken`.
     """
     reader = SourceReader(environment, MAX_TEXT_BYTES)
     read = reader.read(sources)
@@ -47,6 +52,12 @@ def check_texts(sources: Sequence[SourceFile], environment: Mapping[str, str] | 
     problems: list[Problem] = []
     warnings: list[Problem] = []
     workflows: list[WorkflowDefinition] = []
+    kinds = known_kinds or KnownKinds()
+    for document in () if known_kinds is None else documents:
+        try:
+            kinds.load_named_by(document)
+        except ConfigurationError as error:
+            problems += error.problems
     for document in documents:
         known = kinds(evolve(document, reactors=reactors))
         findings = Findings([*document.problems, *document.unknown_settings])

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-SERVER, TOKEN, JSON = "server", "token", "as_json"
+SERVER, TOKEN, JSON, LOAD = "server", "token", "as_json", "load"
 """The names under which functions get them."""
 
 
@@ -29,6 +29,13 @@ json_option: Decorator = click.option(
 """For each command that has something to say to programs."""
 
 _BEFORE = (
+    click.option(
+        "--load",
+        LOAD,
+        multiple=True,
+        metavar="MODULE",
+        help="Python module with steps or executors of one's own; may be repeated. The setting 'load' names some, too.",
+    ),
     click.option("--json", JSON, is_flag=True, help="For a COMMAND: print JSON."),
     click.option("--token", metavar="TEXT", help="For a COMMAND: the server's http_api_token."),
     click.option("--server", metavar="URL", help="For a COMMAND: address of the HTTP API."),
@@ -48,7 +55,10 @@ def check_before(context: click.Context) -> None:
     assert isinstance(group, click.Group)
     command = None if name is None else group.get_command(context, name)
     taken = set() if command is None else {parameter.name for parameter in command.params}
+    if command is None:
+        taken = {LOAD}
     for parameter in group.params:
-        if parameter.name in (SERVER, TOKEN, JSON) and parameter.name not in taken and context.params[parameter.name]:
+        is_common = parameter.name in (SERVER, TOKEN, JSON, LOAD)
+        if is_common and parameter.name not in taken and context.params[parameter.name or ""]:
             who = "a server that starts" if command is None else f"the command '{name}'"
             raise click.UsageError(f"{who} takes no {parameter.opts[0]}", context)

@@ -13,12 +13,11 @@ import click
 import structlog
 import trio
 
+from mmids_trio.cli.known_kinds import KnownKinds
 from mmids_trio.cli.welcome import Reach, address_for_others, addresses, open_doors, welcome
-from mmids_trio.config.parser import Document
-from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import MmidsError, leaves
-from mmids_trio.reload.configuration_file import Configuration, load
+from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.server import logs
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import NO_HOOKS, Hooks, build_server
@@ -43,11 +42,6 @@ STDOUT, STDERR = 1, 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def kinds(document: Document) -> Server:
-    """What a configuration may name: the kinds of steps and executors of a server that is not run."""
-    return build_server(Settings(), document.reactors)
-
-
 class Build(Protocol):
     """Builds a server with all but its hooks known."""
 
@@ -58,8 +52,8 @@ Run = Callable[[Configuration, Build], Awaitable[None]]
 """Runs a server that it builds, until a signal comes."""
 
 
-def complain_or_run(config: Path, run: Run | None = None) -> int:
-    """Run a server, in the usual way without `run`; the exit status.
+def complain_or_run(config: Path, run: Run | None = None, *, modules: Sequence[str] = ()) -> int:
+    """Run a server, in the usual way without `run`; the exit status. `modules` have steps and executors of one's own.
 
     What an operator can mend is one message, never a traceback.
     """
@@ -67,7 +61,8 @@ def complain_or_run(config: Path, run: Run | None = None) -> int:
     open_standard_streams()
     try:
         level = logs.level_from(os.environ)
-        configuration = load(config, kinds)
+        known = KnownKinds.of(modules)
+        configuration = known.read(config)
         settings = configuration.settings
         bounds = logs.Logging.of(settings)
         bounds.outside.add(configuration.values)
@@ -80,9 +75,11 @@ def complain_or_run(config: Path, run: Run | None = None) -> int:
                 build_server,
                 settings,
                 configuration.document.reactors,
+                more_steps=known.plugins.steps,
+                more_executors=known.plugins.executors,
                 configuration_file=configuration.file,
                 watched=configuration.patterns,
-                load_again=partial(load, config, kinds, is_strict=True),
+                load_again=partial(known.read_again, config),
                 log=log,
             )
             trio.run(run or _run_plain, configuration, build)

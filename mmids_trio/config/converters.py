@@ -21,6 +21,7 @@ LONGEST_NUMBER = 15
 """Digits of a whole number: far more than any bound asks for, few enough to convert at once."""
 
 _HOST = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([A-Za-z]*)")
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _BYTES = {unit: Decimal(1024) ** power for power, unit in enumerate(("", "KiB", "MiB", "GiB", "TiB"))}
@@ -163,6 +164,14 @@ def host_names(value: str) -> tuple[str, ...]:
     names = tuple(value.lower().replace(",", " ").split())
     if not names or not all(map(_HOST.fullmatch, names)):
         raise ValueError("expected names of hosts without ports, separated by commas")
+    return names
+
+
+def module_names(value: str) -> tuple[str, ...]:
+    """Full names of Python modules, separated by commas or spaces."""
+    names = tuple(value.replace(",", " ").split())
+    if not names or not all(_MODULE.fullmatch(name) and not name.endswith(".py") for name in names):
+        raise ValueError("expected names of Python modules, separated by commas, as in studio or studio.steps")
     return names
 
 

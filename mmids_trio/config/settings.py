@@ -15,6 +15,7 @@ from mmids_trio.config.converters import (
     bearer_token,
     filled,
     host_names,
+    module_names,
     networks,
     one_of,
     path_or_none,
@@ -98,12 +99,14 @@ def event_names(value: str) -> str:
 class Settings:
     """The settings of a server, as written: relative paths are the caller's to resolve.
 
+    `load`: modules with kinds of steps and executors, for who starts a server; one that is built takes those kinds.
     `state_path` of `None`: changes over the API end with the server. `log_path` of `None`: no log on the disk.
     Ports: 0 means any free one. `http_api_port` of `None`: no HTTP API. `publisher_timeout`: seconds, 0
     for none.
     `max_connections` of `None`: as many as there are files; `max_connections_per_ip` of `None`: no such limit.
     """
 
+    load: tuple[str, ...] = parameter(module_names, default=())
     ffmpeg_path: str | None = parameter(filled, default=None)
     ffmpeg_proxy: str | None = parameter(proxy_address, default=None, secret=True)
     http_api_port: int | None = parameter(port_number, default=None, aliases=("http_port",))

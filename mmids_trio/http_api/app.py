@@ -4,7 +4,7 @@
 for, what it does is done by what they are given, and what goes back is shaped by `schemas`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import trio
@@ -50,6 +50,7 @@ from mmids_trio.http_api.routing import Routes, create_api
 from mmids_trio.http_api.safety import bears_token
 from mmids_trio.http_api.schemas import Hide, shown_as_it_is
 from mmids_trio.on_air.directory import OnAir
+from mmids_trio.plugins.kinds import KindView
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.workflow.events import HubEvent
 
@@ -79,6 +80,7 @@ def create_app(
     hide: Hide = shown_as_it_is,
     find_conflicts: FindConflicts = no_conflicts,
     find_lacks: FindLacks = no_lacks,
+    kinds: Callable[[], Sequence[KindView]] = tuple,
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
@@ -88,7 +90,8 @@ def create_app(
     What changes (or plans) something waits for `may_change`.
     `rejections`: where refusals are counted. `publish`: for events that the API has to tell. `own_hosts`: names that
     a proxy in front has, in lower case. `hide` takes secrets out of messages. `find_conflicts`:
-    what the steps of a body want twice; `find_lacks`: what the machine lacks for workflows.
+    what the steps of a body want twice; `find_lacks`: what the machine lacks for workflows. `kinds`: what workflows
+    and reactors may consist of.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
@@ -116,7 +119,7 @@ def create_app(
     current_token = token if callable(token) else lambda: token
     if readiness is not None:
         add_readiness_route(routes, readiness, may_read=lambda headers: _may_read(headers, current_token()))
-    add_document_route(routes, version, needs_token=lambda: current_token() is not None)
+    add_document_route(routes, version, needs_token=lambda: current_token() is not None, kinds=kinds)
     if durability is not None:
         _add_durability(app, durability)
     if may_change is not None:

@@ -12,7 +12,8 @@ from attrs import define, field, fields, has
 
 from mmids_trio.http_api.entrance import REQUEST_ID_HEADER
 from mmids_trio.http_api.operation import AnswerSpec, Operation, QueryParameter, error
-from mmids_trio.http_api.schemas import ABSENT_WHEN_EMPTY, Json
+from mmids_trio.http_api.schemas import ABSENT_WHEN_EMPTY, Json, to_json
+from mmids_trio.plugins.kinds import KindView
 
 PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
 
@@ -99,7 +100,13 @@ EVERYWHERE: Mapping[int, AnswerSpec] = {
 WITH_TOKEN: Mapping[int, AnswerSpec] = {401: error("The bearer token is missing or wrong.", "WWW-Authenticate")}
 
 
-def create_document(operations: Sequence[Operation], version: str, *, needs_token: bool) -> Json:
+KINDS = "x-kinds"
+"""Under this name the document has what a workflow and a reactor may consist of, which no standard field tells."""
+
+
+def create_document(
+    operations: Sequence[Operation], version: str, *, needs_token: bool, kinds: Sequence[KindView] = ()
+) -> Json:
     """The document of these operations; HEAD goes along with every GET."""
     schemas = Schemas()
     paths: dict[str, Json] = {}
@@ -121,6 +128,7 @@ def create_document(operations: Sequence[Operation], version: str, *, needs_toke
             },
         },
         "security": [{"token": []}] if needs_token else [],
+        KINDS: to_json(tuple(kinds)),
     }
 
 

@@ -6,7 +6,8 @@ anything is going to run, and so that a new kind of executor needs nothing but t
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeVar
+from copy import copy
+from typing import Protocol, Self, TypeVar
 
 from attrs import evolve, frozen
 
@@ -15,6 +16,7 @@ from mmids_trio.config.parameters import convert, declared, parameter, secret_na
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError, Place, Problem
+from mmids_trio.owners import owner_of, require_different_names
 from mmids_trio.stream_request import StreamRequest
 
 P = TypeVar("P")
@@ -78,6 +80,8 @@ class ExecutorKind:
         self, name: str, parameters: type[P], open: Callable[[P], AbstractAsyncContextManager[Executor]]
     ) -> None:
         self.name = name
+        self.owner = owner_of(open)
+        """Whose it is: `mmids_trio`, a package, or `module NAME`."""
         own, common = declared(parameters), declared(CommonParameters)
         self.parameters = (*own, *common)
         self.secrets = secret_names(own)
@@ -96,11 +100,20 @@ class ExecutorKind:
         self.read = read
         """What is wrong with the parameters of a reactor, else what they ask for."""
 
+    def of(self, owner: str) -> Self:
+        """The same kind, of an owner who is known better."""
+        other = copy(self)
+        other.owner = owner
+        return other
+
 
 class ExecutorRegistry:
-    """All kinds of executors of a server."""
+    """All kinds of executors of a server. Raises `NameTaken`."""
 
     def __init__(self, kinds: Sequence[ExecutorKind]) -> None:
+        require_different_names("executor", ((kind.name, kind.owner) for kind in kinds))
+        self.kinds = tuple(kinds)
+        """In the order in which messages list them."""
         self._kinds = {kind.name: kind for kind in kinds}
 
     def problems(self, definition: ReactorDefinition) -> list[Problem]:

@@ -120,6 +120,8 @@ def _together(read: Sequence[ReadFile], problems: list[Problem]) -> Document:
         (*_all(document.problems for document in documents), *repeated(documents), *problems),
         _all(document.warnings for document in documents),
         _all(document.unknown_settings for document in documents),
+        settings_place=first.settings_place,
+        setting_places=first.setting_places,
     )
 
 

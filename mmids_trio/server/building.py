@@ -37,6 +37,7 @@ from mmids_trio.net.transport import Network, SocketNetwork
 from mmids_trio.offload import Offload, in_thread
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.outside_values import OutsideValues
+from mmids_trio.plugins.kinds import kinds_of
 from mmids_trio.reactors.catalog import built_in_executors
 from mmids_trio.reactors.executor import ExecutorKind, ExecutorRegistry
 from mmids_trio.reactors.reactor import Reactor
@@ -148,7 +149,7 @@ def build_server(
     `configuration_file` is where the workflows come from that it will be given, `watched` (paths and patterns of such)
     what else `watch_config` looks at. `load_again` reads that file once more,
     for reloads; it raises `MmidsError` and may block. Without it there are no reloads. `log`: what the log is bounded
-    by, where it was set up (`logs.configure`).
+    by, where it was set up (`logs.configure`). Raises `NameTaken` where two kinds have one name.
     """
     world = world or World()
     stop, may_change = trio.Event(), trio.Event()
@@ -164,7 +165,8 @@ def build_server(
     ffmpeg = _ffmpeg(settings, world, outside, memory)
     stream_room = StreamRoom.of(settings, rejections, memory)
     shared = SharedServices(ForwardingTable(), hub, random=world.random, outside=outside)
-    executors = hooks.executors(built_in_executors(*more_executors))
+    known_executors = built_in_executors(*more_executors)
+    executors = hooks.executors(known_executors)
     reactors = Reactors(reactor_definitions, executors, hub.publish)
 
     def steps_that_know(known: KnownReactors) -> StepRegistry:
@@ -247,6 +249,7 @@ def build_server(
         hide=outside.hide,
         find_conflicts=conflicts,
         find_lacks=_machine(settings, ffmpeg, world).lacks,
+        kinds=partial(kinds_of, steps, known_executors),
     )
     return Server(
         settings=settings,

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import TypeVar
+from copy import copy
+from typing import Self, TypeVar
 
 from attrs import evolve, frozen
 
@@ -12,6 +13,7 @@ from mmids_trio.config.report import Findings, without_values_of
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem
+from mmids_trio.owners import owner_of, require_different_names
 from mmids_trio.workflow.step import Step, StepContext, StepFactory
 
 MADE_BY_CODE = Place("<definition>", 1, 1, "")
@@ -77,6 +79,8 @@ class StepType:
     ) -> None:
         self.name = name
         self.aliases = aliases
+        self.owner = owner_of(build)
+        """Whose it is: `mmids_trio`, a package, or `module NAME`."""
         self.parameters = declared(parameters)
         self.secrets = secret_names(self.parameters)
         """Names of parameters whose values are shown to nobody."""
@@ -99,6 +103,12 @@ class StepType:
             )
 
         self._read = read
+
+    def of(self, owner: str) -> Self:
+        """The same kind, of an owner who is known better."""
+        other = copy(self)
+        other.owner = owner
+        return other
 
     def problems(self, definition: StepDefinition) -> Sequence[Problem]:
         """What is wrong with a step of this kind: with which parameter, where, and what was expected."""
@@ -151,9 +161,10 @@ def _place(definition: StepDefinition) -> Place:
 
 
 class StepRegistry:
-    """All kinds of steps of a server."""
+    """All kinds of steps of a server. Raises `NameTaken`."""
 
     def __init__(self, types: Sequence[StepType]) -> None:
+        require_different_names("step", ((name, kind.owner) for kind in types for name in (kind.name, *kind.aliases)))
         self.types = tuple(types)
         """In the order in which messages and documentation list them."""
         self._types = {spelling: kind for kind in types for spelling in (kind.name, *kind.aliases)}

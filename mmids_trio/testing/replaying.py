@@ -43,10 +43,11 @@ from mmids_trio.config.references import given_in_the_text
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import ConfigurationError, Problem
 from mmids_trio.net.transport import Transport
-from mmids_trio.reactors.executor import Answer, ExecutorChoice, ExecutorFailure, ExecutorRegistry
+from mmids_trio.reactors.executor import Answer, ExecutorChoice, ExecutorFailure, ExecutorKind, ExecutorRegistry
 from mmids_trio.reload.configuration_file import Configuration, UnreadableFile
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import Hooks
+from mmids_trio.steps.registry import StepType
 from mmids_trio.stream_request import StreamRequest
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.http import HttpFailed, HttpStream
@@ -328,18 +329,37 @@ class Replayed:
         return "".join(f"{line}\n" for line in self.lines)
 
 
-def run_replay(tape: Tape | bytes, *, seed: int = 0, configuration: str | None = None) -> Replayed:
+def run_replay(
+    tape: Tape | bytes,
+    *,
+    seed: int = 0,
+    configuration: str | None = None,
+    more_steps: Sequence[StepType] = (),
+    more_executors: Sequence[ExecutorKind] = (),
+) -> Replayed:
     """`replay` in a run of trio's own, on a virtual clock, whose schedule follows from `seed`."""
     tape = read_tape(tape) if isinstance(tape, bytes) else tape
-    main = partial(replay, tape, seed=seed, configuration=configuration)
+    main = partial(
+        replay, tape, seed=seed, configuration=configuration, more_steps=more_steps, more_executors=more_executors
+    )
     with schedule(seed):
         return trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
-async def replay(tape: Tape, *, seed: int = 0, configuration: str | None = None) -> Replayed:
+async def replay(
+    tape: Tape,
+    *,
+    seed: int = 0,
+    configuration: str | None = None,
+    more_steps: Sequence[StepType] = (),
+    more_executors: Sequence[ExecutorKind] = (),
+) -> Replayed:
     """Replay `tape` on the clock of the caller, which ought to be a mock clock that jumps.
 
-    `configuration` takes the place of the captured one.  Raises `ConfigurationError` where that has mistakes.
+    `configuration` takes the place of the captured one.  `more_steps` and `more_executors` are of one's own: a tape
+    has no module imported, even if its configuration names some.  Executors are asked nothing.
+
+    Raises `ConfigurationError` where the configuration has mistakes.
     """
     document = parse(
         tape.start.configuration.decode("utf-8", "replace") if configuration is None else configuration,
@@ -348,7 +368,7 @@ async def replay(tape: Tape, *, seed: int = 0, configuration: str | None = None)
     )
     if document.problems:
         raise ConfigurationError(document.problems)
-    return await _Replay(tape, document, seed).run()
+    return await _Replay(tape, document, seed, more_steps, more_executors).run()
 
 
 @define(eq=False)
@@ -356,6 +376,8 @@ class _Replay:
     _tape: Tape
     _document: Document
     _seed: int
+    _more_steps: Sequence[StepType]
+    _more_executors: Sequence[ExecutorKind]
     _began: float = field(factory=trio.current_time, init=False)
     _harness: Harness = field(init=False)
     _file: ReplayedFile = field(init=False)
@@ -367,6 +389,8 @@ class _Replay:
         self._file = ReplayedFile.on(self._tape.records, lambda: self._harness.server)
         self._harness = Harness(
             running_text(document.settings, document.reactors, document.workflows),
+            self._more_steps,
+            more_executors=self._more_executors,
             all_must_run=False,
             load_again=self._file.load,
             now=lambda: self._tape.start.clock + trio.current_time() - self._began,

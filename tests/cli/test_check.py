@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mmids_trio.__main__ import main
-from mmids_trio.cli.serving import kinds
+from mmids_trio.cli.known_kinds import KnownKinds
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reload.configuration_file import load
 
@@ -88,12 +88,12 @@ def test_what_cannot_be_read_is_one_message(tmp_path: Path, name: str) -> None:
 
 def test_an_unknown_setting_is_a_warning_at_the_start_and_an_error_where_that_is_asked_for(tmp_path: Path) -> None:
     file = write(tmp_path / "a.mmids", MISSPELT + ONE)
-    assert [warning.place.line for warning in load(file, kinds).document.warnings] == [2]
+    assert [warning.place.line for warning in load(file, KnownKinds()).document.warnings] == [2]
     with pytest.raises(ConfigurationError, match="unknown setting"):
-        load(file, kinds, is_strict=True)
+        load(file, KnownKinds(), is_strict=True)
     write(file, MISSPELT.replace("9011", "9011\n    strict_settings true") + ONE)
     with pytest.raises(ConfigurationError, match="unknown setting"):
-        load(file, kinds)
+        load(file, KnownKinds())
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,5 @@ def test_defaults_that_are_new_are_warned_of(tmp_path: Path, step: str, warns_of
     assert warns_of is None or f"{file}:2:5: {step.split(maxsplit=1)[0]}: {warns_of}" in result.output
     [*warnings] = json.loads(run(file, "--json").output)["warnings"]
     assert len(warnings) == (warns_of is not None)
-    loaded = load(file, kinds).document.warnings  # which a server logs when it starts
+    loaded = load(file, KnownKinds()).document.warnings  # which a server logs when it starts
     assert [warning.message for warning in loaded] == [each["message"] for each in warnings]

@@ -225,6 +225,8 @@ async def test_any_other_status_is_a_failure(service: Service, executor: Executo
         (b"<html>", "<answer>:1:1: "),
         (b"workflow a {\n", "<answer>:1:"),
         (b"settings {\n}\n", "<answer>:1:1: expected workflow nodes only; found a settings node"),
+        (b"settings {\n    load os\n}\n", "<answer>:1:1: expected workflow nodes only; found a settings node"),
+        (b"load os\n", "<answer>:1:1: "),
         (
             b"workflow a {\n    x y=${HOME}\n}\n",
             "<answer>:2:9: a variable cannot stand here: only a file that the server",

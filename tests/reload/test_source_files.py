@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmids_trio.cli.serving import kinds
+from mmids_trio.cli.known_kinds import KnownKinds
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reload import source_files
 from mmids_trio.reload.configuration_file import Configuration, load
@@ -24,7 +24,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def loaded(path: Path, **environment: str) -> Configuration:
-    return load(path, kinds, environment=environment)
+    return load(path, KnownKinds(), environment=environment)
 
 
 def names(configuration: Configuration) -> list[str]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from time import time
+from typing import Any
 
 import click
 import trio
@@ -17,8 +18,9 @@ from mmids_trio.capture.file import TapeFile
 from mmids_trio.capture.masking import FULL, HEADERS, KEEP, MASK, Masking
 from mmids_trio.capture.records import Start
 from mmids_trio.capture.writer import CaptureWriter
+from mmids_trio.cli.known_kinds import load_option
 from mmids_trio.cli.lazy import DEFAULT_CONFIGURATION
-from mmids_trio.cli.serving import Build, complain_or_run, kinds, run_server, started_definitions
+from mmids_trio.cli.serving import Build, complain_or_run, run_server, started_definitions
 from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.server.capturing import hooks_of, note_kept_state
 from mmids_trio.workflow.change import Change
@@ -60,9 +62,10 @@ _SECRET_BYTES = 32
     show_default=True,
     help="MiB at which the capture ends; the server goes on.",
 )
-def capture(config: Path, out: Path, media: str, secrets: str, max_size: int) -> None:
+@load_option
+def capture(config: Path, *, load: Sequence[str], **options: Any) -> None:
     """Run the server like without a command, and capture on a tape what comes into it."""
-    sys.exit(complain_or_run(config, partial(_run_captured, _Options(out, media, secrets, max_size))))
+    sys.exit(complain_or_run(config, partial(_run_captured, _Options(**options)), modules=load))
 
 
 @frozen
@@ -76,7 +79,9 @@ class _Options:
 
 
 async def _run_captured(options: _Options, configuration: Configuration, build: Build) -> None:
-    async with _open_writer(configuration, options) as writer:
+    plain = build()  # it is not run: it knows which parameters are secret
+    declared = plain.steps.secrets | plain.executors.secrets
+    async with _open_writer(configuration, options, declared) as writer:
         server = build(hooks=hooks_of(writer))
 
         def note(changes: Sequence[Change[PlanView]]) -> None:
@@ -86,10 +91,10 @@ async def _run_captured(options: _Options, configuration: Configuration, build: 
 
 
 @asynccontextmanager
-async def _open_writer(configuration: Configuration, options: _Options) -> AsyncIterator[CaptureWriter]:
+async def _open_writer(
+    configuration: Configuration, options: _Options, declared: frozenset[str]
+) -> AsyncIterator[CaptureWriter]:
     """A capture that is written as long as the block runs. Raises `CannotCapture`."""
-    known = kinds(configuration.document)
-    declared = known.steps.secrets | known.executors.secrets
     masking = Masking(os.urandom(_SECRET_BYTES), options.media, options.secrets, declared)
     file = TapeFile.create(options.out)
     try:

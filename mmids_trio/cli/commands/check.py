@@ -8,31 +8,32 @@ from collections.abc import Sequence
 import click
 
 from mmids_trio.cli.checking import Checked, check_here, check_texts
-from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.files import no_env_option, read_sources
 from mmids_trio.cli.common_options import json_option
-from mmids_trio.errors import Problem
+from mmids_trio.cli.known_kinds import KnownKinds, load_option
+from mmids_trio.errors import MmidsError, Problem
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @json_option
 @no_env_option
+@load_option
 @click.option("--here", is_flag=True, help="Also check what this machine lacks: files, certificate, ffmpeg, rights.")
-def check(files: Sequence[str], as_json: bool, no_env: bool, here: bool) -> None:
+def check(files: Sequence[str], as_json: bool, no_env: bool, here: bool, load: Sequence[str]) -> None:
     """Check configuration files and print every error.
 
     FILE may be a directory, which stands for its *.mmids files, or - for standard input. Several files are checked as
-    one configuration.
+    one configuration. The modules are imported that --load and the setting 'load' of FILE name.
 
     Exit status: 0 the server can run it; 1 it cannot.
     """
     try:
         sources, unreadable = read_sources(files)
-    except ClientError as error:
+        checked = check_texts(sources, None if no_env else os.environ, KnownKinds.of(load))
+    except MmidsError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
-    checked = check_texts(sources, None if no_env else os.environ)
     problems = [*unreadable, *checked.problems, *(check_here(checked) if here else ())]
     if as_json:
         shown = {"problems": [each.data() for each in problems], "warnings": [each.data() for each in checked.warnings]}

@@ -1,6 +1,6 @@
 """`/`, `/ready`, `/openapi.json`, `/metrics`: that the server is there, whether it is ready, what it has and counts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from json import dumps
 from types import TracebackType
 
@@ -17,6 +17,7 @@ from mmids_trio.http_api.operation import JSON, AnswerSpec, Operation, error, js
 from mmids_trio.http_api.routing import Routes
 from mmids_trio.http_api.schemas import Ready
 from mmids_trio.metrics.exposition import CONTENT_TYPE
+from mmids_trio.plugins.kinds import KindView
 
 HEALTH = Operation(
     "GET", "/", "health", "The version; also the health check.", {200: text_answer("It runs.")}, public=True
@@ -56,15 +57,21 @@ GET_DOCUMENT = Operation(
 )
 
 
-def add_document_route(routes: Routes, version: str, *, needs_token: Callable[[], bool]) -> None:
-    """Add the description of all routes, also of those that are added later; a reload may bring a token."""
+def add_document_route(
+    routes: Routes, version: str, *, needs_token: Callable[[], bool], kinds: Callable[[], Sequence[KindView]]
+) -> None:
+    """Add the description of all routes, also of those that are added later; a reload may bring a token.
+
+    `kinds`: what workflows and reactors may consist of.
+    """
     made: dict[bool, str] = {}
 
     @routes.add(GET_DOCUMENT)
     async def get_document() -> Response:
         locked = needs_token()
         if locked not in made:
-            made[locked] = dumps(create_document(routes.operations, version, needs_token=locked)) + "\n"
+            document = create_document(routes.operations, version, needs_token=locked, kinds=kinds())
+            made[locked] = dumps(document) + "\n"
         return respond(200, made[locked], JSON)
 
 
