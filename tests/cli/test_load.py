@@ -143,7 +143,7 @@ async def test_a_reload_that_loads_less_keeps_what_runs(folder: Path, autojump_c
         answer = await h.http.post("/config/reload", params={"wait": "5"})
         assert answer.status == 200, answer.text
         assert "load" in answer.json()["needs_restart"]
-        assert h.workflow("live").state == "running"
+        assert h.workflow("live").status == "Running"
 
 
 @pytest.mark.parametrize(
