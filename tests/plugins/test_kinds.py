@@ -8,7 +8,7 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.plugins.kinds import KindView, ParameterView, kinds_of
 from mmids_trio.plugins.loading import Plugins
 from mmids_trio.server.building import build_server
-from mmids_trio.steps import NoParameters, StepType, parameter
+from mmids_trio.steps import ExecutorKind, NoParameters, StepType, parameter
 from mmids_trio.testing import Recorder
 from tests.support.plugins import LISTED, STUDIO
 
@@ -19,19 +19,22 @@ def kinds(plugins: Plugins | None = None) -> dict[str, KindView]:
     return {kind.name: kind for kind in kinds_of(server.steps, server.executors)}
 
 
-def test_all_that_is_built_in_is_listed_with_every_parameter() -> None:
+def built_in() -> list[StepType | ExecutorKind]:
     server = build_server(Settings())
+    return [*server.steps.types, *server.executors.kinds]
+
+
+def test_all_that_is_built_in_is_listed_with_every_parameter() -> None:
     listed = kinds()
-    assert list(listed) == [each.name for each in (*server.steps.types, *server.executors.kinds)]
+    assert list(listed) == [each.name for each in built_in()]
     assert {kind.owner for kind in listed.values()} == {"mmids_trio"}
-    for kind in (*server.steps.types, *server.executors.kinds):
+    for kind in built_in():
         assert [each.name for each in listed[kind.name].parameters] == [each.name for each in kind.parameters]
 
 
 def test_each_default_is_one_that_may_be_written() -> None:
-    server = build_server(Settings())
     listed = kinds()
-    for kind in (*server.steps.types, *server.executors.kinds):
+    for kind in built_in():
         for declared, view in zip(kind.parameters, listed[kind.name].parameters, strict=True):
             if view.default is not None:
                 assert declared.read(view.default) == declared.default, (kind.name, view)

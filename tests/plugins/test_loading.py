@@ -9,7 +9,7 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.owners import NameTaken
 from mmids_trio.plugins.loading import CannotLoad, Plugins, installed
 from mmids_trio.server.building import build_server
-from mmids_trio.steps import NoParameters, StepType
+from mmids_trio.steps import ExecutorKind, NoParameters, StepType
 from mmids_trio.testing import Recorder
 from tests.support.plugins import LISTED, STUDIO, write_package
 
@@ -19,7 +19,8 @@ def load(*names: str) -> Plugins:
 
 
 def owners(plugins: Plugins) -> dict[str, str]:
-    return {kind.name: kind.owner for kind in (*plugins.steps, *plugins.executors)}
+    kinds: list[StepType | ExecutorKind] = [*plugins.steps, *plugins.executors]
+    return {kind.name: kind.owner for kind in kinds}
 
 
 @pytest.fixture
