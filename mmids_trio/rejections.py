@@ -58,6 +58,10 @@ class RejectReason(Enum):
     QUESTIONS = "too_many_questions_to_reactor"
     OTHER_REFUSAL = "refused_otherwise"
 
+    # Clients that fetch media over HTTP.
+    MEDIA_REQUEST = "media_request_malformed"
+    MEDIA_IDLE = "media_idle_or_request_too_slow"
+
     # The HTTP API.
     API_TOO_MANY = "api_connections_beyond_limit"
     API_HEAD_SIZE = "api_head_too_large"

@@ -22,6 +22,7 @@ LONGEST_NUMBER = 15
 
 _HOST = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([A-Za-z]*)")
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _BYTES = {unit: Decimal(1024) ** power for power, unit in enumerate(("", "KiB", "MiB", "GiB", "TiB"))}
@@ -193,6 +194,16 @@ def web_address(value: str) -> str:
     if not is_good or not value.isprintable() or " " in value:
         raise ValueError("expected an http or https URL")
     return value
+
+
+def web_origins(value: str) -> tuple[str, ...]:
+    """Origins of web pages (RFC 6454), separated by commas, in lower case; `*` for all, `none` for none."""
+    if value in ("*", "none"):
+        return ("*",) if value == "*" else ()
+    origins = tuple(value.lower().split(","))
+    if not all(map(_ORIGIN.fullmatch, origins)):
+        raise ValueError("expected * or none, or origins as in https://example.com, separated by commas")
+    return origins
 
 
 def proxy_address(value: str) -> str:

@@ -23,6 +23,7 @@ from mmids_trio.config.converters import (
     proxy_address,
     switch,
     web_address,
+    web_origins,
     whole_number,
 )
 from mmids_trio.config.parameters import Parameter, declared, parameter, secret_names
@@ -111,6 +112,9 @@ class Settings:
     ffmpeg_proxy: str | None = parameter(proxy_address, default=None, secret=True)
     http_api_port: int | None = parameter(port_number, default=None, aliases=("http_port",))
     rtmp_host: str | None = parameter(filled, default=None)
+    http_media_port: int = parameter(port_number, default=8080)
+    http_media_host: str | None = parameter(filled, default=None)
+    http_media_origins: tuple[str, ...] | None = parameter(web_origins, default=None)
     http_api_host: str = parameter(filled, default="127.0.0.1")
     http_api_hosts: tuple[str, ...] | None = parameter(host_names, default=None)
     http_api_token: str | None = parameter(bearer_token, default=None, secret=True)

@@ -131,9 +131,17 @@ class Channel:
         """Whether a stream is on it."""
         return self._is_live
 
+    def has_track(self, kind: MediaKind) -> bool:
+        """Whether the stream that is on it has shown media of that kind."""
+        return self._is_live and self._headers.has_track(kind)
+
     def charge_to(self, memory: MediaMemory) -> None:
         """What the log holds is charged there, to the owner of the stream that it is of."""
         self.log.holding = MediaHolding(memory, MediaOwner(), self.log.trim, lambda: self.is_watched)
+
+    def let_go(self) -> None:
+        """Nobody is served any more: hold nothing."""
+        self.log.trim()
 
     def counters(self) -> ChannelCounters:
         """Sums over all subscribers, those who have left included."""

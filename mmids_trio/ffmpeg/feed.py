@@ -17,13 +17,14 @@ from collections.abc import Mapping
 
 from attrs import Factory, define, frozen
 
-from mmids_trio.ffmpeg.media_pipe import metadata_for_a_child, metadata_tag, packet_tag
+from mmids_trio.ffmpeg.media_pipe import metadata_for_a_child
 from mmids_trio.media.configuration import VideoConfiguration, needs_header, read_configuration
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamMetadata
 from mmids_trio.media.flv import flv_header
 from mmids_trio.media.payload import payload_of
 from mmids_trio.media.timeline import RESTART_MS, ChannelTimeline, is_after, shifted
 from mmids_trio.media.tracks import TrackKey, is_of_main_track, remember_header
+from mmids_trio.rtmp.flv_tags import metadata_tag, packet_tag
 
 VIDEO_PATIENCE_MS = 10_000
 """How much audio goes by without a key frame before a child is begun without video; the longest usual group of

@@ -5,16 +5,15 @@ knows nothing of order or time.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import cast
 
 from attrs import Factory, define, evolve
 
 from mmids_trio.media.codecs import parse_audio, parse_other, parse_video
-from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId, StreamMetadata
-from mmids_trio.media.flv import FlvReader, FlvTag, TagType, flv_tag
+from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId, StreamMetadata
+from mmids_trio.media.flv import FlvReader, FlvTag, TagType
 from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.media.timeline import ChannelTimeline
-from mmids_trio.rtmp.protocol import amf
+from mmids_trio.rtmp.flv_tags import metadata_tag, packet_tag
 from mmids_trio.rtmp.protocol.events import MetadataReceived
 from mmids_trio.rtmp.protocol.media_intake import read_data
 from mmids_trio.rtmp.protocol.message import DATA_AMF0, Message
@@ -24,12 +23,6 @@ MAX_METADATA_TEXT = 1024
 
 _ABOUT_THE_FILE = frozenset(("duration", "filesize", "lasttimestamp", "lastkeyframetimestamp", "lastkeyframelocation"))
 """Claims about where a recording ends, which mean nothing for what a child gets of it."""
-
-_TAG_TYPES = {
-    MediaKind.AUDIO: TagType.AUDIO,
-    MediaKind.VIDEO: TagType.VIDEO,
-    MediaKind.OTHER: TagType.SCRIPT,
-}
 
 
 def events_from_tags(stream_id: StreamId, tags: Iterable[FlvTag]) -> list[MediaEvent]:
@@ -60,20 +53,6 @@ def tags_from_event(event: MediaEvent) -> bytes:
     if isinstance(event, MediaPacket):
         return packet_tag(event, event.timestamp)
     return metadata_tag(event.values) if isinstance(event, StreamMetadata) else b""
-
-
-def packet_tag(packet: MediaPacket, timestamp: int) -> bytes:
-    """The tag for `packet`, at `timestamp` (milliseconds) in place of its own."""
-    return flv_tag(_TAG_TYPES[packet.kind], timestamp, packet.data)
-
-
-def metadata_tag(values: Mapping[str, object], timestamp: int = 0) -> bytes:
-    """`onMetaData` with an ECMA array, the only form that FFmpeg reads; `timestamp` in milliseconds.
-
-    Raises `TypeError` and `ProtocolError` for values that AMF0 cannot say.
-    """
-    array = amf.EcmaArray(cast(Mapping[str, amf.AmfValue], values))
-    return flv_tag(TagType.SCRIPT, timestamp, amf.encode_all(["onMetaData", array]))
 
 
 def metadata_for_a_child(values: Mapping[str, object]) -> dict[str, object]:

@@ -16,6 +16,7 @@ from quart_trio import QuartTrio
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings, host_from_here
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
+from mmids_trio.delivery.server import MediaServer
 from mmids_trio.errors import MmidsError, StepError
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.event_feed import EventFeed
@@ -68,6 +69,8 @@ class Server:
     memory: MediaMemory
     """What clients make it hold."""
     rtmp: RtmpServer
+    media: MediaServer
+    """Serves media over HTTP."""
     ffmpeg: FfmpegTools
     executors: ExecutorRegistry
     steps: StepRegistry
@@ -223,6 +226,7 @@ class Server:
         if self._webhook is not None:
             await nursery.start(self._webhook.run)
         await nursery.start(self.rtmp.run)
+        await nursery.start(self.media.run)
         await nursery.start(self.ffmpeg.ended_files.run)
         await nursery.start(self.workflows.run)
         if self._store is not None:

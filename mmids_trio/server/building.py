@@ -5,6 +5,7 @@ import resource
 import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -18,6 +19,8 @@ from hypercorn.typing import ASGIFramework
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.delivery.server import MediaServer
+from mmids_trio.delivery.session import MediaBounds
 from mmids_trio.ffmpeg.capacity import Capacity
 from mmids_trio.ffmpeg.disk_room import free_bytes
 from mmids_trio.ffmpeg.ended_files import EndedFiles
@@ -32,6 +35,7 @@ from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.schemas import rfc3339
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.net.certificates import Certificates
+from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.net.tls import ConnectionGate, NetworkDialer, TlsGate
 from mmids_trio.net.transport import Network, SocketNetwork
 from mmids_trio.offload import Offload, in_thread
@@ -161,7 +165,11 @@ def build_server(
     )
     on_air = OnAir(world.entropy(NONCE_BYTES).hex(), lambda: rfc3339(world.now()))
     gate = hooks.gate(TlsGate(certificates))
-    rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, on_air=on_air, gate=gate)
+    limiter = ConnectionLimiter(
+        settings.max_connections or connections_that_leave_files(settings), settings.max_connections_per_ip or inf
+    )
+    rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, on_air=on_air, gate=gate, limiter=limiter)
+    media = _media(settings, world, certificates, rejections, on_air=on_air, limiter=limiter)
     ffmpeg = _ffmpeg(settings, world, outside, memory)
     stream_room = StreamRoom.of(settings, rejections, memory)
     shared = SharedServices(ForwardingTable(), hub, random=world.random, outside=outside)
@@ -172,6 +180,8 @@ def build_server(
     def steps_that_know(known: KnownReactors) -> StepRegistry:
         return built_in_steps(
             rtmp=rtmp,
+            media=media,
+            media_port=settings.http_media_port,
             dialer=NetworkDialer(world.network, world.make_trust, offload=world.offload),
             ffmpeg=ffmpeg,
             forwarding=shared.forwarding,
@@ -242,7 +252,7 @@ def build_server(
         durability=store,
         may_change=may_change,
         metrics=metrics,
-        readiness=ServerReadiness(workflows, rtmp, may_change, stop),
+        readiness=ServerReadiness(workflows, (rtmp, media), may_change, stop),
         rejections=rejections,
         publish=hub.publish,
         own_hosts=frozenset(settings.http_api_hosts or ()),
@@ -259,6 +269,7 @@ def build_server(
         rejections=rejections,
         memory=memory,
         rtmp=rtmp,
+        media=media,
         ffmpeg=ffmpeg,
         executors=executors,
         steps=steps,
@@ -307,14 +318,14 @@ def _rtmp(
     memory: MediaMemory,
     on_air: OnAir,
     gate: ConnectionGate,
+    limiter: ConnectionLimiter,
 ) -> RtmpServer:
     return RtmpServer(
         world.network,
         host=settings.rtmp_host,
         publisher_timeout=settings.publisher_patience,
         merge_reads=settings.rtmp_merge_reads,
-        max_connections=settings.max_connections or connections_that_leave_files(settings),
-        max_connections_per_ip=settings.max_connections_per_ip or inf,
+        limiter=limiter,
         max_streams_per_connection=settings.max_streams_per_connection,
         memory=memory,
         on_air=on_air,
@@ -323,6 +334,29 @@ def _rtmp(
         rejections=rejections,
         gate=gate,
         entropy=world.entropy,
+    )
+
+
+def _media(
+    settings: Settings,
+    world: World,
+    certificates: Certificates,
+    rejections: RejectCounters,
+    *,
+    on_air: OnAir,
+    limiter: ConnectionLimiter,
+) -> MediaServer:
+    return MediaServer(
+        world.network,
+        MediaBounds(
+            on_air=on_air,
+            origins=("*",) if settings.http_media_origins is None else settings.http_media_origins,
+            date=lambda: formatdate(world.now(), usegmt=True),
+        ),
+        host=settings.http_media_host,
+        limiter=limiter,
+        certificates=certificates,
+        rejections=rejections,
     )
 
 

@@ -62,7 +62,7 @@ class Machine:
 
     def _look(self, steps: Sequence[StepDefinition]) -> Iterator[Problem]:
         """All that blocks."""
-        yield from self._certificate([step for step in steps if step.has_flag("rtmps")])
+        yield from self._certificate([step for step in steps if step.has_flag("rtmps") or step.has_flag("https")])
         for name, directory in (("log_path", self.settings.log_path), ("state_path", self._state_directory())):
             if name in self.places and directory is not None and (why := directory_problem(directory)):
                 yield Problem(self.places[name], why)

@@ -17,7 +17,7 @@ class ServerReadiness:
     """Reads what the parts of a server know; see `http_api.control.Readiness`."""
 
     _workflows: WorkflowManager
-    _rtmp: RtmpServer
+    _ports: Sequence[RtmpServer]
     _has_started: trio.Event
     _stop: trio.Event
 
@@ -33,4 +33,5 @@ class ServerReadiness:
         elif not self._has_started.is_set():
             yield "the server is starting"
         yield from self._workflows.unready()
-        yield from (f"port {port} is not open" for port in self._rtmp.closed_ports)
+        for ports in self._ports:
+            yield from (f"port {port} is not open" for port in ports.closed_ports)

@@ -14,6 +14,7 @@ from mmids_trio.steps.ffmpeg_ladder import ffmpeg_ladder
 from mmids_trio.steps.ffmpeg_pull import ffmpeg_pull
 from mmids_trio.steps.ffmpeg_push import ffmpeg_push
 from mmids_trio.steps.ffmpeg_transcode import transcoding_steps
+from mmids_trio.steps.http_watch import http_watch
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.steps.rtmp_parameters import RtmpPorts
@@ -30,6 +31,8 @@ from mmids_trio.workflow.forwarding import ForwardingTable
 def built_in_steps(
     *,
     rtmp: RtmpPorts,
+    media: RtmpPorts,
+    media_port: int,
     dialer: Dialer,
     ffmpeg: Ffmpeg,
     forwarding: ForwardingTable,
@@ -44,12 +47,14 @@ def built_in_steps(
 ) -> StepRegistry:
     """The registry of a server, with the steps of one's own added.
 
-    `random`: numbers from 0 to 1, for jitter; `now`: Unix time in seconds.
+    `random`: numbers from 0 to 1, for jitter; `now`: Unix time in seconds. `media`: the server for HTTP, which serves
+    steps that name no port on `media_port`.
     """
     return StepRegistry(
         [
             rtmp_receive(rtmp, reactors, stream_room, on_air),
             rtmp_watch(rtmp, reactors, now, watch_options, stream_room.memory),
+            http_watch(media, media_port, reactors, now, watch_options, stream_room.memory),
             rtmp_push(dialer, random, rejections, stream_room.memory),
             rtmp_pull(dialer, random, rejections),
             ffmpeg_pull(ffmpeg),

@@ -90,6 +90,7 @@ class Gate:
 
     registration: Registration
     server: RtmpPorts
+    protocol: str
 
     def request(self, action: Action, key: str, query: str, client: Client) -> StreamRequest:
         """What a client asks for."""
@@ -100,7 +101,7 @@ class Gate:
             action=action,
             app=self.registration.app,
             port=port or self.server.bound_port(port) or port,
-            protocol="rtmps" if self.registration.tls else "rtmp",
+            protocol=self.protocol,
             address=client.peer_host,
         )
 

@@ -74,7 +74,7 @@ class RtmpReceive:
             terms.stall_after,
             self.max_streams,
             self.room,
-            Gate(self.registration, self.server).request,
+            Gate(self.registration, self.server, "rtmps" if self.registration.tls else "rtmp").request,
             self.on_air,
         )
         self.context.show_streams(publishers.describe)

@@ -60,7 +60,7 @@ class WatchParameters(RtmpParameters):
 
 
 @frozen(eq=False)
-class _Viewing:
+class Viewed:
     """See `rtmp.server.endpoints.Viewing`."""
 
     channel: Channel
@@ -87,10 +87,14 @@ class Watchers:
 
     async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
         """Let a watcher in, once it is approved. Its token has to be good when it begins, and not until it ends."""
+        release = await self.let_in(key, client, query)
+        return Viewed(self.audience.channel(key), release)
+
+    async def let_in(self, key: str, client: Client, query: Query) -> Release:
+        """Wait until a watcher is approved; raises `RequestRefused`."""
         self.access.check(key, query)
         request = self.as_request("watch", key, self.access.rest(query), client)
-        release = await approved(self.reactor, request, client, client.dismiss, PLAY_DENIED)
-        return _Viewing(self.audience.channel(key), release)
+        return await approved(self.reactor, request, client, client.dismiss, PLAY_DENIED)
 
 
 @frozen
@@ -117,7 +121,7 @@ class RtmpWatch:
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
         options = self.terms.options
-        audience = Audience(self.registration.key, options, self.memory)
+        audience = Audience(self.registration.key, options, memory=self.memory)
         scheduler = SendScheduler(audience, options.send_interval_ms / 1000)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
@@ -127,7 +131,7 @@ class RtmpWatch:
                 **scheduler.counts(),
             }
         )
-        gate = Gate(self.registration, self.server)
+        gate = Gate(self.registration, self.server, "rtmps" if self.registration.tls else "rtmp")
         watchers = Watchers(audience, self.terms.reactor, self.terms.access, gate.request)
         async with self.server.serve(self.registration, self.context, watchers) as service:
 

@@ -12,15 +12,15 @@ Time is trio's, so on a mock clock, where a pass takes none, every packet has it
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
+from typing import Any
 
 import trio
 from attrs import define, field
 
-from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket
 from mmids_trio.metrics.catalog import STEP_PASS
 from mmids_trio.metrics.counts import Counts, Distribution
-from mmids_trio.steps.rtmp_audience import Audience
+from mmids_trio.steps.stages import StageOutput, Stages
 from mmids_trio.workflow.step import Inbox
 
 EVENTS_PER_PASS = 128
@@ -37,15 +37,15 @@ LONGEST_REST = 0.040
 
 @define(eq=False)
 class SendScheduler:
-    """Passes of one `rtmp_watch` step; `interval`: seconds from one to the next at least.
+    """Passes of one step that serves viewers; `interval`: seconds from one to the next at least.
 
     One that waits covers all that has come meanwhile.
     """
 
-    audience: Audience
+    audience: Stages[Any]
     interval: float
-    _touched: dict[Channel, None] = field(factory=dict, init=False)
-    """Channels with something to send."""
+    _touched: dict[StageOutput, None] = field(factory=dict, init=False)
+    """Outputs with something to send."""
     _has_video: bool = field(default=False, init=False)
     """Whether video is among it."""
     _due_at: float = field(default=-inf, init=False)
@@ -97,9 +97,9 @@ class SendScheduler:
     async def _send(self) -> None:
         touched, self._touched, self._has_video = self._touched, {}, False
         began = ended = trio.current_time()
-        for channel in touched:
+        for output in touched:
             before = ended
-            await channel.send_pass()
+            await output.send_pass()
             ended = trio.current_time()
             self._durations.observe(ended - before)
         self._due_at = began + self.interval

@@ -10,9 +10,10 @@ from typing import Self
 
 from attrs import define, evolve, field, frozen
 
-from mmids_trio.ffmpeg.media_pipe import ChildMedia, metadata_tag, packet_tag
+from mmids_trio.ffmpeg.media_pipe import ChildMedia
 from mmids_trio.media.events import MediaPacket, StreamId
 from mmids_trio.media.flv import flv_header
+from mmids_trio.rtmp.flv_tags import metadata_tag, packet_tag
 from mmids_trio.testing.processes import Behaviour, FakeProcess, FakeSpawner
 
 VERSION = "fake-1.0"

@@ -74,10 +74,11 @@ def describe_task(task: trio.lowlevel.Task) -> str:
 
 def what_is_left(server: Server) -> Iterator[str]:
     """A sentence for each thing of `server` that is there although nothing runs in it any more."""
-    if registered := server.rtmp.registered:
-        yield f"still registered: {'; '.join(registered)}"
-    if not (registered or server.rtmp.is_quiet):
-        yield "the RTMP server still has an open port"
+    for ports, what in ((server.rtmp, "RTMP"), (server.media, "media")):
+        if registered := ports.registered:
+            yield f"still registered: {'; '.join(registered)}"
+        if not (registered or ports.is_quiet):
+            yield f"the {what} server still has an open port"
     if names := server.workflows.names():
         yield f"workflows {', '.join(names)} still run"
     elif not server.workflows.is_quiet:

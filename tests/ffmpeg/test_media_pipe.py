@@ -11,12 +11,12 @@ from mmids_trio.ffmpeg.media_pipe import (
     ChildMedia,
     events_from_tags,
     metadata_for_a_child,
-    metadata_tag,
     tags_from_event,
 )
 from mmids_trio.media.codecs import parse_audio, parse_other, parse_video
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flv import FlvReader, FlvTag, TagType, flv_header
+from mmids_trio.rtmp.flv_tags import metadata_tag
 from mmids_trio.rtmp.protocol import amf
 from mmids_trio.testing.media import generate_stream
 

@@ -8,9 +8,10 @@ import trio
 from attrs import evolve
 from trio.testing import MockClock
 
-from mmids_trio.ffmpeg.media_pipe import metadata_tag, tags_from_event
+from mmids_trio.ffmpeg.media_pipe import tags_from_event
 from mmids_trio.media.events import MediaPacket, StreamEnded, StreamMetadata, StreamStarted
 from mmids_trio.media.flv import flv_header
+from mmids_trio.rtmp.flv_tags import metadata_tag
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork

@@ -7,7 +7,8 @@ from structlog.typing import EventDict
 
 from mmids_trio.fanout.stream_log import MAX_LOG_BYTES
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
-from mmids_trio.steps.rtmp_audience import FIRST_PURGE, Audience
+from mmids_trio.steps.rtmp_audience import Audience
+from mmids_trio.steps.stages import FIRST_PURGE
 from mmids_trio.testing.media import generate_stream
 from tests.support.players import Player, watch
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import trio
 from attrs import Factory, define, evolve, field, frozen
 
-from mmids_trio.ffmpeg.media_pipe import events_from_tags, packet_tag
+from mmids_trio.ffmpeg.media_pipe import events_from_tags
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
 from mmids_trio.media.flv import FlvReader, flv_header
 from mmids_trio.media.payload import payload_of
 from mmids_trio.net.transport import SocketNetwork
+from mmids_trio.rtmp.flv_tags import packet_tag
 from mmids_trio.rtmp.protocol.events import StreamEofReceived
 from mmids_trio.testing.clients import RtmpClient
 

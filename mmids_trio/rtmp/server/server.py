@@ -55,7 +55,7 @@ class _ReservedClaim:
 
 
 @frozen
-class _Entrance:
+class Entrance:
     """What clients of encrypted connections, or of others, find; see `admission.Directory`."""
 
     registrations: Registrations[Endpoint]
@@ -75,8 +75,8 @@ class RtmpServer:
     """Opens a port with the first registration on it and closes it with the last.
 
     `host`: the address to bind, `None` for all.  `publisher_timeout`: seconds.  `merge_reads`: see `ReadCoalescer`.
-    `max_connections`: of all ports together; more are closed at once, so that there are files left for everything
-    else.  `max_connections_per_ip`: see `ConnectionLimiter`.  `max_streams_per_connection`: of publishers.
+    `limiter`: of the connections of all ports together; more are closed at once, so that there are files left for
+    everything else.  `max_streams_per_connection`: of publishers.
     `memory`: where what clients hold is charged.  `on_air`: where they are seen.
     `balancers`: see `Balancers`.  `certificates`: for RTMPS.  `rejections`: where refusals are counted.  `gate`: who
     lets connections in, without one `TlsGate`.  `entropy`: so many random bytes.
@@ -91,8 +91,7 @@ class RtmpServer:
         host: str | None = None,
         publisher_timeout: float = 30.0,
         merge_reads: bool = True,
-        max_connections: float = inf,
-        max_connections_per_ip: float = inf,
+        limiter: ConnectionLimiter | None = None,
         max_streams_per_connection: float = inf,
         memory: MediaMemory | None = None,
         on_air: OnAir | None = None,
@@ -106,7 +105,8 @@ class RtmpServer:
         self._host = host
         self.publisher_timeout = publisher_timeout
         self.rejections = rejections or RejectCounters()
-        self._limiter = ConnectionLimiter(max_connections, max_connections_per_ip)
+        self._limiter = limiter or ConnectionLimiter(inf)
+        self._present = 0
         self._bounds = SessionBounds(
             max_streams_per_connection, memory=memory or MediaMemory(), on_air=on_air or OnAir()
         )
@@ -125,13 +125,17 @@ class RtmpServer:
         """Own the ports and connections until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._coalescer.run)
-            nursery.start_soon(self._certificates.warn_daily)
+            self._start_helpers(nursery)
             try:
                 task_status.started()
                 await trio.sleep_forever()
             finally:
                 self._nursery = None
+
+    def _start_helpers(self, nursery: trio.Nursery) -> None:
+        """What runs beside ports and connections."""
+        nursery.start_soon(self._coalescer.run)
+        nursery.start_soon(self._certificates.warn_daily)
 
     def bound_port(self, number: int) -> int | None:
         """The port that is really open for registrations on `number` (another one where that is 0), if any is."""
@@ -141,7 +145,7 @@ class RtmpServer:
     @property
     def connections(self) -> int:
         """How many are open."""
-        return self._limiter.present
+        return self._present
 
     def traffic(self) -> Traffic:
         """What clients have done so far, those included that are here."""
@@ -211,7 +215,7 @@ class RtmpServer:
         if number in self._ports:
             return
         if self._nursery is None:
-            raise StepError("the RTMP server does not run (any more)")
+            raise StepError("the server does not run (any more)")
         try:
             listener = self._network.listen(self._host, number)
         except OSError as error:
@@ -230,6 +234,7 @@ class RtmpServer:
                     while True:
                         transport = await port.listener.accept()
                         if self._limiter.enter():
+                            self._present += 1
                             self._traffic.accepted += 1
                             nursery.start_soon(self._serve_client, transport, port.number)
                         else:
@@ -259,6 +264,7 @@ class RtmpServer:
             log.exception("connection crashed")
         finally:
             self._limiter.leave()
+            self._present -= 1
 
     def _say_why(self, group: BaseExceptionGroup[Exception], guard: RejectReason) -> None:
         self.rejections.count(guard)
@@ -268,7 +274,7 @@ class RtmpServer:
         """Serve a client that may be here."""
         tls = self._registrations.wants_tls(port)
         transport = await self._gate.admit(transport, port, tls)
-        entrance = _Entrance(self._registrations, tls)
+        entrance = Entrance(self._registrations, tls)
         session = RtmpSession(
             transport,
             port,

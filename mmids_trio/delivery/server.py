@@ -1,0 +1,48 @@
+"""The media listener: ports that are open while a step serves media over HTTP on them, and their connections.
+
+Ports, registrations, address rules, the limit of connections and TLS are those of the RTMP server; what is said on a
+connection is not.
+"""
+
+import trio
+
+from mmids_trio.delivery.session import MediaBounds, MediaSession
+from mmids_trio.net.certificates import Certificates
+from mmids_trio.net.limits import ConnectionLimiter
+from mmids_trio.net.transport import Network, Transport
+from mmids_trio.rejections import RejectCounters
+from mmids_trio.rtmp.server.server import Entrance, RtmpServer
+
+
+class MediaServer(RtmpServer):
+    """Serves HTTP where an `RtmpServer` serves RTMP. `bounds`: what its sessions share."""
+
+    def __init__(
+        self,
+        network: Network,
+        bounds: MediaBounds,
+        *,
+        host: str | None = None,
+        limiter: ConnectionLimiter | None = None,
+        certificates: Certificates | None = None,
+        rejections: RejectCounters | None = None,
+    ) -> None:
+        super().__init__(
+            network,
+            host=host,
+            limiter=limiter,
+            certificates=certificates,
+            rejections=rejections,
+        )
+        self._media_bounds = bounds
+
+    def _start_helpers(self, nursery: trio.Nursery) -> None:
+        """None: the RTMP server warns of certificates, which are the same."""
+
+    async def _converse(self, transport: Transport, port: int) -> None:
+        """Serve a client that may be here."""
+        tls = self._registrations.wants_tls(port)
+        transport = await self._gate.admit(transport, port, tls)
+        await MediaSession(
+            transport, port, Entrance(self._registrations, tls), self.rejections, self._media_bounds
+        ).run()

@@ -1,0 +1,441 @@
+"""One connection of the media listener: reads its requests, answers them one after another, or streams FLV over it.
+
+Everything but the wait for bytes, and for who has to approve, is synchronous: a request that waits for a part is
+parked without a task, and whoever closes the part answers it (`settle`).  What the socket does not take at once, the
+task of the output sends, as for subscribers of the fan-out.
+
+    reading --request--> approving (a task) | parked | sending --all sent--> reading
+    approving --FLV--> streaming, until either side ends it
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import cast
+
+import structlog
+import trio
+from attrs import define, field, frozen
+
+from mmids_trio.delivery import answers, places
+from mmids_trio.delivery.answers import Answer, text_answer
+from mmids_trio.delivery.flv import header_for, without_chunks
+from mmids_trio.delivery.places import Asset, Place, read_path
+from mmids_trio.delivery.requests import MAX_HEAD, METHODS, BadRequest, Request, RequestReader
+from mmids_trio.delivery.site import NoSite, Site
+from mmids_trio.fanout.output import MAX_SEND, Output, OutputEnd
+from mmids_trio.fanout.subscriber import Subscriber
+from mmids_trio.net.transport import Transport
+from mmids_trio.on_air.directory import ClientEntry, ClientSource, OnAir
+from mmids_trio.on_air.views import Asked, ClientNow, Peer
+from mmids_trio.rejections import RejectCounters, RejectReason
+from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, parse_query
+from mmids_trio.rtmp.server.activities import STATES
+from mmids_trio.rtmp.server.endpoints import Directory, Endpoint, RequestRefused, Viewing, WatchHandler, admit
+from mmids_trio.rtmp.server.registrations import Role
+from mmids_trio.rtmp.server.session import ENDS, GOODBYE_SECONDS, READ_SIZE, name_of
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+HEAD_SECONDS = 10.0
+"""From the first byte of a request to its last."""
+
+IDLE_SECONDS = 30.0
+"""How long a connection may ask for nothing; players ask every few seconds."""
+
+ANSWER_SECONDS = 60.0
+"""What one answer may take to be sent: a segment that takes longer than this is not watched live."""
+
+WAIT_SECONDS = 60.0
+"""How long a viewer of FLV may wait for a stream; without a word on the way, nobody can tell whether it is there."""
+
+MAX_REFUSALS = 16
+"""Answers of 4xx on one connection, after which it is closed."""
+
+Serve = Callable[[Request, Place], Awaitable[None]]
+"""Serves a request of whom has to be approved; raises `RequestRefused`."""
+
+STATUS = {RejectReason.UNKNOWN_NAME: 404, RejectReason.QUESTIONS: 503}
+"""Of a refusal, where it is not 403."""
+
+
+@frozen(eq=False)
+class MediaBounds:
+    """What the sessions of one server share."""
+
+    site: Site = field(factory=NoSite)
+    on_air: OnAir = field(factory=OnAir)
+    origins: tuple[str, ...] = ("*",)
+    """Pages of which origins may read media."""
+    date: Callable[[], str] = field(default=lambda: "Thu, 01 Jan 1970 00:00:00 GMT")
+
+
+@define(eq=False)
+class MediaSession:
+    """See the module; `run` owns the transport."""
+
+    transport: Transport
+    port: int
+    directory: Directory
+    rejections: RejectCounters = field(factory=RejectCounters)
+    bounds: MediaBounds = field(factory=MediaBounds)
+    mark: object = field(factory=object, init=False)
+    """See `endpoints.Client`."""
+    _reader: RequestReader = field(factory=RequestReader, init=False)
+    _output: Output = field(init=False)
+    _unsent: deque[memoryview] = field(factory=deque, init=False)
+    """Of the answer that is being sent."""
+    _request: Request | None = field(default=None, init=False)
+    """What is to be answered."""
+    _since: float = field(factory=trio.current_time, init=False)
+    """When the wait began for whatever comes next."""
+    _is_pumping: bool = field(default=False, init=False)
+    _closes: bool = field(default=False, init=False)
+    """Whether nothing follows the answer that is being sent."""
+    _lingers: bool = field(default=False, init=False)
+    """Whether the client has time to read the last answer: a close with bytes unread may overtake it."""
+    _refusals: int = field(default=0, init=False)
+    _watching: "_Watching | None" = field(default=None, init=False)
+    _endpoint: Endpoint | None = field(default=None, init=False)
+    _nursery: trio.Nursery | None = field(default=None, init=False)
+    _life: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _log: structlog.typing.FilteringBoundLogger = field(default=log, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._output = Output(self.transport)
+        self._output.feed = self
+
+    async def run(self) -> None:
+        """Serve the client until it leaves, breaks the protocol, is silent for too long or is dismissed."""
+        try:
+            with self._life:
+                async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
+                    nursery.start_soon(self._send)
+                    await self._read()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._nursery = None
+            self._let_go()
+            try:
+                await self._say_goodbye()
+            finally:
+                self.transport.close()
+                self._leave()
+
+    async def _say_goodbye(self) -> None:
+        with trio.move_on_after(GOODBYE_SECONDS) as deadline:
+            with trio.CancelScope(deadline=deadline.deadline, shield=True):
+                await self._output.flush()
+            if self._lingers:  # not shielded: the end of the port need not wait for who was refused
+                await self._read_nothing()
+
+    async def _read_nothing(self) -> None:
+        try:
+            while await self.transport.receive_some(READ_SIZE):
+                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+    # What an endpoint sees.
+
+    @property
+    def peer_host(self) -> str:
+        """See `endpoints.Client`."""
+        return self.transport.peer_host
+
+    def dismiss(self, reason: str = "what it used has ended") -> None:
+        """Disconnect the client. Synchronous."""
+        self._end(reason)
+
+    # What the output asks; see `MediaFeed`.
+
+    @property
+    def is_due(self) -> bool:
+        """See `MediaFeed`."""
+        return bool(self._unsent)
+
+    def send_next(self) -> bool:
+        """See `MediaFeed`."""
+        data = self._unsent[0]
+        sent = self._output.send_some(data)
+        if sent == len(data):
+            self._unsent.popleft()
+        else:
+            self._unsent[0] = data[sent:]
+        return sent == min(len(data), MAX_SEND)
+
+    def reached_head(self) -> None:
+        """See `MediaFeed`."""
+
+    def output_changed(self) -> None:
+        """See `MediaFeed`: what was to be sent may be out."""
+        if not self._is_pumping:
+            self._pump()
+
+    # Requests.
+
+    async def _read(self) -> None:
+        try:
+            while data := await self._receive():
+                self._take(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._end(f"connection lost: {error}")
+            return
+        if not self._life.cancel_called and self._output.blocked:  # it only says that it asks for nothing more
+            self._closes = True
+            await trio.sleep(ANSWER_SECONDS)
+
+    def _take(self, data: bytes) -> None:
+        if self._watching is not None:
+            self._watching.said += len(data)
+            if self._watching.said > MAX_HEAD:
+                self._end("it said more than a viewer has to say", RejectReason.MEDIA_REQUEST)
+            return
+        if not self._reader.held:
+            self._since = trio.current_time()
+        try:
+            self._reader.receive(data)
+        except BadRequest as error:
+            self._refuse_bytes(error)
+            return
+        self._pump()
+
+    def _pump(self) -> None:
+        """Answer what is there, one after another, as far as that goes without waiting."""
+        self._is_pumping = True
+        try:
+            while not (self._is_busy or self._closes):
+                request = self._reader.next_request()
+                if request is None:
+                    break
+                self._begin(request)
+        except BadRequest as error:
+            self._refuse_bytes(error)
+        finally:
+            self._is_pumping = False
+        if self._closes and not self._is_busy:
+            self._end("the last answer was sent")
+
+    @property
+    def _is_busy(self) -> bool:
+        return (
+            self._request is not None
+            or self._watching is not None
+            or bool(self._unsent)
+            or self._output.blocked
+            or self._life.cancel_called
+        )
+
+    def _refuse_bytes(self, error: BadRequest) -> None:
+        """What came is no request, so what follows cannot be read either."""
+        self.rejections.count(RejectReason.MEDIA_REQUEST)
+        self._log.info("connection closes", connection=name_of(self.transport), reason=f"bad request: {error}")
+        self._request = Request("GET", "/")
+        self._closes = self._lingers = True
+        self.answer(text_answer(error.status, str(error)))
+
+    def _begin(self, request: Request) -> None:
+        self._request = request
+        self._since = trio.current_time()
+        if not request.keeps_alive:
+            self._closes = True
+        if request.method not in METHODS:
+            self.answer(text_answer(405, "only GET, HEAD and OPTIONS are answered here", ("Allow", answers.ALLOWED)))
+        elif request.method == "OPTIONS":
+            self.answer(answers.preflight(self.bounds.origins, request.headers))
+        else:
+            self._route(request)
+
+    def _route(self, request: Request) -> None:
+        place = read_path(request.path)
+        if isinstance(place, Asset):
+            self.answer(self.bounds.site.asset(place.name, request) or _nothing_here())
+        elif place is None:
+            self.answer(_nothing_here())
+        elif place.what == places.FLV:
+            self._wait_for(self._watch, request, place)
+        elif place.what == places.PAGE and self._is_served(place):
+            self.answer(self.bounds.site.page(place, request))
+        else:
+            self.answer(_nothing_here())
+
+    def _is_served(self, place: Place) -> bool:
+        """Whether some step serves the key, or is about to."""
+        wanted = Role.WATCH, self.port, place.app, place.key
+        return self.directory.find(*wanted) is not None or self.directory.expected(*wanted) is not None
+
+    # Answers.
+
+    def answer(self, answer: Answer) -> None:
+        """Answer the request; synchronous. What does not go out at once is sent by the output's task."""
+        request = self._request
+        if request is None or self._life.cancel_called:
+            return
+        self._request = None
+        if answer.status >= 400:  # noqa: PLR2004  (client errors and ours)
+            self._refusals += 1
+            self._closes = self._closes or self._refusals >= MAX_REFUSALS
+        headers = [*answer.headers, *self._common(request)]
+        if answer.status not in (204, 304):
+            headers.append(("Content-Length", str(answer.size)))
+        head = answers.head(answer.status, headers, keeps_alive=not self._closes, is_1_0=request.is_1_0)
+        body = answer.body if request.wants_body else ()
+        self._hand_over(head, *body)
+
+    def _common(self, request: Request) -> answers.Headers:
+        return (*answers.cors(self.bounds.origins, request.headers), ("Date", self.bounds.date()))
+
+    def _hand_over(self, *pieces: bytes) -> None:
+        self._since = trio.current_time()
+        self._unsent.extend(memoryview(piece) for piece in pieces if piece)
+        if not self._output.blocked:
+            self._output.advance()
+
+    # FLV.
+
+    def _wait_for(self, serve: Serve, request: Request, place: Place) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(self._approve, serve, request, place)
+
+    async def _approve(self, serve: Serve, request: Request, place: Place) -> None:
+        """Runs until the request is answered; a `RequestRefused` becomes the answer."""
+        try:
+            await serve(request, place)
+        except RequestRefused as refusal:
+            self._leave()
+            self.rejections.count(refusal.guard)
+            self._log.info(
+                "request refused", connection=name_of(self.transport), path=request.path, reason=str(refusal)
+            )
+            self.answer(text_answer(STATUS.get(refusal.guard, 403), str(refusal)))
+
+    async def _watch(self, request: Request, place: Place) -> None:
+        query = parse_query(request.query)
+        wanted = PlayRequest(ConnectRequest(place.app, query), 1, place.key, query)
+        endpoint = await admit(self.directory, Role.WATCH, self.port, wanted, self.peer_host)
+        owner = endpoint.owner
+        self._log = log.bind(workflow=owner.workflow, step_id=owner.step_id, stream=place.key)
+        self._endpoint = endpoint
+        endpoint.attach(self)
+        viewing = await cast(WatchHandler, endpoint.handler).watch(place.key, self, query)
+        if not request.wants_body:
+            viewing.end()
+            self._leave()
+        self._stream(request, place, viewing)
+
+    def _stream(self, request: Request, place: Place, viewing: Viewing) -> None:
+        """Answer with what is on the channel, without an end; head and header go out before the first frame."""
+        headers = [("Content-Type", "video/x-flv"), ("Cache-Control", answers.NO_STORE), *self._common(request)]
+        if not request.is_1_0:
+            headers.append(("Transfer-Encoding", "chunked"))
+        head = answers.head(200, headers, keeps_alive=False)
+        if not request.wants_body:
+            self._closes, self._request = True, None
+            self._hand_over(head)
+            self._pump()
+            return
+        begin = header_for(viewing.channel)
+        subscriber = Subscriber(self._output)
+        self._request, self._watching = None, _Watching(viewing, subscriber)
+        self._output.write(head + (begin if request.is_1_0 else b"%x\r\n%b\r\n" % (len(begin), begin)))
+        viewing.channel.add(subscriber, without_chunks if request.is_1_0 else None)
+        peer = Peer("http-flv", self.peer_host, self.transport.peer_port, request.headers.get("user-agent", ""))
+        assert self._endpoint is not None
+        asked = Asked("watcher", place.app, place.key)
+        source = ClientSource(
+            stream_id=lambda: subscriber.stream_id, now=partial(_as_seen, subscriber), send_away=self.dismiss
+        )
+        self._watching.entry = self.bounds.on_air.join(peer, asked, self._endpoint.owner, source)
+        waits = {} if viewing.channel.is_live else {"waits": "nobody publishes this key yet"}
+        self._log.info("watcher joined", app=place.app, **waits)
+
+    # Ends.
+
+    def _let_go(self) -> None:
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            if watching.entry is not None:
+                self.bounds.on_air.leave(watching.entry)
+            watching.viewing.channel.discard(watching.subscriber)
+            watching.viewing.end()
+            self._log.info("watcher left")
+
+    def _leave(self) -> None:
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is not None:
+            endpoint.detach(self)
+
+    def _end(self, reason: str, guard: RejectReason | None = None) -> None:
+        if not self._life.cancel_called:
+            if guard is not None:
+                self.rejections.count(guard)
+            if self._watching is not None or guard is not None:
+                self._log.info("connection closes", connection=name_of(self.transport), reason=reason)
+            self._life.cancel()
+
+    async def _send(self) -> None:
+        end = await self._output.run()
+        self._end(end.value, ENDS.get(end))
+
+    # Time.
+
+    async def _receive(self) -> bytes:
+        """The next bytes; `b""` when no more come, or the client has taken too long with whatever it does."""
+        while True:
+            with trio.CancelScope(deadline=self._deadline()):
+                return await self.transport.receive_some(READ_SIZE)
+            if (offence := self._overdue()) is not None:
+                self._end(*offence)
+                return b""
+
+    def _deadline(self) -> float:
+        """When to look at the clock again; requests do not move it, which would cost more than they do."""
+        return trio.current_time() + (WAIT_SECONDS if self._watching is not None else HEAD_SECONDS)
+
+    def _overdue(self) -> tuple[str, RejectReason] | None:
+        now, watching = trio.current_time(), self._watching
+        waited = now - self._since
+        if watching is not None:
+            if watching.waited(now) < WAIT_SECONDS:
+                return None
+            return f"no stream began within {WAIT_SECONDS:.0f} seconds", RejectReason.MEDIA_IDLE
+        if self._is_busy:
+            is_sent = not self._output.blocked or waited < ANSWER_SECONDS
+            return None if is_sent else (OutputEnd.STALLED.value, RejectReason.STALLED)
+        if self._reader.held and waited >= HEAD_SECONDS:
+            return f"a request was not finished within {HEAD_SECONDS:.0f} seconds", RejectReason.MEDIA_IDLE
+        if waited >= IDLE_SECONDS:
+            return f"it asked for nothing for {IDLE_SECONDS:.0f} seconds", RejectReason.MEDIA_IDLE
+        return None
+
+
+@define(eq=False)
+class _Watching:
+    """A place in front of a channel, and the output that it sends to."""
+
+    viewing: Viewing
+    subscriber: Subscriber
+    entry: ClientEntry | None = None
+    said: int = 0
+    """Bytes of a client that has nothing to say any more."""
+    _sent: int = 0
+    """When this was looked at last."""
+    _quiet_since: float = field(factory=trio.current_time)
+
+    def waited(self, now: float) -> float:
+        """For how long there has been no stream, as far as one sees who looks now and then."""
+        before, self._sent = self._sent, self.subscriber.bytes_sent
+        if self.viewing.channel.is_live or before != self._sent:
+            self._quiet_since = now
+        return now - self._quiet_since
+
+
+def _as_seen(subscriber: Subscriber) -> ClientNow:
+    behind_ms, behind = subscriber.lag
+    state = STATES.get(subscriber.delivery, "waiting") if subscriber.stream_id else "waiting"
+    return ClientNow(state, subscriber.bytes_sent, behind_ms, behind, subscriber.skips)
+
+
+def _nothing_here() -> Answer:
+    return text_answer(404, "there is nothing at this address")

@@ -1,0 +1,155 @@
+"""`http_watch`: serve browsers and players over HTTP what passes by, and pass it on."""
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+
+import trio
+from attrs import field, frozen
+
+from mmids_trio.addresses import AddressRules, IpNetwork, parse_networks
+from mmids_trio.config.converters import port_number, text
+from mmids_trio.config.parameters import Secret, flag, parameter, secret_parameter
+from mmids_trio.delivery.flv import FlvRendering
+from mmids_trio.media.flow import Flow
+from mmids_trio.media_memory import MediaMemory
+from mmids_trio.metrics.catalog import STEP_WATCHERS
+from mmids_trio.rtmp.server.registrations import Registration, Role
+from mmids_trio.steps.approval import KnownReactor, KnownReactors, PlayAccess, find_reactor, reactor_problems
+from mmids_trio.steps.registry import StepType
+from mmids_trio.steps.rtmp_audience import Audience, WatchOptions
+from mmids_trio.steps.rtmp_parameters import Gate, RtmpPorts
+from mmids_trio.steps.rtmp_watch import Watchers
+from mmids_trio.steps.send_scheduler import SendScheduler
+from mmids_trio.steps.sent_counts import sent_counts
+from mmids_trio.workflow.status import Clients
+from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, Step, StepContext
+
+FORMATS = ("flv",)
+"""What media is served as."""
+
+
+def formats(value: str) -> tuple[str, ...]:
+    """Reads some of `FORMATS`, separated by commas."""
+    wanted = tuple(value.split(","))
+    if not set(wanted) <= set(FORMATS) or len(set(wanted)) < len(wanted):
+        raise ValueError(f"expected some of {', '.join(FORMATS)}, separated by commas")
+    return wanted
+
+
+@frozen
+class HttpWatchParameters:
+    """`port` of `None`: the server's. `formats` empty: all that there are."""
+
+    app: str = parameter(text)
+    stream_key: str = parameter(text)
+    port: int | None = parameter(port_number, default=None)
+    https: bool = flag()
+    formats: tuple[str, ...] = parameter(formats, default=())
+    play_key: Secret | None = secret_parameter(default=None, in_place=True)
+    reactor: str | None = parameter(text, default=None, in_place=True)
+    allow_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
+    deny_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
+
+    def conflicts(self) -> Iterable[str]:
+        """What does not go together."""
+        if self.allow_ips and self.deny_ips:
+            yield "expected 'allow_ips' or 'deny_ips', not both"
+        if "?" in self.stream_key:
+            yield "'stream_key' cannot have a query: check the query with play_key or a reactor"
+        if self.stream_key.endswith((".flv", ".jpg", ".m3u8")):
+            yield "'stream_key' cannot end in .flv, .jpg or .m3u8, which addresses end in that say what is wanted"
+
+    @property
+    def rules(self) -> AddressRules:
+        """Who may watch."""
+        return AddressRules(self.allow_ips, self.deny_ips)
+
+    def registration(self, default_port: int) -> Registration:
+        """What the step wants to serve."""
+        return Registration(
+            Role.WATCH,
+            port=default_port if self.port is None else self.port,
+            app=self.app,
+            key=self.stream_key,
+            tls=self.https,
+            rules=self.rules,
+        )
+
+
+@frozen
+class HttpWatch:
+    """See the module. `find` raises `StepError` for a reactor that is gone."""
+
+    registration: Registration
+    parameters: HttpWatchParameters
+    options: WatchOptions
+    approval_by: Callable[[HttpWatchParameters], tuple[KnownReactor | None, PlayAccess]]
+    server: RtmpPorts
+    memory: MediaMemory
+    context: StepContext
+    flow: Flow = field(default=Flow.PASSES_ON, init=False)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        """Ready when the port is open and the registration reserved."""
+        audience = Audience(self.registration.key, self.options, FlvRendering(), memory=self.memory)
+        scheduler = SendScheduler(audience, self.options.send_interval_ms / 1000)
+        self.context.show_clients(lambda: Clients(watchers=audience.size))
+        self.context.show_counts(
+            lambda: {
+                (STEP_WATCHERS, ()): audience.size,
+                **sent_counts(audience.counters()),
+                **scheduler.counts(),
+            }
+        )
+        gate = Gate(self.registration, self.server, "https" if self.registration.tls else "http")
+        watchers = Watchers(audience, *self.approval_by(self.parameters), gate.request)
+        async with self.server.serve(self.registration, self.context, watchers) as service:
+
+            def change(parameters: HttpWatchParameters) -> ChangeInPlace:
+                approval = self.approval_by(parameters)
+
+                def take() -> Callable[[], None]:
+                    undo = ExitStack()
+                    undo.callback(service.take_rules(parameters.rules))
+                    undo.callback(watchers.take_approval(*approval))
+                    return undo.close
+
+                return ChangeInPlace(take, service.dismiss_excluded)
+
+            self.context.accept_parameters(change, lambda parameters: audience.count_excluded(parameters.rules))
+            task_status.started()
+            try:
+                while True:
+                    events = await scheduler.next_events(inbox)
+                    await scheduler.feed_and_send(events)
+                    if events:
+                        await outbox.send(events)
+            finally:
+                audience.close()
+
+
+def http_watch(  # noqa: PLR0917  (what a server has, once)
+    server: RtmpPorts,
+    default_port: int,
+    reactors: KnownReactors,
+    now: Callable[[], float],
+    options: WatchOptions,
+    memory: MediaMemory,
+) -> StepType:
+    """The kind of step, whose port is `default_port` where it names none. `now`: Unix time in seconds."""
+
+    def approval_by(parameters: HttpWatchParameters) -> tuple[KnownReactor | None, PlayAccess]:
+        return find_reactor(parameters.reactor, reactors), PlayAccess(parameters.play_key, now)
+
+    def build(parameters: HttpWatchParameters, context: StepContext) -> Step:
+        registration = parameters.registration(default_port)
+        find_reactor(parameters.reactor, reactors)
+        return HttpWatch(registration, parameters, options, approval_by, server, memory, context)
+
+    return StepType(
+        "http_watch",
+        HttpWatchParameters,
+        build,
+        conflicts=lambda parameters: [*parameters.conflicts(), *reactor_problems(parameters.reactor, reactors)],
+        announce=lambda parameters: server.expect(parameters.registration(default_port)),
+    )
