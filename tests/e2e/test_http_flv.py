@@ -56,7 +56,8 @@ async def test_curl_sees_status_codes_heads_and_tls(
     launch: Launch, crew: Crew, show: Recording, free_port: int, tmp_path: Path
 ) -> None:
     certificate = make().write(tmp_path / "server.pem")
-    program = await launch(workflow(free_port, "https play_key=secret"), settings=f'tls_cert_path "{certificate.certificate}"')
+    settings = f'tls_cert_path "{certificate.certificate}"'
+    program = await launch(workflow(free_port, "https play_key=secret"), settings=settings)
     await program.logged("server started")
     url = f"https://localhost:{free_port}/live/show"
     assert (await curl(url, "--insecure")).status == 200
