@@ -69,8 +69,9 @@ class Stage:
 async def on_stage(clock: MockClock, seconds: float, interval: float = 0.0) -> Stage:
     """`seconds`: that each send takes, and so each pass."""
     wire = SlowWire(clock=clock, seconds=seconds)
-    scheduler = SendScheduler(Audience("*"), interval)
-    scheduler.audience.channel("key").add(Subscriber(Output(wire)))
+    audience = Audience("*")
+    scheduler = SendScheduler(audience, interval)
+    audience.channel("key").add(Subscriber(Output(wire)))
     await scheduler.feed_and_send([StreamStarted(StreamId("s"), "key"), VIDEO[0]])
     assert wire.sends == 1
     return Stage(scheduler, wire)
