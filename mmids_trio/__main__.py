@@ -29,6 +29,7 @@ COMMANDS = {
         ("clients", "clients"),
         ("kick", "kick"),
         ("events", "events"),
+        ("token", "token"),
         ("sign-play-url", "sign_play_url"),
         ("capture", "capture"),
         ("record", "record"),  # says what it is called now

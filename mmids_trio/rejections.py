@@ -72,6 +72,8 @@ class RejectReason(Enum):
     API_PROTOCOL = "api_protocol_broken"
     API_TOKEN = "api_token_wrong"
     API_FOREIGN = "api_foreign_request"
+    API_TLS = "api_tls_handshake_failed"
+    API_SCOPE = "api_token_not_good_for_it"
 
 
 class RejectCounters(Mapping[str, int]):

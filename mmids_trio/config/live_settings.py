@@ -33,5 +33,6 @@ def compare(running: Settings, wanted: Settings) -> SettingsChange:
 
 
 def _would_open_api(name: str, running: Settings, wanted: Settings) -> bool:
-    """A token does not go while the API is still open at an address that other machines reach."""
-    return name == "http_api_token" and wanted.http_api_token is None and not is_loopback(running.http_api_host)
+    """A token does not go while the API is still open at an address that other machines reach, with no other token."""
+    is_open = not is_loopback(running.http_api_host) and running.http_api_tokens_path is None
+    return name == "http_api_token" and wanted.http_api_token is None and is_open

@@ -118,6 +118,8 @@ class Settings:
     http_api_host: str = parameter(filled, default="127.0.0.1")
     http_api_hosts: tuple[str, ...] | None = parameter(host_names, default=None)
     http_api_token: str | None = parameter(bearer_token, default=None, secret=True)
+    http_api_tokens_path: str | None = parameter(filled, default=None)
+    http_api_tls: bool = parameter(switch, default=False)
     tls_cert_path: str | None = parameter(filled, default=None)
     tls_cert_password: str | None = parameter(anything, default=None, secret=True)
     tls_key_path: str | None = parameter(filled, default=None)

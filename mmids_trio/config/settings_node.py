@@ -18,9 +18,11 @@ from mmids_trio.definitions import Resolved, Variable
 from mmids_trio.errors import Place
 
 TOKEN_NEEDED = (
-    "expected a setting 'http_api_token' too: other machines can reach the HTTP API at this address "
-    "(only localhost, 127.0.0.0/8 and ::1 do without)"
+    "expected a setting 'http_api_token' or 'http_api_tokens_path' too: other machines can reach the HTTP API at this "
+    "address (only localhost, 127.0.0.0/8 and ::1 do without)"
 )
+TOKENS = ("http_api_token", "http_api_tokens_path")
+CERTIFICATE_NEEDED = "expected a setting 'tls_cert_path' too: the HTTP API is served with that certificate"
 
 
 @define
@@ -78,9 +80,16 @@ class SettingsNode(NodeBase):
     def check_together(self) -> None:
         """Report what is wrong with the settings as a whole."""
         host = self.values.get("http_api_host")
-        if host is not None and not is_loopback(host) and "http_api_token" not in self.lines:
+        if (
+            host is not None
+            and not is_loopback(host)
+            and not {"http_api_token", "http_api_tokens_path"} & self.lines.keys()
+        ):
             line = self.lines["http_api_host"]
             self.report.error(line, line.tokens[1].column, TOKEN_NEEDED)
+        if self.values.get("http_api_tls") and "tls_cert_path" not in self.lines:
+            line = self.lines["http_api_tls"]
+            self.report.error(line, line.tokens[1].column, CERTIFICATE_NEEDED)
 
 
 def merged(nodes: Sequence[SettingsNode]) -> SettingsNode | None:

@@ -20,6 +20,7 @@ from mmids_trio.http_api.operation import JSON, TEXT
 from mmids_trio.http_api.refusals import (
     BadRequest,
     Conflict,
+    Forbidden,
     GuardRefused,
     NotHere,
     NotModified,
@@ -134,6 +135,10 @@ def _add_refusals(app: QuartTrio) -> None:
         response = refuse(415, str(error))
         response.headers["Accept-Encoding"] = "identity"  # RFC 9110 §15.5.16
         return response
+
+    @app.errorhandler(Forbidden)
+    async def forbidden(error: Forbidden) -> Response:
+        return refuse(403, str(error))
 
     @app.errorhandler(NotHere)
     async def not_here(error: NotHere) -> Response:

@@ -10,9 +10,9 @@ from http import HTTPStatus
 import trio
 from quart import Response, request
 from quart_trio import QuartTrio
-from werkzeug.datastructures import Headers
 
 from mmids_trio.errors import MmidsError
+from mmids_trio.http_api.access import Access, check_change, current_caller
 from mmids_trio.http_api.answers import HIDE, add_failure_handlers, refuse
 from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
 from mmids_trio.http_api.control import (
@@ -28,6 +28,8 @@ from mmids_trio.http_api.control import (
 from mmids_trio.http_api.entrance import Entrance, HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
+from mmids_trio.http_api.operation import Operation
+from mmids_trio.http_api.refusals import Forbidden
 from mmids_trio.http_api.routes.about import (
     add_document_route,
     add_health_routes,
@@ -47,11 +49,11 @@ from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.streams import SEND_AWAY_PATHS, add_stream_routes
 from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
-from mmids_trio.http_api.safety import bears_token
 from mmids_trio.http_api.schemas import Hide, shown_as_it_is
+from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.plugins.kinds import KindView
-from mmids_trio.rejections import RejectCounters
+from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.workflow.events import HubEvent
 
 CHANGING = ("PUT", "POST", "DELETE")
@@ -64,6 +66,7 @@ def create_app(
     changes: Changes,
     *,
     token: str | Callable[[], str | None] | None,
+    tokens: TokenFile | None = None,
     version: str,
     reactors: ShownReactors | None = None,
     on_air: OnAir | None = None,
@@ -84,7 +87,7 @@ def create_app(
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
-    Without a `token` it answers to loopback names only.
+    Without a `token` and a file of named `tokens` it answers to loopback names only.
 
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
     What changes (or plans) something waits for `may_change`.
@@ -116,10 +119,12 @@ def create_app(
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
     if metrics is not None:
         add_metrics_route(routes, metrics)
-    current_token = token if callable(token) else lambda: token
+    access = Access(token if callable(token) else lambda: token, tokens)
     if readiness is not None:
-        add_readiness_route(routes, readiness, may_read=lambda headers: _may_read(headers, current_token()))
-    add_document_route(routes, version, needs_token=lambda: current_token() is not None, kinds=kinds)
+        add_readiness_route(routes, readiness)
+    add_document_route(routes, version, needs_token=lambda: access.is_locked, kinds=kinds)
+    rejections = rejections or RejectCounters()
+    _check_scopes(app, routes.operations, rejections)
     if durability is not None:
         _add_durability(app, durability)
     if may_change is not None:
@@ -128,13 +133,32 @@ def create_app(
     public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
     counts = HttpCounts() if metrics is None else metrics.http
     app.asgi_app = Entrance(  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
-        app.asgi_app, current_token, public_paths, own_hosts, counts, rejections or RejectCounters()
+        app.asgi_app, access, public_paths, own_hosts, counts, rejections
     )
     return app
 
 
-def _may_read(headers: Headers, token: str | None) -> bool:
-    return token is None or bears_token(headers, token)
+def _check_scopes(app: QuartTrio, operations: Sequence[Operation], rejections: RejectCounters) -> None:
+    """First of all, before a body is read or anything is waited for."""
+    by_id = {operation.operation_id: operation for operation in operations}
+
+    @app.before_request
+    async def check_scope() -> None:
+        operation = by_id.get(request.endpoint or "")
+        if operation is None or operation.public:
+            return
+        caller = current_caller()
+        if not caller.may(operation.scope):
+            message = f"the token '{caller.name}' is not good for this request, which takes the scope {operation.scope}"
+            raise Forbidden(message)
+        if operation.scope == "change" and (name := (request.view_args or {}).get("name")) is not None:
+            check_change(name)
+
+    @app.after_request
+    async def count(response: Response) -> Response:
+        if response.status_code == HTTPStatus.FORBIDDEN:
+            rejections.count(RejectReason.API_SCOPE)
+        return response
 
 
 def _add_durability(app: QuartTrio, durability: Durability) -> None:

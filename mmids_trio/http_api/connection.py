@@ -36,6 +36,7 @@ from hypercorn.typing import (
 from hypercorn.utils import parse_socket_addr
 
 from mmids_trio.http_api.entrance import NOTE_TOKEN, REQUEST_ID_HEADER, new_request_id
+from mmids_trio.net.certificates import Certificates
 from mmids_trio.rejections import RejectCounters, RejectReason
 
 SEND_TIMEOUT_SECONDS = 10.0
@@ -76,22 +77,29 @@ class Connection:
     _app: AppWrapper
     _config: Config
     _context: WorkerContext
-    _stream: trio.SocketStream
+    _socket_stream: trio.SocketStream
     _rejections: RejectCounters
     has_shown_token: bool = field(default=False, init=False)
     """Whether a request of this connection bore the API's token."""
     _idle_seconds: float = KEEP_ALIVE_SECONDS
-    """How long it may be idle until then."""
+    """How long it may be idle until then, and how long its TLS handshake may take."""
+    _certificates: Certificates | None = None
+    """What TLS is spoken with; `None`: it is not."""
+    _stream: trio.abc.Stream = field(init=False)
+    """What requests come on: the socket, or the TLS above it."""
     _reading: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _send_lock: trio.Lock = field(factory=trio.Lock, init=False)
     _is_idle: bool = field(default=True, init=False)
     _is_closing: bool = field(default=False, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self._stream = self._socket_stream
+
     async def run(self) -> None:
         """Serve until either side ends it. Raises nothing of its own; the socket is closed on return."""
         try:
             async with trio.open_nursery() as nursery:
-                if (addresses := self._addresses()) is not None:
+                if (addresses := self._addresses()) is not None and await self._shake_hands():
                     http = self._create_http(_RequestTasks(nursery), *addresses)
                     self._set_idle(True)
                     await self._read(http)
@@ -99,7 +107,26 @@ class Connection:
         except* Exception as errors:  # what a client does wrong is answered or ends the reading; this is our fault
             _log.error("http connection failed", exc_info=errors)
         finally:
-            self._stream.socket.close()
+            self._socket_stream.socket.close()
+
+    async def _shake_hands(self) -> bool:
+        """Whether there is something to speak HTTP over: the deadline is that of who is idle."""
+        if self._certificates is None:
+            return True
+        self._stream = trio.SSLStream(
+            self._socket_stream, await self._certificates.context(), server_side=True, https_compatible=True
+        )
+        self._reading.deadline = trio.current_time() + self._idle_seconds
+        with self._reading as shaking:
+            try:
+                await self._stream.do_handshake()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._rejections.count(RejectReason.API_TLS)
+                return False
+        self._reading = trio.CancelScope()
+        if shaking.cancelled_caught:
+            self._rejections.count(RejectReason.API_IDLE)
+        return not shaking.cancel_called
 
     def end(self) -> None:
         """End now, whatever is being served."""
@@ -115,21 +142,21 @@ class Connection:
 
     def _addresses(self) -> tuple[Any, Any] | None:
         """The client's and our own; `None` where the client has gone between accept and its first byte."""
-        sock = self._stream.socket
+        sock = self._socket_stream.socket
         try:
             return sock.getpeername(), sock.getsockname()
         except OSError:
             return None
 
     def _create_http(self, tasks: TaskGroup, client: Any, server: Any) -> "_Http1":
-        family = self._stream.socket.family
+        family = self._socket_stream.socket.family
         http = _Http1(
             self._app,
             self._config,
             self._context,
             tasks,
             ConnectionState(LifespanState({NOTE_TOKEN: self._note_token})),
-            False,
+            self._certificates is not None,
             parse_socket_addr(family, client),
             parse_socket_addr(family, server),
             self._handle_protocol_event,
@@ -204,7 +231,7 @@ class Connection:
             self._is_closing = True
             self._reading.deadline = trio.current_time() + LINGER_SECONDS
             with suppress(OSError):
-                self._stream.socket.shutdown(trio.socket.SHUT_WR)
+                self._socket_stream.socket.shutdown(trio.socket.SHUT_WR)
 
 
 class _RequestTasks(TaskGroup):

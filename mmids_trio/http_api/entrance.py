@@ -7,7 +7,8 @@ however it ends: with an answer, with an error, or cancelled because the client 
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -25,10 +26,12 @@ from hypercorn.typing import (
 )
 from werkzeug.datastructures import Headers
 
+from mmids_trio.http_api.access import CALLER, Access
 from mmids_trio.http_api.operation import JSON
 from mmids_trio.http_api.routing import MAX_BODY_BYTES
-from mmids_trio.http_api.safety import Refusal, bears_token, refusal
+from mmids_trio.http_api.safety import Refusal, refusal
 from mmids_trio.http_api.schemas import Error, to_json
+from mmids_trio.http_api.tokens import ANYBODY, Caller
 from mmids_trio.rejections import RejectCounters, RejectReason
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -40,12 +43,16 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 """All others are counted together: a client chooses them."""
 
 REFUSALS: Mapping[int, RejectReason] = {
-    HTTPStatus.UNAUTHORIZED: RejectReason.API_TOKEN,
-    HTTPStatus.FORBIDDEN: RejectReason.API_FOREIGN,
     HTTPStatus.REQUEST_TIMEOUT: RejectReason.API_BODY_SLOW,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: RejectReason.API_BODY_SIZE,
 }
-"""What statuses are counted as."""
+"""What statuses are counted as, whoever has answered."""
+
+TURNED_AWAY: Mapping[int, RejectReason] = {
+    HTTPStatus.UNAUTHORIZED: RejectReason.API_TOKEN,
+    HTTPStatus.FORBIDDEN: RejectReason.API_FOREIGN,
+}
+"""What those of the entrance itself are counted as."""
 
 POLICY_VIOLATION = 1008
 """RFC 6455 §7.4.1."""
@@ -87,11 +94,11 @@ class HttpCounts:
 class Entrance:
     """Wraps an ASGI application. What is neither a request nor a lifespan never reaches it, nor does who may not ask.
 
-    `token` says which one holds now. A GET of one of `public_paths` needs none. `own_hosts`: names of proxies in front.
+    `access` says who asks. A GET of one of `public_paths` needs no token. `own_hosts`: names of proxies in front.
     """
 
     _app: ASGIFramework
-    _token: Callable[[], str | None]
+    _access: Access
     _public_paths: frozenset[str]
     _own_hosts: frozenset[str]
     _counts: HttpCounts
@@ -113,22 +120,28 @@ class Entrance:
         headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
         answer = _Answer(send, request_id(headers.get(REQUEST_ID_HEADER)), self._rejections)
         began = trio.current_time()
-        with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
+        with structlog.contextvars.bound_contextvars(request_id=answer.request_id), ExitStack() as who:
             try:
-                if (refused := self._refusal(scope, headers)) is not None:
+                caller = await self._access.caller(headers)
+                if caller is not None and caller.name != ANYBODY:
+                    who.enter_context(structlog.contextvars.bound_contextvars(by=caller.name))
+                if (refused := self._refusal(scope, headers, caller)) is not None:
+                    self._rejections.count(TURNED_AWAY[refused.status])
                     await _refuse(refused, scope["method"], answer.send)
                 else:
-                    await self._app(scope, _Body(receive).receive, answer.send)
+                    await self._app(_with_caller(scope, caller), _Body(receive).receive, answer.send)
             finally:
                 self._counts.ended(scope["method"], answer.status)
                 _log_access(scope, answer.status, trio.current_time() - began)
 
-    def _refusal(self, scope: HTTPScope, headers: Headers) -> Refusal | None:
-        token = self._token()
+    def _refusal(self, scope: HTTPScope, headers: Headers, caller: Caller | None) -> Refusal | None:
         is_public = scope["path"] in self._public_paths and scope["method"] in _READING
-        refused = refusal(headers, token=token, needs_token=not is_public, own_hosts=self._own_hosts)
+        is_locked = self._access.is_locked
+        refused = refusal(
+            headers, is_locked=is_locked, is_known=is_public or caller is not None, own_hosts=self._own_hosts
+        )
         note_token = scope.get("state", {}).get(NOTE_TOKEN)
-        if refused is None and note_token is not None and token is not None and bears_token(headers, token):
+        if refused is None and note_token is not None and is_locked and caller is not None:
             note_token()
         return refused
 
@@ -199,6 +212,10 @@ def _with_plain_path(scope: HTTPScope) -> HTTPScope:
     if scope.get("raw_path", b"").endswith(b"/"):
         path = path.removesuffix("/") or "/"
     return {**scope, "path": path}
+
+
+def _with_caller(scope: HTTPScope, caller: Caller | None) -> HTTPScope:
+    return {**scope, "state": {**scope.get("state", {}), CALLER: caller}}  # type: ignore[typeddict-item]
 
 
 def _log_access(scope: HTTPScope, status: int | None, seconds: float) -> None:

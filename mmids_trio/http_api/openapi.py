@@ -94,9 +94,13 @@ HEADERS: Mapping[str, Mapping[str, Json]] = {
 }
 
 EVERYWHERE: Mapping[int, AnswerSpec] = {
-    403: error("The request came from another web site, or (without a token) under a name that is not loopback."),
+    403: error(
+        "The request came from another web site, or (without a token) under a name that is not loopback; or the token"
+        " is not good for it."
+    ),
     500: error("A fault of the server; its log has the details under the request id."),
 }
+TOKENS = "The setting `http_api_token`, or a token of `http_api_tokens_path` with what `x-scope` says."
 WITH_TOKEN: Mapping[int, AnswerSpec] = {401: error("The bearer token is missing or wrong.", "WWW-Authenticate")}
 
 
@@ -124,7 +128,11 @@ def create_document(
             "schemas": schemas.components,
             "headers": {name: dict(header) for name, header in HEADERS.items()},
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "The setting `http_api_token`, if set."}
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": TOKENS,
+                }
             },
         },
         "security": [{"token": []}] if needs_token else [],
@@ -138,6 +146,7 @@ def _operation(operation: Operation, schemas: Schemas, needs_token: bool, *, is_
     described: dict[str, Json] = {
         "operationId": operation.operation_id + ("Head" if is_head else ""),
         "summary": operation.summary,
+        "x-scope": "none" if operation.public else operation.scope,
         "parameters": [_parameter(parameter) for parameter in operation.parameters],
         "responses": {
             str(status): _answer(answer, schemas, has_content=not is_head) for status, answer in sorted(answers.items())

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from mmids_trio.config.names import MAX_NAME_BYTES
 from mmids_trio.http_api.options import MAX_WAIT_SECONDS
 from mmids_trio.http_api.schemas import ConditionError, Error, Json
+from mmids_trio.http_api.tokens import ScopeKind
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -50,7 +51,7 @@ class Body:
 
 @frozen
 class Operation:
-    """One method of one path; `public` ones need no token."""
+    """One method of one path; `public` ones need no token, all others one with the `scope`."""
 
     method: Literal["GET", "PUT", "POST", "DELETE"]
     path: str
@@ -60,6 +61,12 @@ class Operation:
     parameters: tuple[QueryParameter, ...] = ()
     body: Body | None = None
     public: bool = False
+    scope: ScopeKind = field()
+
+    @scope.default
+    def _least_and_most(self) -> ScopeKind:
+        """Who does not say what may change something leaves it to those who may do everything."""
+        return "read" if self.method == "GET" else "admin"
 
 
 def json_answer(meaning: str, shape: Any, *headers: str) -> AnswerSpec:

@@ -35,6 +35,10 @@ class GuardRefused(Exception):
     guard: str
 
 
+class Forbidden(Exception):
+    """The caller's token is not good for that; `str()` is the answer's message (403)."""
+
+
 class NotHere(Exception):
     """Nothing of that name; `str()` is the answer's message (404)."""
 

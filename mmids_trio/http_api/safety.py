@@ -5,7 +5,6 @@ that a foreign page caused are refused (`Origin`, Fetch Metadata), and so are th
 that resolves to loopback (DNS rebinding).  A bearer token takes the place of the check of the name.
 """
 
-import hmac
 import re
 from collections.abc import Collection, Sequence
 from ipaddress import IPv6Address, ip_address
@@ -39,9 +38,10 @@ class Refusal:
 
 
 def refusal(
-    headers: Headers, *, token: str | None, needs_token: bool = True, own_hosts: Collection[str] = ()
+    headers: Headers, *, is_locked: bool, is_known: bool = False, own_hosts: Collection[str] = ()
 ) -> Refusal | None:
-    """Check a request, `None` if it may pass. `needs_token` is false for the health check alone.
+    """Check a request, `None` if it may pass. `is_locked`: whether a token is needed; `is_known`: whether it has one
+    that is valid, or needs none.
 
     Header values are decoded as Latin-1. `own_hosts`: lower-case names under which a proxy makes the API known.
     """
@@ -51,21 +51,20 @@ def refusal(
     if foreign := [site for site in headers.getlist("Sec-Fetch-Site") if site.strip(SPACE).lower() not in OWN_SITES]:
         shown = foreign[0][:MAX_SHOWN]
         return Refusal(403, f"refused: the request was caused by another web site (Sec-Fetch-Site: {shown})")
-    if token is None:
+    if not is_locked:
         return None if _is_own_only(hosts, own_hosts) else _foreign_host(hosts)
-    if needs_token and not bears_token(headers, token):
+    if not is_known:
         return Refusal(401, "refused: a valid 'Authorization: Bearer <http_api_token>' header is needed")
     return None
 
 
-def bears_token(headers: Headers, token: str) -> bool:
-    """Whether a request has this bearer token; compared in constant time."""
+def bearer_credentials(headers: Headers) -> bytes | None:
+    """The bearer token of a request, `None` where it has none, or more than one."""
     authorizations = headers.getlist("Authorization")
     if len(authorizations) != 1:
-        return False
+        return None
     scheme, _, credentials = authorizations[0].partition(" ")
-    came = credentials.strip(SPACE).encode("latin-1", "replace")
-    return hmac.compare_digest(came, token.encode()) and scheme.lower() == "bearer"
+    return credentials.strip(SPACE).encode("latin-1", "replace") if scheme.lower() == "bearer" else None
 
 
 def is_loopback_host(host: str) -> bool:

@@ -22,6 +22,7 @@ from hypercorn.typing import ASGIFramework
 from mmids_trio.errors import MmidsError
 from mmids_trio.http_api.connection import KEEP_ALIVE_SECONDS, Connection
 from mmids_trio.http_api.entrance import HttpCounts
+from mmids_trio.net.certificates import Certificates
 from mmids_trio.rejections import RejectCounters, RejectReason
 
 BACKLOG = 128
@@ -140,19 +141,22 @@ async def serve(
     counts: HttpCounts | None = None,
     rejections: RejectCounters | None = None,
     limits: ConnectionLimits | None = None,
+    certificates: Certificates | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on `listeners` (owned from here on) until `shutdown` is set, then stop in good order.
 
     An orderly stop lets requests in progress finish for `GRACE_SECONDS` and returns when nothing is left;
     cancelling ends everything at once.  `rejections`: where refusals are counted. `limits`:
-    `MAX_CONNECTIONS` unless given.
+    `MAX_CONNECTIONS` unless given. `certificates`, which were asked for a certificate with success before: the API
+    speaks TLS with what they have.
     """
     server = _Server(
         ASGIWrapper(app),
         counts or HttpCounts(),
         rejections or RejectCounters(),
         limits or ConnectionLimits(MAX_CONNECTIONS),
+        certificates,
     )
     try:
         async with trio.open_nursery() as connections:
@@ -186,6 +190,7 @@ class _Server:
     _counts: HttpCounts
     _rejections: RejectCounters
     _limits: ConnectionLimits
+    _certificates: Certificates | None
     _config: Config = field(factory=_create_config, init=False)
     _context: WorkerContext = field(factory=lambda: WorkerContext(None), init=False)
     _connections: dict[Connection, None] = field(factory=dict, init=False)
@@ -225,8 +230,16 @@ class _Server:
         self._proving[connection] = None
         return connection
 
-    def _open(self, stream: trio.SocketStream, idle_seconds: float = KEEP_ALIVE_SECONDS) -> Connection:
-        connection = Connection(self._app, self._config, self._context, stream, self._rejections, idle_seconds)
+    def _open(self, stream: trio.SocketStream, idle_seconds: float | None = None) -> Connection:
+        connection = Connection(
+            self._app,
+            self._config,
+            self._context,
+            stream,
+            self._rejections,
+            KEEP_ALIVE_SECONDS if idle_seconds is None else idle_seconds,
+            self._certificates,
+        )
         self._connections[connection] = None
         return connection
 

@@ -159,6 +159,7 @@ def with_absolute_paths(settings: Settings, directory: Path) -> Settings:
         ffmpeg_path=absolute(settings.ffmpeg_path),
         tls_cert_path=absolute(settings.tls_cert_path),
         tls_key_path=absolute(settings.tls_key_path),
+        http_api_tokens_path=absolute(settings.http_api_tokens_path),
         log_path=absolute(settings.log_path),
         state_path=absolute(settings.state_path),
     )

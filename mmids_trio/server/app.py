@@ -21,7 +21,9 @@ from mmids_trio.errors import MmidsError, StepError
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
+from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.media_memory import MediaMemory
+from mmids_trio.net.certificates import Certificates
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.reactors.executor import ExecutorRegistry
 from mmids_trio.reactors.registry import Reactors
@@ -91,6 +93,8 @@ class Server:
     _state_secrets: StateSecrets | None
     _store: StateStore | None
     _webhook: Webhook | None
+    _tokens: TokenFile | None
+    _certificates: Certificates
     _make_http_app: Callable[[], QuartTrio]
     _around_api: Callable[[ASGIFramework], ASGIFramework]
     _max_api_connections: int
@@ -110,7 +114,8 @@ class Server:
         if self.api_port is None:
             return None
         host = host_from_here(self.settings.http_api_host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+        scheme = "https" if self.settings.http_api_tls else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.api_port}"
 
     @property
     def current_settings(self) -> Settings:
@@ -154,8 +159,8 @@ class Server:
         """Run validated `definitions` until `stop`, or until cancelled.
 
         Ready when the API answers and the workflows have been started; the value is their changes.
-        Raises `http_api.listening.CannotListen` before anything runs, and `StateError` or `ConfigurationError` for a
-        state file that cannot be used; `StartFailed` after an orderly stop.
+        Raises `http_api.server.CannotListen`, `TokenFileError` or `CertificateError` before anything runs, `StateError`
+        or `ConfigurationError` for a state file that cannot be used; `StartFailed` after an orderly stop.
         """
         with (
             keep_state(
@@ -171,6 +176,8 @@ class Server:
         state: State,
         task_status: trio.TaskStatus[list[Change[PlanView]]],
     ) -> None:
+        if self._tokens is not None:
+            await self._tokens.load()
         listeners = await self._bind_api()
         try:
             async with trio.open_nursery() as nursery:
@@ -236,7 +243,8 @@ class Server:
         if listeners:
             counts = self.metrics.http
             limits = ConnectionLimits(
-                self._max_api_connections, lambda: self.current_settings.http_api_token is not None
+                self._max_api_connections,
+                lambda: self._tokens is not None or self.current_settings.http_api_token is not None,
             )
             await nursery.start(
                 partial(
@@ -247,6 +255,7 @@ class Server:
                     rejections=self.rejections,
                     counts=counts,
                     limits=limits,
+                    certificates=self._certificates if self.settings.http_api_tls else None,
                 )
             )
         # What was started may have ended with a cancellation since, which is then ours as well.
@@ -287,6 +296,8 @@ class Server:
     async def _bind_api(self) -> list[trio.SocketListener]:
         if self.settings.http_api_port is None:
             return []
+        if self.settings.http_api_tls:
+            await self._certificates.require()
         listeners = await bind(self.settings.http_api_host, self.settings.http_api_port)
         self.api_port = port_of(listeners)
         return listeners

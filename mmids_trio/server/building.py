@@ -33,6 +33,7 @@ from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.schemas import rfc3339
+from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.net.certificates import Certificates
 from mmids_trio.net.limits import ConnectionLimiter
@@ -238,10 +239,14 @@ def build_server(
     )
     hub.listen(sources.answers.note)
     metrics = ServerMetrics(shared.totals, sources)
+    tokens = None
+    if settings.http_api_tokens_path is not None:
+        tokens = TokenFile(Path(settings.http_api_tokens_path), world.offload)
     make_http_app = partial(
         create_app,
         workflows,
         recorded,
+        tokens=tokens,
         token=(lambda: settings.http_api_token) if reloader is None else (lambda: reloader.settings.http_api_token),
         version=__version__,
         reactors=reactors,
@@ -286,6 +291,8 @@ def build_server(
         state_secrets=secrets,
         store=store,
         webhook=webhook,
+        tokens=tokens,
+        certificates=certificates,
         make_http_app=make_http_app,
         around_api=hooks.api,
         max_api_connections=api_connections(settings),

@@ -160,7 +160,7 @@ def test_an_unknown_setting_that_is_near_to_none_names_none(warnings_of: Find) -
 def test_an_api_that_others_can_reach_needs_a_token(host: str, errors_of: Find) -> None:
     [(line, column, message)] = errors_of(f"settings {{\n http_api_host {host}\n http_api_token\n}}")
     assert (line, column) == (2, 16)
-    assert message.startswith("expected a setting 'http_api_token' too")
+    assert message.startswith("expected a setting 'http_api_token' or 'http_api_tokens_path' too")
     assert read(f"http_api_host {host}", "http_api_token secret").http_api_token == "secret"
 
 

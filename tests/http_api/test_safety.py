@@ -7,8 +7,10 @@ import pytest
 import trio
 from werkzeug.datastructures import Headers
 
+from mmids_trio.http_api.access import Access
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.safety import is_loopback_host, is_own_origin, refusal
+from mmids_trio.http_api.tokens import ADMIN, Caller
 from tests.http_api.conftest import HANG_SECONDS, Serve, Served
 
 WORKFLOW = b"workflow w {\n    rtmp_watch\n}\n"
@@ -108,10 +110,10 @@ def test_only_the_very_same_origin_is_the_apis_own(origin: str, host: str, is_ow
 
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"]])
-@pytest.mark.parametrize("token", [None, "s3cret"])
-def test_an_origin_is_nobodys_own_beside_none_or_two_hosts(hosts: list[str], token: str | None) -> None:
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_an_origin_is_nobodys_own_beside_none_or_two_hosts(hosts: list[str], is_locked: bool) -> None:
     headers = [("Origin", "http://localhost"), ("Authorization", "Bearer s3cret")]
-    refused = refusal(Headers([*headers, *(("Host", host) for host in hosts)]), token=token)
+    refused = refusal(Headers([*headers, *(("Host", host) for host in hosts)]), is_locked=is_locked, is_known=True)
     assert refused is not None
     assert refused.status == 403
     assert "Origin" in refused.message
@@ -128,7 +130,7 @@ async def test_an_origin_without_a_host_is_refused_over_the_wire(served: Served)
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"]])
 def test_none_or_two_hosts_are_refused_without_a_token(hosts: list[str]) -> None:
-    refused = refusal(Headers([("Host", host) for host in hosts]), token=None)
+    refused = refusal(Headers([("Host", host) for host in hosts]), is_locked=False)
     assert refused is not None
     assert refused.status == 403
 
@@ -237,7 +239,7 @@ async def test_a_foreign_origin_is_refused_even_with_the_token(guarded: httpx2.A
 
 async def test_a_token_beyond_ascii_works() -> None:
     headers = Headers([("Authorization", "Bearer " + "schlüssel".encode().decode("latin-1"))])
-    assert refusal(headers, token="schlüssel") is None
+    assert await Access(lambda: "schlüssel").caller(headers) == Caller("http_api_token", ADMIN)
 
 
 def test_an_empty_token_is_refused_when_the_api_is_built(workflows: Any) -> None:

@@ -4,6 +4,7 @@ That is text for people (with colours on a terminal), or one JSON document for m
 """
 
 import json
+import ssl
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -113,6 +114,7 @@ class CommandSession:
     server: str
     output: CommandOutput
     _token: str | None
+    _ca: str | None
     _transport: httpx2.BaseTransport | None
     """In place of the network, for tests."""
 
@@ -123,7 +125,11 @@ class CommandSession:
         headers = [] if self._token is None else [(b"Authorization", _bearer(self._token))]
         # A proxy of the environment has no business between a machine and itself.
         with httpx2.Client(
-            base_url=url, headers=headers, transport=self._transport, trust_env=not _is_loopback(url)
+            base_url=url,
+            headers=headers,
+            transport=self._transport,
+            trust_env=not _is_loopback(url),
+            verify=_trust(self._ca),
         ) as http:
             yield ApiClient(str(url).rstrip("/"), http)
 
@@ -157,12 +163,19 @@ def client_command(name: str) -> Callable[[Callable[..., int]], click.Command]:
     def decorate(function: Callable[..., int]) -> click.Command:
         @wraps(function)
         @click.pass_context
-        def run(context: click.Context, /, *, server: str, token: str | None, as_json: bool, **options: Any) -> None:
+        def run(
+            context: click.Context,
+            /,
+            *,
+            server: str,
+            token: str | None,
+            ca: str | None,
+            as_json: bool,
+            **options: Any,
+        ) -> None:
             output = CommandOutput(as_json)
-            transport = context.find_root().obj
-            sys.exit(
-                _status(output, lambda: function(CommandSession(server, output, token or None, transport), **options))
-            )
+            session = CommandSession(server, output, token or None, ca or None, context.find_root().obj)
+            sys.exit(_status(output, lambda: function(session, **options)))
 
         command: Callable[..., None] = run
         for option in _OPTIONS:
@@ -175,10 +188,16 @@ def client_command(name: str) -> Callable[[Callable[..., int]], click.Command]:
 _OPTIONS = (
     json_option,
     click.option(
+        "--ca",
+        metavar="FILE",
+        envvar="MMIDS_CA",
+        help="Certificates (PEM) to trust, for a server whose own no known authority has signed. [env: MMIDS_CA]",
+    ),
+    click.option(
         "--token",
         cls=CommonOption,
         envvar="MMIDS_TOKEN",
-        help="The server's http_api_token; others may see it here. [env: MMIDS_TOKEN]",
+        help="The server's http_api_token, or a named token; others may see it here. [env: MMIDS_TOKEN]",
     ),
     click.option(
         "--server",
@@ -226,6 +245,16 @@ def _checked_url(server: str) -> httpx2.URL:
     if url.userinfo or url.query or url.fragment:
         raise ClientError("--server: expected a URL without user, password and query; put a token into MMIDS_TOKEN")
     return url
+
+
+def _trust(ca: str | None) -> ssl.SSLContext | bool:
+    """What a server's certificate is held against; true: what the system trusts."""
+    if ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise ClientError(f"--ca: '{ca}' is no file of certificates in PEM: {error.strerror or error}") from None
 
 
 def _bearer(token: str) -> bytes:

@@ -8,8 +8,8 @@ import trio
 from attrs import define
 from quart import Response, request
 from quart.wrappers.response import ResponseBody
-from werkzeug.datastructures import Headers
 
+from mmids_trio.http_api.access import current_caller
 from mmids_trio.http_api.answers import json_response, refuse, respond, text_response
 from mmids_trio.http_api.control import Metrics, Readiness
 from mmids_trio.http_api.openapi import create_document
@@ -42,13 +42,13 @@ READY = Operation(
 )
 
 
-def add_readiness_route(routes: Routes, readiness: Readiness, *, may_read: Callable[[Headers], bool]) -> None:
-    """Add the check of readiness. `may_read`: whether a request with these headers is told the reasons."""
+def add_readiness_route(routes: Routes, readiness: Readiness) -> None:
+    """Add the check of readiness; who may read is told the reasons."""
 
     @routes.add(READY)
     async def get_ready() -> Response:
         reasons = tuple(readiness.reasons())
-        shown = reasons if may_read(request.headers) else ()
+        shown = reasons if current_caller().may("read") else ()
         return json_response(503 if reasons else 200, Ready(not reasons, shown))
 
 

@@ -16,6 +16,7 @@ from mmids_trio.config.parser import DefinitionSet, is_empty_on_purpose, parse_s
 from mmids_trio.config.references import given_in_the_text
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Problem
+from mmids_trio.http_api import access
 from mmids_trio.http_api.answers import json_response, refuse, text_response
 from mmids_trio.http_api.canonical import RunningConfig
 from mmids_trio.http_api.control import AcceptedReload, Changes, ReloadControl, SetChange, Sets, wait_for
@@ -135,6 +136,7 @@ GET_CONFIG = Operation(
         412: LOST_RACE,
     },
     (SET_SHOWN, *CONDITIONS),
+    scope="admin",  # it has the secrets that stand in the text
 )
 PUT_CONFIG = Operation(
     "PUT",
@@ -144,6 +146,7 @@ PUT_CONFIG = Operation(
     {200: json_answer("The plan: accepted, with `wait` carried out.", ConfigPlan, "ETag"), **_BAD_BODY, **_ENDS},
     (PRUNE, SET, TAKE_OVER, WAIT, ON_ERROR, MAX_DISCONNECTS, ALLOW_EMPTY, IN_PLACE, *CONDITIONS),
     CONFIG_BODY,
+    scope="change",
 )
 PLAN_CONFIG = Operation(
     "POST",
@@ -159,6 +162,7 @@ PLAN_CONFIG = Operation(
     },
     (PRUNE, SET, TAKE_OVER, SHOW_KEYS, IN_PLACE, *CONDITIONS),
     CONFIG_BODY,
+    scope="change",
 )
 RELOAD_CONFIG = Operation(
     "POST",
@@ -172,6 +176,7 @@ RELOAD_CONFIG = Operation(
         **_ENDS,
     },
     (WAIT, DRY_RUN, SHOW_KEYS, MAX_DISCONNECTS, ALLOW_EMPTY, IN_PLACE, *CONDITIONS),
+    scope="change",
 )
 CONFIG_STATUS = Operation(
     "GET",
@@ -289,6 +294,7 @@ def add_config_routes(
         etag = running.tag(options.tagged)
         check_change(conditions, etag, WHAT)
         wanted = as_set(definitions, sets, running.reactors(), options)
+        _check_rights(wanted)
         plan = sets.plan_all(wanted, show_keys=options.show_keys)
         changed = {view.workflow for view in plan.workflows if view.changed}
         lacks = await find_lacks([workflow for workflow in definitions.workflows if workflow.name in changed])
@@ -307,6 +313,7 @@ def add_config_routes(
         # From here to the acceptance nobody else has a turn.
         check_change(conditions, running.tag(options.tagged), WHAT)
         wanted = as_set(definitions, sets, running.reactors(), options)
+        _check_rights(wanted)
         plan = sets.plan_all(wanted)
         if options.max_disconnects is not None:
             _check_cuts(plan, options.max_disconnects)
@@ -318,6 +325,13 @@ def add_config_routes(
         return await _answer(change, options, running)
 
 
+def _check_rights(wanted: WorkflowSet) -> None:
+    """Raises `Forbidden`: whoever names something in a set changes it, or would have to see it to leave it alone."""
+    access.check_change(*wanted.delete, *(definition.name for definition in wanted.definitions))
+    if wanted.reactors is not None:
+        access.check_change_of_everything("reactors")
+
+
 def add_reload_route(routes: Routes, reloader: ReloadControl, running: RunningConfig) -> None:
     """Add what has the configuration file read again."""
 
@@ -327,6 +341,7 @@ def add_reload_route(routes: Routes, reloader: ReloadControl, running: RunningCo
 
     @routes.add(RELOAD_CONFIG)
     async def reload_config() -> Response:
+        access.check_change_of_everything("the configuration file's part")
         options = parse_reload_options(request_query())
         check_change(parse_conditions(request.headers), running.tag(), WHAT)
         if options.dry_run:

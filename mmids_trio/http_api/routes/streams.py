@@ -70,6 +70,7 @@ END_STREAM = Operation(
     "End a stream, also one that waits for its publisher, and disconnect who publishes it.",
     {200: text_answer("It has ended."), 404: error("There is none of that id.")},
     (ID,),
+    scope="kick",
 )
 LIST_CLIENTS = Operation(
     "GET",
@@ -92,6 +93,7 @@ KICK_CLIENT = Operation(
     "Disconnect a client. What it publishes ends at once.",
     {200: text_answer("It is being disconnected."), 404: error("There is none of that id.")},
     (ID,),
+    scope="kick",
 )
 
 

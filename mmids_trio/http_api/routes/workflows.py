@@ -4,6 +4,7 @@ from quart import Response, request
 
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.parser import parse_workflow
+from mmids_trio.http_api import access
 from mmids_trio.http_api.answers import json_response, refuse, text_response
 from mmids_trio.http_api.canonical import DefinitionTags
 from mmids_trio.http_api.control import Changes, WorkflowChange, Workflows, wait_for
@@ -115,6 +116,7 @@ PUT_WORKFLOW = Operation(
     },
     (WAIT, ON_ERROR, DRY_RUN, SHOW_KEYS, IN_PLACE, SET, *CONDITIONS),
     WORKFLOW_BODY,
+    scope="change",
 )
 DELETE_WORKFLOW = Operation(
     "DELETE",
@@ -123,6 +125,7 @@ DELETE_WORKFLOW = Operation(
     "Stop a workflow; the answer comes when nothing of it is left. Names of which none runs are fine.",
     {200: text_answer("Nothing of it is left."), 400: BAD_CONDITION, 412: LOST_RACE, 507: NOT_KEPT},
     (NAME, *CONDITIONS),
+    scope="change",
 )
 
 
@@ -158,6 +161,7 @@ SWITCH_SOURCE = Operation(
         },
         required=False,
     ),
+    scope="change",
 )
 
 
@@ -181,6 +185,7 @@ def add_workflow_routes(routes: Routes, workflows: Workflows, changes: Changes, 
         conditions = parse_conditions(request.headers)
         body = await request_body()
         definition = workflows.validate(parse_workflow(decode(body, REQUEST_FILE), REQUEST_FILE, takes_values=True))
+        access.check_change(definition.name)
         # From here to the acceptance nobody else has a turn.
         check_change(conditions, tags.tag(definition.name), f"workflow '{definition.name}'")
         owner = of_set(options.set)

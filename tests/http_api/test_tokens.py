@@ -1,0 +1,384 @@
+"""Named tokens: which scope each request takes, read from the API's own document; and the file that they are in."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import trio
+from quart_trio import QuartTrio
+from structlog.testing import LogCapture, capture_logs
+
+from mmids_trio.config.settings import Settings
+from mmids_trio.http_api.app import create_app
+from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.http_api.token_file import CHECK_SECONDS, TokenFile, TokenFileError, changed, read_file
+from mmids_trio.http_api.tokens import (
+    KINDS,
+    MAX_TOKENS,
+    Caller,
+    NamedToken,
+    Scope,
+    bearer_of,
+    check_name,
+    make_token,
+    read_tokens,
+    write_tokens,
+)
+from mmids_trio.rejections import RejectCounters
+from mmids_trio.server.building import build_server
+from mmids_trio.testing import Harness
+from mmids_trio.workflow.hub import EventHub
+from tests.http_api.conftest import HANG_SECONDS, ScriptedWorkflows, Serve
+from tests.http_api.test_entrance import Untouchable
+
+MADE = "2026-01-01T00:00:00.000Z"
+
+SCOPES = {
+    ("GET", "/"): "none",
+    ("GET", "/ready"): "none",
+    ("GET", "/clients"): "read",
+    ("GET", "/config"): "admin",
+    ("GET", "/config/status"): "read",
+    ("GET", "/events"): "read",
+    ("GET", "/metrics"): "read",
+    ("GET", "/openapi.json"): "read",
+    ("GET", "/reactors"): "read",
+    ("GET", "/reactors/{name}"): "read",
+    ("GET", "/streams"): "read",
+    ("GET", "/streams/{id}"): "read",
+    ("GET", "/workflows"): "read",
+    ("GET", "/workflows/{name}"): "read",
+    ("PUT", "/config"): "change",
+    ("POST", "/config/plan"): "change",
+    ("POST", "/config/reload"): "change",
+    ("PUT", "/workflows"): "change",
+    ("DELETE", "/workflows/{name}"): "change",
+    ("POST", "/workflows/{name}/steps/{step_id}/switch"): "change",
+    ("DELETE", "/clients/{id}"): "kick",
+    ("DELETE", "/streams/{id}"): "kick",
+}
+"""What every request takes: who adds one says here what it takes, and on purpose."""
+
+
+def scopes(*texts: str) -> tuple[Scope, ...]:
+    return tuple(map(Scope.parse, texts))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> TokenFile:
+    return TokenFile(tmp_path / "tokens.json")
+
+
+def add(file: TokenFile, name: str, *texts: str) -> str:
+    """A token in the file, as the command makes one."""
+    secret, token = make_token(name, scopes(*texts), MADE)
+    with changed(file.path) as tokens:
+        tokens.append(token)
+    return secret
+
+
+@pytest.fixture
+def app(file: TokenFile, rejections: RejectCounters) -> QuartTrio:
+    """Everything that the API can have, over parts that fail when they are asked: a 500 was let in."""
+    part: Any = Untouchable()
+    may_change = trio.Event()
+    may_change.set()
+    return create_app(
+        part,
+        part,
+        token="s3cret",
+        tokens=file,
+        version="1",
+        reactors=part,
+        on_air=part,
+        events=EventFeed(EventHub(), trio.Event()),
+        sets=part,
+        reloader=part,
+        may_change=may_change,
+        metrics=part,
+        readiness=part,
+        rejections=rejections,
+    )
+
+
+async def document(app: QuartTrio) -> Any:
+    response = await app.test_client().get("/openapi.json", headers={"Authorization": "Bearer s3cret"})
+    return json.loads(await response.get_data())
+
+
+async def described(app: QuartTrio) -> dict[tuple[str, str], str]:
+    """The scope of each request, as the document says."""
+    paths = (await document(app))["paths"]
+    return {
+        (method.upper(), path): operation["x-scope"]
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    }
+
+
+async def test_the_document_says_what_each_request_takes(app: QuartTrio) -> None:
+    found = await described(app)
+    assert {request: scope for request, scope in found.items() if request[0] != "HEAD"} == SCOPES
+    assert all(found["HEAD", path] == scope for (method, path), scope in SCOPES.items() if method == "GET")
+
+
+@pytest.mark.parametrize("texts", [("read",), ("change:*",), ("kick",), ("admin",), ("read", "kick")], ids=" ".join)
+async def test_every_request_takes_the_scope_that_the_document_says(
+    app: QuartTrio, file: TokenFile, rejections: RejectCounters, texts: tuple[str, ...]
+) -> None:
+    headers = {"Authorization": f"Bearer {add(file, 'somebody', *texts)}"}
+    held = {scope.kind for scope in scopes(*texts)}
+    table = await described(app)
+    refused = 0
+    for (method, path), scope in table.items():
+        if path == "/events" and method == "GET" and held & {"read", "admin"}:
+            continue  # it does not end
+        concrete = path.replace("{name}", "w").replace("{id}", "c-0-1").replace("{step_id}", "1")
+        response = await app.test_client().open(concrete, method=method, headers=headers)
+        is_good = scope == "none" or bool(held & {scope, "admin"})
+        assert (response.status_code != 403) is is_good, (method, path, response.status_code)
+        assert response.status_code != 401
+        refused += not is_good
+    assert rejections.raised() == ({"api_token_not_good_for_it": refused} if refused else {})
+    assert refused or "admin" in held
+
+
+@pytest.fixture
+async def locked(serve_app: Serve, workflows: ScriptedWorkflows, file: TokenFile) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client without credentials of an API with named tokens alone."""
+    served = await serve_app(create_app(workflows, workflows, token=None, tokens=file, version="1"))
+    url = f"http://127.0.0.1:{served.port}"
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=HANG_SECONDS) as client:
+        yield client
+
+
+def bearing(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+PUT = "workflow {name} {{\n    rtmp_receive rtmp_app=live stream_key=a\n}}\n"
+
+
+async def test_a_pattern_says_which_workflows_may_be_changed(
+    locked: httpx2.AsyncClient, workflows: ScriptedWorkflows, file: TokenFile
+) -> None:
+    token = bearing(add(file, "team-a", "change:team-a-*"))
+    other = await locked.put("/workflows", content=PUT.format(name="team-b-show"), headers=token)
+    assert other.status_code == 403
+    assert other.json() == {"error": "the token 'team-a' may not change workflow 'team-b-show'; nothing was changed"}
+    assert (await locked.delete("/workflows/team-b-show", headers=token)).status_code == 403
+    assert (await locked.post("/workflows/team-b-show/steps/1/switch?to=b", headers=token)).status_code == 403
+    assert (workflows.applied, workflows.stopped) == ([], [])
+    assert (await locked.put("/workflows", content=PUT.format(name="team-a-x"), headers=token)).status_code == 200
+    assert (await locked.delete("/workflows/team-a-x", headers=token)).status_code == 200
+    assert [definition.name for definition, _ in workflows.applied] == workflows.stopped == ["team-a-x"]
+
+
+SET = """{reactor}workflow team-a-show {{
+    rtmp_receive rtmp_app=live stream_key=a port=0
+}}
+workflow {other} {{
+    rtmp_receive rtmp_app=live stream_key=b port=0
+}}
+"""
+REACTOR = "reactor r executor=simple_http {\n    url http://127.0.0.1:9/\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("reactor", "other", "message"),
+    [
+        ("", "team-b-show", "the token 'team-a' may not change workflow 'team-b-show'; nothing was changed"),
+        (REACTOR, "team-a-x", "the token 'team-a' may not change reactors, which takes change:*; nothing was changed"),
+    ],
+    ids=["a workflow", "a reactor"],
+)
+async def test_a_set_is_refused_as_a_whole_for_what_the_token_may_not_change(
+    reactor: str, other: str, message: str, file: TokenFile
+) -> None:
+    token = bearing(add(file, "team-a", "change:team-a-*"))
+    text = SET.format(reactor=reactor, other=other)
+    async with Harness(f'settings {{\n    http_api_tokens_path "{file.path}"\n}}\n') as h:
+        for ask, path in ((h.http.post, "/config/plan"), (h.http.put, "/config")):
+            answer = await ask(path, content=text, headers=token)
+            assert (answer.status, answer.json()) == (403, {"error": message})
+        assert h.server.workflows.names() == []
+        allowed = SET.format(reactor="", other="team-a-x")
+        assert (await h.http.put("/config?wait=10", content=allowed, headers=token)).status == 200
+        assert h.server.workflows.names() == ["team-a-show", "team-a-x"]
+
+
+async def test_reloads_take_the_right_to_change_everything(app: QuartTrio, file: TokenFile) -> None:
+    some, all_of_it = (bearing(add(file, name, text)) for name, text in (("a", "change:a*"), ("b", "change:*")))
+    client = app.test_client()
+    assert (await client.post("/config/reload", headers=some)).status_code == 403
+    assert (await client.post("/config/reload", headers=all_of_it)).status_code == 500  # it was let in
+
+
+async def test_with_a_file_of_tokens_nobody_gets_in_without_one(locked: httpx2.AsyncClient, file: TokenFile) -> None:
+    assert not file.path.exists()
+    assert (await locked.get("/workflows")).status_code == 401
+    assert (await locked.get("/workflows", headers=bearing("mmids_guessed"))).status_code == 401
+    assert (await locked.get("/")).status_code == 200
+
+
+async def test_the_token_of_the_settings_may_do_everything_beside_named_ones(app: QuartTrio, file: TokenFile) -> None:
+    add(file, "viewer", "read")
+    response = await app.test_client().get("/config", headers=bearing("s3cret"))
+    assert response.status_code == 500  # it was let in
+
+
+async def test_the_log_says_who_has_changed_something(
+    workflows: ScriptedWorkflows, file: TokenFile, logs: LogCapture
+) -> None:
+    token = bearing(add(file, "anna", "change:*"))
+    client = create_app(workflows, workflows, token=None, tokens=file, version="1").test_client()
+    await client.put("/workflows", data=PUT.format(name="w"), headers=token)
+    [line] = [line for line in logs.entries if line["event"] == "http request"]
+    assert (line["method"], line["by"], line["status"]) == ("PUT", "anna", 200)
+    assert token["Authorization"].removeprefix("Bearer ") not in str(logs.entries)
+
+
+async def test_a_revoked_token_is_worth_nothing_once_the_file_was_looked_at(
+    file: TokenFile, autojump_clock: trio.testing.MockClock
+) -> None:
+    secret = add(file, "anna", "read")
+    await file.load()
+    assert bearer_of(secret.encode(), file.tokens) is not None
+    with changed(file.path) as tokens:
+        tokens.clear()
+    await file.refresh()
+    assert bearer_of(secret.encode(), file.tokens) is not None  # it was looked at just before
+    await trio.sleep(CHECK_SECONDS)
+    await file.refresh()
+    assert bearer_of(secret.encode(), file.tokens) is None
+
+
+async def test_a_file_that_was_deleted_revokes_all_tokens(
+    file: TokenFile, autojump_clock: trio.testing.MockClock
+) -> None:
+    add(file, "anna", "read")
+    await file.load()
+    file.path.unlink()
+    await trio.sleep(CHECK_SECONDS)
+    await file.refresh()
+    assert file.tokens == ()
+
+
+async def test_a_file_that_cannot_be_used_leaves_the_tokens_of_before_and_is_told_of_once(
+    file: TokenFile, autojump_clock: trio.testing.MockClock
+) -> None:
+    add(file, "anna", "read")
+    await file.load()
+    file.path.write_text("{")
+    with capture_logs() as lines:
+        for _ in range(3):
+            await trio.sleep(CHECK_SECONDS)
+            await file.refresh()
+    assert [token.name for token in file.tokens] == ["anna"]
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("error", "the file of tokens cannot be used, those of before stay valid")
+    ]
+    with changed(file.path.with_name("good")) as tokens:
+        tokens.append(make_token("bert", scopes("admin"), MADE)[1])
+    os.replace(file.path.with_name("good"), file.path)
+    await trio.sleep(CHECK_SECONDS)
+    await file.refresh()
+    assert [token.name for token in file.tokens] == ["bert"]
+
+
+async def test_a_server_does_not_start_with_a_file_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    path.write_text("{}")
+    server = build_server(Settings(http_api_tokens_path=str(path), log_path=None))
+    with pytest.RaisesGroup(TokenFileError, allow_unwrapped=True, flatten_subgroups=True):
+        await server.run()
+
+
+def test_the_file_has_no_token_and_is_its_owners_alone(file: TokenFile) -> None:
+    secret = add(file, "anna", "read", "change:team-*")
+    assert secret not in file.path.read_text()
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    [token] = read_file(file.path)
+    assert (token.name, token.scopes, token.made) == ("anna", scopes("read", "change:team-*"), MADE)
+    assert bearer_of(secret.encode(), [token]) is token
+    assert bearer_of(token.digest.encode(), [token]) is None
+
+
+def test_what_is_written_is_read_again() -> None:
+    tokens = tuple(make_token(name, scopes("admin", "change:ü*"), MADE)[1] for name in ("a", "b.c_d-e"))
+    assert read_tokens(write_tokens(tokens)) == tokens
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    return {"name": "a", "sha256": "0" * 64, "scopes": ["read"], "made": MADE, **changes}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"tokens": 1}',
+        b'{"tokens": [1]}',
+        *(
+            json.dumps({"tokens": tokens}).encode()
+            for tokens in (
+                [entry(name="")],
+                [entry(name="http_api_token")],
+                [entry(name=1)],
+                [entry(sha256="")],
+                [entry(sha256="G" * 64)],
+                [entry(scopes=[])],
+                [entry(scopes="admin")],
+                [entry(scopes=["write"])],
+                [entry(scopes=["read"] * 100)],
+                [entry(), entry()],
+                [entry(name=f"a{number}") for number in range(MAX_TOKENS + 1)],
+            )
+        ),
+    ],
+)
+def test_a_file_that_the_command_did_not_write_is_refused(content: bytes) -> None:
+    with pytest.raises(TokenFileError) as caught:
+        read_tokens(content)
+    assert "0" * 64 not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "write", "change", "change:", "read:a", "admin:*", "change:" + "a" * 300])
+def test_what_is_no_scope_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected|most"):
+        Scope.parse(text)
+
+
+@pytest.mark.parametrize("name", ["", "anybody", "nobody", "http_api_token", "a b", "ä", "-a", "a" * 65, "a\n"])
+def test_what_can_be_no_name_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no token can be called"):
+        check_name(name)
+
+
+def test_of_scopes_only_admin_has_others_in_it() -> None:
+    for kind in KINDS:
+        scope = Scope(kind, "*" if kind == "change" else None)
+        may = {other for other in KINDS if Caller("a", (scope,)).may(other)}
+        assert may == (set(KINDS) if kind == "admin" else {kind})
+
+
+def test_every_token_is_compared_whether_or_not_one_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [make_token(f"t{number}", scopes("read"), MADE) for number in range(5)]
+    tokens: list[NamedToken] = [token for _, token in made]
+    compared: list[str] = []
+
+    def compare(one: str, other: str) -> bool:
+        compared.append(one)
+        return one == other
+
+    monkeypatch.setattr("mmids_trio.http_api.tokens.hmac.compare_digest", compare)
+    assert bearer_of(made[1][0].encode(), tokens) is tokens[1]
+    assert compared == [token.digest for token in tokens]
