@@ -33,7 +33,7 @@ CLIENT = (
     "kick",
     "events",
 )
-COMMON = {"--server", "--token", "--json", "--help"}
+COMMON = {"--server", "--ca", "--token", "--json", "--help"}
 SHELL_WORDS = {"|", "||", "&&", ";", ">", ">>", "<", "done", "do", ")"}
 
 
@@ -121,13 +121,14 @@ def test_every_command_and_option_stands_on_the_page(name: str) -> None:
     assert command is not None
     assert re.search(rf"^\| `{name}\b", RELOADS, re.MULTILINE)
     options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
-    assert options >= {"--server", "--token", "--json"}
+    assert options >= {"--server", "--ca", "--token", "--json"}
     assert [option for option in options - COMMON if not re.search(rf"`{option}\b", RELOADS)] == []
 
 
 def test_the_common_options_stand_on_the_page() -> None:
     assert re.findall(r"^\| `(--\w+)[^|]*\| `(\w+)", RELOADS, re.MULTILINE) == [
         ("--server", "MMIDS_SERVER"),
+        ("--ca", "MMIDS_CA"),
         ("--token", "MMIDS_TOKEN"),
         ("--json", "MMIDS_JSON"),
     ]
