@@ -22,7 +22,6 @@ TOKEN_NEEDED = (
     "address (only localhost, 127.0.0.0/8 and ::1 do without)"
 )
 TOKENS = ("http_api_token", "http_api_tokens_path")
-CERTIFICATE_NEEDED = "expected a setting 'tls_cert_path' too: the HTTP API is served with that certificate"
 
 
 @define
@@ -87,9 +86,6 @@ class SettingsNode(NodeBase):
         ):
             line = self.lines["http_api_host"]
             self.report.error(line, line.tokens[1].column, TOKEN_NEEDED)
-        if self.values.get("http_api_tls") and "tls_cert_path" not in self.lines:
-            line = self.lines["http_api_tls"]
-            self.report.error(line, line.tokens[1].column, CERTIFICATE_NEEDED)
 
 
 def merged(nodes: Sequence[SettingsNode]) -> SettingsNode | None:

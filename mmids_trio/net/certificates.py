@@ -229,7 +229,7 @@ class Certificates:
     async def require(self) -> None:
         """Have a certificate that can be used now. Raises `CertificateError`."""
         if self.files is None:
-            raise CertificateError("RTMPS needs a certificate, and the setting tls_cert_path names none")
+            raise CertificateError("TLS needs a certificate, and the setting tls_cert_path names none")
         try:
             await self._refresh(self.files)
         except CertificateError as error:

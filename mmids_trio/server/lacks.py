@@ -31,7 +31,7 @@ READ = {"ffmpeg_pull": "location", "slate": "file"}
 WRITTEN = {"ffmpeg_hls": "path"}
 """By type of step, the parameter that names a directory to write to."""
 
-NO_CERTIFICATE = "RTMPS needs a certificate, and the setting tls_cert_path names none"
+NO_CERTIFICATE = "TLS needs a certificate, and the setting tls_cert_path names none"
 
 
 @frozen
@@ -70,7 +70,10 @@ class Machine:
             yield from _files(step)
 
     def _certificate(self, users: Sequence[StepDefinition]) -> Iterator[Problem]:
-        place = self.places.get("tls_cert_path") or next((step.place for step in users), None)
+        of_settings = self.places.get("tls_cert_path")
+        if of_settings is None and self.settings.http_api_tls:
+            of_settings = self.places.get("http_api_tls")
+        place = of_settings or next((step.place for step in users), None)
         if place is None:
             return
         files = certificate_files(self.settings)

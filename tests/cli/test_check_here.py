@@ -60,7 +60,7 @@ def test_a_certificate_is_read_as_the_server_does(tmp_path: Path) -> None:
     assert (line, column) == (2, 19)
     assert "No such file" in message
     assert problems(tmp_path, ENCRYPTED) == [
-        (2, 5, "RTMPS needs a certificate, and the setting tls_cert_path names none")
+        (2, 5, "TLS needs a certificate, and the setting tls_cert_path names none")
     ]
 
 
@@ -118,10 +118,10 @@ async def test_plan_tells_what_the_server_lacks_for_what_changes(tmp_path: Path)
         assert planned.status == 1
         [problem] = planned.document["problems"]
         assert (problem["file"], problem["line"], problem["column"]) == (str(wanted), 3, 5)
-        assert problem["message"].startswith("RTMPS needs a certificate")
+        assert problem["message"].startswith("TLS needs a certificate")
         assert problem["message"] in planned.err
         assert planned.document["changed"]
         applied = await command(h.http, "apply", str(wanted))
         assert applied.status == 1
-        assert "RTMPS needs a certificate" in applied.err
+        assert "TLS needs a certificate" in applied.err
         assert h.server.workflows.names() == ["plain"]

@@ -7,10 +7,12 @@ import httpx2
 import pytest
 import trio
 
+from mmids_trio.config.settings import Settings
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.server import bind, port_of, serve
-from mmids_trio.net.certificates import Certificates
+from mmids_trio.net.certificates import CertificateError, Certificates
 from mmids_trio.rejections import RejectCounters
+from mmids_trio.server.building import build_server
 from tests.http_api.conftest import HANG_SECONDS, ScriptedWorkflows, Serve, Served
 from tests.support.certificates import HOST, Made, make
 
@@ -81,3 +83,22 @@ async def test_a_stop_ends_a_handshake_that_is_under_way(encrypted: Served) -> N
         with trio.fail_after(HANG_SECONDS):
             assert await stream.receive_some() == b""
             await encrypted.ended.wait()
+
+
+async def test_a_server_does_not_start_without_a_certificate_that_it_could_use() -> None:
+    server = build_server(Settings(http_api_port=0, http_api_tls=True, log_path=None))
+    with pytest.RaisesGroup(pytest.RaisesExc(CertificateError, match="tls_cert_path names none"), allow_unwrapped=True):
+        await server.run()
+
+
+async def test_a_server_serves_its_api_with_the_certificate_of_rtmps(
+    made: Made, tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    path = tmp_path / "server.pem"
+    made.write(path)
+    server = build_server(Settings(http_api_port=0, http_api_tls=True, tls_cert_path=str(path), log_path=None))
+    await nursery.start(server.run)
+    assert server.api_url == f"https://127.0.0.1:{server.api_port}"
+    async with httpx2.AsyncClient(trust_env=False, verify=made.client_context(), timeout=HANG_SECONDS) as client:
+        assert (await client.get(f"{server.api_url}/ready")).status_code == 200
+    server.stop()

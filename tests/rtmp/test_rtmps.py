@@ -234,7 +234,7 @@ async def test_without_a_usable_certificate_a_step_is_in_error_and_says_why(
     (tmp_path / "right.pfx").write_bytes(MADE.pkcs12("right"))
     make(end=yesterday).write(tmp_path / "expired.pem")
     for lines, problem in (
-        ((), "RTMPS needs a certificate, and the setting tls_cert_path names none"),
+        ((), "TLS needs a certificate, and the setting tls_cert_path names none"),
         ((f"tls_cert_path {tmp_path}/none.pem",), "cannot be read: No such file or directory"),
         ((f"tls_cert_path {tmp_path}/expired.pem",), f"it expired on {yesterday:%Y-%m-%d}"),
         ((f"tls_cert_path {tmp_path}/right.pfx", "tls_cert_password hunter2"), "its password is wrong"),
