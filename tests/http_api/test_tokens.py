@@ -15,13 +15,14 @@ from structlog.testing import LogCapture, capture_logs
 from mmids_trio.config.settings import Settings
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.http_api.token_file import CHECK_SECONDS, TokenFile, TokenFileError, changed, read_file
+from mmids_trio.http_api.token_file import CHECK_SECONDS, TokenFile, changed, read_file
 from mmids_trio.http_api.tokens import (
     KINDS,
     MAX_TOKENS,
     Caller,
     NamedToken,
     Scope,
+    TokenFileError,
     bearer_of,
     check_name,
     make_token,
@@ -138,7 +139,7 @@ async def test_every_request_takes_the_scope_that_the_document_says(
         if path == "/events" and method == "GET" and held & {"read", "admin"}:
             continue  # it does not end
         concrete = path.replace("{name}", "w").replace("{id}", "c-0-1").replace("{step_id}", "1")
-        response = await app.test_client().open(concrete, method=method, headers=headers)
+        response = await getattr(app.test_client(), method.lower())(concrete, headers=headers)
         is_good = scope == "none" or bool(held & {scope, "admin"})
         assert (response.status_code != 403) is is_good, (method, path, response.status_code)
         assert response.status_code != 401
