@@ -11,12 +11,11 @@ from typing import Any
 import click
 
 from mmids_trio.cli.common_options import json_option
-from mmids_trio.cli.serving import kinds
+from mmids_trio.cli.known_kinds import KnownKinds
 from mmids_trio.errors import MmidsError, printable
 from mmids_trio.http_api.schemas import rfc3339
 from mmids_trio.http_api.token_file import changed, read_file
 from mmids_trio.http_api.tokens import MAX_TOKENS, NamedToken, Scope, make_token
-from mmids_trio.reload.configuration_file import load
 
 
 @click.group()
@@ -50,7 +49,7 @@ def _on_the_file(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _path_of(config: Path) -> Path:
-    path = load(config, kinds).settings.http_api_tokens_path
+    path = KnownKinds.of(()).read(config).settings.http_api_tokens_path
     if path is None:
         raise MmidsError(f"{config} has no setting http_api_tokens_path; name the file with --file")
     return Path(path)
