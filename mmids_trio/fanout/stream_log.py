@@ -115,6 +115,8 @@ class StreamLog:
     _entries: list[LogEntry] = field(factory=list, init=False)
     _times: list[int] = field(factory=list, init=False)
     """When each entry came, in milliseconds on the log's own clock."""
+    _appended_before: list[int] = field(factory=list, init=False)
+    """How many bytes had been appended before each: how far a position is behind is a difference, and no sum."""
     _now: int = field(default=0, init=False)
     _newest: int | None = field(default=None, init=False)
     """The timestamp at which its clock stands."""
@@ -144,6 +146,7 @@ class StreamLog:
                 self._count_headers(entry.headers.shared)
         self._entries.append(entry)
         self._times.append(self._now)
+        self._appended_before.append(self._appended_bytes)
         self.end_index += 1
         size = len(entry.data) + ENTRY_OVERHEAD
         self.size += size
@@ -211,7 +214,8 @@ class StreamLog:
         place = max(index - self.first_index, 0)
         if place >= len(self._entries):
             return 0, 0
-        return self._now - self._times[place], sum(len(entry.data) for entry in islice(self._entries, place, None))
+        held = self._appended_bytes - self._appended_before[place]
+        return self._now - self._times[place], held - ENTRY_OVERHEAD * (len(self._entries) - place)
 
     def gather(self, start: int, limit: int) -> tuple[bytes, int]:
         """The bytes from `start` on, up to about `limit` (at least one entry), and the index after them."""
@@ -294,5 +298,6 @@ class StreamLog:
         """Remove the first entries, which are discounted already."""
         del self._entries[:count]
         del self._times[:count]
+        del self._appended_before[:count]
         self.first_index += count
         del self._key_frames[: bisect_left(self._key_frames, self.first_index)]

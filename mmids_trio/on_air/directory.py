@@ -5,7 +5,8 @@ functions that an entry holds until it ends.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -35,7 +36,10 @@ class Owner(Protocol):
 
 @define(eq=False, kw_only=True)
 class StreamEntry:
-    """A stream that is here; `now` and `send_away` are the step's."""
+    """A stream that is here; `told` and `send_away` are the step's.
+
+    Times are of the clock that the meter is told. `send_away` is `None` where it ends with its step alone.
+    """
 
     number: int
     id: str
@@ -43,15 +47,43 @@ class StreamEntry:
     name: str
     owner: Owner
     since: str
-    now: Callable[[], StreamNow]
-    send_away: SendAway
+    began_at: float
+    told: Callable[[], StreamNow]
+    send_away: SendAway | None
     meter: StreamMeter = field(factory=StreamMeter)
-    source: "ClientEntry | None" = None
-    """Whose media it is, or was last."""
+    source: "ClientEntry | Callable[[], SourceView | None] | None" = None
+    """Whose media it is, or was last; or what says so."""
+    made_from: str | None = None
+    clocks_set: int = 0
+    """See `views.StreamView`."""
+    _covers: set[object] = field(factory=set, init=False)
 
-    def view(self, time: float) -> StreamView:
-        """As it is at `time`, of the clock that the meter is told."""
-        now = self.now()
+    def cover(self, by: object, *, covered: bool) -> None:
+        """Something else is sent in its place, or it is itself again; `by`: who sends that."""
+        if covered:
+            self._covers.add(by)
+        else:
+            self._covers.discard(by)
+
+    def now(self, time: float) -> StreamNow:
+        """How it is: what its step says, unless nothing comes, or something else is sent instead."""
+        now = self.told()
+        if self._covers:
+            return StreamNow("slate", now.seconds_left)
+        last = self.began_at if self.meter.last_at is None else self.meter.last_at
+        if now.state in ("live", "backup") and time - last >= now.stalls_after:
+            return StreamNow("stalled")
+        return now
+
+    def source_view(self) -> SourceView | None:
+        """Where it comes from."""
+        if isinstance(self.source, ClientEntry):
+            return self.source.as_source()
+        return None if self.source is None else self.source()
+
+    def view(self, time: float, watchers: int) -> StreamView:
+        """As it is."""
+        now = self.now(time)
         return StreamView(
             id=self.id,
             name=shortened(self.name),
@@ -61,7 +93,11 @@ class StreamEntry:
             seconds_left=now.seconds_left,
             since=self.since,
             bytes=self.meter.bytes,
-            source=None if self.source is None else self.source.as_source(),
+            watchers=watchers,
+            made_from=self.made_from,
+            clocks_set=self.clocks_set,
+            sound_offset_ms=self.meter.sound_offset_ms,
+            source=self.source_view(),
             tracks=self.meter.tracks(time),
         )
 
@@ -91,17 +127,23 @@ class ClientEntry:
         """For the stream that it publishes, or did."""
         peer = self.peer
         gone = self.live is None
-        return SourceView(None if gone else self.id, peer.protocol, peer.address, peer.port, peer.agent)
+        place = peer.protocol, peer.address, peer.port, peer.agent
+        return SourceView(None if gone else self.id, *place, token=self.asked.token)
 
 
 @define(eq=False)
 class OnAir:
     """See the module. `nonce`: hexadecimal digits that no other run of a server has, so no id of one names somebody of
     the next. `calendar`: what time it is, as RFC 3339 has it.
+
+    A way in for another protocol tells of each client with `join` and `leave`. A step that brings streams in need not
+    tell of them: its outlet does (`workflow.brought_streams`), unless it has told of the stream before (`begin`).
     """
 
     nonce: str = ""
     calendar: Callable[[], str] = field(default=lambda: "1970-01-01T00:00:00.000Z")
+    clock: Callable[[], float] = field(default=lambda: 0.0)
+    """Seconds, as meters are told them."""
     _count: int = field(default=0, init=False)
     _streams: dict[str, StreamEntry] = field(factory=dict, init=False)
     _by_stream_id: dict[StreamId, StreamEntry] = field(factory=dict, init=False)
@@ -110,9 +152,17 @@ class OnAir:
     # What begins and ends.
 
     def begin(
-        self, stream_id: StreamId, name: str, owner: Owner, now: Callable[[], StreamNow], send_away: SendAway
+        self,
+        stream_id: StreamId,
+        name: str,
+        owner: Owner,
+        now: Callable[[], StreamNow],
+        *,
+        send_away: SendAway | None = None,
+        source: Callable[[], SourceView | None] | None = None,
+        made_from: StreamEntry | None = None,
     ) -> StreamEntry:
-        """A stream has begun."""
+        """A stream has begun. Where it is `made_from` another one, its id is that one's, and so are its watchers."""
         number, name_of_it = self._number("s")
         entry = StreamEntry(
             number=number,
@@ -121,10 +171,15 @@ class OnAir:
             name=name,
             owner=owner,
             since=self.calendar(),
-            now=now,
+            began_at=self.clock(),
+            told=now,
             send_away=send_away,
+            source=source,
+            made_from=None if made_from is None else made_from.id,
         )
-        self._streams[entry.id] = self._by_stream_id[stream_id] = entry
+        self._streams[entry.id] = entry
+        if made_from is None:
+            self._by_stream_id[stream_id] = entry
         return entry
 
     def end(self, entry: StreamEntry) -> None:
@@ -137,12 +192,14 @@ class OnAir:
         """A client has been let in; a publisher is the source of its stream from now on."""
         number, name = self._number("c")
         shown = Peer(peer.protocol, peer.address, peer.port, shortened(peer.agent))
-        wanted = Asked(asked.role, shortened(asked.app), shortened(asked.key))
+        wanted = Asked(asked.role, shortened(asked.app), shortened(asked.key), asked.token)
         entry = ClientEntry(
             number=number, id=name, peer=shown, asked=wanted, owner=owner, since=self.calendar(), live=source
         )
         self._clients[entry.id] = entry
         if asked.role == "publisher" and (stream := self.stream_of(source.stream_id())) is not None:
+            if stream.source is not None:
+                stream.meter.restart()
             stream.source = entry
         return entry
 
@@ -169,6 +226,11 @@ class OnAir:
         """The stream that media of that id belong to."""
         return None if stream_id is None else self._by_stream_id.get(stream_id)
 
+    def clock_was_set(self, stream_id: StreamId) -> None:
+        """The clock of a stream's source was found to be another one."""
+        if (stream := self._by_stream_id.get(stream_id)) is not None:
+            stream.clocks_set += 1
+
     def bytes_of(self, stream_id: StreamId) -> int:
         """What has come of a stream; 0 for one that is over."""
         stream = self._by_stream_id.get(stream_id)
@@ -186,6 +248,14 @@ class OnAir:
     def clients(self, after: int = 0) -> Sequence[ClientEntry]:
         """Those who came after a place, the first first."""
         return [entry for entry in self._clients.values() if entry.number > after]
+
+    def watched(self, found: Counter[str], per_slice: int) -> Iterator[None]:
+        """Count how many watch each stream, by its id; let others have a turn at each step of the iterator."""
+        for count, entry in enumerate(list(self._clients.values()), 1):
+            if entry.asked.role == "watcher" and (stream := self.stream_watched(entry)) is not None:
+                found[stream] += 1
+            if count % per_slice == 0:
+                yield
 
     def stream_watched(self, entry: ClientEntry) -> str | None:
         """The id of the stream that a client sends or gets now."""
@@ -216,4 +286,5 @@ class OnAir:
             lag_ms=now.lag_ms,
             lag_bytes=now.lag_bytes,
             skips=now.skips,
+            token=asked.token,
         )

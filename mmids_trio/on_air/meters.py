@@ -27,8 +27,17 @@ MARKS = int(LONG_SECONDS / MARK_SECONDS) + 4
 CLOCK = 2**32
 """Timestamps wrap (RTMP 1.0 §5.3.1.2)."""
 
+LONGEST_STEP_MS = 2_000
+"""From one frame to the next of its kind; more is a jump, and so is any step back."""
+
+JITTER_SHARE = 16
+"""What a batch changes the average by is its part of so many (RFC 3550 §6.4.1)."""
+
 ENHANCED_WRAPPER: Final = 0x86
 """Bits of a video packet's first byte that say it may be of other tracks than the main one (Enhanced RTMP v2)."""
+
+ENHANCED_SOUND: Final = 0x95
+"""Those of an audio packet's first byte."""
 
 
 @define(eq=False)
@@ -49,19 +58,33 @@ class TrackMeter:
     _bytes: int = field(default=0, init=False)
     _frames: int = field(default=0, init=False)
     _last_at: float = field(default=0.0, init=False)
+    timestamp: int | None = field(default=None, init=False)
+    """Of its newest frame."""
+    jumps: int = field(default=0, init=False)
+    _jitter_ms: float = field(default=0.0, init=False)
     _key_frame: int | None = field(default=None, init=False)
     """The latest one's timestamp."""
     _key_frame_interval_ms: int | None = field(default=None, init=False)
     _marks: deque[tuple[float, int, int]] = field(factory=lambda: deque(maxlen=MARKS), init=False)
     """A time, and the bytes and frames that had come before it."""
 
-    def count(self, size: int, frames: int, now: float) -> None:
-        """A batch has come."""
+    def count(self, size: int, frames: int, now: float, timestamp: int | None, jumps: int) -> None:
+        """A batch has come, whose last frame has that timestamp."""
+        if timestamp is not None:
+            if self.timestamp is not None and not jumps:
+                off = 1000 * (now - self._last_at) - (timestamp - self.timestamp) % CLOCK
+                self._jitter_ms += ((off if off > 0 else -off) - self._jitter_ms) / JITTER_SHARE
+            self.timestamp = timestamp
+            self.jumps += jumps
         if not self._marks or now - self._marks[-1][0] >= MARK_SECONDS:
             self._marks.append((now, self._bytes, self._frames))
         self._bytes += size
         self._frames += frames
         self._last_at = now
+
+    def restart(self) -> None:
+        """Another source feeds it: no step to its first frame says anything."""
+        self.timestamp = self._key_frame = None
 
     def describe(self, packet: MediaPacket) -> None:
         """A sequence header, or the first frame of a codec: what it says of the track, where it can be read."""
@@ -93,6 +116,16 @@ class TrackMeter:
             interval = (packet.timestamp - self._key_frame) % CLOCK
             self._key_frame_interval_ms = interval if interval < CLOCK // 2 else None
         self._key_frame = packet.timestamp
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has come."""
+        return bool(self._marks)
+
+    @property
+    def last_at(self) -> float:
+        """When something came last."""
+        return self._last_at
 
     def rates(self, seconds: float, now: float) -> tuple[float, float] | None:
         """Bytes and frames per second over the last `seconds`, or since the start; `None` in the first second."""
@@ -126,6 +159,8 @@ class TrackMeter:
             bitrate_10s=None if long is None else round(8 * long[0]),
             key_frame_interval_ms=self._key_frame_interval_ms,
             last_frame_ms=round(1000 * (now - self._last_at)),
+            jitter_ms=round(self._jitter_ms),
+            jumps=self.jumps,
             configuration_changes=self._changes,
         )
 
@@ -139,10 +174,11 @@ class StreamMeter:
     _video: TrackMeter = field(factory=lambda: TrackMeter("video"), init=False)
     _audio: TrackMeter = field(factory=lambda: TrackMeter("audio"), init=False)
 
-    def note(self, events: Sequence[MediaEvent], now: float) -> int:
+    def note(self, events: Sequence[MediaEvent], now: float) -> int:  # noqa: PLR0912 (one loop, without a call)
         """A batch comes in; returns the bytes of its media. Bytes of headers count, frames are of the main track."""
         video, audio = self._video, self._audio
-        total = video_bytes = audio_bytes = video_frames = 0
+        total = video_bytes = audio_bytes = video_frames = video_jumps = audio_jumps = 0
+        video_at, audio_at = video.timestamp, audio.timestamp
         for event in events:
             if type(event) is not MediaPacket:
                 continue
@@ -158,18 +194,46 @@ class StreamMeter:
                 if data[0] & ENHANCED_WRAPPER == ENHANCED_WRAPPER and not is_of_main_track(event):
                     continue
                 video_frames += 1
+                if video_at is not None and (event.timestamp - video_at) % CLOCK > LONGEST_STEP_MS:
+                    video_jumps += 1
+                video_at = event.timestamp
                 if event.is_key_frame:
                     video.key_frame(event)
             elif kind is MediaKind.AUDIO:
                 audio_bytes += size
                 if event.is_sequence_header or (event.codec != audio.codec and event.codec is not None):
                     audio.describe(event)
+                if event.is_sequence_header or not size:
+                    continue
+                if data[0] & ENHANCED_SOUND == ENHANCED_SOUND and not is_of_main_track(event):
+                    continue
+                if audio_at is not None and (event.timestamp - audio_at) % CLOCK > LONGEST_STEP_MS:
+                    audio_jumps += 1
+                audio_at = event.timestamp
         if video_bytes:
-            video.count(video_bytes, video_frames, now)
+            video.count(video_bytes, video_frames, now, video_at, video_jumps)
         if audio_bytes:
-            audio.count(audio_bytes, 0, now)
+            audio.count(audio_bytes, 0, now, audio_at, audio_jumps)
         self.bytes += total
         return total
+
+    def restart(self) -> None:
+        """Another source feeds the stream from now on."""
+        self._video.restart()
+        self._audio.restart()
+
+    @property
+    def last_at(self) -> float | None:
+        """When media came last; `None` where none have."""
+        return max((track.last_at for track in (self._video, self._audio) if track.has_begun), default=None)
+
+    @property
+    def sound_offset_ms(self) -> int | None:
+        """How far the newest sound is ahead of the newest picture."""
+        picture, sound = self._video.timestamp, self._audio.timestamp
+        if picture is None or sound is None:
+            return None
+        return (sound - picture + CLOCK // 2) % CLOCK - CLOCK // 2
 
     def tracks(self, now: float) -> tuple[TrackView, ...]:
         """Those of which something has come."""

@@ -5,7 +5,10 @@ from typing import Literal
 
 from attrs import frozen
 
-StreamState = Literal["live", "interrupted", "stalled"]
+STALLED_SECONDS = 5.0
+"""Without media, after which a stream counts as stalled whose step does not say otherwise."""
+
+StreamState = Literal["live", "interrupted", "stalled", "slate", "backup"]
 ClientState = Literal["publishing", "watching", "waiting", "paused"]
 ClientRole = Literal["publisher", "watcher"]
 
@@ -15,7 +18,9 @@ class TrackView:
     """One kind of media of a stream: what its main track says of itself, and the rates of all tracks of the kind.
 
     Null is what the codec does not say, or what is not known yet. `profile` and `level` in the codec's own numbers,
-    `codec_string` as RFC 6381 has it, rates in bits per second, frames per second and Hz.
+    `codec_string` as RFC 6381 has it, rates in bits per second, frames per second and Hz. `jitter_ms`: by how much
+    batches come unevenly, compared with their timestamps, on average. `jumps`: how often a timestamp followed the one
+    before it by more than two seconds, or went back.
     """
 
     kind: Literal["video", "audio"]
@@ -32,18 +37,27 @@ class TrackView:
     bitrate_10s: int | None
     key_frame_interval_ms: int | None
     last_frame_ms: int | None
+    jitter_ms: int
+    jumps: int
     configuration_changes: int
 
 
 @frozen
 class SourceView:
-    """Who publishes a stream, or did last. `client` is the id to find it by; null once it has left."""
+    """Where a stream comes from, or did last.
+
+    `client` is the id of the client that publishes it, to find it by; null once it has left, and where it is none.
+    `location`: what a step reads (a URL or a file, without what grants access; the name of a stream), else null.
+    `token`: the name of what it was let in by, never the token itself.
+    """
 
     client: str | None
     protocol: str
     address: str
     port: int
     agent: str
+    location: str | None = None
+    token: str | None = None
 
 
 @frozen
@@ -51,6 +65,9 @@ class StreamView:
     """A stream, from its first publisher to its end. `seconds_left`: until it ends, where it is interrupted.
 
     `since` as RFC 3339 has it, in UTC. `bytes` are those of its media. `source` is null until a publisher is let in.
+    `made_from`: the id of the stream that a step makes this one from, under the same name; the watchers of both count
+    for that one. `clocks_set`: how often the source's clock was found to be another one, and mended.
+    `sound_offset_ms`: how far the newest sound is ahead of the newest picture; null where one of them is not known.
     """
 
     id: str
@@ -61,6 +78,10 @@ class StreamView:
     seconds_left: float | None
     since: str
     bytes: int
+    watchers: int
+    made_from: str | None
+    clocks_set: int
+    sound_offset_ms: int | None
     source: SourceView | None
     tracks: Sequence[TrackView]
 
@@ -70,7 +91,8 @@ class ClientView:
     """One client of a stream. A connection with several streams is a client in each.
 
     `name` is the key that it asked for, `stream` the id of the stream that it sends or gets, null where there is none
-    (yet). `lag_ms` and `lag_bytes`: what it has not been sent yet of what is there. `skips`: how often it fell so far
+    (yet). `token`: the name of what it was let in by, never the token itself.
+    `lag_ms` and `lag_bytes`: what it has not been sent yet of what is there. `skips`: how often it fell so far
     behind that media was left out.
     """
 
@@ -91,14 +113,16 @@ class ClientView:
     lag_ms: int
     lag_bytes: int
     skips: int
+    token: str | None = None
 
 
 @frozen
 class StreamNow:
-    """How a stream is at the moment."""
+    """How a stream is at the moment. `stalls_after`: seconds without media after which it counts as stalled."""
 
     state: StreamState
     seconds_left: float | None = None
+    stalls_after: float = STALLED_SECONDS
 
 
 @frozen
@@ -124,8 +148,9 @@ class Peer:
 
 @frozen
 class Asked:
-    """What a client has asked for; none of it has a query."""
+    """What a client has asked for, none of which has a query, and the name of the token that let it in."""
 
     role: ClientRole
     app: str
     key: str
+    token: str | None = None

@@ -164,7 +164,7 @@ def build_server(
     certificates = Certificates(
         certificate_files(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
     )
-    on_air = OnAir(world.entropy(NONCE_BYTES).hex(), lambda: rfc3339(world.now()))
+    on_air = OnAir(world.entropy(NONCE_BYTES).hex(), lambda: rfc3339(world.now()), trio.current_time)
     gate = hooks.gate(TlsGate(certificates))
     limiter = ConnectionLimiter(
         settings.max_connections or connections_that_leave_files(settings), settings.max_connections_per_ip or inf
@@ -173,7 +173,7 @@ def build_server(
     media = _media(settings, world, certificates, rejections, on_air=on_air, limiter=limiter)
     ffmpeg = _ffmpeg(settings, world, outside, memory)
     stream_room = StreamRoom.of(settings, rejections, memory)
-    shared = SharedServices(ForwardingTable(), hub, random=world.random, outside=outside)
+    shared = SharedServices(ForwardingTable(), hub, random=world.random, outside=outside, on_air=on_air)
     known_executors = built_in_executors(*more_executors)
     executors = hooks.executors(known_executors)
     reactors = Reactors(reactor_definitions, executors, hub.publish)

@@ -133,6 +133,11 @@ class PublishAccess:
 
     token: Secret | None = None
 
+    @property
+    def name(self) -> str | None:
+        """What a publisher that is let in has shown."""
+        return None if self.token is None else "publish_token"
+
     def rest(self, query: Query) -> str:
         """What of the query is for others to see: not what is checked here."""
         return query.raw if self.token is None else query_without(query.raw, ("token",))
@@ -149,6 +154,11 @@ class PlayAccess:
 
     play_key: Secret | None = None
     now: Callable[[], float] = field(default=lambda: 0.0, repr=False)
+
+    @property
+    def name(self) -> str | None:
+        """What a player that is let in has shown."""
+        return None if self.play_key is None else "play_key"
 
     def rest(self, query: Query) -> str:
         """What of the query is for others to see: not what is checked here."""

@@ -62,7 +62,7 @@ def built_in_steps(
             ffmpeg_hls(ffmpeg, OutputPaths()),
             *transcoding_steps(ffmpeg),
             ffmpeg_ladder(ffmpeg),
-            slate(ffmpeg),
+            slate(ffmpeg, on_air),
             failover(),
             workflow_forwarder(forwarding, reactors),
             *more,

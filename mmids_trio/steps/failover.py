@@ -12,6 +12,7 @@ from mmids_trio.continuity.failover import Failover
 from mmids_trio.errors import CannotSwitch
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flow import Flow
+from mmids_trio.on_air.views import SourceView, StreamNow
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.slate import LONGEST_GAP, SHORTEST_GAP
 from mmids_trio.workflow.events import StreamSwitched
@@ -131,6 +132,18 @@ class _Show:
         self._machine.switch_to(name, trio.current_time())
         return Switched(self._machine.sending, self._machine.wanted)
 
+    def source_of(self, stream_id: StreamId) -> SourceView | None:
+        """Which source is sent, for who lists streams; those that pass by are not the step's."""
+        machine = self._machine
+        if machine is None or machine.stream_id != stream_id:
+            return None
+        return SourceView(None, "failover", "", 0, "", location=machine.sending)
+
+    def now(self) -> StreamNow:
+        """Whether that is a backup."""
+        sending = None if self._machine is None else self._machine.sending
+        return StreamNow("live" if sending in (None, self.step.sources[0]) else "backup")
+
     def describe(self) -> Sequence[StreamStatus]:
         """Which source is sent, and which will be."""
         if self._machine is None:
@@ -159,6 +172,7 @@ class FailoverStep:
         """Ready at once."""
         show = _Show(self, outbox)
         self.context.show_streams(show.describe)
+        self.context.show_sources(show.source_of, lambda _stream_id: show.now())
         self.context.accept_switch(show.switch_to)
         task_status.started()
         while True:

@@ -21,6 +21,7 @@ from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamSta
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics.catalog import STEP_CHILD_DROPPED, STEP_CHILD_LEFT_OUT, STEP_CHILD_RESTARTS, STEP_CHILDREN
 from mmids_trio.metrics.counts import Counts, lasting, total
+from mmids_trio.on_air.views import SourceView
 from mmids_trio.steps.stream_encoder import StreamEncoder
 from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import StepContext
@@ -191,6 +192,11 @@ class FedStreams:
         for stream in self._all:
             stream.feed.interrupt(reason)
 
+    def source_of(self, stream_id: StreamId) -> SourceView | None:
+        """That what leaves the step of a stream is made by its child."""
+        stream = self._live.get(stream_id)
+        return None if stream is None else from_ffmpeg(stream.started.stream_name)
+
     def __len__(self) -> int:
         """How many streams are live."""
         return len(self._live)
@@ -232,6 +238,11 @@ class FedStreams:
             for stream in self._all
             if (status := child_status(stream.started.stream_name, stream.state, self.warn(stream))) is not None
         ]
+
+
+def from_ffmpeg(location: str) -> SourceView:
+    """That a child makes a stream, from a file or URL without what grants access, or from the stream of that name."""
+    return SourceView(None, "ffmpeg", "", 0, "", location=location)
 
 
 def child_status(stream_name: str, state: ChildState, warning: str | None = None) -> StreamStatus | None:

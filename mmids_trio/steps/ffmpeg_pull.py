@@ -14,9 +14,10 @@ from mmids_trio.ffmpeg.parameters import PullParameters
 from mmids_trio.ffmpeg.process import ChildOutput
 from mmids_trio.ffmpeg.state import ChildState
 from mmids_trio.ffmpeg.tools import Job
+from mmids_trio.masking import mask
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.fed_streams import Ffmpeg, child_counts, child_status
+from mmids_trio.steps.fed_streams import Ffmpeg, child_counts, child_status, from_ffmpeg
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
@@ -69,6 +70,8 @@ class FfmpegPull:
         state = ChildState()
         self.context.show_streams(lambda: self._describe(state))
         self.context.show_counts(lambda: child_counts([state]))
+        source = from_ffmpeg(mask(self.parameters.location, stream_key_of(self.parameters.location)))
+        self.context.show_sources(lambda _stream_id: source)
         pulled = _Pulled(self.parameters.stream_name, f"{self.context.workflow}/{self.context.step_id}", outbox)
         supervisor = self.ffmpeg.supervisor(
             Job(

@@ -49,6 +49,7 @@ class FfmpegTranscode:
                 read=lambda stream: _reader(stream, outbox),
                 on_end=outbox.end_stream,
             )
+            self.context.show_sources(streams.source_of)
             task_status.started()
             while True:
                 for event in await inbox.receive():

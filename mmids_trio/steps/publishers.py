@@ -19,7 +19,7 @@ from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.on_air.directory import OnAir, StreamEntry
-from mmids_trio.on_air.views import StreamNow
+from mmids_trio.on_air.views import STALLED_SECONDS, StreamNow
 from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, RequestRefused
@@ -75,7 +75,10 @@ class PublishedStream:
         """How it is."""
         if self.ends_at is not None:
             return StreamNow("interrupted", max(self.ends_at - trio.current_time(), 0.0))
-        return StreamNow("stalled" if self.is_stalled else "live")
+        if self.is_stalled:
+            return StreamNow("stalled")
+        stall_after = self.source.owner.stall_after
+        return StreamNow("live", stalls_after=inf if stall_after else STALLED_SECONDS)
 
     def send_away(self, reason: str) -> None:
         """End it, and have its source leave."""
@@ -104,6 +107,7 @@ class PublisherTurn:
     request: StreamRequest
     client: Client
     owner: "Publishers"
+    _token: str | None = None
     stream: PublishedStream | None = field(default=None, init=False)
     """Set when the key becomes its own."""
     release: Release = field(default=_nothing, init=False)
@@ -118,6 +122,11 @@ class PublisherTurn:
     def stream_id(self) -> StreamId:
         assert self.stream is not None, "nobody has seen it before it had the key"
         return self.stream.stream_id
+
+    @property
+    def token(self) -> str | None:
+        """The name of what it has shown."""
+        return self._token
 
     @property
     def _is_source(self) -> bool:
@@ -265,7 +274,7 @@ class Publishers:
         self.access.check(query)  # before anybody is asked, and before it can be seen which keys are busy
         self._refuse_if_impossible(key, client)
         request = self.as_request("publish", key, self.access.rest(query), client)
-        newcomer = PublisherTurn(request, client, self)
+        newcomer = PublisherTurn(request, client, self, self.access.name)
         newcomer.release = await approved(self.reactor, request, client, newcomer.revoke, BAD_NAME)
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -328,7 +337,7 @@ class Publishers:
         stream = self._streams[first.key] = PublishedStream(
             stream_id, first.key, first, StreamOrigin(first.request), trio.current_time()
         )
-        stream.entry = self.on_air.begin(stream_id, first.key, self.context, stream.now, stream.send_away)
+        stream.entry = self.on_air.begin(stream_id, first.key, self.context, stream.now, send_away=stream.send_away)
         self.room.present += 1
         return stream
 

@@ -14,6 +14,7 @@ from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.net.tls import Dialer
+from mmids_trio.on_air.views import SourceView, StreamNow
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.rtmp.client.client import TO_PLAY, ClientFailed, OpenClient, explain, open_client
 from mmids_trio.rtmp.ingest import media_events
@@ -99,6 +100,11 @@ class _Pulled:
         self.ends_at = trio.current_time() + self.grace_s
         StreamNews(self.context, self.stream_id, self.name).interrupted(self.grace_s)
 
+    def now(self) -> StreamNow:
+        """How it is, for who lists streams."""
+        left = self.ends_at - trio.current_time()
+        return StreamNow("live") if left == inf else StreamNow("interrupted", max(left, 0.0))
+
     def end(self) -> None:
         """The source says that it is over, or nobody believes in it any more."""
         if self.stream_id is not None:
@@ -118,6 +124,12 @@ class _Puller:
     state: str = field(default="connecting", init=False)
     last_error: str | None = field(default=None, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+
+    @property
+    def source(self) -> SourceView:
+        """Where the stream comes from, for who lists streams."""
+        url = self.url
+        return SourceView(None, "rtmps" if url.tls else "rtmp", url.host, url.port, "", location=str(url))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -235,6 +247,7 @@ class RtmpPull:
         pulled = _Pulled(self.name, self.context, outbox, self.grace_s)
         puller = _Puller(self.url, pulled, self.dialer, Backoff(self.random), self.rejections)
         self.context.show_streams(puller.describe)
+        self.context.show_sources(lambda _stream_id: puller.source, lambda _stream_id: pulled.now())
         task_status.started()
         await puller.run()
 

@@ -65,6 +65,7 @@ class Viewed:
 
     channel: Channel
     end: Release
+    token: str | None
 
 
 @define(eq=False)
@@ -87,8 +88,9 @@ class Watchers:
 
     async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
         """Let a watcher in, once it is approved. Its token has to be good when it begins, and not until it ends."""
+        token = self.access.name
         release = await self.let_in(key, client, query)
-        return Viewed(self.audience.channel(key), release)
+        return Viewed(self.audience.channel(key), release, token)
 
     async def let_in(self, key: str, client: Client, query: Query) -> Release:
         """Wait until a watcher is approved; raises `RequestRefused`."""

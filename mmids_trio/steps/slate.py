@@ -22,6 +22,7 @@ from mmids_trio.ffmpeg.supervisor import Supervisor
 from mmids_trio.ffmpeg.tools import Job
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flow import Flow
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.stream_news import StreamNews
@@ -197,6 +198,8 @@ class SlateStep:
     longest_s: float
     ffmpeg: Ffmpeg
     context: StepContext
+    on_air: OnAir
+    """Where it shows which streams it covers."""
     flow: Flow = field(default=Flow.REPLACES, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
@@ -209,13 +212,17 @@ class SlateStep:
             loops = _Loops(self.file, self.ffmpeg, self.context, nursery, lambda: _formats(streams))
             self.context.show_streams(lambda: _describe(streams))
             task_status.started()
-            while True:
-                events: Sequence[MediaEvent] = ()
-                next_at = min((stream.next_at() for stream in streams.values()), default=inf)
-                with trio.CancelScope(deadline=next_at) as loops.pause:
-                    events = await inbox.receive()
-                if outgoing := self._work(events, streams, loops):
-                    await outbox.send(outgoing)
+            try:
+                while True:
+                    events: Sequence[MediaEvent] = ()
+                    next_at = min((stream.next_at() for stream in streams.values()), default=inf)
+                    with trio.CancelScope(deadline=next_at) as loops.pause:
+                        events = await inbox.receive()
+                    if outgoing := self._work(events, streams, loops):
+                        await outbox.send(outgoing)
+            finally:
+                for stream_id in streams:
+                    self._show(stream_id, is_covered=False)
 
     def _work(self, events: Sequence[MediaEvent], streams: dict[StreamId, _Slated], loops: _Loops) -> list[MediaEvent]:
         now = trio.current_time()
@@ -227,13 +234,19 @@ class SlateStep:
                 outgoing.append(event)
             elif isinstance(event, StreamEnded):
                 streams.pop(event.stream_id, None)
+                self._show(event.stream_id, is_covered=False)
                 loops.forget_unneeded()
                 outgoing.append(event)
             elif stream := streams.get(event.stream_id):
                 outgoing += stream.take(event, now)
-        for stream in streams.values():
+        for stream_id, stream in streams.items():
             outgoing += stream.due(now)
+            self._show(stream_id, is_covered=stream.slate.state is SlateState.SLATE)
         return outgoing
+
+    def _show(self, stream_id: StreamId, *, is_covered: bool) -> None:
+        if (entry := self.on_air.stream_of(stream_id)) is not None:
+            entry.cover(self, covered=is_covered)
 
 
 def _formats(streams: dict[StreamId, _Slated]) -> Collection[StreamFormat]:
@@ -253,10 +266,10 @@ class SlateParameters:
     max_s: float = parameter(seconds(1, LONGEST_SLATE), name="max", default=inf)
 
 
-def slate(ffmpeg: Ffmpeg) -> StepType:
-    """The kind of step, on a server."""
+def slate(ffmpeg: Ffmpeg, on_air: OnAir) -> StepType:
+    """The kind of step, on a server that shows its streams `on_air`."""
 
     def build(parameters: SlateParameters, context: StepContext) -> Step:
-        return SlateStep(parameters.file, parameters.after_s, parameters.max_s, ffmpeg, context)
+        return SlateStep(parameters.file, parameters.after_s, parameters.max_s, ffmpeg, context, on_air)
 
     return StepType("slate", SlateParameters, build)

@@ -5,7 +5,7 @@ links by the workflow's task never meets an event half-way.  Only waiting is asy
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -136,6 +136,8 @@ class Outlet:
         self.ledger = Ledger()
         self.passed = 0
         """Events that the step has sent and that were in order, whether anybody took them or not."""
+        self.on_media: Callable[[Sequence[MediaEvent]], None] | None = None
+        """Told, in passing, of all that the step has sent and that was in order."""
         self._target: ChannelInbox | None = None
         self._detached = False
         self._gate_closed = False
@@ -168,6 +170,8 @@ class Outlet:
             events = [event for event in events if not self._is_suppressed(event)]
         admitted = self.ledger.admit(events)
         self.passed += len(admitted)
+        if self.on_media is not None:
+            self.on_media(admitted)
         return admitted
 
     def _is_suppressed(self, event: MediaEvent) -> bool:

@@ -25,6 +25,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import WORKFLOW_DROPPED, WORKFLOW_FAILED, WORKFLOW_STEPS
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.metrics.totals import Totals
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.outside_values import OutsideValues
 from mmids_trio.workflow.events import StepChanged, StreamWentLive, StreamWentOff, WorkflowFailed, WorkflowStarted
 from mmids_trio.workflow.forwarding import ForwardingTable, Inlet
@@ -70,6 +71,8 @@ class SharedServices:
     totals: Totals = field(factory=Totals)
     random: Callable[[], float] = random
     outside: OutsideValues = field(factory=OutsideValues)
+    on_air: OnAir = field(factory=OnAir)
+    """Where their streams are seen."""
 
 
 @define(eq=False)
@@ -129,6 +132,7 @@ class StepPipeline:
         self._forwarding = shared.forwarding
         self._publish = shared.hub.publish
         self._totals = shared.totals
+        self._on_air = shared.on_air
         self._on_trouble = on_trouble
         self._head = Head()
         self._gated: list[Place] = []
@@ -206,12 +210,14 @@ class StepPipeline:
             self._on_step_failure,
             self._publish,
             self._totals,
+            self._on_air,
         )
         step.outlet.ledger.on_stream = partial(self._on_stream, step)
         return step
 
     def _on_stream(self, step: RunningStep, started: StreamStarted, is_live: bool) -> None:
         """A stream has begun or ended behind a step; only those that produce bring it in."""
+        step.brought.on_stream(started, is_live)
         if step.flow is Flow.PRODUCES and started.stream_id not in self.inlet.streams:
             kind = StreamWentLive if is_live else StreamWentOff
             self._publish(kind(self.name, step.step_id, started.stream_id, started.stream_name))

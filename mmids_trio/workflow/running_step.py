@@ -14,7 +14,9 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_REFUSED, STEP_STREAMS
 from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
 from mmids_trio.metrics.totals import Tally, Totals
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.reservation import Reservation
+from mmids_trio.workflow.brought_streams import BroughtStreams, Now, Source, is_live
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.links import ChannelInbox, Outlet
 from mmids_trio.workflow.rewiring import Node
@@ -39,9 +41,12 @@ class RunningStep:
     """See `workflow.step.StepContext.publish`."""
     totals: Totals = field(factory=Totals)
     """Where the step is counted from its start to its end."""
+    on_air: OnAir = field(factory=OnAir)
+    """Where its streams are seen."""
 
     inbox: ChannelInbox = field(factory=ChannelInbox, init=False)
     outlet: Outlet = field(factory=Outlet, init=False)
+    brought: BroughtStreams = field(init=False)
     ended: trio.Event = field(factory=trio.Event, init=False)
     status: str = field(default="Created", init=False)
     error: str | None = field(default=None, init=False)
@@ -62,6 +67,9 @@ class RunningStep:
     _excluded: Callable[[Any], Clients] = field(default=excludes_nobody, init=False)
     _task: trio.lowlevel.Task | None = field(default=None, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self.brought = BroughtStreams(self, self.on_air, self.outlet, self.definition.step_type)
+
     def reserve(self, reservation: Reservation) -> None:
         """See `workflow.step.StepContext.reserve`."""
         self._reservations.append(reservation)
@@ -69,6 +77,10 @@ class RunningStep:
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """See `workflow.step.StepContext.show_streams`."""
         self._describe_streams = describe
+
+    def show_sources(self, source: Source, now: Now = is_live) -> None:
+        """See `workflow.step.StepContext.show_sources`."""
+        self.brought.describe(source, now)
 
     def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
         """See `workflow.step.StepContext.accept_switch`."""
@@ -123,7 +135,7 @@ class RunningStep:
         try:
             with self._scope:
                 step = factory(self.definition)(self)
-                self.flow = step.flow
+                self.flow = self.brought.flow = step.flow
                 await step.run(self.inbox, self.outlet, task_status=task_status)
                 self._fail("the step ended by itself")
         except* MmidsError as group:
@@ -151,6 +163,7 @@ class RunningStep:
             self.status = "Shut Down"
         self.outlet.detach()
         self.outlet.ledger.end_all()
+        self.brought.close()
         if self._tally is not None:
             self.totals.close(self._tally)
         self.ended.set()

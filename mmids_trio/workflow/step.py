@@ -23,6 +23,7 @@ from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.counts import ReadCounts
 from mmids_trio.reservation import Reservation
+from mmids_trio.workflow.brought_streams import Now, Source, is_live
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import NO_CLIENTS, Clients, StreamStatus, Switched
 
@@ -131,6 +132,12 @@ class StepContext(Protocol):
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
         """Have the workflow's details show what `describe` says of the step's streams (as a rule: nothing)."""
+
+    def show_sources(self, source: Source, now: Now = is_live) -> None:
+        """Have the list of streams show the step's: where each comes from, and how it is. Call before it is ready.
+
+        A step that `PRODUCES` need not; then it is named itself.  `source` gives `None` for streams that only pass by.
+        """
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
         """Have plans show how many clients would be disconnected with the step."""

@@ -75,6 +75,7 @@ async def test_a_stream_says_who_sends_what(autojump_clock: MockClock) -> None:
         [stream] = await listed(h, "streams")
         assert (stream["name"], stream["workflow"], stream["state"]) == ("key", "show", "live")
         assert stream["bytes"] == sum(len(packet.data) for packet in STREAM)
+        assert (stream["watchers"], stream["made_from"], stream["clocks_set"]) == (2, None, 0)
         source = stream["source"]
         assert (source["protocol"], source["address"], source["port"]) == ("rtmp", "192.0.2.1", 4001)
         video, audio = stream["tracks"]
@@ -248,7 +249,8 @@ async def test_no_token_and_no_query_is_shown_and_long_names_are_shortened(autoj
         texts = [(await h.http.get(path)).text for path in ("/streams", "/clients")]
         [stream] = await listed(h, "streams")
         assert stream["name"] == "k" * 100 + "…"
-        assert not any(word in text for word in ("letmein", "zoe", "token") for text in texts)
+        assert not any(word in text for word in ("letmein", "zoe", "token=") for text in texts)
+        assert stream["source"]["token"] == (await listed(h, "clients"))[0]["token"] == "publish_token"
 
 
 async def test_others_have_a_turn_after_each_slice(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +280,17 @@ async def test_the_commands_show_and_kick() -> None:
             shown = await run(h.http, "streams")
             assert shown.status == 0, shown
             heading, line = shown.out.splitlines()
-            assert heading.split() == ["ID", "NAME", "WORKFLOW", "STATE", "SOURCE", "VIDEO", "AUDIO", "KBIT/S"]
+            assert heading.split() == [
+                "ID",
+                "NAME",
+                "WORKFLOW",
+                "STATE",
+                "SOURCE",
+                "VIDEO",
+                "AUDIO",
+                "KBIT/S",
+                "WATCHERS",
+            ]
             assert "rtmp 192.0.2.1:4001" in line
             assert "avc1" in line
             listing = await run(h.http, "clients", "--address", "2001:db8::7", "--json")

@@ -14,7 +14,7 @@ class Step:
 
 
 def begun(on_air: OnAir, name: str) -> StreamEntry:
-    return on_air.begin(StreamId(name), name, Step(), lambda: StreamNow("live"), lambda _why: None)
+    return on_air.begin(StreamId(name), name, Step(), lambda: StreamNow("live"))
 
 
 def test_what_has_ended_is_not_found_and_may_end_again() -> None:

@@ -1,6 +1,7 @@
 """What a stream's media is said to be, and how much of it comes."""
 
 import pytest
+from attrs import evolve
 
 from mmids_trio.media.codecs import parse_video
 from mmids_trio.media.events import MediaPacket, StreamId
@@ -94,3 +95,44 @@ def test_frames_without_a_header_have_a_codec_and_nothing_else() -> None:
 def test_what_is_kept_of_a_stream_is_bounded() -> None:
     meter = metered(generate_stream(seconds=60))
     assert len(meter._video._marks) == MARKS
+
+
+def test_jitter_is_how_unevenly_frames_come_and_no_jump() -> None:
+    even = generate_stream(seconds=4, audio=False)
+    assert tracks(metered(even), 104)["video"].jitter_ms == 0
+    meter = StreamMeter()
+    for number, packet in enumerate(even):
+        meter.note([packet], 100 + packet.timestamp / 1000 + 0.02 * (number % 2))
+    video = tracks(meter, 104)["video"]
+    assert video.jitter_ms == pytest.approx(20, abs=2)
+    assert video.jumps == 0
+
+
+@pytest.mark.parametrize("by", [-3000, -1, 2001, 100_000])
+def test_a_timestamp_that_goes_back_or_leaps_is_a_jump_of_its_track_alone(by: int) -> None:
+    stream = generate_stream(seconds=2)
+    last = [packet for packet in stream if packet.kind.value == "audio"][-1]
+    meter = metered(stream)
+    meter.note([evolve(last, timestamp=(last.timestamp + by) % 2**32)], 102)
+    found = tracks(meter, 102)
+    assert (found["audio"].jumps, found["video"].jumps) == (1, 0)
+
+
+def test_timestamps_that_wrap_jump_nowhere_and_neither_does_another_source() -> None:
+    stream = generate_stream(seconds=2)
+    late = [evolve(packet, timestamp=(packet.timestamp + 2**32 - 1000) % 2**32) for packet in stream]
+    meter = StreamMeter()
+    for packet in late:
+        meter.note([packet], 100)
+    assert [track.jumps for track in meter.tracks(100)] == [0, 0]
+    meter.restart()
+    metered(generate_stream(seconds=1), meter=meter)
+    assert [track.jumps for track in meter.tracks(101)] == [0, 0]
+
+
+def test_sound_that_runs_ahead_of_the_picture_is_seen() -> None:
+    stream = generate_stream(seconds=2)
+    ahead = [evolve(p, timestamp=p.timestamp + 1500) if p.kind.value == "audio" else p for p in stream]
+    assert metered(stream).sound_offset_ms == pytest.approx(0, abs=40)
+    assert metered(ahead).sound_offset_ms == pytest.approx(1500, abs=40)
+    assert metered([p for p in stream if p.kind.value == "audio"]).sound_offset_ms is None

@@ -15,6 +15,7 @@ from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamStarted
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.net.transport import Transport
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.steps.failover import failover
 from mmids_trio.steps.registry import StepRegistry
@@ -74,7 +75,7 @@ class Life:
             self.ffmpeg, Places(sys.executable), self.directory / "logs", random=lambda: 0.0, offload=inline
         )
         own = (self.dialer, lambda: 0.0, RejectCounters())
-        kinds = [slate(tools), failover(), rtmp_push(*own, MediaMemory()), rtmp_pull(*own)]
+        kinds = [slate(tools, OnAir()), failover(), rtmp_push(*own, MediaMemory()), rtmp_pull(*own)]
         [definition] = parse_workflow(f"workflow w {{\n{line}\n}}\n", "test").steps
         cell = RunningStep("w", "1", definition, lambda _w, _s: True, lambda _c: None, lambda _e: None)
         async with trio.open_nursery() as nursery:

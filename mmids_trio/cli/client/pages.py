@@ -10,7 +10,7 @@ from mmids_trio.errors import printable
 PAGE = "1000"
 """Objects asked for at a time: as many as the API gives."""
 
-STREAM_HEADINGS = ("ID", "NAME", "WORKFLOW", "STATE", "SOURCE", "VIDEO", "AUDIO", "KBIT/S")
+STREAM_HEADINGS = ("ID", "NAME", "WORKFLOW", "STATE", "SOURCE", "VIDEO", "AUDIO", "KBIT/S", "WATCHERS")
 CLIENT_HEADINGS = ("ID", "ROLE", "NAME", "WORKFLOW", "ADDRESS", "STATE", "LAG MS", "SKIPS", "AGENT")
 
 
@@ -37,10 +37,11 @@ def stream_row(stream: Mapping[str, Any]) -> tuple[str, ...]:
         stream["name"],
         stream["workflow"],
         stream["state"],
-        _peer(source) if source else "",
+        _source(source) if source else "",
         _video(tracks.get("video")),
         _audio(tracks.get("audio")),
         round(sum(rates) / 1000) if rates else "",
+        stream["watchers"],
     )
 
 
@@ -59,6 +60,11 @@ def client_row(client: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _cells(*values: object) -> tuple[str, ...]:
     return tuple(printable(str(value)) for value in values)
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    """Who publishes; of what no client does, what its step reads."""
+    return _peer(source) if source["address"] else " ".join(filter(None, (source["protocol"], source["location"])))
 
 
 def _peer(peer: Mapping[str, Any]) -> str:

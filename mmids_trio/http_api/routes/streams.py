@@ -1,5 +1,6 @@
 """`/streams`, `/clients`: who is on the air, page by page, and who has to leave."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, get_args
 
@@ -9,7 +10,7 @@ from quart import Response
 from mmids_trio.http_api.answers import json_response, json_text, respond, text_response
 from mmids_trio.http_api.operation import JSON, Operation, QueryParameter, error, json_answer, text_answer
 from mmids_trio.http_api.options import MAX_PAGE, USUAL_PAGE, PageOptions, parse_page_options
-from mmids_trio.http_api.refusals import BadRequest, NotHere
+from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere
 from mmids_trio.http_api.routing import Routes, request_query
 from mmids_trio.http_api.schemas import ClientPage, StreamPage
 from mmids_trio.on_air.directory import ClientEntry, OnAir, StreamEntry
@@ -51,7 +52,7 @@ LIST_STREAMS = Operation(
     "GET",
     "/streams",
     "listStreams",
-    "The streams that publishers have brought, the oldest first.",
+    "The streams on the air, whatever brings them in, the oldest first.",
     {200: json_answer("A page of streams.", StreamPage), 400: BAD_QUERY, 404: NO_SUCH_PAGE},
     (WORKFLOW, _only("state", "Only those in that state.", enum=list(STATES)), LIMIT, AFTER),
 )
@@ -68,7 +69,11 @@ END_STREAM = Operation(
     "/streams/{id}",
     "endStream",
     "End a stream, also one that waits for its publisher, and disconnect who publishes it.",
-    {200: text_answer("It has ended."), 404: error("There is none of that id.")},
+    {
+        200: text_answer("It has ended."),
+        404: error("There is none of that id."),
+        409: error("A step brings it in that no client publishes to."),
+    },
     (ID,),
     scope="kick",
 )
@@ -110,20 +115,28 @@ def add_stream_routes(routes: Routes, on_air: OnAir) -> None:
         def view(entry: StreamEntry) -> StreamView | None:
             if on_air.stream(entry.id) is not entry or workflow not in (None, entry.owner.workflow):
                 return None
-            if state not in (None, entry.now().state):
+            now = trio.current_time()
+            if state not in (None, entry.now(now).state):
                 return None
-            return entry.view(trio.current_time())
+            return entry.view(now, watchers[entry.id])
 
-        return await _page("streams", on_air.streams(_place(on_air, options)), options, view)
+        place = _place(on_air, options)
+        watchers = await _watchers(on_air)
+        return await _page("streams", on_air.streams(place), options, view)
 
     @routes.add(GET_STREAM)
     async def get_stream(id: str) -> Response:
-        return json_response(200, _found(on_air.stream(id), "Stream").view(trio.current_time()))
+        _found(on_air.stream(id), "Stream")
+        watchers = await _watchers(on_air)
+        stream = _found(on_air.stream(id), "Stream")
+        return json_response(200, stream.view(trio.current_time(), watchers[id]))
 
     @routes.add(END_STREAM)
     async def end_stream(id: str) -> Response:
         stream = _found(on_air.stream(id), "Stream")
-        if stream.source is not None and stream.source.live is not None:
+        if stream.send_away is None:
+            raise Conflict(f"nobody publishes it: step {stream.owner.step_id} of {stream.owner.workflow} brings it in")
+        if isinstance(stream.source, ClientEntry) and stream.source.live is not None:
             stream.source.live.send_away(SENT_AWAY)
         if on_air.stream(id) is stream:  # nobody sends it, or who does is not quite in yet
             stream.send_away(SENT_AWAY)
@@ -155,6 +168,14 @@ def _found(entry: Entry | None, kind: str) -> Entry:
     if entry is None:
         raise NotHere(f"{kind} not found")
     return entry
+
+
+async def _watchers(on_air: OnAir) -> Counter[str]:
+    """How many watch each stream. Everybody else has a turn after each slice."""
+    found = Counter[str]()
+    for _ in on_air.watched(found, OBJECTS_PER_SLICE):
+        await trio.lowlevel.checkpoint()
+    return found
 
 
 def _place(on_air: OnAir, options: PageOptions) -> int:

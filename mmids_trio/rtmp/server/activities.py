@@ -146,6 +146,7 @@ class Activities:
         clocks_set = clock.clocks_set
         incoming = media_events(publication.stream_id, media, clock)
         for _ in range(clocks_set, clock.clocks_set):
+            self.on_air.clock_was_set(publication.stream_id)
             self.connection.oddities.note(Oddity.CLOCK, f"stream {media.stream} goes on where its timeline stands")
         return incoming
 
@@ -256,7 +257,7 @@ class Activities:
             publication.end()
             return
         self._publications[request.stream], self._clocks[request.stream] = publication, SourceClock()
-        self._be_seen(request, "publisher", self._as_publisher(publication.stream_id))
+        self._be_seen(request, "publisher", self._as_publisher(publication.stream_id), publication.token)
         self._logs[request.stream].info("publisher joined", app=request.app)
 
     async def _approve_play(self, request: PlayRequest) -> None:
@@ -272,14 +273,17 @@ class Activities:
         self.playing = Playing(request.stream, viewing, self._subscriber)
         self._reply()  # what announces the media goes out before them
         viewing.channel.add(self._subscriber, for_message_stream(request.stream))
-        self._be_seen(request, "watcher", self._as_watcher(self._subscriber))
+        self._be_seen(request, "watcher", self._as_watcher(self._subscriber), viewing.token)
         waits = {} if viewing.channel.is_live else {"waits": "nobody publishes this key yet"}
         self._logs[request.stream].info("watcher joined", app=request.app, **waits)
 
-    def _be_seen(self, request: PublishRequest | PlayRequest, role: ClientRole, source: ClientSource) -> None:
+    def _be_seen(
+        self, request: PublishRequest | PlayRequest, role: ClientRole, source: ClientSource, token: str | None
+    ) -> None:
         peer = Peer(self.protocol, self.peer_host, self.peer_port, request.connect.flash_version)
         owner = self._endpoints[request.stream].owner
-        self._entries[request.stream] = self.on_air.join(peer, Asked(role, request.app, request.key), owner, source)
+        asked = Asked(role, request.app, request.key, token)
+        self._entries[request.stream] = self.on_air.join(peer, asked, owner, source)
 
     def _as_publisher(self, stream_id: StreamId) -> ClientSource:
         before = self.on_air.bytes_of(stream_id)

@@ -47,6 +47,10 @@ class Publication(Protocol):
     def stream_id(self) -> StreamId:
         """What the stream is called in media events."""
 
+    @property
+    def token(self) -> str | None:
+        """The name of what let it in, never the token itself."""
+
     async def send(self, events: Sequence[MediaEvent]) -> None:
         """Hand on media; waits while the workflow is busy (back-pressure)."""
 
@@ -91,6 +95,10 @@ class Viewing(Protocol):
     @property
     def channel(self) -> Channel:
         """Where the watcher gets its media; it may wait there for a stream to begin."""
+
+    @property
+    def token(self) -> str | None:
+        """The name of what let it in, never the token itself."""
 
     def end(self) -> None:
         """The watcher is gone. Synchronous; repeating it does nothing."""
