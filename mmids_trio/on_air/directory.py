@@ -162,7 +162,7 @@ class OnAir:
         source: Callable[[], SourceView | None] | None = None,
         made_from: StreamEntry | None = None,
     ) -> StreamEntry:
-        """A stream has begun. Where it is `made_from` another one, its id is that one's, and so are its watchers."""
+        """A stream has begun. What it is `made_from` has its watchers too, if it has the same id of media."""
         number, name_of_it = self._number("s")
         entry = StreamEntry(
             number=number,
@@ -178,7 +178,7 @@ class OnAir:
             made_from=None if made_from is None else made_from.id,
         )
         self._streams[entry.id] = entry
-        if made_from is None:
+        if made_from is None or made_from.stream_id != stream_id:
             self._by_stream_id[stream_id] = entry
         return entry
 

@@ -65,8 +65,8 @@ class StreamView:
     """A stream, from its first publisher to its end. `seconds_left`: until it ends, where it is interrupted.
 
     `since` as RFC 3339 has it, in UTC. `bytes` are those of its media. `source` is null until a publisher is let in.
-    `made_from`: the id of the stream that a step makes this one from, under the same name; the watchers of both count
-    for that one. `clocks_set`: how often the source's clock was found to be another one, and mended.
+    `made_from`: the id of the stream that a step makes this one from; if under the same name, the watchers of both
+    count for that one. `clocks_set`: how often the source's clock was found to be another one, and mended.
     `sound_offset_ms`: how far the newest sound is ahead of the newest picture; null where one of them is not known.
     """
 

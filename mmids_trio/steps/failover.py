@@ -132,10 +132,10 @@ class _Show:
         self._machine.switch_to(name, trio.current_time())
         return Switched(self._machine.sending, self._machine.wanted)
 
-    def source_of(self, stream_id: StreamId) -> SourceView | None:
+    def source_of(self, started: StreamStarted) -> SourceView | None:
         """Which source is sent, for who lists streams; those that pass by are not the step's."""
         machine = self._machine
-        if machine is None or machine.stream_id != stream_id:
+        if machine is None or machine.stream_id != started.stream_id:
             return None
         return SourceView(None, "failover", "", 0, "", location=machine.sending)
 

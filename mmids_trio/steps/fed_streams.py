@@ -192,11 +192,6 @@ class FedStreams:
         for stream in self._all:
             stream.feed.interrupt(reason)
 
-    def source_of(self, stream_id: StreamId) -> SourceView | None:
-        """That what leaves the step of a stream is made by its child."""
-        stream = self._live.get(stream_id)
-        return None if stream is None else from_ffmpeg(stream.started.stream_name)
-
     def __len__(self) -> int:
         """How many streams are live."""
         return len(self._live)

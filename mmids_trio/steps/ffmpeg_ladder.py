@@ -13,7 +13,8 @@ from mmids_trio.ffmpeg.parameters import LadderParameters, Rung
 from mmids_trio.ffmpeg.process import ChildOutput
 from mmids_trio.media.events import Rendition, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
+from mmids_trio.on_air.views import SourceView
+from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg, from_ffmpeg
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.stream_encoder import StreamEncoder
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
@@ -123,6 +124,7 @@ class FfmpegLadder:
                 reads=ladders.reads,
                 on_end=ladders.end,
             )
+            self.context.show_sources(_source_of)
             task_status.started()
             while True:
                 events = await inbox.receive()
@@ -130,6 +132,12 @@ class FfmpegLadder:
                 for event in events:
                     if not (isinstance(event, StreamStarted) and event.rendition is not None):
                         streams.take(event)
+
+
+def _source_of(started: StreamStarted) -> SourceView | None:
+    """What a rendition is made from; a stream that passes by is none."""
+    rendition = started.rendition
+    return None if rendition is None else from_ffmpeg(started.stream_name.removesuffix(f"_{rendition.label}"))
 
 
 def ffmpeg_ladder(ffmpeg: Ffmpeg) -> StepType:

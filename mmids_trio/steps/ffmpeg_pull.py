@@ -71,7 +71,7 @@ class FfmpegPull:
         self.context.show_streams(lambda: self._describe(state))
         self.context.show_counts(lambda: child_counts([state]))
         source = from_ffmpeg(mask(self.parameters.location, stream_key_of(self.parameters.location)))
-        self.context.show_sources(lambda _stream_id: source)
+        self.context.show_sources(lambda _started: source)
         pulled = _Pulled(self.parameters.stream_name, f"{self.context.workflow}/{self.context.step_id}", outbox)
         supervisor = self.ffmpeg.supervisor(
             Job(

@@ -18,7 +18,7 @@ from mmids_trio.ffmpeg.parameters import (
 from mmids_trio.ffmpeg.process import ChildOutput
 from mmids_trio.media.events import StreamStarted
 from mmids_trio.media.flow import Flow
-from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
+from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg, from_ffmpeg
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.stream_encoder import StreamEncoder
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
@@ -49,7 +49,7 @@ class FfmpegTranscode:
                 read=lambda stream: _reader(stream, outbox),
                 on_end=outbox.end_stream,
             )
-            self.context.show_sources(streams.source_of)
+            self.context.show_sources(lambda started: from_ffmpeg(started.stream_name))
             task_status.started()
             while True:
                 for event in await inbox.receive():

@@ -247,7 +247,7 @@ class RtmpPull:
         pulled = _Pulled(self.name, self.context, outbox, self.grace_s)
         puller = _Puller(self.url, pulled, self.dialer, Backoff(self.random), self.rejections)
         self.context.show_streams(puller.describe)
-        self.context.show_sources(lambda _stream_id: puller.source, lambda _stream_id: pulled.now())
+        self.context.show_sources(lambda _started: puller.source, lambda _stream_id: pulled.now())
         task_status.started()
         await puller.run()
 

@@ -17,7 +17,7 @@ from mmids_trio.on_air.directory import OnAir, Owner, StreamEntry
 from mmids_trio.on_air.views import SourceView, StreamNow
 from mmids_trio.workflow.links import Outlet
 
-Source = Callable[[StreamId], SourceView | None]
+Source = Callable[[StreamStarted], SourceView | None]
 """Where a stream comes from; `None` where it is none of those that the step brings in."""
 
 Now = Callable[[StreamId], StreamNow]
@@ -42,7 +42,8 @@ class BroughtStreams:
     flow: Flow = Flow.PASSES_ON
     _source: Source | None = field(default=None, init=False)
     _now: Now = field(default=is_live, init=False)
-    _entries: dict[StreamId, StreamEntry] = field(factory=dict, init=False)
+    _entries: dict[StreamId, StreamEntry | None] = field(factory=dict, init=False)
+    """`None` for those that only pass by."""
 
     def describe(self, source: Source, now: Now = is_live) -> None:
         """The step says from now on where its streams come from and how they are."""
@@ -64,7 +65,7 @@ class BroughtStreams:
         """What has left the step."""
         now = trio.current_time()
         for stream_id, of_one in groupby(events, _stream_of):
-            entry = self._entries.get(stream_id) or self._found(stream_id)
+            entry = self._entries[stream_id] if stream_id in self._entries else self._found(stream_id)
             if entry is not None:
                 entry.meter.note(list(of_one), now)
 
@@ -75,19 +76,22 @@ class BroughtStreams:
 
     def _begin(self, started: StreamStarted) -> StreamEntry | None:
         stream_id, source = started.stream_id, self._source or self._unknown
-        if source(stream_id) is None:
+        is_known = started.rendition is not None and self.on_air.stream_of(stream_id) is not None
+        if is_known or source(started) is None:
+            self._entries[stream_id] = None
             return None
+        of = stream_id if started.rendition is None else started.rendition.of
         entry = self._entries[stream_id] = self.on_air.begin(
             stream_id,
             started.stream_name,
             self.owner,
             lambda: self._now(stream_id),
-            source=lambda: source(stream_id),
-            made_from=self.on_air.stream_of(stream_id) if self.flow is Flow.REPLACES else None,
+            source=lambda: source(started),
+            made_from=self.on_air.stream_of(of) if self.flow is Flow.REPLACES else None,
         )
         return entry
 
-    def _unknown(self, _stream_id: StreamId) -> SourceView:
+    def _unknown(self, _started: StreamStarted) -> SourceView:
         """Of a step that does not say."""
         return SourceView(None, self.step_type, "", 0, "")
 

@@ -65,11 +65,11 @@ async def test_what_is_pulled_says_from_where_and_how_long_it_is_waited_for(auto
 
 
 async def test_what_a_child_brings_is_on_the_air_as_long_as_it_does(autojump_clock: MockClock) -> None:
-    brings_once = [Script().brings(STREAM).exits(at=20.0), Script()]
+    brings_once = [Script().brings(STREAM, at=1).exits(at=20.0), Script()]
     pull = workflow("ffmpeg_pull location=rtmp://u:pw@example.org/live/secret stream_name=clip")
     async with Harness(pull, spawner=FakeFfmpeg(script=brings_once)) as h:
         assert await streams(h) == []
-        await trio.sleep(4)
+        await trio.sleep(5)
         [clip] = await streams(h)
         assert (clip["name"], clip["state"], clip["tracks"][0]["codec"]) == ("clip", "live", "avc1")
         assert (clip["source"]["protocol"], clip["source"]["location"]) == ("ffmpeg", "rtmp://***@example.org/live/***")
@@ -77,6 +77,26 @@ async def test_what_a_child_brings_is_on_the_air_as_long_as_it_does(autojump_clo
         [clip] = await streams(h)
         assert clip["state"] == "stalled"
         await trio.sleep(8)
+        assert await streams(h) == []
+    h.assert_quiet()
+
+
+async def test_what_a_ladder_makes_are_streams_of_their_own_with_watchers_of_their_own(
+    autojump_clock: MockClock,
+) -> None:
+    steps = (RECEIVE, "ffmpeg_ladder renditions=720p:1500", "rtmp_watch rtmp_app=live stream_key=*")
+    async with Harness(WAIT_FOR_ALL + workflow(*steps), spawner=FakeFfmpeg(script=Script().brings(BARS))) as h:
+        publisher = await h.publish("key")
+        await pace(publisher, STREAM)
+        watcher = await h.watch("key_720p")
+        original, made = await streams(h)
+        assert (made["made_from"], made["name"]) == (original["id"], "key_720p")
+        assert (made["watchers"], original["watchers"]) == (1, 0)
+        assert (made["source"]["protocol"], made["source"]["location"]) == ("ffmpeg", "key")
+        assert made["bytes"] == sum(len(packet.data) for packet in BARS)
+        watcher.close()
+        publisher.close()
+        await trio.sleep(60)
         assert await streams(h) == []
     h.assert_quiet()
 
