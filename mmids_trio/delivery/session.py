@@ -342,7 +342,7 @@ class MediaSession:
         viewing.channel.add(subscriber, without_chunks if request.is_1_0 else None)
         peer = Peer("http-flv", self.peer_host, self.transport.peer_port, request.headers.get("user-agent", ""))
         assert self._endpoint is not None
-        asked = Asked("watcher", place.app, place.key)
+        asked = Asked("watcher", place.app, place.key, viewing.token)
         source = ClientSource(
             stream_id=lambda: subscriber.stream_id, now=partial(_as_seen, subscriber), send_away=self.dismiss
         )

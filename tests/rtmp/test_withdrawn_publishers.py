@@ -24,6 +24,7 @@ class Allowed:
     """A publication that notes how it ends; see `rtmp.endpoints.Publication`."""
 
     stream_id: StreamId = field(factory=lambda: StreamId("w/1/1"))
+    token: str | None = None
     ends: list[str] = field(factory=list)
 
     async def send(self, events: Sequence[MediaEvent]) -> None:

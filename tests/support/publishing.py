@@ -9,6 +9,7 @@ from attrs import define, field
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.metrics.counts import ReadCounts
 from mmids_trio.reservation import Reservation
+from mmids_trio.workflow.brought_streams import Now, Source, is_live
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Clients, StreamStatus, Switched
 from mmids_trio.workflow.step import ChangeInPlace, excludes_nobody
@@ -75,6 +76,9 @@ class Context:
         """Offered to nobody."""
 
     def show_streams(self, describe: Callable[[], Sequence[StreamStatus]]) -> None:
+        """Shown to nobody."""
+
+    def show_sources(self, source: Source, now: Now = is_live) -> None:
         """Shown to nobody."""
 
     def show_counts(self, read: ReadCounts) -> None:
