@@ -16,6 +16,7 @@ COMMANDS = {
     for name, function in (
         ("check", "check"),
         ("steps", "steps"),
+        ("new-step", "new_step"),
         ("plan", "plan"),
         ("apply", "apply"),
         ("reload", "reload"),

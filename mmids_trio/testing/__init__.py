@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mmids_trio.faces import lazily
 
 if TYPE_CHECKING:
+    from mmids_trio.errors import ConfigurationError
     from mmids_trio.testing.cancellation import cancel_everywhere, cancel_only_at
     from mmids_trio.testing.checker import Report, StreamChecker
     from mmids_trio.testing.clients import ClientRefused, Disconnected, RtmpClient
@@ -45,6 +46,7 @@ __all__ = [
     "Behaviour",
     "ChannelInbox",
     "ClientRefused",
+    "ConfigurationError",
     "Dialling",
     "Direction",
     "Disconnected",

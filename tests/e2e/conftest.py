@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from tests.support.ffmpeg import Crew, Recording, record, record_noise
+from tests.support.packages import build_wheel
 from tests.support.program import Launch, Program, serve
 from tests.support.sockets import can_listen
 
@@ -51,6 +52,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """Ten seconds of more than a player that does not read can swallow."""
     return record_noise(tmp_path_factory.mktemp("media") / "noise.flv", 10)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, built."""
+    return build_wheel(tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ NAMES = [
     "Behaviour",
     "ChannelInbox",
     "ClientRefused",
+    "ConfigurationError",
     "Dialling",
     "Direction",
     "Disconnected",
