@@ -255,6 +255,8 @@ class MediaSession:
             self.answer(_nothing_here())
         elif place.what == places.FLV:
             self._wait_for(self._watch, request, place)
+        elif place.what == places.THUMBNAIL:
+            self._wait_for(self._look, request, place)
         elif place.what == places.PAGE and self._is_served(place):
             self.answer(self.bounds.site.page(place, request))
         else:
@@ -310,7 +312,8 @@ class MediaSession:
             )
             self.answer(text_answer(STATUS.get(refusal.guard, 403), str(refusal)))
 
-    async def _watch(self, request: Request, place: Place) -> None:
+    async def _let_in(self, request: Request, place: Place) -> Viewing:
+        """A place in front of the key's channel, for whom may have it."""
         query = parse_query(request.query)
         wanted = PlayRequest(ConnectRequest(place.app, query), 1, place.key, query)
         endpoint = await admit(self.directory, Role.WATCH, self.port, wanted, self.peer_host)
@@ -318,7 +321,20 @@ class MediaSession:
         self._log = log.bind(workflow=owner.workflow, step_id=owner.step_id, stream=place.key)
         self._endpoint = endpoint
         endpoint.attach(self)
-        viewing = await cast(WatchHandler, endpoint.handler).watch(place.key, self, query)
+        return await cast(WatchHandler, endpoint.handler).watch(place.key, self, query)
+
+    async def _look(self, request: Request, place: Place) -> None:
+        """Who may watch may see what there is to watch."""
+        viewing = await self._let_in(request, place)
+        try:
+            answer = await self.bounds.site.thumbnail(viewing.channel.stream_id, request)
+        finally:
+            viewing.end()
+            self._leave()
+        self.answer(answer)
+
+    async def _watch(self, request: Request, place: Place) -> None:
+        viewing = await self._let_in(request, place)
         if not request.wants_body:
             viewing.end()
             self._leave()

@@ -12,6 +12,7 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from mmids_trio.errors import MmidsError
+from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.http_api.access import Access, check_change, current_caller
 from mmids_trio.http_api.answers import HIDE, add_failure_handlers, refuse
 from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
@@ -70,6 +71,7 @@ def create_app(
     version: str,
     reactors: ShownReactors | None = None,
     on_air: OnAir | None = None,
+    thumbnails: Thumbnails | None = None,
     events: EventFeed | None = None,
     sets: Sets | None = None,
     reloader: ReloadControl | None = None,
@@ -107,8 +109,8 @@ def create_app(
     add_switch_route(routes, workflows)
     if reactors is not None:
         add_reactor_routes(routes, reactors)
-    if on_air is not None:
-        add_stream_routes(routes, on_air)
+    if on_air is not None and thumbnails is not None:
+        add_stream_routes(routes, on_air, thumbnails)
     if sets is not None:
         running = RunningConfig(sets, tags, reactors)
         add_config_routes(routes, sets, changes, running, publish, find_conflicts=find_conflicts, find_lacks=find_lacks)

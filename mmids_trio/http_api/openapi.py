@@ -30,6 +30,8 @@ class Schemas:
             return {"type": PLAIN[kind]}
         if kind is object:
             return {}
+        if kind is bytes:
+            return {"type": "string", "format": "binary"}
         if has(kind):
             return self._reference(kind)
         if hasattr(kind, "__supertype__"):  # a NewType

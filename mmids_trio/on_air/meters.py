@@ -5,7 +5,7 @@ counted. What is worth a call comes with key frames, headers and new codecs. `te
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from attrs import define, field
@@ -38,6 +38,13 @@ ENHANCED_WRAPPER: Final = 0x86
 
 ENHANCED_SOUND: Final = 0x95
 """Those of an audio packet's first byte."""
+
+
+MAX_KEPT_HEADER_BYTES = 4096
+"""Of a sequence header of pictures that is kept; HEVC's with everything in it has some hundred."""
+
+Show = Callable[[MediaPacket | None, MediaPacket], None]
+"""Takes the sequence header of pictures (where there is one) and a key frame. Synchronous, and must not raise."""
 
 
 @define(eq=False)
@@ -171,6 +178,9 @@ class StreamMeter:
 
     bytes: int = field(default=0, init=False)
     """Of media, ever."""
+    _header: MediaPacket | None = field(default=None, init=False)
+    """What decoders need for the pictures, where it is not too large to be kept."""
+    _show: Show | None = field(default=None, init=False)
     _video: TrackMeter = field(factory=lambda: TrackMeter("video"), init=False)
     _audio: TrackMeter = field(factory=lambda: TrackMeter("audio"), init=False)
 
@@ -189,6 +199,7 @@ class StreamMeter:
                 video_bytes += size
                 if event.is_sequence_header or (event.codec != video.codec and event.codec is not None):
                     video.describe(event)
+                    self._note_header(event)
                 if event.is_sequence_header or not size:
                     continue
                 if data[0] & ENHANCED_WRAPPER == ENHANCED_WRAPPER and not is_of_main_track(event):
@@ -199,6 +210,8 @@ class StreamMeter:
                 video_at = event.timestamp
                 if event.is_key_frame:
                     video.key_frame(event)
+                    if self._show is not None:
+                        self._show_it(event)
             elif kind is MediaKind.AUDIO:
                 audio_bytes += size
                 if event.is_sequence_header or (event.codec != audio.codec and event.codec is not None):
@@ -234,6 +247,21 @@ class StreamMeter:
         if picture is None or sound is None:
             return None
         return (sound - picture + CLOCK // 2) % CLOCK - CLOCK // 2
+
+    def show_next(self, show: Show) -> None:
+        """Hand the next key frame to `show`, once; nobody else gets it then."""
+        self._show = show
+
+    def _show_it(self, key_frame: MediaPacket) -> None:
+        show, self._show = self._show, None
+        if show is not None:
+            show(self._header, key_frame)
+
+    def _note_header(self, packet: MediaPacket) -> None:
+        if not packet.is_sequence_header:  # a frame, of another codec than before
+            self._header = None
+        elif read_configuration(packet) is not None:
+            self._header = packet if len(packet.data) <= MAX_KEPT_HEADER_BYTES else None
 
     def tracks(self, now: float) -> tuple[TrackView, ...]:
         """Those of which something has come."""

@@ -18,6 +18,7 @@ from mmids_trio.config.settings import Settings, host_from_here
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.delivery.server import MediaServer
 from mmids_trio.errors import MmidsError, StepError
+from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
@@ -80,6 +81,8 @@ class Server:
     reactors: Reactors
     on_air: OnAir
     """Its streams and clients."""
+    thumbnails: Thumbnails
+    """What its streams look like."""
     metrics: ServerMetrics
     """What it counts. Collectors of `prometheus_client` may be added to `metrics.registry`."""
     reloader: Reloader | None
@@ -235,6 +238,7 @@ class Server:
         await nursery.start(self.rtmp.run)
         await nursery.start(self.media.run)
         await nursery.start(self.ffmpeg.ended_files.run)
+        await nursery.start(self.thumbnails.run)
         await nursery.start(self.workflows.run)
         if self._store is not None:
             await nursery.start(self._store.run)

@@ -19,6 +19,7 @@ from hypercorn.typing import ASGIFramework
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.delivery.page.page import PlayerPage
 from mmids_trio.delivery.server import MediaServer
 from mmids_trio.delivery.session import MediaBounds
 from mmids_trio.ffmpeg.capacity import Capacity
@@ -26,9 +27,11 @@ from mmids_trio.ffmpeg.disk_room import free_bytes
 from mmids_trio.ffmpeg.ended_files import EndedFiles
 from mmids_trio.ffmpeg.executable import Places
 from mmids_trio.ffmpeg.output_paths import make_directory
+from mmids_trio.ffmpeg.picture import jpeg_of
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.ffmpeg.spawning import SystemSpawner
 from mmids_trio.ffmpeg.stderr_log import FOLDER
+from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
@@ -170,8 +173,9 @@ def build_server(
         settings.max_connections or connections_that_leave_files(settings), settings.max_connections_per_ip or inf
     )
     rtmp = _rtmp(settings, world, certificates, rejections, memory=memory, on_air=on_air, gate=gate, limiter=limiter)
-    media = _media(settings, world, certificates, rejections, on_air=on_air, limiter=limiter)
     ffmpeg = _ffmpeg(settings, world, outside, memory)
+    thumbnails = Thumbnails(on_air, partial(jpeg_of, ffmpeg))
+    media = _media(settings, world, certificates, rejections, on_air=on_air, thumbnails=thumbnails, limiter=limiter)
     stream_room = StreamRoom.of(settings, rejections, memory)
     shared = SharedServices(ForwardingTable(), hub, random=world.random, outside=outside, on_air=on_air)
     known_executors = built_in_executors(*more_executors)
@@ -251,6 +255,7 @@ def build_server(
         version=__version__,
         reactors=reactors,
         on_air=on_air,
+        thumbnails=thumbnails,
         events=events,
         sets=workflows,
         reloader=reloader,
@@ -281,6 +286,7 @@ def build_server(
         workflows=workflows,
         reactors=reactors,
         on_air=on_air,
+        thumbnails=thumbnails,
         metrics=metrics,
         reloader=reloader,
         recorder=recorder,
@@ -351,11 +357,13 @@ def _media(
     rejections: RejectCounters,
     *,
     on_air: OnAir,
+    thumbnails: Thumbnails,
     limiter: ConnectionLimiter,
 ) -> MediaServer:
     return MediaServer(
         world.network,
         MediaBounds(
+            site=PlayerPage(thumbnails.of_stream),
             on_air=on_air,
             origins=("*",) if settings.http_media_origins is None else settings.http_media_origins,
             date=lambda: formatdate(world.now(), usegmt=True),

@@ -5,10 +5,23 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, get_args
 
 import trio
-from quart import Response
+from quart import Response, request
 
+from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.http_api.answers import json_response, json_text, respond, text_response
-from mmids_trio.http_api.operation import JSON, Operation, QueryParameter, error, json_answer, text_answer
+from mmids_trio.http_api.etags import check_reading, parse_conditions
+from mmids_trio.http_api.operation import (
+    BAD_CONDITION,
+    CONDITIONS,
+    JSON,
+    LOST_RACE,
+    AnswerSpec,
+    Operation,
+    QueryParameter,
+    error,
+    json_answer,
+    text_answer,
+)
 from mmids_trio.http_api.options import MAX_PAGE, USUAL_PAGE, PageOptions, parse_page_options
 from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere
 from mmids_trio.http_api.routing import Routes, request_query
@@ -64,6 +77,23 @@ GET_STREAM = Operation(
     {200: json_answer("The stream.", StreamView), 404: error("There is none of that id.")},
     (ID,),
 )
+JPEG = "image/jpeg"
+
+GET_THUMBNAIL = Operation(
+    "GET",
+    "/streams/{id}/thumbnail.jpg",
+    "getThumbnail",
+    "What a stream looks like: a picture some seconds old. It is made when somebody asks, so the first answer may take"
+    " as long as the stream's next key frame.",
+    {
+        200: AnswerSpec("The picture.", {JPEG: bytes}, ("ETag",)),
+        304: AnswerSpec("It is the one whose ETag was sent.", {}, ("ETag",)),
+        400: BAD_CONDITION,
+        404: error("There is no stream of that id, or no picture of it."),
+        412: LOST_RACE,
+    },
+    (ID, *CONDITIONS),
+)
 END_STREAM = Operation(
     "DELETE",
     "/streams/{id}",
@@ -102,7 +132,7 @@ KICK_CLIENT = Operation(
 )
 
 
-def add_stream_routes(routes: Routes, on_air: OnAir) -> None:
+def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails) -> None:
     """Add what looks at streams and clients, and sends them away."""
 
     @routes.add(LIST_STREAMS)
@@ -130,6 +160,15 @@ def add_stream_routes(routes: Routes, on_air: OnAir) -> None:
         watchers = await _watchers(on_air)
         stream = _found(on_air.stream(id), "Stream")
         return json_response(200, stream.view(trio.current_time(), watchers[id]))
+
+    @routes.add(GET_THUMBNAIL)
+    async def get_thumbnail(id: str) -> Response:
+        conditions = parse_conditions(request.headers)
+        thumbnail = await thumbnails.get(_found(on_air.stream(id), "Stream"))
+        if thumbnail is None:
+            raise NotHere("there is no picture of the stream: it has none, or ffmpeg cannot make one")
+        check_reading(conditions, thumbnail.tag, "the picture")
+        return respond(200, thumbnail.jpeg, JPEG, etag=thumbnail.tag)
 
     @routes.add(END_STREAM)
     async def end_stream(id: str) -> Response:
