@@ -30,6 +30,8 @@ COMMANDS = {
         ("clients", "clients"),
         ("kick", "kick"),
         ("events", "events"),
+        ("changes", "changes"),
+        ("logs", "logs"),
         ("token", "token"),
         ("sign-play-url", "sign_play_url"),
         ("capture", "capture"),

@@ -85,6 +85,7 @@ EVENT_NAMES = (
     "hls_resumed",
     "workflow_taken_over",
     "step_changed",
+    "workflow_changed",
 )
 """Events that the outside may hear of; a test compares them with those that there are."""
 

@@ -19,8 +19,10 @@ from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
 from mmids_trio.http_api.control import (
     Changes,
     Durability,
+    History,
     Metrics,
     Readiness,
+    RecentLog,
     ReloadControl,
     Sets,
     ShownReactors,
@@ -46,6 +48,7 @@ from mmids_trio.http_api.routes.config import (
     no_lacks,
 )
 from mmids_trio.http_api.routes.events import add_event_routes
+from mmids_trio.http_api.routes.history import add_history_routes, add_log_route
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.streams import SEND_AWAY_PATHS, add_stream_routes
 from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
@@ -73,6 +76,8 @@ def create_app(
     on_air: OnAir | None = None,
     thumbnails: Thumbnails | None = None,
     events: EventFeed | None = None,
+    history: History | None = None,
+    recent_log: RecentLog | None = None,
     sets: Sets | None = None,
     reloader: ReloadControl | None = None,
     durability: Durability | None = None,
@@ -119,6 +124,10 @@ def create_app(
     if events is not None:
         add_event_routes(routes, events)
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
+    if history is not None:
+        add_history_routes(routes, history)
+    if recent_log is not None:
+        add_log_route(routes, recent_log)
     if metrics is not None:
         add_metrics_route(routes, metrics)
     access = Access(token if callable(token) else lambda: token, tokens)

@@ -4,7 +4,7 @@ The workflow manager fits these Protocols without knowing of them; `app` brings 
 tests put a scripted stand-in in its place.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import trio
@@ -13,6 +13,7 @@ from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.reactors.views import ReactorView
 from mmids_trio.reload.accepted import LastReload, ReloadOptions, ReloadPlan
+from mmids_trio.state.history import ChangeRecord
 from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, PlanView, Switched, WorkflowOwner, WorkflowStatus
 
@@ -157,6 +158,29 @@ class ReloadControl(Protocol):
         """What a reload would do now. Raises as `reload` does, but no `RefusedReload`."""
 
 
+class History(Protocol):
+    """The changes of the last time."""
+
+    def newest_first(self) -> Sequence[ChangeRecord]:
+        """All that are kept."""
+
+    def get(self, name: str) -> ChangeRecord | None:
+        """The one of that id."""
+
+
+class RecentLog(Protocol):
+    """The newest lines of the log."""
+
+    @property
+    def dropped(self) -> int:
+        """Older lines that are not kept any more."""
+
+    def newest(
+        self, most: int, *, workflow: str | None, level: str, since: str | None
+    ) -> Sequence[Mapping[str, object]]:
+        """The newest `most` that are as wanted, the oldest of these first. `level`: at the least; `since`: RFC 3339."""
+
+
 class Workflows(Protocol):
     """The workflows that run."""
 
@@ -191,6 +215,9 @@ class Workflows(Protocol):
 
 class Changes(Protocol):
     """The ways to change workflows; what is changed so is remembered."""
+
+    def by(self, who: str) -> "Changes":
+        """The same, for changes that the bearer of the token of this name makes."""
 
     def apply(
         self,

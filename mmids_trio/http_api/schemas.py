@@ -14,6 +14,7 @@ from mmids_trio.errors import Problem
 from mmids_trio.on_air.views import ClientView, SourceView, StreamView
 from mmids_trio.reactors.views import LeaseView, ReactorView
 from mmids_trio.reload.accepted import LastReload
+from mmids_trio.state.history import ChangeSummary
 from mmids_trio.workflow.plan import PlannedReactor, SetPlan, StepCut
 from mmids_trio.workflow.status import (
     NO_CLIENTS,
@@ -179,6 +180,22 @@ class ClientPage:
 
     clients: tuple[ClientView, ...]
     next: str | None
+
+
+@frozen
+class ChangePage:
+    """Some of the changes, the newest first. `next`: see `StreamPage`."""
+
+    changes: tuple[ChangeSummary, ...]
+    next: str | None
+
+
+@frozen
+class LogLines:
+    """Lines of the log, the oldest first. `dropped`: how many older ones are not kept any more."""
+
+    lines: tuple[dict[str, object], ...]
+    dropped: int
 
 
 @frozen

@@ -39,6 +39,8 @@ class ReloadOptions:
     max_disconnects: int | None = None
     allow_empty: bool = False
     in_place: bool | None = None
+    who: str = field(default="api", eq=False)
+    """The name of the API's token; several who ask for the same share one reload."""
 
 
 @frozen

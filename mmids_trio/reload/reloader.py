@@ -31,6 +31,7 @@ from mmids_trio.reload.accepted import (
     ReloadResult,
 )
 from mmids_trio.reload.configuration_file import Configuration
+from mmids_trio.state.history import ChangeHistory
 from mmids_trio.state.record import MergedState, merge
 from mmids_trio.state.recorder import ChangeRecorder
 from mmids_trio.workflow.events import HubEvent, ReloadRefused
@@ -99,6 +100,8 @@ class Reloader:
     _now: Callable[[], float] = time
     patterns: Sequence[str] = ()
     """Absolute paths, and patterns of such, of all files that were read last, the configuration file first."""
+    history: ChangeHistory = field(factory=ChangeHistory, kw_only=True)
+    """Where its changes stand afterwards."""
     last: LastReload | None = field(default=None, init=False)
     """The one that ended last."""
     results: Counter[str] = field(factory=Counter, init=False)
@@ -173,7 +176,11 @@ class Reloader:
         # From here to the acceptance nobody else has a turn.
         wish = self._wish(configuration, options.in_place)
         self._check(self._manager.plan_all(wish.wanted), configuration, options)
+        after = {definition.name: definition for definition in wish.wanted.definitions}
+        running = {name: self._manager.definition(name) for name in (*after, *wish.wanted.delete)}
         change = self._manager.apply_all(wish.wanted)
+        who = options.who if options.by == "api" else options.by
+        change.when_over(self.history.note(change.plan, running, after, by=who, via=options.by))
         document = configuration.document
         before = self._recorder.rebase(document.workflows, wish.merged, document.reactors)
         return Reload(change, options, settings, wish.warnings, put_in_place, before, wish.merged.kept_away)

@@ -35,6 +35,7 @@ from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics
 from mmids_trio.state.file import StateFile
+from mmids_trio.state.history_file import HistoryFile
 from mmids_trio.state.keeping import keep_state, save_the_last
 from mmids_trio.state.record import MergedState, State, merge
 from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges
@@ -95,6 +96,7 @@ class Server:
     _state_file: StateFile | None
     _state_secrets: StateSecrets | None
     _store: StateStore | None
+    _history_file: HistoryFile | None
     _webhook: Webhook | None
     _tokens: TokenFile | None
     _certificates: Certificates
@@ -196,6 +198,8 @@ class Server:
                 nursery.cancel_scope.deadline = trio.current_time() + STOP_SECONDS
                 await self.workflows.stop_all()
                 await save_the_last(self._store)
+                if self._history_file is not None:
+                    await self._history_file.flush()
                 if self._webhook is not None:
                     await self._webhook.flush()
                 nursery.cancel_scope.cancel()
@@ -242,6 +246,8 @@ class Server:
         await nursery.start(self.workflows.run)
         if self._store is not None:
             await nursery.start(self._store.run)
+        if self._history_file is not None:
+            await nursery.start(self._history_file.run)
         await nursery.start(self.reactors.run, self.workflows, reactor_definitions)
         await nursery.start(self._events.run)
         if listeners:

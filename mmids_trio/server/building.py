@@ -61,6 +61,8 @@ from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
 from mmids_trio.server.readiness import ServerReadiness
 from mmids_trio.state.file import StateFile
+from mmids_trio.state.history import ChangeHistory
+from mmids_trio.state.history_file import HistoryFile
 from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges, unsaved
 from mmids_trio.state.secrets import StateSecrets
 from mmids_trio.state.store import StateStore
@@ -210,7 +212,9 @@ def build_server(
     secrets = None if state_file is None else StateSecrets.beside(state_file.path)
     store = None if state_file is None else StateStore(state_file, world.offload, secrets)
     recorder = ChangeRecorder(workflows, unsaved if store is None else store.save)
-    recorded = RecordedChanges(workflows, recorder)
+    history = ChangeHistory(lambda: rfc3339(world.now()), publish=hub.publish)
+    history_file = None if state_file is None else HistoryFile.beside(state_file.path, history, world.offload)
+    recorded = RecordedChanges(workflows, recorder, history)
     reloader = None
     if load_again is not None:
         reloader = Reloader(
@@ -222,6 +226,7 @@ def build_server(
             rtmp.reload_certificates,
             hub.publish,
             patterns=watched,
+            history=history,
         )
     events = EventFeed(hub, stop)
     webhook = _webhook(settings, hub, world.random)
@@ -257,6 +262,8 @@ def build_server(
         on_air=on_air,
         thumbnails=thumbnails,
         events=events,
+        history=history,
+        recent_log=(log or Logging()).recent,
         sets=workflows,
         reloader=reloader,
         durability=store,
@@ -296,6 +303,7 @@ def build_server(
         state_file=state_file,
         state_secrets=secrets,
         store=store,
+        history_file=history_file,
         webhook=webhook,
         tokens=tokens,
         certificates=certificates,

@@ -23,6 +23,7 @@ from mmids_trio.errors import MmidsError
 from mmids_trio.outside_values import OutsideValues
 from mmids_trio.server.log_files import BoundedLogFiles, LogFileCounts
 from mmids_trio.server.log_lines import HideOutside, make_fit
+from mmids_trio.server.log_recent import RecentHandler, RecentLines
 from mmids_trio.server.log_repeats import LogRepeats, OncePerRecord
 
 LEVEL_VARIABLES = ("MMIDS_LOG", "mmids_log")
@@ -53,6 +54,8 @@ class Logging:
     files: LogFileCounts = field(factory=LogFileCounts)
     outside: OutsideValues = field(factory=OutsideValues)
     """What no line may show."""
+    recent: RecentLines = field(factory=RecentLines)
+    """The newest lines."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Logging":
@@ -103,7 +106,7 @@ def configure(
     handlers: list[logging.Handler] = [] if form == "none" else [_console_handler(console, form, shared)]
     if directory is not None:
         handlers.append(_file_handler(directory, shared, bounds))
-    handlers = handlers or [logging.NullHandler()]  # without any, `logging` would print warnings all the same
+    handlers.append(_recent_handler(shared, bounds.recent))
     once = OncePerRecord(bounds.repeats)
     with ExitStack() as undo:
         for handler in handlers:
@@ -148,6 +151,12 @@ def _console_handler(console: TextIO, form: str, shared: list[Processor]) -> log
         )
     handler = logging.StreamHandler(console)
     handler.setFormatter(_formatter(shared, renderer))
+    return handler
+
+
+def _recent_handler(shared: list[Processor], recent: RecentLines) -> logging.Handler:
+    handler = RecentHandler(recent)
+    handler.setFormatter(_formatter(shared, structlog.processors.JSONRenderer()))
     return handler
 
 

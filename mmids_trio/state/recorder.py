@@ -14,6 +14,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from mmids_trio.definitions import DEFAULT_SET, ReactorDefinition, WorkflowDefinition
+from mmids_trio.state.history import ChangeHistory
 from mmids_trio.state.record import MergedState, ReactorsEntry, State, StateEntry, difference, digest_reactors
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
@@ -169,6 +170,12 @@ class RecordedChanges:
 
     _manager: WorkflowManager
     _recorder: ChangeRecorder
+    _history: ChangeHistory = field(factory=ChangeHistory)
+    _who: str = "api"
+
+    def by(self, who: str) -> "RecordedChanges":
+        """The same for changes that the bearer of the token of this name makes."""
+        return evolve(self, who=who)
 
     def apply(
         self,
@@ -179,14 +186,19 @@ class RecordedChanges:
         in_place: bool | None = None,
     ) -> Change[PlanView]:
         """See `WorkflowManager.apply`."""
+        before = {definition.name: self._manager.definition(definition.name)}
         change = self._manager.apply(definition, rollback=rollback, owner=owner, in_place=in_place)
+        change.when_over(self._history.note(change.plan, before, {definition.name: definition}, by=self._who))
         self._recorder.accept(definition.name, definition)
         change.when_over(partial(self._settle, (definition.name,), None))
         return change
 
     def apply_all(self, wanted: WorkflowSet) -> Change[SetPlan]:
         """See `WorkflowManager.apply_all`. Reactors are remembered as a whole."""
+        after = {definition.name: definition for definition in wanted.definitions}
+        before = {name: self._manager.definition(name) for name in (*after, *wanted.delete)}
         change = self._manager.apply_all(wanted)
+        change.when_over(self._history.note(change.plan, before, after, by=self._who))
         for name in wanted.delete:
             self._recorder.accept(name, None)
         for definition in wanted.definitions:
@@ -199,6 +211,12 @@ class RecordedChanges:
     async def stop(self, name: str) -> None:
         """See `WorkflowManager.stop`. It is remembered before anything is awaited: the caller may hang up."""
         self._recorder.accept(name, None)
+        definition, owner = self._manager.definition(name), self._manager.owner(name)
+        if definition is None or owner is None:
+            await self._manager.stop(name)
+            return
+        over = self._history.note(SetPlan(deleted=(name,), owner=owner), {name: definition}, {}, by=self._who)
+        over(Outcome(OutcomeKind.APPLIED, f"workflow {name!r} is being stopped"))  # whoever waits, it ends
         await self._manager.stop(name)
 
     def _settle(self, names: Collection[str], reactors_asked: int | None, outcome: Outcome) -> None:

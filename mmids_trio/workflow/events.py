@@ -205,6 +205,24 @@ class WorkflowTakenOver:
     owner: status.WorkflowOwner
 
 
+@frozen
+class WorkflowChanged:
+    """A change of a workflow, which somebody asked for, is in place: so many steps are new, others, or gone.
+
+    `by`: name of the API's token, or `signal` and `watch`. `action`: `start`, `change` or `stop`. `change`: its id in
+    the list of changes.
+    """
+
+    wire_name: ClassVar[str] = "workflow_changed"
+    workflow: str
+    by: str
+    action: str
+    started: int
+    changed: int
+    stopped: int
+    change: str
+
+
 HubEvent = (
     WorkflowStarted
     | WorkflowFailed
@@ -223,6 +241,7 @@ HubEvent = (
     | HlsResumed
     | WorkflowTakenOver
     | StepChanged
+    | WorkflowChanged
 )
 """Everything that may be published. The order is that of the names in the document of the API."""
 

@@ -58,6 +58,7 @@ from mmids_trio.workflow.events import (
     StreamWentOff,
     TargetDown,
     TargetUp,
+    WorkflowChanged,
     WorkflowEnded,
     WorkflowFailed,
     WorkflowStarted,
@@ -105,6 +106,7 @@ EVENTS: Mapping[str, Sequence[Any]] = {
     "hls_resumed": [HlsResumed("show", "12345", "/srv/hls", 2 * 1024**3)],
     "workflow_taken_over": [WorkflowTakenOver("show", WorkflowOwner("config", "mmids.config"), of_set("team-a"))],
     "step_changed": [StepChanged("show", "12345", "54321", "rtmp_watch")],
+    "workflow_changed": [WorkflowChanged("show", "anna", "change", 1, 0, 1, "17")],
     "reset": [Reset("restarted")],
     "missed": [Missed(7)],
 }

@@ -70,6 +70,7 @@ class ScriptedWorkflows:
     changed: trio.Event = field(factory=trio.Event)
     may_stop: trio.Event | None = None
     failure: Exception | None = None
+    asked_by: list[str] = field(factory=list)
 
     def names(self) -> list[str]:
         if self.failure is not None:
@@ -128,6 +129,10 @@ class ScriptedWorkflows:
         self.statuses[definition.name] = WorkflowStatus("Running", steps, ())
         self.changed.set()
         return change
+
+    def by(self, who: str) -> "ScriptedWorkflows":
+        self.asked_by.append(who)
+        return self
 
     def apply_all(self, wanted: WorkflowSet) -> NoReturn:
         raise NotImplementedError

@@ -16,11 +16,14 @@ from mmids_trio.workflow.hub import EventHub
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PRI", "get", "MADEUP")
 ROUTES = {
     "/",
+    "/changes",
+    "/changes/<any_name:id>",
     "/config",
     "/config/plan",
     "/config/reload",
     "/config/status",
     "/events",
+    "/logs",
     "/metrics",
     "/openapi.json",
     "/reactors",
@@ -97,6 +100,8 @@ def app(rejections: RejectCounters) -> QuartTrio:
         on_air=part,
         thumbnails=part,
         events=events,
+        history=part,
+        recent_log=part,
         sets=part,
         reloader=part,
         durability=part,

@@ -127,6 +127,7 @@ def test_the_names_of_events_to_the_outside_are_these() -> None:
         "HlsResumed": "hls_resumed",
         "WorkflowTakenOver": "workflow_taken_over",
         "StepChanged": "step_changed",
+        "WorkflowChanged": "workflow_changed",
         "Reset": "reset",
         "Missed": "missed",
     }

@@ -17,6 +17,8 @@ from mmids_trio.reactors.registry import Reactors
 from mmids_trio.reload.accepted import ReloadOptions
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import build_server
+from mmids_trio.server.log_recent import RecentLines
+from mmids_trio.state.history import ChangeHistory
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.status import BY_API, NO_CLIENTS, Clients, StepStatus, WorkflowStatus
 
@@ -44,11 +46,13 @@ def app_of(server: Server, token: str | None = None) -> Any:
     """The API with everything that it can have."""
     return create_app(
         server.workflows,
-        server.workflows,
+        server.recorded,
         token=token,
         version="1.2.3",
         reactors=Reactors((), server.executors),
         events=EventFeed(EventHub(), trio.Event()),
+        history=ChangeHistory(),
+        recent_log=RecentLines(),
         sets=server.workflows,
         reloader=NoFile(),
     )
@@ -195,7 +199,7 @@ def test_fields_that_say_nothing_are_absent_and_not_required() -> None:
 
 async def test_the_document_follows_a_token_that_comes_with_a_reload(server: Server) -> None:
     tokens: list[str | None] = [None]
-    app = create_app(server.workflows, server.workflows, token=lambda: tokens[-1], version="1")
+    app = create_app(server.workflows, server.recorded, token=lambda: tokens[-1], version="1")
     assert (await document_of(app))["security"] == []
     tokens.append("new")
     assert (await document_of(app, Authorization="Bearer new"))["security"] == [{"token": []}]

@@ -41,6 +41,9 @@ MADE = "2026-01-01T00:00:00.000Z"
 SCOPES = {
     ("GET", "/"): "none",
     ("GET", "/ready"): "none",
+    ("GET", "/changes"): "read",
+    ("GET", "/changes/{id}"): "read",
+    ("GET", "/logs"): "admin",
     ("GET", "/clients"): "read",
     ("GET", "/config"): "admin",
     ("GET", "/config/status"): "read",
@@ -97,6 +100,8 @@ def app(file: TokenFile, rejections: RejectCounters) -> QuartTrio:
         reactors=part,
         on_air=part,
         events=EventFeed(EventHub(), trio.Event()),
+        history=part,
+        recent_log=part,
         sets=part,
         reloader=part,
         may_change=may_change,

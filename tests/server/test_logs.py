@@ -261,7 +261,7 @@ def test_leaving_puts_everything_back(tmp_path: Path) -> None:
     console = StringIO()
     with configure(level=logging.DEBUG, directory=tmp_path, console=console):
         ours = [handler for handler in root.handlers if handler not in before[0]]
-        assert len(ours) == 2
+        assert len(ours) == 3
     assert (list(root.handlers), root.level, structlog.get_config()) == before
     assert not console.closed
     logging.getLogger("some.library").error("after the end")

@@ -320,7 +320,7 @@ def add_config_routes(
         running_now = sets.prunable((), wanted.owner)
         if leaves_nothing(plan, running_now) and not (options.allow_empty or is_empty_on_purpose(body.decode())):
             _refuse_emptiness(plan, len(running_now), publish)
-        change = changes.apply_all(wanted)
+        change = changes.by(access.current_caller().name).apply_all(wanted)
         running.accepted(change, wanted.reactors)
         return await _answer(change, options, running)
 
@@ -392,7 +392,8 @@ def _refusal(outcome: Outcome | None, waited: float) -> Response | None:
 
 
 def _reload_options(options: ReloadQuery) -> ReloadOptions:
-    return ReloadOptions("api", options.max_disconnects, options.allow_empty, options.in_place)
+    who = access.current_caller().name
+    return ReloadOptions("api", options.max_disconnects, options.allow_empty, options.in_place, who)
 
 
 def _report(reload: AcceptedReload | ReloadPlan) -> ReloadReport:

@@ -193,13 +193,15 @@ def add_workflow_routes(routes: Routes, workflows: Workflows, changes: Changes, 
         if options.dry_run:
             plan = workflows.plan(definition, owner=owner, in_place=options.in_place, show_keys=options.show_keys)
             return json_response(200, plan)
-        change = changes.apply(definition, rollback=options.rollback, owner=owner, in_place=options.in_place)
+        change = _by_caller(changes).apply(
+            definition, rollback=options.rollback, owner=owner, in_place=options.in_place
+        )
         return await _answer(change, options, tags.tag(definition.name))
 
     @routes.add(DELETE_WORKFLOW)
     async def delete_workflow(name: str) -> Response:
         check_change(parse_conditions(request.headers), tags.tag(name), f"workflow '{name}'")
-        await changes.stop(name)  # unlists it before its first checkpoint, so nobody comes between
+        await _by_caller(changes).stop(name)  # unlists it before its first checkpoint, so nobody comes between
         return text_response(200, "")
 
 
@@ -220,6 +222,10 @@ def _add_reading(routes: Routes, workflows: Workflows, tags: DefinitionTags) -> 
         if etag is not None:
             check_reading(conditions, etag, f"workflow '{name}'")
         return json_response(200, status, etag=etag)
+
+
+def _by_caller(changes: Changes) -> Changes:
+    return changes.by(access.current_caller().name)
 
 
 def _named(name: str, owner: WorkflowOwner | None) -> WorkflowName:

@@ -1,0 +1,227 @@
+"""Which changes were made lately, by whom, and what came of them: a bounded list, told by who makes changes.
+
+Pure.  A change stands in it from when it is accepted; what is secret in a configuration never gets here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from attrs import define, evolve, field, frozen
+
+from mmids_trio.config.writer import write_workflow
+from mmids_trio.definitions import WorkflowDefinition, publish_keys
+from mmids_trio.workflow.events import HubEvent, WorkflowChanged
+from mmids_trio.workflow.plan import SetPlan, shown_in_plan
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
+
+MOST_CHANGES = 1_000
+"""Changes that are kept: a month of a busy crew."""
+
+MOST_BYTES = 16 * 1024 * 1024
+"""Of the texts of all of them; beyond it the oldest go."""
+
+MAX_TEXT = 64 * 1024
+"""Characters of a configuration before or after one change: 500 workflows."""
+
+MOST_WORKFLOWS = 100
+"""Workflows of one change that are named."""
+
+CUT = "# (more is not kept)\n"
+
+Via = Literal["api", "signal", "watch"]
+"""By what somebody asked: the API, SIGHUP, or the file that is watched."""
+
+Ended = Literal["pending", "applied", "failed", "rolled back", "superseded", "stopped", "unknown"]
+"""`unknown`: the server ended before the change did."""
+
+
+@frozen
+class ChangedWorkflow:
+    """What a change does with one workflow, in numbers of steps."""
+
+    workflow: str
+    action: Literal["start", "change", "stop"]
+    started: int = 0
+    changed: int = 0
+    stopped: int = 0
+    kept: int = 0
+
+
+@frozen(kw_only=True)
+class ChangeSummary:
+    """One change: when, by whom, its plan in short, how it ended.
+
+    `by`: name of the API's token, or `signal` and `watch`. `publishers` and `watchers` were disconnected.
+    `more_workflows`: how many are not named.
+    """
+
+    id: str
+    time: str
+    by: str
+    via: Via
+    workflows: tuple[ChangedWorkflow, ...]
+    more_workflows: int
+    reactors: tuple[str, ...]
+    publishers: int
+    watchers: int
+    outcome: Ended
+    message: str
+
+
+@frozen(kw_only=True)
+class ChangeRecord(ChangeSummary):
+    """The same with the workflows that it is about, `before` and `after`, in the configuration language."""
+
+    before: str
+    after: str
+
+    @property
+    def size(self) -> int:
+        """Characters of it, about."""
+        return len(self.before) + len(self.after) + len(self.message)
+
+    @property
+    def summary(self) -> ChangeSummary:
+        """Without the texts."""
+        return ChangeSummary(
+            id=self.id,
+            time=self.time,
+            by=self.by,
+            via=self.via,
+            workflows=self.workflows,
+            more_workflows=self.more_workflows,
+            reactors=self.reactors,
+            publishers=self.publishers,
+            watchers=self.watchers,
+            outcome=self.outcome,
+            message=self.message,
+        )
+
+    def is_about(self, workflow: str) -> bool:
+        """Whether it names this workflow."""
+        return any(each.workflow == workflow for each in self.workflows)
+
+
+Definitions = Mapping[str, WorkflowDefinition | None]
+
+
+def nobody_keeps(_record: ChangeRecord) -> None:
+    """Where there is no file."""
+
+
+@define(eq=False)
+class ChangeHistory:
+    """See the module. `calendar`: the time, as RFC 3339 has it. `keep` gets each record, and again at its end."""
+
+    calendar: Callable[[], str] = field(default=lambda: "1970-01-01T00:00:00.000Z")
+    keep: Callable[[ChangeRecord], None] = nobody_keeps
+    publish: Callable[[HubEvent], None] = lambda _: None
+    _records: dict[str, ChangeRecord] = field(factory=dict, init=False)
+    """The oldest first."""
+    _size: int = field(default=0, init=False)
+    _count: int = field(default=0, init=False)
+
+    def load(self, records: Iterable[ChangeRecord]) -> None:
+        """Begin with what was kept, the oldest first."""
+        for record in records:
+            self._put(evolve(record, outcome="unknown") if record.outcome == "pending" else record)
+        self._count = max((int(name) for name in self._records), default=0)
+
+    def newest_first(self) -> list[ChangeRecord]:
+        """All that are kept."""
+        return list(reversed(self._records.values()))
+
+    def get(self, name: str) -> ChangeRecord | None:
+        """The one of that id."""
+        return self._records.get(name)
+
+    def note(
+        self, plan: PlanView | SetPlan, before: Definitions, after: Definitions, *, by: str, via: Via = "api"
+    ) -> Callable[[Outcome], None]:
+        """A change was accepted. Returns what is to be told how it ends; one that changes nothing is none."""
+        whole = SetPlan((plan,)) if isinstance(plan, PlanView) else plan
+        if not whole.changed:
+            return lambda _: None
+        views = [view for view in whole.workflows if view.changed]
+        names = [*(view.workflow for view in views), *whole.deleted]
+        changed = [*map(_changed, views), *(ChangedWorkflow(name, "stop") for name in whole.deleted)]
+        self._count += 1
+        record = ChangeRecord(
+            id=str(self._count),
+            time=self.calendar(),
+            by=by,
+            via=via,
+            workflows=tuple(changed[:MOST_WORKFLOWS]),
+            more_workflows=max(0, len(changed) - MOST_WORKFLOWS),
+            reactors=tuple(reactor.name for reactor in whole.reactors if reactor.is_news)[:MOST_WORKFLOWS],
+            publishers=whole.publishers,
+            watchers=whole.watchers,
+            outcome="pending",
+            message="",
+            before=_text(before.get(name) for name in names),
+            after=_text(after.get(name) for name in names),
+        )
+        self._put(record)
+        self.keep(record)
+
+        def settle(outcome: Outcome) -> None:
+            self._settle(evolve(record, outcome=outcome.kind.value, message=outcome.message), changed)
+
+        return settle
+
+    def _settle(self, record: ChangeRecord, changed: Iterable[ChangedWorkflow]) -> None:
+        if record.id in self._records:
+            self._put(record)
+            self.keep(record)
+        if record.outcome == OutcomeKind.APPLIED.value:
+            for each in changed:
+                self.publish(
+                    WorkflowChanged(
+                        each.workflow, record.by, each.action, each.started, each.changed, each.stopped, record.id
+                    )
+                )
+
+    def _put(self, record: ChangeRecord) -> None:
+        if (old := self._records.get(record.id)) is not None:
+            self._size -= old.size
+        self._records[record.id] = record  # in the place that it has, if it has one
+        self._size += record.size
+        while len(self._records) > MOST_CHANGES or (self._size > MOST_BYTES and len(self._records) > 1):
+            gone = self._records.pop(next(iter(self._records)))
+            self._size -= gone.size
+
+
+def _changed(view: PlanView) -> ChangedWorkflow:
+    actions = [step.action for step in view.steps]
+    return ChangedWorkflow(
+        view.workflow,
+        "start" if view.created else "change",
+        started=actions.count("start"),
+        changed=actions.count("change"),
+        stopped=actions.count("stop"),
+        kept=actions.count("keep"),
+    )
+
+
+def _text(definitions: Iterable[WorkflowDefinition | None]) -> str:
+    """These as text, as far as there is room."""
+    pieces, size = [], 0
+    for definition in definitions:
+        if definition is not None:
+            piece = _shown(definition)
+            size += len(piece)
+            if size > MAX_TEXT:
+                pieces.append(CUT)
+                break
+            pieces.append(piece)
+    return "".join(pieces)
+
+
+def _shown(definition: WorkflowDefinition) -> str:
+    """One without what is secret in it, as plans have it."""
+    keys = publish_keys(definition.steps)
+    steps = tuple(evolve(step, parameters=shown_in_plan(step.shown_parameters(), keys)) for step in definition.steps)
+    try:
+        return write_workflow(evolve(definition, steps=steps))
+    except ValueError:  # made by a program, not read from a text
+        return f"# workflow {definition.name!a}, which the language cannot express\n"
