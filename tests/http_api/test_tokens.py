@@ -54,6 +54,7 @@ SCOPES = {
     ("GET", "/reactors/{name}"): "read",
     ("GET", "/streams"): "read",
     ("GET", "/streams/{id}"): "read",
+    ("GET", "/streams/{id}/thumbnail.jpg"): "read",
     ("GET", "/workflows"): "read",
     ("GET", "/workflows/{name}"): "read",
     ("PUT", "/config"): "change",
