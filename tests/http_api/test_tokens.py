@@ -103,6 +103,7 @@ def app(file: TokenFile, rejections: RejectCounters) -> QuartTrio:
         events=EventFeed(EventHub(), trio.Event()),
         history=part,
         recent_log=part,
+        thumbnails=part,
         sets=part,
         reloader=part,
         may_change=may_change,

@@ -15,10 +15,10 @@ from mmids_trio.server.building import build_server
 from mmids_trio.state import history as subject
 from mmids_trio.state.history import MAX_TEXT, MOST_CHANGES, MOST_WORKFLOWS, ChangeHistory, ChangeRecord
 from mmids_trio.state.history_file import SUFFIX, HistoryFile
+from mmids_trio.testing.harness import inline
 from mmids_trio.workflow.events import HubEvent, WorkflowChanged
 from mmids_trio.workflow.plan import SetPlan
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlannedStep, PlanView
-from tests.support.certificates import at_once
 
 STEPS = build_server(Settings()).steps
 APPLIED = Outcome(OutcomeKind.APPLIED, "")
@@ -118,7 +118,7 @@ def state(tmp_path: Path) -> Path:
 async def run_with(state: Path, *names: str, ends: bool = True) -> list[ChangeRecord]:
     """What a run of a server has at its start, which then makes these changes."""
     history = ChangeHistory()
-    file = HistoryFile.beside(state, history, at_once)
+    file = HistoryFile.beside(state, history, inline)
     async with trio.open_nursery() as nursery:
         await nursery.start(file.run)
         found = history.newest_first()
@@ -164,7 +164,7 @@ async def test_the_file_does_not_grow_for_ever(state: Path, monkeypatch: pytest.
     monkeypatch.setattr(subject, "MOST_CHANGES", 10)
     path = state.with_name(state.name + SUFFIX)
     history = ChangeHistory()
-    file = HistoryFile.beside(state, history, at_once)
+    file = HistoryFile.beside(state, history, inline)
     async with trio.open_nursery() as nursery:
         await nursery.start(file.run)
         for number in range(200):
@@ -177,7 +177,7 @@ async def test_the_file_does_not_grow_for_ever(state: Path, monkeypatch: pytest.
 
 async def test_a_disk_that_takes_nothing_is_told_of_once_and_changes_go_on(state: Path) -> None:
     history = ChangeHistory()
-    file = HistoryFile.beside(state / "nowhere" / "state", history, at_once)
+    file = HistoryFile.beside(state / "nowhere" / "state", history, inline)
     with capture_logs() as lines:
         async with trio.open_nursery() as nursery:
             await nursery.start(file.run)
