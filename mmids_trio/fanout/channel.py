@@ -246,7 +246,8 @@ class Channel:
         self.log.append(LogEntry(self.rendering.packet(packet, timestamp), packet.kind, timestamp))
 
     def _frame(self, packet: MediaPacket, timestamp: int) -> None:
-        self._note_track(packet)
+        if self._headers.codecs.get(packet.kind, "") != packet.codec:  # not a call for each packet
+            self._note_track(packet)
         if not self._is_open:
             self._open(timestamp)
         data = self.rendering.packet(packet, timestamp)

@@ -36,8 +36,8 @@ class StreamHeaders:
     _headers: dict[TrackKey, MediaPacket] = Factory(dict)
     _tracks: dict[MediaKind, dict[str, object]] = Factory(dict)
     """What made-up metadata says of each kind; not the packets that show it, which may be large."""
-    _codecs: dict[MediaKind, str | None] = Factory(dict)
-    """Of the main tracks."""
+    codecs: dict[MediaKind, str | None] = Factory(dict)
+    """Of the main tracks; a packet whose codec stands here, and that is no header, is not news to `note_track`."""
     _set: HeaderSet | None = None
 
     @property
@@ -64,14 +64,14 @@ class StreamHeaders:
     def note_track(self, packet: MediaPacket) -> bool:
         """Remember which codec a kind of media has; whether metadata made up from that changes."""
         known = self._tracks.get(packet.kind)
-        is_of_known_codec = packet.codec is None or packet.codec == self._codecs.get(packet.kind)
+        is_of_known_codec = packet.codec is None or packet.codec == self.codecs.get(packet.kind)
         if known is not None and is_of_known_codec and not _sets_main_track_up(packet):
             return False
         if packet.kind is MediaKind.OTHER:
             return False
         if known is not None and not is_of_main_track(packet):
             return False
-        self._codecs[packet.kind] = packet.codec
+        self.codecs[packet.kind] = packet.codec
         has_changed = packet.codec is not None and known is not None and forget_other_codecs(self._headers, packet)
         track = self._tracks[packet.kind] = minimal_metadata({packet.kind: packet})
         return self._note(has_changed or (not self.has_metadata and track != known))

@@ -5,7 +5,8 @@ from attrs import Factory, define
 from mmids_trio.media.events import MediaKind, MediaPacket
 
 MODULUS = 1 << 32
-_HALF = 1 << 31
+HALF = 1 << 31
+"""Of two timestamps that are less apart than this, the one ahead comes after the other."""
 
 RESTART_MS = 1_000
 """A stream that goes back further than this has restarted its clock. Less is disorder between frames."""
@@ -16,7 +17,7 @@ SEAM_MS = 1
 
 def is_after(left: int, right: int) -> bool:
     """Whether `left` comes after `right`, given that they are less than 2**31 ms (24 days) apart."""
-    return 0 < (left - right) % MODULUS < _HALF
+    return 0 < (left - right) % MODULUS < HALF
 
 
 def shifted(timestamp: int, by: int) -> int:
@@ -54,8 +55,8 @@ class ChannelTimeline:
             self._offset_known = True
             if not is_after(shifted(packet.timestamp, self.offset), self.newest):
                 self._continue_after(self.newest, packet)
-        timestamp = shifted(packet.timestamp, self.offset)
-        if last is not None and is_after(last, timestamp):
+        timestamp = (packet.timestamp + self.offset) % MODULUS  # `shifted`, and `is_after` below: a call each a packet
+        if last is not None and 0 < (last - timestamp) % MODULUS < HALF:
             if is_after(shifted(last, -RESTART_MS), timestamp):
                 self._continue_after(last, packet)
                 timestamp = shifted(packet.timestamp, self.offset)

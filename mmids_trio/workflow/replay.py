@@ -132,8 +132,17 @@ class Ledger:
     """Told, in passing, of every stream that begins (`True`) or ends."""
 
     def admit(self, events: Sequence[MediaEvent]) -> Sequence[MediaEvent]:
-        """Record `events` and return those that may pass: all of them, as a rule, in the same object."""
-        admitted = [passed for event in events if (passed := self._admit_one(event)) is not None]
+        """Record `events` and return those that may pass: all of them, as a rule."""
+        admitted: list[MediaEvent] = []
+        for event in events:
+            if type(event) is MediaPacket and not event.is_sequence_header:  # nearly all: no call for them
+                memory = self.streams.get(event.stream_id)
+                if memory is not None and memory.splice is None:
+                    memory.last[event.kind] = event.timestamp
+                    admitted.append(event)
+                    continue
+            if (passed := self._admit_one(event)) is not None:
+                admitted.append(passed)
         self.refused += len(events) - len(admitted)
         return admitted
 

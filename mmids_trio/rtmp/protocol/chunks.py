@@ -34,6 +34,7 @@ _TIMESTAMP_MASK = 0xFFFFFFFF
 _EXTENDED_MARK = 0xFFFFFF
 _EXTENDED_SIZE = 4
 
+_FORM = 0x3F
 _TWO_BYTE_FORM, _THREE_BYTE_FORM = 0, 1
 _LONG_FORM_BASE = 64  # chunk stream ids below it have the one-byte form
 
@@ -43,6 +44,10 @@ LIMITS: Final = {
     **dict.fromkeys((15, 18), MAX_DATA),
 }
 """Largest message in bytes by its type; `MAX_MESSAGE` for the rest."""
+
+_LEAST_LIMIT: Final = min(MAX_MESSAGE, *LIMITS.values())
+_MESSAGE_HEADER: Final = Struct(">HBHBB")  # timestamp and length (3 bytes each), type; of a type 0 or 1 header
+_MESSAGE_STREAM: Final = Struct("<I")  # the one little-endian field of RTMP
 
 
 class ChunkHeader(NamedTuple):
@@ -81,7 +86,7 @@ class ChunkStream:
 def parse_basic_header(buffer: bytearray, position: int) -> tuple[int, int] | None:
     """Chunk stream id and the position after the basic header at `position` (RTMP 1.0 §5.3.1.1)."""
     try:
-        form = buffer[position] & 0x3F
+        form = buffer[position] & _FORM
         if form == _TWO_BYTE_FORM:
             return _LONG_FORM_BASE + buffer[position + 1], position + 2
         if form == _THREE_BYTE_FORM:
@@ -103,14 +108,15 @@ def parse_header(buffer: bytearray, position: int, kind: int, stream: ChunkStrea
     if end > len(buffer):
         return None
     last = stream.header
-    length, type_id, stream_id = last.length, last.type_id, last.stream_id
-    if kind != TYPE_2:
-        length = int.from_bytes(buffer[position + 3 : position + 6], "big")
-        type_id = buffer[position + 6]
-        _check_length(length, type_id)
-    if kind == TYPE_0:
-        stream_id = int.from_bytes(buffer[position + 7 : end], "little")
-    time = int.from_bytes(buffer[position : position + 3], "big")
+    if kind == TYPE_2:
+        time = int.from_bytes(buffer[position:end], "big")
+        length, type_id, stream_id = last.length, last.type_id, last.stream_id
+    else:
+        high, low, length_high, length_low, type_id = _MESSAGE_HEADER.unpack_from(buffer, position)
+        time, length = high << 8 | low, length_high << 8 | length_low
+        if length > _LEAST_LIMIT:
+            _check_length(length, type_id)
+        stream_id = _MESSAGE_STREAM.unpack_from(buffer, position + 7)[0] if kind == TYPE_0 else last.stream_id
     extended = b""
     if time == _EXTENDED_MARK:
         extended = bytes(buffer[end : end + _EXTENDED_SIZE])
@@ -221,12 +227,17 @@ class ChunkReader:
         That is `offset` itself, and nothing has changed, when the chunk is not all there.
         """
         buffer = self._buffer
-        basic = parse_basic_header(buffer, offset)
-        if basic is None:
+        if offset >= len(buffer):
             return offset
-        kind = buffer[offset] >> 6
-        stream = self._streams.get(basic[0]) or self._begin(basic[0], bytes(buffer[offset : basic[1]]))
-        parsed = parse_header(buffer, basic[1], kind, stream)
+        first = buffer[offset]
+        kind, chunk_stream_id, start = first >> 6, first & _FORM, offset + 1
+        if chunk_stream_id <= _THREE_BYTE_FORM:
+            basic = parse_basic_header(buffer, offset)
+            if basic is None:
+                return offset
+            chunk_stream_id, start = basic
+        stream = self._streams.get(chunk_stream_id) or self._begin(chunk_stream_id, bytes(buffer[offset:start]))
+        parsed = parse_header(buffer, start, kind, stream)
         if parsed is None:
             return offset
         header, start = parsed
@@ -254,7 +265,7 @@ class ChunkReader:
             block = stream.pending
             self._abort(stream)
         payload = bytes(block)
-        messages.append(Message(header.type_id, header.stream_id, header.timestamp, payload, basic[0]))
+        messages.append(Message(header.type_id, header.stream_id, header.timestamp, payload, chunk_stream_id))
         if header.type_id in (_SET_CHUNK_SIZE, _ABORT):
             self._obey(header.type_id, payload)
         return end
@@ -330,7 +341,6 @@ class ChunkReader:
 
 
 _FIRST_HALF = Struct(">II")  # chunk stream (1 byte) and timestamp (3), length (3) and type (1)
-_SECOND_HALF = Struct("<I")  # message stream, the one little-endian field of RTMP
 _EXTENDED = Struct(">I")
 
 _CONTINUATION = 0xC0
@@ -353,7 +363,7 @@ def serialize(  # noqa: PLR0917  # one call per packet, in the order of the head
     timestamp &= 0xFFFFFFFF
     extended = b"" if timestamp < _EXTENDED_MARK else _EXTENDED.pack(timestamp)
     first = _FIRST_HALF.pack(chunk_stream_id << 24 | (_EXTENDED_MARK if extended else timestamp), length << 8 | type_id)
-    head = first + _SECOND_HALF.pack(stream_id) + extended
+    head = first + _MESSAGE_STREAM.pack(stream_id) + extended
     if length <= chunk_size:
         return head + payload
     pieces = [payload[start : start + chunk_size] for start in range(0, length, chunk_size)]
