@@ -137,7 +137,7 @@ class StreamLog:
         self.has_video = False
 
     def append(self, entry: LogEntry) -> None:
-        """Add at the end, and forget what exceeds the limits. One call a packet: 1.9 µs where it took 3.4 in five."""
+        """Add at the end, and forget what exceeds the limits. One call for a packet, not five."""
         newest, timestamp = self._newest, entry.timestamp
         if newest is None:
             self._newest = timestamp
