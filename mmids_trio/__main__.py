@@ -29,7 +29,6 @@ COMMANDS = {
         ("streams", "streams"),
         ("clients", "clients"),
         ("kick", "kick"),
-        ("ban", "ban"),
         ("events", "events"),
         ("changes", "changes"),
         ("logs", "logs"),

@@ -151,6 +151,7 @@ class Settings:
     watch_config: bool = parameter(switch, default=False)
     changes_in_place: bool = parameter(switch, default=False)
     reload_max_disconnects: int = parameter(whole_number(0, MOST_DISCONNECTS), default=0)
+    ui: bool = parameter(switch, default=True)
     strict_settings: bool = parameter(switch, default=False)
     start_errors: str = parameter(one_of("continue", "exit"), default="continue")
     webhook_url: str | None = parameter(web_address, default=None, secret=True)

@@ -9,6 +9,7 @@ from werkzeug.datastructures import Headers
 
 from mmids_trio.http_api.refusals import Forbidden
 from mmids_trio.http_api.safety import bearer_credentials
+from mmids_trio.http_api.session_cookie import session_credentials
 from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.http_api.tokens import ADMIN, ANYBODY, NOBODY, OWNER, Caller, bearer_of
 
@@ -28,14 +29,24 @@ class Access:
         """Whether a token is needed."""
         return self._file is not None or self._token() is not None
 
-    async def caller(self, headers: Headers) -> Caller | None:
-        """Who sends a request with these headers; `None` if it bears no token where there are some."""
+    async def caller(self, headers: Headers, *, takes_cookie: bool = False) -> Caller | None:
+        """Who sends a request with these headers; `None` if it bears no token where there are some.
+
+        `takes_cookie`: the token may be in the cookie of a sign-in.
+        """
+        came = bearer_credentials(headers)
+        if came is None and takes_cookie:
+            came = session_credentials(headers)
+        return await self.bearer(came)
+
+    async def bearer(self, came: bytes | None) -> Caller | None:
+        """Who has this token."""
         if not self.is_locked:
             return Caller(ANYBODY, ADMIN)
         if self._file is not None:
             await self._file.refresh()
         # From here on nobody else has a turn.
-        came, token = bearer_credentials(headers), self._token()
+        token = self._token()
         if came is None:
             return None
         if token is not None and hmac.compare_digest(came, token.encode()):

@@ -4,7 +4,7 @@
 for, what it does is done by what they are given, and what goes back is shaped by `schemas`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import trio
@@ -32,6 +32,7 @@ from mmids_trio.http_api.entrance import Entrance, HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
 from mmids_trio.http_api.operation import Operation
+from mmids_trio.http_api.overview import Overview
 from mmids_trio.http_api.refusals import Forbidden
 from mmids_trio.http_api.routes.about import (
     add_document_route,
@@ -39,7 +40,6 @@ from mmids_trio.http_api.routes.about import (
     add_metrics_route,
     add_readiness_route,
 )
-from mmids_trio.http_api.routes.bans import Banning, add_ban_routes
 from mmids_trio.http_api.routes.config import (
     FindConflicts,
     FindLacks,
@@ -48,6 +48,7 @@ from mmids_trio.http_api.routes.config import (
     no_conflicts,
     no_lacks,
 )
+from mmids_trio.http_api.routes.dashboard import SESSION_PATH, add_dashboard_routes
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.history import add_history_routes, add_log_route
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
@@ -76,7 +77,6 @@ def create_app(
     reactors: ShownReactors | None = None,
     on_air: OnAir | None = None,
     thumbnails: Thumbnails | None = None,
-    bans_are_kept: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     events: EventFeed | None = None,
     history: History | None = None,
     recent_log: RecentLog | None = None,
@@ -93,10 +93,10 @@ def create_app(
     find_conflicts: FindConflicts = no_conflicts,
     find_lacks: FindLacks = no_lacks,
     kinds: Callable[[], Sequence[KindView]] = tuple,
+    ui: bool = False,
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
-    `bans_are_kept` waits until bans are on the disk, where they are kept.
     Without a `token` and a file of named `tokens` it answers to loopback names only.
 
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
@@ -104,7 +104,7 @@ def create_app(
     `rejections`: where refusals are counted. `publish`: for events that the API has to tell. `own_hosts`: names that
     a proxy in front has, in lower case. `hide` takes secrets out of messages. `find_conflicts`:
     what the steps of a body want twice; `find_lacks`: what the machine lacks for workflows. `kinds`: what workflows
-    and reactors may consist of.
+    and reactors may consist of. `ui`: whether there is the dashboard.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
@@ -118,9 +118,7 @@ def create_app(
     if reactors is not None:
         add_reactor_routes(routes, reactors)
     if on_air is not None and thumbnails is not None:
-        banning = Banning(on_air, bans_are_kept)
-        add_ban_routes(routes, banning)
-        add_stream_routes(routes, on_air, thumbnails, banning)
+        add_stream_routes(routes, on_air, thumbnails)
     if sets is not None:
         running = RunningConfig(sets, tags, reactors)
         add_config_routes(routes, sets, changes, running, publish, find_conflicts=find_conflicts, find_lacks=find_lacks)
@@ -140,18 +138,32 @@ def create_app(
         add_readiness_route(routes, readiness)
     add_document_route(routes, version, needs_token=lambda: access.is_locked, kinds=kinds)
     rejections = rejections or RejectCounters()
+    if ui and on_air is not None:
+        overview = Overview(workflows, on_air, readiness, hide)
+        add_dashboard_routes(routes, access, overview=overview, metrics=metrics, version=version, rejections=rejections)
     _check_scopes(app, routes.operations, rejections)
     if durability is not None:
         _add_durability(app, durability)
-    if may_change is not None:
-        _hold_changes(app, may_change)
+    _hold_changes(app, may_change)
     add_failure_handlers(app)
-    public_paths = frozenset(operation.path for operation in routes.operations if operation.public)
     counts = HttpCounts() if metrics is None else metrics.http
     app.asgi_app = Entrance(  # type: ignore[method-assign]  # Quart's documented place for ASGI layers
-        app.asgi_app, access, public_paths, own_hosts, counts, rejections
+        app.asgi_app, access, _public(routes.operations), own_hosts, counts, rejections, has_page=ui
     )
     return app
+
+
+def _public(operations: Sequence[Operation]) -> Callable[[str, str], bool]:
+    """Which method of which path needs no token. A parameter of such a path stands at its end."""
+    public = [operation for operation in operations if operation.public]
+    exact = {(operation.method, operation.path) for operation in public}
+    below = [(operation.method, operation.path.partition("{")[0]) for operation in public if "{" in operation.path]
+
+    def is_public(method: str, path: str) -> bool:
+        method = "GET" if method == "HEAD" else method
+        return (method, path) in exact or any(method == known and path.startswith(start) for known, start in below)
+
+    return is_public
 
 
 def _check_scopes(app: QuartTrio, operations: Sequence[Operation], rejections: RejectCounters) -> None:
@@ -200,14 +212,14 @@ def _may_be_kept() -> bool:
         case "PUT":
             return request.args.get("dry_run") != "true"
         case "POST":
-            return not request.path.endswith(("/plan", "/switch"))
-    return request.method == "DELETE" and not request.path.startswith(SEND_AWAY_PATHS)
+            return not request.path.endswith(("/plan", "/switch", SESSION_PATH))
+    return request.method == "DELETE" and not request.path.startswith((*SEND_AWAY_PATHS, SESSION_PATH))
 
 
-def _hold_changes(app: QuartTrio, may_change: trio.Event) -> None:
+def _hold_changes(app: QuartTrio, may_change: trio.Event | None) -> None:
     """Behind the entrance: who may not come in does not wait."""
 
     @app.before_request
     async def hold() -> None:
-        if request.method in CHANGING:
+        if may_change is not None and request.method in CHANGING and request.path != SESSION_PATH:
             await may_change.wait()

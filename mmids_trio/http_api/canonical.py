@@ -13,10 +13,12 @@ from hashlib import blake2b
 
 from attrs import define, evolve, field, frozen
 
+from mmids_trio.config.parser import DefinitionSet
 from mmids_trio.config.writer import Show, as_written, with_secrets, write_reactor, write_workflow
 from mmids_trio.definitions import ReactorDefinition, Resolved, WorkflowDefinition
 from mmids_trio.http_api.control import SetChange, Sets, ShownReactors, Workflows
 from mmids_trio.http_api.etags import strong_tag
+from mmids_trio.workflow.status import WorkflowOwner
 
 TAG_BYTES = 16
 """128 bits: two definitions never share a tag by chance."""
@@ -139,6 +141,26 @@ class RunningConfig:
     def tag(self, of_set: str | None = None) -> str:
         """The strong tag of `text`, but with the values of variables: it changes with them."""
         return text_tag(self._joined(self._tags.true_text, with_secrets, of_set))
+
+    def without_equal_of_others(self, definitions: DefinitionSet, owner: WorkflowOwner) -> DefinitionSet:
+        """What is wanted (canonical spellings), without what others than `owner` have just so."""
+        reactors = {reactor.name: reactor for reactor in self.reactors()}
+        return DefinitionSet(
+            tuple(each for each in definitions.workflows if not self._have_others(each, owner)),
+            tuple(
+                each
+                for each in definitions.reactors
+                if each.name not in reactors
+                or reactors[each.name].set == owner.set
+                or evolve(each, set=reactors[each.name].set) != reactors[each.name]
+            ),
+        )
+
+    def _have_others(self, wanted: WorkflowDefinition, owner: WorkflowOwner) -> bool:
+        whose = self._sets.owner(wanted.name)
+        if whose is None or whose.is_same(owner):
+            return False
+        return self._tags.tag(wanted.name) == text_tag(canonical_text(wanted, with_secrets))
 
     def _joined(self, text: Callable[[str], str | None], show: Show, of_set: str | None) -> str:
         header = HEADER if of_set is None else f"# What runs of the set {of_set}.\n"

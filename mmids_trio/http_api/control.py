@@ -132,6 +132,9 @@ class Metrics(Protocol):
     def pieces(self) -> Iterator[str]:
         """All of it in Prometheus' text format, in pieces of bounded work; some are empty."""
 
+    def of_steps(self, workflow: str) -> Mapping[str, Mapping[str, float]]:
+        """Plain numbers of the workflow's steps, by their ids and by the names of the metrics."""
+
 
 class Readiness(Protocol):
     """Whether the server does all that its configuration asks for."""

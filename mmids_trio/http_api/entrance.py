@@ -7,7 +7,7 @@ however it ends: with an answer, with an error, or cancelled because the client 
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from http import HTTPStatus
 from uuid import uuid4
@@ -31,6 +31,8 @@ from mmids_trio.http_api.operation import JSON
 from mmids_trio.http_api.routing import MAX_BODY_BYTES
 from mmids_trio.http_api.safety import Refusal, refusal
 from mmids_trio.http_api.schemas import Error, to_json
+from mmids_trio.http_api.session_cookie import PATH as PAGE_PATH
+from mmids_trio.http_api.session_cookie import says_where_it_comes_from
 from mmids_trio.http_api.tokens import ANYBODY, Caller
 from mmids_trio.rejections import RejectCounters, RejectReason
 
@@ -53,6 +55,9 @@ TURNED_AWAY: Mapping[int, RejectReason] = {
     HTTPStatus.FORBIDDEN: RejectReason.API_FOREIGN,
 }
 """What those of the entrance itself are counted as."""
+
+API_OF_PAGE = f"{PAGE_PATH}/api"
+"""What the whole API is below, for the dashboard."""
 
 POLICY_VIOLATION = 1008
 """RFC 6455 §7.4.1."""
@@ -94,15 +99,17 @@ class HttpCounts:
 class Entrance:
     """Wraps an ASGI application. What is neither a request nor a lifespan never reaches it, nor does who may not ask.
 
-    `access` says who asks. A GET of one of `public_paths` needs no token. `own_hosts`: names of proxies in front.
+    `access` says who asks, `is_public` (a method, a path) what needs no token. `own_hosts`: names of proxies in front.
+    `has_page`: whether there is a dashboard, below which the API is there again, for its cookie.
     """
 
     _app: ASGIFramework
     _access: Access
-    _public_paths: frozenset[str]
+    _is_public: Callable[[str, str], bool]
     _own_hosts: frozenset[str]
     _counts: HttpCounts
     _rejections: RejectCounters
+    _has_page: bool = False
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one request. Raises `NotImplementedError` for a scope that nobody has heard of, as ASGI asks for."""
@@ -122,20 +129,29 @@ class Entrance:
         began = trio.current_time()
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id), ExitStack() as who:
             try:
-                caller = await self._access.caller(headers)
+                is_of_page = self._has_page and _is_of_page(scope["path"])
+                caller = await self._access.caller(headers, takes_cookie=is_of_page)
                 if caller is not None and caller.name != ANYBODY:
                     who.enter_context(structlog.contextvars.bound_contextvars(by=caller.name))
-                if (refused := self._refusal(scope, headers, caller)) is not None:
+                if (refused := self._refusal(scope, headers, caller, is_of_page=is_of_page)) is not None:
                     self._rejections.count(TURNED_AWAY[refused.status])
                     await _refuse(refused, scope["method"], answer.send)
                 else:
-                    await self._app(_with_caller(scope, caller), _Body(receive).receive, answer.send)
+                    asked = _without_page(scope) if is_of_page else scope
+                    await self._app(_with_caller(asked, caller), _Body(receive).receive, answer.send)
             finally:
                 self._counts.ended(scope["method"], answer.status)
                 _log_access(scope, answer.status, trio.current_time() - began)
 
-    def _refusal(self, scope: HTTPScope, headers: Headers, caller: Caller | None) -> Refusal | None:
-        is_public = scope["path"] in self._public_paths and scope["method"] in _READING
+    def _refusal(
+        self, scope: HTTPScope, headers: Headers, caller: Caller | None, *, is_of_page: bool
+    ) -> Refusal | None:
+        method, path = scope["method"], scope["path"]
+        if is_of_page and path == PAGE_PATH and method in _READING:
+            return None  # links lead there from other sites, and there is nothing in it
+        if is_of_page and method not in _READING and not says_where_it_comes_from(headers):
+            return Refusal(403, "refused: what the dashboard changes has an Origin or Sec-Fetch-Site, as browsers send")
+        is_public = self._is_public(method, path)
         is_locked = self._access.is_locked
         refused = refusal(
             headers, is_locked=is_locked, is_known=is_public or caller is not None, own_hosts=self._own_hosts
@@ -212,6 +228,16 @@ def _with_plain_path(scope: HTTPScope) -> HTTPScope:
     if scope.get("raw_path", b"").endswith(b"/"):
         path = path.removesuffix("/") or "/"
     return {**scope, "path": path}
+
+
+def _is_of_page(path: str) -> bool:
+    return path == PAGE_PATH or path.startswith(f"{PAGE_PATH}/")
+
+
+def _without_page(scope: HTTPScope) -> HTTPScope:
+    """`/ui/api/streams` is `/streams`."""
+    path = scope["path"]
+    return {**scope, "path": path.removeprefix(API_OF_PAGE)} if path.startswith(f"{API_OF_PAGE}/") else scope
 
 
 def _with_caller(scope: HTTPScope, caller: Caller | None) -> HTTPScope:

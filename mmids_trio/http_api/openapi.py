@@ -117,6 +117,8 @@ def create_document(
     schemas = Schemas()
     paths: dict[str, Json] = {}
     for operation in operations:
+        if operation.is_of_page:
+            continue
         methods = paths.setdefault(operation.path, {})
         assert isinstance(methods, dict)
         methods[operation.method.lower()] = _operation(operation, schemas, needs_token)

@@ -51,7 +51,10 @@ class Body:
 
 @frozen
 class Operation:
-    """One method of one path; `public` ones need no token, all others one with the `scope`."""
+    """One method of one path; `public` ones need no token, all others one with the `scope`.
+
+    `is_of_page`: it is the dashboard's own, for which nothing else is made, so the document leaves it out.
+    """
 
     method: Literal["GET", "PUT", "POST", "DELETE"]
     path: str
@@ -61,6 +64,7 @@ class Operation:
     parameters: tuple[QueryParameter, ...] = ()
     body: Body | None = None
     public: bool = False
+    is_of_page: bool = False
     scope: ScopeKind = field()
 
     @scope.default

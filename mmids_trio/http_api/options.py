@@ -68,7 +68,8 @@ def parse_options(query: Query) -> PutOptions:
 
 @frozen
 class PlanOptions:
-    """The query of a plan of everything. `take_over`: whether what others have may be named in it.
+    """The query of a plan of everything. `take_over`: whether what others have may be named in it; of what is `changed`
+    only what differs is taken over.
 
     `show_keys`: whether it shows the stream keys of publishers; `in_place`: see `PutOptions`.
     `set`: the one that it is about, `None` where none is named: then that is the default one.
@@ -77,6 +78,7 @@ class PlanOptions:
     prune: bool = False
     set: str | None = None
     take_over: bool = False
+    takes_changed: bool = False
     show_keys: bool = False
     in_place: bool | None = None
 
@@ -126,7 +128,8 @@ def parse_plan_options(query: Query) -> PlanOptions:
     return PlanOptions(
         prune="prune" in values and _flag("prune", values["prune"]),
         set=_set_name(values),
-        take_over="take_over" in values and _flag("take_over", values["take_over"]),
+        take_over=_takes_over(values),
+        takes_changed=values.get("take_over") == CHANGED,
         show_keys="show_keys" in values and _flag("show_keys", values["show_keys"]),
         in_place=_in_place(values),
     )
@@ -141,7 +144,8 @@ def parse_config_options(query: Query) -> ConfigOptions:
     return ConfigOptions(
         prune="prune" in values and _flag("prune", values["prune"]),
         set=_set_name(values),
-        take_over="take_over" in values and _flag("take_over", values["take_over"]),
+        take_over=_takes_over(values),
+        takes_changed=values.get("take_over") == CHANGED,
         wait=_seconds(values["wait"]) if "wait" in values else None,
         max_disconnects=_number("max_disconnects", values["max_disconnects"]) if "max_disconnects" in values else None,
         allow_empty="allow_empty" in values and _flag("allow_empty", values["allow_empty"]),
@@ -162,6 +166,16 @@ def parse_reload_options(query: Query) -> ReloadQuery:
     )
     _check_show_keys(options)
     return options
+
+
+CHANGED = "changed"
+"""A third value of `take_over`."""
+
+
+def _takes_over(values: Mapping[str, str]) -> bool:
+    if "take_over" not in values or values["take_over"] == CHANGED:
+        return "take_over" in values
+    return _flag("take_over", values["take_over"])
 
 
 def _in_place(values: Mapping[str, str]) -> bool | None:
@@ -255,16 +269,6 @@ def parse_page_options(query: Query, filters: Sequence[str]) -> PageOptions:
     if _NUMBER.fullmatch(limit) is None or not 1 <= int(limit) <= MAX_PAGE:
         raise BadRequest(f"limit={limit!r}; expected a whole number from 1 to {MAX_PAGE}")
     return PageOptions(int(limit), values.pop("after", None), values)
-
-
-def parse_ban(query: Query, longest: int) -> int | None:
-    """Read the query of what sends somebody away: seconds, `None` where it may come back. Raises `BadRequest`."""
-    value = only_values(query, ("ban",)).get("ban")
-    if value is None:
-        return None
-    if re.fullmatch(r"[0-9]{1,9}", value, re.ASCII) is None or not 1 <= int(value) <= longest:
-        raise BadRequest(f"ban={value!r}; expected a whole number of seconds from 1 to {longest}")
-    return int(value)
 
 
 EXPECTED = 'expected ?to=NAME, or {"to": "NAME"} as application/json'

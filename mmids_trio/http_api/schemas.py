@@ -11,12 +11,12 @@ from typing import Any
 from attrs import fields, frozen, has
 
 from mmids_trio.errors import Problem
-from mmids_trio.on_air.bans import BanKind
 from mmids_trio.on_air.views import ClientView, SourceView, StreamView
 from mmids_trio.reactors.views import LeaseView, ReactorView
 from mmids_trio.reload.accepted import LastReload
 from mmids_trio.state.history import ChangeSummary
 from mmids_trio.workflow.plan import PlannedReactor, SetPlan, StepCut
+from mmids_trio.workflow.plan_summary import summary
 from mmids_trio.workflow.status import (
     NO_CLIENTS,
     PlannedStep,
@@ -109,7 +109,7 @@ class ConfigPlan:
 
     `problems`: what keeps it from being put in place, as far as `POST /config/plan` sees. `publishers` and `watchers`
     are disconnected, as of now. `reactors` is empty where the set leaves them alone.
-    `owner`: whose all of it is afterwards, and what is stopped was before.
+    `owner`: whose all of it is afterwards, and what is stopped was before. `summary`: all of it in a sentence.
     """
 
     changed: bool
@@ -120,6 +120,7 @@ class ConfigPlan:
     cuts: tuple[StepCut, ...]
     reactors: tuple[PlannedReactor, ...]
     owner: WorkflowOwner
+    summary: str
     problems: tuple[ProblemReport, ...] = ()
 
     @classmethod
@@ -134,6 +135,7 @@ class ConfigPlan:
             plan.cuts,
             plan.reactors,
             plan.owner,
+            summary(plan),
         )
 
 
@@ -200,30 +202,6 @@ class LogLines:
 
 
 @frozen
-class BanView:
-    """Who may not come back before `until`.
-
-    Either `address` (a host, or the /64 network of an IPv6 one) or a stream, by `app` and `name`; the others are null.
-    """
-
-    id: str
-    kind: BanKind
-    address: str | None
-    app: str | None
-    name: str | None
-    since: str
-    until: str
-    seconds_left: float
-
-
-@frozen
-class BanList:
-    """All bans, in the order in which they were made."""
-
-    bans: tuple[BanView, ...]
-
-
-@frozen
 class ConfigStatus:
     """How the configuration file stands. `last_reload` is null before the first."""
 
@@ -237,6 +215,62 @@ class ConfigStatus:
         at = rfc3339(last.time)
         plan = None if last.plan is None else ConfigPlan.of(last.plan)
         return cls(LastReloadReport(at, last.by, last.result, last.message, plan))
+
+
+@frozen
+class PublisherSummary:
+    """Where a stream comes from; see `SourceView`."""
+
+    client: str | None
+    protocol: str
+    address: str
+    agent: str
+    location: str | None
+
+
+@frozen
+class StreamSummary:
+    """What the dashboard shows of every stream. `watchers`: how many, by protocol. `bitrate`: of all tracks."""
+
+    id: str
+    name: str
+    workflow: str
+    state: str
+    seconds_left: float | None
+    since: str
+    bitrate: int
+    key_frame_interval_ms: int | None
+    video: str | None
+    audio: str | None
+    watchers: Mapping[str, int]
+    made_from: str | None
+    sound_offset_ms: int | None
+    publisher: PublisherSummary | None
+
+
+@frozen
+class TargetSummary:
+    """Where a stream is pushed, and whether media arrives there."""
+
+    name: str
+    target: str
+    is_up: bool
+    message: str
+    last_error: str | None
+
+
+@frozen
+class WorkflowSummary:
+    """What the dashboard shows of every workflow. `steps`: their types."""
+
+    name: str
+    state: str | None
+    reason: str | None
+    owner: WorkflowOwner | None
+    steps: tuple[str, ...]
+    publishers: int
+    watchers: int
+    targets: tuple[TargetSummary, ...]
 
 
 ABSENT_WHEN_EMPTY = {
@@ -262,15 +296,19 @@ FREE_TEXT: Mapping[type, tuple[str, ...]] = {
     LastReloadReport: ("message",),
     LeaseView: ("stream", "last_answer", "last_error"),
     ProblemReport: ("message", "hint"),
+    PublisherSummary: ("agent", "location"),
     Ready: ("reasons",),
     ReloadReport: ("warnings",),
     StepStatus: ("status", "reason"),
+    StreamSummary: ("name",),
     StreamView: ("name",),
     ClientView: ("name", "agent"),
     SourceView: ("agent",),
     StreamStatus: ("name", "message", "target", "last_error"),
+    TargetSummary: ("name", "message", "target", "last_error"),
     WorkflowOwner: ("stream",),
     WorkflowStatus: ("status", "reason"),
+    WorkflowSummary: ("reason",),
 }
 """Fields that may repeat what stands in a parameter; names of workflows and reactors are never such a thing."""
 

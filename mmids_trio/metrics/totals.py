@@ -82,5 +82,11 @@ class Totals:
             elif labels in self._departed:
                 yield labels, self._departed[labels]
 
+    def of_workflow(self, name: str) -> Iterator[tuple[Labels, Counts]]:
+        """Those of its places where somebody is."""
+        for labels, tallies in self._live.items():
+            if labels[0] == name:
+                yield labels, reduce(total, (tally.counts() for tally in tallies))
+
     def _keep(self, labels: Labels, counts: Counts) -> None:
         self._departed[labels] = total(self._departed.pop(labels, {}), counts)

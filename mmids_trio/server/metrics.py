@@ -19,7 +19,7 @@ from mmids_trio.http_api.entrance import HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics import catalog
-from mmids_trio.metrics.counts import Metric, Value
+from mmids_trio.metrics.counts import Distribution, Metric, Value
 from mmids_trio.metrics.exposition import Sample, labelled, pieces
 from mmids_trio.metrics.loop import LoopLag
 from mmids_trio.metrics.totals import Labels, Totals
@@ -161,6 +161,16 @@ class ServerMetrics:
         yield from pieces(catalog.METRICS, chain(self._server_samples(), self._place_samples()))
         for family in self.registry.collect():
             yield generate_latest(_Only(family)).decode()
+
+    def of_steps(self, workflow: str) -> Mapping[str, Mapping[str, float]]:
+        """See `http_api.control.Metrics`."""
+        return {
+            step_id: {
+                metric.name: value for (metric, _), value in counts.items() if not isinstance(value, Distribution)
+            }
+            for (_, step_id, _), counts in self.totals.of_workflow(workflow)
+            if step_id
+        }
 
     def _server_samples(self) -> Iterator[Sample]:
         for metric, values, value in self.sources.read():

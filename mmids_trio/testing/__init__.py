@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from mmids_trio.testing.schedules import Priorities, Schedule, Switch, schedule
     from mmids_trio.testing.step_ends import ChannelInbox, Outlet
     from mmids_trio.testing.strategies import any_events, any_odd_stream, any_schedule
-    from mmids_trio.testing.stuck import Deadlock, Livelock, Stuck, TookTooLong
-    from mmids_trio.testing.watchdog import Limits, Watchdog
 
 __all__ = [
     "AUDIO_HEADER",
@@ -49,7 +47,6 @@ __all__ = [
     "ChannelInbox",
     "ClientRefused",
     "ConfigurationError",
-    "Deadlock",
     "Dialling",
     "Direction",
     "Disconnected",
@@ -64,9 +61,7 @@ __all__ = [
     "HttpClient",
     "HttpFailed",
     "HttpStream",
-    "Limits",
     "Link",
-    "Livelock",
     "MemoryListener",
     "MemoryNetwork",
     "MemoryTransport",
@@ -82,11 +77,8 @@ __all__ = [
     "Schedule",
     "Script",
     "StreamChecker",
-    "Stuck",
     "Switch",
-    "TookTooLong",
     "VideoCodec",
-    "Watchdog",
     "any_events",
     "any_odd_stream",
     "any_schedule",
@@ -132,8 +124,6 @@ _MODULES = tuple(
         "replaying",
         "schedules",
         "step_ends",
-        "stuck",
-        "watchdog",
         "strategies",  # the last: Hypothesis may not be installed
     )
 )

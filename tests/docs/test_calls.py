@@ -28,7 +28,7 @@ def operations() -> list[Operation]:
 def test_every_call_of_the_api_is_listed() -> None:
     page = (DOCS / "http-api.md").read_text("utf-8")
     listed = re.findall(r"^\| `([A-Z]+ /\S*)` \|", page, re.MULTILINE)
-    there_are = [f"{operation.method} {operation.path}" for operation in operations()]
+    there_are = [f"{operation.method} {operation.path}" for operation in operations() if not operation.is_of_page]
     assert sorted(_without_names(call) for call in listed) == sorted(_without_names(call) for call in there_are)
 
 

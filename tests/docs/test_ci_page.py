@@ -31,7 +31,6 @@ CLIENT = (
     "streams",
     "clients",
     "kick",
-    "ban",
     "events",
 )
 COMMON = {"--server", "--ca", "--token", "--json", "--help"}

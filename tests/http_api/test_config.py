@@ -84,7 +84,9 @@ async def test_a_whole_set_is_put_in_place_and_again_without_a_change(
     done = await put(client, live("a") + live("b"))
     assert done.status_code == 200
     plan = done.json()
-    assert list(plan) == ["changed", "publishers", "watchers", "workflows", "deleted", "cuts", "reactors", "owner"]
+    assert list(plan) == [
+        *("changed", "publishers", "watchers", "workflows", "deleted", "cuts", "reactors", "owner", "summary")
+    ]
     assert plan["changed"] is True
     assert [(part["workflow"], part["created"], part["changed"]) for part in plan["workflows"]] == [
         ("a", True, True),

@@ -50,7 +50,6 @@ SCOPES = {
     ("GET", "/events"): "read",
     ("GET", "/metrics"): "read",
     ("GET", "/openapi.json"): "read",
-    ("GET", "/bans"): "read",
     ("GET", "/reactors"): "read",
     ("GET", "/reactors/{name}"): "read",
     ("GET", "/streams"): "read",
@@ -64,7 +63,6 @@ SCOPES = {
     ("PUT", "/workflows"): "change",
     ("DELETE", "/workflows/{name}"): "change",
     ("POST", "/workflows/{name}/steps/{step_id}/switch"): "change",
-    ("DELETE", "/bans/{id}"): "kick",
     ("DELETE", "/clients/{id}"): "kick",
     ("DELETE", "/streams/{id}"): "kick",
 }

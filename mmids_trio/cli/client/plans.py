@@ -14,6 +14,7 @@ from mmids_trio.definitions import ParameterValue, StepDefinition, WorkflowDefin
 from mmids_trio.errors import printable
 from mmids_trio.masking import HIDDEN, mask, names_a_secret
 from mmids_trio.workflow.plan import PlannedReactor, StepCut
+from mmids_trio.workflow.plan_summary import clients, count, summary
 from mmids_trio.workflow.status import BY_API, Clients, ParameterChange, PlannedStep, PlanView, WorkflowOwner
 
 NOTHING_CHANGES = 0
@@ -122,17 +123,6 @@ def too_many(plan: ShownPlan, allowed: int | None) -> str | None:
     )
 
 
-def clients(publishers: int, watchers: int) -> str:
-    """`1 publisher and 40 watchers`; `nobody`."""
-    parts = [count(number, what) for number, what in ((publishers, "publisher"), (watchers, "watcher")) if number]
-    return " and ".join(parts) or "nobody"
-
-
-def count(number: int, what: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 MARKS = {"keep": "=", "start": "+", "stop": "-", "change": "~"}
 STYLES = {"keep": "dim", "start": "green", "stop": "red", "change": "yellow"}
 ALARM = "bold red"
@@ -162,22 +152,6 @@ def diff(plan: ShownPlan) -> Iterator[PlanLine]:
     for name in plan.deleted:
         yield from _deleted(name, plan.owner, [cut for cut in plan.cuts if cut.workflow == name])
     yield PlanLine(summary(plan), "bold")
-
-
-def summary(plan: ShownPlan) -> str:
-    """What a plan does, in a sentence."""
-    if not plan.changed:
-        verb = "is" if len(plan.workflows) == 1 else "are"
-        return f"No changes: {count(len(plan.workflows), 'workflow')} {verb} up to date"
-    created = sum(view.created for view in plan.changing)
-    numbers = ((created, "new"), (len(plan.changing) - created, "changed"), (len(plan.deleted), "stopped"))
-    parts = [f"{number} {what}" for number, what in numbers if number]
-    if unchanged := len(plan.workflows) - len(plan.changing):
-        parts.append(f"{unchanged} unchanged")
-    reactors = [reactor for reactor in plan.reactors if reactor.is_news]
-    more = [f"reactors: {len(reactors)} changed"] if reactors else []
-    workflows = [f"workflows: {', '.join(parts)}"] if parts else []
-    return "; ".join([*workflows, *more, f"disconnects {clients(plan.publishers, plan.watchers)}"])
 
 
 def _reactor(reactor: PlannedReactor) -> PlanLine:

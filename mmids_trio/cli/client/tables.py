@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmids_trio.cli.client.plans import clients, step_text
+from mmids_trio.cli.client.plans import step_text
 from mmids_trio.errors import printable
+from mmids_trio.workflow.plan_summary import clients
 
 HEADINGS = ("NAME", "STATUS", "STEPS", "PUBLISHERS", "WATCHERS", "OWNER")
 

@@ -26,10 +26,11 @@ from mmids_trio.cli.client.api import (
 from mmids_trio.cli.client.command import FAILED, CommandSession, Work, client_command, set_option, take_over_option
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
-from mmids_trio.cli.client.plans import ShownPlan, count, read_plan, too_many
+from mmids_trio.cli.client.plans import ShownPlan, read_plan, too_many
 from mmids_trio.cli.commands.plan import in_place_option, make_plan, show_keys_option, show_plan, with_option
 from mmids_trio.config.writer import write_complete
 from mmids_trio.errors import printable
+from mmids_trio.workflow.plan_summary import count
 
 CONFLICT, PENDING = 409, 504
 

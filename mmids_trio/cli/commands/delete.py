@@ -9,9 +9,9 @@ from attrs import frozen
 from mmids_trio.cli.client.api import ApiClient, lost_races, missing, workflow_path
 from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.plans import clients, count
 from mmids_trio.cli.client.tables import summary_of
 from mmids_trio.errors import printable
+from mmids_trio.workflow.plan_summary import clients, count
 
 
 @client_command("delete")

@@ -1,4 +1,4 @@
-"""The files of the player's page: read once, under a name that changes when any of them does.
+"""The files of a page (the player's, the dashboard's): read once, under a name that changes when any of them does.
 
 Only what came with the package is there to be asked for: a name is looked up, and never opened.
 """
@@ -46,9 +46,9 @@ class Assets:
     by_name: Mapping[str, Asset] = Factory(dict)
 
     @classmethod
-    def load(cls) -> "Assets":
-        """Those of the package. Blocks."""
-        return cls(dict(_read(files("mmids_trio.delivery.page") / "files")))
+    def load(cls, folder: Traversable | None = None) -> "Assets":
+        """Those of a folder, of the player's page where none is given. Blocks."""
+        return cls(dict(_read(folder or files("mmids_trio.delivery.page") / "files")))
 
     @cached_property
     def version(self) -> str:

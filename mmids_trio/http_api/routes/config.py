@@ -41,6 +41,7 @@ from mmids_trio.http_api.operation import (
     text_answer,
 )
 from mmids_trio.http_api.options import (
+    CHANGED,
     LARGEST_NUMBER,
     WORKFLOW_CONTENT_TYPES,
     ConfigOptions,
@@ -83,8 +84,9 @@ SET_SHOWN = QueryParameter("set", "query", SET_NAME, "Only what belongs to this 
 TAKE_OVER = QueryParameter(
     "take_over",
     "query",
-    TRUE_OR_FALSE,
-    "Whether the body may name what others have (another set, the configuration file, a reactor), and takes it.",
+    {"type": "string", "enum": ["true", "false", CHANGED]},
+    "Whether the body may name what others have (another set, the configuration file, a reactor), and takes it:"
+    " all of it, or of theirs only what it changes.",
 )
 ON_ERROR = QueryParameter(
     "on_error",
@@ -245,6 +247,11 @@ def as_set(
     return WorkflowSet(definitions.workflows, deleted, wanted, owner, options.take_over, options.in_place)
 
 
+def _taken(definitions: DefinitionSet, running: RunningConfig, options: PlanOptions) -> DefinitionSet:
+    """What is put in place of what a body defines."""
+    return running.without_equal_of_others(definitions, options.owner) if options.takes_changed else definitions
+
+
 WHAT = "the configuration"
 
 FindConflicts = Callable[[Sequence[WorkflowDefinition]], Iterable[Problem]]
@@ -293,7 +300,7 @@ def add_config_routes(
         definitions = await _definitions(await request_body(), sets, running, options)
         etag = running.tag(options.tagged)
         check_change(conditions, etag, WHAT)
-        wanted = as_set(definitions, sets, running.reactors(), options)
+        wanted = as_set(_taken(definitions, running, options), sets, running.reactors(), options)
         _check_rights(wanted)
         plan = sets.plan_all(wanted, show_keys=options.show_keys)
         changed = {view.workflow for view in plan.workflows if view.changed}
@@ -312,7 +319,7 @@ def add_config_routes(
             raise TextConflict(problems)
         # From here to the acceptance nobody else has a turn.
         check_change(conditions, running.tag(options.tagged), WHAT)
-        wanted = as_set(definitions, sets, running.reactors(), options)
+        wanted = as_set(_taken(definitions, running, options), sets, running.reactors(), options)
         _check_rights(wanted)
         plan = sets.plan_all(wanted)
         if options.max_disconnects is not None:

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar, get_args
 
 import trio
 from quart import Response, request
 
 from mmids_trio.ffmpeg.thumbnails import Thumbnails
-from mmids_trio.http_api.answers import json_response, json_text, respond
+from mmids_trio.http_api.answers import json_response, json_text, respond, text_response
 from mmids_trio.http_api.etags import check_reading, parse_conditions
 from mmids_trio.http_api.operation import (
     BAD_CONDITION,
@@ -25,7 +24,6 @@ from mmids_trio.http_api.operation import (
 )
 from mmids_trio.http_api.options import MAX_PAGE, USUAL_PAGE, PageOptions, parse_page_options
 from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere
-from mmids_trio.http_api.routes.bans import BAN, BANNED, Banning
 from mmids_trio.http_api.routing import Routes, request_query
 from mmids_trio.http_api.schemas import ClientPage, StreamPage
 from mmids_trio.on_air.directory import ClientEntry, OnAir, StreamEntry
@@ -37,7 +35,7 @@ OBJECTS_PER_SLICE = 16
 SENT_AWAY = "sent away over the API"
 """What the log says of who is."""
 
-SEND_AWAY_PATHS = ("/streams/", "/clients/", "/bans/")
+SEND_AWAY_PATHS = ("/streams/", "/clients/")
 
 STATES: tuple[str, ...] = get_args(StreamState)
 
@@ -103,12 +101,10 @@ END_STREAM = Operation(
     "End a stream, also one that waits for its publisher, and disconnect who publishes it.",
     {
         200: text_answer("It has ended."),
-        201: BANNED,
-        400: BAD_QUERY,
         404: error("There is none of that id."),
-        409: error("A step brings it in that no client publishes to, or there are too many bans."),
+        409: error("A step brings it in that no client publishes to."),
     },
-    (ID, BAN),
+    (ID,),
     scope="kick",
 )
 LIST_CLIENTS = Operation(
@@ -130,20 +126,14 @@ KICK_CLIENT = Operation(
     "/clients/{id}",
     "kickClient",
     "Disconnect a client. What it publishes ends at once.",
-    {
-        200: text_answer("It is being disconnected."),
-        201: BANNED,
-        400: BAD_QUERY,
-        404: error("There is none of that id."),
-        409: error("There are too many bans."),
-    },
-    (ID, BAN),
+    {200: text_answer("It is being disconnected."), 404: error("There is none of that id.")},
+    (ID,),
     scope="kick",
 )
 
 
-def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails, banning: Banning) -> None:
-    """Add what looks at streams and clients, sends them away, and keeps them away."""
+def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails) -> None:
+    """Add what looks at streams and clients, and sends them away."""
 
     @routes.add(LIST_STREAMS)
     async def list_streams() -> Response:
@@ -182,17 +172,14 @@ def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails, ban
 
     @routes.add(END_STREAM)
     async def end_stream(id: str) -> Response:
-        seconds, stream = banning.seconds(), _found(on_air.stream(id), "Stream")
-        ban = None
+        stream = _found(on_air.stream(id), "Stream")
         if stream.send_away is None:
             raise Conflict(f"nobody publishes it: step {stream.owner.step_id} of {stream.owner.workflow} brings it in")
-        if seconds is not None:
-            ban = banning.ban(partial(on_air.bans.ban_stream, stream.app or "", stream.name, seconds))
         if isinstance(stream.source, ClientEntry) and stream.source.live is not None:
             stream.source.live.send_away(SENT_AWAY)
         if on_air.stream(id) is stream:  # nobody sends it, or who does is not quite in yet
             stream.send_away(SENT_AWAY)
-        return await banning.answer(ban)
+        return text_response(200, "")
 
     @routes.add(LIST_CLIENTS)
     async def list_clients() -> Response:
@@ -210,13 +197,10 @@ def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails, ban
 
     @routes.add(KICK_CLIENT)
     async def kick_client(id: str) -> Response:
-        seconds, client = banning.seconds(), _found(on_air.client(id), "Client")
-        ban = None
-        if seconds is not None:
-            ban = banning.ban(partial(on_air.bans.ban_address, client.peer.address, seconds))
+        client = _found(on_air.client(id), "Client")
         if client.live is not None:
             client.live.send_away(SENT_AWAY)
-        return await banning.answer(ban)
+        return text_response(200, "")
 
 
 def _found(entry: Entry | None, kind: str) -> Entry:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from mmids_trio.cli.client.failures import ClientError
-from mmids_trio.cli.client.plans import ShownPlan, clients, diff, read_plan, step_text, summary, too_many
+from mmids_trio.cli.client.plans import ShownPlan, diff, read_plan, step_text, too_many
+from mmids_trio.workflow.plan_summary import clients, summary
 
 PARAMETERS = {"2": {"stream_key": "b", "rtmp_app": "a"}}
 """Of step 2, in the order in which they were written."""

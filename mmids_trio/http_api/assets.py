@@ -1,0 +1,59 @@
+"""The dashboard's page, and what a browser lets it do.
+
+All its files stand below one folder whose name is made of all their contents. So plain modules import each other by
+relative paths, and a browser may keep every file for ever.
+"""
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+from attrs import frozen
+
+from mmids_trio.delivery.page.assets import Asset, Assets
+
+FOLDER = "dashboard"
+PAGE = "index.html"
+PLACEHOLDER = "{{assets}}"
+FOR_EVER = "public, max-age=31536000, immutable"
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "form-action 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+    )
+)
+"""What the page may do: nothing but run its own files and ask its own server. A text can never become a script."""
+
+PAGE_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+@frozen
+class Dashboard:
+    """The page and its files."""
+
+    page: Asset
+    files: Assets
+
+
+def load_dashboard(root: str) -> Dashboard:
+    """Read them. `root`: the path below which their folder is served. Blocks."""
+    folder = files(__package__) / FOLDER
+    assets = Assets.load(folder)
+    text = (folder / PAGE).read_text("utf-8").replace(PLACEHOLDER, f"{root}/{assets.version}")
+    return Dashboard(Asset("text/html; charset=utf-8", text.encode()), assets)

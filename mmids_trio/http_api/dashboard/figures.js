@@ -1,0 +1,24 @@
+// Numbers and times as people read them.
+
+export function rate(bitsPerSecond) {
+  if (bitsPerSecond === null || bitsPerSecond === undefined) return "–";
+  if (bitsPerSecond >= 1e6) return `${(bitsPerSecond / 1e6).toFixed(1)} Mbit/s`;
+  return `${Math.round(bitsPerSecond / 1e3)} kbit/s`;
+}
+
+export function bytes(number) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  for (; number >= 1000 && unit < units.length - 1; unit += 1) number /= 1000;
+  return `${unit && number < 100 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
+}
+
+// `5 s`, `12 min`, `3 h 20 min` since a time as RFC 3339 has it.
+export function since(time, now = Date.now()) {
+  const seconds = Math.max(0, Math.round((now - Date.parse(time)) / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export const clock = (time) => new Date(time).toLocaleTimeString("en-GB");

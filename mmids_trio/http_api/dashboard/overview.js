@@ -1,0 +1,131 @@
+// What is on the air: warnings with what to do, then a card for each stream.
+import { html, useState } from "./html.js";
+import { rate, since } from "./figures.js";
+import { words } from "./words.js";
+
+const SHOWN_AT_ONCE = 60; // cards; hundreds of them are for the search
+const LOOSE_SOUND_MS = 1000;
+const SLOW_KEY_FRAMES_MS = 10_000;
+
+// What somebody should do something about, the worst first.
+export function warningsOf(overview) {
+  const say = words.warning;
+  const found = overview.reasons.map((reason) => ({ text: say.notReady(reason), hint: "", level: "bad" }));
+  for (const workflow of overview.workflows) {
+    if (workflow.state === "error") {
+      found.push({ text: say.workflow(workflow.name, workflow.reason), hint: say.workflowHint, level: "bad" });
+    }
+    for (const target of workflow.targets.filter((each) => !each.is_up)) {
+      const why = target.last_error ?? target.message;
+      found.push({ text: say.target(target.name, target.target, why), hint: say.targetHint, level: "bad" });
+    }
+  }
+  for (const stream of overview.streams) {
+    if (stream.state === "interrupted") {
+      found.push({ text: say.interrupted(stream.name, stream.seconds_left ?? 0), hint: say.interruptedHint, level: "warn" });
+    } else if (stream.state === "stalled") {
+      found.push({ text: say.stalled(stream.name), hint: say.stalledHint, level: "warn" });
+    } else if (Math.abs(stream.sound_offset_ms ?? 0) > LOOSE_SOUND_MS) {
+      found.push({ text: say.sound(stream.name, stream.sound_offset_ms / 1000), hint: say.soundHint, level: "warn" });
+    } else if (stream.key_frame_interval_ms > SLOW_KEY_FRAMES_MS) {
+      found.push({ text: say.keyframes(stream.name, stream.key_frame_interval_ms / 1000), hint: say.keyframesHint, level: "warn" });
+    }
+  }
+  return found;
+}
+
+function Warnings({ overview }) {
+  const found = warningsOf(overview);
+  return html`<section aria-labelledby="warnings" class="warnings">
+    <h2 id="warnings">${words.warnings}</h2>
+    ${found.length === 0
+      ? html`<p class="good">${words.allWell}</p>`
+      : html`<ul>${found.map((each) => html`<li class=${each.level}><strong>${each.text}</strong> ${each.hint}</li>`)}</ul>`}
+  </section>`;
+}
+
+export function Sparkline({ rates, label }) {
+  const most = Math.max(...rates, 1);
+  const step = 100 / Math.max(rates.length - 1, 1);
+  const points = rates.map((each, place) => `${(place * step).toFixed(1)},${(28 - (26 * each) / most).toFixed(1)}`);
+  return html`<svg class="sparkline" role="img" aria-label=${label} viewBox="0 0 100 30" preserveAspectRatio="none">
+    <polyline points=${points.join(" ")} />
+  </svg>`;
+}
+
+export function State({ state, secondsLeft }) {
+  const left = secondsLeft === null || secondsLeft === undefined ? "" : ` · ${words.secondsLeft(secondsLeft)}`;
+  return html`<span class="state ${state}">${words.state[state] ?? state}${left}</span>`;
+}
+
+function sourceOf({ publisher }) {
+  if (publisher === null) return "–";
+  if (publisher.location) return publisher.location;
+  return [publisher.address, publisher.agent || publisher.protocol].filter(Boolean).join(" · ");
+}
+
+function Card({ stream, rates, targets }) {
+  const watchers = Object.entries(stream.watchers);
+  const total = watchers.reduce((sum, [, number]) => sum + number, 0);
+  return html`<li class="card">
+    <h3>${stream.name}</h3>
+    <${State} state=${stream.state} secondsLeft=${stream.seconds_left} />
+    <p class="media">${[stream.video, stream.audio].filter(Boolean).join(" · ") || "–"}</p>
+    <div class="rate">
+      <${Sparkline} rates=${rates} label=${words.bitrateOf(stream.name)} />
+      <strong>${rate(stream.bitrate)}</strong>
+    </div>
+    <p>
+      <a href="#/workflows/${encodeURIComponent(stream.workflow)}">${stream.workflow}</a>
+      ${" · "}${words.watchers(total)}${watchers.length > 0 &&
+      html` <span class="hint">(${watchers.map(([protocol, number]) => `${number} ${protocol.toUpperCase()}`).join(", ")})</span>`}
+    </p>
+    <p class="hint">${sourceOf(stream)}
+      ${" · "}${since(stream.since)}</p>
+    ${targets.length > 0 &&
+    html`<ul class="targets">${targets.map(
+      (target) => html`<li class=${target.is_up ? "up" : "down"}>
+        <span class="lamp" aria-hidden="true"></span>${target.target} <span class="hint">${target.message}</span>
+      </li>`,
+    )}</ul>`}
+  </li>`;
+}
+
+export function Overview({ live, overview }) {
+  const [search, setSearch] = useState("");
+  const [most, setMost] = useState(SHOWN_AT_ONCE);
+  if (overview === null) return html`<p role="status">${words.loading}</p>`;
+  const wanted = search.toLowerCase();
+  const found = overview.streams.filter((each) => `${each.name} ${each.workflow}`.toLowerCase().includes(wanted));
+  const targets = new Map();
+  for (const workflow of overview.workflows) {
+    for (const target of workflow.targets) {
+      const key = JSON.stringify([workflow.name, target.name]);
+      targets.set(key, [...(targets.get(key) ?? []), target]);
+    }
+  }
+  return html`
+    <h1>${words.place.overview}</h1>
+    <p class="totals">
+      <span><strong>${words.streamsCount(overview.streams.length)}</strong></span>
+      <span><strong>${words.publishers(overview.clients.publishers)}</strong></span>
+      <span><strong>${words.watchers(overview.clients.watchers)}</strong></span>
+    </p>
+    <${Warnings} overview=${overview} />
+    <section aria-labelledby="streams">
+      <h2 id="streams">${words.streams}</h2>
+      ${overview.streams.length > SHOWN_AT_ONCE &&
+      html`<input type="search" class="search" aria-label=${words.search} placeholder=${words.search} value=${search}
+        onInput=${(event) => setSearch(event.target.value)} />`}
+      ${overview.streams.length === 0 && html`<p>${words.nothingOnAir} ${words.nothingOnAirHint}</p>`}
+      ${overview.streams.length > 0 && found.length === 0 && html`<p>${words.noMatch}</p>`}
+      <ul class="cards">
+        ${found.slice(0, most).map(
+          (stream) => html`<${Card} key=${stream.id} stream=${stream} rates=${live.rates.get(stream.id) ?? []}
+            targets=${targets.get(JSON.stringify([stream.workflow, stream.name])) ?? []} />`,
+        )}
+      </ul>
+      ${found.length > most &&
+      html`<button onClick=${() => setMost(most + SHOWN_AT_ONCE)}>${words.moreStreams(found.length - most)}</button>`}
+    </section>`;
+}

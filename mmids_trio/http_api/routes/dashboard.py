@@ -1,0 +1,138 @@
+"""`/ui`: the dashboard's page, its files, who is signed in, and what only the page asks for.
+
+All else that the page does it does with the API itself, below `/ui/api`, where the cookie of the sign-in is good.
+"""
+
+import json
+from collections.abc import Callable
+
+from quart import Response, request
+
+from mmids_trio.delivery.page.assets import Asset
+from mmids_trio.http_api.access import Access, current_caller
+from mmids_trio.http_api.answers import refuse, respond
+from mmids_trio.http_api.assets import FOR_EVER, PAGE_HEADERS, Dashboard, load_dashboard
+from mmids_trio.http_api.control import Metrics
+from mmids_trio.http_api.event_shapes import EVENT_TYPES
+from mmids_trio.http_api.operation import JSON, Operation
+from mmids_trio.http_api.overview import Overview
+from mmids_trio.http_api.refusals import BadRequest, NotHere
+from mmids_trio.http_api.routing import Routes, request_body
+from mmids_trio.http_api.session_cookie import MAX_TOKEN_BYTES, PATH, no_session_cookie, session_cookie
+from mmids_trio.http_api.tokens import NOBODY, Caller
+from mmids_trio.rejections import RejectCounters, RejectReason
+
+ASSETS_PATH = f"{PATH}/assets"
+SESSION_PATH = f"{PATH}/session"
+
+GET_PAGE = Operation("GET", PATH, "uiPage", "The page.", {}, public=True, is_of_page=True)
+GET_ASSET = Operation(
+    "GET", f"{ASSETS_PATH}/{{path}}", "uiAsset", "One of its files.", {}, public=True, is_of_page=True
+)
+GET_SESSION = Operation("GET", SESSION_PATH, "uiSession", "Who is signed in.", {}, public=True, is_of_page=True)
+SIGN_IN = Operation("POST", SESSION_PATH, "uiSignIn", "Sign in.", {}, public=True, is_of_page=True)
+SIGN_OUT = Operation("DELETE", SESSION_PATH, "uiSignOut", "Sign out.", {}, public=True, is_of_page=True)
+GET_OVERVIEW = Operation("GET", f"{PATH}/overview", "uiOverview", "All at once.", {}, is_of_page=True)
+GET_COUNTS = Operation("GET", f"{PATH}/counts/{{name}}", "uiCounts", "Of a workflow's steps.", {}, is_of_page=True)
+
+EXPECTED = 'expected {"token": "..."} as application/json'
+
+
+def add_dashboard_routes(
+    routes: Routes,
+    access: Access,
+    *,
+    overview: Overview,
+    metrics: Metrics | None,
+    version: str,
+    rejections: RejectCounters,
+) -> None:
+    """Add the page."""
+    dashboard = _once(lambda: load_dashboard(ASSETS_PATH))
+
+    @routes.add(GET_PAGE)
+    async def page() -> Response:
+        response = _compressed(dashboard().page)
+        response.headers.update(PAGE_HEADERS)
+        return response
+
+    @routes.add(GET_ASSET)
+    async def asset(path: str) -> Response:
+        found = dashboard().files.find(path)
+        if found is None:
+            raise NotHere("no such file of the dashboard; load the page again")
+        response = _compressed(found)
+        response.headers["Cache-Control"] = FOR_EVER
+        return response
+
+    @routes.add(GET_SESSION)
+    async def session() -> Response:
+        return _session(current_caller(), access.is_locked, version)
+
+    @routes.add(SIGN_IN)
+    async def sign_in() -> Response:
+        token = _token_of(await request_body())
+        caller = await access.bearer(token)
+        if caller is None:
+            rejections.count(RejectReason.API_TOKEN)
+            return refuse(401, "refused: this is no valid token")
+        response = _session(caller, access.is_locked, version)
+        response.headers["Set-Cookie"] = session_cookie(token, is_secure=_is_secure())
+        return response
+
+    @routes.add(SIGN_OUT)
+    async def sign_out() -> Response:
+        response = _session(Caller(NOBODY), access.is_locked, version)
+        response.headers["Set-Cookie"] = no_session_cookie(is_secure=_is_secure())
+        return response
+
+    @routes.add(GET_OVERVIEW)
+    async def get_overview() -> Response:
+        return respond(200, await overview.text(), JSON)
+
+    @routes.add(GET_COUNTS)
+    async def get_counts(name: str) -> Response:
+        counts = {} if metrics is None else metrics.of_steps(name)
+        return respond(200, json.dumps(counts) + "\n", JSON)
+
+
+def _once(load: Callable[[], Dashboard]) -> Callable[[], Dashboard]:
+    """Loads when the first page is asked for: most servers are started for other things."""
+    loaded: list[Dashboard] = []
+
+    def get() -> Dashboard:
+        if not loaded:
+            loaded.append(load())
+        return loaded[0]
+
+    return get
+
+
+def _compressed(asset: Asset) -> Response:
+    takes_gzip = request.accept_encodings.quality("gzip") > 0
+    response = respond(200, asset.compressed() if takes_gzip else asset.data, asset.type)
+    response.headers["Vary"] = "Accept-Encoding"
+    if takes_gzip:
+        response.headers["Content-Encoding"] = "gzip"
+    return response
+
+
+def _session(caller: Caller, is_locked: bool, version: str) -> Response:
+    who = None if caller.name == NOBODY else {"name": caller.name, "scopes": [str(scope) for scope in caller.scopes]}
+    content = {"version": version, "locked": is_locked, "caller": who, "events": list(EVENT_TYPES)}
+    return respond(200, json.dumps(content) + "\n", JSON)
+
+
+def _token_of(body: bytes) -> bytes:
+    try:
+        token = json.loads(body)["token"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise BadRequest(f"the body is not what signs in; {EXPECTED}") from None
+    if not isinstance(token, str) or len(token) > MAX_TOKEN_BYTES:
+        raise BadRequest(EXPECTED)
+    return token.encode("utf-8", "replace")
+
+
+def _is_secure() -> bool:
+    """Whether the browser speaks TLS, with this server or with a proxy in front of it."""
+    return request.scheme == "https" or request.headers.get("Origin", "").lower().startswith("https://")

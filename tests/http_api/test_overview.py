@@ -1,0 +1,74 @@
+"""What the dashboard reads: everything at once in little, and what it takes over of what others have."""
+
+from typing import Any
+
+import trio
+from trio.testing import MockClock
+
+from mmids_trio.http_api.overview import FRESH_SECONDS
+from mmids_trio.testing.harness import Harness
+from tests.http_api.test_streams import SHOW, on_air
+
+
+async def overview(h: Harness) -> Any:
+    answer = await h.http.get("/ui/overview")
+    assert answer.status == 200, answer
+    return answer.json()
+
+
+async def test_a_card_says_what_is_on_the_air_and_who_watches(autojump_clock: MockClock) -> None:
+    async with on_air() as (h, _, _):
+        seen = await overview(h)
+        [stream] = seen["streams"]
+        assert (stream["name"], stream["workflow"], stream["state"]) == ("key", "show", "live")
+        assert stream["watchers"] == {"rtmp": 2}
+        assert stream["publisher"]["address"] == "192.0.2.1"
+        assert stream["bitrate"] > 0
+        assert stream["video"].startswith("H.264 ")
+        [workflow] = seen["workflows"]
+        assert (workflow["name"], workflow["steps"]) == ("show", ["rtmp_receive", "rtmp_watch"])
+        assert (workflow["publishers"], workflow["watchers"]) == (1, 2)
+        assert seen["clients"] == {"publishers": 1, "watchers": 2}
+
+
+async def test_one_answer_serves_all_pages_for_a_moment(autojump_clock: MockClock) -> None:
+    async with on_air() as (h, publisher, _):
+        before = await overview(h)
+        publisher.close()
+        await trio.sleep(FRESH_SECONDS / 2)
+        assert await overview(h) == before
+        await trio.sleep(FRESH_SECONDS)
+        assert (await overview(h))["streams"][0]["state"] == "interrupted"
+
+
+async def test_steps_say_what_flows_through_them(autojump_clock: MockClock) -> None:
+    async with on_air() as (h, _, _):
+        steps = (await h.http.get("/workflows/show")).json()["active_steps"]
+        counts = (await h.http.get("/ui/counts/show")).json()
+        assert set(counts) == {step["step_id"] for step in steps}
+        assert counts[steps[0]["step_id"]]["mmids_step_publishers"] == 1
+        assert counts[steps[1]["step_id"]]["mmids_step_watchers"] == 2
+        assert (await h.http.get("/ui/counts/none")).json() == {}
+
+
+TWO = SHOW + "workflow other {\n rtmp_receive rtmp_app=other stream_key=*\n}\n"
+PLAN = "/config/plan?take_over=changed"
+
+
+async def test_of_what_others_have_only_what_differs_is_taken_over(autojump_clock: MockClock) -> None:
+    async with Harness(TWO) as h:
+        text = (await h.http.get("/config")).text
+        plan = (await h.http.post(PLAN, content=text)).json()
+        assert (plan["workflows"], plan["changed"]) == ([], False)
+        plan = (await h.http.post(PLAN, content=text.replace("rtmp_app=other", "rtmp_app=others"))).json()
+        [view] = plan["workflows"]
+        assert (view["workflow"], view["changed"], view["taken_from"]["kind"]) == ("other", True, "config")
+        assert plan["summary"] == "workflows: 1 changed; disconnects nobody"
+        answer = await h.http.put("/config?take_over=changed&wait=5", content=text.replace("app=other", "app=others"))
+        assert answer.status == 200, answer
+        owners = {name: h.server.workflows.owner(name) for name in ("show", "other")}
+        assert {name: owner.kind for name, owner in owners.items() if owner} == {"show": "config", "other": "api"}
+        mine = "workflow other {\n rtmp_receive rtmp_app=others stream_key=*\n}\n"
+        plan = (await h.http.post(PLAN, content=mine)).json()
+        assert [view["changed"] for view in plan["workflows"]] == [False]
+    h.assert_quiet()
