@@ -34,7 +34,7 @@ class Directory:
     ingest: list[int]
     playback: list[int]
     interval: float
-    places: dict[str, tuple[int, float]] = field(default_factory=dict)
+    places: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
     """Stream to the port of its ingest instance, and when that has asked last."""
 
     def __post_init__(self) -> None:

@@ -53,7 +53,9 @@ async def stop_on_signal(everything: trio.CancelScope) -> None:
 def instances(options: argparse.Namespace) -> list[tuple[list[str], dict[str, str]]]:
     """What to run, each with its variables: the configuration files read them."""
     lookup = ["--port", options.lookup, "--ingest", *options.ingest, "--playback", *options.playback]
-    found = [([sys.executable, str(HERE / "lookup.py"), *map(str, lookup), "--interval", str(options.interval)], {})]
+    found: list[tuple[list[str], dict[str, str]]] = [
+        ([sys.executable, str(HERE / "lookup.py"), *map(str, lookup), "--interval", str(options.interval)], {})
+    ]
     shared = {"LOOKUP": f"http://127.0.0.1:{options.lookup}", "INTERVAL": str(options.interval)}
     for role in ("ingest", "playback"):
         for port in getattr(options, role):

@@ -29,7 +29,7 @@ class FewStreams:
 
     count: int
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
-    passing: set[StreamId] = field(factory=set, init=False)
+    passing: set[StreamId] = field(factory=set[StreamId], init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """See `mmids_trio.steps.Step`."""

@@ -41,7 +41,7 @@ class CLASS:
 
     name: str
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
-    _hidden: set[StreamId] = field(factory=set, init=False)
+    _hidden: set[StreamId] = field(factory=set[StreamId], init=False)
     """Those on the air: what ends is forgotten."""
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:

@@ -24,26 +24,32 @@ if TYPE_CHECKING:
     )
     from mmids_trio.config.parameters import NoParameters, Secret, flag, parameter, secret_parameter
     from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition
-    from mmids_trio.errors import CannotSwitch, StepError
+    from mmids_trio.errors import CannotSwitch, Place, Problem, StepError
     from mmids_trio.media.codecs import parse_audio, parse_other, parse_video
     from mmids_trio.media.events import (
         MediaEvent,
         MediaKind,
         MediaPacket,
+        Rendition,
         StreamEnded,
         StreamId,
         StreamMetadata,
         StreamStarted,
     )
     from mmids_trio.media.flow import Flow
-    from mmids_trio.metrics.counts import Counts, Metric
+    from mmids_trio.metrics.catalog import PLACE
+    from mmids_trio.metrics.counts import Counts, Distribution, Kind, Metric
+    from mmids_trio.on_air.views import SourceView, StreamNow
     from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure, ExecutorKind
     from mmids_trio.reservation import Reservation
     from mmids_trio.steps.registry import StepType
-    from mmids_trio.stream_request import StreamRequest
+    from mmids_trio.stream_request import StreamOrigin, StreamRequest
     from mmids_trio.workflow.events import (
+        HlsPaused,
+        HlsResumed,
         HubEvent,
         ReactorAnswered,
+        ReloadRefused,
         StepChanged,
         StreamInterrupted,
         StreamResumed,
@@ -56,32 +62,43 @@ if TYPE_CHECKING:
         WorkflowEnded,
         WorkflowFailed,
         WorkflowStarted,
+        WorkflowTakenOver,
     )
-    from mmids_trio.workflow.status import Clients, StreamStatus, Switched
+    from mmids_trio.workflow.status import Clients, StreamStatus, Switched, WorkflowOwner
     from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, Step, StepContext, StepFactory
 
 __all__ = [
+    "PLACE",
     "Answer",
     "CannotSwitch",
     "ChangeInPlace",
     "Clients",
     "Counts",
+    "Distribution",
     "Executor",
     "ExecutorFailure",
     "ExecutorKind",
     "Flow",
+    "HlsPaused",
+    "HlsResumed",
     "HubEvent",
     "Inbox",
+    "Kind",
     "MediaEvent",
     "MediaKind",
     "MediaPacket",
     "Metric",
     "NoParameters",
     "Outbox",
+    "Place",
+    "Problem",
     "ReactorAnswered",
     "ReactorDefinition",
+    "ReloadRefused",
+    "Rendition",
     "Reservation",
     "Secret",
+    "SourceView",
     "Step",
     "StepChanged",
     "StepContext",
@@ -93,6 +110,8 @@ __all__ = [
     "StreamId",
     "StreamInterrupted",
     "StreamMetadata",
+    "StreamNow",
+    "StreamOrigin",
     "StreamRequest",
     "StreamResumed",
     "StreamStalled",
@@ -107,7 +126,9 @@ __all__ = [
     "WorkflowDefinition",
     "WorkflowEnded",
     "WorkflowFailed",
+    "WorkflowOwner",
     "WorkflowStarted",
+    "WorkflowTakenOver",
     "byte_count",
     "choice",
     "duration",
@@ -135,7 +156,9 @@ _MODULES = (
     "media.codecs",
     "media.events",
     "media.flow",
+    "metrics.catalog",
     "metrics.counts",
+    "on_air.views",
     "reactors.executor",
     "reservation",
     "steps.registry",

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from mmids_trio.faces import lazily
 
 if TYPE_CHECKING:
+    from mmids_trio.capture.tape import Tape
     from mmids_trio.errors import ConfigurationError
+    from mmids_trio.ffmpeg.process import Spawner
+    from mmids_trio.net.transport import Transport
     from mmids_trio.testing.cancellation import cancel_everywhere, cancel_only_at
     from mmids_trio.testing.checker import Report, StreamChecker
     from mmids_trio.testing.clients import ClientRefused, Disconnected, RtmpClient
@@ -17,8 +20,9 @@ if TYPE_CHECKING:
     from mmids_trio.testing.events import EventLog
     from mmids_trio.testing.exploring import explore
     from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script, fed_packets
+    from mmids_trio.testing.fixtures import HarnessOptions, StartHarness
     from mmids_trio.testing.harness import RTMP_PORT, Dialling, Harness, inline
-    from mmids_trio.testing.http import HttpAnswer, HttpClient, HttpFailed, HttpStream
+    from mmids_trio.testing.http import HttpAnswer, HttpClient, HttpFailed, HttpStream, RequestOptions
     from mmids_trio.testing.links import Direction, Link
     from mmids_trio.testing.media import (
         AUDIO_HEADER,
@@ -29,21 +33,24 @@ if TYPE_CHECKING:
         generate_stream,
     )
     from mmids_trio.testing.network import MemoryListener, MemoryNetwork, MemoryTransport, memory_connection
-    from mmids_trio.testing.odd_streams import OddStream, zoo
-    from mmids_trio.testing.processes import Behaviour, FakeProcess, FakeSpawner
-    from mmids_trio.testing.reactors import FakeReactorService, Flapping, Reply, fails, hangs, invalid, valid
+    from mmids_trio.testing.odd_streams import Arrival, OddStream, zoo
+    from mmids_trio.testing.processes import Behaviour, FakeInput, FakeOutput, FakeProcess, FakeSpawner
+    from mmids_trio.testing.reactors import Call, FakeReactorService, Flapping, Reply, fails, hangs, invalid, valid
     from mmids_trio.testing.recorder import Recorder
     from mmids_trio.testing.replaying import Replayed, replay, run_replay
     from mmids_trio.testing.schedules import Priorities, Schedule, Switch, schedule
-    from mmids_trio.testing.step_ends import ChannelInbox, Outlet
+    from mmids_trio.testing.step_ends import ChannelInbox, FakeStepContext, Outlet
     from mmids_trio.testing.strategies import any_events, any_odd_stream, any_schedule
+    from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowStatus
 
 __all__ = [
     "AUDIO_HEADER",
     "RTMP_PORT",
     "VIDEO_HEADER",
+    "Arrival",
     "AudioCodec",
     "Behaviour",
+    "Call",
     "ChannelInbox",
     "ClientRefused",
     "ConfigurationError",
@@ -52,11 +59,15 @@ __all__ = [
     "Disconnected",
     "EventLog",
     "FakeFfmpeg",
+    "FakeInput",
+    "FakeOutput",
     "FakeProcess",
     "FakeReactorService",
     "FakeSpawner",
+    "FakeStepContext",
     "Flapping",
     "Harness",
+    "HarnessOptions",
     "HttpAnswer",
     "HttpClient",
     "HttpFailed",
@@ -67,18 +78,27 @@ __all__ = [
     "MemoryTransport",
     "Move",
     "OddStream",
+    "Outcome",
+    "OutcomeKind",
     "Outlet",
+    "PlanView",
     "Priorities",
     "Recorder",
     "Replayed",
     "Reply",
     "Report",
+    "RequestOptions",
     "RtmpClient",
     "Schedule",
     "Script",
+    "Spawner",
+    "StartHarness",
     "StreamChecker",
     "Switch",
+    "Tape",
+    "Transport",
     "VideoCodec",
+    "WorkflowStatus",
     "any_events",
     "any_odd_stream",
     "any_schedule",
@@ -102,30 +122,38 @@ __all__ = [
     "zoo",
 ]
 
-_MODULES = tuple(
-    f"testing.{module}"
-    for module in (
-        "cancellation",
-        "checker",
-        "clients",
-        "event_sequences",
-        "events",
-        "exploring",
-        "ffmpeg",
-        "harness",
-        "http",
-        "links",
-        "media",
-        "network",
-        "odd_streams",
-        "processes",
-        "reactors",
-        "recorder",
-        "replaying",
-        "schedules",
-        "step_ends",
-        "strategies",  # the last: Hypothesis may not be installed
-    )
+_MODULES = (
+    "capture.tape",
+    "errors",
+    "ffmpeg.process",
+    "net.transport",
+    "workflow.status",
+    *(
+        f"testing.{module}"
+        for module in (
+            "cancellation",
+            "checker",
+            "clients",
+            "event_sequences",
+            "events",
+            "exploring",
+            "ffmpeg",
+            "fixtures",
+            "harness",
+            "http",
+            "links",
+            "media",
+            "network",
+            "odd_streams",
+            "processes",
+            "reactors",
+            "recorder",
+            "replaying",
+            "schedules",
+            "step_ends",
+            "strategies",  # the last: Hypothesis may not be installed
+        )
+    ),
 )
 """Where the names are."""
 

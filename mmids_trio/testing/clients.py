@@ -28,6 +28,7 @@ from mmids_trio.rtmp.protocol.events import (
 )
 from mmids_trio.rtmp.protocol.message import AUDIO, VIDEO, Message
 from mmids_trio.testing.checker import Report, StreamChecker
+from mmids_trio.testing.network import MemoryTransport
 
 READ_SIZE = 64 * 1024
 
@@ -48,8 +49,8 @@ class Disconnected(MmidsError):
 
 
 @define(eq=False)
-class RtmpClient:
-    """One connection, which it owns. What the server said is kept in `events`, media also in `packets`."""
+class AnyRtmpClient:
+    """One connection of any kind, which it owns. What the server said is kept in `events`, media also in `packets`."""
 
     transport: Transport
     app: str = "live"
@@ -200,3 +201,9 @@ class RtmpClient:
     def close(self) -> None:
         """Close the connection without a word."""
         self.transport.close()
+
+
+class RtmpClient(AnyRtmpClient):
+    """A client of a harness: its connection is in memory, where a test may reset it, or have its peer vanish."""
+
+    transport: MemoryTransport

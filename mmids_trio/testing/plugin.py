@@ -5,8 +5,8 @@ a test asks for something.  Its entry point has the name of this module: a `pyte
 checkout that is not installed, then does not register it twice.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, asynccontextmanager
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mmids_trio.testing.ffmpeg import FakeFfmpeg
+    from mmids_trio.testing.fixtures import StartHarness
     from mmids_trio.testing.harness import Harness
     from mmids_trio.testing.network import MemoryNetwork
     from mmids_trio.testing.reactors import FakeReactorService
@@ -170,7 +171,7 @@ def fake_reactor() -> "FakeReactorService":
 @pytest.fixture
 def harness(
     memory_network: "MemoryNetwork", fake_ffmpeg: "FakeFfmpeg", fake_reactor: "FakeReactorService"
-) -> "Callable[..., AbstractAsyncContextManager[Harness]]":
+) -> "StartHarness":
     """`async with harness(configuration) as h:` runs a server, stops it, and requires that nothing is left of it.
 
     Takes what `Harness` takes; network, ffmpeg and executors are those of the fixtures, unless it is given others.

@@ -23,8 +23,9 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.recorder import Recorder
+from mmids_trio.testing.step_ends import FakeStepContext
 from tests.support.certificates import HOST, at_once, make
-from tests.support.publishing import Context, Sink
+from tests.support.publishing import Sink
 
 PACKETS = generate_stream(seconds=1)[:12]
 
@@ -112,7 +113,7 @@ async def watch(client: RtmpClient) -> None:
 
 
 HANDLERS: dict[Role, PublishHandler | WatchHandler] = {
-    Role.PUBLISH: Publishers(Context(), Sink()),
+    Role.PUBLISH: Publishers(FakeStepContext(), Sink()),
     Role.WATCH: Watchers(Audience("*"), None),
 }
 USES = {Role.PUBLISH: publish, Role.WATCH: watch}
@@ -132,7 +133,7 @@ async def test_a_registration_that_is_cancelled_anywhere_leaves_the_server_as_it
         return await connect_tls(transport, HOST, made.client_context()) if tls else transport
 
     async def run() -> None:
-        async with server.serve(Registration(role, 1935, "live", "key", tls=tls), Context(), HANDLERS[role]):
+        async with server.serve(Registration(role, 1935, "live", "key", tls=tls), FakeStepContext(), HANDLERS[role]):
             client = RtmpClient(await connect())
             await client.connect()
             await USES[role](client)

@@ -1,7 +1,6 @@
 """Publishers from their first command to every way in which they may end."""
 
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 import pytest
 import trio
@@ -12,7 +11,6 @@ from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.network import MemoryTransport
 from mmids_trio.testing.recorder import Recorder
 from tests.support.numbered_events import legality
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
@@ -53,7 +51,7 @@ async def close(client: RtmpClient) -> None:
 
 
 async def reset(client: RtmpClient) -> None:
-    cast(MemoryTransport, client.transport).reset()
+    client.transport.reset()
 
 
 async def close_stream(client: RtmpClient) -> None:

@@ -13,7 +13,7 @@ from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.network import MemoryNetwork
-from tests.support.publishing import Context
+from mmids_trio.testing.step_ends import FakeStepContext
 
 LONG = 100
 """Seconds, more than any goodbye takes."""
@@ -60,7 +60,7 @@ async def test_a_publisher_that_was_never_told_that_it_may_is_ended_once(
     network, handler = MemoryNetwork(), SlowHandler()
     server = RtmpServer(network)
     await nursery.start(server.run)
-    async with server.serve(Registration(Role.PUBLISH, 1935, "live", "*"), Context(), handler):
+    async with server.serve(Registration(Role.PUBLISH, 1935, "live", "*"), FakeStepContext(), handler):
         client = await RtmpClient.connected(await network.connect(1935))
         client.connection.publish("key")
         await client.flush()

@@ -15,7 +15,8 @@ from mmids_trio.steps.rtmp_audience import Audience
 from mmids_trio.steps.rtmp_watch import Watchers
 from mmids_trio.stream_request import StreamRequest
 from mmids_trio.testing.cancellation import cancel_everywhere
-from tests.support.publishing import Context, Guest, Sink
+from mmids_trio.testing.step_ends import FakeStepContext
+from tests.support.publishing import Guest, Sink
 from tests.support.reactors import ScriptedReactor
 
 BAD_NAME = "NetStream.Publish.BadName"
@@ -81,7 +82,7 @@ async def test_a_client_is_dismissed_when_its_stream_is_not_valid_any_more() -> 
 
 async def test_a_publisher_lets_go_when_it_ends_however_often_it_says_so() -> None:
     reactor, sink = ScriptedReactor({"key": True}), Sink()
-    publication = await Publishers(Context(), sink, reactor).publish("key", Guest())
+    publication = await Publishers(FakeStepContext(), sink, reactor).publish("key", Guest())
     [hold] = reactor.held
     publication.end()
     publication.end()
@@ -91,7 +92,7 @@ async def test_a_publisher_lets_go_when_it_ends_however_often_it_says_so() -> No
 
 async def test_a_publisher_of_a_key_that_is_live_is_not_even_asked_about() -> None:
     reactor = ScriptedReactor({"key": True})
-    publishers = Publishers(Context(), Sink(), reactor)
+    publishers = Publishers(FakeStepContext(), Sink(), reactor)
     await publishers.publish("key", Guest())
     with pytest.raises(RequestRefused, match="is being published already"):
         await publishers.publish("key", Guest())
@@ -103,7 +104,7 @@ async def test_of_two_publishers_that_are_asked_about_at_once_the_second_is_refu
     nursery: trio.Nursery,
 ) -> None:
     reactor, refusals = ScriptedReactor(), list[str]()
-    publishers = Publishers(Context(), Sink(), reactor)
+    publishers = Publishers(FakeStepContext(), Sink(), reactor)
 
     async def publish() -> None:
         try:
@@ -123,7 +124,7 @@ async def test_of_two_publishers_that_are_asked_about_at_once_the_second_is_refu
 
 async def test_a_refused_key_is_free_for_the_next() -> None:
     reactor, sink = ScriptedReactor({"key": False}), Sink()
-    publishers = Publishers(Context(), sink, reactor)
+    publishers = Publishers(FakeStepContext(), sink, reactor)
     with pytest.raises(RequestRefused):
         await publishers.publish("key", Guest())
     reactor.answer("key")
@@ -148,7 +149,7 @@ async def test_a_watcher_of_a_key_that_is_not_valid_is_refused() -> None:
 
 
 async def publish(reactor: ScriptedReactor, sink: Sink) -> None:
-    publication = await Publishers(Context(), sink, reactor).publish("key", Guest())
+    publication = await Publishers(FakeStepContext(), sink, reactor).publish("key", Guest())
     publication.end()
 
 

@@ -1,12 +1,15 @@
 """What the author of a step or an executor imports comes from `mmids_trio.steps`, and the list is this one."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -15,27 +18,37 @@ import mmids_trio.steps
 ROOT = Path(__file__).parents[2]
 
 NAMES = [
+    "PLACE",
     "Answer",
     "CannotSwitch",
     "ChangeInPlace",
     "Clients",
     "Counts",
+    "Distribution",
     "Executor",
     "ExecutorFailure",
     "ExecutorKind",
     "Flow",
+    "HlsPaused",
+    "HlsResumed",
     "HubEvent",
     "Inbox",
+    "Kind",
     "MediaEvent",
     "MediaKind",
     "MediaPacket",
     "Metric",
     "NoParameters",
     "Outbox",
+    "Place",
+    "Problem",
     "ReactorAnswered",
     "ReactorDefinition",
+    "ReloadRefused",
+    "Rendition",
     "Reservation",
     "Secret",
+    "SourceView",
     "Step",
     "StepChanged",
     "StepContext",
@@ -47,6 +60,8 @@ NAMES = [
     "StreamId",
     "StreamInterrupted",
     "StreamMetadata",
+    "StreamNow",
+    "StreamOrigin",
     "StreamRequest",
     "StreamResumed",
     "StreamStalled",
@@ -61,7 +76,9 @@ NAMES = [
     "WorkflowDefinition",
     "WorkflowEnded",
     "WorkflowFailed",
+    "WorkflowOwner",
     "WorkflowStarted",
+    "WorkflowTakenOver",
     "byte_count",
     "choice",
     "duration",
@@ -126,3 +143,28 @@ def test_nothing_is_imported_before_it_is_used() -> None:
 def test_pages_and_examples_import_from_the_faces_alone(page: Path) -> None:
     found = re.findall(r"^\s*(?:from|import) (mmids_trio\.[\w.]+)", page.read_text("utf-8"), re.MULTILINE)
     assert set(found) <= {"mmids_trio.steps", "mmids_trio.testing", "mmids_trio.server"}
+
+
+def types_in(hint: object) -> set[type]:
+    """The classes of this package that a type is made of."""
+    found = {hint} if isinstance(hint, type) and hint.__module__.startswith("mmids_trio.") else set()
+    parts = [part for each in get_args(hint) for part in (each if isinstance(each, list) else [each])]
+    return found.union(*map(types_in, parts))
+
+
+def signatures_of(kind: type) -> Iterator[object]:
+    """The functions that others call or write, and the class with its fields."""
+    yield kind
+    for name, member in inspect.getmembers(kind):
+        if name == "__init__" or not name.startswith("_"):
+            yield member.fget if isinstance(member, property) else member
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if isinstance(getattr(mmids_trio.steps, name), type)])
+def test_every_type_that_a_name_speaks_of_can_be_imported_too(name: str) -> None:
+    exported = {found for each in NAMES if isinstance(found := getattr(mmids_trio.steps, each), type)}
+    for signature in signatures_of(getattr(mmids_trio.steps, name)):
+        if inspect.isfunction(signature) or inspect.isclass(signature):
+            hints = get_type_hints(signature)
+            spoken_of = {kind for name, hint in hints.items() if not name.startswith("_") for kind in types_in(hint)}
+            assert spoken_of - exported == set()

@@ -16,8 +16,9 @@ from mmids_trio.steps.publishers import Publishers
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
+from mmids_trio.testing.step_ends import FakeStepContext
 from mmids_trio.workflow.events import StreamInterrupted, StreamResumed
-from tests.support.publishing import WAIT_FOR_ALL, Context, Guest, Sink
+from tests.support.publishing import WAIT_FOR_ALL, Guest, Sink
 from tests.support.reactors import ScriptedReactor
 
 FIRST = generate_stream(seconds=2, seed=1)
@@ -134,7 +135,7 @@ async def test_the_end_of_the_step_waits_for_nobody(change: str, autojump_clock:
 
 async def test_the_approval_is_kept_while_the_stream_waits_and_released_with_it(autojump_clock: MockClock) -> None:
     reactor, sink = ScriptedReactor({"key": True}), Sink()
-    publishers = Publishers(Context(), sink, reactor, grace=5)
+    publishers = Publishers(FakeStepContext(), sink, reactor, grace=5)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(publishers.end_overdue)
         publication = await publishers.publish("key", Guest())
@@ -148,7 +149,7 @@ async def test_the_approval_is_kept_while_the_stream_waits_and_released_with_it(
 
 async def test_an_approval_that_is_taken_back_meanwhile_ends_it() -> None:
     reactor, sink = ScriptedReactor({"key": True}), Sink()
-    publication = await Publishers(Context(), sink, reactor, grace=5).publish("key", Guest())
+    publication = await Publishers(FakeStepContext(), sink, reactor, grace=5).publish("key", Guest())
     publication.vanish()
     reactor.answer("key", is_valid=False)
     assert boundaries(sink.events) == [StreamStarted, StreamEnded]
@@ -157,7 +158,7 @@ async def test_an_approval_that_is_taken_back_meanwhile_ends_it() -> None:
 
 async def test_a_live_stream_whose_approval_is_taken_back_is_not_waited_for() -> None:
     reactor, sink, guest = ScriptedReactor({"key": True}), Sink(), Guest()
-    publication = await Publishers(Context(), sink, reactor, grace=5).publish("key", guest)
+    publication = await Publishers(FakeStepContext(), sink, reactor, grace=5).publish("key", guest)
     reactor.answer("key", is_valid=False)
     publication.vanish()  # as its session does when it is dismissed
     assert guest.dismissals == 1
@@ -177,7 +178,7 @@ class BusySink(Sink):
 async def test_a_publisher_that_leaves_before_its_stream_was_announced_is_not_waited_for_and_ended_once(
     autojump_clock: MockClock,
 ) -> None:
-    reactor, sink, context = ScriptedReactor({"key": True}), BusySink(), Context()
+    reactor, sink, context = ScriptedReactor({"key": True}), BusySink(), FakeStepContext()
     publishers = Publishers(context, sink, reactor, grace=5)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(publishers.end_overdue)
@@ -188,14 +189,14 @@ async def test_a_publisher_that_leaves_before_its_stream_was_announced_is_not_wa
         await trio.sleep(50)
         nursery.cancel_scope.cancel()
     publishers.close()
-    assert context.happenings == []
+    assert context.events == []
     assert boundaries(sink.events) == [StreamEnded]
 
 
 async def test_a_publisher_whose_approval_is_taken_back_before_its_stream_was_announced_is_ended_once(
     autojump_clock: MockClock,
 ) -> None:
-    reactor, sink, context, guest = ScriptedReactor({"key": True}), BusySink(), Context(), Guest()
+    reactor, sink, context, guest = ScriptedReactor({"key": True}), BusySink(), FakeStepContext(), Guest()
     publishers = Publishers(context, sink, reactor, grace=5)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(publishers.publish, "key", guest)
@@ -204,23 +205,23 @@ async def test_a_publisher_whose_approval_is_taken_back_before_its_stream_was_an
         assert guest.dismissals == 1
         nursery.cancel_scope.cancel()  # as its session does when it is dismissed
     publishers.close()
-    assert context.happenings == []
+    assert context.events == []
     assert boundaries(sink.events) == [StreamEnded]
 
 
 async def test_nothing_is_said_of_a_stream_that_was_over_before_its_publisher_left() -> None:
-    reactor, sink, context = ScriptedReactor({"key": True}), Sink(), Context()
+    reactor, sink, context = ScriptedReactor({"key": True}), Sink(), FakeStepContext()
     publishers = Publishers(context, sink, reactor, grace=5)
     publication = await publishers.publish("key", Guest())
     reactor.answer("key", is_valid=False)
     publication.vanish()
-    assert context.happenings == []
+    assert context.events == []
     assert boundaries(sink.events) == [StreamStarted, StreamEnded]
 
 
 async def test_word_that_comes_late_of_a_stream_that_is_over_ends_no_later_stream_of_its_key() -> None:
     reactor, sink, guest = ScriptedReactor({"key": True}), Sink(), Guest()
-    publishers = Publishers(Context(), sink, reactor, grace=5)
+    publishers = Publishers(FakeStepContext(), sink, reactor, grace=5)
     former = await publishers.publish("key", Guest())
     [hold] = reactor.held
     former.end()
@@ -235,7 +236,7 @@ async def test_one_that_returns_in_the_instant_in_which_the_grace_ends_goes_on_o
     autojump_clock: MockClock,
 ) -> None:
     for _ in range(20):
-        sink, context = Sink(), Context()
+        sink, context = Sink(), FakeStepContext()
         publishers = Publishers(context, sink, grace=5)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(publishers.end_overdue)
@@ -244,7 +245,7 @@ async def test_one_that_returns_in_the_instant_in_which_the_grace_ends_goes_on_o
             publication = await publishers.publish("key", Guest())
             await wait_all_tasks_blocked()
             await trio.sleep(50)
-            resumed = any(isinstance(event, StreamResumed) for event in context.happenings)
+            resumed = any(isinstance(event, StreamResumed) for event in context.events)
             expected = [StreamStarted] if resumed else [StreamStarted, StreamEnded, StreamStarted]
             assert boundaries(sink.events) == expected
             assert bool(sink.restarts) is resumed
@@ -269,7 +270,7 @@ def test_whatever_happens_each_stream_is_legal_and_as_a_simple_model_says(script
 
 async def _follow(script: list[tuple[str, int]]) -> None:
     """The model: a key is `gone`, `live` or waiting until a time; what ends when follows from that alone."""
-    reactor, sink, context = ScriptedReactor({"0": True, "1": True}), Sink(), Context()
+    reactor, sink, context = ScriptedReactor({"0": True, "1": True}), Sink(), FakeStepContext()
     publishers = Publishers(context, sink, reactor, grace=5)
     sources: dict[str, Publication] = {}
     model: dict[str, float | None] = {}
@@ -316,5 +317,5 @@ async def _follow(script: list[tuple[str, int]]) -> None:
     for event in sink.events:
         assert is_live[event.stream_id] or isinstance(event, StreamStarted)
         is_live[event.stream_id] = not isinstance(event, StreamEnded)
-    assert all(isinstance(event, (StreamInterrupted, StreamResumed)) for event in context.happenings)
+    assert all(isinstance(event, (StreamInterrupted, StreamResumed)) for event in context.events)
     assert sum(isinstance(event, MediaPacket) for event in sink.events) % 2 == 0

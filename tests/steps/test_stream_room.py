@@ -16,7 +16,8 @@ from mmids_trio.steps.publishers import Publishers
 from mmids_trio.steps.stream_room import MAX_INTERRUPTED_OF_ADDRESS, StreamRoom
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
-from tests.support.publishing import Context, Guest, Sink
+from mmids_trio.testing.step_ends import FakeStepContext
+from tests.support.publishing import Guest, Sink
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect
 
 FRAMES = generate_stream(seconds=1)
@@ -31,7 +32,7 @@ def ended(sink: Sink) -> list[str]:
 
 async def test_of_all_steps_together_there_are_as_many_streams_as_the_server_has_room_for() -> None:
     room = StreamRoom(max_streams=3)
-    steps = [Publishers(Context(), Sink(), room=room) for _ in range(2)]
+    steps = [Publishers(FakeStepContext(), Sink(), room=room) for _ in range(2)]
     first = await steps[0].publish("a", Guest())
     await steps[0].publish("b", Guest())
     await steps[1].publish("a", Guest())
@@ -44,7 +45,7 @@ async def test_of_all_steps_together_there_are_as_many_streams_as_the_server_has
 
 
 async def test_one_that_takes_a_stream_over_needs_no_room_of_its_own() -> None:
-    publishers = Publishers(Context(), Sink(), grace=5, room=StreamRoom(max_streams=1))
+    publishers = Publishers(FakeStepContext(), Sink(), grace=5, room=StreamRoom(max_streams=1))
     (await publishers.publish("key", Guest())).vanish()
     await publishers.publish("key", Guest())
     assert publishers.room.present == 1
@@ -111,7 +112,7 @@ async def _on_air(publishers: Publishers, key: str, seconds: float, host: str = 
 
 async def test_a_stream_has_to_have_been_on_the_air_for_a_while_to_be_waited_for(autojump_clock: MockClock) -> None:
     sink, rejections = Sink(), RejectCounters()
-    publishers = Publishers(Context(), sink, grace=60, room=StreamRoom(grace_after=5, rejections=rejections))
+    publishers = Publishers(FakeStepContext(), sink, grace=60, room=StreamRoom(grace_after=5, rejections=rejections))
     await _on_air(publishers, "too short", 4.9)
     await _on_air(publishers, "long enough", 5)
     assert ended(sink) == ["too short"]
@@ -120,7 +121,7 @@ async def test_a_stream_has_to_have_been_on_the_air_for_a_while_to_be_waited_for
 
 async def test_silence_is_no_time_on_the_air(autojump_clock: MockClock) -> None:
     sink = Sink()
-    publishers = Publishers(Context(), sink, grace=60, room=StreamRoom(grace_after=5))
+    publishers = Publishers(FakeStepContext(), sink, grace=60, room=StreamRoom(grace_after=5))
     publication = await publishers.publish("key", Guest())
     await publication.send([evolve(FRAMES[0], stream_id=publication.stream_id)])
     await trio.sleep(50)
@@ -130,7 +131,7 @@ async def test_silence_is_no_time_on_the_air(autojump_clock: MockClock) -> None:
 
 async def test_all_publishers_of_a_stream_count_for_its_time_on_the_air(autojump_clock: MockClock) -> None:
     sink = Sink()
-    publishers = Publishers(Context(), sink, grace=60, room=StreamRoom(grace_after=5))
+    publishers = Publishers(FakeStepContext(), sink, grace=60, room=StreamRoom(grace_after=5))
     await _on_air(publishers, "key", 6)
     await _on_air(publishers, "key", 1)
     assert ended(sink) == []
@@ -141,7 +142,7 @@ async def test_of_too_many_interrupted_streams_the_oldest_ends_first_those_of_th
 ) -> None:
     sink, rejections = Sink(), RejectCounters()
     room = StreamRoom(max_interrupted=20, rejections=rejections)
-    publishers = Publishers(Context(), sink, grace=60, room=room)
+    publishers = Publishers(FakeStepContext(), sink, grace=60, room=room)
     await _on_air(publishers, "honest", 1)
     for number in range(MAX_INTERRUPTED_OF_ADDRESS + 1):
         await _on_air(publishers, f"hostile {number}", 0, host="198.51.100.1")
@@ -155,7 +156,7 @@ async def test_of_too_many_interrupted_streams_the_oldest_ends_first_those_of_th
 
 @pytest.mark.parametrize("leave", ["come back", "time out"])
 async def test_who_waits_no_more_takes_no_place(leave: str, autojump_clock: MockClock) -> None:
-    publishers = Publishers(Context(), Sink(), grace=5, room=StreamRoom(max_interrupted=1))
+    publishers = Publishers(FakeStepContext(), Sink(), grace=5, room=StreamRoom(max_interrupted=1))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(publishers.end_overdue)
         await _on_air(publishers, "key", 1)

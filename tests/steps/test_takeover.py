@@ -15,9 +15,10 @@ from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
+from mmids_trio.testing.step_ends import FakeStepContext
 from mmids_trio.workflow.events import StreamResumed
 from mmids_trio.workflow.hub import Subscription
-from tests.support.publishing import Context, Guest, Sink
+from tests.support.publishing import Guest, Sink
 from tests.support.reactors import ScriptedReactor
 
 FIRST = generate_stream(seconds=2, seed=1)
@@ -146,7 +147,7 @@ async def first_of(kind: type[StreamResumed], happenings: Subscription) -> Strea
 
 
 async def test_a_newcomer_that_is_not_approved_changes_nothing() -> None:
-    reactor, sink, context = ScriptedReactor({"key": True}), Sink(), Context()
+    reactor, sink, context = ScriptedReactor({"key": True}), Sink(), FakeStepContext()
     publishers = Publishers(context, sink, reactor, OnBusy.TAKEOVER)
     owner = Guest()
     await publishers.publish("key", owner)
@@ -154,13 +155,13 @@ async def test_a_newcomer_that_is_not_approved_changes_nothing() -> None:
     reactor.answers["key"] = False
     with pytest.raises(RequestRefused):
         await publishers.publish("key", Guest())
-    assert (sink.events, sink.restarts, context.happenings, owner.dismissals) == (before, [], [], 0)
+    assert (sink.events, sink.restarts, context.events, owner.dismissals) == (before, [], [], 0)
     assert len(reactor.held) == 1
 
 
 async def test_a_newcomer_that_is_withdrawn_while_a_reactor_is_asked_changes_nothing() -> None:
     reactor, sink, owner = ScriptedReactor(), Sink(), Guest()
-    publishers = Publishers(Context(), sink, reactor, OnBusy.TAKEOVER)
+    publishers = Publishers(FakeStepContext(), sink, reactor, OnBusy.TAKEOVER)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(publishers.publish, "key", owner)
         await wait_all_tasks_blocked()
@@ -180,7 +181,7 @@ async def _cancel_when_blocked(scope: trio.CancelScope) -> None:
 
 async def test_the_stream_never_goes_without_its_approval() -> None:
     reactor = ScriptedReactor({"key": True})
-    publishers = Publishers(Context(), Sink(), reactor, OnBusy.TAKEOVER)
+    publishers = Publishers(FakeStepContext(), Sink(), reactor, OnBusy.TAKEOVER)
     first = await publishers.publish("key", Guest())
     second = await publishers.publish("key", Guest())
     assert len(reactor.held) == 1
@@ -203,7 +204,7 @@ class Slow(Sink):
 
 async def test_what_the_old_publisher_still_sends_comes_before_the_newcomer_or_not_at_all() -> None:
     sink = Slow()
-    publishers = Publishers(Context(), sink, None, OnBusy.TAKEOVER)
+    publishers = Publishers(FakeStepContext(), sink, None, OnBusy.TAKEOVER)
     sink.open.set()
     first = await publishers.publish("key", Guest())
     sink.open = trio.Event()
@@ -226,7 +227,7 @@ async def test_what_the_old_publisher_still_sends_comes_before_the_newcomer_or_n
 
 async def test_a_publisher_that_is_displaced_before_its_stream_was_announced_leaves_that_to_the_newcomer() -> None:
     sink = Slow()
-    publishers = Publishers(Context(), sink, None, OnBusy.TAKEOVER)
+    publishers = Publishers(FakeStepContext(), sink, None, OnBusy.TAKEOVER)
     scope_of_first = trio.CancelScope()
 
     async def begin() -> None:
@@ -250,7 +251,7 @@ async def test_cancelled_anywhere_a_takeover_leaves_nothing(end: str) -> None:
     reactor, sink = ScriptedReactor({"key": True}), Sink()
 
     async def run() -> None:
-        publishers = Publishers(Context(), sink, reactor, OnBusy.TAKEOVER)
+        publishers = Publishers(FakeStepContext(), sink, reactor, OnBusy.TAKEOVER)
         first = await publishers.publish("key", Guest())
         try:
             second = await publishers.publish("key", Guest())

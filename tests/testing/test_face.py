@@ -8,8 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from attrs import fields
 
 import mmids_trio.testing
+from mmids_trio.testing import Harness, HarnessOptions
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,8 +19,10 @@ NAMES = [
     "AUDIO_HEADER",
     "RTMP_PORT",
     "VIDEO_HEADER",
+    "Arrival",
     "AudioCodec",
     "Behaviour",
+    "Call",
     "ChannelInbox",
     "ClientRefused",
     "ConfigurationError",
@@ -27,11 +31,15 @@ NAMES = [
     "Disconnected",
     "EventLog",
     "FakeFfmpeg",
+    "FakeInput",
+    "FakeOutput",
     "FakeProcess",
     "FakeReactorService",
     "FakeSpawner",
+    "FakeStepContext",
     "Flapping",
     "Harness",
+    "HarnessOptions",
     "HttpAnswer",
     "HttpClient",
     "HttpFailed",
@@ -42,18 +50,27 @@ NAMES = [
     "MemoryTransport",
     "Move",
     "OddStream",
+    "Outcome",
+    "OutcomeKind",
     "Outlet",
+    "PlanView",
     "Priorities",
     "Recorder",
     "Replayed",
     "Reply",
     "Report",
+    "RequestOptions",
     "RtmpClient",
     "Schedule",
     "Script",
+    "Spawner",
+    "StartHarness",
     "StreamChecker",
     "Switch",
+    "Tape",
+    "Transport",
     "VideoCodec",
+    "WorkflowStatus",
     "any_events",
     "any_odd_stream",
     "any_schedule",
@@ -113,3 +130,8 @@ def test_nothing_is_imported_before_it_is_used() -> None:
 @pytest.mark.parametrize("page", OWN_PAGES, ids=lambda page: page.name)
 def test_pages_and_examples_import_from_the_face_alone(page: Path) -> None:
     assert re.findall(r"^\s*(?:from|import) mmids_trio\.testing\..*", page.read_text("utf-8"), re.MULTILINE) == []
+
+
+def test_the_type_of_the_fixture_takes_what_a_harness_takes() -> None:
+    taken = {field.name for field in fields(Harness) if field.init and not field.name.startswith("_")}
+    assert {"configuration", *HarnessOptions.__annotations__} == taken

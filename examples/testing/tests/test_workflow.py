@@ -1,7 +1,5 @@
 """The workflow as its publishers and watchers meet it: a whole server in memory, on a clock that jumps."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from random import Random
 
@@ -10,13 +8,11 @@ import trio
 from studio import few_streams
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.testing import Harness, RtmpClient, cancel_everywhere, generate_stream
+from mmids_trio.testing import Harness, RtmpClient, StartHarness, cancel_everywhere, generate_stream
 
 STUDIO = (Path(__file__).parents[1] / "workflows" / "studio.mmids").read_text("utf-8")
 KEYS = ["anna", "ben", "carl"]
 FILM = {key: generate_stream(key, seconds=2) for key in KEYS}
-
-Start = Callable[..., AbstractAsyncContextManager[Harness]]
 
 
 async def read_all(watcher: RtmpClient) -> None:
@@ -25,7 +21,7 @@ async def read_all(watcher: RtmpClient) -> None:
         await watcher.read_until_closed()
 
 
-async def test_a_watcher_sees_a_whole_stream(harness: Start, autojump_clock: MockClock) -> None:
+async def test_a_watcher_sees_a_whole_stream(harness: StartHarness, autojump_clock: MockClock) -> None:
     async with harness(STUDIO, more_steps=[few_streams()]) as h:
         watcher = await h.watch("anna")
         await h.publish("anna", FILM["anna"])
@@ -33,10 +29,10 @@ async def test_a_watcher_sees_a_whole_stream(harness: Start, autojump_clock: Moc
         assert watcher.report(FILM["anna"]).missed == ()
 
 
-async def test_the_third_stream_is_on_when_another_has_left(harness: Start, autojump_clock: MockClock) -> None:
+async def test_the_third_stream_is_on_when_another_has_left(harness: StartHarness, autojump_clock: MockClock) -> None:
     async with harness(STUDIO, more_steps=[few_streams()]) as h:
         watcher = await h.watch("carl")
-        publishers = {}
+        publishers = dict[str, RtmpClient]()
         for key in KEYS:
             publishers[key] = await h.publish(key, FILM[key])
             await wait_all_tasks_blocked()
@@ -52,7 +48,7 @@ async def test_the_third_stream_is_on_when_another_has_left(harness: Start, auto
 
 @pytest.mark.schedules(50)
 async def test_whoever_comes_first_two_streams_are_on(
-    harness: Start, schedule_seed: int, autojump_clock: MockClock
+    harness: StartHarness, schedule_seed: int, autojump_clock: MockClock
 ) -> None:
     order = Random(schedule_seed).sample(KEYS, len(KEYS))
     async with harness(STUDIO, more_steps=[few_streams()]) as h:
