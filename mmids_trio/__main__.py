@@ -29,6 +29,7 @@ COMMANDS = {
         ("streams", "streams"),
         ("clients", "clients"),
         ("kick", "kick"),
+        ("ban", "ban"),
         ("events", "events"),
         ("changes", "changes"),
         ("logs", "logs"),

@@ -22,6 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and _is_in_virtual_time(item):
             item.add_marker("virtual_time")
+        if item.get_closest_marker("simulation") is not None:
+            item.add_marker(pytest.mark.mmids_limits(real_s=3600))
     items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
 
 

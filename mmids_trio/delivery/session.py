@@ -31,7 +31,15 @@ from mmids_trio.on_air.views import Asked, ClientNow, Peer
 from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, parse_query
 from mmids_trio.rtmp.server.activities import STATES
-from mmids_trio.rtmp.server.endpoints import Directory, Endpoint, RequestRefused, Viewing, WatchHandler, admit
+from mmids_trio.rtmp.server.endpoints import (
+    Directory,
+    Endpoint,
+    RequestRefused,
+    Viewing,
+    WatchHandler,
+    admit,
+    refuse_banned,
+)
 from mmids_trio.rtmp.server.registrations import Role
 from mmids_trio.rtmp.server.session import ENDS, GOODBYE_SECONDS, READ_SIZE, name_of
 
@@ -316,12 +324,20 @@ class MediaSession:
         """A place in front of the key's channel, for whom may have it."""
         query = parse_query(request.query)
         wanted = PlayRequest(ConnectRequest(place.app, query), 1, place.key, query)
-        endpoint = await admit(self.directory, Role.WATCH, self.port, wanted, self.peer_host)
+        endpoint = await admit(
+            self.directory, Role.WATCH, self.port, wanted, self.peer_host, bans=self.bounds.on_air.bans
+        )
         owner = endpoint.owner
         self._log = log.bind(workflow=owner.workflow, step_id=owner.step_id, stream=place.key)
         self._endpoint = endpoint
         endpoint.attach(self)
-        return await cast(WatchHandler, endpoint.handler).watch(place.key, self, query)
+        viewing = await cast(WatchHandler, endpoint.handler).watch(place.key, self, query)
+        try:
+            refuse_banned(self.bounds.on_air.bans, Role.WATCH, wanted, self.peer_host)
+        except RequestRefused:
+            viewing.end()
+            raise
+        return viewing
 
     async def _look(self, request: Request, place: Place) -> None:
         """Who may watch may see what there is to watch."""

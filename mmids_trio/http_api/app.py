@@ -4,7 +4,7 @@
 for, what it does is done by what they are given, and what goes back is shaped by `schemas`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 import trio
@@ -40,6 +40,7 @@ from mmids_trio.http_api.routes.about import (
     add_metrics_route,
     add_readiness_route,
 )
+from mmids_trio.http_api.routes.bans import Banning, add_ban_routes
 from mmids_trio.http_api.routes.config import (
     FindConflicts,
     FindLacks,
@@ -77,6 +78,7 @@ def create_app(
     reactors: ShownReactors | None = None,
     on_air: OnAir | None = None,
     thumbnails: Thumbnails | None = None,
+    bans_are_kept: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     events: EventFeed | None = None,
     history: History | None = None,
     recent_log: RecentLog | None = None,
@@ -97,6 +99,7 @@ def create_app(
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
+    `bans_are_kept` waits until bans are on the disk, where they are kept.
     Without a `token` and a file of named `tokens` it answers to loopback names only.
 
     A `token` that may change is a function. With `durability`, a change is answered when it is kept.
@@ -118,7 +121,9 @@ def create_app(
     if reactors is not None:
         add_reactor_routes(routes, reactors)
     if on_air is not None and thumbnails is not None:
-        add_stream_routes(routes, on_air, thumbnails)
+        banning = Banning(on_air, bans_are_kept)
+        add_ban_routes(routes, banning)
+        add_stream_routes(routes, on_air, thumbnails, banning)
     if sets is not None:
         running = RunningConfig(sets, tags, reactors)
         add_config_routes(routes, sets, changes, running, publish, find_conflicts=find_conflicts, find_lacks=find_lacks)

@@ -271,6 +271,16 @@ def parse_page_options(query: Query, filters: Sequence[str]) -> PageOptions:
     return PageOptions(int(limit), values.pop("after", None), values)
 
 
+def parse_ban(query: Query, longest: int) -> int | None:
+    """Read the query of what sends somebody away: seconds, `None` where it may come back. Raises `BadRequest`."""
+    value = only_values(query, ("ban",)).get("ban")
+    if value is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}", value, re.ASCII) is None or not 1 <= int(value) <= longest:
+        raise BadRequest(f"ban={value!r}; expected a whole number of seconds from 1 to {longest}")
+    return int(value)
+
+
 EXPECTED = 'expected ?to=NAME, or {"to": "NAME"} as application/json'
 
 JSON_CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded")

@@ -11,6 +11,7 @@ from typing import Any
 from attrs import fields, frozen, has
 
 from mmids_trio.errors import Problem
+from mmids_trio.on_air.bans import BanKind
 from mmids_trio.on_air.views import ClientView, SourceView, StreamView
 from mmids_trio.reactors.views import LeaseView, ReactorView
 from mmids_trio.reload.accepted import LastReload
@@ -199,6 +200,30 @@ class LogLines:
 
     lines: tuple[dict[str, object], ...]
     dropped: int
+
+
+@frozen
+class BanView:
+    """Who may not come back before `until`.
+
+    Either `address` (a host, or the /64 network of an IPv6 one) or a stream, by `app` and `name`; the others are null.
+    """
+
+    id: str
+    kind: BanKind
+    address: str | None
+    app: str | None
+    name: str | None
+    since: str
+    until: str
+    seconds_left: float
+
+
+@frozen
+class BanList:
+    """All bans, in the order in which they were made."""
+
+    bans: tuple[BanView, ...]
 
 
 @frozen

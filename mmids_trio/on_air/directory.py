@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.errors import shortened
 from mmids_trio.media.events import StreamId
+from mmids_trio.on_air.bans import Bans
 from mmids_trio.on_air.meters import StreamMeter
 from mmids_trio.on_air.views import Asked, ClientNow, ClientView, Peer, SourceView, StreamNow, StreamView
 
@@ -53,6 +54,8 @@ class StreamEntry:
     meter: StreamMeter = field(factory=StreamMeter)
     source: "ClientEntry | Callable[[], SourceView | None] | None" = None
     """Whose media it is, or was last; or what says so."""
+    app: str | None = None
+    """Under which it is published, where it is."""
     made_from: str | None = None
     clocks_set: int = 0
     """See `views.StreamView`."""
@@ -144,6 +147,8 @@ class OnAir:
     calendar: Callable[[], str] = field(default=lambda: "1970-01-01T00:00:00.000Z")
     clock: Callable[[], float] = field(default=lambda: 0.0)
     """Seconds, as meters are told them."""
+    bans: Bans = field(factory=Bans)
+    """Who may not come back."""
     _count: int = field(default=0, init=False)
     _streams: dict[str, StreamEntry] = field(factory=dict, init=False)
     _by_stream_id: dict[StreamId, StreamEntry] = field(factory=dict, init=False)
@@ -160,6 +165,7 @@ class OnAir:
         *,
         send_away: SendAway | None = None,
         source: Callable[[], SourceView | None] | None = None,
+        app: str | None = None,
         made_from: StreamEntry | None = None,
     ) -> StreamEntry:
         """A stream has begun. What it is `made_from` has its watchers too, if it has the same id of media."""
@@ -175,6 +181,7 @@ class OnAir:
             told=now,
             send_away=send_away,
             source=source,
+            app=app,
             made_from=None if made_from is None else made_from.id,
         )
         self._streams[entry.id] = entry

@@ -34,6 +34,7 @@ from mmids_trio.reload.watch import Looks, watch
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics
+from mmids_trio.state.bans import KeptBans
 from mmids_trio.state.file import StateFile
 from mmids_trio.state.history_file import HistoryFile
 from mmids_trio.state.keeping import keep_state, save_the_last
@@ -97,6 +98,7 @@ class Server:
     _state_secrets: StateSecrets | None
     _store: StateStore | None
     _history_file: HistoryFile | None
+    _kept_bans: KeptBans | None
     _webhook: Webhook | None
     _tokens: TokenFile | None
     _certificates: Certificates
@@ -183,6 +185,8 @@ class Server:
     ) -> None:
         if self._tokens is not None:
             await self._tokens.load()
+        if self._kept_bans is not None:
+            self._kept_bans.load()
         listeners = await self._bind_api()
         try:
             async with trio.open_nursery() as nursery:
@@ -248,6 +252,8 @@ class Server:
             await nursery.start(self._store.run)
         if self._history_file is not None:
             await nursery.start(self._history_file.run)
+        if self._kept_bans is not None:
+            await nursery.start(self._kept_bans.run)
         await nursery.start(self.reactors.run, self.workflows, reactor_definitions)
         await nursery.start(self._events.run)
         if listeners:

@@ -43,6 +43,7 @@ from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.net.tls import ConnectionGate, NetworkDialer, TlsGate
 from mmids_trio.net.transport import Network, SocketNetwork
 from mmids_trio.offload import Offload, in_thread
+from mmids_trio.on_air.bans import Bans
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.outside_values import OutsideValues
 from mmids_trio.plugins.kinds import kinds_of
@@ -60,6 +61,7 @@ from mmids_trio.server.lacks import Machine, certificate_files
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
 from mmids_trio.server.readiness import ServerReadiness
+from mmids_trio.state.bans import KeptBans
 from mmids_trio.state.file import StateFile
 from mmids_trio.state.history import ChangeHistory
 from mmids_trio.state.history_file import HistoryFile
@@ -169,7 +171,8 @@ def build_server(
     certificates = Certificates(
         certificate_files(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
     )
-    on_air = OnAir(world.entropy(NONCE_BYTES).hex(), lambda: rfc3339(world.now()), trio.current_time)
+    nonce = world.entropy(NONCE_BYTES).hex()
+    on_air = OnAir(nonce, lambda: rfc3339(world.now()), trio.current_time, Bans(world.now, nonce))
     gate = hooks.gate(TlsGate(certificates))
     limiter = ConnectionLimiter(
         settings.max_connections or connections_that_leave_files(settings), settings.max_connections_per_ip or inf
@@ -211,6 +214,7 @@ def build_server(
     state_file = None if settings.state_path is None else StateFile(Path(settings.state_path))
     secrets = None if state_file is None else StateSecrets.beside(state_file.path)
     store = None if state_file is None else StateStore(state_file, world.offload, secrets)
+    kept_bans = None if state_file is None else KeptBans.beside(state_file.path, on_air.bans, world.offload)
     recorder = ChangeRecorder(workflows, unsaved if store is None else store.save)
     history = ChangeHistory(lambda: rfc3339(world.now()), publish=hub.publish)
     history_file = None if state_file is None else HistoryFile.beside(state_file.path, history, world.offload)
@@ -261,6 +265,7 @@ def build_server(
         reactors=reactors,
         on_air=on_air,
         thumbnails=thumbnails,
+        bans_are_kept=kept_bans.durable if kept_bans is not None else trio.lowlevel.checkpoint,
         events=events,
         history=history,
         recent_log=(log or Logging()).recent,
@@ -303,6 +308,7 @@ def build_server(
         events=events,
         state_file=state_file,
         state_secrets=secrets,
+        kept_bans=kept_bans,
         store=store,
         history_file=history_file,
         webhook=webhook,

@@ -337,7 +337,9 @@ class Publishers:
         stream = self._streams[first.key] = PublishedStream(
             stream_id, first.key, first, StreamOrigin(first.request), trio.current_time()
         )
-        stream.entry = self.on_air.begin(stream_id, first.key, self.context, stream.now, send_away=stream.send_away)
+        stream.entry = self.on_air.begin(
+            stream_id, first.key, self.context, stream.now, send_away=stream.send_away, app=first.request.app
+        )
         self.room.present += 1
         return stream
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from mmids_trio.testing.schedules import Priorities, Schedule, Switch, schedule
     from mmids_trio.testing.step_ends import ChannelInbox, FakeStepContext, Outlet
     from mmids_trio.testing.strategies import any_events, any_odd_stream, any_schedule
+    from mmids_trio.testing.stuck import Deadlock, Livelock, Stuck, TookTooLong
+    from mmids_trio.testing.watchdog import Limits, Watchdog
     from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowStatus
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "ChannelInbox",
     "ClientRefused",
     "ConfigurationError",
+    "Deadlock",
     "Dialling",
     "Direction",
     "Disconnected",
@@ -72,7 +75,9 @@ __all__ = [
     "HttpClient",
     "HttpFailed",
     "HttpStream",
+    "Limits",
     "Link",
+    "Livelock",
     "MemoryListener",
     "MemoryNetwork",
     "MemoryTransport",
@@ -94,10 +99,13 @@ __all__ = [
     "Spawner",
     "StartHarness",
     "StreamChecker",
+    "Stuck",
     "Switch",
     "Tape",
+    "TookTooLong",
     "Transport",
     "VideoCodec",
+    "Watchdog",
     "WorkflowStatus",
     "any_events",
     "any_odd_stream",
@@ -151,6 +159,8 @@ _MODULES = (
             "replaying",
             "schedules",
             "step_ends",
+            "stuck",
+            "watchdog",
             "strategies",  # the last: Hypothesis may not be installed
         )
     ),

@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 from mmids_trio.errors import leaves
 from mmids_trio.testing.schedules import Order, Priorities, Schedule, Source, Switch, schedule, seeds
+from mmids_trio.testing.watchdog import Watchdog
 
 MOST_SHORTENING = 400
 """Runs that looking for the shortest list takes at most."""
@@ -26,8 +27,8 @@ RunOnce = Callable[[Main], object]
 
 
 def in_virtual_time(main: Main) -> None:
-    """`trio.run` on a clock that jumps."""
-    trio.run(main, clock=MockClock(autojump_threshold=0))
+    """`trio.run` on a clock that jumps; a deadlock and a livelock are errors."""
+    trio.run(main, clock=MockClock(autojump_threshold=0), instruments=[Watchdog()])
 
 
 def explore(

@@ -8,8 +8,8 @@ h.assert_quiet()
 
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import gettempdir
 from time import time
@@ -24,7 +24,7 @@ from mmids_trio.config.parser import parse, parse_workflow
 from mmids_trio.config.references import given_in_the_text
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
-from mmids_trio.errors import ConfigurationError
+from mmids_trio.errors import ConfigurationError, leaves
 from mmids_trio.ffmpeg.process import Spawner
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.reactors.executor import ExecutorKind
@@ -39,6 +39,7 @@ from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.http import HttpClient
 from mmids_trio.testing.links import Link
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
+from mmids_trio.testing.watchdog import Limits, Watchdog, watched
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowStatus
@@ -119,6 +120,8 @@ class Harness:
     """The calendar's time, in seconds since 1970 UTC."""
     hooks: Hooks = NO_HOOKS
     """What is put around the ways into the server."""
+    limits: Limits | None = None
+    """When it does not go on, and is ended by an error; without them, those of the test (see `Limits`)."""
     in_world: Callable[[World], World] = lambda world: world
     """What else of the machine's is replaced, besides network, children, threads, jitter and calendar."""
     server: Server = field(init=False)
@@ -184,23 +187,51 @@ class Harness:
 
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
+        raised: list[BaseException] = []
         try:
-            with self._log.listen(), self._tasks:
-                async with trio.open_nursery() as nursery:
-                    self._tasks.nursery = self._nursery = nursery
-                    serving = _ServerTask(self.server, self._definitions)
-                    nursery.start_soon(serving.run)
-                    await serving.up.wait()
-                    for change in serving.changes:
-                        if self.all_must_run:
-                            _require_success(await change.wait_outcome())
+            with self._log.listen(), self._tasks, watched(self.limits) as watchdog, self._tells_progress(watchdog):
+                async with self._serve(raised):
                     yield
-                    self.server.stop()
-                    await serving.ended.wait()
-                    nursery.cancel_scope.cancel()  # requests that the server does not wait for any longer
+        except BaseExceptionGroup as group:
+            if (plain := _plain(raised, group)) is None:
+                raise
+        else:
+            return
         finally:
             self._nursery = None
             shutil.rmtree(self._scratch, ignore_errors=True)
+        raise plain  # here, where the group is not its context
+
+    @asynccontextmanager
+    async def _serve(self, raised: list[BaseException]) -> AsyncIterator[None]:
+        """Start the server and stop it. What the block raises is put into `raised`, as it was raised."""
+        async with trio.open_nursery() as nursery:
+            self._tasks.nursery = self._nursery = nursery
+            serving = _ServerTask(self.server, self._definitions)
+            nursery.start_soon(serving.run)
+            try:
+                await serving.up.wait()
+                for change in serving.changes:
+                    if self.all_must_run:
+                        _require_success(await change.wait_outcome())
+                yield
+                self.server.stop()
+                await serving.ended.wait()
+            except BaseException as error:
+                raised.append(error)
+                raise
+            nursery.cancel_scope.cancel()  # requests that the server does not wait for any longer
+
+    @contextmanager
+    def _tells_progress(self, watchdog: Watchdog) -> Iterator[None]:
+        watchdog.progress.append(self._bytes_moved)
+        try:
+            yield
+        finally:
+            watchdog.progress.remove(self._bytes_moved)
+
+    def _bytes_moved(self) -> tuple[int, int]:
+        return len(self.transports), sum(transport.moved for transport in self.transports)
 
     def _tasks_of_clients(self) -> trio.Nursery:
         assert self._nursery is not None, "the server does not run: enter the harness first, with `async with`"
@@ -320,6 +351,22 @@ class Harness:
             *(f"the task {quiet.describe_task(task)} still runs" for task in tasks),
             *([f"{subscriptions} subscriptions to events have not ended"] if subscriptions else []),
         ]
+
+
+def _plain(raised: list[BaseException], group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """What the block has raised, which nurseries put into `group`; or what the server has, if that is one thing.
+
+    If the server failed too, a note says how: it may be the reason of the other.
+    """
+    told = [error for error in raised if not isinstance(error, trio.Cancelled)]
+    failed = [error for error in leaves(group) if not isinstance(error, trio.Cancelled)]
+    if not told:
+        return failed[0] if len(failed) == 1 else None if failed else next(leaves(group))
+    own = set(leaves(told[0]))
+    for other in failed:
+        if other not in own:
+            told[0].add_note(f"the server failed as well: {other!r}")
+    return told[0]
 
 
 def _require_success(outcome: Outcome) -> None:

@@ -124,6 +124,11 @@ class Pipe:
         return len(self._data)
 
     @property
+    def moved(self) -> int:
+        """Bytes put in and taken out so far, together; it only grows."""
+        return 2 * self._sent - len(self._data)
+
+    @property
     def has_ended(self) -> bool:
         """Whether the receiver has read all that there will be."""
         return _has_come(self._ends_at) and not self.arrived

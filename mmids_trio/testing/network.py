@@ -105,6 +105,11 @@ class MemoryTransport:
         return self._outgoing.unread
 
     @property
+    def moved(self) -> int:
+        """Bytes sent and read so far, of both directions together; it only grows."""
+        return self._outgoing.moved + self._incoming.moved
+
+    @property
     def is_over(self) -> bool:
         """Whether either end has closed it, or it was reset; also where this end cannot know of it."""
         return self._closed or self._peer._closed or self._link_state.is_cut

@@ -5,6 +5,7 @@ a test asks for something.  Its entry point has the name of this module: a `pyte
 checkout that is not installed, then does not register it twice.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, asynccontextmanager
 from random import SystemRandom
@@ -27,11 +28,15 @@ DEFAULT_SCHEDULES = 100
 PROPERTY = "schedule_seed"
 """Under this name the report of a failed test holds the seed, also in JUnit files."""
 
+USES_THE_KIT = {"mmids_trio.workflow.step"}
+"""Modules one of which every project imports that tests steps or workflows; all others are left alone."""
+
 BASE_BITS = 32
 """Of a base seed that nobody chose."""
 
 MARKERS = (
     "schedules(count=100): run the test under so many schedules of its tasks; a failure names the seed to replay it",
+    "mmids_limits(**limits): when a test in virtual time does not go on, see mmids_trio.testing.Limits",
 )
 
 
@@ -119,7 +124,28 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
             from mmids_trio.testing.cancellation import cancel_only_at
 
             stack.enter_context(cancel_only_at(*place))
-        return (yield)
+        if not (USES_THE_KIT & sys.modules.keys()):
+            return (yield)
+        from mmids_trio.testing.watchdog import Limits, watching
+
+        marker = pyfuncitem.get_closest_marker("mmids_limits")
+        stack.enter_context(watching(Limits() if marker is None else Limits(**marker.kwargs)))
+        try:
+            return (yield)
+        except BaseExceptionGroup as group:
+            if (plain := _only_error(group)) is None:
+                raise
+    raise plain  # here, where the group is not its context
+
+
+def _only_error(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """The one plain exception in it: the groups are those of pytest-trio's nurseries."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        if len(error.exceptions) > 1:
+            return None
+        (error,) = error.exceptions
+    return error
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

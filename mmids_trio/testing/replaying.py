@@ -53,12 +53,16 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.http import HttpFailed, HttpStream
 from mmids_trio.testing.network import MemoryTransport
 from mmids_trio.testing.schedules import schedule
+from mmids_trio.testing.watchdog import Limits
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.hub import Subscription
 from mmids_trio.workflow.plan import WorkflowSet
 from mmids_trio.workflow.status import of_set
 
 # What a replayed server finds in place of the world that was captured.
+
+UNLIMITED = Limits(steps=inf, most_steps=inf, real_s=inf, blocking_s=inf)
+"""A tape may be as long and as dense as it likes; only a deadlock is an error."""
 
 MICROSECONDS = 1_000_000
 """In a second; times on a tape are in them."""
@@ -403,6 +407,7 @@ class _Replay:
                 entropy=Random(self._seed).randbytes,
                 make_directory=lambda _path: None,
             ),
+            limits=UNLIMITED,
         )
         self._harness.http.headers.clear()  # a request has those that were captured
 

@@ -31,6 +31,7 @@ CLIENT = (
     "streams",
     "clients",
     "kick",
+    "ban",
     "events",
 )
 COMMON = {"--server", "--ca", "--token", "--json", "--help"}

@@ -33,6 +33,8 @@ ROUTES = {
     "/streams/<any_name:id>",
     "/streams/<any_name:id>/thumbnail.jpg",
     "/clients",
+    "/bans",
+    "/bans/<any_name:id>",
     "/clients/<any_name:id>",
     "/workflows",
     "/workflows/<any_name:name>",

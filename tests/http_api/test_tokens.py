@@ -50,6 +50,7 @@ SCOPES = {
     ("GET", "/events"): "read",
     ("GET", "/metrics"): "read",
     ("GET", "/openapi.json"): "read",
+    ("GET", "/bans"): "read",
     ("GET", "/reactors"): "read",
     ("GET", "/reactors/{name}"): "read",
     ("GET", "/streams"): "read",
@@ -63,6 +64,7 @@ SCOPES = {
     ("PUT", "/workflows"): "change",
     ("DELETE", "/workflows/{name}"): "change",
     ("POST", "/workflows/{name}/steps/{step_id}/switch"): "change",
+    ("DELETE", "/bans/{id}"): "kick",
     ("DELETE", "/clients/{id}"): "kick",
     ("DELETE", "/streams/{id}"): "kick",
 }

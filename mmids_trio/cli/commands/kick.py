@@ -1,5 +1,7 @@
 """`kick`: send clients away, and end streams."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import quote
 
 import click
@@ -11,17 +13,20 @@ from mmids_trio.errors import printable
 
 NOT_FOUND = 404
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+"""Of parameters."""
+
 
 @client_command("kick")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 def kick(session: CommandSession, *, ids: tuple[str, ...]) -> int:
-    """Disconnect clients, and end streams with who publishes them. Nothing keeps them from coming back.
+    """Disconnect clients, and end streams with who publishes them. They may come back; see the command ban.
 
     ID is one of the command clients, or of the command streams.
     Exit status: 0 all are sent away; 1 error, also if one of them is not there (any more): the others are sent away.
     """
     with session.api() as api:
-        kinds = {name: _kick(api, name) for name in dict.fromkeys(ids)}
+        kinds = {name: send_away(api, name) for name in dict.fromkeys(ids)}
     for name, kind in kinds.items():
         if kind is not None:
             session.output.say(f"{kind} {printable(name)} is sent away", "green")
@@ -31,11 +36,11 @@ def kick(session: CommandSession, *, ids: tuple[str, ...]) -> int:
     return 0
 
 
-def _kick(api: ApiClient, name: str) -> str | None:
+def send_away(api: ApiClient, name: str, params: Mapping[str, str] = NOTHING) -> str | None:
     """What it was; `None` where there is none of that id."""
     for kind in ("client", "stream"):
         try:
-            api.request("DELETE", f"/{kind}s/{quote(name, safe='')}")
+            api.request("DELETE", f"/{kind}s/{quote(name, safe='')}", params=params, expected=(200, 201))
         except Refused as error:
             if error.status != NOT_FOUND or error.is_unknown:
                 raise

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar, get_args
 
 import trio
 from quart import Response, request
 
 from mmids_trio.ffmpeg.thumbnails import Thumbnails
-from mmids_trio.http_api.answers import json_response, json_text, respond, text_response
+from mmids_trio.http_api.answers import json_response, json_text, respond
 from mmids_trio.http_api.etags import check_reading, parse_conditions
 from mmids_trio.http_api.operation import (
     BAD_CONDITION,
@@ -24,6 +25,7 @@ from mmids_trio.http_api.operation import (
 )
 from mmids_trio.http_api.options import MAX_PAGE, USUAL_PAGE, PageOptions, parse_page_options
 from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere
+from mmids_trio.http_api.routes.bans import BAN, BANNED, Banning
 from mmids_trio.http_api.routing import Routes, request_query
 from mmids_trio.http_api.schemas import ClientPage, StreamPage
 from mmids_trio.on_air.directory import ClientEntry, OnAir, StreamEntry
@@ -35,7 +37,7 @@ OBJECTS_PER_SLICE = 16
 SENT_AWAY = "sent away over the API"
 """What the log says of who is."""
 
-SEND_AWAY_PATHS = ("/streams/", "/clients/")
+SEND_AWAY_PATHS = ("/streams/", "/clients/", "/bans/")
 
 STATES: tuple[str, ...] = get_args(StreamState)
 
@@ -101,10 +103,12 @@ END_STREAM = Operation(
     "End a stream, also one that waits for its publisher, and disconnect who publishes it.",
     {
         200: text_answer("It has ended."),
+        201: BANNED,
+        400: BAD_QUERY,
         404: error("There is none of that id."),
-        409: error("A step brings it in that no client publishes to."),
+        409: error("A step brings it in that no client publishes to, or there are too many bans."),
     },
-    (ID,),
+    (ID, BAN),
     scope="kick",
 )
 LIST_CLIENTS = Operation(
@@ -126,14 +130,20 @@ KICK_CLIENT = Operation(
     "/clients/{id}",
     "kickClient",
     "Disconnect a client. What it publishes ends at once.",
-    {200: text_answer("It is being disconnected."), 404: error("There is none of that id.")},
-    (ID,),
+    {
+        200: text_answer("It is being disconnected."),
+        201: BANNED,
+        400: BAD_QUERY,
+        404: error("There is none of that id."),
+        409: error("There are too many bans."),
+    },
+    (ID, BAN),
     scope="kick",
 )
 
 
-def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails) -> None:
-    """Add what looks at streams and clients, and sends them away."""
+def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails, banning: Banning) -> None:
+    """Add what looks at streams and clients, sends them away, and keeps them away."""
 
     @routes.add(LIST_STREAMS)
     async def list_streams() -> Response:
@@ -172,14 +182,17 @@ def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails) -> 
 
     @routes.add(END_STREAM)
     async def end_stream(id: str) -> Response:
-        stream = _found(on_air.stream(id), "Stream")
+        seconds, stream = banning.seconds(), _found(on_air.stream(id), "Stream")
+        ban = None
         if stream.send_away is None:
             raise Conflict(f"nobody publishes it: step {stream.owner.step_id} of {stream.owner.workflow} brings it in")
+        if seconds is not None:
+            ban = banning.ban(partial(on_air.bans.ban_stream, stream.app or "", stream.name, seconds))
         if isinstance(stream.source, ClientEntry) and stream.source.live is not None:
             stream.source.live.send_away(SENT_AWAY)
         if on_air.stream(id) is stream:  # nobody sends it, or who does is not quite in yet
             stream.send_away(SENT_AWAY)
-        return text_response(200, "")
+        return await banning.answer(ban)
 
     @routes.add(LIST_CLIENTS)
     async def list_clients() -> Response:
@@ -197,10 +210,13 @@ def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails) -> 
 
     @routes.add(KICK_CLIENT)
     async def kick_client(id: str) -> Response:
-        client = _found(on_air.client(id), "Client")
+        seconds, client = banning.seconds(), _found(on_air.client(id), "Client")
+        ban = None
+        if seconds is not None:
+            ban = banning.ban(partial(on_air.bans.ban_address, client.peer.address, seconds))
         if client.live is not None:
             client.live.send_away(SENT_AWAY)
-        return text_response(200, "")
+        return await banning.answer(ban)
 
 
 def _found(entry: Entry | None, kind: str) -> Entry:

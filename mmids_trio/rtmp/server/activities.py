@@ -35,6 +35,7 @@ from mmids_trio.rtmp.server.endpoints import (
     Viewing,
     WatchHandler,
     admit,
+    refuse_banned,
 )
 from mmids_trio.rtmp.server.registrations import Role
 
@@ -253,6 +254,11 @@ class Activities:
     async def _approve_publish(self, request: PublishRequest) -> None:
         endpoint = await self._admitted(Role.PUBLISH, request)
         publication = await cast(PublishHandler, endpoint.handler).publish(request.key, self.client, request.query)
+        try:
+            refuse_banned(self.on_air.bans, Role.PUBLISH, request, self.peer_host)
+        except RequestRefused:
+            publication.end()
+            raise
         if not self.connection.accept_publish(request):
             publication.end()
             return
@@ -265,6 +271,11 @@ class Activities:
         if self.playing is not None:
             raise RequestRefused("NetStream.Play.Failed", "a connection can play one stream at a time")
         viewing = await cast(WatchHandler, endpoint.handler).watch(request.key, self.client, request.query)
+        try:
+            refuse_banned(self.on_air.bans, Role.WATCH, request, self.peer_host)
+        except RequestRefused:
+            viewing.end()
+            raise
         if self.playing is not None or not self.connection.accept_play(request):
             viewing.end()
             return
@@ -302,7 +313,7 @@ class Activities:
         return ClientSource(stream_id=lambda: subscriber.stream_id, now=now, send_away=self.send_away)
 
     async def _admitted(self, role: Role, request: PublishRequest | PlayRequest) -> Endpoint:
-        endpoint = await admit(self.directory, role, self.port, request, self.peer_host)
+        endpoint = await admit(self.directory, role, self.port, request, self.peer_host, bans=self.on_air.bans)
         await trio.lowlevel.checkpoint_if_cancelled()  # withdrawn: what follows would undo its successor's work
         self._leave(request.stream)
         self._endpoints[request.stream] = endpoint

@@ -11,6 +11,7 @@ from mmids_trio.addresses import AddressRules
 from mmids_trio.errors import MmidsError, shortened
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import MediaEvent, StreamId
+from mmids_trio.on_air.bans import Bans
 from mmids_trio.rejections import RejectReason
 from mmids_trio.reservation import Reservation
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest, Query
@@ -199,8 +200,23 @@ class Directory(Protocol):
         """See `Registrations.has_application`."""
 
 
+def refuse_banned(bans: Bans, role: Role, request: PublishRequest | PlayRequest, peer_host: str) -> None:
+    """Raises `RequestRefused` for who may not come back yet. Once more when a client is let in: it may have waited."""
+    if bans.of_address(peer_host) is not None:
+        raise RequestRefused(DENIED[role], f"{peer_host} is banned", RejectReason.BANNED)
+    if role is Role.PUBLISH and bans.of_stream(request.app, request.key) is not None:
+        what = f"stream key {shown(request.key)} of application {shown(request.app)} is banned"
+        raise RequestRefused(DENIED[role], what, RejectReason.BANNED)
+
+
 async def admit(
-    directory: Directory, role: Role, port: int, request: PublishRequest | PlayRequest, peer_host: str
+    directory: Directory,
+    role: Role,
+    port: int,
+    request: PublishRequest | PlayRequest,
+    peer_host: str,
+    *,
+    bans: Bans,
 ) -> Endpoint:
     """The endpoint that serves `request`; waits while a change that is under way has reserved it, or will.
 
@@ -220,6 +236,7 @@ async def admit(
                 raise RequestRefused(UNKNOWN[role], what, RejectReason.UNKNOWN_NAME)
             if not claim.registration.rules.permit(peer_host):
                 raise RequestRefused(DENIED[role], f"{peer_host} is not allowed here", RejectReason.ADDRESS)
+            refuse_banned(bans, role, request, peer_host)
             if claim.committed:
                 return claim.endpoint
             await _settled(claim)
