@@ -61,6 +61,8 @@ class RejectReason(Enum):
 
     # Clients that fetch media over HTTP.
     MEDIA_REQUEST = "media_request_malformed"
+    MEDIA_SESSION = "media_session_unknown_or_over"
+    MEDIA_SESSIONS = "media_sessions_beyond_limit"
     MEDIA_IDLE = "media_idle_or_request_too_slow"
 
     # The HTTP API.

@@ -1,5 +1,6 @@
 """Answers of the media listener as bytes (RFC 9110, RFC 9112): heads, short texts, and what a CDN may keep. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
@@ -14,6 +15,8 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 ALLOWED: Final = "GET, HEAD, OPTIONS"
 
+_RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
+
 Headers = Sequence[tuple[str, str]]
 
 
@@ -23,12 +26,29 @@ class Answer:
 
     status: int
     headers: Headers = ()
-    body: Sequence[bytes] = ()
+    body: Sequence[bytes | memoryview] = ()
+    has_parts: bool = False
+    """Whether a part of it may be asked for by a `Range`."""
 
     @property
     def size(self) -> int:
         """Bytes of the body."""
         return sum(map(len, self.body))
+
+    def within(self, wanted: str) -> "Answer":
+        """The part that a `Range` asks for (RFC 9110 §14): one of bytes; all of it for any other."""
+        match = _RANGE.fullmatch(wanted)
+        if match is None or not (match[1] or match[2]):
+            return self
+        size = self.size
+        if match[1]:
+            start, stop = int(match[1]), min(int(match[2]) + 1, size) if match[2] else size
+        else:
+            start, stop = max(size - int(match[2]), 0), size
+        if start >= size or start >= stop:
+            return text_answer(416, "there are not so many bytes", ("Content-Range", f"bytes */{size}"))
+        body = (memoryview(b"".join(self.body))[start:stop],)
+        return Answer(206, (*self.headers, ("Content-Range", f"bytes {start}-{stop - 1}/{size}")), body)
 
 
 def text_answer(status: int, text: str, *headers: tuple[str, str]) -> Answer:

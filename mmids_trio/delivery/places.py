@@ -23,7 +23,8 @@ ASSETS = "-"
 
 _ENDINGS = {".flv": FLV, ".jpg": THUMBNAIL}
 _HLS_FILE = re.compile(
-    r"(index|media)\.m3u8|init-[0-9]{1,9}\.mp4|segment-[0-9]{1,9}\.m4s|part-[0-9]{1,9}\.[0-9]{1,5}\.m4s"
+    r"index\.m3u8|(?:[0-9A-Za-z_]{1,32}-)?"
+    r"(?:media\.m3u8|init-[0-9]{1,9}\.mp4|segment-[0-9]{1,15}\.m4s|part-[0-9]{1,15}\.[0-9]{1,5}\.m4s)"
 )
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")

@@ -111,7 +111,10 @@ def parse_request(head: bytes) -> Request:
     headers = _headers(lines)
     if "host" not in headers and not is_1_0:
         raise BadRequest(400, "the request has no Host")
-    if "transfer-encoding" in headers or headers.get("content-length", "0").strip("0"):
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        raise BadRequest(400, "the length of the body is no number")
+    if "transfer-encoding" in headers or length.strip("0"):
         raise BadRequest(413, "a request for media has no body")
     method = match[1].decode("ascii")
     path, query = _split(match[2].decode("ascii"), method)

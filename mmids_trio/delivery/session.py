@@ -20,6 +20,10 @@ from attrs import define, field, frozen
 from mmids_trio.delivery import answers, places
 from mmids_trio.delivery.answers import Answer, text_answer
 from mmids_trio.delivery.flv import header_for, without_chunks
+from mmids_trio.delivery.hls_channel import Asked as HlsRequest
+from mmids_trio.delivery.hls_channel import multivariant
+from mmids_trio.delivery.hls_files import FileKind, HlsFile, HlsHandler, directives, read_file
+from mmids_trio.delivery.hls_viewers import HlsViewer, session_in
 from mmids_trio.delivery.places import Asset, Place, read_path
 from mmids_trio.delivery.requests import MAX_HEAD, METHODS, BadRequest, Request, RequestReader
 from mmids_trio.delivery.site import NoSite, Site
@@ -29,7 +33,7 @@ from mmids_trio.net.transport import Transport
 from mmids_trio.on_air.directory import ClientEntry, ClientSource, OnAir
 from mmids_trio.on_air.views import Asked, ClientNow, Peer
 from mmids_trio.rejections import RejectCounters, RejectReason
-from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, parse_query
+from mmids_trio.rtmp.protocol.requests import ConnectRequest, PlayRequest, Query, parse_query
 from mmids_trio.rtmp.server.activities import STATES
 from mmids_trio.rtmp.server.endpoints import (
     Directory,
@@ -63,7 +67,10 @@ MAX_REFUSALS = 16
 Serve = Callable[[Request, Place], Awaitable[None]]
 """Serves a request of whom has to be approved; raises `RequestRefused`."""
 
-STATUS = {RejectReason.UNKNOWN_NAME: 404, RejectReason.QUESTIONS: 503}
+NO_ROOM = "NetStream.Play.Failed"
+"""A code of RTMP, which refusals have."""
+
+STATUS = {RejectReason.MEDIA_SESSIONS: 503, RejectReason.UNKNOWN_NAME: 404, RejectReason.QUESTIONS: 503}
 """Of a refusal, where it is not 403."""
 
 
@@ -265,6 +272,10 @@ class MediaSession:
             self._wait_for(self._watch, request, place)
         elif place.what == places.THUMBNAIL:
             self._wait_for(self._look, request, place)
+        elif place.what == places.INDEX:
+            self._wait_for(self._begin_hls, request, place)
+        elif (file := read_file(place.what)) is not None:
+            self._hls(request, place, file)
         elif place.what == places.PAGE and self._is_served(place):
             self.answer(self.bounds.site.page(place, request))
         else:
@@ -286,6 +297,8 @@ class MediaSession:
         if answer.status >= 400:  # noqa: PLR2004  (client errors and ours)
             self._refusals += 1
             self._closes = self._closes or self._refusals >= MAX_REFUSALS
+        if answer.has_parts and "range" in request.headers:
+            answer = answer.within(request.headers["range"])
         headers = [*answer.headers, *self._common(request)]
         if answer.status not in (204, 304):
             headers.append(("Content-Length", str(answer.size)))
@@ -296,7 +309,7 @@ class MediaSession:
     def _common(self, request: Request) -> answers.Headers:
         return (*answers.cors(self.bounds.origins, request.headers), ("Date", self.bounds.date()))
 
-    def _hand_over(self, *pieces: bytes) -> None:
+    def _hand_over(self, *pieces: bytes | memoryview) -> None:
         self._since = trio.current_time()
         self._unsent.extend(memoryview(piece) for piece in pieces if piece)
         if not self._output.blocked:
@@ -320,37 +333,45 @@ class MediaSession:
             )
             self.answer(text_answer(STATUS.get(refusal.guard, 403), str(refusal)))
 
-    async def _let_in(self, request: Request, place: Place) -> Viewing:
-        """A place in front of the key's channel, for whom may have it."""
-        query = parse_query(request.query)
-        wanted = PlayRequest(ConnectRequest(place.app, query), 1, place.key, query)
+    async def _admitted(self, place: Place, query: Query) -> Endpoint:
+        """Who serves it; see `admit`."""
+        wanted = _as_play(place, query)
         endpoint = await admit(
             self.directory, Role.WATCH, self.port, wanted, self.peer_host, bans=self.bounds.on_air.bans
         )
         owner = endpoint.owner
         self._log = log.bind(workflow=owner.workflow, step_id=owner.step_id, stream=place.key)
-        self._endpoint = endpoint
-        endpoint.attach(self)
-        viewing = await cast(WatchHandler, endpoint.handler).watch(place.key, self, query)
-        try:
-            refuse_banned(self.bounds.on_air.bans, Role.WATCH, wanted, self.peer_host)
-        except RequestRefused:
-            viewing.end()
-            raise
-        return viewing
+        return endpoint
+
+    def _refuse_banned(self, place: Place, query: Query) -> None:
+        """Once more: who was approved may have waited for that."""
+        refuse_banned(self.bounds.on_air.bans, Role.WATCH, _as_play(place, query), self.peer_host)
 
     async def _look(self, request: Request, place: Place) -> None:
         """Who may watch may see what there is to watch."""
-        viewing = await self._let_in(request, place)
+        query = parse_query(request.query)
+        endpoint = self._endpoint = await self._admitted(place, query)
+        endpoint.attach(self)
+        handler = cast(HlsHandler, endpoint.handler)
+        release = await handler.let_in(place.key, self, query)
         try:
-            answer = await self.bounds.site.thumbnail(viewing.channel.stream_id, request)
+            self._refuse_banned(place, query)
+            answer = await self.bounds.site.thumbnail(handler.stream_id(place.key), request)
         finally:
-            viewing.end()
+            release()
             self._leave()
         self.answer(answer)
 
     async def _watch(self, request: Request, place: Place) -> None:
-        viewing = await self._let_in(request, place)
+        query = parse_query(request.query)
+        endpoint = self._endpoint = await self._admitted(place, query)
+        endpoint.attach(self)
+        viewing = await cast(WatchHandler, endpoint.handler).watch(place.key, self, query)
+        try:
+            self._refuse_banned(place, query)
+        except RequestRefused:
+            viewing.end()
+            raise
         if not request.wants_body:
             viewing.end()
             self._leave()
@@ -372,7 +393,7 @@ class MediaSession:
         self._request, self._watching = None, _Watching(viewing, subscriber)
         self._output.write(head + (begin if request.is_1_0 else b"%x\r\n%b\r\n" % (len(begin), begin)))
         viewing.channel.add(subscriber, without_chunks if request.is_1_0 else None)
-        peer = Peer("http-flv", self.peer_host, self.transport.peer_port, request.headers.get("user-agent", ""))
+        peer = self._peer("http-flv", request)
         assert self._endpoint is not None
         asked = Asked("watcher", place.app, place.key, viewing.token)
         source = ClientSource(
@@ -381,6 +402,76 @@ class MediaSession:
         self._watching.entry = self.bounds.on_air.join(peer, asked, self._endpoint.owner, source)
         waits = {} if viewing.channel.is_live else {"waits": "nobody publishes this key yet"}
         self._log.info("watcher joined", app=place.app, **waits)
+
+    def _peer(self, protocol: str, request: Request) -> Peer:
+        return Peer(protocol, self.peer_host, self.transport.peer_port, request.headers.get("user-agent", ""))
+
+    # HLS.
+
+    async def _begin_hls(self, request: Request, place: Place) -> None:
+        """The first playlist of a viewer: who may watch is asked now, and never again."""
+        query = parse_query(request.query)
+        endpoint = await self._admitted(place, query)
+        handler = cast(HlsHandler, endpoint.handler)
+        if not handler.viewers.has_room(self.peer_host):
+            raise RequestRefused(NO_ROOM, "there are too many viewers", RejectReason.MEDIA_SESSIONS)
+        viewer = handler.viewers.begin(place.key, self.peer_host, request.query, self.mark, trio.current_time())
+        endpoint.attach(viewer)
+        viewer.on_end.append(partial(endpoint.detach, viewer))
+        try:
+            viewer.on_end.append(await handler.let_in(place.key, viewer, query))
+            self._refuse_banned(place, query)
+            variants = await handler.variants(place.key)
+            if not variants:
+                self.answer(text_answer(404, "nothing is on the air", ("Retry-After", "2")))
+            elif viewer.end_reason is None and request.wants_body:
+                handler.begin(viewer)
+                self._show(viewer, endpoint, request, place)
+        finally:
+            if viewer.entry is None:
+                handler.viewers.end(viewer, "it was not let in")
+        self.answer(multivariant(variants, viewer.query))
+
+    def _show(self, viewer: HlsViewer, endpoint: Endpoint, request: Request, place: Place) -> None:
+        handler = cast(HlsHandler, endpoint.handler)
+        source = ClientSource(
+            stream_id=lambda: handler.stream_id(place.key),
+            now=lambda: ClientNow("watching" if handler.stream_id(place.key) else "waiting", viewer.bytes_sent),
+            send_away=viewer.dismiss,
+        )
+        asked = Asked("watcher", place.app, place.key, handler.token)
+        entry = viewer.entry = self.bounds.on_air.join(self._peer("hls", request), asked, endpoint.owner, source)
+        told = self._log
+        told.info("watcher joined", app=place.app)
+
+        def leave() -> None:
+            self.bounds.on_air.leave(entry)
+            told.info("watcher left", reason=viewer.end_reason)
+
+        viewer.on_end.append(leave)
+
+    def _hls(self, request: Request, place: Place, file: HlsFile) -> None:
+        """What follows the first playlist; synchronous, as viewers ask for ten of these a second."""
+        claim = self.directory.find(Role.WATCH, self.port, place.app, place.key)
+        if claim is None or not claim.committed:
+            self.answer(_nothing_here())
+            return
+        handler = cast(HlsHandler, claim.endpoint.handler)
+        viewer = handler.viewers.find(session_in(request.query), place.key, trio.current_time())
+        if viewer is None:
+            self.rejections.count(RejectReason.MEDIA_SESSION)
+            self.answer(text_answer(403, "the session is over, or unknown: begin with index.m3u8"))
+            return
+        channel = handler.channel(place.key, file.label)
+        if channel is None:
+            self.answer(_nothing_here())
+        elif file.kind is FileKind.INIT:
+            self.answer(channel.init(file.number))
+        elif file.kind is FileKind.PLAYLIST:
+            number, part, skips = directives(request.query)
+            channel.ask(HlsRequest(self, viewer, number, part, skips, label=file.label))
+        else:
+            channel.ask(HlsRequest(self, viewer, file.number, file.part, is_playlist=False))
 
     # Ends.
 
@@ -461,6 +552,11 @@ class _Watching:
         if self.viewing.channel.is_live or before != self._sent:
             self._quiet_since = now
         return now - self._quiet_since
+
+
+def _as_play(place: Place, query: Query) -> PlayRequest:
+    """What is wanted, as registrations and bans look at it."""
+    return PlayRequest(ConnectRequest(place.app, query), 1, place.key, query)
 
 
 def _as_seen(subscriber: Subscriber) -> ClientNow:

@@ -202,6 +202,7 @@ def build_server(
             stream_room=stream_room,
             on_air=on_air,
             now=world.now,
+            entropy=world.entropy,
             more=more_steps,
         )
 

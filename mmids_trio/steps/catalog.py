@@ -43,18 +43,19 @@ def built_in_steps(
     stream_room: StreamRoom,
     on_air: OnAir,
     now: Callable[[], float],
+    entropy: Callable[[int], bytes],
     more: Sequence[StepType] = (),
 ) -> StepRegistry:
     """The registry of a server, with the steps of one's own added.
 
-    `random`: numbers from 0 to 1, for jitter; `now`: Unix time in seconds. `media`: the server for HTTP, which serves
-    steps that name no port on `media_port`.
+    `random`: numbers from 0 to 1, for jitter; `now`: Unix time in seconds; `entropy`: so many random bytes.  `media`:
+    the server for HTTP, which serves steps that name no port on `media_port`.
     """
     return StepRegistry(
         [
             rtmp_receive(rtmp, reactors, stream_room, on_air),
             rtmp_watch(rtmp, reactors, now, watch_options, stream_room.memory),
-            http_watch(media, media_port, reactors, now, watch_options, stream_room.memory),
+            http_watch(media, media_port, reactors, now, entropy, watch_options, stream_room.memory),
             rtmp_push(dialer, random, rejections, stream_room.memory),
             rtmp_pull(dialer, random, rejections),
             ffmpeg_pull(ffmpeg),

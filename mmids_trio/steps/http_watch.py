@@ -1,31 +1,34 @@
 """`http_watch`: serve browsers and players over HTTP what passes by, and pass it on."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
 import trio
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from mmids_trio.addresses import AddressRules, IpNetwork, parse_networks
-from mmids_trio.config.converters import port_number, text
+from mmids_trio.config.converters import duration, port_number, text
 from mmids_trio.config.parameters import Secret, flag, parameter, secret_parameter
-from mmids_trio.delivery.flv import FlvRendering
+from mmids_trio.delivery.hls_channel import HlsChannel, Variant
+from mmids_trio.delivery.hls_viewers import HlsViewer, HlsViewers
+from mmids_trio.media.events import StreamId
 from mmids_trio.media.flow import Flow
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics.catalog import STEP_WATCHERS
+from mmids_trio.rejections import RejectReason
+from mmids_trio.rtmp.protocol.requests import Query
+from mmids_trio.rtmp.server.endpoints import NO_QUERY, UNKNOWN, Client, RequestRefused, Viewing
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import KnownReactor, KnownReactors, PlayAccess, find_reactor, reactor_problems
+from mmids_trio.steps.http_audience import FORMATS, HttpAudience, HttpOptions
 from mmids_trio.steps.registry import StepType
-from mmids_trio.steps.rtmp_audience import Audience, WatchOptions
+from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.steps.rtmp_parameters import Gate, RtmpPorts
 from mmids_trio.steps.rtmp_watch import Watchers
 from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.status import Clients
 from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, Step, StepContext
-
-FORMATS = ("flv",)
-"""What media is served as."""
 
 
 def formats(value: str) -> tuple[str, ...]:
@@ -45,10 +48,18 @@ class HttpWatchParameters:
     port: int | None = parameter(port_number, default=None)
     https: bool = flag()
     formats: tuple[str, ...] = parameter(formats, default=())
+    segment_s: float = parameter(duration("500ms", "10s"), name="segment", default=2.0)
+    part_s: float = parameter(duration("100ms", "1s"), name="part", default=0.2)
+    dvr_s: float = parameter(duration("0s", "12h"), name="dvr", default=0.0)
     play_key: Secret | None = secret_parameter(default=None, in_place=True)
     reactor: str | None = parameter(text, default=None, in_place=True)
     allow_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
     deny_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
+
+    @property
+    def http(self) -> HttpOptions:
+        """What is served, and how."""
+        return HttpOptions(self.formats or FORMATS, self.segment_s * 1000, self.part_s * 1000, self.dvr_s * 1000)
 
     def conflicts(self) -> Iterable[str]:
         """What does not go together."""
@@ -76,6 +87,58 @@ class HttpWatchParameters:
         )
 
 
+@define(eq=False)
+class HttpWatchers:
+    """Serves viewers of HTTP-FLV (`watch`) and of HLS (the rest; see `delivery.hls_files.HlsHandler`)."""
+
+    audience: HttpAudience
+    watchers: Watchers
+    """Who lets them in."""
+
+    @property
+    def viewers(self) -> HlsViewers:
+        """Those of HLS."""
+        return self.audience.viewers
+
+    @property
+    def token(self) -> str | None:
+        """What kind of token lets viewers in, if one does."""
+        return self.watchers.access.name
+
+    async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
+        """See `Watchers`."""
+        self._need("flv")
+        return await self.watchers.watch(key, client, query)
+
+    async def let_in(self, key: str, client: Client, query: Query) -> Callable[[], None]:
+        """Wait until a viewer is approved."""
+        return await self.watchers.let_in(key, client, query)
+
+    def begin(self, viewer: HlsViewer) -> None:
+        """A viewer of HLS watches from now on."""
+        self.audience.begin(viewer)
+
+    async def variants(self, key: str) -> Sequence[Variant]:
+        """See `HlsHandler`."""
+        self._need("hls")
+        channel = self.audience.hls(key)
+        if channel is None or not await channel.wait_ready():
+            return ()
+        return self.audience.variants(key)
+
+    def channel(self, key: str, label: str) -> HlsChannel | None:
+        """See `HlsHandler`."""
+        return self.audience.rendition(key, label) if label else self.audience.hls(key)
+
+    def stream_id(self, key: str) -> StreamId | None:
+        """See `HlsHandler`."""
+        return self.audience.served(key)
+
+    def _need(self, what: str) -> None:
+        if what not in self.audience.http.formats:
+            raise RequestRefused(UNKNOWN[Role.WATCH], f"{what} is not served here", RejectReason.UNKNOWN_NAME)
+
+
 @frozen
 class HttpWatch:
     """See the module. `find` raises `StepError` for a reactor that is gone."""
@@ -86,12 +149,18 @@ class HttpWatch:
     approval_by: Callable[[HttpWatchParameters], tuple[KnownReactor | None, PlayAccess]]
     server: RtmpPorts
     memory: MediaMemory
+    now: Callable[[], float]
+    entropy: Callable[[int], bytes]
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
     async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
         """Ready when the port is open and the registration reserved."""
-        audience = Audience(self.registration.key, self.options, FlvRendering(), memory=self.memory)
+        viewers = HlsViewers(self.entropy)
+        http = self.parameters.http
+        audience = HttpAudience(
+            self.registration.key, self.options, http=http, memory=self.memory, now=self.now, viewers=viewers
+        )
         scheduler = SendScheduler(audience, self.options.send_interval_ms / 1000)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
@@ -103,7 +172,7 @@ class HttpWatch:
         )
         gate = Gate(self.registration, self.server, "https" if self.registration.tls else "http")
         watchers = Watchers(audience, *self.approval_by(self.parameters), gate.request)
-        async with self.server.serve(self.registration, self.context, watchers) as service:
+        async with self.server.serve(self.registration, self.context, HttpWatchers(audience, watchers)) as service:
 
             def change(parameters: HttpWatchParameters) -> ChangeInPlace:
                 approval = self.approval_by(parameters)
@@ -119,12 +188,15 @@ class HttpWatch:
             self.context.accept_parameters(change, lambda parameters: audience.count_excluded(parameters.rules))
             task_status.started()
             try:
-                while True:
-                    events = await scheduler.next_events(inbox)
-                    await scheduler.feed_and_send(events)
-                    if events:
-                        await outbox.send(events)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(audience.keep_time)
+                    while True:
+                        events = await scheduler.next_events(inbox)
+                        await scheduler.feed_and_send(events)
+                        if events:
+                            await outbox.send(events)
             finally:
+                viewers.end_all("what it used has ended")
                 audience.close()
 
 
@@ -133,10 +205,14 @@ def http_watch(  # noqa: PLR0917  (what a server has, once)
     default_port: int,
     reactors: KnownReactors,
     now: Callable[[], float],
+    entropy: Callable[[int], bytes],
     options: WatchOptions,
     memory: MediaMemory,
 ) -> StepType:
-    """The kind of step, whose port is `default_port` where it names none. `now`: Unix time in seconds."""
+    """The kind of step, whose port is `default_port` where it names none.
+
+    `now`: Unix time in seconds; `entropy`: so many random bytes.
+    """
 
     def approval_by(parameters: HttpWatchParameters) -> tuple[KnownReactor | None, PlayAccess]:
         return find_reactor(parameters.reactor, reactors), PlayAccess(parameters.play_key, now)
@@ -144,7 +220,7 @@ def http_watch(  # noqa: PLR0917  (what a server has, once)
     def build(parameters: HttpWatchParameters, context: StepContext) -> Step:
         registration = parameters.registration(default_port)
         find_reactor(parameters.reactor, reactors)
-        return HttpWatch(registration, parameters, options, approval_by, server, memory, context)
+        return HttpWatch(registration, parameters, options, approval_by, server, memory, now, entropy, context)
 
     return StepType(
         "http_watch",

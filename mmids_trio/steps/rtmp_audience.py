@@ -1,6 +1,6 @@
 """Which stream the watchers of a key get: the channels of one `rtmp_watch` step, and the streams that feed them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from attrs import define, field, frozen
@@ -11,7 +11,7 @@ from mmids_trio.fanout.channel import Channel, ChannelCounters, Pace
 from mmids_trio.fanout.rendering import Rendering
 from mmids_trio.fanout.stream_log import MAX_GROUP_MS, StreamLog
 from mmids_trio.rtmp.rendering import RtmpRendering
-from mmids_trio.steps.stages import Stages
+from mmids_trio.steps.stages import StageOutput, Stages
 from mmids_trio.workflow.status import Clients
 
 
@@ -44,7 +44,7 @@ class WatchOptions:
 
 
 @define(eq=False)
-class Audience(Stages[tuple[Channel]]):
+class Audience(Stages[tuple[StageOutput, ...]]):
     """The channels of one step. `key` is exact, and gets the first stream that comes, or `ANY_KEY`."""
 
     options: WatchOptions = field(factory=lambda: WatchOptions.of(Settings()))
@@ -54,23 +54,27 @@ class Audience(Stages[tuple[Channel]]):
     _gone: ChannelCounters = field(factory=ChannelCounters, init=False)
     """Of channels that were forgotten."""
 
-    def make_outputs(self, key: str) -> tuple[Channel]:
+    def make_outputs(self, key: str) -> tuple[StageOutput, ...]:
         """See `Stages`."""
+        return (self._make_channel(),)
+
+    def _make_channel(self) -> Channel:
         log = StreamLog(max_ms=self.options.max_log_ms, max_group_ms=self.options.max_group_ms)
         channel = Channel(self.rendering, pace=self._pace, log=log, gop_cache=self.options.gop_cache)
         channel.charge_to(self.memory)
-        return (channel,)
+        return channel
 
-    def forget(self, outputs: tuple[Channel]) -> None:
+    def forget(self, outputs: tuple[StageOutput, ...]) -> None:
         """See `Stages`."""
-        for channel in outputs:
-            self._gone.add_channel(channel.counters())
+        for output in outputs:
+            if isinstance(output, Channel):
+                self._gone.add_channel(output.counters())
 
     @property
     def channels(self) -> Iterable[Channel]:
         """All that there are."""
         for stage in self.stages:
-            yield from stage.outputs
+            yield from (output for output in stage.outputs if isinstance(output, Channel))
 
     @property
     def size(self) -> int:
@@ -79,10 +83,14 @@ class Audience(Stages[tuple[Channel]]):
 
     def count_excluded(self, rules: AddressRules) -> Clients:
         """How many of them address rules do not permit."""
-        hosts = [
+        return Clients(watchers=sum(not rules.permit(host) for host in self.hosts))
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """Where they come from."""
+        return [
             subscriber.output.transport.peer_host for channel in self.channels for subscriber in channel.subscribers
         ]
-        return Clients(watchers=sum(not rules.permit(host) for host in hosts))
 
     def take_options(self, options: WatchOptions) -> Callable[[], None]:
         """Go by these from now on, for who is here too; returns what takes that back."""
@@ -99,8 +107,7 @@ class Audience(Stages[tuple[Channel]]):
 
     def channel(self, key: str) -> Channel:
         """Where a watcher of `key` gets its media; it may wait there for a stream to begin."""
-        [channel] = self.stage(key).outputs
-        return channel
+        return next(output for output in self.stage(key).outputs if isinstance(output, Channel))
 
     def counters(self) -> ChannelCounters:
         """Sums over all channels that there ever were."""

@@ -13,6 +13,7 @@ from attrs import define, field
 from mmids_trio.media.events import (
     MediaEvent,
     MediaPacket,
+    Rendition,
     StreamEnded,
     StreamId,
     StreamMetadata,
@@ -67,6 +68,11 @@ class Stage(Generic[Outputs]):
     feeds: list["_Feed[Outputs]"] = field(factory=list)
 
     @property
+    def served(self) -> StreamId | None:
+        """The stream that is shown."""
+        return self.feeds[0].stream_id if self.feeds else None
+
+    @property
     def is_used(self) -> bool:
         """Whether anybody publishes or watches it."""
         return bool(self.feeds) or any(output.is_watched for output in self.outputs)
@@ -80,6 +86,7 @@ class _Feed(Generic[Outputs]):
     stream_id: StreamId
     name: str
     owner: MediaOwner
+    rendition: Rendition | None = None
     metadata: StreamMetadata | None = None
     headers: dict[TrackKey, MediaPacket] = field(factory=dict)
 
@@ -105,6 +112,8 @@ class Stages(Generic[Outputs]):
     memory: MediaMemory = field(factory=MediaMemory, kw_only=True)
     """Where what is held is charged."""
     _feeds: dict[StreamId, _Feed[Outputs]] = field(factory=dict, init=False)
+    _with_rendition: dict[StreamId, _Feed[Outputs]] = field(factory=dict, init=False)
+    """Those of them that are renditions."""
     _stages: dict[str, Stage[Outputs]] = field(factory=dict, init=False)
     _purge_at: int = field(default=FIRST_PURGE, init=False)
 
@@ -127,6 +136,23 @@ class Stages(Generic[Outputs]):
             self._purge()
             stage = self._stages[key] = Stage(key, self.make_outputs(key))
         return stage
+
+    def stage_of(self, stream_id: StreamId) -> Stage[Outputs] | None:
+        """Where a stream is shown, if it is."""
+        feed = self._feeds.get(stream_id)
+        return feed.stage if feed is not None and feed.is_served else None
+
+    def rendition_on(self, stage: Stage[Outputs]) -> Rendition | None:
+        """Of what the stream on a stage is a rendition, if it is one."""
+        return stage.feeds[0].rendition if stage.feeds else None
+
+    def renditions_of(self, source: StreamId) -> Sequence[tuple[Stage[Outputs], Rendition]]:
+        """Where renditions of a stream are shown."""
+        return [
+            (feed.stage, feed.rendition)
+            for feed in self._with_rendition.values()
+            if feed.rendition is not None and feed.rendition.of == source and feed.is_served
+        ]
 
     def close(self) -> None:
         """The step ends: nothing is held any more."""
@@ -167,22 +193,29 @@ class Stages(Generic[Outputs]):
         return outputs
 
     def _start(self, event: StreamStarted) -> Sequence[StageOutput]:
-        stage = self.stage(event.stream_name if self.key == ANY_KEY else self.key)
+        stage = self._stage_for(event)
         feed = self._feeds[event.stream_id] = _Feed(
-            stage, event.stream_id, event.stream_name, self.memory.owner_of(event.source_id)
+            stage, event.stream_id, event.stream_name, self.memory.owner_of(event.source_id), event.rendition
         )
         stage.feeds.append(feed)
+        if event.rendition is not None:
+            self._with_rendition[event.stream_id] = feed
         if not feed.is_served:
             log.warning("stream waits, its stream key is taken", stream=feed.name, served=stage.feeds[0].name)
             return ()
         feed.show()
         return stage.outputs
 
+    def _stage_for(self, event: StreamStarted) -> Stage[Outputs]:
+        """Where a stream is to be shown."""
+        return self.stage(event.stream_name if self.key == ANY_KEY else self.key)
+
     def _end(self, event: StreamEnded, feed: _Feed[Outputs]) -> None:
         stage = feed.stage
         was_served = feed.is_served
         stage.feeds.remove(feed)
         del self._feeds[event.stream_id]
+        self._with_rendition.pop(event.stream_id, None)
         if was_served:
             for output in stage.outputs:
                 output.end_stream()

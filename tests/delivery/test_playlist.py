@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mmids_trio.delivery.playlist import QUERY, MediaPlaylist, Standing, part_name
+from mmids_trio.delivery.playlist import LABEL, QUERY, MediaPlaylist, Standing, part_name
 from mmids_trio.media.fmp4.fragmenter import Chapter, Fragmenter
 from mmids_trio.testing.media import generate_stream
 
@@ -26,7 +26,7 @@ def playlist(seconds: float, *, ended: bool = False, window_ms: float = 0) -> Me
 
 
 def lines(made: MediaPlaylist, *, skip: bool = False) -> list[str]:
-    return made.text(skip=skip).decode().replace(QUERY.decode(), "").splitlines()
+    return made.text(skip=skip).decode().replace(QUERY.decode(), "").replace(LABEL.decode(), "").splitlines()
 
 
 def test_it_says_what_players_need_before_the_first_segment() -> None:

@@ -5,7 +5,8 @@ How a packet becomes part of a fragment:
 - FLV's timestamps are milliseconds.  Pictures keep them.  Sound goes back on its own clock, which counts samples: a
   frame follows the one before it, unless its timestamp is more than `SNAP_MS` away from that place.
 - How long a frame lasts is known when the next one of its track comes, so the last one of each track is held back.
-- A *segment* begins with a key frame, once the one before it is long enough; without pictures, with any frame of sound.
+- A *segment* begins with the first key frame near or behind each multiple of the target on the output clock, so that
+  renditions of one stream, which share that clock, are cut alike; without pictures, with any frame of sound.
 - A *part* ends before it would be longer than the part target, which is a whole number of frames (RFC 8216bis §4.4.3.7
   wants parts of at least 85 % of it, and none longer).
 - Tracks are those that were seen before the first segment.  One that comes later, another decoder configuration and
@@ -14,7 +15,8 @@ How a packet becomes part of a fragment:
 Decoding times grow over all chapters, so that nobody who counts from them goes backwards.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import floor
 from statistics import median
 
 from attrs import Factory, define, field, frozen
@@ -43,6 +45,9 @@ WAIT_FOR_TRACK_MS = 1_000
 
 LEAD_MS = 100
 """How long before the first picture sound may begin: encoders of sound start earlier, by a frame or two."""
+
+EARLY = 0.25
+"""Part of the target by which a key frame may come before the multiple that it begins a segment at."""
 
 LONGEST_SEGMENT = 8
 """Times the target: a group of pictures that does not end is cut at any frame then, so that memory stays bounded."""
@@ -142,6 +147,8 @@ class Fragmenter:
 
     segment_ms: float = 2_000
     part_ms: float = 200
+    clock: Callable[[int], float | None] | None = None
+    """Where on the output clock a timestamp of the stream is to be, for a rendition of one whose clock is known."""
     part_target_ms: float | None = field(default=None, init=False)
     _configurations: dict[MediaKind, Configuration] = field(factory=dict, init=False)
     _sizes: tuple[int, int] = field(default=UNKNOWN_SIZE, init=False)
@@ -160,7 +167,21 @@ class Fragmenter:
     _part_start: float = field(default=0, init=False)
     _is_incomplete: bool = field(default=False, init=False)
     """Whether frames come of a track that the chapter has not got: the next key frame begins another one."""
+    _frame_ms: float = field(default=0, init=False)
+    """How long a frame of the leading track usually lasts, when that was looked at."""
     _opens_segment: bool = field(default=True, init=False)
+
+    def place_of(self, timestamp: int) -> float | None:
+        """Where on the output clock a timestamp of the stream is; `None` where that is not known (yet)."""
+        if self._offset_ms is None:
+            return None
+        return self._last_ms + _distance(self._last_ms % _MODULUS, timestamp) + self._offset_ms
+
+    @property
+    def frame_rate(self) -> float | None:
+        """Pictures a second, from how long frames last; `None` where that is not known."""
+        builder = self._builders.get(MediaKind.VIDEO)
+        return None if builder is None or not self._frame_ms else 1000 / self._frame_ms
 
     def metadata(self, width: int, height: int) -> None:
         """The size that the stream says its pictures have; counts where the configuration does not tell."""
@@ -269,7 +290,7 @@ class Fragmenter:
             return
         if self._offset_ms is None:
             self._last_ms = packet.timestamp
-            self._offset_ms = round(self._newest_ms) - packet.timestamp
+            self._offset_ms = self._begin_clock(packet.timestamp)
             step = 0
         self._last_ms += step
         frame = _Frame(
@@ -281,6 +302,17 @@ class Fragmenter:
         builder.hold(frame)
         if self._leads(packet.kind):
             yield from self._cut(builder, frame)
+
+    def _begin_clock(self, timestamp: int) -> int:
+        """The offset to the output clock of a chapter that begins at `timestamp`."""
+        wanted = None if self.clock is None else self.clock(timestamp)
+        if wanted is not None and wanted >= self._newest_ms:
+            self._segment_start = self._part_start = self._newest_ms = wanted
+        return round(self._newest_ms) - timestamp
+
+    def _slot(self, ms: float) -> int:
+        """Which multiple of the target a segment that begins there belongs to."""
+        return floor(ms / self.segment_ms + EARLY)
 
     def _begin_anew(self, packet: MediaPacket) -> Iterator[Output]:
         configurations = dict(self._configurations)
@@ -310,8 +342,8 @@ class Fragmenter:
         now = builder.ms(next_frame.time)
         if now <= self._part_start:
             return
-        lasted = now - self._segment_start
-        if (next_frame.is_sync and lasted >= self.segment_ms) or lasted >= LONGEST_SEGMENT * self.segment_ms:
+        is_due = next_frame.is_sync and self._slot(now) > self._slot(self._segment_start)
+        if is_due or now - self._segment_start >= LONGEST_SEGMENT * self.segment_ms:
             yield from self._close_part(now)
             yield from self._close_segment()
             self._segment_start = now
@@ -327,6 +359,7 @@ class Fragmenter:
             usual = median(durations)
             mean = sum(durations) / len(durations)
             frame = mean if abs(mean - usual) < 2 else usual  # noqa: PLR2004  (rounding to milliseconds)
+            self._frame_ms = frame
             self.part_target_ms = max(1, round(self.part_ms / frame)) * frame
         return self.part_target_ms
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from attrs import evolve, frozen
@@ -56,7 +57,7 @@ def read_fragment(data: bytes) -> list[Run]:
     return runs
 
 
-def outputs(packets: Iterable[MediaPacket], **options: float) -> list[Output]:
+def outputs(packets: Iterable[MediaPacket], **options: Any) -> list[Output]:
     fragmenter = Fragmenter(**options)
     found = [output for packet in packets for output in fragmenter.packet(packet)]
     return [*found, *fragmenter.end()]

@@ -1,0 +1,66 @@
+"""Sessions of HLS: bounded, found by their id and key, and forgotten in time."""
+
+import pytest
+
+from mmids_trio.delivery.hls_viewers import MAX_OF_ADDRESS, HlsViewer, HlsViewers, rest_of, session_in
+
+
+def viewers() -> HlsViewers:
+    count = iter(range(1 << 20))
+    return HlsViewers(lambda size: next(count).to_bytes(size, "big"))
+
+
+def come(there: HlsViewers, host: str = "192.0.2.1", query: str = "", now: float = 0.0) -> HlsViewer:
+    viewer = there.begin("key", host, query, object(), now)
+    there.admit(viewer)
+    return viewer
+
+
+def test_one_address_has_a_part_of_all_sessions() -> None:
+    there = viewers()
+    last = [come(there) for _ in range(MAX_OF_ADDRESS)][-1]
+    assert not there.has_room("192.0.2.1")
+    assert there.has_room("192.0.2.2")
+    last.dismiss("kicked")
+    assert there.has_room("192.0.2.1")
+    assert there.turned_away == 1
+
+
+def test_who_asks_for_nothing_is_forgotten() -> None:
+    there = viewers()
+    silent, active = come(there), come(there)
+    ended: list[str] = []
+    silent.on_end.append(lambda: ended.append("silent"))
+    assert there.find(active.id, "key", 5.0) is active
+    there.end_silent(10.0)
+    assert there.all == [active]
+    assert ended == ["silent"]
+    silent.dismiss("again")
+    assert ended == ["silent"]
+
+
+def test_a_session_is_of_one_key() -> None:
+    there = viewers()
+    viewer = come(there)
+    assert there.find(viewer.id, "other", 0.0) is None
+    assert there.find("0" * 31 + "f", "key", 0.0) is None
+    assert there.find(None, "key", 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "session", "rest"),
+    [
+        ("", None, ""),
+        ("session=" + "a" * 32, "a" * 32, ""),
+        ("token=x&session=" + "a" * 32 + "&b", "a" * 32, "token=x&b"),
+        ("session=short", None, ""),
+        ("xsession=" + "a" * 32, None, "xsession=" + "a" * 32),
+        ("a=1&_HLS_msn=2&_HLS_part=3", None, "a=1"),
+        ('a="<>\\', None, "a=%22%3C%3E%5C"),
+    ],
+)
+def test_what_is_ours_in_a_query_is_found_and_the_rest_can_stand_in_a_playlist(
+    query: str, session: str | None, rest: str
+) -> None:
+    assert session_in(query) == session
+    assert rest_of(query) == rest
