@@ -12,6 +12,9 @@ const LABELS = { hls: "HLS", native: "HLS", flv: "FLV" };
 // Until the next try, in milliseconds; a crowd that waits shall not come in one instant.
 const RETRY = { absent: 2000, ended: 1000, unreachable: 3000, broken: 3000, refused: 30000, unsupported: 15000 };
 
+// Without a picture, until words say so: a page that only turns a wheel says nothing.
+const PATIENCE = 4000;
+
 const STARTS = "It starts by itself when the stream does.";
 const WORDS = {
   absent: ["Nothing is on the air", STARTS],
@@ -19,6 +22,8 @@ const WORDS = {
   refused: ["This address is not valid, or not any more", "Ask whoever sent it to you for another one."],
   unreachable: ["The server cannot be reached", "Trying again…"],
   broken: ["Playing has failed", "Trying again…"],
+  stalled: ["Nothing comes any more", "It goes on by itself when the stream does."],
+  slow: ["Still loading", "The way to the server is slow."],
 };
 
 const video = document.getElementById("video");
@@ -36,6 +41,7 @@ let wanted = ways.includes(asked.get("via")) ? asked.get("via") : null;
 let engine = null;
 let turn = 0; // of the engine that is asked for: what an earlier one still says is no news
 let timer = 0;
+let patience = 0;
 let hasPlayed = false;
 
 const controls = new Controls(video, {
@@ -66,6 +72,8 @@ async function start() {
         document.body.dataset.way = way;
         controls.showWays(choices(way), way);
         controls.play();
+        // An answer of FLV begins before the stream does, and lasts over its end.
+        expect(way === "flv" ? "absent" : "slow");
         return;
       }
     }
@@ -80,8 +88,14 @@ function choices(way) {
   return ways.filter((each) => each === way || each === "flv" || (each === "hls" && !isNative)).map((each) => [each, LABELS[each]]);
 }
 
+function expect(otherwise) {
+  clearTimeout(patience);
+  patience = setTimeout(() => controls.say(otherwise, ...WORDS[otherwise]), PATIENCE);
+}
+
 function stop() {
   clearTimeout(timer);
+  clearTimeout(patience);
   turn++;
   engine?.stop();
   engine = null;
@@ -103,12 +117,15 @@ function unsupported({ names, remedy }) {
 
 video.addEventListener("playing", () => {
   hasPlayed = true;
+  clearTimeout(patience);
   video.removeAttribute("poster");
   controls.say("playing");
 });
 video.addEventListener("ended", () => gone("ended"));
 video.addEventListener("waiting", () => {
-  if (document.body.dataset.state === "playing") controls.say("loading");
+  if (document.body.dataset.state !== "playing") return;
+  controls.say("loading");
+  expect("stalled");
 });
 addEventListener("pagehide", stop);
 addEventListener("pageshow", (event) => event.persisted && start());
