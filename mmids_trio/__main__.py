@@ -58,10 +58,11 @@ COMMANDS = {
     show_default=True,
     help="Configuration file.",
 )
+@click.option("--qr", is_flag=True, help="Show the address of the player's page as a QR code.")
 @before_commands
 @click.version_option(__version__, prog_name="mmids_trio", message="%(prog)s %(version)s")
 @click.pass_context
-def main(context: click.Context, /, *, config: Path, **common: object) -> None:
+def main(context: click.Context, /, *, config: Path, qr: bool, **common: object) -> None:
     """Live-video workflow server. Without a COMMAND, it runs the workflows of a configuration file.
 
     SIGINT or SIGTERM stops the server within 5 seconds, a second one stops it at once. SIGHUP reloads the configuration
@@ -71,7 +72,7 @@ def main(context: click.Context, /, *, config: Path, **common: object) -> None:
     """
     check_before(context)
     if context.invoked_subcommand is None:
-        sys.exit(load(SERVER)(config, modules=common[LOAD]))
+        sys.exit(load(SERVER)(config, modules=common[LOAD], qr=qr))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,17 @@ import structlog
 import trio
 
 from mmids_trio.cli.known_kinds import KnownKinds
-from mmids_trio.cli.welcome import Reach, address_for_others, addresses, open_doors, welcome
+from mmids_trio.cli.qr import encode, for_terminal
+from mmids_trio.cli.welcome import (
+    Address,
+    Reach,
+    address_for_others,
+    addresses,
+    open_doors,
+    page_to_try,
+    pages,
+    welcome,
+)
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import MmidsError, leaves
 from mmids_trio.reload.configuration_file import Configuration
@@ -52,8 +62,10 @@ Run = Callable[[Configuration, Build], Awaitable[None]]
 """Runs a server that it builds, until a signal comes."""
 
 
-def complain_or_run(config: Path, run: Run | None = None, *, modules: Sequence[str] = ()) -> int:
+def complain_or_run(config: Path, run: Run | None = None, *, modules: Sequence[str] = (), qr: bool = False) -> int:
     """Run a server, in the usual way without `run`; the exit status. `modules` have steps and executors of one's own.
+
+    `qr`: whether the welcome shows the page's address as a code for phones.
 
     What an operator can mend is one message, never a traceback.
     """
@@ -82,7 +94,7 @@ def complain_or_run(config: Path, run: Run | None = None, *, modules: Sequence[s
                 load_again=partial(known.read_again, config),
                 log=log,
             )
-            trio.run(run or _run_plain, configuration, build)
+            trio.run(run or partial(_run_plain, qr=qr), configuration, build)
     except* MmidsError as group:
         status = 1
         for error in leaves(group):
@@ -104,13 +116,17 @@ def open_standard_streams() -> None:
             setattr(sys, name, open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115 - to the end
 
 
-async def _run_plain(configuration: Configuration, build: Build) -> None:
+async def _run_plain(configuration: Configuration, build: Build, *, qr: bool) -> None:
     """Run the server as it is configured."""
-    await run_server(configuration, build())
+    await run_server(configuration, build(), qr=qr)
 
 
 async def run_server(
-    configuration: Configuration, server: Server, tell: Callable[[Sequence[Change[PlanView]]], None] = lambda _: None
+    configuration: Configuration,
+    server: Server,
+    tell: Callable[[Sequence[Change[PlanView]]], None] = lambda _: None,
+    *,
+    qr: bool = False,
 ) -> None:
     """Run a server until a signal comes; `tell` hears what it has started with."""
     for warning in configuration.document.warnings:
@@ -126,7 +142,7 @@ async def run_server(
                 nursery.start_soon(server.look_for_ffmpeg)  # which the end of the server does not wait for
                 gc.freeze()
                 gc.set_threshold(*GC_THRESHOLDS)
-                running.start_soon(_say_welcome, server, changes)
+                running.start_soon(_say_welcome, server, changes, qr)
             nursery.cancel_scope.cancel()
 
 
@@ -150,15 +166,31 @@ def started_definitions(server: Server, changes: Sequence[Change[PlanView]]) -> 
     return [definition for definition in wanted if definition is not None]
 
 
-async def _say_welcome(server: Server, changes: Sequence[Change[PlanView]]) -> None:
+async def _say_welcome(server: Server, changes: Sequence[Change[PlanView]], qr: bool) -> None:
     with trio.move_on_after(WELCOME_SECONDS):
         for change in changes:
             await change.wait_outcome()
     if not server.is_stopping:
         workflows = [each for each in started_definitions(server, changes) if not _has_failed(server, each.name)]
         reach = Reach.of(server.settings.rtmp_host, address_for_others)
-        lines = list(addresses(workflows, reach.host, server.rtmp.bound_port))
-        _tell(welcome(lines, server.api_url, reach, open_doors(workflows)))
+        settings = server.settings
+        web = Reach.of(settings.http_media_host, address_for_others)
+        lines = [
+            *addresses(workflows, reach.host, server.rtmp.bound_port),
+            *pages(workflows, web, settings.http_media_port, server.media.bound_port),
+        ]
+        text = welcome(lines, server.api_url, reach, open_doors(workflows))
+        _tell(f"{text}\n\n{_code(lines)}" if qr else text)
+
+
+def _code(lines: Sequence[Address]) -> str:
+    page = page_to_try(lines)
+    if page is None:
+        return "  --qr: no workflow has a page (http_watch)"
+    try:
+        return for_terminal(encode(page), colours=sys.stdout.isatty())
+    except ValueError as error:
+        return f"  --qr: {error}"
 
 
 def _has_failed(server: Server, name: str) -> bool:

@@ -7,6 +7,7 @@ where the door is open to everybody.
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from shlex import quote
+from urllib.parse import quote as encoded
 
 from attrs import frozen
 
@@ -96,6 +97,24 @@ def addresses(
                     yield Address(workflow.name, verbs[step.step_type], url, tried)
 
 
+def pages(
+    workflows: Sequence[WorkflowDefinition],
+    reach: Reach,
+    default_port: int,
+    bound_port: Callable[[int], int | None],
+) -> Iterator[Address]:
+    """The pages that browsers open, as others reach them where others do."""
+    for workflow in workflows:
+        for step in workflow.steps:
+            if step.step_type == "http_watch":
+                port = bound_port(int(step.parameters.get("port") or default_port))
+                if port is not None:
+                    given = _written(step.parameters["stream_key"])
+                    keys = (ANY, TRIED) if given == "*" else (given, given)
+                    url, tried = (_page(step, reach.others or reach.host, port, key) for key in keys)
+                    yield Address(workflow.name, "page", url, tried)
+
+
 def open_doors(workflows: Sequence[WorkflowDefinition]) -> list[str]:
     """The workflows to which anybody may publish who reaches their port."""
     return [
@@ -112,7 +131,7 @@ def welcome(lines: Sequence[Address], api: str | None, reach: Reach, open_to_all
         text.append(f"  ... and {len(lines) - MAX_LINES} more addresses")
     if api is not None:
         text.append(f"  HTTP API {api}")
-    if lines and reach.others is not None:
+    if reach.others is not None and any(line.verb != "page" for line in lines):
         text.append(f"  From other machines: {reach.others} in place of {reach.host}")
     if open_to_all and not reach.is_private:
         text.append(f"  Warning: anybody who reaches this machine may publish ({_named(open_to_all)}).")
@@ -121,9 +140,25 @@ def welcome(lines: Sequence[Address], api: str | None, reach: Reach, open_to_all
     if publish is not None:
         text += ["", "Try it:", f"  {TRY_IT.format(url=quote(publish))}"]
         watch = next((line.tried for line in lines if line.verb == "watch"), None)
-        if watch is not None:
+        page = page_to_try(lines)
+        if page is not None:
+            text.append(f"  and open {page}")
+        elif watch is not None:
             text.append(f"  ffplay {quote(watch)}")
     return "\n".join(text)
+
+
+def page_to_try(lines: Sequence[Address]) -> str | None:
+    """The page of the stream that the printed publisher sends, or of the only one that there is."""
+    return next((line.tried for line in lines if line.verb == "page"), None)
+
+
+def _page(step: StepDefinition, host: str, port: int, key: str) -> str:
+    scheme, default = ("https", 443) if step.has_flag("https") else ("http", 80)
+    name = f"[{host}]" if ":" in host else host
+    place = name if port == default else f"{name}:{port}"
+    query = QUERIES["play_key"] if "play_key" in step.parameters else ""
+    return f"{scheme}://{place}/{encoded(_written(step.parameters['app']))}/{encoded(key, safe='')}{query}"
 
 
 def _url(step: StepDefinition, host: str, port: int, key: str) -> str:

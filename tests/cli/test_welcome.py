@@ -5,7 +5,16 @@ from collections.abc import Callable
 
 import pytest
 
-from mmids_trio.cli.welcome import MAX_LINES, Reach, address_for_others, addresses, open_doors, welcome
+from mmids_trio.cli.welcome import (
+    MAX_LINES,
+    QUERIES,
+    Reach,
+    address_for_others,
+    addresses,
+    open_doors,
+    pages,
+    welcome,
+)
 from mmids_trio.config.parser import parse
 from mmids_trio.definitions import WorkflowDefinition
 
@@ -110,3 +119,33 @@ def test_many_open_doors_and_addresses_are_told_of_in_a_few_lines() -> None:
 def test_what_has_no_port_is_not_named() -> None:
     text = said("rtmp_receive rtmp_app=live stream_key=*", "rtmp_watch rtmp_app=live stream_key=*", port=lambda _: None)
     assert "rtmp://" not in text
+
+
+def page_lines(*steps: str, bound: str | None = None) -> str:
+    found, rtmp, web = workflows(*steps), Reach.of(None, lambda: OUTSIDE), Reach.of(bound, lambda: OUTSIDE)
+    lines = [*addresses(found, rtmp.host, lambda port: port), *pages(found, web, 8080, lambda port: port)]
+    return welcome(lines, None, rtmp)
+
+
+def test_a_page_has_the_address_by_which_others_reach_it() -> None:
+    text = page_lines("rtmp_receive rtmp_app=live stream_key=*", "http_watch app=live stream_key=*")
+    assert f"page     http://{OUTSIDE}:8080/live/KEY" in text
+    assert text.endswith(f"  and open http://{OUTSIDE}:8080/live/test")
+    assert "http://127.0.0.1:8080/live/KEY" in page_lines("http_watch app=live stream_key=*", bound="127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("step", "address"),
+    [
+        ("http_watch app=live stream_key=* port=80", f"http://{OUTSIDE}/live/KEY "),
+        ("http_watch app=live stream_key=* port=443 https", f"https://{OUTSIDE}/live/KEY "),
+        ('http_watch app="a b/c" stream_key="d e/f"', f"http://{OUTSIDE}:8080/a%20b/c/d%20e%2Ff "),
+        ("http_watch app=live stream_key=* play_key=secret", f"/live/KEY{QUERIES['play_key']} "),
+    ],
+)
+def test_the_address_of_a_page_is_one_that_a_browser_takes(step: str, address: str) -> None:
+    assert address in page_lines(step)
+
+
+def test_only_rtmp_has_an_address_that_others_write_otherwise() -> None:
+    assert "From other machines" not in page_lines("http_watch app=live stream_key=*")

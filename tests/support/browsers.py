@@ -101,12 +101,13 @@ class Browser:
     async def until(self, condition: Callable[[Any], object], what: str) -> Any:
         """Wait until what the page shows meets `condition`; returns it."""
 
+        last: Any = None
+
         async def look() -> Any:
             nonlocal last
             last = await self.seen()
             return last if last is not None and condition(last) else None
 
-        last: Any = None
         try:
             return await eventually_answered(look, what)
         except AssertionError as error:
