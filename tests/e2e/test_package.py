@@ -38,6 +38,14 @@ def test_the_wheel_needs_no_ffmpeg_and_has_an_extra_that_brings_one(wheel: Path)
     assert "imageio-ffmpeg==" in locked, "scripts/run and the container install it"
 
 
+def test_the_wheel_has_the_page_and_the_players_that_come_along_with_their_licences(wheel: Path) -> None:
+    folder = ROOT / "mmids_trio" / "delivery" / "page" / "files"
+    there_are = {str(path.relative_to(ROOT)) for path in folder.rglob("*") if path.is_file()}
+    assert len(there_are) >= 10
+    with zipfile.ZipFile(wheel) as archive:
+        assert there_are <= set(archive.namelist())
+
+
 def test_the_installed_program_tells_its_version_and_checks_files(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "live.mmids").write_text(WORKFLOW)
     for program in ((installed / "mmids_trio",), (installed / "python", "-m", "mmids_trio")):
