@@ -1,6 +1,7 @@
 """The package as others install it: what is imported and not declared, or left out of the wheel, is missed here."""
 
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
