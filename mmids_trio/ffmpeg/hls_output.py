@@ -42,6 +42,12 @@ class HlsOutput:
         return hls_playlist_path(self.parameters, self.stream_name)
 
     @property
+    def last_segment(self) -> str | None:
+        """The file that came into it last, if there is one."""
+        segments = self._playlist.segments if self._playlist is not None else None
+        return segments[-1].name if segments else None
+
+    @property
     def _stem(self) -> str:
         return file_stem(self.parameters.stream_name or self.stream_name)
 

@@ -6,7 +6,7 @@ functions that an entry holds until it ends.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -15,7 +15,11 @@ from mmids_trio.errors import shortened
 from mmids_trio.media.events import StreamId
 from mmids_trio.on_air.bans import Bans
 from mmids_trio.on_air.meters import StreamMeter
-from mmids_trio.on_air.views import Asked, ClientNow, ClientView, Peer, SourceView, StreamNow, StreamView
+from mmids_trio.on_air.views import Asked, ClientNow, ClientView, Peer, SourceView, StreamNow, StreamView, StreamWarning
+from mmids_trio.on_air.warnings import warnings_of
+
+Troubles = Callable[[StreamId], Iterable[StreamWarning]]
+"""What is wrong with a stream where it goes."""
 
 SendAway = Callable[[str], None]
 """Ends a stream or disconnects a client; the log has the reason. Synchronous, may be repeated."""
@@ -58,6 +62,7 @@ class StreamEntry:
     """Under which it is published, where it is."""
     made_from: str | None = None
     clocks_set: int = 0
+    clock_set_at: float | None = None
     """See `views.StreamView`."""
     _covers: set[object] = field(factory=set, init=False)
 
@@ -84,8 +89,8 @@ class StreamEntry:
             return self.source.as_source()
         return None if self.source is None else self.source()
 
-    def view(self, time: float, watchers: int) -> StreamView:
-        """As it is."""
+    def view(self, time: float, watchers: int, troubles: Sequence[StreamWarning] = ()) -> StreamView:
+        """As it is. `troubles`: what is wrong where it goes."""
         now = self.now(time)
         return StreamView(
             id=self.id,
@@ -102,6 +107,7 @@ class StreamEntry:
             sound_offset_ms=self.meter.sound_offset_ms,
             source=self.source_view(),
             tracks=self.meter.tracks(time),
+            warnings=(*warnings_of(self.meter, self.clock_set_at, time), *troubles),
         )
 
 
@@ -149,6 +155,8 @@ class OnAir:
     """Seconds, as meters are told them."""
     bans: Bans = field(factory=Bans)
     """Who may not come back."""
+    _outputs: dict[str, dict[Owner, Troubles]] = field(factory=dict, init=False)
+    """By workflow: steps that say what is wrong with streams that they send on."""
     _count: int = field(default=0, init=False)
     _streams: dict[str, StreamEntry] = field(factory=dict, init=False)
     _by_stream_id: dict[StreamId, StreamEntry] = field(factory=dict, init=False)
@@ -219,6 +227,26 @@ class OnAir:
         self._count += 1
         return self._count, f"{kind}-{self.nonce}-{self._count}"
 
+    # Where streams go.
+
+    def add_output(self, owner: Owner, troubles: Troubles) -> Callable[[], None]:
+        """A step says from now on what is wrong with a stream that it sends on; returns what ends that."""
+        workflow = owner.workflow
+        self._outputs.setdefault(workflow, {})[owner] = troubles
+
+        def remove() -> None:
+            of_workflow = self._outputs.get(workflow, {})
+            of_workflow.pop(owner, None)
+            if not of_workflow:
+                self._outputs.pop(workflow, None)
+
+        return remove
+
+    def troubles(self, entry: StreamEntry) -> Sequence[StreamWarning]:
+        """What is wrong with a stream where steps of its workflow send it on."""
+        outputs = self._outputs.get(entry.owner.workflow, {})
+        return [warning for troubles in outputs.values() for warning in troubles(entry.stream_id)]
+
     # What is asked.
 
     def stream(self, name: str) -> StreamEntry | None:
@@ -237,6 +265,7 @@ class OnAir:
         """The clock of a stream's source was found to be another one."""
         if (stream := self._by_stream_id.get(stream_id)) is not None:
             stream.clocks_set += 1
+            stream.clock_set_at = self.clock()
 
     def bytes_of(self, stream_id: StreamId) -> int:
         """What has come of a stream; 0 for one that is over."""

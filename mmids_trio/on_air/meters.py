@@ -68,6 +68,8 @@ class TrackMeter:
     timestamp: int | None = field(default=None, init=False)
     """Of its newest frame."""
     jumps: int = field(default=0, init=False)
+    jumped_at: float | None = field(default=None, init=False)
+    """When last."""
     _jitter_ms: float = field(default=0.0, init=False)
     _key_frame: int | None = field(default=None, init=False)
     """The latest one's timestamp."""
@@ -82,7 +84,9 @@ class TrackMeter:
                 off = 1000 * (now - self._last_at) - (timestamp - self.timestamp) % CLOCK
                 self._jitter_ms += ((off if off > 0 else -off) - self._jitter_ms) / JITTER_SHARE
             self.timestamp = timestamp
-            self.jumps += jumps
+            if jumps:
+                self.jumps += jumps
+                self.jumped_at = now
         if not self._marks or now - self._marks[-1][0] >= MARK_SECONDS:
             self._marks.append((now, self._bytes, self._frames))
         self._bytes += size
@@ -239,6 +243,11 @@ class StreamMeter:
     def last_at(self) -> float | None:
         """When media came last; `None` where none have."""
         return max((track.last_at for track in (self._video, self._audio) if track.has_begun), default=None)
+
+    @property
+    def jumped_at(self) -> float | None:
+        """When a timestamp jumped last."""
+        return max((at for at in (self._video.jumped_at, self._audio.jumped_at) if at is not None), default=None)
 
     @property
     def sound_offset_ms(self) -> int | None:

@@ -43,6 +43,15 @@ class TrackView:
 
 
 @frozen
+class StreamWarning:
+    """What is wrong with a stream: a word for programs, a sentence, and what can be done about it."""
+
+    code: str
+    text: str
+    remedy: str
+
+
+@frozen
 class SourceView:
     """Where a stream comes from, or did last.
 
@@ -84,6 +93,7 @@ class StreamView:
     sound_offset_ms: int | None
     source: SourceView | None
     tracks: Sequence[TrackView]
+    warnings: Sequence[StreamWarning]
 
 
 @frozen

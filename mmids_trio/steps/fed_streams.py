@@ -21,7 +21,7 @@ from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId, StreamSta
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics.catalog import STEP_CHILD_DROPPED, STEP_CHILD_LEFT_OUT, STEP_CHILD_RESTARTS, STEP_CHILDREN
 from mmids_trio.metrics.counts import Counts, lasting, total
-from mmids_trio.on_air.views import SourceView
+from mmids_trio.on_air.views import SourceView, StreamWarning
 from mmids_trio.steps.stream_encoder import StreamEncoder
 from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import StepContext
@@ -161,6 +161,8 @@ class FedStreams:
     """When the first child of a stream may be started. Called in the order in which streams start."""
     warn: Callable[[FedStream], str | None] = lambda _stream: None
     """What is wrong with a stream though its child runs."""
+    describe_more: Callable[[FedStream, StreamStatus | None], StreamStatus | None] = lambda _stream, status: status
+    """What else there is to say of a stream."""
     hold: Hold = field(factory=Hold)
     """What may keep children from being started."""
     on_end: Callable[[StreamId], None] = lambda _stream_id: None
@@ -172,6 +174,7 @@ class FedStreams:
 
     def __attrs_post_init__(self) -> None:
         self.context.show_streams(self._describe)
+        self.context.show_troubles(self._troubles)
         self.context.show_counts(self._counts)
 
     def take(self, event: MediaEvent) -> None:
@@ -228,11 +231,23 @@ class FedStreams:
         return total(child_counts(stream.state for stream in self._all), self._gone)
 
     def _describe(self) -> Sequence[StreamStatus]:
-        return [
-            status
-            for stream in self._all
-            if (status := child_status(stream.started.stream_name, stream.state, self.warn(stream))) is not None
-        ]
+        found = []
+        for stream in self._all:
+            status = child_status(stream.started.stream_name, stream.state, self.warn(stream))
+            status = self.describe_more(stream, status)
+            if status is not None:
+                found.append(status)
+        return found
+
+    def _troubles(self, stream_id: StreamId) -> Iterable[StreamWarning]:
+        if (stream := self._live.get(stream_id)) is None:
+            return
+        if (lost := self.warn(stream)) is not None:
+            yield StreamWarning("codec_not_carried", lost, "encode it in front of that step (ffmpeg_transcode)")
+        if (message := stream.state.message) is not None:
+            where = f"step {self.context.step_id}: {message.splitlines()[0]}"
+            remedy = f"mmids_trio show {self.context.workflow} has the last lines of its ffmpeg"
+            yield StreamWarning("output_fails", where, remedy)
 
 
 def from_ffmpeg(location: str) -> SourceView:

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mmids_trio.ffmpeg.arguments import what_is_lost
 from mmids_trio.ffmpeg.disk_room import DiskRoom
@@ -21,6 +21,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.steps.fed_streams import FedStream, FedStreams, Ffmpeg
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.events import HlsPaused, HlsResumed
+from mmids_trio.workflow.status import StreamStatus
 from mmids_trio.workflow.step import Inbox, Outbox, Step, StepContext
 
 log = structlog.get_logger()
@@ -80,6 +81,7 @@ class FfmpegHls:
                     rest=lambda stream: outputs[stream].receive,
                     turn=partial(self._turn, claim, OutputPaths(), outputs),
                     warn=lambda stream: what_is_lost(stream.policy.codecs, "HLS"),
+                    describe_more=lambda stream, status: _with_playlist(outputs.get(stream), stream, status),
                     hold=room.hold,
                 )
                 task_status.started()
@@ -131,6 +133,15 @@ class FfmpegHls:
             yield claim
         finally:
             self.paths.release(claim)
+
+
+def _with_playlist(output: HlsOutput | None, stream: FedStream, status: StreamStatus | None) -> StreamStatus | None:
+    """Where the playlist is, and how far it has come; of each stream that is written."""
+    if output is None:
+        return status
+    last = output.last_segment
+    status = status or StreamStatus(stream.started.stream_name, "writes segments" if last else "has no segment yet")
+    return evolve(status, path=output.path, last_segment=last, last_error=stream.state.message)
 
 
 async def _read(output: HlsOutput, stdout: ChildOutput) -> None:

@@ -1,6 +1,6 @@
 """`rtmp_push`: publish each stream, or one of them, to other servers over our own RTMP client, and pass it on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 
@@ -26,6 +26,7 @@ from mmids_trio.media.tracks import TrackKey, is_of_main_track, remember_header
 from mmids_trio.media_memory import MediaMemory, MediaOwner
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.net.tls import Dialer
+from mmids_trio.on_air.views import StreamWarning
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.rtmp.client.pushing import PushTarget
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
@@ -255,6 +256,15 @@ class Pushes:
             sums.add_channel(counters)
         return sent_counts(sums)
 
+    def troubles(self, stream_id: StreamId) -> Iterable[StreamWarning]:
+        """Each target of a stream that does not take it."""
+        pushed = self._live.get(stream_id)
+        for target in () if pushed is None else pushed.targets:
+            if target.state != "publishing" and target.last_error is not None:
+                text = f"target {target.url} takes nothing: {target.last_error}"
+                remedy = "check its address and key, and whether the platform expects the stream; it is tried again"
+                yield StreamWarning("target_refuses", text, remedy)
+
     def describe(self) -> Sequence[StreamStatus]:
         """Each target of each stream."""
         return [
@@ -298,6 +308,7 @@ class RtmpPush:
                 stream_name=self.stream_name,
             )
             self.context.show_streams(pushes.describe)
+            self.context.show_troubles(pushes.troubles)
             self.context.show_counts(pushes.counts)
             self.context.accept_parameters(
                 lambda parameters: ChangeInPlace(

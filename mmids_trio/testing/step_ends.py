@@ -1,11 +1,13 @@
 """What a workflow puts around a step, for tests of one step alone: inbox, outlets, and what it tells the step."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from attrs import define, field
 
+from mmids_trio.media.events import StreamId
 from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
+from mmids_trio.on_air.views import StreamWarning
 from mmids_trio.reservation import Reservation
 from mmids_trio.workflow.brought_streams import Now, Source, is_live
 from mmids_trio.workflow.events import HubEvent
@@ -32,6 +34,8 @@ class FakeStepContext:
     """What the step has reserved."""
     source: Source | None = field(default=None, init=False)
     now: Now = field(default=is_live, init=False)
+    troubles: Callable[[StreamId], Iterable[StreamWarning]] = field(default=lambda _stream_id: (), init=False)
+    """What it warns of where it sends a stream on."""
     switch_to: Callable[[str], Switched] | None = field(default=None, init=False)
     """How the step is switched, if it can be."""
     prepare: Callable[[Any], ChangeInPlace] | None = field(default=None, init=False)
@@ -74,6 +78,10 @@ class FakeStepContext:
     def show_sources(self, source: Source, now: Now = is_live) -> None:
         """See `StepContext`."""
         self.source, self.now = source, now
+
+    def show_troubles(self, troubles: Callable[[StreamId], Iterable[StreamWarning]]) -> None:
+        """See `StepContext`."""
+        self.troubles = troubles
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
         """See `StepContext`."""

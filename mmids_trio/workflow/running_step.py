@@ -1,6 +1,6 @@
 """One step at work: its task, its scope, its inbox and outlet, and what has become of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Any
 
@@ -10,18 +10,20 @@ from attrs import define, field
 
 from mmids_trio.definitions import StepDefinition
 from mmids_trio.errors import MmidsError, PortTaken, leaves
+from mmids_trio.media.events import StreamId
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import STEP_EVENTS, STEP_REFUSED, STEP_STREAMS
 from mmids_trio.metrics.counts import Counts, ReadCounts, count_nothing
 from mmids_trio.metrics.totals import Tally, Totals
 from mmids_trio.on_air.directory import OnAir
+from mmids_trio.on_air.views import StreamWarning
 from mmids_trio.reservation import Reservation
 from mmids_trio.workflow.brought_streams import BroughtStreams, Now, Source, is_live
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.links import ChannelInbox, Outlet
 from mmids_trio.workflow.rewiring import Node
 from mmids_trio.workflow.status import NO_CLIENTS, Clients, StepStatus, StreamStatus, Switched
-from mmids_trio.workflow.step import ChangeInPlace, StepFactory, excludes_nobody
+from mmids_trio.workflow.step import ChangeInPlace, StepFactory, excludes_nobody, nothing_to_do
 
 log = structlog.get_logger()
 
@@ -60,6 +62,7 @@ class RunningStep:
     _ready: bool = field(default=False, init=False)
     _reservations: list[Reservation] = field(factory=list, init=False)
     _describe_streams: Callable[[], Sequence[StreamStatus]] = field(default=tuple, init=False)
+    _forget_troubles: Callable[[], None] = field(default=nothing_to_do, init=False)
     _count_clients: Callable[[], Clients] = field(default=lambda: NO_CLIENTS, init=False)
     _read_counts: ReadCounts = field(default=count_nothing, init=False)
     _tally: Tally | None = field(default=None, init=False)
@@ -81,6 +84,10 @@ class RunningStep:
     def show_sources(self, source: Source, now: Now = is_live) -> None:
         """See `workflow.step.StepContext.show_sources`."""
         self.brought.describe(source, now)
+
+    def show_troubles(self, troubles: Callable[[StreamId], Iterable[StreamWarning]]) -> None:
+        """See `workflow.step.StepContext.show_troubles`."""
+        self._forget_troubles = self.on_air.add_output(self, troubles)
 
     def accept_switch(self, switch_to: Callable[[str], Switched]) -> None:
         """See `workflow.step.StepContext.accept_switch`."""
@@ -164,6 +171,7 @@ class RunningStep:
         self.outlet.detach()
         self.outlet.ledger.end_all()
         self.brought.close()
+        self._forget_troubles()
         if self._tally is not None:
             self.totals.close(self._tally)
         self.ended.set()
@@ -214,6 +222,11 @@ class RunningStep:
         """The step as the rewiring sees it."""
         return Node(self.step_id, self.flow, self.outlet.ledger, is_new=is_new, drained=is_new or self.is_drained)
 
+    def _on_air(self) -> Iterable[str]:
+        """Ids of the streams that are live behind it, each once."""
+        found = (self.on_air.stream_of(stream_id) for stream_id in self.outlet.ledger.streams)
+        return (entry.id for entry in found if entry is not None)
+
     def describe(self) -> StepStatus:
         """The step as the outside sees it."""
         definition = self.definition
@@ -227,6 +240,7 @@ class RunningStep:
             self.status,
             tuple(streams),
             clients,
+            on_air=tuple(self._on_air()),
             state=None if self.error is None else "error",
             reason=self.error,
         )

@@ -64,6 +64,10 @@ class StreamStatus:
     last_error: str | None = None
     """Why that failed last."""
     dropped_groups: int | None = None
+    path: str | None = None
+    """Of the playlist that is written of it."""
+    last_segment: str | None = None
+    """The file that came into the playlist last."""
     """How often the target was too slow and missed what came before a later key frame."""
 
 
@@ -100,6 +104,8 @@ class StepStatus:
     """That it is in error, for programs."""
     reason: str | None = None
     """Why it is in error."""
+    on_air: tuple[str, ...] = ()
+    """Ids of the streams behind it, as the list of streams has them."""
 
 
 @frozen

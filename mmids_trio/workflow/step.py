@@ -13,7 +13,7 @@ A step owns whatever it needs (children, clients, sockets) inside `run`, in nurs
 let go of all of it when `run` ends.  It ends only when it is cancelled, or with a `StepError`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import trio
@@ -22,6 +22,7 @@ from attrs import frozen
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.counts import ReadCounts
+from mmids_trio.on_air.views import StreamWarning
 from mmids_trio.reservation import Reservation
 from mmids_trio.workflow.brought_streams import Now, Source, is_live
 from mmids_trio.workflow.events import HubEvent
@@ -138,6 +139,9 @@ class StepContext(Protocol):
 
         A step that `PRODUCES` need not; then it is named itself.  `source` gives `None` for streams that only pass by.
         """
+
+    def show_troubles(self, troubles: Callable[[StreamId], Iterable[StreamWarning]]) -> None:
+        """Have the list of streams warn of what is wrong with a stream where the step sends it on."""
 
     def show_clients(self, count: Callable[[], Clients]) -> None:
         """Have plans show how many clients would be disconnected with the step."""

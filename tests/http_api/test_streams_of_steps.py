@@ -1,6 +1,8 @@
 """Streams that no publisher of this server brings: each kind of step shows from where, and how they are."""
 
 from collections.abc import Sequence
+from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.config.parameters import NoParameters
+from mmids_trio.media.codecs import parse_audio
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.registry import StepType
@@ -169,6 +172,48 @@ async def test_a_stream_whose_slate_is_sent_is_in_that_state_and_says_how_long_i
         changed = workflow(receive)
         assert (await h.http.put("/workflows?wait=10", content=changed)).status == 200
         assert [stream["state"] for stream in await streams(h)] == ["live"]
+    h.assert_quiet()
+
+
+async def test_a_stream_warns_of_a_target_that_refuses_it_and_of_a_child_that_fails(autojump_clock: MockClock) -> None:
+    steps = (
+        RECEIVE,
+        "rtmp_push target=rtmp://nowhere:1999/live/secret",
+        "ffmpeg_push target=rtmp://elsewhere/live/secret",
+    )
+    fails = Script().logs("[error] Connection refused").exits(1, at=0.5)
+    async with Harness(WAIT_FOR_ALL + workflow(*steps), spawner=FakeFfmpeg(script=fails)) as h:
+        publisher = await h.publish("key")
+        await pace(publisher, STREAM)
+        [stream] = await streams(h)
+        warnings = {warning["code"]: warning for warning in stream["warnings"]}
+        assert set(warnings) == {"target_refuses", "output_fails"}
+        assert warnings["target_refuses"]["text"].startswith("target rtmp://nowhere:1999/live/*** takes nothing: ")
+        assert "ffmpeg exited with status 1" in warnings["output_fails"]["text"]
+        assert "secret" not in str(stream)
+        assert (await h.http.put("/workflows?wait=10", content=workflow(RECEIVE))).status == 200
+        assert [s["warnings"] for s in await streams(h)] == [[]]
+    h.assert_quiet()
+
+
+async def test_a_stream_warns_of_a_codec_that_hls_cannot_carry_and_the_workflow_shows_the_playlist(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    steps = (RECEIVE, f"ffmpeg_hls path={tmp_path}")
+    said = b"#EXTM3U\n#EXTINF:2.000000,\nkey=0.ts\n"
+    ffmpeg = FakeFfmpeg(script=Script().writes(said, at=1))
+    async with Harness(WAIT_FOR_ALL + workflow(*steps), spawner=ffmpeg) as h:
+        publisher = await h.publish("key")
+        picture = [packet for packet in STREAM if packet.kind.value == "video"]
+        sound = [parse_audio(StreamId("s"), at, b"\xb6" + bytes(20)) for at in range(0, 3000, 20)]
+        await pace(publisher, sorted([*picture, *sound], key=attrgetter("timestamp")))
+        [stream] = await streams(h)
+        [warning] = stream["warnings"]
+        assert (warning["code"], "Speex" in warning["text"]) == ("codec_not_carried", True)
+        shown = (await h.http.get("/workflows/w")).json()["active_steps"]
+        assert [step["on_air"] for step in shown] == [[stream["id"]], [stream["id"]]]
+        [playlist] = shown[1]["streams"]
+        assert (playlist["path"], playlist["last_segment"]) == (f"{tmp_path}/key.m3u8", "key=0.ts")
     h.assert_quiet()
 
 

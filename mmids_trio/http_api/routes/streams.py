@@ -158,7 +158,7 @@ def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails, ban
             now = trio.current_time()
             if state not in (None, entry.now(now).state):
                 return None
-            return entry.view(now, watchers[entry.id])
+            return entry.view(now, watchers[entry.id], on_air.troubles(entry))
 
         place = _place(on_air, options)
         watchers = await _watchers(on_air)
@@ -169,7 +169,7 @@ def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails, ban
         _found(on_air.stream(id), "Stream")
         watchers = await _watchers(on_air)
         stream = _found(on_air.stream(id), "Stream")
-        return json_response(200, stream.view(trio.current_time(), watchers[id]))
+        return json_response(200, stream.view(trio.current_time(), watchers[id], on_air.troubles(stream)))
 
     @routes.add(GET_THUMBNAIL)
     async def get_thumbnail(id: str) -> Response:
