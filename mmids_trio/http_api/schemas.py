@@ -301,7 +301,7 @@ class WorkflowSummary:
 ABSENT_WHEN_EMPTY = {
     ConfigPlan: ("problems",),
     Error: ("problems",),
-    StepStatus: ("streams", "clients", "state", "reason"),
+    StepStatus: ("streams", "clients", "on_air", "state", "reason"),
     PlannedStep: ("step_id_before", "changes"),
     StepCut: ("of",),
     Ready: ("reasons",),
@@ -311,7 +311,16 @@ ABSENT_WHEN_EMPTY = {
     ReactorView: ("set",),
     PlanView: ("owner", "taken_from"),
     PlannedReactor: ("taken_from",),
-    StreamStatus: ("state", "seconds_left", "target", "bitrate", "last_error", "dropped_groups"),
+    StreamStatus: (
+        "state",
+        "seconds_left",
+        "target",
+        "bitrate",
+        "last_error",
+        "dropped_groups",
+        "path",
+        "last_segment",
+    ),
 }
 """Fields that are there only where there is something to say."""
 
