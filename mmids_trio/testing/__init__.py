@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mmids_trio.testing.schedules import Priorities, Schedule, Switch, schedule
     from mmids_trio.testing.step_ends import ChannelInbox, FakeStepContext, Outlet
     from mmids_trio.testing.strategies import any_events, any_odd_stream, any_schedule
-    from mmids_trio.testing.stuck import Deadlock, Livelock, Stuck, TookTooLong
+    from mmids_trio.testing.stuck import BlockingCall, Deadlock, Livelock, Stuck, TookTooLong
     from mmids_trio.testing.watchdog import Limits, Watchdog
     from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowStatus
 
@@ -52,6 +52,7 @@ __all__ = [
     "Arrival",
     "AudioCodec",
     "Behaviour",
+    "BlockingCall",
     "Call",
     "ChannelInbox",
     "ClientRefused",

@@ -32,6 +32,9 @@ from mmids_trio.testing.network import MemoryTransport
 
 READ_SIZE = 64 * 1024
 
+HALF_OF_TIME = 2**31
+"""Milliseconds; a timestamp that is further ahead of another is behind it (RTMP 1.0 §5.3.1.1)."""
+
 _TYPES = {MediaKind.AUDIO: AUDIO, MediaKind.VIDEO: VIDEO}
 
 
@@ -84,17 +87,34 @@ class AnyRtmpClient:
     # Publishing.
 
     async def publish(self, key: str, packets: Iterable[MediaPacket] = ()) -> None:
-        """Become the publisher of `key`, and send `packets`. Raises `ClientRefused` or `Disconnected`."""
+        """Become the publisher of `key`, and send `packets`, all in one instant (see `play`).
+
+        Raises `ClientRefused` or `Disconnected`.
+        """
         self.connection.publish(key)
         await self.flush()
         await self.wait_for(PublishStarted)
         await self.send(packets)
 
     async def send(self, packets: Iterable[MediaPacket]) -> None:
-        """Send packets, whatever their stream id says; waits while the server takes no more."""
+        """Send packets at once, whatever their stream id says; waits while the server takes no more."""
         for packet in packets:
             self.connection.send_media(_TYPES[packet.kind], packet.timestamp, packet.data)
         await self.flush()
+
+    async def play(self, packets: Iterable[MediaPacket]) -> None:
+        """Send each packet in its time, the first one now: as long after it as their timestamps are apart.
+
+        Timestamps may wrap; one that goes back is sent at once.  Raises `Disconnected`.
+        """
+        began, elapsed_ms = trio.current_time(), 0
+        before: int | None = None
+        for packet in packets:
+            if before is not None:
+                elapsed_ms += (packet.timestamp - before + HALF_OF_TIME) % (2 * HALF_OF_TIME) - HALF_OF_TIME
+                await trio.sleep_until(began + elapsed_ms / 1000)
+            before = packet.timestamp
+            await self.send([packet])
 
     async def send_metadata(self, values: Mapping[str, object]) -> None:
         """Send `onMetaData`."""

@@ -15,6 +15,7 @@ from mmids_trio.server.building import Hooks, World
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.testing.watchdog import Limits
 
 
 class HarnessOptions(TypedDict, total=False):
@@ -28,6 +29,7 @@ class HarnessOptions(TypedDict, total=False):
     load_again: Callable[[], Configuration] | None
     now: Callable[[], float]
     hooks: Hooks
+    limits: Limits | None
     in_world: Callable[[World], World]
 
 

@@ -39,7 +39,8 @@ from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.http import HttpClient
 from mmids_trio.testing.links import Link
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
-from mmids_trio.testing.watchdog import Limits, Watchdog, watched
+from mmids_trio.testing.virtual_lines import in_virtual_time_lines
+from mmids_trio.testing.watchdog import Limits, is_of_a_step, watched
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowStatus
@@ -189,12 +190,14 @@ class Harness:
     async def _run(self) -> AsyncIterator[None]:
         raised: list[BaseException] = []
         try:
-            with self._log.listen(), self._tasks, watched(self.limits) as watchdog, self._tells_progress(watchdog):
+            with self._log.listen(), self._tasks, in_virtual_time_lines(), self._watched():
                 async with self._serve(raised):
                     yield
         except BaseExceptionGroup as group:
             if (plain := _plain(raised, group)) is None:
                 raise
+            for note in getattr(group, "__notes__", ()):
+                plain.add_note(note)
         else:
             return
         finally:
@@ -223,12 +226,17 @@ class Harness:
             nursery.cancel_scope.cancel()  # requests that the server does not wait for any longer
 
     @contextmanager
-    def _tells_progress(self, watchdog: Watchdog) -> Iterator[None]:
-        watchdog.progress.append(self._bytes_moved)
-        try:
-            yield
-        finally:
-            watchdog.progress.remove(self._bytes_moved)
+    def _watched(self) -> Iterator[None]:
+        with watched(self.limits) as watchdog, watchdog.judging(self._is_of_a_step):
+            watchdog.progress.append(self._bytes_moved)
+            try:
+                yield
+            finally:
+                watchdog.progress.remove(self._bytes_moved)
+
+    def _is_of_a_step(self, task: trio.lowlevel.Task) -> bool:
+        """Whether a step of this server runs in it, or has started it."""
+        return task in self._tasks.living and is_of_a_step(task)
 
     def _bytes_moved(self) -> tuple[int, int]:
         return len(self.transports), sum(transport.moved for transport in self.transports)
@@ -284,6 +292,9 @@ class Harness:
     async def publish(self, address: str, packets: Iterable[MediaPacket] = (), **how: Unpack[Dialling]) -> RtmpClient:
         """A client that publishes to `address` and has sent `packets`. Raises `clients.ClientRefused`.
 
+        All packets are sent in one instant of virtual time, whatever their timestamps say: as from a file, and not as
+        an encoder would.  `await client.play(packets)` sends each in its time.
+
         An address is `app/key`; the application ends at the first slash, and the key may have more of them.  (For an
         application with a slash in it, `connect` to it, and have that client publish.)
         """
@@ -310,18 +321,25 @@ class Harness:
         """Every event of the server's hub so far, oldest first. See `EventLog`."""
         return self._log()
 
+    def timed_events(self) -> tuple[tuple[float, HubEvent], ...]:
+        """The same, each with its time on trio's clock in seconds."""
+        return tuple(zip(self._log.times, self._log(), strict=True))
+
     def forget_events(self) -> None:
         """Begin anew with an empty log; a simulated day has more events than are kept."""
         self._log.forget()
 
     @overload
-    async def wait_event(self, wanted: type[E], *, since: int = 0) -> E: ...
+    async def wait_event(self, wanted: type[E], *, since: int | None = None) -> E: ...
     @overload
-    async def wait_event(self, wanted: Callable[[HubEvent], bool], *, since: int = 0) -> object: ...
-    async def wait_event(self, wanted: type[object] | Callable[[HubEvent], bool], *, since: int = 0) -> object:
-        """The first event that is a `wanted` one, or that `wanted` is true of; also one that was there before.
+    async def wait_event(self, wanted: Callable[[HubEvent], bool], *, since: int | None = None) -> object: ...
+    async def wait_event(
+        self, wanted: type[object] | Callable[[HubEvent], bool], *, since: int | None = None
+    ) -> object:
+        """The next event that is a `wanted` one, or that `wanted` is true of.
 
-        `since=len(h.events())`: only what comes from now on.
+        It begins at now.  `since=0` begins at the start of the server: for what a call before has brought about;
+        `since=place`, with an earlier `place = len(h.events())`, at that time.
         """
         return await self._log.wait(wanted, since=since)
 

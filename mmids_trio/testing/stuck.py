@@ -42,6 +42,10 @@ class TookTooLong(Stuck):
     """The last resort: a test took longer than its limit of real time."""
 
 
+class BlockingCall(AssertionError):
+    """Tasks kept the loop for too long, which everything else had to wait for. The text says which, and where."""
+
+
 def describe_tasks(tasks: Iterable[trio.lowlevel.Task], first: trio.lowlevel.Task | None = None) -> str:
     """A line for each of them but trio's and pytest's own: what it waits for, and where. `first` comes first."""
     shown = [task for task in tasks if any(not is_machinery(frame) for frame, _ in task.iter_await_frames())]

@@ -23,9 +23,10 @@ from trio._core import _run
 from trio._core._ki import ki_protection_enabled
 from trio.testing import MockClock
 
-from mmids_trio.testing.real_time import LoopTimes
+from mmids_trio.testing.real_time import Blocked, LoopTimes
 from mmids_trio.testing.stuck import (
     OF_TRIO,
+    BlockingCall,
     Deadlock,
     Livelock,
     Stuck,
@@ -35,6 +36,10 @@ from mmids_trio.testing.stuck import (
     own_frames,
     waits_for_the_outside,
 )
+from mmids_trio.workflow.running_step import RunningStep
+
+MOST_BLOCKED = 5
+"""Blocking calls that a text describes."""
 
 LOOK_EVERY = 1_000
 """Steps between two looks at the clock and at what has arrived; those behind the last one are named."""
@@ -81,6 +86,9 @@ class Watchdog(trio.abc.Instrument):
     told: trio.lowlevel.Task | None = None
     progress: list[Callable[[], object]] = field(factory=list)
     """What changes when something arrives."""
+    blocked: list[Blocked] = field(factory=list, init=False)
+    """Steps of judged tasks that kept the loop for too long."""
+    _judged: list[Callable[[trio.lowlevel.Task], bool]] = field(factory=list, init=False)
     _times: LoopTimes = field(init=False)
     _steps: int = field(default=0, init=False)
     """Since virtual time went by."""
@@ -125,7 +133,9 @@ class Watchdog(trio.abc.Instrument):
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """See `trio.abc.Instrument`."""
-        self._times.step_ended()
+        blocked = self._times.step_ended()
+        if blocked is not None and any(is_judged(task) for is_judged in self._judged):
+            self.blocked.append(blocked)
 
     def before_io_wait(self, timeout: float) -> None:
         """See `trio.abc.Instrument`."""
@@ -141,6 +151,25 @@ class Watchdog(trio.abc.Instrument):
                 runner.entry_queue.wakeup.wakeup_thread_and_signal_safe()
 
     # What is found.
+
+    @contextmanager
+    def judging(self, is_judged: Callable[[trio.lowlevel.Task], bool]) -> Iterator[None]:
+        """Tasks that `is_judged` is true of must not keep the loop.
+
+        Raises `BlockingCall` at the end of the block, with who did; where the block fails by itself, a note says it.
+        """
+        before = len(self.blocked)
+        self._judged.append(is_judged)
+        try:
+            yield
+        except BaseException as error:
+            for blocked in self.blocked[before:][:MOST_BLOCKED]:
+                error.add_note(f"blocking call: {blocked}")
+            raise
+        finally:
+            self._judged.remove(is_judged)
+        if found := self.blocked[before:]:
+            raise BlockingCall("\n".join(["blocking call:", *(f"  {blocked}" for blocked in found[:MOST_BLOCKED])]))
 
     def _look_for_livelock(self) -> None:
         now = trio.current_time()
@@ -171,11 +200,12 @@ class Watchdog(trio.abc.Instrument):
             self._late = text
             _run.GLOBAL_RUN_CONTEXT.runner.entry_queue.wakeup.wakeup_thread_and_signal_safe()
             return None
-        return TookTooLong(f"{text}\n{describe_tasks(_tasks(), self._listener())}")
+        return TookTooLong(f"{text}\n{describe_tasks(_tasks(), self.listener())}")
 
     # Who is told.
 
-    def _listener(self) -> trio.lowlevel.Task | None:
+    def listener(self) -> trio.lowlevel.Task | None:
+        """The task that is told."""
         runner = _run.GLOBAL_RUN_CONTEXT.runner
         if self.told is not None and self.told in runner.tasks:
             return self.told
@@ -184,7 +214,7 @@ class Watchdog(trio.abc.Instrument):
 
     def _throw(self, kind: type[Stuck], text: str) -> None:
         """Into the test, or where that cannot be told (again), into all that wait or run."""
-        listener = self._listener()
+        listener = self.listener()
         whole = f"{text}\n{describe_tasks(_tasks(), listener)}"
         self._thrown += 1
         if self._thrown <= MOST_ERRORS and listener is not None and self._throw_into(listener, kind(whole)):
@@ -242,6 +272,15 @@ def _is_waked_from_outside() -> bool:
     if any(not (thread.daemon or thread in (here, threading.main_thread())) for thread in threading.enumerate()):
         return True
     return any(map(waits_for_the_outside, _tasks()))
+
+
+def is_of_a_step(task: trio.lowlevel.Task | None) -> bool:
+    """Whether a step of a workflow runs in it, or in a task that has started it."""
+    while task is not None:
+        if getattr(task.coro, "cr_code", None) is RunningStep._run.__code__:
+            return True
+        task = None if task.parent_nursery is None else task.parent_nursery.parent_task
+    return False
 
 
 def active_watchdog() -> Watchdog | None:

@@ -109,7 +109,7 @@ async def test_a_publisher_is_cut_like_watchers_and_its_stream_keeps_its_grace(a
         )
         assert (planned.json()["publishers"], planned.json()["watchers"]) == (1, 0)
         await put(h, workflow("grace=5 deny_ips=10.1.0.0/16"))
-        await h.wait_event(StreamInterrupted)
+        await h.wait_event(StreamInterrupted, since=0)
         await h.publish("live/key", AGAIN, peer_host=HERE)
         await wait_all_tasks_blocked()
         assert got(watcher) == sent(STREAM[:100]) + sent(AGAIN)
@@ -268,7 +268,7 @@ async def test_the_id_of_a_live_stream_stays(autojump_clock: MockClock) -> None:
         publisher = await h.publish("live/key", STREAM)
         await put(h, workflow("grace=7"))
         publisher.close()
-        event = await h.wait_event(StreamInterrupted)
+        event = await h.wait_event(StreamInterrupted, since=0)
         assert (event.step_id, event.seconds) == (ids(h)[0], 7)
         [began] = [each for each in h.events() if getattr(each, "wire_name", "") == "stream_began"]
         assert getattr(began, "stream_id", None) == event.stream_id

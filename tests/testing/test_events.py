@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+from structlog.typing import EventDict
 from trio.testing import MockClock
 
 from mmids_trio.testing.events import EventLog
@@ -16,9 +17,9 @@ async def test_every_event_is_logged_in_order(autojump_clock: MockClock) -> None
     async with Harness(LIVE) as h:
         assert h.events() == (WorkflowStarted("live"),)
         publisher = await h.publish("live/show")
-        began = await h.wait_event(StreamWentLive)
+        began = await h.wait_event(StreamWentLive, since=0)
         await publisher.unpublish()
-        await h.wait_event(StreamWentOff)
+        await h.wait_event(StreamWentOff, since=0)
     assert began.name == "show"
     over = StreamWentOff("live", began.step_id, began.stream_id, "show")
     assert h.events() == (WorkflowStarted("live"), began, over, WorkflowEnded("live"))
@@ -36,28 +37,57 @@ async def test_two_may_wait_for_the_same_event(autojump_clock: MockClock) -> Non
 async def test_a_predicate_finds_the_event_and_what_was_there_before_may_be_left_out(autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         await h.publish("live/a")
-        first = await h.wait_event(StreamWentLive)
+        first = await h.wait_event(StreamWentLive, since=0)
         place = len(h.events())
         await h.publish("live/b")
         second = await h.wait_event(StreamWentLive, since=place)
         assert (first.name, second.name) == ("a", "b")
-        assert await h.wait_event(lambda event: isinstance(event, StreamWentLive) and event.name == "b") == second
+        assert (
+            await h.wait_event(lambda event: isinstance(event, StreamWentLive) and event.name == "b", since=0) == second
+        )
+
+
+async def test_waiting_begins_at_now(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        await h.publish("live/a")
+        await h.wait_event(StreamWentLive, since=0)
+        with trio.move_on_after(1) as scope:
+            await h.wait_event(StreamWentLive)
+        assert scope.cancelled_caught
+
+
+async def test_events_and_log_lines_have_their_virtual_time(autojump_clock: MockClock, logs: list[EventDict]) -> None:
+    async with Harness(LIVE) as h:
+        await trio.sleep(2.5)
+        await h.publish("live/a")
+        await h.wait_event(StreamWentLive, since=0)
+    times = {type(event): time for time, event in h.timed_events()}
+    assert times[StreamWentLive] == 2.5
+    lines = {line["event"]: line["virtual_s"] for line in logs}
+    assert lines["server started"] == 0.0
+    assert lines["server stopped"] == 2.5
+
+
+async def test_lines_of_tests_without_a_server_have_none(logs: list[EventDict]) -> None:
+    async with Harness():  # on the real clock
+        pass
+    assert not [line for line in logs if "virtual_s" in line]
 
 
 async def test_a_stream_that_began_in_a_forgotten_past_is_still_missed(autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         publisher = await h.publish("live/show")
-        await h.wait_event(StreamWentLive)
+        await h.wait_event(StreamWentLive, since=0)
         h.forget_events()
         assert h.events() == ()
         assert any("the stream 'show'" in sentence for sentence in h.what_is_left())
         await publisher.unpublish()
-        assert isinstance(await h.wait_event(StreamWentOff), StreamWentOff)
+        assert isinstance(await h.wait_event(StreamWentOff, since=0), StreamWentOff)
         assert len(h.events()) == 1
     h.assert_quiet()
 
 
-def test_events_that_were_not_kept_are_an_error() -> None:
+async def test_events_that_were_not_kept_are_an_error() -> None:
     hub = EventHub()
     log = EventLog(hub, most=2)
     with log.listen():

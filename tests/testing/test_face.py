@@ -22,6 +22,7 @@ NAMES = [
     "Arrival",
     "AudioCodec",
     "Behaviour",
+    "BlockingCall",
     "Call",
     "ChannelInbox",
     "ClientRefused",

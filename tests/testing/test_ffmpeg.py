@@ -86,9 +86,9 @@ async def test_media_comes_in_its_time_and_the_next_child_follows(autojump_clock
     recorder = Recorder()
     ffmpeg = FakeFfmpeg(script=[Script().brings(PACKETS, at=1).logs("gone", at=4.9).exits(1, at=5), Script()])
     async with Harness(PULL, [recorder.step_type()], spawner=ffmpeg) as h:
-        await h.wait_event(StreamWentLive)
+        await h.wait_event(StreamWentLive, since=0)
         began = trio.current_time()
-        await h.wait_event(StreamWentOff)
+        await h.wait_event(StreamWentOff, since=0)
         assert trio.current_time() - began == pytest.approx(4)
         checker = StreamChecker(PACKETS)
         checker.receive_packets(recorder.packets)

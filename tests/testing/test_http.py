@@ -130,7 +130,7 @@ async def test_a_change_goes_on_when_the_client_that_asked_for_it_hangs_up(autoj
             await h.http.put("/workflows", content="workflow w {\n    late\n}\n", params={"wait": "5"})
         assert h.workflow("w").active_steps == ()
         gate.set()
-        await h.wait_event(WorkflowStarted)
+        await h.wait_event(WorkflowStarted, since=0)
         assert h.workflow("w").status == "Running"
 
 

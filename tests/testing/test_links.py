@@ -165,7 +165,7 @@ async def test_a_publisher_that_goes_half_open_is_noticed_by_its_timeout(autojum
             await trio.sleep_until(second)
             await publisher.send([packet])
         with trio.fail_after(SILENCE):
-            await h.wait_event(StreamWentOff)
+            await h.wait_event(StreamWentOff, since=0)
         assert trio.current_time() == pytest.approx(9 + SILENCE, abs=1)
         await h.publish("live/show")  # the key is free
         await h.stop("live")
@@ -179,7 +179,7 @@ async def test_a_cut_in_the_middle_of_a_message_loses_that_message_alone(autojum
     async with Harness(configuration, [recorder.step_type()]) as h:
         publisher = await h.publish("live/show", link=Link(up=Direction(latency=0.1, cut_after=15_000)))
         await publisher.send(packets)
-        await h.wait_event(StreamWentOff)
+        await h.wait_event(StreamWentOff, since=0)
         checker = StreamChecker(packets)
         checker.receive_packets(recorder.packets)
         report = checker.report()
@@ -199,7 +199,7 @@ async def test_the_same_links_give_the_same_times(autojump_clock: MockClock) -> 
             nursery.start_soon(watcher.read_until_closed)
             await publisher.send(generate_stream(seconds=20))
             await wait_all_tasks_blocked()
-            await h.wait_event(StreamWentOff)
+            await h.wait_event(StreamWentOff, since=0)
             await h.stop("live")
         return trio.current_time() - began, len(watcher.packets)
 

@@ -169,13 +169,13 @@ def test_a_clock_that_the_test_moves_is_watched_too() -> None:
 async def test_a_harness_brings_a_watchdog_along(autojump_clock: MockClock) -> None:
     with pytest.raises(Deadlock, match="test_a_harness_brings_a_watchdog_along"):
         async with Harness(LIVE) as h:
-            await h.wait_event(int)
+            await h.wait_event(int, since=0)
 
 
 def test_a_harness_brings_one_along_where_nothing_else_does() -> None:
     async def main() -> None:
         async with Harness() as h:
-            await h.wait_event(int)
+            await h.wait_event(int, since=0)
 
     with pytest.raises(Deadlock, match=r"harness\.py:\d+ in Harness\.wait_event"):
         trio.run(main, clock=MockClock(autojump_threshold=0))

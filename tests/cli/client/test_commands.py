@@ -302,7 +302,7 @@ async def test_a_step_switches_by_its_type_or_its_id() -> None:
         assert "there is no source at present" in (await run(h, "switch", "show", "failover", "spare", status=1)).err
         for name in ("main", "spare"):
             await h.publish(f"live/{name}", generate_stream(seconds=1))
-        await h.wait_event(StreamSwitched)
+        await h.wait_event(StreamSwitched, since=0)
         switched = await run(h, "switch", "show", "failover", "spare", "--json")
         assert switched.document == {"name": "show", "step_id": step, "sending": "main", "wanted": "spare"}
         assert (await run(h, "switch", "show", step, "main")).out == "sends 'main'\n"
