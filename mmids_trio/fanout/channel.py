@@ -250,12 +250,12 @@ class Channel:
             self._note_track(packet)
         if not self._is_open:
             self._open(timestamp)
-        data = self.rendering.packet(packet, timestamp)
-        if packet.kind is not MediaKind.VIDEO or not packet.is_key_frame:
-            self.log.append(LogEntry(data, packet.kind, timestamp))
+        kind, render = packet.kind, self.rendering.packet
+        if kind is not MediaKind.VIDEO or not packet.is_key_frame:
+            self.log.append(LogEntry(None, kind, timestamp, False, None, 0, packet, render))
             return
         headers = self._headers.stamped()
-        self.log.append(LogEntry(data, packet.kind, timestamp, True, headers, self._headers_since))
+        self.log.append(LogEntry(None, kind, timestamp, True, headers, self._headers_since, packet, render))
         for subscriber in self._subscribers:
             subscriber.key_frame_arrived(self.log.end_index - 1)
 

@@ -39,20 +39,40 @@ A key frame costs them again for the timestamps of its headers.
 """
 
 
-@frozen(eq=False)
+Render = Callable[[MediaPacket, int], bytes]
+"""Makes a packet into bytes, at a timestamp in place of its own."""
+
+
+@define(eq=False)
 class LogEntry:
-    """One message (several chunks), rendered. `kind` is `None` for control messages.
+    """One message (several chunks). `kind` is `None` for control messages.
+
+    What is not `data` yet is a `packet`, which `render` makes into bytes when the first subscriber gets to it: most
+    streams that are received are watched by nobody, and a late joiner begins with the last group of pictures.
 
     A key frame carries its `headers`: the metadata and sequence headers that a late joiner needs before it,
     and `headers_since`: the index of the last entry that told of a change to them.
     """
 
-    data: bytes
+    _data: bytes | None
     kind: MediaKind | None
     timestamp: int
     is_key_frame: bool = False
     headers: "StampedHeaders | None" = None
     headers_since: int = 0
+    packet: MediaPacket | None = None
+    """What is to be rendered; nothing once it is, since its bytes need not be held twice."""
+    _render: Render | None = None
+
+    @property
+    def data(self) -> bytes:
+        """Rendered."""
+        if self._data is None:
+            assert self.packet is not None
+            assert self._render is not None
+            self._data = self._render(self.packet, self.timestamp)
+            self.packet = self._render = None
+        return self._data
 
 
 @frozen(eq=False)
@@ -62,8 +82,7 @@ class HeaderSet:
     metadata: bytes
     """Rendered."""
     headers: tuple[MediaPacket, ...]
-    render: Callable[[MediaPacket, int], bytes]
-    """Makes one of the headers into bytes, at a timestamp."""
+    render: Render
 
     @property
     def size(self) -> int:
@@ -153,7 +172,8 @@ class StreamLog:
         self._times.append(self._now)
         self._appended_before.append(self._appended_bytes)
         self.end_index += 1
-        size = len(entry.data) + ENTRY_OVERHEAD
+        packet = entry.packet
+        size = len(entry.data if packet is None else packet.data) + ENTRY_OVERHEAD
         self.size += size
         self._appended_bytes += size
         if self.size > self.max_bytes:
@@ -241,13 +261,9 @@ class StreamLog:
 
     def _enforce_size(self) -> None:
         """The newest entry always stays."""
-        count = 0
-        for entry in islice(self._entries, len(self._entries) - 1):
-            if self.size <= self.max_bytes:
-                break
-            self._discount(entry)
-            count += 1
-        self._drop(count)
+        enough = self._appended_before[0] + self.size - self.max_bytes
+        count = bisect_left(self._appended_before, enough)
+        self._forget_before(self.first_index + min(count, len(self._entries) - 1))
 
     def _enforce_age(self) -> None:
         """The current stream's first entries are too old. What came before it goes when they do."""
@@ -268,18 +284,28 @@ class StreamLog:
 
     def _forget_before(self, index: int) -> None:
         count = index - self.first_index
-        if count > 0:
-            for entry in islice(self._entries, count):
-                self._discount(entry)
-            self._drop(count)
+        if count <= 0:
+            return
+        key_frames = bisect_left(self._key_frames, index)
+        for key_frame in islice(self._key_frames, key_frames):
+            self._discount_headers(self._entries[key_frame - self.first_index])
+        self.size -= self._appended_to(count) - self._appended_before[0]
+        del self._entries[:count]
+        del self._times[:count]
+        del self._appended_before[:count]
+        del self._key_frames[:key_frames]
+        self.first_index = index
+
+    def _appended_to(self, place: int) -> int:
+        """How many bytes had been appended before the entry at `place`, which may be the one to come."""
+        return self._appended_before[place] if place < len(self._entries) else self._appended_bytes
 
     def _count_headers(self, shared: HeaderSet) -> None:
         shares = self._header_sets.get(shared, 0)
         self._header_sets[shared] = shares + 1
         self.size += ENTRY_OVERHEAD if shares else ENTRY_OVERHEAD + shared.size
 
-    def _discount(self, entry: LogEntry) -> None:
-        self.size -= len(entry.data) + ENTRY_OVERHEAD
+    def _discount_headers(self, entry: LogEntry) -> None:
         if entry.headers is None:
             return
         shared = entry.headers.shared
@@ -288,11 +314,3 @@ class StreamLog:
         if not self._header_sets[shared]:
             del self._header_sets[shared]
             self.size -= shared.size
-
-    def _drop(self, count: int) -> None:
-        """Remove the first entries, which are discounted already."""
-        del self._entries[:count]
-        del self._times[:count]
-        del self._appended_before[:count]
-        self.first_index += count
-        del self._key_frames[: bisect_left(self._key_frames, self.first_index)]
