@@ -83,6 +83,10 @@ class HlsHandler(Protocol):
     def begin(self, viewer: HlsViewer) -> None:
         """It watches from now on."""
 
+    @property
+    def formats(self) -> Sequence[str]:
+        """What is served: `hls`, `flv` or both, what a page shall try first in front."""
+
     async def variants(self, key: str) -> Sequence[Variant]:
         """What there is of a key, the stream itself first; waits for a stream that begins. None: nothing is on air."""
 

@@ -9,7 +9,7 @@ task of the output sends, as for subscribers of the fan-out.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import cast
 
@@ -51,6 +51,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 HEAD_SECONDS = 10.0
 """From the first byte of a request to its last."""
+
+ALL_FORMATS = ("hls", "flv")
+"""What a key may be served as."""
 
 IDLE_SECONDS = 30.0
 """How long a connection may ask for nothing; players ask every few seconds."""
@@ -276,15 +279,18 @@ class MediaSession:
             self._wait_for(self._begin_hls, request, place)
         elif (file := read_file(place.what)) is not None:
             self._hls(request, place, file)
-        elif place.what == places.PAGE and self._is_served(place):
-            self.answer(self.bounds.site.page(place, request))
+        elif place.what == places.PAGE and (formats := self._formats(place)):
+            self.answer(self.bounds.site.page(place, request, formats))
         else:
             self.answer(_nothing_here())
 
-    def _is_served(self, place: Place) -> bool:
-        """Whether some step serves the key, or is about to."""
+    def _formats(self, place: Place) -> Sequence[str]:
+        """As what a step serves the key; all that there are where one is about to, none where none does."""
         wanted = Role.WATCH, self.port, place.app, place.key
-        return self.directory.find(*wanted) is not None or self.directory.expected(*wanted) is not None
+        claim = self.directory.find(*wanted)
+        if claim is not None:
+            return cast(HlsHandler, claim.endpoint.handler).formats
+        return () if self.directory.expected(*wanted) is None else ALL_FORMATS
 
     # Answers.
 

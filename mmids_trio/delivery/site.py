@@ -1,5 +1,6 @@
 """What the media listener asks for besides media: the page of a stream, the page's files, the thumbnail."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import trio
@@ -13,8 +14,8 @@ from mmids_trio.media.events import StreamId
 class Site(Protocol):
     """Headers of the connection (CORS, Date) are added to the answers."""
 
-    def page(self, place: Place, request: Request) -> Answer:
-        """The page of a key that some step serves, whether or not anything is on the air."""
+    def page(self, place: Place, request: Request, formats: Sequence[str]) -> Answer:
+        """The page of a key that some step serves as `formats`, whether or not anything is on the air."""
 
     def asset(self, name: str, request: Request) -> Answer | None:
         """A file of the page (`/-/NAME`); `None` where there is none of that name."""
@@ -26,7 +27,7 @@ class Site(Protocol):
 class NoSite:
     """Media alone."""
 
-    def page(self, place: Place, request: Request) -> Answer:
+    def page(self, place: Place, request: Request, formats: Sequence[str]) -> Answer:
         """Where the media is."""
         return text_answer(200, f"{place.key}: add .flv or /index.m3u8 to this address")
 

@@ -101,6 +101,11 @@ class HttpWatchers:
         return self.audience.viewers
 
     @property
+    def formats(self) -> Sequence[str]:
+        """See `HlsHandler`."""
+        return [one for one in ("hls", "flv") if one in self.audience.http.formats]
+
+    @property
     def token(self) -> str | None:
         """What kind of token lets viewers in, if one does."""
         return self.watchers.access.name

@@ -27,7 +27,7 @@ def page(path: str = "/live/show", query: str = "", **headers: str) -> Answer:
     place = read_path(path)
     assert isinstance(place, Place)
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return SITE.page(place, Request("GET", path, query, names))
+    return SITE.page(place, Request("GET", path, query, names), ("hls", "flv"))
 
 
 def text(answer: Answer) -> str:
@@ -84,7 +84,7 @@ def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><b>', "{title}", "a&b", "ключ", "\udcff"])
 def test_a_key_is_text(name: str) -> None:
-    answer = SITE.page(Place("live", name, "page"), Request("GET", "/live/x"))
+    answer = SITE.page(Place("live", name, "page"), Request("GET", "/live/x"), ("hls", "flv"))
     html = text(answer)
     assert "<script>alert" not in html
     assert '"><b>' not in html
@@ -103,6 +103,12 @@ def test_only_with_embed_it_may_stand_in_the_frame_of_another_page(query: str, i
     policy = dict(answer.headers)["Content-Security-Policy"]
     assert policy.endswith("frame-ancestors *" if is_embedded else "frame-ancestors 'self'")
     assert ("data-embed" in text(answer)) is is_embedded
+
+
+def test_the_page_tries_what_the_step_serves() -> None:
+    for formats in (("hls", "flv"), ("flv",)):
+        answer = SITE.page(Place("live", "x", "page"), Request("GET", "/live/x"), formats)
+        assert f'data-formats="{" ".join(formats)}"' in text(answer)
 
 
 def test_no_other_server_is_told_the_address() -> None:

@@ -11,7 +11,8 @@ import trio
 from mmids_trio.rtmp.server.play_tokens import sign
 from tests.support.browsers import BROWSERS, EACH, Browser, browser
 from tests.support.ffmpeg import Crew, Recording
-from tests.support.program import Launch
+from tests.support.program import Launch, curl
+from tests.support.waiting import eventually_answered
 
 pytestmark = pytest.mark.e2e
 
@@ -39,6 +40,15 @@ def workflow(port: int, *steps: str, watch: str = "") -> str:
     )
 
 
+@pytest.fixture
+async def on_air(launch: Launch, crew: Crew, show: Recording, free_port: int) -> str:
+    """The address of the page of a stream that is published."""
+    program = await launch(workflow(free_port))
+    await crew.publish(show, program.url())
+    await program.logged("publisher joined")
+    return f"http://127.0.0.1:{free_port}/live/show"
+
+
 @pytest.fixture(params=EACH)
 async def each(request: pytest.FixtureRequest, open_browser: Open) -> Browser:
     """One browser after another."""
@@ -62,6 +72,77 @@ async def test_the_page_waits_for_a_stream_plays_it_and_comes_back_after_a_break
     await crew.publish(show, program.url())
     await viewer.plays(30)
     assert (await viewer.seen())["problems"] == []
+
+
+WAYS = [
+    pytest.param(name, way, marks=browser(name))
+    for name, way in (("chromium", "hls"), ("chromium", "native"), ("chromium", "flv"), ("firefox-esr", "flv"))
+]
+
+
+@pytest.mark.parametrize(("name", "way"), WAYS)
+async def test_every_way_to_play_shows_picture_after_picture(
+    on_air: str, open_browser: Open, name: str, way: str
+) -> None:
+    viewer = await open_browser(name)
+    await viewer.go(f"{on_air}?via={way}")
+    seen = await viewer.plays()
+    assert (seen["way"], seen["width"], seen["live"]) == (way, 160, "true")
+
+
+@browser("chromium")
+async def test_viewers_play_on_over_changes_in_front_of_the_step_that_they_watch(
+    launch: Launch, crew: Crew, show: Recording, free_port: int, open_browser: Open
+) -> None:
+    program = await launch(workflow(free_port))
+    await crew.publish(show, program.url())
+    await program.logged("publisher joined")
+    viewer = await open_browser("chromium")
+    await viewer.go(f"http://127.0.0.1:{free_port}/live/show")
+    await viewer.plays()
+    for steps in (
+        ("slate after=5",),
+        ("slate after=5", "ffmpeg_ladder renditions=90p:300,46p:100 h264_preset=ultrafast"),
+        ("ffmpeg_transcode vcodec=h264 acodec=copy h264_preset=ultrafast size=80x46",),
+    ):
+        answer = await program.put(workflow(free_port, *steps))
+        assert answer.status == 200, answer.text
+        await viewer.plays()
+    await viewer.until(lambda seen: seen["width"] == 80, "the transcoder's pictures")
+    assert program.count_logged("watcher left") == 0
+
+
+@browser("chromium")
+async def test_a_viewer_of_a_ladder_chooses_the_quality(
+    launch: Launch, crew: Crew, show: Recording, free_port: int, open_browser: Open
+) -> None:
+    ladder = "ffmpeg_ladder renditions=90p:300,46p:100 h264_preset=ultrafast"
+    program = await launch(workflow(free_port, ladder))
+    await crew.publish(show, program.url())
+    await program.logged("publisher joined")
+    viewer = await open_browser("chromium")
+    page = f"http://127.0.0.1:{free_port}/live/show"
+
+    async def both() -> bool:
+        return (await curl(f"{page}/index.m3u8")).text.count("RESOLUTION=") >= 2
+
+    await eventually_answered(both, "two qualities")
+    await viewer.go(page)
+    await viewer.plays()
+    labels = await viewer.evaluate(MENU)
+    assert set(labels) >= {"90p", "46p"}
+    for label, width in (("46p", 80), ("90p", 160)):
+        await viewer.evaluate(CHOOSE % label)
+        await viewer.until(lambda seen, width=width: abs(seen["width"] - width) <= 4, f"pictures of {label}")  # type: ignore[misc]
+    await viewer.plays(30)
+
+
+MENU = """[...document.getElementById("quality").options].map((option) => option.text)"""
+CHOOSE = """(() => {
+  const menu = document.getElementById("quality");
+  menu.value = [...menu.options].find((option) => option.text === "%s").value;
+  menu.dispatchEvent(new Event("change"));
+})()"""
 
 
 @browser("chromium")

@@ -19,9 +19,6 @@ from mmids_trio.media.events import StreamId
 FRESH_SECONDS = 10
 """As long as a picture of a stream is not made anew."""
 
-FORMATS = ("flv",)
-"""What the page can play, what it tries first in front."""
-
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
@@ -69,8 +66,11 @@ class PlayerPage:
     def _template(self) -> str:
         return template()
 
-    def page(self, place: Place, request: Request, formats: Sequence[str] = FORMATS) -> Answer:
-        """The page of a key. With `embed` in the query it is the picture alone, and may stand in anybody's frame."""
+    def page(self, place: Place, request: Request, formats: Sequence[str]) -> Answer:
+        """The page of a key that is served as `formats`, the best in front.
+
+        With `embed` in the query it is the picture alone, and may stand in anybody's frame.
+        """
         is_embedded = _EMBED.search(request.query) is not None
         body = self._template.format(
             title=escape(place.key),

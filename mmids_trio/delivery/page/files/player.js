@@ -10,7 +10,7 @@ const WAYS = { hls, native, flv };
 const LABELS = { hls: "HLS", native: "HLS", flv: "FLV" };
 
 // Until the next try, in milliseconds; a crowd that waits shall not come in one instant.
-const RETRY = { absent: 2000, ended: 1000, unreachable: 3000, broken: 3000, refused: 30000, unsupported: 15000 };
+const RETRY = { absent: 2000, ended: 1000, lost: 500, unreachable: 3000, broken: 3000, refused: 30000, unsupported: 15000 };
 
 // Without a picture, until words say so: a page that only turns a wheel says nothing.
 const PATIENCE = 4000;
@@ -104,6 +104,11 @@ function stop() {
 
 function gone(reason, detail) {
   stop();
+  if (reason === "lost") {
+    controls.say("loading");
+    timer = setTimeout(start, RETRY.lost);
+    return;
+  }
   const isOver = reason === "absent" && hasPlayed;
   const [title, hint] = reason === "unsupported" ? unsupported(detail) : WORDS[isOver ? "ended" : reason];
   controls.say(reason, title, hint);

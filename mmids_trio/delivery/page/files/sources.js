@@ -3,7 +3,7 @@
 //   play(video, address, tell) -> {qualities, choose, edge, window, stop}
 //
 // `tell.gone(reason, detail)` says that there is nothing more to come: "absent", "refused", "unreachable",
-// "unsupported", "broken" or "ended". `tell.qualities(labels, chosen, playing)`: what may be chosen from has changed.
+// "unsupported", "broken", "ended" or "lost" (begin again). `tell.qualities(labels, chosen, playing)`: what may be chosen from has changed.
 
 const HTTP_GONE = [404, 410];
 const HTTP_REFUSED = [401, 403];
@@ -72,7 +72,9 @@ export async function hls(video, address, tell) {
     if (data.details === ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR) {
       tell.gone("unsupported", lacking(codecs));
     } else if (data.type === ErrorTypes.NETWORK_ERROR) {
-      tell.gone(reasonOf(data.response?.code));
+      // Only the first playlist asks who comes. Later ones are refused to a session that is over: begin another one.
+      const isFirst = data.details.startsWith("manifest");
+      tell.gone(isFirst || !data.response?.code ? reasonOf(data.response?.code) : "lost");
     } else if (data.type === ErrorTypes.MEDIA_ERROR && now - recoveredAt > 5000) {
       recoveredAt = now;
       player.recoverMediaError();
