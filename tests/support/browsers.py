@@ -122,8 +122,8 @@ class Browser:
             ),
             f"{frames} pictures",
         )
-        assert (after["problems"], after["error"]) == ([], None)
-        assert after["time"] > 0
+        assert (after["problems"], after["error"]) == ([], None), after
+        assert after["time"] > 0, after
         return after
 
 
