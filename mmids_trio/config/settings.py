@@ -86,6 +86,9 @@ EVENT_NAMES = (
     "workflow_taken_over",
     "step_changed",
     "workflow_changed",
+    "client_joined",
+    "client_left",
+    "stream_changed",
 )
 """Events that the outside may hear of; a test compares them with those that there are."""
 

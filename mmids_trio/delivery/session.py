@@ -112,6 +112,8 @@ class MediaSession:
     """Whether nothing follows the answer that is being sent."""
     _lingers: bool = field(default=False, init=False)
     """Whether the client has time to read the last answer: a close with bytes unread may overtake it."""
+    _why: str = field(default="it left", init=False)
+    """Why it is gone."""
     _refusals: int = field(default=0, init=False)
     _watching: "_Watching | None" = field(default=None, init=False)
     _endpoint: Endpoint | None = field(default=None, init=False)
@@ -485,7 +487,7 @@ class MediaSession:
         watching, self._watching = self._watching, None
         if watching is not None:
             if watching.entry is not None:
-                self.bounds.on_air.leave(watching.entry)
+                self.bounds.on_air.leave(watching.entry, self._why)
             watching.viewing.channel.discard(watching.subscriber)
             watching.viewing.end()
             self._log.info("watcher left")
@@ -499,6 +501,7 @@ class MediaSession:
         if not self._life.cancel_called:
             if guard is not None:
                 self.rejections.count(guard)
+            self._why = reason
             if self._watching is not None or guard is not None:
                 self._log.info("connection closes", connection=name_of(self.transport), reason=reason)
             self._life.cancel()

@@ -15,6 +15,7 @@ from quart.wrappers.response import ResponseBody
 
 from mmids_trio.http_api.event_feed import EventFeed, HistoryStart
 from mmids_trio.http_api.event_shapes import Missed, Reset, StreamEvent, event_json
+from mmids_trio.workflow.event_filter import EventFilter
 from mmids_trio.workflow.event_queue import QueuedEvent
 
 RETRY_MILLISECONDS = 2000
@@ -61,11 +62,11 @@ EVENTS_AT_ONCE = 100
 
 @define(eq=False)
 class EventStream(ResponseBody):
-    """The events behind `start`, of `types` (none given: all)."""
+    """The events behind `start` that `wanted` says."""
 
     _feed: EventFeed
     _start: HistoryStart
-    _types: frozenset[str]
+    _wanted: EventFilter
     _position: int = field(init=False)
     _began: bool = field(default=False, init=False)
     _is_admitted: bool = field(default=False, init=False)
@@ -134,7 +135,7 @@ class EventStream(ResponseBody):
         return [
             _render_one(entry.event, self._feed.history.id_of(entry.number), self._time(entry.at), entry.count)
             for entry in entries
-            if entry.event.wire_name in self._types or not self._types
+            if self._wanted.takes(entry.event)
         ]
 
     def _render_word(self, word: Reset | Missed, event_id: str) -> bytes:

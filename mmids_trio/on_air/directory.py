@@ -7,7 +7,8 @@ functions that an entry holds until it ends.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from functools import partial
+from typing import Literal, Protocol
 
 from attrs import define, field, frozen
 
@@ -25,6 +26,32 @@ SendAway = Callable[[str], None]
 """Ends a stream or disconnects a client; the log has the reason. Synchronous, may be repeated."""
 
 _ID = re.compile(r"[sc]-([0-9a-f]*)-([0-9]{1,18})", re.ASCII)
+
+
+class Listener(Protocol):
+    """Who hears at once of who comes, who leaves and what becomes another one. It must neither wait nor raise."""
+
+    def joined(self, client: "ClientEntry") -> None:
+        """A client was let in."""
+
+    def left(self, client: "ClientEntry", last: ClientNow, seconds: float, why: str) -> None:
+        """A client has left, after so long; `last`: how it was."""
+
+    def changed(self, stream: "StreamEntry", kind: Literal["video", "audio"]) -> None:
+        """One kind of media of a stream is described otherwise than before: another size, codec or rate."""
+
+
+class Nobody:
+    """Where nobody listens."""
+
+    def joined(self, client: "ClientEntry") -> None:
+        """See `Listener`."""
+
+    def left(self, client: "ClientEntry", last: ClientNow, seconds: float, why: str) -> None:
+        """See `Listener`."""
+
+    def changed(self, stream: "StreamEntry", kind: Literal["video", "audio"]) -> None:
+        """See `Listener`."""
 
 
 class Owner(Protocol):
@@ -130,6 +157,7 @@ class ClientEntry:
     asked: Asked
     owner: Owner
     since: str
+    joined_at: float
     live: ClientSource | None
 
     def as_source(self) -> SourceView:
@@ -155,6 +183,7 @@ class OnAir:
     """Seconds, as meters are told them."""
     bans: Bans = field(factory=Bans)
     """Who may not come back."""
+    listener: Listener = field(factory=Nobody)
     _outputs: dict[str, dict[Owner, Troubles]] = field(factory=dict, init=False)
     """By workflow: steps that say what is wrong with streams that they send on."""
     _count: int = field(default=0, init=False)
@@ -192,6 +221,7 @@ class OnAir:
             app=app,
             made_from=None if made_from is None else made_from.id,
         )
+        entry.meter.on_change = partial(self.listener.changed, entry)
         self._streams[entry.id] = entry
         if made_from is None or made_from.stream_id != stream_id:
             self._by_stream_id[stream_id] = entry
@@ -209,18 +239,28 @@ class OnAir:
         shown = Peer(peer.protocol, peer.address, peer.port, shortened(peer.agent))
         wanted = Asked(asked.role, shortened(asked.app), shortened(asked.key), asked.token)
         entry = ClientEntry(
-            number=number, id=name, peer=shown, asked=wanted, owner=owner, since=self.calendar(), live=source
+            number=number,
+            id=name,
+            peer=shown,
+            asked=wanted,
+            owner=owner,
+            since=self.calendar(),
+            joined_at=self.clock(),
+            live=source,
         )
         self._clients[entry.id] = entry
         if asked.role == "publisher" and (stream := self.stream_of(source.stream_id())) is not None:
             if stream.source is not None:
                 stream.meter.restart()
             stream.source = entry
+        self.listener.joined(entry)
         return entry
 
-    def leave(self, entry: ClientEntry) -> None:
+    def leave(self, entry: ClientEntry, why: str = "it left") -> None:
         """A client has left. Repeating it does nothing."""
-        self._clients.pop(entry.id, None)
+        live = entry.live
+        if self._clients.pop(entry.id, None) is not None and live is not None:
+            self.listener.left(entry, live.now(), self.clock() - entry.joined_at, why)
         entry.live = None
 
     def _number(self, kind: str) -> tuple[int, str]:

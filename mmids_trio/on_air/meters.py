@@ -97,8 +97,16 @@ class TrackMeter:
         """Another source feeds it: no step to its first frame says anything."""
         self.timestamp = self._key_frame = None
 
-    def describe(self, packet: MediaPacket) -> None:
-        """A sequence header, or the first frame of a codec: what it says of the track, where it can be read."""
+    def describe(self, packet: MediaPacket) -> bool:
+        """A sequence header, or the first frame of a codec: what it says of the track, where it can be read.
+
+        Returns whether it says something else than what was known before.
+        """
+        before = self._changes
+        self._take(packet)
+        return self._changes != before
+
+    def _take(self, packet: MediaPacket) -> None:
         configuration = read_configuration(packet)
         if configuration is None:
             if packet.codec != self.codec and is_of_main_track(packet):
@@ -182,6 +190,8 @@ class StreamMeter:
 
     bytes: int = field(default=0, init=False)
     """Of media, ever."""
+    on_change: Callable[[Literal["video", "audio"]], None] = field(default=lambda _: None, init=False)
+    """Hears of a kind of media that is described otherwise than before. Synchronous."""
     _header: MediaPacket | None = field(default=None, init=False)
     """What decoders need for the pictures, where it is not too large to be kept."""
     _show: Show | None = field(default=None, init=False)
@@ -202,7 +212,8 @@ class StreamMeter:
             if kind is MediaKind.VIDEO:
                 video_bytes += size
                 if event.is_sequence_header or (event.codec != video.codec and event.codec is not None):
-                    video.describe(event)
+                    if video.describe(event):
+                        self.on_change("video")
                     self._note_header(event)
                 if event.is_sequence_header or not size:
                     continue
@@ -218,8 +229,9 @@ class StreamMeter:
                         self._show_it(event)
             elif kind is MediaKind.AUDIO:
                 audio_bytes += size
-                if event.is_sequence_header or (event.codec != audio.codec and event.codec is not None):
-                    audio.describe(event)
+                is_news = event.is_sequence_header or (event.codec != audio.codec and event.codec is not None)
+                if is_news and audio.describe(event):
+                    self.on_change("audio")
                 if event.is_sequence_header or not size:
                     continue
                 if data[0] & ENHANCED_SOUND == ENHANCED_SOUND and not is_of_main_track(event):

@@ -60,6 +60,7 @@ from mmids_trio.server.app import Server
 from mmids_trio.server.lacks import Machine, certificate_files
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
+from mmids_trio.server.on_air_events import OnAirEvents
 from mmids_trio.server.readiness import ServerReadiness
 from mmids_trio.state.bans import KeptBans
 from mmids_trio.state.file import StateFile
@@ -75,6 +76,7 @@ from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.steps.stream_room import StreamRoom
 from mmids_trio.webhook.webhook import Webhook
+from mmids_trio.workflow.event_filter import EventFilter
 from mmids_trio.workflow.forwarding import ForwardingTable
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.manager import WorkflowManager
@@ -172,7 +174,9 @@ def build_server(
         certificate_files(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
     )
     nonce = world.entropy(NONCE_BYTES).hex()
-    on_air = OnAir(nonce, lambda: rfc3339(world.now()), trio.current_time, Bans(world.now, nonce))
+    on_air = OnAir(
+        nonce, lambda: rfc3339(world.now()), trio.current_time, Bans(world.now, nonce), OnAirEvents(hub.publish)
+    )
     gate = hooks.gate(TlsGate(certificates))
     limiter = ConnectionLimiter(
         settings.max_connections or connections_that_leave_files(settings), settings.max_connections_per_ip or inf
@@ -433,4 +437,6 @@ def _webhook(settings: Settings, hub: EventHub, random: Callable[[], float]) -> 
     if settings.webhook_url is None:
         return None
     types = (settings.webhook_events or "").split(",") if settings.webhook_events else ()
-    return Webhook(hub=hub, url=settings.webhook_url, secret=settings.webhook_secret, types=types, random=random)
+    return Webhook(
+        hub=hub, url=settings.webhook_url, secret=settings.webhook_secret, wanted=EventFilter(types), random=random
+    )

@@ -4,7 +4,7 @@ The hub never waits for either, so a service that is slow or gone costs the serv
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -20,6 +20,7 @@ from mmids_trio.backoff import Backoff
 from mmids_trio.http_api.event_shapes import event_json
 from mmids_trio.webhook.backlog import Backlog, Notice, is_too_old
 from mmids_trio.webhook.posting import Poster, PostFailed, render
+from mmids_trio.workflow.event_filter import OF_CLIENTS, EventFilter
 from mmids_trio.workflow.event_queue import QueuedEvent
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.hub import EventHub
@@ -40,12 +41,15 @@ def open_client() -> httpx2.AsyncClient:
 
 @define(eq=False, kw_only=True)
 class Webhook:
-    """Posts events of `hub` to `url`; those of the `types` alone, where there are any."""
+    """Posts events of `hub` to `url`: those that `wanted` says.
+
+    Where that names no types, those of clients are left out: they could be thousands, and hold up all others.
+    """
 
     hub: EventHub
     url: str
     secret: str | None = field(default=None, repr=False)
-    types: Collection[str] = ()
+    wanted: EventFilter = field(factory=EventFilter)
     random: Callable[[], float]
     """Numbers from 0 to 1, for the jitter."""
     wall_clock: Callable[[], float] = time.time
@@ -67,7 +71,7 @@ class Webhook:
                 await self._post_all(Poster(client, self.url, self.secret, self.wall_clock))
 
     def _note(self, event: HubEvent) -> None:
-        if not self.types or event.wire_name in self.types:
+        if self.wanted.takes(event) and (self.wanted.types or event.wire_name not in OF_CLIENTS):
             self.backlog.put(event, trio.current_time())
             self._stir.unpark_all()
 

@@ -223,6 +223,55 @@ class WorkflowChanged:
     change: str
 
 
+@frozen
+class ClientJoined:
+    """A client was let in. `client`: its id; `name`: the stream key; `token`: the name of what it was let in by."""
+
+    wire_name: ClassVar[str] = "client_joined"
+    workflow: str
+    step_id: str
+    client: str
+    role: str
+    protocol: str
+    address: str
+    name: str
+    token: str | None
+
+
+@frozen
+class ClientLeft:
+    """A client is gone, after `seconds`; `bytes` of media it has sent or was sent."""
+
+    wire_name: ClassVar[str] = "client_left"
+    workflow: str
+    step_id: str
+    client: str
+    role: str
+    protocol: str
+    address: str
+    name: str
+    seconds: float
+    bytes: int
+    reason: str
+
+
+@frozen
+class StreamChanged:
+    """One kind of media of a stream (`kind`) is another one now. Null is what is not known, or does not apply."""
+
+    wire_name: ClassVar[str] = "stream_changed"
+    workflow: str
+    step_id: str
+    stream: str
+    name: str
+    kind: str
+    codec: str | None
+    width: int | None
+    height: int | None
+    sample_rate: int | None
+    channels: int | None
+
+
 HubEvent = (
     WorkflowStarted
     | WorkflowFailed
@@ -242,6 +291,9 @@ HubEvent = (
     | WorkflowTakenOver
     | StepChanged
     | WorkflowChanged
+    | ClientJoined
+    | ClientLeft
+    | StreamChanged
 )
 """Everything that may be published. The order is that of the names in the document of the API."""
 

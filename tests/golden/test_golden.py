@@ -45,11 +45,14 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.webhook.backlog import Notice
 from mmids_trio.webhook.posting import render as render_post
 from mmids_trio.workflow.events import (
+    ClientJoined,
+    ClientLeft,
     HlsPaused,
     HlsResumed,
     ReactorAnswered,
     ReloadRefused,
     StepChanged,
+    StreamChanged,
     StreamInterrupted,
     StreamResumed,
     StreamStalled,
@@ -107,6 +110,17 @@ EVENTS: Mapping[str, Sequence[Any]] = {
     "workflow_taken_over": [WorkflowTakenOver("show", WorkflowOwner("config", "mmids.config"), of_set("team-a"))],
     "step_changed": [StepChanged("show", "12345", "54321", "rtmp_watch")],
     "workflow_changed": [WorkflowChanged("show", "anna", "change", 1, 0, 1, "17")],
+    "client_joined": [
+        ClientJoined("show", "12345", "c-0a-1", "watcher", "rtmp", "192.0.2.7", "talk", None),
+        ClientJoined("show", "12345", "c-0a-2", "publisher", "rtmps", "2001:db8::7", "talk", "publish_token"),
+    ],
+    "client_left": [
+        ClientLeft("show", "12345", "c-0a-1", "watcher", "rtmp", "192.0.2.7", "talk", 12.5, 9000, "it left")
+    ],
+    "stream_changed": [
+        StreamChanged("show", "12345", "s-0a-3", "talk", "video", "h264", 1280, 720, None, None),
+        StreamChanged("show", "12345", "s-0a-3", "talk", "audio", None, None, None, None, None),
+    ],
     "reset": [Reset("restarted")],
     "missed": [Missed(7)],
 }

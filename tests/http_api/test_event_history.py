@@ -128,6 +128,9 @@ def test_the_names_of_events_to_the_outside_are_these() -> None:
         "WorkflowTakenOver": "workflow_taken_over",
         "StepChanged": "step_changed",
         "WorkflowChanged": "workflow_changed",
+        "ClientJoined": "client_joined",
+        "ClientLeft": "client_left",
+        "StreamChanged": "stream_changed",
         "Reset": "reset",
         "Missed": "missed",
     }

@@ -23,6 +23,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.webhook.backlog import JOINED_FROM, MAX_AGE_SECONDS, MAX_NOTICES, Notice
 from mmids_trio.webhook.posting import POST_SECONDS, render
 from mmids_trio.webhook.webhook import FLUSH_SECONDS, Webhook
+from mmids_trio.workflow.event_filter import EventFilter
 from mmids_trio.workflow.events import StreamWentLive, StreamWentOff, WorkflowEnded, WorkflowFailed, WorkflowStarted
 from mmids_trio.workflow.hub import EventHub
 
@@ -67,7 +68,7 @@ def webhook(hub: EventHub, service: Service, *types: str, secret: str | None = S
         hub=hub,
         url=URL,
         secret=secret,
-        types=types,
+        wanted=EventFilter(types),
         random=lambda: 0.0,
         wall_clock=lambda: NOON + trio.current_time(),
         client=service.client,

@@ -110,14 +110,18 @@ STYLES = {"workflow_failed": "red", "target_down": "red", "stream_interrupted": 
 @client_command("events")
 @click.option("--follow", "-f", is_flag=True, help="Print new events until you interrupt it.")
 @click.option("--types", metavar="TYPE,...", help="Print only these types, such as workflow_started,workflow_failed.")
+@click.option("--workflow", metavar="NAME", help="Print only events about this workflow.")
 @click.option("--last-id", metavar="ID", help="Continue after this event (`id` in the JSON).")
-def events(session: CommandSession, *, follow: bool, types: str | None, last_id: str | None) -> int:
+def events(
+    session: CommandSession, *, follow: bool, types: str | None, workflow: str | None, last_id: str | None
+) -> int:
     """Print events, one per line, with times in UTC: those that the server remembers, or with --follow new ones.
 
     --follow waits for a server that restarts. --json prints one JSON object per line.
     """
     with session.api() as api:
-        feed = _Feed(session, api, {"types": types} if types else {}, last_id or "")
+        only = {name: value for name, value in (("types", types), ("workflow", workflow)) if value}
+        feed = _Feed(session, api, only, last_id or "")
         if not follow:
             feed.print_recent()
             return 0
@@ -140,7 +144,7 @@ class _Feed:
     def print_recent(self) -> None:
         """From the oldest that the server remembers, or behind `last_id`, to the newest.
 
-        The types are picked out here: a server that leaves events out says nothing until the next of its comments.
+        What is wanted is picked out here: a server that leaves events out says nothing until the next of its comments.
         """
         newest = self._newest_id()
         boot, _, number = newest.rpartition("-")
@@ -150,12 +154,19 @@ class _Feed:
             self._session.output.warn(f"the server has restarted and does not know the event {self.last_id}")
             self.last_id = ""
         self.last_id = self.last_id or f"{boot}-0"
-        wanted = {*self._params.get("types", "").split(","), *OF_THE_STREAM}
         for event in self._stream({}):
-            if "types" not in self._params or event.name in wanted:
+            if self._is_wanted(event):
                 self._print(event)
             if _number(event.id) >= int(number):
                 return
+
+    def _is_wanted(self, event: ServerEvent) -> bool:
+        types, workflow = self._params.get("types"), self._params.get("workflow")
+        if event.name in OF_THE_STREAM:
+            return True
+        if types is not None and event.name not in types.split(","):
+            return False
+        return workflow is None or details(event).get("workflow") == workflow
 
     def follow(self) -> None:
         """Until interrupted, or the server stays away."""

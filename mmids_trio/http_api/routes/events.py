@@ -12,6 +12,7 @@ from mmids_trio.http_api.operation import EVENT_STREAM, AnswerSpec, Operation, Q
 from mmids_trio.http_api.options import known_values
 from mmids_trio.http_api.refusals import BadRequest
 from mmids_trio.http_api.routing import Routes, request_query
+from mmids_trio.workflow.event_filter import EventFilter
 
 _ANY_TYPE = "|".join(EVENT_TYPES)
 
@@ -32,6 +33,7 @@ EVENTS = Operation(
             {"type": "string", "pattern": f"^({_ANY_TYPE})(,({_ANY_TYPE})){{0,{len(EVENT_TYPES) - 1}}}$"},
             f"Only these, separated by commas: {', '.join(EVENT_TYPES)}.",
         ),
+        QueryParameter("workflow", "query", {"type": "string"}, "Only those that are about this workflow."),
         QueryParameter("Last-Event-ID", "header", {"type": "string"}, "The last id that was seen: go on behind it."),
     ),
 )
@@ -42,13 +44,14 @@ def add_event_routes(routes: Routes, feed: EventFeed) -> None:
 
     @routes.add(EVENTS)
     async def stream_events() -> Response:
-        types = _types(known_values(request_query(), ("types",)).get("types"))
+        values = known_values(request_query(), ("types", "workflow"))
+        types = _types(values.get("types"))
         if feed.is_over or feed.is_full:
             return _turn_away("the server is being stopped" if feed.is_over else f"{MAX_STREAMS} streams are open")
         if request.method == "HEAD":
             return respond(200, "", EVENT_STREAM)
         start = feed.history.start(request.headers.get("Last-Event-ID"))
-        response = respond(200, EventStream(feed, start, types), EVENT_STREAM)
+        response = respond(200, EventStream(feed, start, EventFilter(types, values.get("workflow"))), EVENT_STREAM)
         response.timeout = None
         return response
 

@@ -89,6 +89,8 @@ class Activities:
     protocol: str = "rtmp"
     on_air: OnAir = field(factory=OnAir)
     """Where the client is seen, once for each stream that it publishes or plays."""
+    why: str = field(default="it left", init=False)
+    """Why the client is gone, for who is told of that."""
     playing: Playing | None = field(default=None, init=False)
     changed_at: float = field(factory=trio.current_time, init=False)
     """When it began or ended something last."""
@@ -196,7 +198,7 @@ class Activities:
             approval.cancel()
         self._clocks.pop(stream, None)
         if entry := self._entries.pop(stream, None):
-            self.on_air.leave(entry)
+            self.on_air.leave(entry, self.why)
         if publication := self._publications.pop(stream, None):
             publication.end()
             self._logs[stream].info("publisher left")
@@ -297,10 +299,11 @@ class Activities:
         self._entries[request.stream] = self.on_air.join(peer, asked, owner, source)
 
     def _as_publisher(self, stream_id: StreamId) -> ClientSource:
-        before = self.on_air.bytes_of(stream_id)
+        stream = self.on_air.stream_of(stream_id)  # also when it has ended: its last publisher is asked after that
+        before = 0 if stream is None else stream.meter.bytes
 
         def now() -> ClientNow:
-            return ClientNow("publishing", max(self.on_air.bytes_of(stream_id) - before, 0))
+            return ClientNow("publishing", 0 if stream is None else max(stream.meter.bytes - before, 0))
 
         return ClientSource(stream_id=lambda: stream_id, now=now, send_away=self.send_away)
 

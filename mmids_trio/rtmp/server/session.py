@@ -229,6 +229,7 @@ class RtmpSession:
         if not self._life.cancel_called:
             if guard is not None:
                 self.rejections.count(guard)
+            self._activities.why = reason
             # Named here as well, since the task that dismisses a client is not the client's own.
             self._activities.log.info("connection closes", connection=name_of(self.transport), reason=reason)
             self._life.cancel()
