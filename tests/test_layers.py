@@ -34,6 +34,7 @@ LAYERS = (
     "ffmpeg",
     "workflow",
     "reactors",
+    "guards",
     "steps",
     "plugins",
     "state",

@@ -59,6 +59,17 @@ def bearer_token(value: str) -> str:
     return value
 
 
+LEAST_SECRET = 32
+"""Bytes of a secret that signs with SHA-256 (RFC 7518 §3.2)."""
+
+
+def shared_secret(value: str) -> str:
+    """What signs tokens."""
+    if len(value.encode("utf-8", "surrogatepass")) < LEAST_SECRET:
+        raise ValueError(f"expected a secret of {LEAST_SECRET} bytes or more")
+    return value
+
+
 def whole_number(lowest: int, highest: int, unit: str = "") -> Callable[[str], int]:
     """A decimal number between the two, both included."""
 

@@ -21,6 +21,7 @@ from mmids_trio.config.converters import (
     path_or_none,
     port_number,
     proxy_address,
+    shared_secret,
     switch,
     web_address,
     web_origins,
@@ -157,6 +158,10 @@ class Settings:
     ui: bool = parameter(switch, default=True)
     strict_settings: bool = parameter(switch, default=False)
     start_errors: str = parameter(one_of("continue", "exit"), default="continue")
+    auth_url: str | None = parameter(web_address, default=None, secret=True)
+    auth_on_failure: str = parameter(one_of("deny", "allow"), default="deny")
+    auth_jwks_url: str | None = parameter(web_address, default=None, secret=True)
+    auth_jwt_key: str | None = parameter(shared_secret, default=None, secret=True)
     webhook_url: str | None = parameter(web_address, default=None, secret=True)
     webhook_secret: str | None = parameter(filled, default=None, secret=True)
     webhook_events: str | None = parameter(event_names, default=None)

@@ -53,6 +53,8 @@ class HlsViewer:
     seen_at: float
     on_end: list[Callable[[], None]] = field(factory=list)
     """Called once, synchronously."""
+    agent: str = ""
+    """What program it says that it is."""
     bytes_sent: int = 0
     entry: ClientEntry | None = None
     end_reason: str | None = None

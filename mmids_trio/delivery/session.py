@@ -112,6 +112,8 @@ class MediaSession:
     """Whether nothing follows the answer that is being sent."""
     _lingers: bool = field(default=False, init=False)
     """Whether the client has time to read the last answer: a close with bytes unread may overtake it."""
+    agent: str = field(default="", init=False)
+    """What program the client says that it is."""
     _why: str = field(default="it left", init=False)
     """Why it is gone."""
     _refusals: int = field(default=0, init=False)
@@ -357,7 +359,7 @@ class MediaSession:
 
     async def _look(self, request: Request, place: Place) -> None:
         """Who may watch may see what there is to watch."""
-        query = parse_query(request.query)
+        query, self.agent = parse_query(request.query), request.headers.get("user-agent", "")
         endpoint = self._endpoint = await self._admitted(place, query)
         endpoint.attach(self)
         handler = cast(HlsHandler, endpoint.handler)
@@ -371,7 +373,7 @@ class MediaSession:
         self.answer(answer)
 
     async def _watch(self, request: Request, place: Place) -> None:
-        query = parse_query(request.query)
+        query, self.agent = parse_query(request.query), request.headers.get("user-agent", "")
         endpoint = self._endpoint = await self._admitted(place, query)
         endpoint.attach(self)
         viewing = await cast(WatchHandler, endpoint.handler).watch(place.key, self, query)
@@ -424,6 +426,7 @@ class MediaSession:
         if not handler.viewers.has_room(self.peer_host):
             raise RequestRefused(NO_ROOM, "there are too many viewers", RejectReason.MEDIA_SESSIONS)
         viewer = handler.viewers.begin(place.key, self.peer_host, request.query, self.mark, trio.current_time())
+        viewer.agent = request.headers.get("user-agent", "")
         endpoint.attach(viewer)
         viewer.on_end.append(partial(endpoint.detach, viewer))
         try:

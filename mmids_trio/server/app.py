@@ -20,6 +20,7 @@ from mmids_trio.delivery.server import MediaServer
 from mmids_trio.errors import MmidsError, StepError
 from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.ffmpeg.tools import FfmpegTools
+from mmids_trio.guards.guards import Guards
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
 from mmids_trio.http_api.token_file import TokenFile
@@ -102,6 +103,8 @@ class Server:
     _webhook: Webhook | None
     _tokens: TokenFile | None
     _certificates: Certificates
+    guards: Guards
+    """Who is let in beside the secrets of steps."""
     _make_http_app: Callable[[], QuartTrio]
     _around_api: Callable[[ASGIFramework], ASGIFramework]
     _max_api_connections: int
@@ -243,6 +246,7 @@ class Server:
             await nursery.start(self._log.repeats.run)
         if self._webhook is not None:
             await nursery.start(self._webhook.run)
+        await nursery.start(self.guards.run)
         await nursery.start(self.rtmp.run)
         await nursery.start(self.media.run)
         await nursery.start(self.ffmpeg.ended_files.run)

@@ -33,6 +33,7 @@ from mmids_trio.ffmpeg.spawning import SystemSpawner
 from mmids_trio.ffmpeg.stderr_log import FOLDER
 from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.ffmpeg.tools import FfmpegTools
+from mmids_trio.guards.guards import Guards
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.schemas import rfc3339
@@ -188,6 +189,13 @@ def build_server(
     stream_room = StreamRoom.of(settings, rejections, memory)
     shared = SharedServices(ForwardingTable(), hub, random=world.random, outside=outside, on_air=on_air)
     known_executors = built_in_executors(*more_executors)
+    guards = Guards(
+        url=settings.auth_url,
+        allows_on_failure=settings.auth_on_failure == "allow",
+        jwt_key=settings.auth_jwt_key,
+        jwks_url=settings.auth_jwks_url,
+        now=world.now,
+    )
     executors = hooks.executors(known_executors)
     reactors = Reactors(reactor_definitions, executors, hub.publish)
 
@@ -205,6 +213,7 @@ def build_server(
             watch_options=WatchOptions.of(settings),
             stream_room=stream_room,
             on_air=on_air,
+            guards=guards,
             now=world.now,
             entropy=world.entropy,
             more=more_steps,
@@ -319,6 +328,7 @@ def build_server(
         webhook=webhook,
         tokens=tokens,
         certificates=certificates,
+        guards=guards,
         make_http_app=make_http_app,
         around_api=hooks.api,
         max_api_connections=api_connections(settings),

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from mmids_trio.config.parameters import Secret
 from mmids_trio.config.suggestions import did_you_mean
 from mmids_trio.errors import StepError, TooManyQuestions
+from mmids_trio.guards.guards import NO_GUARDS, StepGuards
 from mmids_trio.reactors.asker import Asker
 from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
@@ -123,6 +124,22 @@ async def approved(
     return hold.release
 
 
+async def let_in(
+    access: "PublishAccess | PlayAccess",
+    request: StreamRequest,
+    query: Query,
+    client: Client,
+    code: str,
+) -> None:
+    """What every client has to pass before its step's reactor is asked, in this order; raises `RequestRefused`.
+
+    Its address, and whether it is banned, were looked at before (`rtmp.server.endpoints.admit`). The secret of the step
+    comes first, as that costs nothing; then what the server's guards say. Where there are none, this does not wait.
+    """
+    access.check(request.key, query)
+    await access.guards.check(request, query, client, code)
+
+
 def _nothing() -> None:
     """Lets go of nothing."""
 
@@ -132,17 +149,18 @@ class PublishAccess:
     """Lets publishers in who know `token`; without one, all."""
 
     token: Secret | None = None
+    guards: StepGuards = NO_GUARDS
 
     @property
     def name(self) -> str | None:
         """What a publisher that is let in has shown."""
-        return None if self.token is None else "publish_token"
+        return self.guards.name if self.token is None else "publish_token"
 
     def rest(self, query: Query) -> str:
         """What of the query is for others to see: not what is checked here."""
-        return query.raw if self.token is None else query_without(query.raw, ("token",))
+        return self.guards.rest(query.raw if self.token is None else query_without(query.raw, ("token",)))
 
-    def check(self, query: Query) -> None:
+    def check(self, _key: str, query: Query) -> None:
         """Raises `RequestRefused`."""
         if self.token is not None and not is_token(query, self.token.text):
             raise RequestRefused(PUBLISH_DENIED, "the publish token is missing or wrong", RejectReason.PUBLISH_TOKEN)
@@ -154,15 +172,16 @@ class PlayAccess:
 
     play_key: Secret | None = None
     now: Callable[[], float] = field(default=lambda: 0.0, repr=False)
+    guards: StepGuards = NO_GUARDS
 
     @property
     def name(self) -> str | None:
         """What a player that is let in has shown."""
-        return None if self.play_key is None else "play_key"
+        return self.guards.name if self.play_key is None else "play_key"
 
     def rest(self, query: Query) -> str:
         """What of the query is for others to see: not what is checked here."""
-        return query.raw if self.play_key is None else query_without(query.raw, ("token", "expires"))
+        return self.guards.rest(query.raw if self.play_key is None else query_without(query.raw, ("token", "expires")))
 
     def check(self, key: str, query: Query) -> None:
         """Raises `RequestRefused`."""

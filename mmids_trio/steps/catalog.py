@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from mmids_trio.ffmpeg.output_paths import OutputPaths
+from mmids_trio.guards.guards import Guards
 from mmids_trio.net.tls import Dialer
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rejections import RejectCounters
@@ -42,6 +43,7 @@ def built_in_steps(
     watch_options: WatchOptions,
     stream_room: StreamRoom,
     on_air: OnAir,
+    guards: Guards,
     now: Callable[[], float],
     entropy: Callable[[int], bytes],
     more: Sequence[StepType] = (),
@@ -53,9 +55,9 @@ def built_in_steps(
     """
     return StepRegistry(
         [
-            rtmp_receive(rtmp, reactors, stream_room, on_air),
-            rtmp_watch(rtmp, reactors, now, watch_options, stream_room.memory),
-            http_watch(media, media_port, reactors, now, entropy, watch_options, stream_room.memory),
+            rtmp_receive(rtmp, reactors, stream_room, on_air, guards),
+            rtmp_watch(rtmp, reactors, now, watch_options, stream_room.memory, guards),
+            http_watch(media, media_port, reactors, now, entropy, watch_options, stream_room.memory, guards),
             rtmp_push(dialer, random, rejections, stream_room.memory),
             rtmp_pull(dialer, random, rejections),
             ffmpeg_pull(ffmpeg),

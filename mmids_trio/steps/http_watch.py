@@ -7,10 +7,11 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.addresses import AddressRules, IpNetwork, parse_networks
-from mmids_trio.config.converters import duration, port_number, text
+from mmids_trio.config.converters import duration, port_number, text, web_address
 from mmids_trio.config.parameters import Secret, flag, parameter, secret_parameter
 from mmids_trio.delivery.hls_channel import HlsChannel, Variant
 from mmids_trio.delivery.hls_viewers import HlsViewer, HlsViewers
+from mmids_trio.guards.guards import Guards
 from mmids_trio.media.events import StreamId
 from mmids_trio.media.flow import Flow
 from mmids_trio.media_memory import MediaMemory
@@ -53,6 +54,7 @@ class HttpWatchParameters:
     dvr_s: float = parameter(duration("0s", "12h"), name="dvr", default=0.0)
     play_key: Secret | None = secret_parameter(default=None, in_place=True)
     reactor: str | None = parameter(text, default=None, in_place=True)
+    auth_url: str | None = parameter(web_address, default=None, in_place=True)
     allow_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
     deny_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
 
@@ -213,6 +215,7 @@ def http_watch(  # noqa: PLR0917  (what a server has, once)
     entropy: Callable[[int], bytes],
     options: WatchOptions,
     memory: MediaMemory,
+    guards: Guards,
 ) -> StepType:
     """The kind of step, whose port is `default_port` where it names none.
 
@@ -220,7 +223,9 @@ def http_watch(  # noqa: PLR0917  (what a server has, once)
     """
 
     def approval_by(parameters: HttpWatchParameters) -> tuple[KnownReactor | None, PlayAccess]:
-        return find_reactor(parameters.reactor, reactors), PlayAccess(parameters.play_key, now)
+        return find_reactor(parameters.reactor, reactors), PlayAccess(
+            parameters.play_key, now, guards.of_step(parameters.auth_url)
+        )
 
     def build(parameters: HttpWatchParameters, context: StepContext) -> Step:
         registration = parameters.registration(default_port)

@@ -23,7 +23,16 @@ from mmids_trio.on_air.views import STALLED_SECONDS, StreamNow
 from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, RequestRefused
-from mmids_trio.steps.approval import AsRequest, KnownReactor, PublishAccess, Release, approved, plain_request
+from mmids_trio.steps.approval import (
+    PUBLISH_DENIED,
+    AsRequest,
+    KnownReactor,
+    PublishAccess,
+    Release,
+    approved,
+    let_in,
+    plain_request,
+)
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.steps.stream_room import StreamRoom
 from mmids_trio.stream_request import StreamOrigin, StreamRequest
@@ -271,9 +280,9 @@ class Publishers:
         Raises `RequestRefused`, with nothing changed, where it lacks the token, or where somebody else publishes it
         and may not be displaced, or where there are too many streams.
         """
-        self.access.check(query)  # before anybody is asked, and before it can be seen which keys are busy
-        self._refuse_if_impossible(key, client)
         request = self.as_request("publish", key, self.access.rest(query), client)
+        await let_in(self.access, request, query, client, PUBLISH_DENIED)  # before it can be seen which keys are busy
+        self._refuse_if_impossible(key, client)
         newcomer = PublisherTurn(request, client, self, self.access.name)
         newcomer.release = await approved(self.reactor, request, client, newcomer.revoke, BAD_NAME)
         try:

@@ -7,7 +7,7 @@ from typing import Protocol
 from attrs import frozen
 
 from mmids_trio.addresses import AddressRules, IpNetwork, parse_networks
-from mmids_trio.config.converters import port_number, text
+from mmids_trio.config.converters import port_number, text, web_address
 from mmids_trio.config.parameters import flag, parameter
 from mmids_trio.definitions import StepDefinition
 from mmids_trio.rtmp.server.endpoints import Claimant, Client, PublishHandler, Service, WatchHandler
@@ -38,6 +38,7 @@ class RtmpParameters:
     allow_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
     deny_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
     reactor: str | None = parameter(text, default=None, in_place=True)
+    auth_url: str | None = parameter(web_address, default=None, in_place=True)
 
     def address_conflicts(self) -> Iterable[str]:
         """`allow_ips` and `deny_ips` exclude each other."""

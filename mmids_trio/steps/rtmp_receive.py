@@ -11,6 +11,7 @@ from attrs import field, frozen
 from mmids_trio.config.converters import choice, seconds, whole_number
 from mmids_trio.config.parameters import Secret, parameter, secret_parameter
 from mmids_trio.config.settings import MOST_STREAMS
+from mmids_trio.guards.guards import Guards
 from mmids_trio.media.flow import Flow
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rtmp.server.endpoints import Service
@@ -36,13 +37,13 @@ class ReceiveParameters(RtmpParameters):
     publish_token: Secret | None = secret_parameter(default=None, in_place=True)
     max_streams: int | None = parameter(whole_number(1, MOST_STREAMS), default=None)
 
-    def terms(self, reactors: KnownReactors) -> PublishTerms:
+    def terms(self, reactors: KnownReactors, guards: Guards) -> PublishTerms:
         """What may change while publishers are here. Raises `StepError` for a reactor that is gone."""
         return PublishTerms(
             find_reactor(self.reactor, reactors),
             self.on_busy,
             self.grace_s,
-            PublishAccess(self.publish_token),
+            PublishAccess(self.publish_token, guards.of_step(self.auth_url)),
             self.stall_after_s,
         )
 
@@ -54,6 +55,7 @@ class RtmpReceive:
     registration: Registration
     server: RtmpPorts
     reactors: KnownReactors
+    guards: Guards
     terms: PublishTerms
     max_streams: float
     room: StreamRoom
@@ -93,7 +95,7 @@ class RtmpReceive:
 
     def _change(self, publishers: Publishers, service: Service, parameters: ReceiveParameters) -> ChangeInPlace:
         """See `StepContext.accept_parameters`."""
-        terms = parameters.terms(self.reactors)
+        terms = parameters.terms(self.reactors, self.guards)
 
         def take() -> Callable[[], None]:
             undo = ExitStack()
@@ -104,7 +106,9 @@ class RtmpReceive:
         return ChangeInPlace(take, service.dismiss_excluded)
 
 
-def rtmp_receive(server: RtmpPorts, reactors: KnownReactors, room: StreamRoom, on_air: OnAir) -> StepType:
+def rtmp_receive(
+    server: RtmpPorts, reactors: KnownReactors, room: StreamRoom, on_air: OnAir, guards: Guards
+) -> StepType:
     """The kind of step, on a server that has `room` for streams and shows them `on_air`."""
 
     def build(parameters: ReceiveParameters, context: StepContext) -> Step:
@@ -112,7 +116,8 @@ def rtmp_receive(server: RtmpPorts, reactors: KnownReactors, room: StreamRoom, o
             parameters.registration(Role.PUBLISH),
             server,
             reactors,
-            parameters.terms(reactors),
+            guards,
+            parameters.terms(reactors, guards),
             parameters.max_streams or inf,
             room,
             on_air,

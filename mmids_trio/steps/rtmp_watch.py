@@ -11,6 +11,7 @@ from mmids_trio.config.converters import switch, whole_number
 from mmids_trio.config.parameters import Secret, parameter, secret_parameter
 from mmids_trio.config.settings import LONGEST_SEND_INTERVAL, LONGEST_WATCHER_LAG
 from mmids_trio.fanout.channel import Channel
+from mmids_trio.guards.guards import Guards
 from mmids_trio.media.flow import Flow
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics.catalog import STEP_WATCHERS
@@ -26,6 +27,7 @@ from mmids_trio.steps.approval import (
     Release,
     approved,
     find_reactor,
+    let_in,
     plain_request,
 )
 from mmids_trio.steps.registry import StepType
@@ -94,8 +96,8 @@ class Watchers:
 
     async def let_in(self, key: str, client: Client, query: Query) -> Release:
         """Wait until a watcher is approved; raises `RequestRefused`."""
-        self.access.check(key, query)
         request = self.as_request("watch", key, self.access.rest(query), client)
+        await let_in(self.access, request, query, client, PLAY_DENIED)
         return await approved(self.reactor, request, client, client.dismiss, PLAY_DENIED)
 
 
@@ -162,12 +164,13 @@ class RtmpWatch:
                 audience.close()
 
 
-def rtmp_watch(
+def rtmp_watch(  # noqa: PLR0917  (what a server has, once)
     server: RtmpPorts,
     reactors: KnownReactors,
     now: Callable[[], float],
     defaults: WatchOptions,
     memory: MediaMemory,
+    guards: Guards,
 ) -> StepType:
     """The kind of step, on a server whose settings are `defaults`, which charges what it holds to `memory`.
 
@@ -175,8 +178,8 @@ def rtmp_watch(
     """
 
     def terms_of(parameters: WatchParameters) -> WatchTerms:
-        reactor = find_reactor(parameters.reactor, reactors)
-        return WatchTerms(parameters.options(defaults), reactor, PlayAccess(parameters.play_key, now))
+        access = PlayAccess(parameters.play_key, now, guards.of_step(parameters.auth_url))
+        return WatchTerms(parameters.options(defaults), find_reactor(parameters.reactor, reactors), access)
 
     def build(parameters: WatchParameters, context: StepContext) -> Step:
         registration = parameters.registration(Role.WATCH)

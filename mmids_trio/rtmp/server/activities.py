@@ -89,6 +89,8 @@ class Activities:
     protocol: str = "rtmp"
     on_air: OnAir = field(factory=OnAir)
     """Where the client is seen, once for each stream that it publishes or plays."""
+    agent: str = field(default="", init=False)
+    """What program it says that it is."""
     why: str = field(default="it left", init=False)
     """Why the client is gone, for who is told of that."""
     playing: Playing | None = field(default=None, init=False)
@@ -224,6 +226,7 @@ class Activities:
     def _consider(self, request: Request, approve: Callable[[Request], Awaitable[None]], nursery: trio.Nursery) -> None:
         """Begin to look at a request. Synchronous, so that what the client says next can withdraw it."""
         scope = self._approvals[request.stream] = trio.CancelScope()
+        self.agent = request.connect.flash_version
         self._changed()
         nursery.start_soon(self._answer, request, approve, scope)
 

@@ -187,6 +187,11 @@ class RtmpSession:
                 self._connection.forget()  # not when the garbage of this circle of objects is collected some day
 
     @property
+    def agent(self) -> str:
+        """What program the client says that it is, with what it asked for last."""
+        return self._activities.agent
+
+    @property
     def peer_host(self) -> str:
         """See `endpoints.Client`."""
         return self.transport.peer_host
