@@ -49,12 +49,12 @@ async def test_who_comes_and_goes_is_told_with_how_long_and_how_much(autojump_cl
         assert in_short(h) == [("client_joined", "publisher"), ("client_joined", "watcher")]
         await trio.sleep(2)
         watcher.close()
-        seen = await h.wait_event(ClientLeft)
+        seen = await h.wait_event(ClientLeft, since=0)
         assert (seen.role, seen.name, seen.workflow, seen.protocol) == ("watcher", "talk", "show", "rtmp")
         assert 2 <= seen.seconds < 3
         assert seen.bytes > 0
         publisher.close()
-        sent = await h.wait_event(lambda event: isinstance(event, ClientLeft) and event.role == "publisher")
+        sent = await h.wait_event(lambda event: isinstance(event, ClientLeft) and event.role == "publisher", since=0)
         assert isinstance(sent, ClientLeft)
         assert sent.bytes == sum(len(packet.data) for packet in packets)
         check_once_each(of_clients(h), 2)
@@ -66,7 +66,7 @@ async def test_who_is_sent_away_is_told_with_the_reason(autojump_clock: MockCloc
         await h.watch("live/talk")
         [_, joined] = of_clients(h)
         assert (await h.http.delete(f"/clients/{joined.client}")).status == 200
-        left = await h.wait_event(ClientLeft)
+        left = await h.wait_event(ClientLeft, since=0)
         assert (left.client, left.reason) == (joined.client, "sent away over the API")
 
 
@@ -81,7 +81,7 @@ async def test_a_put_that_keeps_the_steps_tells_nothing_and_one_that_replaces_th
         await h.put(SHOW.replace("}\n", "    rtmp_watch rtmp_app=more stream_key=*\n}\n"))
         assert of_clients(h) == before
         await h.put(SHOW.replace("live stream_key=*\n}", "live stream_key=* gop_cache=false\n}"))
-        await h.wait_event(ClientLeft)
+        await h.wait_event(ClientLeft, since=0)
         await h.stop("show")
         check_once_each(of_clients(h), 4)
 
@@ -91,7 +91,7 @@ async def test_a_publisher_that_takes_over_is_another_client(autojump_clock: Moc
     async with Harness(text) as h:
         await h.publish("live/talk")
         second = await h.publish("live/talk")
-        await h.wait_event(ClientLeft)
+        await h.wait_event(ClientLeft, since=0)
         second.close()
         await h.stop("show")
         check_once_each(of_clients(h), 2)
@@ -102,14 +102,14 @@ async def test_watchers_behind_a_forwarder_are_told_where_they_watch(autojump_cl
         publisher = await h.publish("in/talk")
         watcher = await h.watch("out/talk")
         publisher.close()
-        await h.wait_event(lambda event: isinstance(event, ClientLeft) and event.workflow == "in")
+        await h.wait_event(lambda event: isinstance(event, ClientLeft) and event.workflow == "in", since=0)
         assert [(event.wire_name, event.workflow) for event in of_clients(h)] == [
             ("client_joined", "in"),
             ("client_joined", "out"),
             ("client_left", "in"),
         ]
         watcher.close()
-        await h.wait_event(lambda event: isinstance(event, ClientLeft) and event.workflow == "out")
+        await h.wait_event(lambda event: isinstance(event, ClientLeft) and event.workflow == "out", since=0)
         check_once_each(of_clients(h), 2)
 
 
@@ -128,9 +128,9 @@ async def test_a_reload_tells_nothing_of_who_stays(autojump_clock: MockClock) ->
 async def test_another_configuration_of_a_stream_is_told_once(autojump_clock: MockClock) -> None:
     async with Harness(SHOW) as h:
         publisher = await h.publish("live/talk", generate_stream(seconds=1))
-        await h.wait_event(ClientJoined)
+        await h.wait_event(ClientJoined, since=0)
         await publisher.send(generate_stream(seconds=1, video_codec="hvc1", b_frames=0))
-        changed = await h.wait_event(StreamChanged)
+        changed = await h.wait_event(StreamChanged, since=0)
         assert (changed.name, changed.kind, changed.codec) == ("talk", "video", "hvc1")
 
 
