@@ -2,12 +2,14 @@
 
 import gc
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from hypothesis import settings
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
+
+from tests.support.skips import fail_if_unexpected
 
 # The first is nothing new where the package is installed with its entry point.
 pytest_plugins = ["mmids_trio.testing.plugin", "pytester"]
@@ -30,6 +32,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _is_in_virtual_time(item: pytest.Function) -> bool:
     clocks = {"autojump_clock", "mock_clock", "schedule_seed"}
     return bool(clocks & set(item.fixturenames)) or hasattr(item.module, "MockClock")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What is skipped in CI is a failure, unless it is known."""
+    report = yield
+    fail_if_unexpected(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same of whole files."""
+    report = yield
+    fail_if_unexpected(report)
+    return report
 
 
 def pytest_collection_finish() -> None:
