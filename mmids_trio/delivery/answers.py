@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
-from attrs import frozen
+from attrs import define, field
 
 NO_STORE: Final = "no-store"
 """Of what is made for one client or changes at any time."""
@@ -20,7 +20,7 @@ _RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 Headers = Sequence[tuple[str, str]]
 
 
-@frozen
+@define(eq=False)
 class Answer:
     """A whole answer but for what the connection adds. `body` in pieces, so that large ones are not copied."""
 
@@ -29,6 +29,10 @@ class Answer:
     body: Sequence[bytes | memoryview] = ()
     has_parts: bool = False
     """Whether a part of it may be asked for by a `Range`."""
+    is_shared: bool = False
+    """Whether many get this very object."""
+    whole: bytes | None = field(default=None, init=False)
+    """Head and body as the first one got it, where it is shared."""
 
     @property
     def size(self) -> int:

@@ -42,7 +42,7 @@ class Asker(Protocol):
         """Answer it; nothing where it has gone."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Asked:
     """A request for something of a key: `number` and `part` as of `_HLS_msn` and `_HLS_part`."""
 
@@ -97,6 +97,8 @@ class HlsChannel:
     _over_since: float | None = field(default=None, init=False)
     _texts: dict[bool, bytes] = field(factory=dict, init=False)
     """The playlist as it is, without and with segments skipped."""
+    _newest: dict[tuple[int, int], Answer] = field(factory=dict, init=False)
+    """Answers with parts, as long as nothing follows them."""
     _frame_rate: float | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -175,6 +177,7 @@ class HlsChannel:
             self.playlist.part_target_ms = max(self.playlist.part_target_ms, self._fragmenter.part_target_ms)
         self._has_news = True
         self._texts.clear()
+        self._newest.clear()
         if self.is_ready:
             self._ready.set()
         if self._holding is not None:
@@ -263,8 +266,15 @@ class HlsChannel:
         if asked.part is None:
             standing, pieces = self.playlist.segment(asked.number)
             return self._media(standing, pieces)
-        standing, data = self.playlist.part(asked.number, asked.part)
-        return self._media(standing, (data,))
+        place = asked.number, asked.part
+        answer = self._newest.get(place)
+        if answer is None:
+            standing, data = self.playlist.part(*place)
+            answer = self._media(standing, (data,))
+            if standing is Standing.THERE and answer is not None:
+                answer.is_shared = True
+                self._newest[place] = answer
+        return answer
 
     def init(self, number: int) -> Answer:
         """An init segment."""
@@ -305,8 +315,10 @@ class HlsChannel:
         """What players have to know of the other renditions, should they turn to them (RFC 8216bis §4.4.5.4)."""
         if self.playlist.is_ended:
             return b""
-        lines = [one.report(name) for name, one in self.family() if name != label and one.is_ready]
-        return "".join(lines).encode()
+        family = self.family()
+        if (label, self) not in family:  # it is watched by a name of its own
+            return b""
+        return "".join(one.report(name) for name, one in family if one is not self and one.is_ready).encode()
 
     def report(self, label: str) -> str:
         """What the playlists of other renditions say of this one."""

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Protocol
 
 from attrs import frozen
 
 from mmids_trio.delivery.hls_channel import HlsChannel, Variant
 from mmids_trio.delivery.hls_viewers import HlsViewer, HlsViewers
+from mmids_trio.delivery.places import MOST_KNOWN
 from mmids_trio.media.events import StreamId
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import Client
@@ -39,6 +41,7 @@ class HlsFile:
     part: int | None = None
 
 
+@lru_cache(MOST_KNOWN)
 def read_file(name: str) -> HlsFile | None:
     """What a name stands for; `None` where it is none of ours."""
     match = _NAME.fullmatch(name)

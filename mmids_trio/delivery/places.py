@@ -11,12 +11,16 @@ several parts.  A key that ends in `.flv`, `.jpg` or `.m3u8` cannot be asked for
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from attrs import frozen
 
 PAGE, FLV, THUMBNAIL, INDEX = "page", "flv", "thumbnail", "index.m3u8"
 """What of a stream may be wanted, besides the files of HLS, which go by their own names."""
+
+MOST_KNOWN = 512
+"""Paths that are read once: a crowd asks for the same ones at the same time."""
 
 ASSETS = "-"
 """The first part of the path of what belongs to no stream; no application has this name here."""
@@ -46,6 +50,7 @@ class Asset:
     name: str
 
 
+@lru_cache(MOST_KNOWN)
 def read_path(path: str) -> Place | Asset | None:
     """What a path names; `None` where it is nothing that there could be."""
     parts = path.split("/")

@@ -157,6 +157,8 @@ class MediaPlaylist:
         if self._epoch is None or abs(epoch - self._epoch) > MAX_DRIFT_SECONDS:
             self._epoch = epoch
         began = self._epoch + part.start_ms / 1000
+        if self.segments:  # dates never go back, nor lie on what is shown already
+            began = max(began, self.segments[-1].began_at + self.segments[-1].duration_ms / 1000)
         self.segments.append(MediaSegment(number, self._chapter, began, part.start_ms, self._is_discontinuity))
         self._next_number = number + 1
         self._is_discontinuity = False

@@ -64,6 +64,8 @@ class RequestReader:
     """Takes what a client sends, in pieces of any size; holds `MAX_HEAD` bytes at most, and what came with them."""
 
     _held: bytearray = field(factory=bytearray, init=False)
+    _known: tuple[bytes, dict[str, str]] = field(factory=lambda: (b"", {}), init=False)
+    """The header lines that came last, as sent and as read: players send the same with each request."""
     _seen: int = field(default=0, init=False)
     """Bytes of `_held` in which no head ends."""
 
@@ -94,12 +96,15 @@ class RequestReader:
             raise BadRequest(431, f"a request has {MAX_HEAD} bytes at most")
         del held[: end + 4]
         self._seen = 0
-        return parse_request(head)
+        line, _, block = head.partition(b"\r\n")
+        known, headers = self._known
+        if block != known or not block:
+            headers = _headers(block.split(b"\r\n") if block else [])
+            self._known = block, headers
+        return _request(line, headers)
 
 
-def parse_request(head: bytes) -> Request:
-    """Read a head without the empty line behind it. Raises `BadRequest`."""
-    line, *lines = head.split(b"\r\n")
+def _request(line: bytes, headers: dict[str, str]) -> Request:
     match = _LINE.fullmatch(line)
     if match is None:
         if len(line) > MAX_TARGET:
@@ -108,7 +113,6 @@ def parse_request(head: bytes) -> Request:
     if match[3] != b"1":
         raise BadRequest(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
     is_1_0 = match[4] == b"0"
-    headers = _headers(lines)
     if "host" not in headers and not is_1_0:
         raise BadRequest(400, "the request has no Host")
     length = headers.get("content-length", "0")

@@ -43,6 +43,9 @@ JUMP_MS = 10_000
 WAIT_FOR_TRACK_MS = 1_000
 """How long the first segment waits for a track whose configuration is known but not its frames, or the reverse."""
 
+SILENT_MS, SILENT_FRAMES = 2_000, 3
+"""For so long, and for so many times the length of a frame, pictures may not come before sound goes on without them."""
+
 LEAD_MS = 100
 """How long before the first picture sound may begin: encoders of sound start earlier, by a frame or two."""
 
@@ -302,6 +305,23 @@ class Fragmenter:
         builder.hold(frame)
         if self._leads(packet.kind):
             yield from self._cut(builder, frame)
+        elif self._lacks_pictures(self._last_ms + self._offset_ms):
+            yield from self._go_on_without_pictures()
+
+    def _lacks_pictures(self, now: float) -> bool:
+        """Whether pictures have stopped coming while sound goes on: no part would end any more."""
+        pictures = self._builders[MediaKind.VIDEO]
+        if pictures.held is None:
+            return False
+        patience = max(SILENT_FRAMES * pictures.ms(pictures.usual_duration), SILENT_MS)
+        return now - pictures.ms(pictures.held.time) > patience
+
+    def _go_on_without_pictures(self) -> Iterator[Output]:
+        """What follows is sound alone, until a key frame comes."""
+        configurations = dict(self._configurations)
+        yield from self._close_chapter()
+        self._configurations = configurations
+        self._waiting.clear()
 
     def _begin_clock(self, timestamp: int) -> int:
         """The offset to the output clock of a chapter that begins at `timestamp`."""

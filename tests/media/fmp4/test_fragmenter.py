@@ -190,3 +190,12 @@ def test_whatever_the_timestamps_are_time_never_runs_backwards(steps: list[tuple
     made = parts(outputs(packets))
     assert [part.start_ms for part in made] == sorted(part.start_ms for part in made)
     assert all(part.duration_ms >= 0 for part in made)
+
+
+def test_parts_go_on_with_sound_alone_when_pictures_stop_and_have_them_again_when_they_are_back() -> None:
+    packets = generate_stream(seconds=12)
+    gap = [one for one in packets if one.kind is MediaKind.AUDIO or not 3_000 < one.timestamp < 9_000]
+    found = outputs(gap, segment_ms=1_000, part_ms=200)
+    parts = [one for one in found if isinstance(one, MediaPart)]
+    assert max(part.duration_ms for part in parts) < 2_500
+    assert [len(one.tracks) for one in found if isinstance(one, Chapter)] == [2, 1, 2]
