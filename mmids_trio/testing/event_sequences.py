@@ -4,6 +4,7 @@ Whatever the moves are, each stream of the sequence starts, has metadata and pac
 at random and be left out at will, and every shorter list is a smaller case of the same kind.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from random import Random
@@ -40,7 +41,7 @@ class Move(Enum):
 
 
 Moves = Sequence[tuple[int, Move]]
-"""Each of one stream: 0 is `s0`, with the name `name0`."""
+"""Each of one stream: 0 is `s0`, with the name `name0`; when it comes again it is `s0.2`, as no id comes twice."""
 
 USUAL = (Move.VIDEO, Move.VIDEO, Move.VIDEO, Move.KEY_FRAME, Move.AUDIO, Move.AUDIO, Move.HEADER, Move.METADATA)
 """Of what a random sequence is made, apart from ends."""
@@ -54,25 +55,27 @@ class _Maker:
     """Turns moves into events."""
 
     events: list[MediaEvent] = field(factory=list)
-    live: set[StreamId] = field(factory=set)
+    live: dict[int, StreamId] = field(factory=dict)
+    lives: Counter[int] = field(factory=Counter)
+    """How often each stream has begun."""
     number: int = 0
 
     def move(self, stream: int, move: Move) -> None:
-        stream_id = StreamId(f"s{stream}")
         self.number += 1
         if move is Move.END:
-            self.end(stream_id)
+            self.end(stream)
             return
-        if stream_id not in self.live:
-            self.live.add(stream_id)
+        if stream not in self.live:
+            self.lives[stream] += 1
+            again = f".{self.lives[stream]}" if self.lives[stream] > 1 else ""
+            stream_id = self.live[stream] = StreamId(f"s{stream}{again}")
             self.events.append(StreamStarted(stream_id, f"name{stream}"))
             self.events += self._headers(stream_id)
-        self.events += self._made(stream_id, move)
+        self.events += self._made(self.live[stream], move)
 
-    def end(self, stream_id: StreamId) -> None:
-        if stream_id in self.live:
-            self.live.remove(stream_id)
-            self.events.append(StreamEnded(stream_id))
+    def end(self, stream: int) -> None:
+        if stream in self.live:
+            self.events.append(StreamEnded(self.live.pop(stream)))
 
     def _made(self, stream_id: StreamId, move: Move) -> list[MediaEvent]:
         time, noise = self.number * BETWEEN_MS, self.number.to_bytes(8, "big")
@@ -84,7 +87,7 @@ class _Maker:
             case Move.AUDIO:
                 return [parse_audio(stream_id, time, b"\xaf\1" + noise)]
             case Move.HEADER:
-                return [parse_video(stream_id, time, VIDEO_HEADER + noise)]
+                return [parse_video(stream_id, time, VIDEO_HEADER + b"\1" + noise)]
             case Move.METADATA:
                 return [StreamMetadata(stream_id, {**generate_metadata(), "number": float(self.number)})]
         return []
@@ -100,8 +103,8 @@ def events_of(moves: Iterable[tuple[int, Move]], *, all_end: bool = True) -> lis
     for stream, move in moves:
         maker.move(stream, move)
     if all_end:
-        for stream_id in sorted(maker.live):
-            maker.end(stream_id)
+        for stream in sorted(maker.live):
+            maker.end(stream)
     return maker.events
 
 

@@ -125,9 +125,11 @@ class Source(Random):
 
     def _order(self, x: MutableSequence[Any]) -> None:
         plain = range(len(x))
-        places = self.choose(x)
+        places = self.choose(x) if len(x) > 1 else ()
         if not places or list(places) == list(plain):
             x.reverse()
+            for task in x:
+                self._waited.pop(task, None)
             return
         waiting = [x[place] for place in plain if place not in places]
         overdue = [task for task in waiting if self._waited[task] >= LONGEST_WAIT]

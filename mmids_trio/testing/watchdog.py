@@ -228,13 +228,20 @@ class Watchdog(trio.abc.Instrument):
             _end(task, kind(whole))
 
     def _throw_into(self, task: trio.lowlevel.Task, error: Stuck) -> bool:
-        if task._abort_func is not None:
-            task._attempt_abort(partial(_raise, error))
+        if wake_with(task, error):
             return True
         if task._next_send_fn is None or task in self._due:
             return False
         self._due[task] = error
         return True
+
+
+def wake_with(task: trio.lowlevel.Task, error: BaseException) -> bool:
+    """Have a task that waits raise `error` where it waits, shielded or not; returns whether it waits."""
+    if task._abort_func is None:
+        return False
+    task._attempt_abort(partial(_raise, error))
+    return True
 
 
 def _raise(error: BaseException) -> NoReturn:
