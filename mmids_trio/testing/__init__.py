@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mmids_trio.net.transport import Transport
     from mmids_trio.testing.cancellation import cancel_everywhere, cancel_only_at
     from mmids_trio.testing.checker import Report, StreamChecker
+    from mmids_trio.testing.checking import check_step
     from mmids_trio.testing.clients import ClientRefused, Disconnected, RtmpClient
     from mmids_trio.testing.event_sequences import Move, events_of, events_of_odd
     from mmids_trio.testing.events import EventLog
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from mmids_trio.testing.replaying import Replayed, replay, run_replay
     from mmids_trio.testing.schedules import Priorities, Schedule, Switch, schedule
     from mmids_trio.testing.step_ends import ChannelInbox, FakeStepContext, Outlet
+    from mmids_trio.testing.step_rules import StepFault, StepRule
     from mmids_trio.testing.strategies import any_events, any_odd_stream, any_schedule
     from mmids_trio.testing.stuck import BlockingCall, Deadlock, Livelock, Stuck, TookTooLong
     from mmids_trio.testing.watchdog import Limits, Watchdog
@@ -99,6 +101,8 @@ __all__ = [
     "Script",
     "Spawner",
     "StartHarness",
+    "StepFault",
+    "StepRule",
     "StreamChecker",
     "Stuck",
     "Switch",
@@ -113,6 +117,7 @@ __all__ = [
     "any_schedule",
     "cancel_everywhere",
     "cancel_only_at",
+    "check_step",
     "events_of",
     "events_of_odd",
     "explore",
@@ -162,6 +167,8 @@ _MODULES = (
             "step_ends",
             "stuck",
             "watchdog",
+            "step_rules",
+            "checking",
             "strategies",  # the last: Hypothesis may not be installed
         )
     ),

@@ -22,7 +22,7 @@ from mmids_trio.testing.exploring import MOST_CHANGES, Main, Shortest, attempt
 from mmids_trio.testing.real_time import Blocked
 from mmids_trio.testing.schedules import Order, Priorities, Schedule, seeds
 from mmids_trio.testing.step_rig import Case
-from mmids_trio.testing.step_rules import StepRule, StepFault
+from mmids_trio.testing.step_rules import StepFault, StepRule
 from mmids_trio.testing.step_scenarios import (
     CALM,
     MOST_CHECKPOINTS,
@@ -78,6 +78,8 @@ def run_once(main: Main) -> None:
             raise fault from fault.__cause__
         if stuck is not None:
             raise StepFault(StepRule.LIVELOCK, str(stuck)) from None
+        if len(found) == 1 and isinstance(found[0], Exception):
+            raise found[0] from found[0].__cause__
         raise
     if watchdog.blocked:
         raise StepFault(StepRule.BLOCKS, str(watchdog.blocked[0]))

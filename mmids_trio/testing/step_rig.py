@@ -19,11 +19,11 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.media.events import MediaEvent, StreamEnded, StreamId
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.quiet import TaskWatch, describe_task
-from mmids_trio.testing.step_rules import Judge, StepRule, StepFault
+from mmids_trio.testing.step_ends import FakeStepContext
+from mmids_trio.testing.step_rules import Judge, StepFault, StepRule
 from mmids_trio.testing.stuck import describe_tasks
 from mmids_trio.testing.watchdog import wake_with
 from mmids_trio.workflow.links import ChannelInbox, Outlet
-from mmids_trio.workflow.running_step import RunningStep
 from mmids_trio.workflow.step import Step
 
 START_SECONDS = 60
@@ -64,9 +64,11 @@ def _open_files() -> Iterator[tuple[str, str]]:
     folder = "/proc/self/fd"
     for number in os.listdir(folder) if os.path.isdir(folder) else ():
         try:
-            yield number, os.readlink(f"{folder}/{number}")
+            name = os.readlink(f"{folder}/{number}")
         except OSError:  # the one of the listing itself
             continue
+        if not name.startswith("/proc/"):  # where the watchdog's thread looks now and then
+            yield number, name
 
 
 class WatchedOutlet(Outlet):
@@ -112,7 +114,6 @@ class Rig:
     """A step that runs."""
 
     step: Step
-    context: RunningStep
     judge: Judge
     inbox: ChannelInbox
     outlet: WatchedOutlet
@@ -130,7 +131,6 @@ class Rig:
             with self.scope:
                 async with trio.open_nursery() as nursery:
                     await nursery.start(self._run)
-                    self.context.commit()
                     self._ready.set()
         except Exception as error:
             self._failure = error
@@ -219,18 +219,6 @@ class Case:
         return step_type.canonical(definition)
 
 
-def _context(definition: StepDefinition) -> RunningStep:
-    """What the step is told about its place."""
-    return RunningStep(
-        "check",
-        "step-1",
-        definition,
-        is_leaving=lambda _workflow, _step_id: False,
-        on_failure=lambda _step: None,
-        publish=lambda _event: None,
-    )
-
-
 @asynccontextmanager
 async def rigged(case: Case, *, room: int = 16, cancel_at: int = 0) -> AsyncIterator[Rig]:
     """The step runs and is ready; behind the block it is stopped, and nothing is left of it.
@@ -241,12 +229,11 @@ async def rigged(case: Case, *, room: int = 16, cancel_at: int = 0) -> AsyncIter
     async with case.world() as step_type:
         before = Belongings.now()
         definition = case.definition(step_type)
-        context = _context(definition)
-        step = step_type.factory(definition)(context)
+        step = step_type.factory(definition)(FakeStepContext("check", "step-1"))
         judge = Judge(step.flow)
         inbox, after, outlet = ChannelInbox(room), ChannelInbox(room), WatchedOutlet(judge)
         outlet.connect(after)
-        rig = Rig(step, context, judge, inbox, outlet, after, StepTasks(cancel_at=cancel_at))
+        rig = Rig(step, judge, inbox, outlet, after, StepTasks(cancel_at=cancel_at))
         rig.tasks.cancel = rig.cancel
         with rig.tasks:
             async with trio.open_nursery() as nursery:

@@ -16,7 +16,7 @@ from mmids_trio.testing.event_sequences import Move, Moves, events_of, events_of
 from mmids_trio.testing.odd_streams import zoo
 from mmids_trio.testing.state_growth import Growth
 from mmids_trio.testing.step_rig import Case, Rig, rigged
-from mmids_trio.testing.step_rules import StepRule, StepFault
+from mmids_trio.testing.step_rules import StepFault, StepRule
 
 SETTLE_SECONDS = 90
 """After the last event, so that whatever a step holds back for a while has come out."""

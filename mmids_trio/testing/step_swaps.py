@@ -18,7 +18,7 @@ from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.testing.event_sequences import Move, events_of
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.step_rig import Belongings, Case, StepTasks, require_nothing_left
-from mmids_trio.testing.step_rules import StepRule, StepFault, describe_all
+from mmids_trio.testing.step_rules import StepFault, StepRule, describe_all
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.status import OutcomeKind
 from mmids_trio.workflow.step import Inbox, Outbox

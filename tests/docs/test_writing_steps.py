@@ -46,6 +46,11 @@ async def test_every_test_of_the_page_passes(name: str, page: ModuleType, autoju
     await test(autojump_clock)
 
 
+@pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", PAGE, re.MULTILINE))
+def test_every_test_of_the_page_that_runs_trio_itself_passes(name: str, page: ModuleType) -> None:
+    getattr(page, name)()
+
+
 async def test_a_server_runs_the_step(page: ModuleType, autojump_clock: MockClock) -> None:
     server = build_server(Settings(), more_steps=[page.silence_alarm()])
     wanted = server.steps.validate(parse_workflow("workflow quiet {\n    silence_alarm after=7s\n}\n", "page"))

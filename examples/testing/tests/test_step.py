@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 
 import trio
-from studio import FewStreams
+from studio import FewStreams, few_streams
 from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.steps import MediaEvent, StreamEnded, StreamId, StreamStarted
-from mmids_trio.testing import ChannelInbox, Outlet, cancel_everywhere
+from mmids_trio.testing import ChannelInbox, Outlet, cancel_everywhere, check_step
 
 
 def started(name: str) -> MediaEvent:
@@ -40,3 +40,7 @@ async def test_a_step_that_is_cancelled_anywhere_ends_and_leaves_no_task() -> No
             nursery.cancel_scope.cancel()
 
     assert await cancel_everywhere(run) > 3
+
+
+def test_the_step_keeps_the_contract_of_steps() -> None:
+    check_step(few_streams(), "count=2", schedules=50)
