@@ -19,7 +19,6 @@ from mmids_trio.errors import leaves
 from mmids_trio.media.events import MediaEvent
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.exploring import MOST_CHANGES, Main, Shortest, attempt
-from mmids_trio.testing.real_time import Blocked
 from mmids_trio.testing.schedules import Order, Priorities, Schedule, seeds
 from mmids_trio.testing.step_rig import Case
 from mmids_trio.testing.step_rules import StepFault, StepRule
@@ -35,14 +34,14 @@ from mmids_trio.testing.step_scenarios import (
     nobody_reads,
 )
 from mmids_trio.testing.step_swaps import swaps
-from mmids_trio.testing.stuck import Stuck
+from mmids_trio.testing.stuck import BlockingCall, Stuck
 from mmids_trio.testing.watchdog import Watchdog
 
 CANCELLATIONS_EVERY = 4
 """Of the schedules, one in so many cancels the step somewhere."""
 
-THIS_KIT = "mmids_trio/testing/"
-"""Where its own files are, which measure what a step remembers, and the like."""
+OF_THE_CHECK = tuple(f"mmids_trio.testing.{module}." for module in ("checking", "step_scenarios", "step_swaps"))
+"""How names of tasks begin that are not the step's; they measure what it remembers, and the like."""
 
 GivenStep = StepType | Callable[[], StepType] | Callable[[], AbstractAsyncContextManager[StepType]]
 """A kind of step, what makes one anew for each run, or what makes one with a world around it."""
@@ -51,24 +50,15 @@ Expects = Callable[[Sequence[MediaEvent]], Sequence[MediaEvent]]
 """Tells which events come out, of those that go in."""
 
 
-@define(eq=False)
-class _Watchdog(Watchdog):
-    """Notes what blocks, but for the kit itself."""
-
-    blocked: list[Blocked] = field(factory=list)
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """See `trio.abc.Instrument`."""
-        blocked = self._times.step_ended()
-        if blocked is not None and not any(THIS_KIT in place for place in blocked.places[:1]):
-            self.blocked.append(blocked)
+def _is_of_the_step(task: trio.lowlevel.Task) -> bool:
+    return not task.name.startswith(OF_THE_CHECK)
 
 
 def run_once(main: Main) -> None:
     """`trio.run` on a clock that jumps; a fault that was found is raised as it is."""
-    watchdog = _Watchdog()
+    watchdog = Watchdog()
     try:
-        with capture_logs():
+        with capture_logs(), watchdog.judging(_is_of_the_step):
             trio.run(main, clock=MockClock(autojump_threshold=0), instruments=[watchdog])
     except Exception as error:
         found = list(leaves(error))
@@ -78,11 +68,11 @@ def run_once(main: Main) -> None:
             raise fault from fault.__cause__
         if stuck is not None:
             raise StepFault(StepRule.LIVELOCK, str(stuck)) from None
+        if isinstance(error, BlockingCall):
+            raise StepFault(StepRule.BLOCKS, str(error)) from None
         if len(found) == 1 and isinstance(found[0], Exception):
             raise found[0] from found[0].__cause__
         raise
-    if watchdog.blocked:
-        raise StepFault(StepRule.BLOCKS, str(watchdog.blocked[0]))
 
 
 def check_step(
