@@ -120,6 +120,7 @@ class Settings:
     http_media_port: int = parameter(port_number, default=8080)
     http_media_host: str | None = parameter(filled, default=None)
     http_media_origins: tuple[str, ...] | None = parameter(web_origins, default=None)
+    http_media_proxies: tuple[IpNetwork, ...] | None = parameter(networks, default=None)
     http_api_host: str = parameter(filled, default="127.0.0.1")
     http_api_hosts: tuple[str, ...] | None = parameter(host_names, default=None)
     http_api_token: str | None = parameter(bearer_token, default=None, secret=True)

@@ -17,9 +17,11 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.addresses import IpNetwork
 from mmids_trio.delivery import answers, places
 from mmids_trio.delivery.answers import Answer, text_answer
 from mmids_trio.delivery.flv import header_for, without_chunks
+from mmids_trio.delivery.forwarded import client_behind
 from mmids_trio.delivery.hls_channel import Asked as HlsRequest
 from mmids_trio.delivery.hls_channel import multivariant
 from mmids_trio.delivery.hls_files import FileKind, HlsFile, HlsHandler, directives, read_file
@@ -88,6 +90,8 @@ class MediaBounds:
     on_air: OnAir = field(factory=OnAir)
     origins: tuple[str, ...] = ("*",)
     """Pages of which origins may read media."""
+    proxies: tuple[IpNetwork, ...] = ()
+    """Who is believed when it says whose a request is."""
     date: Callable[[], str] = field(default=lambda: "Thu, 01 Jan 1970 00:00:00 GMT")
 
 
@@ -106,6 +110,8 @@ class MediaSession:
     _output: Output = field(init=False)
     _unsent: deque[memoryview] = field(factory=deque, init=False)
     """Of the answer that is being sent."""
+    _host: str = field(init=False)
+    """Whose the request is."""
     _request: Request | None = field(default=None, init=False)
     """What is to be answered."""
     _since: float = field(factory=trio.current_time, init=False)
@@ -127,6 +133,7 @@ class MediaSession:
     _log: structlog.typing.FilteringBoundLogger = field(default=log, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._host = self.transport.peer_host
         self._output = Output(self.transport)
         self._output.feed = self
 
@@ -166,8 +173,8 @@ class MediaSession:
 
     @property
     def peer_host(self) -> str:
-        """See `endpoints.Client`."""
-        return self.transport.peer_host
+        """See `endpoints.Client`: of the request that came last, as a proxy's connection has those of many."""
+        return self._host
 
     def dismiss(self, reason: str = "what it used has ended") -> None:
         """Disconnect the client. Synchronous."""
@@ -262,6 +269,9 @@ class MediaSession:
 
     def _begin(self, request: Request) -> None:
         self._request = request
+        if self.bounds.proxies:
+            header = request.headers.get("x-forwarded-for")
+            self._host = client_behind(self.transport.peer_host, header, self.bounds.proxies)
         self._since = trio.current_time()
         if not request.keeps_alive:
             self._closes = True

@@ -395,6 +395,7 @@ def _media(
         MediaBounds(
             site=PlayerPage(thumbnails.of_stream),
             on_air=on_air,
+            proxies=settings.http_media_proxies or (),
             origins=("*",) if settings.http_media_origins is None else settings.http_media_origins,
             date=lambda: formatdate(world.now(), usegmt=True),
         ),
