@@ -12,8 +12,7 @@ const NO_LANGUAGE = { steps: [] };
 
 // Names of the workflows that a text defines, as far as their lines look as they usually do.
 export function workflowsIn(text) {
-  const lines = text.matchAll(/^[ \t]*workflow[ \t]+(?:"((?:[^"\\\n]|\\.)*)"|([^\s{]+))/gm);
-  return [...lines].map(([, quoted, plain]) => plain ?? quoted.replace(/\\(.)/g, "$1"));
+  return [...text.matchAll(/^[ \t]*workflow[ \t]+([^\s{]+)/gm)].map(([, name]) => name);
 }
 
 const problemsOf = (refused) =>

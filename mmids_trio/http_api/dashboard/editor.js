@@ -115,6 +115,7 @@ export function Editor({ value, language, problems, onInput, onPlan }) {
         autocomplete="off" aria-invalid=${problems.length > 0 ? "true" : "false"} aria-describedby="problems"
         aria-autocomplete="list" aria-controls="suggestions"
         aria-activedescendant=${isOpen && offered.chosen >= 0 ? `suggestion-${offered.chosen}` : null}
+        onChange=${(event) => onInput(event.target.value)}
         onInput=${(event) => {
           onInput(event.target.value);
           offer();

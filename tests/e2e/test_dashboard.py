@@ -1,0 +1,267 @@
+"""The dashboard in a real browser, with a real ffmpeg on the air: seen, changed, attacked, and read aloud."""
+
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import trio
+from selenium.webdriver.common.keys import Keys
+
+from tests.support.commands import as_process
+from tests.support.dashboard import Page, missing, open_browser
+from tests.support.ffmpeg import Crew, Recording
+from tests.support.processes import start
+from tests.support.program import ROOT, Launch, Program, curl, serve
+
+pytestmark = pytest.mark.e2e
+
+TOKEN = "s3cret-t0ken"
+SETTINGS = f"http_api_token {TOKEN}"
+SHOW = """workflow show {
+    rtmp_receive rtmp_app=live stream_key=* port=0
+    rtmp_watch rtmp_app=live stream_key=* port=0
+}
+"""
+MORE = """
+workflow more {
+    rtmp_receive rtmp_app=more stream_key=* port=0
+}
+"""
+T = TypeVar("T")
+
+
+async def by_hand(act: Callable[[], T]) -> T:
+    """What somebody does in a browser; it knows deadlines of its own."""
+    return await trio.to_thread.run_sync(act)
+
+
+@pytest.fixture(params=["chromium"])
+def page(request: pytest.FixtureRequest) -> Iterator[Callable[[Program], Page]]:
+    """The dashboard of a server, in a browser that has seen nothing yet."""
+    if lacking := missing(request.param):
+        pytest.skip(f"not installed: {', '.join(lacking)}")
+    with open_browser(request.param) as driver:
+        yield lambda program: Page(driver, program.api)
+
+
+async def printed(program: Program, *arguments: str, stdin: str) -> str:
+    """What a command prints."""
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    command = as_process("--server", program.api, "--token", TOKEN, *arguments)
+    done = await trio.run_process(command, stdin=stdin.encode(), capture_stdout=True, check=False, env=environment)
+    return bytes(done.stdout).decode()
+
+
+async def test_somebody_signs_in_sees_who_would_be_cut_and_changes_a_workflow(
+    launch: Launch, crew: Crew, show: Recording, page: Callable[[Program], Page]
+) -> None:
+    program = await launch(SHOW, settings=SETTINGS)
+    dashboard = page(program)
+
+    def sign_in() -> None:
+        dashboard.open()
+        dashboard.field("Token").send_keys("guess", Keys.ENTER)
+        dashboard.says("This token is not known here.")
+        dashboard.sign_in(TOKEN)
+        dashboard.says("Nothing is on the air.")
+
+    await by_hand(sign_in)
+    await crew.publish(show, program.url("tonight"))
+    player = await crew.play(program.url("tonight"))
+    await player.gets(30)
+    await by_hand(partial(dashboard.says, "tonight", "On the air"))
+    await by_hand(partial(dashboard.says, "1 watcher"))
+
+    text = SHOW.replace("rtmp_app=live stream_key=* port=0\n}", "rtmp_app=elsewhere stream_key=* port=0\n}") + MORE
+
+    def plan() -> None:
+        dashboard.go("Change")
+        dashboard.until(lambda: "workflow show" in str(dashboard.field("Configuration").get_property("value")), "text")
+        dashboard.write(text.replace("rtmp_watch", "rtmp_wacht"))
+        dashboard.says("Line 3, column 5: unknown step type 'rtmp_wacht'")
+        dashboard.write(text)
+        dashboard.button("Plan").click()
+        dashboard.says("disconnects 1 watcher", "Plan")
+
+    await by_hand(plan)
+    region = await by_hand(partial(dashboard.region, "Plan"))
+    assert "Watcher: 127.0.0.1" in region
+    said = await printed(program, "plan", "--take-over", "-", stdin=text)
+    assert said.splitlines()[-1] in region
+    await by_hand(lambda: dashboard.button("Apply").click())
+    await by_hand(partial(dashboard.says, "Applied", "Plan"))
+    await player.child.end()
+    names = (await curl(f"{program.api}/workflows", "-H", f"Authorization: Bearer {TOKEN}")).json
+    assert [each["name"] for each in names] == ["show", "more"]
+
+
+async def test_what_would_cut_more_than_was_shown_or_comes_too_late_changes_nothing(
+    launch: Launch, crew: Crew, show: Recording, page: Callable[[Program], Page]
+) -> None:
+    program = await launch(SHOW, settings="changes_in_place false")
+    dashboard = page(program)
+    changed = SHOW.replace("rtmp_receive", "rtmp_receive").replace("* port=0\n}", "* port=0 gop_cache=false\n}")
+
+    def plan() -> None:
+        dashboard.open().go("Change")
+        dashboard.write(changed)
+        dashboard.button("Plan").click()
+        dashboard.says("disconnects nobody", "Plan")
+
+    await by_hand(plan)
+    await crew.publish(show, program.url("tonight"))
+    player = await crew.play(program.url("tonight"))
+    await player.gets(30)
+    await by_hand(lambda: dashboard.button("Apply").click())
+    await by_hand(partial(dashboard.says, "Nothing was changed", "Plan"))
+    assert "max_disconnects" in await by_hand(partial(dashboard.region, "Plan"))
+    await program.put(MORE.strip())
+    await by_hand(lambda: dashboard.button("Apply").click())
+    await by_hand(partial(dashboard.says, "Somebody else has changed the configuration", "Plan"))
+    await player.gets(60)
+
+
+async def test_the_page_goes_on_by_itself_when_the_server_is_killed_and_back(
+    nursery: trio.Nursery, tmp_path: Path, free_port: int, page: Callable[[Program], Page]
+) -> None:
+    program = await serve(nursery, tmp_path, SHOW, api_port=free_port, settings=SETTINGS)
+    dashboard = page(program)
+
+    def sign_in() -> None:
+        dashboard.open().sign_in(TOKEN)
+        dashboard.says("Nothing is on the air.")
+        dashboard.driver.execute_script("window.sameWindow = true")
+
+    await by_hand(sign_in)
+    program.child.send(signal.SIGKILL)
+    await program.child.end()
+    await by_hand(partial(dashboard.says, "The server does not answer."))
+    program = await serve(nursery, tmp_path, SHOW + MORE, api_port=free_port, settings=SETTINGS)
+
+    def look() -> None:
+        dashboard.until(lambda: "The server does not answer." not in dashboard.text, "end of the warning")
+        dashboard.go("Workflows")
+        dashboard.says("more")
+        assert dashboard.driver.execute_script("return window.sameWindow")
+
+    await by_hand(look)
+    program.child.send(signal.SIGTERM)
+    await program.child.end()
+
+
+async def test_a_source_is_switched_and_a_client_sent_away(
+    launch: Launch, crew: Crew, show: Recording, page: Callable[[Program], Page]
+) -> None:
+    program = await launch(
+        "workflow show {\n rtmp_receive rtmp_app=live stream_key=* port=0\n"
+        " failover primary=main backup=spare output=tonight after=1 revert=manual\n"
+        " rtmp_watch rtmp_app=live stream_key=tonight port=0\n}\n"
+    )
+    await crew.publish(show, program.url("main"))
+    await crew.publish(show, program.url("spare"))
+    player = await crew.play(program.url("tonight"))
+    await player.gets(30)
+    dashboard = page(program)
+
+    def switch() -> None:
+        dashboard.open().go("Workflows")
+        dashboard.link("show").click()
+        dashboard.says("sends 'main'")
+        dashboard.button("Switch to spare").click()
+        dashboard.says("sends 'spare'")
+        watcher = dashboard.find("//tr[td[1]='Watcher']//button", "watcher")
+        watcher.click()
+        dashboard.until(lambda: "Watcher" not in dashboard.region("Clients"), "end of the watcher")
+
+    await by_hand(switch)
+    await player.child.end()
+
+
+KEYS = ("<img%20src=x%20onerror=window.hacked=1>", "'\"><script>window.hacked=2;", "javascript:window.hacked=3")
+NAME = "<script>window.hacked++</script>"
+AGENT = "<svg onload=window.hacked=4>"
+
+
+async def test_no_name_and_no_error_runs_or_is_read_as_html(
+    launch: Launch, crew: Crew, show: Recording, page: Callable[[Program], Page]
+) -> None:
+    program = await launch(
+        f'{SHOW}workflow {NAME} {{\n rtmp_receive rtmp_app="{AGENT}" stream_key=x port=0\n'
+        f' ffmpeg_pull location="/nowhere/{AGENT}" stream_name="{AGENT}"\n}}\n'
+    )
+    for key in KEYS:
+        await crew.publish(show, program.url(key))
+    await start(
+        crew.nursery,
+        ["ffmpeg", "-v", "error", "-rtmp_flashver", AGENT, "-i", program.url(KEYS[0]), "-f", "null", "-"],
+        name="player",
+    )
+    dashboard = page(program)
+
+    def look() -> None:
+        dashboard.open()
+        for key in KEYS[1:]:
+            dashboard.says(key, "On the air")
+        dashboard.go("Workflows")
+        dashboard.link(NAME).click()
+        dashboard.says(AGENT, "Steps")
+        dashboard.go("Workflows")
+        dashboard.link("show").click()
+        dashboard.says(KEYS[1], "Clients")
+        dashboard.says(AGENT, "Clients")
+        dashboard.go("Change")
+        dashboard.write(f'workflow {NAME} {{\n "{AGENT}" "{AGENT}"="{AGENT}"\n}}\n')
+        dashboard.button("Plan").click()
+        dashboard.says("Nothing was changed", "Plan")
+        dashboard.write(f'workflow {NAME} {{\n rtmp_receive rtmp_app="{AGENT}" stream_key=y port=0\n}}\n')
+        dashboard.button("Plan").click()
+        dashboard.says("workflows: 1 changed", "Plan")
+        dashboard.go("Timeline")
+
+    await by_hand(look)
+    assert await by_hand(dashboard.scripts_that_ran) is None
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)], ids=["desk", "phone in the dark"])
+async def test_everybody_can_use_every_place(
+    launch: Launch, crew: Crew, show: Recording, width: int, dark: bool
+) -> None:
+    if lacking := missing("chromium"):
+        pytest.skip(f"not installed: {', '.join(lacking)}")
+    program = await launch(SHOW + MORE, settings=SETTINGS)
+    await crew.publish(show, program.url("tonight"))
+    player = await crew.play(program.url("tonight"))
+    await player.gets(30)
+
+    def look() -> None:
+        with open_browser("chromium", width, 800, dark=dark) as driver:
+            dashboard = Page(driver, program.api).open()
+            dashboard.field("Token")
+            check("sign-in", dashboard)
+            dashboard.sign_in(TOKEN)
+            dashboard.says("tonight", "On the air")
+            check("Overview", dashboard)
+            dashboard.go("Workflows")
+            check("Workflows", dashboard)
+            dashboard.link("show").click()
+            dashboard.says("Watcher", "Clients")
+            check("show", dashboard)
+            dashboard.go("Change")
+            dashboard.write("workflow show {\n rtmp_receive rtmp_app=live stream_key=other port=0\n}\nworkflow")
+            dashboard.says("Line 4")
+            dashboard.write("workflow show {\n rtmp_receive rtmp_app=live stream_key=other port=0\n}\n")
+            dashboard.button("Plan").click()
+            dashboard.says("disconnects", "Plan")
+            check("Change", dashboard)
+            dashboard.go("Timeline")
+            check("Timeline", dashboard)
+
+    await by_hand(look)
+
+
+def check(place: str, dashboard: Page) -> None:
+    assert dashboard.audit() == [], place
+    assert not dashboard.is_wider_than_the_screen(), place
