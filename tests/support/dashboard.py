@@ -96,7 +96,7 @@ class Page:
 
     def console(self) -> list[str]:
         """What the browser complains of, where it tells."""
-        return [entry["message"] for entry in self.driver.get_log("browser")] if self.driver.name == "chrome" else []
+        return [entry["message"] for entry in self.driver.get_log("browser")] if isinstance(self.driver, Chrome) else []
 
     def find(self, path: str, what: str) -> WebElement:
         """The one element at an XPath."""
