@@ -96,7 +96,10 @@ class Page:
 
     def console(self) -> list[str]:
         """What the browser complains of, where it tells."""
-        return [entry["message"] for entry in self.driver.get_log("browser")] if isinstance(self.driver, Chrome) else []
+        if not isinstance(self.driver, Chrome):
+            return []
+        entries: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's
+        return [str(entry["message"]) for entry in entries]
 
     def find(self, path: str, what: str) -> WebElement:
         """The one element at an XPath."""
