@@ -6,7 +6,7 @@ every few seconds needs neither, so clients are counted here, by stream and prot
 
 import json
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 
 import trio
 from attrs import define, field
@@ -21,7 +21,7 @@ from mmids_trio.http_api.schemas import (
     to_json,
 )
 from mmids_trio.on_air.directory import OnAir, StreamEntry
-from mmids_trio.on_air.views import TrackView
+from mmids_trio.on_air.views import StreamWarning, TrackView
 from mmids_trio.turns import in_turns
 from mmids_trio.workflow.status import WorkflowStatus
 
@@ -66,7 +66,12 @@ class Overview:
         streams: list[str] = []
         for count, entry in enumerate(self._on_air.streams(), 1):
             if self._on_air.stream(entry.id) is entry:
-                streams.append(self._written(stream_summary(entry, watchers.by_stream.get(entry.id, {}))))
+                watching, troubles = watchers.by_stream.get(entry.id, {}), self._on_air.troubles(entry)
+                streams.append(self._written(stream_summary(entry, watching, troubles)))
+                    self._written(
+                        stream_summary(entry, watchers.by_stream.get(entry.id, {}), self._on_air.troubles(entry))
+                    )
+                )
             if count % PER_TURN == 0:
                 yield
         workflows: list[str] = []
@@ -111,9 +116,9 @@ class ClientCount:
     by_stream: dict[str, Counter[str]] = field(factory=dict)
 
 
-def stream_summary(entry: StreamEntry, watchers: Mapping[str, int]) -> StreamSummary:
+def stream_summary(entry: StreamEntry, watchers: Mapping[str, int], troubles: Sequence[StreamWarning]) -> StreamSummary:
     """What its card shows."""
-    view = entry.view(trio.current_time(), sum(watchers.values()))
+    view = entry.view(trio.current_time(), sum(watchers.values()), troubles)
     video = next((track for track in view.tracks if track.kind == "video"), None)
     audio = next((track for track in view.tracks if track.kind == "audio"), None)
     source = view.source
@@ -125,12 +130,11 @@ def stream_summary(entry: StreamEntry, watchers: Mapping[str, int]) -> StreamSum
         seconds_left=view.seconds_left,
         since=view.since,
         bitrate=sum(track.bitrate_10s or track.bitrate_1s or 0 for track in view.tracks),
-        key_frame_interval_ms=None if video is None else video.key_frame_interval_ms,
         video=None if video is None else _video(video),
         audio=None if audio is None else _audio(audio),
         watchers=watchers,
         made_from=view.made_from,
-        sound_offset_ms=view.sound_offset_ms,
+        warnings=view.warnings,
         publisher=None
         if source is None
         else PublisherSummary(source.client, source.protocol, source.address, source.agent, source.location),

@@ -12,7 +12,7 @@ from attrs import fields, frozen, has
 
 from mmids_trio.errors import Problem
 from mmids_trio.on_air.bans import BanKind
-from mmids_trio.on_air.views import ClientView, SourceView, StreamView
+from mmids_trio.on_air.views import ClientView, SourceView, StreamView, StreamWarning
 from mmids_trio.reactors.views import LeaseView, ReactorView
 from mmids_trio.reload.accepted import LastReload
 from mmids_trio.state.history import ChangeSummary
@@ -264,12 +264,11 @@ class StreamSummary:
     seconds_left: float | None
     since: str
     bitrate: int
-    key_frame_interval_ms: int | None
     video: str | None
     audio: str | None
     watchers: Mapping[str, int]
     made_from: str | None
-    sound_offset_ms: int | None
+    warnings: Sequence[StreamWarning]
     publisher: PublisherSummary | None
 
 

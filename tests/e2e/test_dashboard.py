@@ -74,6 +74,8 @@ async def test_somebody_signs_in_sees_who_would_be_cut_and_changes_a_workflow(
     await player.gets(30)
     await by_hand(partial(dashboard.says, "tonight", "On the air"))
     await by_hand(partial(dashboard.says, "1 watcher"))
+    seen = "return document.querySelector('img.picture')?.naturalWidth > 0"
+    await by_hand(lambda: dashboard.until(lambda: dashboard.driver.execute_script(seen), "picture of the stream"))
 
     text = SHOW.replace("rtmp_app=live stream_key=* port=0\n}", "rtmp_app=elsewhere stream_key=* port=0\n}") + MORE
 
@@ -96,6 +98,15 @@ async def test_somebody_signs_in_sees_who_would_be_cut_and_changes_a_workflow(
     await player.child.end()
     names = (await curl(f"{program.api}/workflows", "-H", f"Authorization: Bearer {TOKEN}")).json
     assert [each["name"] for each in names] == ["show", "more"]
+
+    def restore() -> None:
+        dashboard.find("//section[h2='History']//button[normalize-space()='as it was before']", "history").click()
+        value = "return document.getElementById('configuration').value"
+        dashboard.until(lambda: "rtmp_app=live stream_key=*" in dashboard.driver.execute_script(value), "old text")
+        dashboard.button("Plan").click()
+        dashboard.says("workflows: 1 changed", "Plan")
+
+    await by_hand(restore)
 
 
 async def test_what_would_cut_more_than_was_shown_or_comes_too_late_changes_nothing(

@@ -61,7 +61,18 @@ export async function language() {
 }
 
 export const countsOf = async (of) => (await ask("GET", `/ui/counts/${name(of)}`)).document;
-export const kick = (id) => ask("DELETE", `${API}/clients/${name(id)}`);
+export const changes = async () => (await ask("GET", `${API}/changes?limit=20`)).document.changes;
+export const change = async (id) => (await ask("GET", `${API}/changes/${name(id)}`)).document;
+export const thumbnail = (id, moment) => `${API}/streams/${name(id)}/thumbnail.jpg?at=${moment}`;
+
+// The log from a moment on, of one workflow or of all.
+export async function log(since, of) {
+  const query = new URLSearchParams({ since, limit: "20", ...(of ? { workflow: of } : {}) });
+  return (await ask("GET", `${API}/logs?${query}`)).document.lines;
+}
+
+// `seconds`: for how long the client's address may not come back, if at all.
+export const kick = (id, seconds) => ask("DELETE", `${API}/clients/${name(id)}${seconds ? `?ban=${seconds}` : ""}`);
 export const endStream = (id) => ask("DELETE", `${API}/streams/${name(id)}`);
 export const stopWorkflow = (of) => ask("DELETE", `${API}/workflows/${name(of)}`);
 

@@ -1,6 +1,7 @@
 // Change: the configuration in an editor beside today's, its plan, and Apply, which does what the plan has shown.
 import * as api from "./api.js";
 import { Editor } from "./editor.js";
+import { clock } from "./figures.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { PlanPicture } from "./plan.js";
 import { words } from "./words.js";
@@ -13,6 +14,25 @@ const NO_LANGUAGE = { steps: [] };
 // Names of the workflows that a text defines, as far as their lines look as they usually do.
 export function workflowsIn(text) {
   return [...text.matchAll(/^[ \t]*workflow[ \t]+([^\s{]+)/gm)].map(([, name]) => name);
+}
+
+function History({ changes, onRestore }) {
+  return html`<section aria-labelledby="history">
+    <h2 id="history">${words.history}</h2>
+    ${changes.length === 0 && html`<p>${words.noHistory}</p>`}
+    <ol class="rows">
+      ${changes.map(
+        (each) => html`<li key=${each.id}>
+          <time datetime=${each.time}>${clock(each.time)}</time>
+          <strong>${words.changedBy(each)}</strong>
+          <span>${words.changeWords(each)}</span>
+          <span class="hint">${each.outcome}${each.message && `: ${each.message}`}</span>
+          <button aria-label=${words.restoreBefore(each.id)} onClick=${() => onRestore(each.id, "before")}>${words.before}</button>
+          <button aria-label=${words.restoreAfter(each.id)} onClick=${() => onRestore(each.id, "after")}>${words.after}</button>
+        </li>`,
+      )}
+    </ol>
+  </section>`;
 }
 
 const problemsOf = (refused) =>
@@ -65,6 +85,7 @@ export function Change({ name }) {
   const [refusal, setRefusal] = useState("");
   const [limit, setLimit] = useState("0");
   const [applied, setApplied] = useState(false);
+  const [changes, setChanges] = useState([]);
   const written = useRef(false); // whether somebody has put another text there
 
   async function readToday() {
@@ -72,6 +93,7 @@ export function Change({ name }) {
       const { document } = await api.configuration();
       setToday(document);
       if (!written.current) setText(document);
+      setChanges(await api.changes());
     } catch (refused) {
       setToday(refused.status === 403 ? words.notAllowed : "");
     }
@@ -107,6 +129,17 @@ export function Change({ name }) {
     setText(wanted);
     setApplied(false);
     setRefusal("");
+  }
+
+  // An earlier text is planned and applied as any other: nothing is taken back unseen.
+  async function restore(id, moment) {
+    try {
+      write((await api.change(id))[moment]);
+      setPlanned(null);
+      document.getElementById("configuration").focus();
+    } catch (refused) {
+      setRefusal(refused.status === 0 ? words.unreachable : refused.message);
+    }
   }
 
   function startOver() {
@@ -178,5 +211,6 @@ export function Change({ name }) {
       </section>
     </div>
     <${PlanRegion} planned=${planned} isOutdated=${isOutdated} busy=${busy} refusal=${refusal} applied=${applied} limit=${limit}
-      onLimit=${setLimit} onApply=${apply} />`;
+      onLimit=${setLimit} onApply=${apply} />
+    <${History} changes=${changes} onRestore=${restore} />`;
 }

@@ -1,11 +1,11 @@
 // What is on the air: warnings with what to do, then a card for each stream.
+import * as api from "./api.js";
 import { html, useState } from "./html.js";
 import { rate, since } from "./figures.js";
 import { words } from "./words.js";
 
 const SHOWN_AT_ONCE = 60; // cards; hundreds of them are for the search
-const LOOSE_SOUND_MS = 1000;
-const SLOW_KEY_FRAMES_MS = 10_000;
+const PICTURE_MS = 10_000; // how often the server makes another one
 
 // What somebody should do something about, the worst first.
 export function warningsOf(overview) {
@@ -25,11 +25,9 @@ export function warningsOf(overview) {
       found.push({ text: say.interrupted(stream.name, stream.seconds_left ?? 0), hint: say.interruptedHint, level: "warn" });
     } else if (stream.state === "stalled") {
       found.push({ text: say.stalled(stream.name), hint: say.stalledHint, level: "warn" });
-    } else if (Math.abs(stream.sound_offset_ms ?? 0) > LOOSE_SOUND_MS) {
-      found.push({ text: say.sound(stream.name, stream.sound_offset_ms / 1000), hint: say.soundHint, level: "warn" });
-    } else if (stream.key_frame_interval_ms > SLOW_KEY_FRAMES_MS) {
-      found.push({ text: say.keyframes(stream.name, stream.key_frame_interval_ms / 1000), hint: say.keyframesHint, level: "warn" });
     }
+    // What the server finds wrong with media, in its words.
+    for (const each of stream.warnings) found.push({ text: say.media(stream.name, each.text), hint: each.remedy, level: "warn" });
   }
   return found;
 }
@@ -58,6 +56,15 @@ export function State({ state, secondsLeft }) {
   return html`<span class="state ${state}">${words.state[state] ?? state}${left}</span>`;
 }
 
+// What the stream looks like, as the server makes pictures of it; none while it has not made one.
+function Picture({ stream }) {
+  const [failed, setFailed] = useState(null);
+  const moment = Math.floor(Date.now() / PICTURE_MS);
+  if (failed === moment || stream.video === null) return html`<div class="picture"></div>`;
+  return html`<img class="picture" loading="lazy" alt=${words.pictureOf(stream.name)} src=${api.thumbnail(stream.id, moment)}
+    onError=${() => setFailed(moment)} />`;
+}
+
 function sourceOf({ publisher }) {
   if (publisher === null) return "–";
   if (publisher.location) return publisher.location;
@@ -68,6 +75,7 @@ function Card({ stream, rates, targets }) {
   const watchers = Object.entries(stream.watchers);
   const total = watchers.reduce((sum, [, number]) => sum + number, 0);
   return html`<li class="card">
+    <${Picture} stream=${stream} />
     <h3>${stream.name}</h3>
     <${State} state=${stream.state} secondsLeft=${stream.seconds_left} />
     <p class="media">${[stream.video, stream.audio].filter(Boolean).join(" · ") || "–"}</p>

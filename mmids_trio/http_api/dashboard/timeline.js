@@ -1,5 +1,7 @@
 // What has happened since the page was opened: media and watchers as curves on one axis, and the events as a list.
-import { html, useEffect, useRef } from "./html.js";
+import * as api from "./api.js";
+import { may } from "./callers.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 import { clock } from "./figures.js";
 import { words } from "./words.js";
 import uPlot from "./vendor/uplot.js";
@@ -47,7 +49,18 @@ const details = (event) =>
     .map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`)
     .join(", ");
 
-export function Timeline({ live }) {
+// The log from an event on, asked for when somebody wants it.
+function Log({ event }) {
+  const [lines, setLines] = useState(null);
+  const [problem, setProblem] = useState("");
+  const read = () => api.log(event.time, event.workflow).then(setLines, (refused) => setProblem(refused.message));
+  return html`<button aria-label=${words.logOf(event.type.replaceAll("_", " "))} onClick=${read}>${words.log}</button>
+    ${problem && html`<p class="problem">${problem}</p>`}
+    ${lines !== null &&
+    html`<pre class="lines" tabindex="0">${lines.length === 0 ? words.noLog : lines.map((line) => JSON.stringify(line)).join("\n")}</pre>`}`;
+}
+
+export function Timeline({ live, caller }) {
   const { times, bits, watchers } = live.history;
   return html`
     <h1>${words.place.events}</h1>
@@ -66,6 +79,7 @@ export function Timeline({ live }) {
           (event) => html`<li key=${event.key}>
             <time datetime=${event.time}>${event.time ? clock(event.time) : ""}</time>
             <strong>${event.type.replaceAll("_", " ")}</strong> <span>${details(event)}</span>
+            ${event.time && may(caller, "admin") && html`<${Log} event=${event} />`}
           </li>`,
         )}
       </ol>
