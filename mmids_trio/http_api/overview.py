@@ -68,10 +68,6 @@ class Overview:
             if self._on_air.stream(entry.id) is entry:
                 watching, troubles = watchers.by_stream.get(entry.id, {}), self._on_air.troubles(entry)
                 streams.append(self._written(stream_summary(entry, watching, troubles)))
-                    self._written(
-                        stream_summary(entry, watchers.by_stream.get(entry.id, {}), self._on_air.troubles(entry))
-                    )
-                )
             if count % PER_TURN == 0:
                 yield
         workflows: list[str] = []
