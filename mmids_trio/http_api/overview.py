@@ -25,13 +25,16 @@ from mmids_trio.on_air.views import StreamWarning, TrackView
 from mmids_trio.turns import in_turns
 from mmids_trio.workflow.status import WorkflowStatus
 
-PER_TURN = 25
-"""Streams or workflows looked at before everybody else has a turn: about a millisecond."""
+PER_TURN = 10
+"""Streams or workflows looked at before everybody else has a turn: some milliseconds."""
 
-CLIENTS_PER_TURN = 500
+CLIENTS_PER_TURN = 200
 
 FRESH_SECONDS = 1.0
-"""How long one answer is good for all pages that ask: a second one costs next to nothing."""
+"""How long one answer is good at least, for all pages that ask: a second page costs next to nothing."""
+
+SHARE = 50
+"""As many times as long as it took to make is it good: all pages together take 2 % of the loop's time at most."""
 
 
 CODECS = {"avc1": "H.264", "hvc1": "HEVC", "av01": "AV1", "vp09": "VP9", "mp4a": "AAC", "fLaC": "FLAC", "ac-3": "AC-3"}
@@ -50,15 +53,17 @@ class Overview:
     _readiness: Readiness | None
     _hide: Hide
     _text: str = field(default="", init=False)
-    _made_at: float = field(default=float("-inf"), init=False)
+    _good_until: float = field(default=float("-inf"), init=False)
     _making: trio.Lock = field(factory=trio.Lock, init=False)
 
     async def text(self) -> str:
         """As JSON. Several that ask at once wait for one that makes it."""
         async with self._making:
-            if trio.current_time() >= self._made_at + FRESH_SECONDS:
+            began = trio.current_time()
+            if began >= self._good_until:
                 self._text = await in_turns(self._make())
-                self._made_at = trio.current_time()
+                now = trio.current_time()
+                self._good_until = now + max(FRESH_SECONDS, SHARE * (now - began))
             return self._text
 
     def _make(self) -> Generator[None, None, str]:
@@ -66,7 +71,8 @@ class Overview:
         streams: list[str] = []
         for count, entry in enumerate(self._on_air.streams(), 1):
             if self._on_air.stream(entry.id) is entry:
-                watching, troubles = watchers.by_stream.get(entry.id, {}), self._on_air.troubles(entry)
+                watching = watchers.by_stream.get(entry.id, Counter[str]())
+                troubles = self._on_air.troubles(entry)
                 streams.append(self._written(stream_summary(entry, watching, troubles)))
             if count % PER_TURN == 0:
                 yield
