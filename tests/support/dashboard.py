@@ -161,4 +161,8 @@ class Page:
 
     def is_wider_than_the_screen(self) -> bool:
         """Whether somebody would have to scroll sideways."""
-        return bool(self.driver.execute_script("return document.documentElement.scrollWidth > innerWidth"))
+        return bool(
+            self.driver.execute_script(
+                "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
+            )
+        )

@@ -41,7 +41,7 @@ def take(directory: Path, program: Program, name: str, width: int, height: int, 
         page.write(CHANGED)
         page.button("Plan").click()
         page.says("disconnects", "Plan")
-        driver.execute_script("document.querySelector('.buttons').scrollIntoView()")
+        driver.execute_script("document.querySelector('.plan').scrollIntoView()")
         driver.save_screenshot(str(directory / f"dashboard-plan-{name}.png"))
         page.go("Workflows")
         page.link("show").click()

@@ -88,8 +88,7 @@ function Card({ stream, rates, targets }) {
       ${" · "}${words.watchers(total)}${watchers.length > 0 &&
       html` <span class="hint">(${watchers.map(([protocol, number]) => `${number} ${protocol.toUpperCase()}`).join(", ")})</span>`}
     </p>
-    <p class="hint">${sourceOf(stream)}
-      ${" · "}${since(stream.since)}</p>
+    <p class="hint">${words.onAirFor(since(stream.since))} · ${sourceOf(stream)}</p>
     ${targets.length > 0 &&
     html`<ul class="targets">${targets.map(
       (target) => html`<li class=${target.is_up ? "up" : "down"}>

@@ -34,6 +34,7 @@ export const words = {
   },
   secondsLeft: (seconds) => `ends in ${Math.ceil(seconds)} s`,
   pictureOf: (stream) => `Picture of ${stream}`,
+  onAirFor: (time) => `On air for ${time}`,
   bitrate: "Bitrate",
   bitrateOf: (stream) => `Bitrate of ${stream} lately`,
   target: { up: "is being pushed to", down: "is not pushed to" },
