@@ -121,6 +121,17 @@ class ReactorDefinition:
     set: str | None = None
 
 
+@frozen
+class WebhookDefinition:
+    """Where events are posted to. `types` empty: all but those of clients. `workflow` of `None`: of all workflows."""
+
+    name: str
+    url: str = field(repr=False)
+    secret: str | None = field(default=None, repr=False)
+    types: tuple[str, ...] = ()
+    workflow: str | None = None
+
+
 def publish_keys(steps: Iterable[StepDefinition]) -> frozenset[str]:
     """The values that let somebody publish to one of the steps, wherever else they stand in the workflow."""
     return frozenset(value for step in steps for name in step.keys if (value := step.parameters[name]) is not None)

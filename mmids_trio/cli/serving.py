@@ -87,6 +87,7 @@ def complain_or_run(config: Path, run: Run | None = None, *, modules: Sequence[s
                 build_server,
                 settings,
                 configuration.document.reactors,
+                webhooks=configuration.document.webhooks,
                 more_steps=known.plugins.steps,
                 more_executors=known.plugins.executors,
                 configuration_file=configuration.file,

@@ -17,7 +17,8 @@ from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line
 from mmids_trio.config.settings import Settings
 from mmids_trio.config.settings_node import SettingsNode, merged
-from mmids_trio.definitions import ReactorDefinition, Variable, WorkflowDefinition
+from mmids_trio.config.webhook_node import MOST_WEBHOOKS, WebhookNode
+from mmids_trio.definitions import ReactorDefinition, Variable, WebhookDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem
 
 __all__ = [
@@ -63,6 +64,8 @@ class Document:
     """Where the settings begin, if there are any."""
     setting_places: Mapping[str, Place] = field(factory=dict)
     """Where the value of each setting stands that has one, by its name in `Settings`."""
+    webhooks: tuple[WebhookDefinition, ...] = ()
+    """Where events are posted to, besides `webhook_url`."""
 
 
 @frozen
@@ -83,6 +86,11 @@ def parse(text: str, file: str, references: References | None = None) -> Documen
     settings = merged([node for node in nodes if isinstance(node, SettingsNode)])
     if settings is not None:
         settings.check_together()
+    webhooks = [node for node in nodes if isinstance(node, WebhookNode)]
+    for webhook in webhooks:
+        webhook.check_complete()
+    for webhook in webhooks[MOST_WEBHOOKS:]:
+        _reject(webhook, f"too many webhooks; there may be {MOST_WEBHOOKS}")
     return Document(
         Settings() if settings is None else settings.settings(),
         tuple(node.definition() for node in nodes if isinstance(node, ReactorNode)),
@@ -91,9 +99,13 @@ def parse(text: str, file: str, references: References | None = None) -> Documen
         report.warnings.in_order(),
         report.unknown_settings.in_order(),
         tuple(reader.includes),
-        () if settings is None else tuple(settings.variables),
+        (
+            *(() if settings is None else settings.variables),
+            *(variable for webhook in webhooks for variable in webhook.variables),
+        ),
         None if settings is None else Place(file, settings.header.number, 1, settings.header.source),
         {} if settings is None else settings.places(),
+        tuple(webhook.definition() for webhook in webhooks),
     )
 
 
@@ -149,8 +161,9 @@ def parse_set(
     reader = Reader(ProblemReport(file), most, hash_in_words, references or not_here())
     yield from reader.read_in_turns(text)
     for node in reader.nodes:
-        if isinstance(node, SettingsNode):
-            _reject(node, "expected workflow and reactor nodes only; settings belong in the server's own file")
+        if isinstance(node, SettingsNode | WebhookNode):
+            what = "settings" if isinstance(node, SettingsNode) else "webhooks"
+            _reject(node, f"expected workflow and reactor nodes only; {what} belong in the server's own file")
     _raise_problems(reader)
     workflows = yield from _definitions([node for node in reader.nodes if isinstance(node, WorkflowNode)])
     return DefinitionSet(

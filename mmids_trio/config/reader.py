@@ -16,11 +16,14 @@ from mmids_trio.config.report import ProblemReport
 from mmids_trio.config.scanner import Line, scan
 from mmids_trio.config.settings_node import SettingsNode
 from mmids_trio.config.suggestions import did_you_mean, shown
+from mmids_trio.config.webhook_node import WebhookNode
 from mmids_trio.errors import Place
 
-NODE_KINDS: dict[str, type[NodeBase]] = {kind.kind: kind for kind in (SettingsNode, ReactorNode, WorkflowNode)}
+NODE_KINDS: dict[str, type[NodeBase]] = {
+    kind.kind: kind for kind in (SettingsNode, ReactorNode, WorkflowNode, WebhookNode)
+}
 
-ANY_NODE = "settings, reactor or workflow"
+ANY_NODE = "settings, reactor, workflow or webhook"
 
 INCLUDE = "include"
 """What a line begins with, outside of any node, that names other files."""

@@ -504,7 +504,7 @@ class MediaSession:
         told.info("watcher joined", app=place.app)
 
         def leave() -> None:
-            self.bounds.on_air.leave(entry)
+            self.bounds.on_air.leave(entry, viewer.end_reason or "it left")
             told.info("watcher left", reason=viewer.end_reason)
 
         viewer.on_end.append(leave)

@@ -202,6 +202,7 @@ class StreamMeter:
         """A batch comes in; returns the bytes of its media. Bytes of headers count, frames are of the main track."""
         video, audio = self._video, self._audio
         total = video_bytes = audio_bytes = video_frames = video_jumps = audio_jumps = 0
+        video_changed = audio_changed = False
         video_at, audio_at = video.timestamp, audio.timestamp
         for event in events:
             if type(event) is not MediaPacket:
@@ -212,8 +213,7 @@ class StreamMeter:
             if kind is MediaKind.VIDEO:
                 video_bytes += size
                 if event.is_sequence_header or (event.codec != video.codec and event.codec is not None):
-                    if video.describe(event):
-                        self.on_change("video")
+                    video_changed |= video.describe(event)
                     self._note_header(event)
                 if event.is_sequence_header or not size:
                     continue
@@ -230,8 +230,8 @@ class StreamMeter:
             elif kind is MediaKind.AUDIO:
                 audio_bytes += size
                 is_news = event.is_sequence_header or (event.codec != audio.codec and event.codec is not None)
-                if is_news and audio.describe(event):
-                    self.on_change("audio")
+                if is_news:
+                    audio_changed |= audio.describe(event)
                 if event.is_sequence_header or not size:
                     continue
                 if data[0] & ENHANCED_SOUND == ENHANCED_SOUND and not is_of_main_track(event):
@@ -244,6 +244,10 @@ class StreamMeter:
         if audio_bytes:
             audio.count(audio_bytes, 0, now, audio_at, audio_jumps)
         self.bytes += total
+        if video_changed:
+            self.on_change("video")
+        if audio_changed:
+            self.on_change("audio")
         return total
 
     def restart(self) -> None:

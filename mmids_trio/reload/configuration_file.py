@@ -122,6 +122,7 @@ def _together(read: Sequence[ReadFile], problems: list[Problem]) -> Document:
         _all(document.unknown_settings for document in documents),
         settings_place=first.settings_place,
         setting_places=first.setting_places,
+        webhooks=tuple(webhook for document in documents for webhook in document.webhooks),
     )
 
 

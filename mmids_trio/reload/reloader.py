@@ -14,12 +14,12 @@ from time import time
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mmids_trio.config.live_settings import SettingsChange, compare
 from mmids_trio.config.parser import is_empty_on_purpose
 from mmids_trio.config.settings import Settings
-from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.definitions import WebhookDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reload.accepted import (
     Asker,
@@ -100,6 +100,8 @@ class Reloader:
     _now: Callable[[], float] = time
     patterns: Sequence[str] = ()
     """Absolute paths, and patterns of such, of all files that were read last, the configuration file first."""
+    webhooks: Sequence[WebhookDefinition] = field(default=(), kw_only=True)
+    """Those that the server runs with."""
     history: ChangeHistory = field(factory=ChangeHistory, kw_only=True)
     """Where its changes stand afterwards."""
     last: LastReload | None = field(default=None, init=False)
@@ -171,7 +173,7 @@ class Reloader:
 
     async def _apply(self, configuration: Configuration, options: ReloadOptions) -> Reload:
         """What the API changes from here on is a difference from the new file."""
-        settings = compare(self.settings, configuration.settings)
+        settings = self._compare(configuration)
         put_in_place = [await self._live[name](settings.running) for name in settings.changed]
         # From here to the acceptance nobody else has a turn.
         wish = self._wish(configuration, options.in_place)
@@ -197,9 +199,16 @@ class Reloader:
                 in_place=in_place,
                 owner=WorkflowOwner("config", configuration.file),
             ),
-            compare(self.settings, configuration.settings),
+            self._compare(configuration),
             (*(warning.summary for warning in document.warnings), *map(str, merged.dropped)),
         )
+
+    def _compare(self, configuration: Configuration) -> SettingsChange:
+        """What becomes of the settings; other webhooks count after a restart."""
+        change = compare(self.settings, configuration.settings)
+        if configuration.document.webhooks == tuple(self.webhooks):
+            return change
+        return evolve(change, needs_restart=(*change.needs_restart, "webhook"))
 
     def _check(self, plan: SetPlan, configuration: Configuration, options: ReloadOptions) -> None:
         """Raises `RefusedReload`."""

@@ -100,7 +100,7 @@ class Server:
     _store: StateStore | None
     _history_file: HistoryFile | None
     _kept_bans: KeptBans | None
-    _webhook: Webhook | None
+    _webhooks: Sequence[Webhook]
     _tokens: TokenFile | None
     _certificates: Certificates
     guards: Guards
@@ -207,8 +207,9 @@ class Server:
                 await save_the_last(self._store)
                 if self._history_file is not None:
                     await self._history_file.flush()
-                if self._webhook is not None:
-                    await self._webhook.flush()
+                async with trio.open_nursery() as flushing:
+                    for webhook in self._webhooks:
+                        flushing.start_soon(webhook.flush)
                 nursery.cancel_scope.cancel()
         finally:
             for listener in listeners:  # they are the API's, which may have been cancelled before it ran
@@ -244,8 +245,8 @@ class Server:
     ) -> None:
         if self._log is not None:
             await nursery.start(self._log.repeats.run)
-        if self._webhook is not None:
-            await nursery.start(self._webhook.run)
+        for webhook in self._webhooks:
+            await nursery.start(webhook.run)
         await nursery.start(self.guards.run)
         await nursery.start(self.rtmp.run)
         await nursery.start(self.media.run)

@@ -18,7 +18,7 @@ from hypercorn.typing import ASGIFramework
 
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings
-from mmids_trio.definitions import ReactorDefinition
+from mmids_trio.definitions import ReactorDefinition, WebhookDefinition
 from mmids_trio.delivery.page.page import PlayerPage
 from mmids_trio.delivery.server import MediaServer
 from mmids_trio.delivery.session import MediaBounds
@@ -150,6 +150,7 @@ def build_server(
     settings: Settings,
     reactor_definitions: Sequence[ReactorDefinition] = (),
     *,
+    webhooks: Sequence[WebhookDefinition] = (),
     more_steps: Sequence[StepType] = (),
     more_executors: Sequence[ExecutorKind] = (),
     configuration_file: str | None = None,
@@ -245,9 +246,10 @@ def build_server(
             hub.publish,
             patterns=watched,
             history=history,
+            webhooks=webhooks,
         )
     events = EventFeed(hub, stop)
-    webhook = _webhook(settings, hub, world.random)
+    posting = _webhooks(settings, webhooks, hub, world.random)
     sources = Sources(
         version=__version__,
         rtmp=rtmp,
@@ -257,7 +259,7 @@ def build_server(
         reloads=lambda: {} if reloader is None else reloader.results,
         questions=reactors.questions,
         events=events,
-        webhook=lambda: 0 if webhook is None else webhook.backlog.joined,
+        webhook=lambda: sum(webhook.backlog.joined for webhook in posting),
         hub=hub,
         log=log or Logging(),
         children=ffmpeg.capacity,
@@ -325,7 +327,7 @@ def build_server(
         kept_bans=kept_bans,
         store=store,
         history_file=history_file,
-        webhook=webhook,
+        webhooks=posting,
         tokens=tokens,
         certificates=certificates,
         guards=guards,
@@ -443,11 +445,22 @@ def _machine(settings: Settings, ffmpeg: FfmpegTools, world: World) -> Machine:
     return Machine(settings, ffmpeg.check, now=lambda: datetime.fromtimestamp(world.now(), UTC), offload=world.offload)
 
 
-def _webhook(settings: Settings, hub: EventHub, random: Callable[[], float]) -> Webhook | None:
-    """Who is told what happens, where that is wanted."""
-    if settings.webhook_url is None:
-        return None
-    types = (settings.webhook_events or "").split(",") if settings.webhook_events else ()
-    return Webhook(
-        hub=hub, url=settings.webhook_url, secret=settings.webhook_secret, wanted=EventFilter(types), random=random
-    )
+def _webhooks(
+    settings: Settings, more: Sequence[WebhookDefinition], hub: EventHub, random: Callable[[], float]
+) -> Sequence[Webhook]:
+    """Who is told what happens: where the settings say, and each node."""
+    first: tuple[WebhookDefinition, ...] = ()
+    if settings.webhook_url is not None:
+        types = tuple(settings.webhook_events.split(",")) if settings.webhook_events else ()
+        first = (WebhookDefinition("", settings.webhook_url, settings.webhook_secret, types),)
+    return [
+        Webhook(
+            hub=hub,
+            url=each.url,
+            secret=each.secret,
+            wanted=EventFilter(each.types, each.workflow),
+            random=random,
+            name=each.name,
+        )
+        for each in (*first, *more)
+    ]

@@ -145,6 +145,7 @@ class Harness:
         self.server = build_server(
             self._settings(document.settings),
             document.reactors,
+            webhooks=document.webhooks,
             more_steps=self.more_steps,
             more_executors=self.more_executors,
             load_again=self.load_again,

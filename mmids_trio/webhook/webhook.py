@@ -49,6 +49,8 @@ class Webhook:
     hub: EventHub
     url: str
     secret: str | None = field(default=None, repr=False)
+    name: str = ""
+    """Of its node; none has that of the settings."""
     wanted: EventFilter = field(factory=EventFilter)
     random: Callable[[], float]
     """Numbers from 0 to 1, for the jitter."""
@@ -64,7 +66,7 @@ class Webhook:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Ready when no event escapes any more; until cancelled."""
-        structlog.contextvars.bind_contextvars(webhook=urlsplit(self.url).hostname)
+        structlog.contextvars.bind_contextvars(webhook=self.name or urlsplit(self.url).hostname)
         with self.hub.listening(self._note):
             async with self.client() as client:
                 task_status.started()

@@ -44,7 +44,10 @@ def test_no_workflow_is_refused_with_a_place(text: str) -> None:
                 (2, 6, "expected '}' to close workflow 'a', opened on line 1"),
             ],
         ),
-        ("nonsense", [(1, 1, "expected a node (settings, reactor or workflow), found 'nonsense' outside of any")]),
+        (
+            "nonsense",
+            [(1, 1, "expected a node (settings, reactor, workflow or webhook), found 'nonsense' outside of any")],
+        ),
     ],
 )
 def test_anything_but_one_workflow_is_refused(text: str, expected: list[tuple[int, int, str]]) -> None:

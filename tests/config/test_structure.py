@@ -9,7 +9,7 @@ from mmids_trio.config.parser import parse
 Found = list[tuple[int, int, str]]
 Find = Callable[[str], Found]
 
-ANY_NODE = "settings, reactor or workflow"
+ANY_NODE = "settings, reactor, workflow or webhook"
 
 
 @pytest.mark.parametrize(

@@ -298,8 +298,8 @@ async def test_the_last_events_of_a_server_are_posted_when_it_stops(autojump_clo
     h = Harness(
         "settings {\nwebhook_url http://hook.example.org/\n}\nworkflow w {\nrtmp_receive rtmp_app=a stream_key=*\n}\n"
     )
-    assert h.server._webhook is not None
-    h.server._webhook.client = service.client
+    [webhook] = h.server._webhooks
+    webhook.client = service.client
     async with h:
         await h.publish("a/key")
     types = [body["type"] for body in service.bodies]
@@ -315,8 +315,8 @@ async def test_a_service_that_is_gone_holds_up_neither_media_nor_the_stop(
     h = Harness(
         "settings {\nwebhook_url http://hook.example.org/\n}\nworkflow w {\nrtmp_receive rtmp_app=a stream_key=*\n}\n"
     )
-    assert h.server._webhook is not None
-    h.server._webhook.client = service.client
+    [webhook] = h.server._webhooks
+    webhook.client = service.client
     async with h:
         for number in range(50):
             await (await h.publish(f"a/{number}")).unpublish()
