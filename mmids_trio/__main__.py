@@ -30,6 +30,7 @@ COMMANDS = {
         ("clients", "clients"),
         ("kick", "kick"),
         ("ban", "ban"),
+        ("top", "top"),
         ("events", "events"),
         ("changes", "changes"),
         ("logs", "logs"),

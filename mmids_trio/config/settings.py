@@ -149,6 +149,7 @@ class Settings:
     api_max_connections: int = parameter(whole_number(1, MOST_CONNECTIONS), default=256)
     max_children: int = parameter(whole_number(1, MOST_CHILDREN), default=32)
     max_encode_rate: int = parameter(whole_number(1, HIGHEST_ENCODE_RATE, " of pixels a second"), default=497_664_000)
+    stream_metrics: int = parameter(whole_number(0, MOST_STREAMS), default=200)
     ended_files_keep: int = parameter(whole_number(0, LONGEST_KEEP, " of seconds"), default=3600)
     hls_min_free: int = parameter(whole_number(0, MOST_LOG_BYTES, " of bytes"), default=1024**3)
     rtmp_proxy_protocol_from: tuple[IpNetwork, ...] | None = parameter(networks, default=None)

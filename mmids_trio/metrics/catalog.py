@@ -77,6 +77,9 @@ STEP_PASS = Metric(
     "How long passes over the watchers of a stream took, with the turns that others had meanwhile.",
     PLACE,
 )
+STEP_TARGETS_UP = _gauge("mmids_step_targets_up", "Targets that take a stream.", *PLACE)
+STEP_TARGETS_DOWN = _gauge("mmids_step_targets_down", "Targets that a stream is not sent to, for now.", *PLACE)
+STEP_SOURCE = _gauge("mmids_step_source", "1 for the source that a failover sends, 0 for the others.", *PLACE, "source")
 STEP_CHILDREN = _gauge("mmids_step_children", "ffmpeg processes that run.", *PLACE)
 STEP_CHILD_RESTARTS = _counter(
     "mmids_step_child_restarts_total",
@@ -92,6 +95,17 @@ STEP_CHILD_LEFT_OUT = _counter(
     "mmids_step_child_left_out_lines_total",
     "Lines of ffmpeg that are not in its log, since it wrote too many.",
     *PLACE,
+)
+
+STREAM = ("workflow", "stream", "id")
+"""Labels of one stream; all empty for those that have no series of their own."""
+
+STREAMS = _gauge("mmids_streams", "Streams on the air.", "state")
+STREAM_BITS = _gauge("mmids_stream_bits_per_second", "Media of the stream over the last ten seconds.", *STREAM)
+STREAM_FRAMES = _gauge("mmids_stream_frames_per_second", "Pictures of the stream over the last ten seconds.", *STREAM)
+STREAM_WATCHERS = _gauge("mmids_stream_watchers", "Watchers of the stream.", *STREAM)
+STREAM_AGE = _gauge(
+    "mmids_stream_last_frame_age", "Seconds since the last media of the stream; of others the longest.", *STREAM
 )
 
 CHILDREN = _gauge("mmids_children", "ffmpeg processes that have their place, of all steps.")

@@ -63,6 +63,7 @@ from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
 from mmids_trio.server.on_air_events import OnAirEvents
 from mmids_trio.server.readiness import ServerReadiness
+from mmids_trio.server.stream_metrics import StreamMetrics
 from mmids_trio.state.bans import KeptBans
 from mmids_trio.state.file import StateFile
 from mmids_trio.state.history import ChangeHistory
@@ -267,7 +268,9 @@ def build_server(
         memory=memory,
     )
     hub.listen(sources.answers.note)
-    metrics = ServerMetrics(shared.totals, sources)
+    metrics = ServerMetrics(
+        shared.totals, sources, StreamMetrics(on_air, lambda: settings.stream_metrics, trio.current_time)
+    )
     tokens = None
     if settings.http_api_tokens_path is not None:
         tokens = TokenFile(Path(settings.http_api_tokens_path), world.offload)

@@ -25,6 +25,7 @@ from mmids_trio.metrics.loop import LoopLag
 from mmids_trio.metrics.totals import Labels, Totals
 from mmids_trio.rtmp.server.session import Traffic
 from mmids_trio.server.logs import Logging
+from mmids_trio.server.stream_metrics import StreamMetrics
 from mmids_trio.workflow.events import HubEvent, ReactorAnswered
 from mmids_trio.workflow.hub import EventHub
 
@@ -146,6 +147,7 @@ class ServerMetrics:
 
     totals: Totals
     sources: Sources
+    streams: StreamMetrics
     registry: CollectorRegistry = field(factory=CollectorRegistry, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -158,7 +160,10 @@ class ServerMetrics:
 
     def pieces(self) -> Iterator[str]:
         """The text, piece by piece; let others have a turn after each of them, also the empty ones."""
-        yield from pieces(catalog.METRICS, chain(self._server_samples(), self._place_samples()))
+        for _ in self.streams.gather():
+            yield ""
+        samples = chain(self._server_samples(), self.streams.samples(), self._place_samples())
+        yield from pieces(catalog.METRICS, samples)
         for family in self.registry.collect():
             yield generate_latest(_Only(family)).decode()
 

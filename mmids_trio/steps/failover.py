@@ -12,6 +12,8 @@ from mmids_trio.continuity.failover import Failover
 from mmids_trio.errors import CannotSwitch
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId, StreamMetadata, StreamStarted
 from mmids_trio.media.flow import Flow
+from mmids_trio.metrics.catalog import STEP_SOURCE
+from mmids_trio.metrics.counts import Counts
 from mmids_trio.on_air.views import SourceView, StreamNow
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.slate import LONGEST_GAP, SHORTEST_GAP
@@ -144,6 +146,11 @@ class _Show:
         sending = None if self._machine is None else self._machine.sending
         return StreamNow("live" if sending in (None, self.step.sources[0]) else "backup")
 
+    def counts(self) -> Counts:
+        """Which source is sent."""
+        sending = None if self._machine is None else self._machine.sending
+        return {(STEP_SOURCE, (name,)): int(name == sending) for name in self.step.sources}
+
     def describe(self) -> Sequence[StreamStatus]:
         """Which source is sent, and which will be."""
         if self._machine is None:
@@ -173,6 +180,7 @@ class FailoverStep:
         show = _Show(self, outbox)
         self.context.show_streams(show.describe)
         self.context.show_sources(show.source_of, lambda _stream_id: show.now())
+        self.context.show_counts(show.counts)
         self.context.accept_switch(show.switch_to)
         task_status.started()
         while True:

@@ -24,6 +24,7 @@ from mmids_trio.media.events import (
 from mmids_trio.media.flow import Flow
 from mmids_trio.media.tracks import TrackKey, is_of_main_track, remember_header
 from mmids_trio.media_memory import MediaMemory, MediaOwner
+from mmids_trio.metrics.catalog import STEP_TARGETS_DOWN, STEP_TARGETS_UP
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.net.tls import Dialer
 from mmids_trio.on_air.views import StreamWarning
@@ -254,7 +255,12 @@ class Pushes:
         sums = ChannelCounters()
         for counters in (self._gone, *(pushed.channel.counters() for pushed in self._pushed)):
             sums.add_channel(counters)
-        return sent_counts(sums)
+        up = sum(target.state == "publishing" for target in self._targets)
+        return {
+            **sent_counts(sums),
+            (STEP_TARGETS_UP, ()): up,
+            (STEP_TARGETS_DOWN, ()): len(self._targets) - up,
+        }
 
     def troubles(self, stream_id: StreamId) -> Iterable[StreamWarning]:
         """Each target of a stream that does not take it."""

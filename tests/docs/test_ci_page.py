@@ -32,6 +32,7 @@ CLIENT = (
     "clients",
     "kick",
     "ban",
+    "top",
     "events",
 )
 COMMON = {"--server", "--ca", "--token", "--json", "--help"}

@@ -1,5 +1,6 @@
 """The page of the metrics, the example for Prometheus and the catalog say the same."""
 
+import json
 import re
 from pathlib import Path
 
@@ -27,3 +28,17 @@ def test_the_alerts_ask_for_metrics_and_labels_that_there_are(root: Path) -> Non
         assert name in known
         assert not label or label in known[name].labels
     assert text.count("- alert: ") >= 5
+
+
+def test_the_dashboard_is_whole_and_asks_for_metrics_and_labels_that_there_are(root: Path) -> None:
+    board = json.loads((root / "examples/prometheus/grafana.json").read_text())
+    assert {"title", "uid", "schemaVersion", "panels", "templating"} <= set(board)
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"]) >= 8
+    known = {metric.name: set(metric.labels) for metric in METRICS} | {"process_cpu_seconds_total": set[str]()}
+    places = set()
+    for panel in board["panels"]:
+        places.add((panel["gridPos"]["x"], panel["gridPos"]["y"]))
+        for target in panel["targets"]:
+            [name] = re.findall(r"(?:mmids|process)_[a-z_]+?(?=_bucket|\W)", target["expr"])
+            assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) - {"instance"} <= known[name]
+    assert len(places) == len(board["panels"])

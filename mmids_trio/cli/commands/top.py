@@ -1,0 +1,108 @@
+"""`top`: the streams of a server as they are right now, again and again."""
+
+import sys
+import time
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from mmids_trio.cli.client.api import ApiClient
+from mmids_trio.cli.client.board import ORDERS, Board
+from mmids_trio.cli.client.command import CommandSession, client_command
+from mmids_trio.cli.client.pages import everything
+from mmids_trio.cli.client.screen import key_within, keyboard, picture
+from mmids_trio.cli.commands.kick import send_away
+
+ANSWERS = {"y": True}
+"""To whether a stream is to be kicked; any other key is no."""
+
+
+@client_command("top")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.2, 3600),
+    metavar="SECONDS",
+    default=1.0,
+    show_default=True,
+    help="From one look at the server to the next.",
+)
+@click.option(
+    "--count", type=click.IntRange(1), metavar="N", help="End after so many looks; 1 where there is no terminal."
+)
+def top(session: CommandSession, *, interval: float, count: int | None) -> int:
+    """Show streams with bitrate, watchers, the lag of the slowest one, and warnings; beside them targets and CPU.
+
+    Keys: n, b, w, l, s sort by name, bitrate, watchers, lag and state; arrows choose a stream, x kicks it, q quits.
+    Without a terminal it prints a line for the server and one for each stream.
+    """
+    is_live = sys.stdin.isatty() and sys.stdout.isatty() and not session.output.as_json
+    with session.api() as api:
+        if is_live:
+            _Screen(api, interval, count).run()
+        else:
+            _print(session, api, interval, count or 1)
+    return 0
+
+
+def _look(api: ApiClient, board: Board) -> None:
+    streams, clients = (list(everything(api, kind, {})) for kind in ("streams", "clients"))
+    metrics = api.request("GET", "/metrics").text
+    board.look(streams, clients, metrics, time.monotonic())
+
+
+def _print(session: CommandSession, api: ApiClient, interval: float, count: int) -> None:
+    board, seen = Board(order="n"), []
+    for number in range(count):
+        if number:
+            time.sleep(interval)
+        _look(api, board)
+        for line in board.lines():
+            session.output.say(line)
+        seen.append(board.document())
+    session.output.document(seen)
+
+
+class _Screen:
+    """The live table."""
+
+    def __init__(self, api: ApiClient, interval: float, count: int | None) -> None:
+        self._api, self._interval, self._count = api, interval, count
+        self._board, self._question = Board(), ""
+
+    def run(self) -> None:
+        """Until somebody has seen enough."""
+        console = Console()
+        with keyboard() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
+            looks = 0
+            while self._count is None or looks < self._count:
+                _look(self._api, self._board)
+                looks += 1
+                until = time.monotonic() + self._interval
+                while True:
+                    live.update(picture(self._board, console, self._question), refresh=True)
+                    left = until - time.monotonic()
+                    if left <= 0:
+                        break
+                    key = key_within(keys, left)
+                    if key == "q" and not self._question:
+                        return
+                    if key is not None and self._press(key):
+                        break
+
+    def _press(self, key: str) -> bool:
+        """Whether to look at the server at once."""
+        chosen = self._board.chosen
+        if self._question:
+            self._question = ""
+            if ANSWERS.get(key) and chosen is not None:
+                send_away(self._api, chosen.id)
+                return True
+        elif key in ORDERS:
+            self._board.order = key
+            self._board.sort()
+        elif key in ("up", "down"):
+            self._board.select(1 if key == "down" else -1)
+        elif key == "x" and chosen is not None:
+            self._question = f"kick {chosen.name} with its publisher? y/n"
+        return False

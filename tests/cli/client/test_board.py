@@ -1,0 +1,106 @@
+"""What top shows: rows in the order asked for, a bitrate over time, lags of the slowest, and what fits 80 columns."""
+
+from typing import Any
+
+from rich.console import Console
+
+from mmids_trio.cli.client.board import HISTORY, Board
+from mmids_trio.cli.client.screen import picture
+
+
+def stream(number: int, **more: Any) -> dict[str, Any]:
+    track = {"kind": "video", "bitrate_1s": 1_000_000 * number}
+    usual = {"id": f"s-{number}", "name": f"show {number}", "workflow": "w", "state": "live", "watchers": 10 - number}
+    return {**usual, "tracks": [track], "warnings": [], **more}
+
+
+def watcher(of: int, lag_ms: int) -> dict[str, Any]:
+    return {"role": "watcher", "stream": f"s-{of}", "lag_ms": lag_ms}
+
+
+def metrics(cpu: float) -> str:
+    return (
+        f"process_cpu_seconds_total {cpu}\n"
+        'mmids_step_targets_up{workflow="a",step_id="1",step_type="rtmp_push"} 2\n'
+        'mmids_step_targets_up{workflow="b",step_id="1",step_type="rtmp_push"} 1\n'
+        'mmids_step_targets_down{workflow="a",step_id="1",step_type="rtmp_push"} 4\n'
+    )
+
+
+def looked(*streams: dict[str, Any], clients: Any = ()) -> Board:
+    board = Board()
+    board.look(streams, clients, metrics(1), 10)
+    return board
+
+
+def names(board: Board) -> list[str]:
+    return [row.name for row in board.rows]
+
+
+def test_rows_are_sorted_as_a_key_says() -> None:
+    board = looked(stream(1), stream(3, state="slate"), stream(2), clients=[watcher(2, 50), watcher(2, 70)])
+    assert names(board) == ["show 3", "show 2", "show 1"]
+    for order, expected in {"n": [1, 2, 3], "w": [1, 2, 3], "l": [2, 1, 3], "s": [3, 1, 2]}.items():
+        board.order = order
+        board.sort()
+        assert names(board) == [f"show {number}" for number in expected], order
+    assert [row.lag_ms for row in board.rows if row.name == "show 2"] == [70]
+
+
+def test_the_server_is_one_line_with_targets_and_cpu_since_the_look_before() -> None:
+    board = looked(stream(1), stream(2))
+    assert board.headline() == "2 streams   17 watchers   targets 3 up, 4 down"
+    board.look([stream(1)], [], metrics(1.5), 12)
+    assert board.headline() == "1 streams   9 watchers   targets 3 up, 4 down   cpu 25 %"
+
+
+def test_a_sparkline_has_the_last_looks_and_nobody_who_is_gone() -> None:
+    board = looked(stream(1))
+    for kbits in range(2 * HISTORY):
+        board.look([stream(1, tracks=[{"bitrate_1s": 1000 * kbits}])], [], "", kbits)
+    line = board.sparkline(board.rows[0])
+    assert (len(line), line[-1]) == (HISTORY, "█")
+    assert line == "".join(sorted(line))
+    board.look([], [], "", 99)
+    board.look([stream(1)], [], "", 100)
+    assert board.sparkline(board.rows[0]) == "█"
+
+
+def test_arrows_choose_a_row_and_stay_on_the_table() -> None:
+    board = looked(stream(1), stream(2))
+    chosen = []
+    for by in (0, 1, 1, -1, -1):
+        board.select(by)
+        assert board.chosen is not None
+        chosen.append(board.chosen.name)
+    assert chosen == ["show 2", "show 1", "show 1", "show 2", "show 2"]
+    board.look([], [], "", 11)
+    board.select(1)
+    assert board.chosen is None
+
+
+def test_a_screen_of_80_columns_shows_all_columns_and_the_chosen_row() -> None:
+    warning = {"code": "sound_far_from_picture", "text": "", "remedy": ""}
+    board = looked(
+        *(stream(number, name=f"a show with a long name {number}", warnings=[warning]) for number in range(50))
+    )
+    board.select(40)
+    console = Console(width=80, height=24, force_terminal=False)
+    with console.capture() as capture:
+        console.print(picture(board, console, ""))
+    lines = capture.get().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["STREAM", "STATE", "KBIT/S", "WATCH", "LAG", "MS", "WARNINGS"]
+    assert board.chosen is not None
+    assert any(f" {board.chosen.kbits} " in line for line in lines)
+    assert "sort: n name" in lines[-1]
+    assert "sound_far" in lines[2]
+
+
+def test_lines_for_no_terminal_have_one_stream_each_and_no_control_characters() -> None:
+    board = looked(stream(1, name="evil\x1b[2J", warnings=[{"code": "clock_jumps"}]))
+    first, line = board.lines()
+    assert first.startswith("1 streams")
+    assert "\x1b" not in line
+    assert line.endswith("state=live kbits=1000 watchers=9 lag_ms=0 warnings=clock_jumps")
