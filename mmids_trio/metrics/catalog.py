@@ -23,6 +23,7 @@ LOOP_LAG = Metric(
 
 CONNECTIONS = _gauge("mmids_rtmp_connections", "RTMP and RTMPS connections that are open.")
 ACCEPTED = _counter("mmids_rtmp_connections_accepted_total", "RTMP and RTMPS connections that found room.")
+MEDIA_CONNECTIONS = _gauge("mmids_media_connections", "Connections of viewers over HTTP that are open.")
 TURNED_AWAY = _counter(
     "mmids_turned_away_total",
     "Clients of RTMP and of the API that were kept out or cut off.",

@@ -254,6 +254,7 @@ def build_server(
     sources = Sources(
         version=__version__,
         rtmp=rtmp,
+        media=media,
         rejections=rejections,
         workflows=workflows.names,
         leases=reactors.leases,

@@ -48,7 +48,7 @@ class AnswerCounts:
 
 
 class CountedServer(Protocol):
-    """The RTMP server, as far as it is looked at."""
+    """The RTMP server, or that for media over HTTP, as far as it is looked at."""
 
     @property
     def connections(self) -> int:
@@ -64,6 +64,8 @@ class Sources:
 
     version: str
     rtmp: CountedServer
+    media: CountedServer
+    """Serves media over HTTP."""
     rejections: Mapping[str, int]
     workflows: Callable[[], Sequence[str]]
     """Their names."""
@@ -109,6 +111,7 @@ class Sources:
         traffic = self.rtmp.traffic()
         yield catalog.CONNECTIONS, (), self.rtmp.connections
         yield catalog.ACCEPTED, (), traffic.accepted
+        yield catalog.MEDIA_CONNECTIONS, (), self.media.connections
         yield catalog.RECEIVED, (), traffic.received_bytes
         yield catalog.IGNORED, (), traffic.ignored
         yield catalog.ABANDONED, (), traffic.abandoned

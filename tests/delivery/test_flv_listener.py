@@ -119,6 +119,7 @@ async def test_a_viewer_is_listed_counted_and_kicked_as_one_of_rtmp(autojump_clo
         )
         assert "mmids_step_watchers{" in (text := (await h.http.get("/metrics")).text)
         assert 'step_type="http_watch"} 1' in text
+        assert "\nmmids_media_connections 1\n" in text
         assert (await h.http.delete(f"/clients/{shown['id']}")).status == 200
         with pytest.raises(ENDED):
             await viewer.gets(10_000)
