@@ -230,14 +230,21 @@ class Harness:
     def _watched(self) -> Iterator[None]:
         with watched(self.limits) as watchdog, watchdog.judging(self._is_of_a_step):
             watchdog.progress.append(self._bytes_moved)
+            watchdog.of_servers.append(self._tasks)
+            watchdog.news.append(self._things_so_far)
             try:
                 yield
             finally:
+                watchdog.of_servers.remove(self._tasks)
+                watchdog.news.remove(self._things_so_far)
                 watchdog.progress.remove(self._bytes_moved)
 
     def _is_of_a_step(self, task: trio.lowlevel.Task) -> bool:
         """Whether a step of this server runs in it, or has started it."""
-        return task in self._tasks.living and is_of_a_step(task)
+        return task in self._tasks and is_of_a_step(task)
+
+    def _things_so_far(self) -> tuple[int, int]:
+        return len(self._log.times), len(self.transports)
 
     def _bytes_moved(self) -> tuple[int, int]:
         return len(self.transports), sum(transport.moved for transport in self.transports)

@@ -41,6 +41,10 @@ class TaskWatch(trio.abc.Instrument):
     def __exit__(self, *_: object) -> None:
         trio.lowlevel.remove_instrument(self)
 
+    def __contains__(self, task: object) -> bool:
+        """Whether it is one of them."""
+        return task in self._living
+
     @property
     def living(self) -> list[trio.lowlevel.Task]:
         """All of them, oldest first."""

@@ -61,7 +61,7 @@ from mmids_trio.workflow.status import of_set
 
 # What a replayed server finds in place of the world that was captured.
 
-UNLIMITED = Limits(steps=inf, most_steps=inf, real_s=inf, blocking_s=inf)
+UNLIMITED = Limits(steps=inf, most_steps=inf, idle_s=inf, real_s=inf, blocking_s=inf)
 """A tape may be as long and as dense as it likes; only a deadlock is an error."""
 
 MICROSECONDS = 1_000_000

@@ -9,7 +9,7 @@ that fails; where that does not help, because others are shielded or swallow wha
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import inf
@@ -68,6 +68,9 @@ class Limits:
     """Steps of tasks without virtual time, while nothing arrives in the network or in an event: a livelock."""
     most_steps: float = 2_000_000
     """Steps of tasks without virtual time, whatever arrives."""
+    idle_s: float = 86_400.0
+    """Virtual time in which a server has no event and no new connection, while the test waits without a deadline: a
+    deadlock, although the server does this and that."""
     real_s: float = 120.0
     """Real time of one run, the last resort."""
     blocking_s: float = 0.05
@@ -86,6 +89,10 @@ class Watchdog(trio.abc.Instrument):
     told: trio.lowlevel.Task | None = None
     progress: list[Callable[[], object]] = field(factory=list)
     """What changes when something arrives."""
+    of_servers: list[Container[trio.lowlevel.Task]] = field(factory=list)
+    """Tasks whose deadlines are not the test's."""
+    news: list[Callable[[], object]] = field(factory=list)
+    """What changes when something happens that a test may wait for."""
     blocked: list[Blocked] = field(factory=list, init=False)
     """Steps of judged tasks that kept the loop for too long."""
     _judged: list[Callable[[trio.lowlevel.Task], bool]] = field(factory=list, init=False)
@@ -103,6 +110,9 @@ class Watchdog(trio.abc.Instrument):
     _thrown: int = field(default=0, init=False)
     """Errors since virtual time went by."""
     _thrown_at_others: int = field(default=0, init=False)
+    _news: tuple[object, ...] = field(default=(), init=False)
+    _news_at: float = field(default=0.0, init=False)
+    _asked_at: float = field(default=0.0, init=False)
     _look_again_at: float = field(default=0.0, init=False)
     _late: str | None = field(default=None, init=False)
     """Real time is over, which is to be said at the next occasion."""
@@ -142,6 +152,10 @@ class Watchdog(trio.abc.Instrument):
         if self._late is not None:
             late, self._late = self._late, None
             self._throw(TookTooLong, late)
+        if self._is_idle():
+            self._throw(
+                Deadlock, f"deadlock: nothing new for {self.limits.idle_s:g} s of virtual time; the test waits on"
+            )
         if _nothing_can_happen() and time.monotonic() >= self._look_again_at:
             runner = _run.GLOBAL_RUN_CONTEXT.runner
             if _is_waked_from_outside():
@@ -170,6 +184,21 @@ class Watchdog(trio.abc.Instrument):
             self._judged.remove(is_judged)
         if found := self.blocked[before:]:
             raise BlockingCall("\n".join(["blocking call:", *(f"  {blocked}" for blocked in found[:MOST_BLOCKED])]))
+
+    def _is_idle(self) -> bool:
+        """Whether the test has been waiting for too long for something that a server does not do."""
+        now = trio.current_time()
+        if now - self._asked_at < self.limits.idle_s / 24 or not self.of_servers:
+            return False
+        self._asked_at = now
+        news = tuple(new() for new in self.news)
+        own = (task for task in _tasks() if not any(task in tasks for tasks in self.of_servers))
+        if news != self._news or any(task._cancel_status.effective_deadline() < inf for task in own):
+            self._news, self._news_at = news, now
+        if now - self._news_at < self.limits.idle_s or not isinstance(trio.lowlevel.current_clock(), MockClock):
+            return False
+        self._news_at = now
+        return True
 
     def _look_for_livelock(self) -> None:
         now = trio.current_time()

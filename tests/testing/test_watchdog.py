@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -205,6 +206,20 @@ async def test_the_fixtures_watch_tests_that_run_nothing_of_the_kits(autojump_cl
         await trio.sleep_forever()
 
 
+async def test_a_test_that_waits_on_while_only_the_server_runs_is_a_deadlock(autojump_clock: MockClock) -> None:
+    with pytest.raises(Deadlock, match="nothing new for 86400 s of virtual time"):
+        async with Harness(LIVE) as h:
+            await (await h.watch("nobody")).receive(1)  # the server pings on and on
+
+
+async def test_a_test_that_waits_for_days_with_a_deadline_is_none(autojump_clock: MockClock) -> None:
+    async with Harness(LIVE) as h:
+        watcher = await h.watch("nobody")
+        with trio.move_on_after(3 * 86_400) as scope:
+            await watcher.receive(1)
+        assert scope.cancelled_caught or watcher.is_disconnected
+
+
 # Livelocks.
 
 
@@ -315,7 +330,8 @@ def test_what_runs_in_virtual_time_has_no_limit_that_it_reaches() -> None:
 # Tests of others.
 
 
-def test_who_does_not_use_the_kit_is_left_alone(pytester: pytest.Pytester) -> None:
+def test_who_does_not_use_the_kit_is_left_alone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pytester.makepyfile(
         """
         import pytest
