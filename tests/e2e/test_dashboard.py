@@ -10,11 +10,13 @@ import pytest
 import trio
 from selenium.webdriver.common.keys import Keys
 
+from tests.support.browsers import BROWSERS, EACH
 from tests.support.commands import as_process
 from tests.support.dashboard import Page, missing, open_browser
 from tests.support.ffmpeg import Crew, Recording
 from tests.support.processes import start
 from tests.support.program import ROOT, Launch, Program, curl, serve
+from tests.support.waiting import eventually_answered
 
 pytestmark = pytest.mark.e2e
 
@@ -276,3 +278,32 @@ async def test_everybody_can_use_every_place(
 def check(place: str, dashboard: Page) -> None:
     assert dashboard.audit() == [], place
     assert not dashboard.is_wider_than_the_screen(), place
+
+
+@pytest.mark.parametrize("name", EACH)
+async def test_each_browser_signs_in_shows_a_stream_and_plans(
+    launch: Launch, crew: Crew, show: Recording, tmp_path: Path, name: str
+) -> None:
+    program = await launch(SHOW, settings=SETTINGS)
+    await crew.publish(show, program.url("tonight"))
+    async with BROWSERS[name](crew.nursery, tmp_path / "profile") as driven:
+
+        async def shows(expression: str) -> None:
+            async def look() -> bool:
+                return bool(await driven.evaluate(expression))
+
+            await eventually_answered(look, expression)
+
+        await driven.go(f"{program.api}/ui")
+        await shows("document.querySelector('#token') !== null")
+        await driven.evaluate(f"(document.querySelector('#token').value = {TOKEN!r})")
+        await driven.evaluate("(document.querySelector('form').requestSubmit(), true)")
+        await shows("document.querySelector('.card')?.innerText.includes('tonight')")
+        await driven.evaluate("(location.hash = '#/change')")
+        await shows("document.querySelector('#configuration')?.value.includes('workflow show')")
+        await driven.evaluate(f"document.querySelector('#configuration').setRangeText({MORE!r})")
+        await driven.evaluate("document.querySelector('#configuration').dispatchEvent(new Event('input'))")
+        await driven.evaluate("document.querySelector('.buttons .primary').click()")
+        await shows("document.querySelector('.sentence')?.innerText === 'workflows: 1 new; disconnects nobody'")
+        problems = await driven.evaluate("window.problems")
+        assert [each for each in problems if each.startswith("securitypolicy")] == []
