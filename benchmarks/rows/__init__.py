@@ -1,7 +1,7 @@
 """The rows of the table of targets, one module a family."""
 
 from benchmarks.bench import Row
-from benchmarks.rows.api import READING, UPDATING
+from benchmarks.rows.api import LOOKING, READING, UPDATING
 from benchmarks.rows.audience import AUDIENCE
 from benchmarks.rows.fan_out import FAN_OUT, LATENCY, SINGLE_PACKETS, THROUGHPUT_SETTING
 from benchmarks.rows.flood import FLOOD
@@ -18,6 +18,7 @@ ROWS: tuple[Row, ...] = (
     IDLE_MEMORY,
     LATENCY,
     READING,
+    LOOKING,
     UPDATING,
     FLOOD,
     MANY_WORKFLOWS,

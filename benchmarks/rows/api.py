@@ -11,6 +11,9 @@ from benchmarks.subjects import OURS, Ours, Ports, Subject, on_port
 from benchmarks.window import watch
 
 READERS_CROWD = 1_000
+LOOK_PAUSE = 1 / 3
+"""Of three requests: one look a second."""
+
 READ_PAUSE = 0.02
 """Seconds between one request's answer and the next request."""
 
@@ -36,6 +39,11 @@ MANY_STEPS = Ours(workflows=workflow_of(IN_ORDER))
 def reads(_ports: Ports) -> list[Request]:
     """What is read."""
     return [Request("GET", "/workflows")]
+
+
+def looks(_ports: Ports) -> list[Request]:
+    """What one look of `top` asks for."""
+    return [Request("GET", path) for path in ("/streams?limit=1000", "/clients?limit=1000", "/metrics")]
 
 
 def updates(ports: Ports) -> list[Request]:
@@ -69,6 +77,11 @@ async def _reading(bench: Bench) -> Measured:
     return await _measure(bench, OURS, crowd, app=APP, requests=reads, pause=READ_PAUSE)
 
 
+async def _looking(bench: Bench) -> Measured:
+    crowd = bench.effort.scaled(READERS_CROWD)
+    return await _measure(bench, OURS, crowd, app=APP, requests=looks, pause=LOOK_PAUSE)
+
+
 async def _updating(bench: Bench) -> Measured:
     crowd = bench.effort.scaled(UPDATES_CROWD)
     return await _measure(bench, MANY_STEPS, crowd, app=LAST_APP, requests=updates, pause=UPDATE_PAUSE)
@@ -81,6 +94,14 @@ READING = Row(
     _reading,
     [(Target("p99 of the answers", 50, "ms"), lambda runs: median_of(runs, OURS.name, "answer_p99_ms"))],
     ("answer_p50_ms", "answer_p99_ms", "cpu_us_per_mb"),
+)
+LOOKING = Row(
+    "top",
+    "`top` at 1 Hz (`GET /streams`, `/clients`, `/metrics`) while 1,000 watchers are served from one core",
+    "absolute",
+    _looking,
+    [(Target("longest gap of any watcher", 100, "ms"), lambda runs: median_of(runs, OURS.name, "longest_gap_ms"))],
+    ("answer_p50_ms", "answer_max_ms", "longest_gap_ms", "cpu_us_per_mb"),
 )
 UPDATING = Row(
     "update",

@@ -17,6 +17,7 @@ from mmids_trio.fanout.stream_log import (
     StreamLog,
 )
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
+from tests.support.calls import calls
 
 
 def audio(timestamp: int, size: int = 10) -> LogEntry:
@@ -268,3 +269,22 @@ def test_limits_and_sizes_hold_whatever_happens(
         assert log.next_key_frame_at_or_after(0) == (key_frames[0] if key_frames else None)
         latest = log.latest_key_frame
         assert latest is None or log.first_index <= latest < log.end_index
+
+
+@given(st.lists(st.integers(0, 5_000), min_size=1, max_size=60), st.integers(0, 70))
+def test_how_far_a_place_is_behind_is_the_sum_of_what_follows(sizes: list[int], place: int) -> None:
+    log = StreamLog(max_ms=500, max_bytes=60_000)
+    log.begin_stream()
+    for number, size in enumerate(sizes):
+        log.append(audio(20 * number, size))
+    held = [log.entry(index) for index in range(max(place, log.first_index), log.end_index)]
+    _, behind = log.behind(place)
+    assert behind == sum(len(entry.data) for entry in held)
+
+
+def test_how_far_a_place_is_behind_takes_as_long_however_far_it_is() -> None:
+    log = StreamLog()
+    log.begin_stream()
+    for number in range(4_000):
+        log.append(audio(number))
+    assert calls(lambda: log.behind(10)).total() == calls(lambda: log.behind(3_990)).total()
