@@ -35,7 +35,8 @@ BASE_BITS = 32
 """Of a base seed that nobody chose."""
 
 MARKERS = (
-    "schedules(count=100): run the test under so many schedules of its tasks; a failure names the seed to replay it",
+    "schedules(count=100, changes=None): run the test under so many schedules of its tasks (changes=N: by priorities "
+    "with N change points); a failure names the seed to replay it",
     "mmids_limits(**limits): when a test in virtual time does not go on, see mmids_trio.testing.Limits",
 )
 
@@ -114,12 +115,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """Choose the schedule, and the checkpoint of `--cancel-at`, where the test itself runs."""
     __tracebackhide__ = True
     with ExitStack() as stack:
-        if pyfuncitem.get_closest_marker("schedules") is not None:
+        if (marker := pyfuncitem.get_closest_marker("schedules")) is not None:
             from mmids_trio.testing.repeating import SEED, in_schedule
 
             if hasattr(pyfuncitem.obj, "hypothesis"):
                 pytest.fail("schedules does not go with @given: draw a seed for mmids_trio.testing.schedules.schedule")
-            stack.enter_context(in_schedule(pyfuncitem.stash[SEED]))
+            stack.enter_context(in_schedule(pyfuncitem.stash[SEED], marker.kwargs.get("changes")))
         if (place := pyfuncitem.config.option.cancel_at) is not None:
             from mmids_trio.testing.cancellation import cancel_only_at
 

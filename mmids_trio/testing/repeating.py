@@ -16,7 +16,7 @@ from _pytest.runner import runtestprotocol
 from pytest_trio.plugin import TrioFixture  # type: ignore[import-untyped]  # it has no types
 
 from mmids_trio.testing.plugin import PROPERTY
-from mmids_trio.testing.schedules import schedule
+from mmids_trio.testing.schedules import Order, Priorities, schedule
 
 SEED = pytest.StashKey[int]()
 """Of a test that runs: the seed of its schedule."""
@@ -87,9 +87,13 @@ def _tear_down_what_the_next_does_not_need(
 
 
 @contextmanager
-def in_schedule(seed: int) -> Iterator[None]:
-    """What is called inside, a test of pytest-trio with its fixtures, follows the schedule of `seed`."""
-    with schedule(seed), pytest.MonkeyPatch.context() as patch:
+def in_schedule(seed: int, changes: int | None = None) -> Iterator[None]:
+    """What is called inside, a test of pytest-trio with its fixtures, follows the schedule of `seed`.
+
+    `changes`: tasks have random priorities, with so many change points.
+    """
+    order: Order = seed if changes is None else Priorities(seed, changes)
+    with schedule(order), pytest.MonkeyPatch.context() as patch:
         # It starts the tasks of fixtures in the order of a set, which differs from process to process.
         patch.setattr(TrioFixture, "register_and_collect_dependencies", _dependencies_in_order)
         yield

@@ -7,7 +7,7 @@ a workflow does, and sees that nothing is left.
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 
 import trio
 import trio.testing
@@ -22,7 +22,7 @@ from mmids_trio.testing.quiet import TaskWatch, describe_task
 from mmids_trio.testing.step_ends import FakeStepContext
 from mmids_trio.testing.step_rules import Judge, StepFault, StepRule
 from mmids_trio.testing.stuck import describe_tasks
-from mmids_trio.testing.watchdog import wake_with
+from mmids_trio.testing.watchdog import active_watchdog, wake_with
 from mmids_trio.workflow.links import ChannelInbox, Outlet
 from mmids_trio.workflow.step import Step
 
@@ -100,6 +100,17 @@ class StepTasks(TaskWatch):
     """None has this number."""
     cancel: Callable[[], object] = lambda: None
     checkpoints: int = field(default=0, init=False)
+
+    def owns(self, task: trio.lowlevel.Task) -> bool:
+        """Whether the task is one of the step's."""
+        return task in self._living
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside the tasks of the step are known. Raises `BlockingCall` where one of them has kept the loop."""
+        watchdog = active_watchdog()
+        with self, nullcontext() if watchdog is None else watchdog.judging(self.owns):
+            yield
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """See `trio.abc.Instrument`."""
@@ -235,7 +246,7 @@ async def rigged(case: Case, *, room: int = 16, cancel_at: int = 0) -> AsyncIter
         outlet.connect(after)
         rig = Rig(step, judge, inbox, outlet, after, StepTasks(cancel_at=cancel_at))
         rig.tasks.cancel = rig.cancel
-        with rig.tasks:
+        with rig.tasks.watched():
             async with trio.open_nursery() as nursery:
                 rig.tasks.nursery = nursery
                 nursery.start_soon(rig.host)

@@ -79,7 +79,8 @@ async def swaps(case: Case, passes_all: Callable[[], bool]) -> None:
         manager = WorkflowManager(StepRegistry([*kinds, step_type]))
         of_step = case.definition(step_type)
         sent: list[MediaEvent] = []
-        with StepTasks() as tasks:
+        tasks = StepTasks()
+        with tasks.watched():
             async with trio.open_nursery() as nursery:
                 tasks.nursery = nursery
                 await nursery.start(manager.run)

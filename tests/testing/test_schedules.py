@@ -132,6 +132,21 @@ def test_a_test_that_passes_counts_once_and_runs_once_for_each_seed(run: Run) ->
     run(source.format(1), "--schedule-seed=5").assert_outcomes(passed=2)
 
 
+def test_priorities_let_a_task_run_to_its_end_before_others_begin(run: Run) -> None:
+    source = (
+        RACE
+        + """
+    @pytest.mark.schedules(30, changes=0)
+    async def test_one_after_the_other(autojump_clock):
+        order = []
+        await race(order)
+        assert "".join(order) == "".join(sorted(order, key=order.index))
+"""
+    )
+    run(source).assert_outcomes(passed=1)
+    run(source.replace(", changes=0", "")).assert_outcomes(failed=1)
+
+
 def test_every_schedule_has_fixtures_and_an_instance_of_its_own(run: Run) -> None:
     source = """
         import pytest, trio
