@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmids_trio.testing.event_sequences import Move, events_of, events_of_odd
     from mmids_trio.testing.events import EventLog
     from mmids_trio.testing.exploring import explore
+    from mmids_trio.testing.fault_words import Faults, WrongFault, faults
     from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script, fed_packets
     from mmids_trio.testing.fixtures import HarnessOptions, StartHarness
     from mmids_trio.testing.harness import RTMP_PORT, Dialling, Harness, inline
@@ -71,6 +72,7 @@ __all__ = [
     "FakeReactorService",
     "FakeSpawner",
     "FakeStepContext",
+    "Faults",
     "Flapping",
     "Harness",
     "HarnessOptions",
@@ -112,6 +114,7 @@ __all__ = [
     "VideoCodec",
     "Watchdog",
     "WorkflowStatus",
+    "WrongFault",
     "any_events",
     "any_odd_stream",
     "any_schedule",
@@ -122,6 +125,7 @@ __all__ = [
     "events_of_odd",
     "explore",
     "fails",
+    "faults",
     "fed_packets",
     "generate_metadata",
     "generate_stream",
@@ -151,6 +155,7 @@ _MODULES = (
             "event_sequences",
             "events",
             "exploring",
+            "fault_words",
             "ffmpeg",
             "fixtures",
             "harness",

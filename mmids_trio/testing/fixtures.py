@@ -13,6 +13,7 @@ from mmids_trio.reactors.executor import ExecutorKind
 from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.server.building import Hooks, World
 from mmids_trio.steps.registry import StepType
+from mmids_trio.testing.fault_words import Faults
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.watchdog import Limits
@@ -29,6 +30,7 @@ class HarnessOptions(TypedDict, total=False):
     load_again: Callable[[], Configuration] | None
     now: Callable[[], float]
     hooks: Hooks
+    faults: Faults | None
     limits: Limits | None
     in_world: Callable[[World], World]
 

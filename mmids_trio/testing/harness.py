@@ -35,6 +35,7 @@ from mmids_trio.steps.registry import StepType
 from mmids_trio.testing import quiet
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.events import EventLog
+from mmids_trio.testing.fault_words import Faults
 from mmids_trio.testing.ffmpeg import FakeFfmpeg
 from mmids_trio.testing.http import HttpClient
 from mmids_trio.testing.links import Link
@@ -121,6 +122,8 @@ class Harness:
     """The calendar's time, in seconds since 1970 UTC."""
     hooks: Hooks = NO_HOOKS
     """What is put around the ways into the server."""
+    faults: Faults | None = None
+    """What goes wrong with links, calendar and disk."""
     limits: Limits | None = None
     """When it does not go on, and is ended by an error; without them, those of the test (see `Limits`)."""
     in_world: Callable[[World], World] = lambda world: world
@@ -163,13 +166,16 @@ class Harness:
 
     def _world(self) -> World:
         """Nothing of this machine, and no jitter."""
+        broken = self.faults or Faults()
+        if self.faults is not None:
+            self.network.choose_link = broken.link
         return World(
             network=self.network,
             spawner=self.spawner,
             offload=inline,
             random=lambda: 0.0,
-            now=self.now,
-            free_bytes=lambda _directory: 1024**5,
+            now=broken.calendar(self.now),
+            free_bytes=broken.free_bytes(lambda _directory: 1024**5),
         )
 
     def _settings(self, given: Settings) -> Settings:

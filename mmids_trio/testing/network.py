@@ -183,6 +183,8 @@ class MemoryNetwork:
     ) -> None:
         """`link` is for connections that are not made with one of their own."""
         self._buffer_size, self._backlog, self._link = buffer_size, backlog, link
+        self.choose_link: Callable[[], Link] = lambda: self._link
+        """The link of the next connection that is made without one of its own."""
         self._listeners: dict[int, MemoryListener] = {}
         self._client_ports = itertools.count(FIRST_FREE_PORT)
 
@@ -210,7 +212,7 @@ class MemoryNetwork:
             buffer_size=self._buffer_size,
             client=(peer_host, next(self._client_ports) if peer_port is None else peer_port),
             server=("127.0.0.1", port),
-            link=link or self._link,
+            link=link or self.choose_link(),
         )
         await listener.deliver(server)
         return client

@@ -16,6 +16,7 @@ from mmids_trio.config.parser import parse
 from mmids_trio.errors import ConfigurationError
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind
 from mmids_trio.stream_request import StreamRequest
+from mmids_trio.testing.fault_words import Faults
 
 
 @frozen
@@ -89,6 +90,8 @@ class FakeReactorService:
     seconds: float = 0.0
     is_down: bool = False
     flapping: Flapping | None = None
+    faults: Faults | None = None
+    """With what the next questions fail."""
     calls: list[Call] = field(factory=list, init=False)
     """All questions, in order."""
     released: list[str] = field(factory=list, init=False)
@@ -112,7 +115,7 @@ class FakeReactorService:
     async def ask(self, request: StreamRequest) -> Answer:
         """See `reactors.executor.Executor`."""
         stream_name = request.name
-        reply = fails() if self._is_out_of_order() else self._next(stream_name)
+        reply = self._failure() or (fails() if self._is_out_of_order() else self._next(stream_name))
         self.calls.append(Call(stream_name, trio.current_time(), reply, request))
         await trio.sleep(max(self.seconds, reply.after))
         if reply.failure:
@@ -123,6 +126,10 @@ class FakeReactorService:
         if document.problems:
             raise ConfigurationError(document.problems)
         return Answer(True, tuple(document.workflows))
+
+    def _failure(self) -> Reply | None:
+        failure = None if self.faults is None else self.faults.next_failure()
+        return None if failure is None else hangs() if failure == "hangs" else fails(failure)
 
     def _is_out_of_order(self) -> bool:
         first = self.calls[0].time if self.calls else trio.current_time()
