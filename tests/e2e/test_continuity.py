@@ -138,5 +138,6 @@ async def test_a_dead_and_a_stalled_target_do_not_harm_the_good_one_and_come_bac
         place_of(player.packets.audio, show.packets.audio)
     assert place_of(there.packets.video, show.packets.video) == 0
     assert place_of(there.packets.audio, show.packets.audio) == 0
-    assert good.count_logged("publisher joined") == 1
-    assert back.count_logged("publisher joined") == 1
+    for target in (good, back):
+        await target.logged("publisher joined")
+        assert target.count_logged("publisher joined") == 1

@@ -73,6 +73,7 @@ async def test_connections_beyond_the_limit_are_closed_and_leave_files_for_every
             assert await streams[-1].receive_some(1) == b""
         await player.gets_more()
         assert (await program.get("/")).status == 200
+    await program.logged("too many connections, new ones are closed at once")
     assert program.count_logged("too many connections, new ones are closed at once") == 1
     late = await crew.play(program.url())
     await late.gets(10)

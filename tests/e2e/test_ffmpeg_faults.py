@@ -94,6 +94,7 @@ async def test_a_killed_child_is_replaced_and_its_stream_resumes_and_others_feel
     assert max(late) - min(late) < 100, "what comes after the loss is not at its time"
     place_of(spared.packets.video, show.packets.video)
     place_of(spared.packets.audio, show.packets.audio)
+    await program.logged("child ended")
     assert program.count_logged("child ended") == 1
     assert program.count_logged("watcher left|publisher left|connection closes") == 0
 
