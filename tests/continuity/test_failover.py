@@ -127,16 +127,26 @@ def test_it_stays_with_the_backup_where_an_operator_decides() -> None:
     assert studio.history == ["main", "backup", "main"]
 
 
-def test_what_an_operator_has_chosen_stays_although_the_primary_is_well_until_it_fails() -> None:
+@pytest.mark.parametrize("chosen", ["backup", "third"])
+def test_what_an_operator_has_chosen_stays_although_the_primary_is_well_until_it_fails(chosen: str) -> None:
     studio = Studio()
     studio.start(*NAMES)
     studio.play(3)
-    studio.failover.switch_to("third", studio.now)
+    studio.failover.switch_to(chosen, studio.now)
     studio.play(9)
-    assert studio.history == ["main", "third"]
-    studio.stop("third")
+    assert studio.history == ["main", chosen]
+    studio.stop(chosen)
     studio.play(14)
-    assert studio.history == ["main", "third", "main"]
+    assert studio.history == ["main", chosen, "main"]
+
+
+def test_a_stream_that_ends_is_the_reason_of_the_next_and_is_left_at_once() -> None:
+    studio = Studio()
+    studio.start("main", "backup")
+    studio.play(3.5)
+    assert studio.failover.reason == "nothing was sent"
+    studio.failover.ended("main", studio.now)
+    assert (studio.failover.wanted, studio.failover.reason) == ("backup", "'main' has ended")
 
 
 @pytest.mark.parametrize(("name", "message"), [("nobody", "there is no source"), ("third", "sends nothing")])

@@ -1,0 +1,119 @@
+"""`python -m tests.mutation MODULE... -- PYTEST-ARGUMENT...`: which faults in modules their tests let live.
+
+Each mutant is run in a process that is forked from this one, which has imported pytest and its like already, and never
+the package: the fault is put into the module when that is imported. A run that takes too long counts as one that
+failed.  By hand: see docs/testing.md.
+"""
+
+import importlib.abc
+import importlib.machinery
+import os
+import random
+import resource
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import spec_from_loader
+from pathlib import Path
+from time import monotonic
+from types import CodeType, ModuleType
+from typing import Any
+
+import pytest
+import trio.testing
+
+from tests.mutation.mutants import Mutant, mutants
+
+CPU_SECONDS = 60
+"""Of one mutant; tests that take longer hang."""
+
+# Assertions are not rewritten: the rewriter would load the package's modules itself, in front of what loads the faults.
+QUIET = [
+    "-x",
+    "-q",
+    "--assert=plain",
+    "--no-header",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:randomly",
+    "-m",
+    "not e2e",
+    "--schedules=20",
+]
+
+
+class _Mutated(importlib.machinery.SourceFileLoader):
+    def __init__(self, name: str, path: str, text: str) -> None:
+        super().__init__(name, path)
+        self._text = text
+
+    def get_code(self, fullname: str) -> CodeType:
+        code: CodeType = compile(self._text, self.path, "exec", dont_inherit=True)
+        return code
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def __init__(self, name: str, path: Path, text: str) -> None:
+        self._name, self._loader = name, _Mutated(name, str(path), text)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        return spec_from_loader(fullname, self._loader) if fullname == self._name else None
+
+
+def is_noticed(path: Path, text: str, arguments: Sequence[str]) -> bool:
+    """Whether the tests fail with this text in place of the module's."""
+    child = os.fork()
+    if child == 0:
+        status: Any = 1
+        with suppress(BaseException):
+            resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(nothing, stream)
+            name = ".".join(path.with_suffix("").parts)
+            sys.meta_path.insert(0, _Finder(name, path.absolute(), text))
+            status = pytest.main([*QUIET, *arguments])
+        os._exit(int(status))
+    _, ended = os.waitpid(child, 0)
+    return ended != 0
+
+
+def chosen(found: Sequence[Mutant], most: int) -> Sequence[Mutant]:
+    """At most so many, in their order, and the same each time."""
+    if len(found) <= most:
+        return found
+    return [found[place] for place in sorted(random.Random(0).sample(range(len(found)), most))]
+
+
+def main(words: Sequence[str]) -> int:
+    """Print the mutants that live; the exit status tells whether there are some."""
+    split = words.index("--") if "--" in words else len(words)
+    modules, arguments = [Path(word) for word in words[:split]], list(words[split + 1 :])
+    most = int(os.environ.get("MMIDS_MUTANTS", "1000"))
+    lived = 0
+    for path in modules:
+        tests = arguments or [str(Path("tests") / path.parts[1])]
+        began, text = monotonic(), path.read_text("utf-8")
+        if is_noticed(path, text, tests):
+            sys.exit(f"{path}: {' '.join(tests)} fail without a fault, too")
+        if not is_noticed(path, "raise Exception", tests):
+            sys.exit(f"{path}: {' '.join(tests)} pass without the module, too")
+        found = list(mutants(text))
+        tried = chosen(found, most)
+        living = [mutant for mutant in tried if not is_noticed(path, mutant.text, tests)]
+        lived += len(living)
+        print(
+            f"{path}: {len(living)} of {len(tried)} live ({len(found)} there are), {monotonic() - began:.0f} s",
+            flush=True,
+        )
+        for mutant in living:
+            print(f"    {mutant}", flush=True)
+    return int(lived > 0)
+
+
+if __name__ == "__main__":
+    assert trio.testing  # imported once, for all
+    sys.exit(main(sys.argv[1:]))
