@@ -102,6 +102,7 @@ async def test_the_answer_has_the_plan_and_what_became_of_the_settings(client: h
             "cuts": [],
             "reactors": [],
             "owner": {"kind": "api", "set": "default"},
+            "summary": "workflows: 1 new; disconnects nobody",
         },
         "applied_settings": ["publisher_timeout"],
         "needs_restart": ["http_api_port"],
