@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmids_trio.testing.event_sequences import Move, events_of, events_of_odd
     from mmids_trio.testing.events import EventLog
     from mmids_trio.testing.exploring import explore
+    from mmids_trio.testing.fake_peer import FakePeer, PeerConnection, PeerDoes
     from mmids_trio.testing.fault_words import Faults, WrongFault, faults
     from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script, fed_packets
     from mmids_trio.testing.fixtures import HarnessOptions, StartHarness
@@ -68,6 +69,7 @@ __all__ = [
     "FakeFfmpeg",
     "FakeInput",
     "FakeOutput",
+    "FakePeer",
     "FakeProcess",
     "FakeReactorService",
     "FakeSpawner",
@@ -91,6 +93,8 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "Outlet",
+    "PeerConnection",
+    "PeerDoes",
     "PlanView",
     "Priorities",
     "Recorder",
@@ -155,6 +159,7 @@ _MODULES = (
             "event_sequences",
             "events",
             "exploring",
+            "fake_peer",
             "fault_words",
             "ffmpeg",
             "fixtures",

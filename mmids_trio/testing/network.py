@@ -172,7 +172,7 @@ class MemoryListener:
         try:
             await self._waiting.send(transport)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise _refused(self.port) from None
+            raise refused(self.port) from None
 
 
 class MemoryNetwork:
@@ -207,7 +207,7 @@ class MemoryNetwork:
         listener = self._listeners.get(port)
         if listener is None:
             await trio.lowlevel.checkpoint()
-            raise _refused(port)
+            raise refused(port)
         client, server = memory_connection(
             buffer_size=self._buffer_size,
             client=(peer_host, next(self._client_ports) if peer_port is None else peer_port),
@@ -216,6 +216,12 @@ class MemoryNetwork:
         )
         await listener.deliver(server)
         return client
+
+    def open(self, listener: MemoryListener) -> None:
+        """Open the port of a listener of one's own. Raises `OSError` as `listen` does."""
+        if listener.port in self._listeners:
+            raise OSError(errno.EADDRINUSE, f"cannot listen on port {listener.port}: in use")
+        self._listeners[listener.port] = listener
 
     async def dial(self, host: str, port: int) -> MemoryTransport:
         """See `Network`."""
@@ -232,5 +238,6 @@ class MemoryNetwork:
         return frozenset(self._listeners)
 
 
-def _refused(port: int) -> ConnectionRefusedError:
+def refused(port: int) -> ConnectionRefusedError:
+    """What whoever dials a closed port gets."""
     return ConnectionRefusedError(errno.ECONNREFUSED, f"nobody listens on port {port}")
