@@ -21,7 +21,7 @@ from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.quiet import TaskWatch, describe_task
 from mmids_trio.testing.step_ends import FakeStepContext
 from mmids_trio.testing.step_rules import Judge, StepFault, StepRule
-from mmids_trio.testing.stuck import describe_tasks
+from mmids_trio.testing.stuck import BlockingCall, describe_tasks
 from mmids_trio.testing.watchdog import active_watchdog, wake_with
 from mmids_trio.workflow.links import ChannelInbox, Outlet
 from mmids_trio.workflow.step import Step
@@ -107,10 +107,13 @@ class StepTasks(TaskWatch):
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Inside the tasks of the step are known. Raises `BlockingCall` where one of them has kept the loop."""
+        """Inside the tasks of the step are known, and must not keep the loop."""
         watchdog = active_watchdog()
-        with self, nullcontext() if watchdog is None else watchdog.judging(self.owns):
-            yield
+        try:
+            with self, nullcontext() if watchdog is None else watchdog.judging(self.owns):
+                yield
+        except BlockingCall as blocking:
+            raise StepFault(StepRule.BLOCKS, str(blocking)) from None
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """See `trio.abc.Instrument`."""
