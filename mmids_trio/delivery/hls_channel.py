@@ -242,9 +242,10 @@ class HlsChannel:
             self._over_since = None
 
     def _refuse_the_patient(self, now: float) -> None:
-        late = [asked for asked in self._parked if now - asked.since >= self.patience]
+        since = now - self.patience
+        late = [asked for asked in self._parked if asked.since <= since]
         if late:
-            self._parked = [asked for asked in self._parked if asked not in late]
+            self._parked = [asked for asked in self._parked if asked.since > since]
             for asked in late:
                 asked.asker.answer(text_answer(503, "nothing has come for a while", ("Retry-After", "1")))
 
