@@ -179,5 +179,7 @@ def _explain(error: HTTPException, app: QuartTrio) -> str:
 
 
 def _known_paths(app: QuartTrio) -> list[str]:
-    rules = dict.fromkeys(rule.rule.replace("<any_name:", "<") for rule in app.url_map.iter_rules())
+    rules = dict.fromkeys(
+        rule.rule.replace("<any_name:", "<").replace("<id:", "<") for rule in app.url_map.iter_rules()
+    )
     return list(rules)

@@ -95,6 +95,12 @@ class NameConverter(BaseConverter):
     part_isolating = False
 
 
+class IdConverter(BaseConverter):
+    """An id that the server has given: what stands behind a slash is another path."""
+
+    regex = r"[^/]+"
+
+
 def create_api() -> Api:
     """An application without routes."""
     api = Api("mmids_trio.http_api", static_folder=None)
@@ -105,7 +111,7 @@ def create_api() -> Api:
         PROVIDE_AUTOMATIC_OPTIONS=False,
     )
     api.url_map.merge_slashes = False
-    api.url_map.converters["any_name"] = NameConverter
+    api.url_map.converters.update(any_name=NameConverter, id=IdConverter)
     return api
 
 
@@ -120,7 +126,7 @@ class Routes:
         """Decorates the handler of `operation`; a `{name}` in its path becomes the handler's argument."""
 
         def register(handler: Handler) -> Handler:
-            rule = operation.path.replace("{", "<any_name:").replace("}", ">")
+            rule = operation.path.replace("{id}", "<id:id>").replace("{", "<any_name:").replace("}", ">")
             self._api.add_url_rule(rule, operation.operation_id, handler, methods=[operation.method])
             self.operations.append(operation)
             return handler

@@ -17,7 +17,7 @@ METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE", 
 ROUTES = {
     "/",
     "/changes",
-    "/changes/<any_name:id>",
+    "/changes/<id:id>",
     "/config",
     "/config/plan",
     "/config/reload",
@@ -30,12 +30,12 @@ ROUTES = {
     "/ready",
     "/reactors/<any_name:name>",
     "/streams",
-    "/streams/<any_name:id>",
-    "/streams/<any_name:id>/thumbnail.jpg",
+    "/streams/<id:id>",
+    "/streams/<id:id>/thumbnail.jpg",
     "/clients",
     "/bans",
-    "/bans/<any_name:id>",
-    "/clients/<any_name:id>",
+    "/bans/<id:id>",
+    "/clients/<id:id>",
     "/workflows",
     "/workflows/<any_name:name>",
     "/workflows/<any_name:name>/steps/<any_name:step_id>/switch",
@@ -118,7 +118,7 @@ def paths(app: QuartTrio) -> list[str]:
     """One of each route, and what is none."""
     routes = [rule.rule for rule in app.url_map.iter_rules()]
     return [
-        route.replace("<any_name:name>", "r").replace("<any_name:step_id>", "1").replace("<any_name:id>", "c-0-1")
+        route.replace("<any_name:name>", "r").replace("<any_name:step_id>", "1").replace("<id:id>", "c-0-1")
         for route in routes
     ] + ["/none"]
 

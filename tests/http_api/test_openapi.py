@@ -69,7 +69,7 @@ async def test_the_document_has_every_route_and_no_other(server: Server) -> None
     document = await document_of(app)
     described = {(path, method.upper()) for path, methods in document["paths"].items() for method in methods}
     routed = {
-        (rule.rule.replace("<any_name:", "{").replace(">", "}"), method)
+        (rule.rule.replace("<any_name:", "{").replace("<id:", "{").replace(">", "}"), method)
         for rule in app.url_map.iter_rules()
         for method in rule.methods
     }
