@@ -4,6 +4,7 @@ Apart from `checking`, which chooses scenarios and schedules: a scenario knows n
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import count, cycle, pairwise
 from random import Random
 
@@ -261,13 +262,17 @@ class Cancellation:
     async def run(self, case: Case) -> None:
         """See `Traffic.run`."""
         room = 16 if self.is_read else 1
-        async with rigged(case, room=room, cancel_at=self.number) as rig, trio.open_nursery() as nursery:
-            if self.is_read:
-                nursery.start_soon(read, rig, always(0))
-            if is_fed(rig) and not rig.is_cancelled:
-                with trio.move_on_after(SETTLE_SECONDS):
-                    await give(rig, ([event] for event in _BRIEF), always(0.3))
-            nursery.cancel_scope.cancel()
+        with ExitStack() as at_end:
+            async with rigged(case, room=room, cancel_at=self.number) as rig, trio.open_nursery() as nursery:
+                at_end.callback(self._note, rig)
+                if self.is_read:
+                    nursery.start_soon(read, rig, always(0))
+                if is_fed(rig) and not rig.is_cancelled:
+                    with trio.move_on_after(SETTLE_SECONDS):
+                        await give(rig, ([event] for event in _BRIEF), always(0.3))
+                nursery.cancel_scope.cancel()
+
+    def _note(self, rig: Rig) -> None:
         self.count = rig.tasks.checkpoints
 
 
