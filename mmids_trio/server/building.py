@@ -110,6 +110,8 @@ class World:
     """The calendar's time, in seconds since 1970 UTC; play tokens expire by it."""
     entropy: Callable[[int], bytes] = os.urandom
     """So many random bytes, for handshakes."""
+    nonce: str | None = None
+    """What ids of clients and streams have in common in one life of a server; drawn where it is not given."""
     make_trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
     """The authorities by which servers that are dialled over TLS have to prove who they are."""
     make_directory: Callable[[str], None] = make_directory
@@ -176,7 +178,7 @@ def build_server(
     certificates = Certificates(
         certificate_files(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
     )
-    nonce = world.entropy(NONCE_BYTES).hex()
+    nonce = world.entropy(NONCE_BYTES).hex() if world.nonce is None else world.nonce
     on_air = OnAir(
         nonce, lambda: rfc3339(world.now()), trio.current_time, Bans(world.now, nonce), OnAirEvents(hub.publish)
     )

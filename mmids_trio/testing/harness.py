@@ -46,6 +46,9 @@ from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, WorkflowStatus
 
+NONCE = "0" * 10
+"""Of the ids of clients and streams: the same in every run, so that what happens can be compared."""
+
 RTMP_PORT = 1935
 """Where clients connect to that name no port."""
 
@@ -174,6 +177,7 @@ class Harness:
             spawner=self.spawner,
             offload=inline,
             random=lambda: 0.0,
+            nonce=NONCE,
             now=broken.calendar(self.now),
             free_bytes=broken.free_bytes(lambda _directory: 1024**5),
         )
