@@ -196,6 +196,8 @@ class Guards:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled services can be asked."""
         async with self.web.opened():
+            if self.jwks_url is not None:
+                self.web.prepare()
             task_status.started()
             await trio.sleep_forever()
 
@@ -207,6 +209,7 @@ class Guards:
             service = self._services.get(url)
             if service is None:
                 self._services[url] = service = AuthService(url, self.web)
+                self.web.prepare()
         return StepGuards(service, self._door, self.allows_on_failure)
 
 

@@ -38,34 +38,47 @@ class Answer:
 
 @define(eq=False)
 class WebClient:
-    """Sends requests while `opened`; before and after that there is no answer."""
+    """Sends requests while `opened`; before and after that there is no answer.
+
+    A client of HTTP reads the authorities of the machine, which keeps the loop for 60 ms: `prepare` has one made, so
+    that a server that asks nobody starts without it and no client waits for it.
+    """
 
     transport: httpx2.AsyncBaseTransport | None = None
     """In place of the network, for tests."""
     _client: httpx2.AsyncClient | None = field(default=None, init=False)
+    _is_open: bool = field(default=False, init=False)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """As long as the block runs."""
-        async with httpx2.AsyncClient(
-            trust_env=False,
-            transport=self.transport,
-            timeout=None,
-            follow_redirects=False,
-            headers={"Accept-Encoding": "identity"},
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
-        ) as client:
-            self._client = client
-            try:
-                yield
-            finally:
-                self._client = None
+        self._is_open = True
+        try:
+            yield
+        finally:
+            self._is_open = False
+            client, self._client = self._client, None
+            if client is not None:
+                await client.aclose()
+
+    def prepare(self) -> httpx2.AsyncClient:
+        """Somebody is going to be asked."""
+        if self._client is None:
+            self._client = httpx2.AsyncClient(
+                trust_env=False,
+                transport=self.transport,
+                timeout=None,
+                follow_redirects=False,
+                headers={"Accept-Encoding": "identity"},
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
+            )
+        return self._client
 
     async def ask(self, url: str, question: object = None) -> Answer:
         """POST the question as JSON; a GET without one. Raises `NoAnswer`."""
-        client = self._client
-        if client is None:
+        if not self._is_open:
             raise NoAnswer("the server is being stopped")
+        client = self.prepare()
         try:
             with trio.fail_after(SECONDS):
                 return await _ask(client, url, question)

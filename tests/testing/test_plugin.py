@@ -45,7 +45,8 @@ async def test_what_a_server_leaves_is_found_at_the_end_of_its_block(
 
 def test_markers_and_fixtures_explain_themselves(pytester: pytest.Pytester) -> None:
     plugin = ("-p", "mmids_trio.testing.plugin")
-    pytester.runpytest_inprocess(*plugin, "--markers").stdout.fnmatch_lines(["@pytest.mark.schedules(count=100, changes=None): *"])
+    markers = pytester.runpytest_inprocess(*plugin, "--markers").stdout
+    markers.fnmatch_lines(["@pytest.mark.schedules(count=100, changes=None): *"])
     fixtures = pytester.runpytest_inprocess(*plugin, "--fixtures").stdout
     fixtures.fnmatch_lines_random([f"{name} *" for name in ("harness", "memory_network", "fake_ffmpeg")])
     pytester.runpytest_inprocess(*plugin, "--help").stdout.fnmatch_lines_random(
