@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -24,11 +23,6 @@ def test_the_smallest_version_is_taken_that_holds_the_text(length: int) -> None:
     version = 1 + sum(length > most for most in (17, 32, 53, 78, 106, 134, 154, 192))
     assert len(code) == 17 + 4 * version
     assert {len(row) for row in code} == {len(code)}
-
-
-def test_a_code_that_readers_were_seen_to_read_stays_the_same() -> None:
-    rows = "\n".join("".join(".#"[dark] for dark in row) for row in encode("http://192.168.1.5:8080/live/test"))
-    assert sha256(rows.encode()).hexdigest() == "cbf5b52b3cbf7901c625371119917852d50dcaab51b9e69fe8c54f51ea141e37"
 
 
 @pytest.mark.skipif(shutil.which("zbarimg") is None, reason="not installed: zbar-tools")
