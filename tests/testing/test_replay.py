@@ -96,7 +96,9 @@ def story(events: tuple[object, ...]) -> list[object]:
                 found.append((type(event), workflow, masked(name)))
             case ClientJoined(name=name):
                 found.append(evolve(event, name=masked(name), step_id=""))
-            case ClientLeft(name=name):  # media that is not on the tape has other sizes
+            case ClientLeft(name=name):
+                # What came before the answer is taken with what follows it. Which of them is first at one instant is
+                # for the schedule to say, and nothing follows here: the connection is reset.
                 found.append(evolve(event, name=masked(name), step_id="", bytes=0))
             case _:
                 found.append(event)
