@@ -51,6 +51,9 @@ FOOTAGE = (
 ENDLESS = 100_000.0
 """Seconds for a publisher that is stopped rather than waited for."""
 
+FLV_RATE = 500
+"""Viewers of HTTP-FLV that come in a second."""
+
 OPENING_SECONDS = 60.0
 """For connections to be opened and accepted, on top of the time that is asked for."""
 
@@ -149,13 +152,14 @@ class Load:
 
     @asynccontextmanager
     async def watching(
-        self, port: int, count: int, *, seconds: float, warm_up: float, app: str = APP
+        self, port: int, count: int, *, seconds: float, warm_up: float, app: str = APP, flv: bool = False
     ) -> AsyncIterator[Watching]:
-        """Watchers that begin to connect; `warm_up` seconds after the last one the window of `seconds` opens."""
-        async with self._tool("watchers", [str(port), app, KEY, str(count), str(warm_up), str(seconds)]) as (
-            events,
-            pid,
-        ):
+        """Watchers that begin to connect; `warm_up` seconds after the last one the window of `seconds` opens.
+
+        With `flv` they ask for HTTP-FLV, at `FLV_RATE` a second: each connection begins with a request.
+        """
+        arguments = [str(port), app, KEY, str(count), str(warm_up), str(seconds)]
+        async with self._tool("watchers", [*arguments, str(FLV_RATE), "flv"] if flv else arguments) as (events, pid):
             yield Watching(pid, events, seconds, warm_up)
 
     @asynccontextmanager

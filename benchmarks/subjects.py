@@ -67,6 +67,7 @@ class Ports:
 
     rtmp: int
     api: int
+    media: int = 0
 
 
 class Subject(Protocol):
@@ -93,6 +94,11 @@ class Ours:
     settings: Sequence[str] = ()
     root: Path = ROOT
 
+    @property
+    def serves_http(self) -> bool:
+        """Whether there are viewers over HTTP, on the port for media."""
+        return "http_watch " in self.workflows
+
     def version(self) -> str:
         """See `Subject`. A setting that this version does not have makes it impossible."""
         for setting in self.settings:
@@ -105,6 +111,8 @@ class Ours:
     def prepare(self, directory: Path, ports: Ports) -> Sequence[str]:
         """See `Subject`."""
         settings = ["rtmp_host 127.0.0.1", f"http_api_port {ports.api}", *self.settings]
+        if self.serves_http:
+            settings += ["http_media_host 127.0.0.1", f"http_media_port {ports.media}"]
         block = "".join(f"    {setting}\n" for setting in settings)
         file = directory / "mmids.config"
         file.write_text(f"settings {{\n{block}}}\n{on_port(self.workflows, ports.rtmp)}", encoding="utf-8")
@@ -127,10 +135,14 @@ def package_of(root: Path) -> Path:
 
 def on_port(workflows: str, port: int) -> str:
     """The same workflows, with their RTMP steps on `port`."""
-    return workflows.replace("stream_key=", f"port={port} stream_key=")
+    return workflows.replace("rtmp_app=", f"port={port} rtmp_app=")
 
 
 OURS = Ours()
+FLV = Ours(
+    name="mmids_trio, HTTP-FLV",
+    workflows=SIMPLE.replace("    rtmp_watch rtmp_app", "    http_watch app").replace("*\n}", "* formats=flv\n}"),
+)
 THROUGHPUT_MS = 200
 THROUGHPUT = Ours(
     name=f"mmids_trio, {THROUGHPUT_MS} ms between passes", settings=(f"{INTERVAL_SETTING} {THROUGHPUT_MS}",)
@@ -214,7 +226,7 @@ async def running(subject: Subject, core: int) -> AsyncIterator[Server]:
 
     Raises `RuntimeError` when it does not start.
     """
-    ports = Ports(*free_ports(2))
+    ports = Ports(*free_ports(3))
     with tempfile.TemporaryDirectory(prefix="benchmark-") as place:
         directory = Path(place)
         command = ["taskset", "--cpu-list", str(core), *subject.prepare(directory, ports)]
@@ -223,6 +235,8 @@ async def running(subject: Subject, core: int) -> AsyncIterator[Server]:
         async with child(command, directory=directory, log=log) as process:
             try:
                 await _accepting(process, ports.rtmp)
+                if isinstance(subject, Ours) and subject.serves_http:
+                    await _accepting(process, ports.media)
             except (trio.TooSlowError, ChildProcessError) as error:
                 said = log.read_text("utf-8", errors="replace").strip()[-1000:]
                 raise RuntimeError(f"{subject.name} does not accept connections ({error}): {said}") from error

@@ -23,15 +23,21 @@ async def watch(
     watchers: int,
     *,
     app: str = APP,
+    flv: bool = False,
     meanwhile: Callable[[], Awaitable[None]] = _nothing,
 ) -> Run:
-    """Count for one window, in which `meanwhile` is done.
+    """Count for one window, in which `meanwhile` is done. `flv`: they watch over HTTP-FLV.
 
     Raises `RuntimeError` when watchers were lost or got nothing: no figure would hold; a group when `meanwhile` fails.
     """
     effort = bench.effort
     async with bench.load.watching(
-        server.ports.rtmp, watchers, seconds=effort.seconds, warm_up=effort.warm_up, app=app
+        server.ports.media if flv else server.ports.rtmp,
+        watchers,
+        seconds=effort.seconds,
+        warm_up=effort.warm_up,
+        app=app,
+        flv=flv,
     ) as watching:
         await watching.until_open()
         before, load_before, busy_before = cpu(server.pid), cpu(watching.pid), busy(bench.cores.server)

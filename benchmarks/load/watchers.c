@@ -1,8 +1,9 @@
-/* Many RTMP players on one epoll loop, which count what they get.
+/* Many players on one epoll loop, which count what they get: of RTMP, or of HTTP-FLV.
  *
- *     watchers PORT APP KEY WATCHERS WARM_UP_SECONDS SECONDS [RATE]
+ *     watchers PORT APP KEY WATCHERS WARM_UP_SECONDS SECONDS [RATE [flv]]
  *
- * Opens WATCHERS connections (RATE a second, 2000 unless said otherwise) and plays KEY on each.  When all are open it
+ * Opens WATCHERS connections (RATE a second, 2000 unless said otherwise) and plays KEY on each, with `flv` as
+ * GET /APP/KEY.flv.  When all are open it
  * waits WARM_UP_SECONDS, then counts for SECONDS.  Prints one JSON object a line: {"event": "start"} when counting
  * begins, and {"event": "end", ...} with the figures.
  *
@@ -50,6 +51,7 @@ struct load {
     const char *key;
     int wanted, opened, rate;
     double warm_up, seconds;
+    bool is_flv;
     struct watcher *watchers;
     int epoll;
     bool is_counting;
@@ -60,6 +62,16 @@ struct load {
 
 static uint8_t buffer[TAIL_SIZE + READ_SIZE];
 
+static void ask_for_flv(struct load *load, struct watcher *watcher)
+{
+    char request[512];
+    int size = snprintf(request, sizeof request, "GET /%s/%s.flv HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                        load->target.app, load->key);
+    if (write(watcher->fd, request, (size_t)size) != size)
+        die("the request did not fit into the socket");
+    watcher->is_playing = true;
+}
+
 static void open_watcher(struct load *load)
 {
     struct watcher *watcher = &load->watchers[load->opened];
@@ -69,9 +81,13 @@ static void open_watcher(struct load *load)
     watcher->is_looking = load->opened % interval == 0;
     watcher->fd = connect_to(&load->target);
     fcntl(watcher->fd, F_SETFL, O_NONBLOCK);
-    put_hello(hello);
-    if (write(watcher->fd, hello, sizeof hello) != sizeof hello)
-        die("the handshake did not fit into the socket");
+    if (load->is_flv) {
+        ask_for_flv(load, watcher);
+    } else {
+        put_hello(hello);
+        if (write(watcher->fd, hello, sizeof hello) != sizeof hello)
+            die("the handshake did not fit into the socket");
+    }
     if (epoll_ctl(load->epoll, EPOLL_CTL_ADD, watcher->fd, &interest) < 0)
         die("epoll_ctl");
     load->opened++;
@@ -162,7 +178,7 @@ static void read_from(struct load *load, struct watcher *watcher)
         return;
     }
     count(load, watcher, (size_t)size);
-    if (watcher->total - watcher->acknowledged > ACKNOWLEDGE_BYTES)
+    if (!load->is_flv && watcher->total - watcher->acknowledged > ACKNOWLEDGE_BYTES)
         acknowledge(watcher);
 }
 
@@ -239,7 +255,7 @@ static void run(struct load *load)
 int main(int count_of_arguments, char **arguments)
 {
     if (count_of_arguments < 7) {
-        fprintf(stderr, "usage: watchers PORT APP KEY WATCHERS WARM_UP_SECONDS SECONDS [RATE]\n");
+        fprintf(stderr, "usage: watchers PORT APP KEY WATCHERS WARM_UP_SECONDS SECONDS [RATE [flv]]\n");
         return 2;
     }
     static struct load load;
@@ -249,6 +265,7 @@ int main(int count_of_arguments, char **arguments)
     load.warm_up = atof(arguments[5]);
     load.seconds = atof(arguments[6]);
     load.rate = count_of_arguments > 7 ? atoi(arguments[7]) : DEFAULT_RATE;
+    load.is_flv = count_of_arguments > 8 && strcmp(arguments[8], "flv") == 0;
     load.watchers = calloc((size_t)load.wanted, sizeof *load.watchers);
     load.epoll = epoll_create1(0);
     if (load.watchers == NULL || load.epoll < 0)

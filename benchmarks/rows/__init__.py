@@ -3,7 +3,7 @@
 from benchmarks.bench import Row
 from benchmarks.rows.api import LOOKING, READING, UPDATING
 from benchmarks.rows.audience import AUDIENCE
-from benchmarks.rows.fan_out import FAN_OUT, LATENCY, SINGLE_PACKETS, THROUGHPUT_SETTING
+from benchmarks.rows.fan_out import FAN_OUT, FLV_FAN_OUT, LATENCY, SINGLE_PACKETS, THROUGHPUT_SETTING
 from benchmarks.rows.flood import FLOOD
 from benchmarks.rows.idle_memory import IDLE_MEMORY
 from benchmarks.rows.publishers import INGEST
@@ -11,6 +11,7 @@ from benchmarks.rows.starting import MANY_WORKFLOWS, START_UP
 
 ROWS: tuple[Row, ...] = (
     FAN_OUT,
+    FLV_FAN_OUT,
     SINGLE_PACKETS,
     THROUGHPUT_SETTING,
     AUDIENCE,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from benchmarks.bench import NGINX_AT_ONCE, Bench, Measured, Row
 from benchmarks.figures import Run, Target, median_of, ratio_of
-from benchmarks.subjects import OURS, THROUGHPUT, Subject
+from benchmarks.subjects import FLV, OURS, THROUGHPUT, Subject
 from benchmarks.window import watch
 
 CROWD = 1_000
@@ -19,7 +19,7 @@ async def measure_crowd(bench: Bench, subjects: Sequence[Subject], watchers: int
         async with bench.run(subject) as server:
             port = server.ports.rtmp
             async with load.encoder(port) if encoder else load.publishing(port, stamp=True):
-                return [await watch(bench, server, watchers)]
+                return [await watch(bench, server, watchers, flv=subject is FLV)]
 
     return await bench.alternate(subjects, once)
 
@@ -42,6 +42,10 @@ async def _throughput(bench: Bench) -> Measured:
     if not able:
         return Measured([], notes)
     return await measure_crowd(bench, [OURS, THROUGHPUT], bench.effort.scaled(CROWD), encoder=True)
+
+
+async def _flv(bench: Bench) -> Measured:
+    return await measure_crowd(bench, [FLV, OURS], bench.effort.scaled(CROWD), encoder=True)
 
 
 async def _latency(bench: Bench) -> Measured:
@@ -79,6 +83,14 @@ THROUGHPUT_SETTING = Row(
             lambda runs: ratio_of(runs, THROUGHPUT.name, OURS.name, "cpu_us_per_mb"),
         )
     ],
+    CPU,
+)
+FLV_FAN_OUT = Row(
+    "flv-fan-out",
+    "1 publisher, 1,000 viewers of HTTP-FLV",
+    "our RTMP",
+    _flv,
+    [(Target("CPU per delivered MB", 1.1, "x"), lambda runs: ratio_of(runs, FLV.name, OURS.name, "cpu_us_per_mb"))],
     CPU,
 )
 LATENCY = Row(
