@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mmids_trio.media.flow import Flow
     from mmids_trio.metrics.catalog import PLACE
     from mmids_trio.metrics.counts import Counts, Distribution, Kind, Metric
-    from mmids_trio.on_air.views import SourceView, StreamNow
+    from mmids_trio.on_air.views import SourceView, StreamNow, StreamWarning
     from mmids_trio.reactors.executor import Answer, Executor, ExecutorFailure, ExecutorKind
     from mmids_trio.reservation import Reservation
     from mmids_trio.steps.registry import StepType
@@ -125,6 +125,7 @@ __all__ = [
     "StreamStarted",
     "StreamStatus",
     "StreamSwitched",
+    "StreamWarning",
     "StreamWentLive",
     "StreamWentOff",
     "Switched",

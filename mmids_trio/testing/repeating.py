@@ -93,7 +93,7 @@ def in_schedule(seed: int, changes: int | None = None) -> Iterator[None]:
     `changes`: tasks have random priorities, with so many change points.
     """
     order: Order = seed if changes is None else Priorities(seed, changes)
-    with schedule(order), pytest.MonkeyPatch.context() as patch:
+    with schedule(order, takes_notes=False), pytest.MonkeyPatch.context() as patch:
         # It starts the tasks of fixtures in the order of a set, which differs from process to process.
         patch.setattr(TrioFixture, "register_and_collect_dependencies", _dependencies_in_order)
         yield

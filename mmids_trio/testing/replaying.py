@@ -346,7 +346,7 @@ def run_replay(
     main = partial(
         replay, tape, seed=seed, configuration=configuration, more_steps=more_steps, more_executors=more_executors
     )
-    with schedule(seed):
+    with schedule(seed, takes_notes=False):
         return trio.run(main, clock=MockClock(autojump_threshold=0))
 
 

@@ -107,6 +107,7 @@ class Source(Random):
         super().__init__(seed)
         self.round = 0
         self.taken: list[Switch] = []
+        self.most_notes = MOST_NOTES
         self.tells = False
         self.told: dict[int, str] = {}
         self._alone: trio.lowlevel.Task | None = None
@@ -148,7 +149,7 @@ class Source(Random):
         return ()
 
     def _note(self, tasks: Sequence[trio.lowlevel.Task], running: Sequence[trio.lowlevel.Task]) -> None:
-        if len(self.taken) >= MOST_NOTES:
+        if len(self.taken) >= self.most_notes:
             return
         places = [tasks.index(task) for task in running]
         alone = running[0] if len(running) == 1 else None
@@ -238,13 +239,17 @@ def source_of(order: Order) -> Source:
 
 
 @contextmanager
-def schedule(order: Order) -> Iterator[Source]:
+def schedule(order: Order, *, takes_notes: bool = True) -> Iterator[Source]:
     """What trio runs inside follows the schedule of `order`; the random source goes on as before afterwards.
+
+    Without `takes_notes` the switches that were made are not remembered, for who measures memory.
 
     `with schedule(7): trio.run(main, clock=MockClock(autojump_threshold=0))`
     """
     source, was_deterministic = _run._r, _run._ALLOW_DETERMINISTIC_SCHEDULING
     ours = source_of(order)
+    if not takes_notes:
+        ours.most_notes = 0
     _run._r = ours
     # Without it trio does not sort a round's tasks before it shuffles them, and sets of tasks have no order.
     _allow_determinism(True)

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from math import inf
 from types import FrameType
@@ -77,6 +78,10 @@ class Limits:
     """How long one step of a task may keep the loop, in real time."""
 
 
+_LIMITS: ContextVar[Limits | None] = ContextVar("limits", default=None)
+"""Those of the test that is at work, for a harness on a clock that moves by itself."""
+
+
 @define(eq=False)
 class Watchdog(trio.abc.Instrument):
     """For `trio.run(main, instruments=[Watchdog()])` on a `MockClock`; the kit's harness and fixtures bring one along.
@@ -103,8 +108,8 @@ class Watchdog(trio.abc.Instrument):
     """The step at which something arrived last."""
     _seen: tuple[object, ...] = field(default=(), init=False)
     _seen_at: float = field(default=-inf, init=False)
-    _runs: Counter[trio.lowlevel.Task] = field(factory=Counter, init=False)
-    """Who took the latest steps."""
+    _runs: Counter[str] = field(factory=Counter, init=False)
+    """Tasks of which name took the latest steps: by name, for tasks that have ended are not to be kept."""
     _due: dict[trio.lowlevel.Task, Stuck] = field(factory=dict, init=False)
     """Errors for tasks that are about to run anyway."""
     _thrown: int = field(default=0, init=False)
@@ -135,7 +140,7 @@ class Watchdog(trio.abc.Instrument):
         self._steps += 1
         if self._steps % LOOK_EVERY == 0:
             self._look_for_livelock()
-        self._runs[task] += 1
+        self._runs[task.name] += 1
         if self._due and task in self._due and task._next_send is not None:
             task._next_send = outcome.Error(self._due.pop(task))
         self._times.task = task
@@ -210,7 +215,7 @@ class Watchdog(trio.abc.Instrument):
             self._seen, self._quiet_since = seen, self._steps
         patience = self.limits.steps if not self._thrown else min(self.limits.steps, STEPS_TO_END)
         if self._steps - self._quiet_since >= patience or self._steps >= self.limits.most_steps:
-            busy = ", ".join(f"{task.name} ({count} of {LOOK_EVERY})" for task, count in self._runs.most_common(5))
+            busy = ", ".join(f"{name} ({count} of {LOOK_EVERY})" for name, count in self._runs.most_common(5))
             text = f"livelock: {self._steps} steps of tasks without virtual time; the latest were those of {busy}"
             self._throw(Livelock, text)
             self._steps = self._quiet_since = 0
@@ -330,7 +335,7 @@ def watched(limits: Limits | None = None) -> Iterator[Watchdog]:
     if (at_work := active_watchdog()) is not None:
         yield at_work
         return
-    own = Watchdog(limits or Limits(), told=trio.lowlevel.current_task())
+    own = Watchdog(limits or _LIMITS.get() or Limits(), told=trio.lowlevel.current_task())
     trio.lowlevel.add_instrument(own)
     own.before_run()
     try:
@@ -353,7 +358,9 @@ def watching(limits: Limits) -> Iterator[None]:
         return set_up(clock, instruments, *rest)
 
     _run.setup_runner = with_watchdog  # type: ignore[assignment]  # its arguments have more names
+    before = _LIMITS.set(limits)
     try:
         yield
     finally:
+        _LIMITS.reset(before)
         _run.setup_runner = set_up

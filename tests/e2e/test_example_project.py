@@ -30,4 +30,4 @@ def test_the_tests_of_the_example_project_pass(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^=+ 7 passed in ", done.stdout, re.MULTILINE)
+    assert re.search(r"^=+ 9 passed in ", done.stdout, re.MULTILINE)

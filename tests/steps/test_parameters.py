@@ -13,7 +13,8 @@ Problems = Callable[..., Found]
 Written = Callable[..., WorkflowDefinition]
 
 ACCEPTED = (
-    "rtmp_app, stream_key, port, rtmps, allow_ips, deny_ips, reactor, play_key, send_interval, gop_cache, max_lag"
+    "rtmp_app, stream_key, port, rtmps, allow_ips, deny_ips, reactor, auth_url, play_key, send_interval, gop_cache, "
+    "max_lag"
 )
 
 

@@ -13,6 +13,8 @@ from mmids_trio.testing import BlockingCall, Harness, explore, generate_stream
 from mmids_trio.testing.real_time import LoopTimes
 from mmids_trio.testing.watchdog import active_watchdog
 
+pytestmark = pytest.mark.mmids_limits()  # those of whoever uses the kit
+
 TEXT = "workflow w {\n rtmp_receive rtmp_app=live stream_key=*\n work\n}\n"
 
 

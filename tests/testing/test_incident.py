@@ -15,7 +15,8 @@ INCIDENT = (Path(__file__).parent / "tapes" / "shut_out.mmtape").read_bytes()
 
 def test_the_incident_happens_again() -> None:
     replayed = run_replay(INCIDENT)
-    assert [type(event) for event in replayed.events] == [WorkflowStarted, StreamWentLive, StreamWentOff, WorkflowEnded]
+    of_streams = (WorkflowStarted, StreamWentLive, StreamWentOff, WorkflowEnded)
+    assert [type(event) for event in replayed.events if isinstance(event, of_streams)] == list(of_streams)
     change, end = [
         next(line for line in replayed.lines if what in line)
         for what in ("request 2 PUT /workflows?wait=10: 200", "connection 1: closed by the server")
