@@ -174,15 +174,16 @@ async def test_a_source_is_switched_and_a_client_sent_away(
         " rtmp_watch rtmp_app=live stream_key=tonight port=0\n}\n"
     )
     await crew.publish(show, program.url("main"))
-    await crew.publish(show, program.url("spare"))
     player = await crew.play(program.url("tonight"))
-    await player.gets(30)
+    await player.gets(30)  # of the main source: with revert=manual, the one that was first stays
+    await crew.publish(show, program.url("spare"))
     dashboard = page(program)
 
     def switch() -> None:
         dashboard.open().go("Workflows")
         dashboard.link("show").click()
         dashboard.says("sends 'main'")
+        dashboard.find("//tr[td[1]='Publisher'][contains(., 'spare')]", "publisher of the spare source")
         dashboard.button("Switch to spare").click()
         dashboard.says("sends 'spare'")
         watcher = dashboard.find("//tr[td[1]='Watcher']//button", "watcher")
