@@ -120,6 +120,8 @@ class ChangeHistory:
     """The oldest first."""
     _size: int = field(default=0, init=False)
     _count: int = field(default=0, init=False)
+    _written: dict[str, tuple[WorkflowDefinition, str]] = field(factory=dict, init=False)
+    """By its name, a workflow as it was written last; what was used last is the last, and `MOST_WORKFLOWS` are kept."""
 
     def load(self, records: Iterable[ChangeRecord]) -> None:
         """Begin with what was kept, the oldest first."""
@@ -158,8 +160,8 @@ class ChangeHistory:
             watchers=whole.watchers,
             outcome="pending",
             message="",
-            before=_text(before.get(name) for name in names),
-            after=_text(after.get(name) for name in names),
+            before=_text(self._shown(before.get(name)) for name in names),
+            after=_text(self._shown(after.get(name)) for name in names),
         )
         self._put(record)
         self.keep(record)
@@ -168,6 +170,18 @@ class ChangeHistory:
             self._settle(evolve(record, outcome=outcome.kind.value, message=outcome.message), changed)
 
         return settle
+
+    def _shown(self, definition: WorkflowDefinition | None) -> str:
+        """What one change has made of a workflow the next one finds: it is written once."""
+        if definition is None:
+            return ""
+        known = self._written.pop(definition.name, None)
+        if known is None or known[0] != definition:
+            known = definition, _shown(definition)
+        self._written[definition.name] = known
+        if len(self._written) > MOST_WORKFLOWS:
+            del self._written[next(iter(self._written))]
+        return known[1]
 
     def _settle(self, record: ChangeRecord, changed: Iterable[ChangedWorkflow]) -> None:
         if record.id in self._records:
@@ -203,17 +217,15 @@ def _changed(view: PlanView) -> ChangedWorkflow:
     )
 
 
-def _text(definitions: Iterable[WorkflowDefinition | None]) -> str:
-    """These as text, as far as there is room."""
+def _text(texts: Iterable[str]) -> str:
+    """These as one, as far as there is room."""
     pieces, size = [], 0
-    for definition in definitions:
-        if definition is not None:
-            piece = _shown(definition)
-            size += len(piece)
-            if size > MAX_TEXT:
-                pieces.append(CUT)
-                break
-            pieces.append(piece)
+    for piece in texts:
+        size += len(piece)
+        if size > MAX_TEXT:
+            pieces.append(CUT)
+            break
+        pieces.append(piece)
     return "".join(pieces)
 
 
