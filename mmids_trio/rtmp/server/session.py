@@ -351,7 +351,10 @@ class RtmpSession:
     def _note_message(self) -> float:
         """For how long the client has been within one message; 0 for a publisher, who has another limit."""
         oldest = None if self._activities.is_publishing else self._connection.oldest_unfinished
-        if oldest is None or oldest != self._stuck:
+        if oldest is None:
+            self._stuck = None
+            return 0.0
+        if oldest != self._stuck:
             self._stuck, self._stuck_since = oldest, trio.current_time()
         return trio.current_time() - self._stuck_since
 
