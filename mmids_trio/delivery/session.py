@@ -47,7 +47,7 @@ from mmids_trio.rtmp.server.endpoints import (
     refuse_banned,
 )
 from mmids_trio.rtmp.server.registrations import Role
-from mmids_trio.rtmp.server.session import ENDS, GOODBYE_SECONDS, READ_SIZE, name_of
+from mmids_trio.rtmp.server.session import ENDS, READ_SIZE, name_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -150,24 +150,10 @@ class MediaSession:
             self._nursery = None
             self._let_go()
             try:
-                await self._say_goodbye()
+                await self._output.say_goodbye(lingers=self._lingers)
             finally:
                 self.transport.close()
                 self._leave()
-
-    async def _say_goodbye(self) -> None:
-        with trio.move_on_after(GOODBYE_SECONDS) as deadline:
-            with trio.CancelScope(deadline=deadline.deadline, shield=True):
-                await self._output.flush()
-            if self._lingers:  # not shielded: the end of the port need not wait for who was refused
-                await self._read_nothing()
-
-    async def _read_nothing(self) -> None:
-        try:
-            while await self.transport.receive_some(READ_SIZE):
-                pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
 
     # What an endpoint sees.
 

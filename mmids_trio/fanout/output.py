@@ -6,6 +6,7 @@ publisher's connection has an output and nothing more; a subscriber plugs its pa
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Protocol
 
@@ -26,6 +27,12 @@ that does not read but goes on asking."""
 
 STALL_SECONDS = 30.0
 """How long a socket may take nothing while there is something to send; as servers wait for a ping's answer."""
+
+GOODBYE_SECONDS = 1.0
+"""What the last bytes to a client may take, and how long a refused one may read them before the close."""
+
+UNREAD_BYTES = 64 * 1024
+"""Read at once of what nobody is interested in any more."""
 
 
 class OutputEnd(Enum):
@@ -93,6 +100,20 @@ class Output:
         """Send what was written, once `run` runs no more; returns when it is out or cannot be sent."""
         while self.blocked and self.end is None:
             await self._drain()
+
+    async def say_goodbye(self, *, lingers: bool) -> None:
+        """Flush, for `GOODBYE_SECONDS` at most, also where the caller is cancelled.
+
+        `lingers`: the client has what is left of that to read it. A close with bytes unread may overtake what was sent.
+        """
+        deadline = trio.current_time() + GOODBYE_SECONDS
+        with trio.CancelScope(deadline=deadline, shield=True):
+            await self.flush()
+        if lingers:
+            # Not shielded: the end of the port need not wait for who was refused.
+            with trio.move_on_at(deadline), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                while await self.transport.receive_some(UNREAD_BYTES):
+                    pass
 
     def write(self, data: bytes) -> None:
         """Send whole messages of the connection itself, between two messages of the media. Never waits."""

@@ -12,6 +12,8 @@ import httpx2
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.reactors.body import bounded_body
+
 SECONDS = 5.0
 """For one request as a whole."""
 
@@ -95,18 +97,13 @@ class WebClient:
 async def _ask(client: httpx2.AsyncClient, url: str, question: object) -> Answer:
     request = client.build_request("GET", url) if question is None else client.build_request("POST", url, json=question)
     response = await client.send(request, stream=True)
-    body = bytearray()
     try:
-        with trio.CancelScope() as reading:
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) > MAX_BODY:
-                    reading.cancel()  # leaving the loop would leave generators behind that nobody closes
-        if len(body) > MAX_BODY:
-            raise NoAnswer(f"the answer has more than {MAX_BODY} bytes")
+        body = await bounded_body(response, MAX_BODY)
     finally:
         await response.aclose()
-    return Answer(response.status_code, bytes(body), _max_age(response.headers.get("Cache-Control", "")))
+    if body is None:
+        raise NoAnswer(f"the answer has more than {MAX_BODY} bytes")
+    return Answer(response.status_code, body, _max_age(response.headers.get("Cache-Control", "")))
 
 
 def _max_age(cache_control: str) -> int:

@@ -18,6 +18,7 @@ from mmids_trio.config.encoding import decode
 from mmids_trio.config.parameters import Secret, parameter
 from mmids_trio.config.parser import parse_workflows_in_turns
 from mmids_trio.errors import ConfigurationError
+from mmids_trio.reactors.body import bounded_body
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind, describe
 from mmids_trio.stream_request import StreamRequest
 from mmids_trio.turns import in_turns
@@ -173,16 +174,10 @@ async def _accept(response: httpx2.Response) -> None:
 
 
 async def _body(response: httpx2.Response) -> bytes:
-    """The body as it was sent: unpacking what was not asked for could fill the memory."""
-    body = bytearray()
-    with trio.CancelScope() as reading:
-        async for piece in response.aiter_raw():
-            body += piece
-            if len(body) > MAX_ANSWER_BYTES:
-                reading.cancel()  # leaving the loop would leave generators behind that nobody closes
-    if len(body) > MAX_ANSWER_BYTES:
+    body = await bounded_body(response, MAX_ANSWER_BYTES)
+    if body is None:
         raise ExecutorFailure(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-    return bytes(body)
+    return body
 
 
 async def _drain(response: httpx2.Response) -> None:

@@ -58,9 +58,6 @@ MESSAGE_SECONDS = 30.0
 MAX_UNANSWERED_PINGS = 2
 """Pings without any answer after which a watcher that gets no media is given up; nginx-rtmp waits for 30 s as well."""
 
-GOODBYE_SECONDS = 1.0
-"""What the last bytes to a client may take, and how long a refused one may read them before the close."""
-
 
 @define(eq=False)
 class Traffic:
@@ -178,7 +175,7 @@ class RtmpSession:
             self._activities.let_go()
             self.coalescer.note(self, publishes=False)
             try:
-                await self._say_goodbye()
+                await self._output.say_goodbye(lingers=self._lingers)
             finally:
                 self.transport.close()
                 self._activities.detach()
@@ -248,21 +245,6 @@ class RtmpSession:
     def _reply(self) -> None:
         if data := self._connection.data_to_send():
             self._output.write(data)
-
-    async def _say_goodbye(self) -> None:
-        deadline = trio.current_time() + GOODBYE_SECONDS
-        with trio.CancelScope(deadline=deadline, shield=True):
-            await self._output.flush()
-        if self._lingers:
-            with trio.move_on_at(deadline):  # not shielded: the end of the port need not wait for who was refused
-                await self._read_nothing()
-
-    async def _read_nothing(self) -> None:
-        try:
-            while await self.transport.receive_some(READ_SIZE):
-                pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
 
     # Receiving.
 
