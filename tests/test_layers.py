@@ -35,6 +35,7 @@ LAYERS = (
     "workflow",
     "reactors",
     "guards",
+    "cluster",
     "steps",
     "plugins",
     "state",
