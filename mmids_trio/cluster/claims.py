@@ -44,7 +44,7 @@ class StreamClaims(Protocol):
     """The cluster that a server is in."""
 
     async def claim(self, key: StreamKey, on_lost: Callable[[str], None]) -> Claim:
-        """Wait until the key is this node's. `on_lost` is called once, synchronously, with the reason when it no more is.
+        """Wait until the key is this node's. `on_lost` is told why, once and synchronously, when it is no more.
 
         Raises `KeyElsewhere`, and `RegistryAway` where nobody can be asked and `on_registry_failure` is `deny`.  With
         `allow` the key is ours until the registry is back and says that it is another's.  One node claims a key once.

@@ -53,7 +53,7 @@ class Incarnation:
 
 @frozen
 class StreamEntry:
-    """Who has a stream. `epoch` is higher than that of whoever had it before; `address` (`rtmp://HOST:PORT`) serves it."""
+    """Who has a stream. `epoch` is higher than of who had it before; `address` (`rtmp://HOST:PORT`) serves it."""
 
     key: StreamKey
     owner: Incarnation
