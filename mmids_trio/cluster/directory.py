@@ -86,15 +86,16 @@ class Directory(Protocol):
     async def claim(self, wanted: StreamEntry) -> StreamEntry:
         """Make the key `wanted.owner`'s for `STREAM_TTL_SECONDS` where nobody else has it; returns who has it then.
 
-        The epoch of a new entry is one higher than any that the registry knows of the key, and than `wanted.epoch`,
-        which is the highest that the caller has seen: a registry that has lost its memory does not start again.
+        The epoch of a new entry is higher than any that the registry knows, and than `wanted.epoch`, which is the
+        highest that the caller has seen: a registry that has lost its memory does not start again.  One count serves
+        all keys, so that keys that come and go leave nothing behind.  Who has the key already keeps its entry.
         """
 
     async def renew(self, held: StreamEntry) -> StreamEntry | None:
         """Keep it for as long again if the entry is this very one; returns who has it then, `None` for nobody."""
 
     async def release(self, held: StreamEntry) -> None:
-        """Remove the entry if it is this very one. The epoch stays known."""
+        """Remove the entry if it is this very one."""
 
     async def look_up(self, key: StreamKey) -> StreamEntry | None:
         """Who has it."""
