@@ -19,6 +19,7 @@ from mmids_trio.cluster.directory import (
     StreamKey,
 )
 from tests.support.directories import KEY, A, B, wanted
+from tests.support.waiting import eventually_answered
 
 
 @frozen
