@@ -17,6 +17,7 @@ from attrs import field, frozen
 from hypercorn.typing import ASGIFramework
 
 from mmids_trio import __version__
+from mmids_trio.cluster.claims import StreamClaims
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ReactorDefinition, WebhookDefinition
 from mmids_trio.delivery.page.page import PlayerPage
@@ -73,6 +74,7 @@ from mmids_trio.state.secrets import StateSecrets
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.catalog import built_in_steps
+from mmids_trio.steps.claimed_keys import ClaimedKeys
 from mmids_trio.steps.conflicts import conflicts
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
@@ -118,6 +120,8 @@ class World:
     """For what children write. Raises `StepError`."""
     free_bytes: Callable[[str], int] = free_bytes
     """On the disk below a directory. Raises `OSError`."""
+    claims: StreamClaims | None = None
+    """The cluster that the server is in; `None`: the one that its configuration names."""
 
 
 @frozen(kw_only=True)
@@ -200,6 +204,7 @@ def build_server(
         jwks_url=settings.auth_jwks_url,
         now=world.now,
     )
+    claimed = None if world.claims is None else ClaimedKeys(world.claims, rejections)
     executors = hooks.executors(known_executors)
     reactors = Reactors(reactor_definitions, executors, hub.publish)
 
@@ -220,6 +225,7 @@ def build_server(
             guards=guards,
             now=world.now,
             entropy=world.entropy,
+            claimed=claimed,
             more=more_steps,
         )
 

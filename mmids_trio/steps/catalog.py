@@ -8,6 +8,7 @@ from mmids_trio.net.tls import Dialer
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.steps.approval import KnownReactors
+from mmids_trio.steps.claimed_keys import ClaimedKeys
 from mmids_trio.steps.failover import failover
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.ffmpeg_hls import ffmpeg_hls
@@ -46,16 +47,17 @@ def built_in_steps(
     guards: Guards,
     now: Callable[[], float],
     entropy: Callable[[int], bytes],
+    claimed: ClaimedKeys | None = None,
     more: Sequence[StepType] = (),
 ) -> StepRegistry:
     """The registry of a server, with the steps of one's own added.
 
     `random`: numbers from 0 to 1, for jitter; `now`: Unix time in seconds; `entropy`: so many random bytes.  `media`:
-    the server for HTTP, which serves steps that name no port on `media_port`.
+    the server for HTTP, which serves steps that name no port on `media_port`.  `claimed`: the keys of a cluster.
     """
     return StepRegistry(
         [
-            rtmp_receive(rtmp, reactors, stream_room, on_air, guards),
+            rtmp_receive(rtmp, reactors, stream_room, on_air, guards, claimed),
             rtmp_watch(rtmp, reactors, now, watch_options, stream_room.memory, guards),
             http_watch(media, media_port, reactors, now, entropy, watch_options, stream_room.memory, guards),
             rtmp_push(dialer, random, rejections, stream_room.memory),

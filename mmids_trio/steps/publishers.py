@@ -15,6 +15,7 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.addresses import AddressRules
+from mmids_trio.cluster.directory import StreamKey
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
 from mmids_trio.metrics.counts import Counts
@@ -33,6 +34,7 @@ from mmids_trio.steps.approval import (
     let_in,
     plain_request,
 )
+from mmids_trio.steps.claimed_keys import ClaimedKeys, HeldKey
 from mmids_trio.steps.stream_news import StreamNews
 from mmids_trio.steps.stream_room import StreamRoom
 from mmids_trio.stream_request import StreamOrigin, StreamRequest
@@ -66,6 +68,8 @@ class PublishedStream:
     """Whether it has been said that its source sends nothing."""
     is_announced: bool = False
     """Whether later steps have been told that it has started."""
+    held: HeldKey | None = None
+    """Its key in the cluster, with one."""
     entry: StreamEntry = field(init=False)
     """By which it is seen, and what counts its media."""
     _sends: int = field(default=0, init=False)
@@ -117,6 +121,8 @@ class PublisherTurn:
     client: Client
     owner: "Publishers"
     _token: str | None = None
+    held: HeldKey | None = field(default=None, init=False)
+    """The key in the cluster, until a stream has it."""
     stream: PublishedStream | None = field(default=None, init=False)
     """Set when the key becomes its own."""
     release: Release = field(default=_nothing, init=False)
@@ -243,6 +249,8 @@ class Publishers:
     as_request: AsRequest = plain_request
     on_air: OnAir = field(factory=OnAir)
     """Where the streams are seen."""
+    claimed: ClaimedKeys | None = None
+    """Where their keys are claimed, with a cluster."""
     _streams: dict[str, PublishedStream] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _alarm: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -278,7 +286,7 @@ class Publishers:
         """Start the stream of a publisher of `key`, or let it go on with the stream that the key has.
 
         Raises `RequestRefused`, with nothing changed, where it lacks the token, or where somebody else publishes it
-        and may not be displaced, or where there are too many streams.
+        and may not be displaced, here or at another node, or where there are too many streams.
         """
         request = self.as_request("publish", key, self.access.rest(query), client)
         await let_in(self.access, request, query, client, PUBLISH_DENIED)  # before it can be seen which keys are busy
@@ -288,11 +296,32 @@ class Publishers:
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
             self._refuse_if_impossible(key, client)
+            if self.claimed is not None and key not in self._streams:
+                await self._claim(newcomer, self.claimed)
+                self._refuse_if_impossible(key, client)
             await self._install(newcomer)
         except BaseException:
             newcomer.vanish()
             raise
+        finally:
+            if newcomer.held is not None:
+                newcomer.held.release()
         return newcomer
+
+    async def _claim(self, newcomer: "PublisherTurn", claimed: ClaimedKeys) -> None:
+        """Have the key in the cluster; a stream that begins takes it over from `newcomer`."""
+        key = newcomer.key
+        held = newcomer.held = await claimed.hold(
+            StreamKey(newcomer.request.app or "", key), lambda why: self._lose(key, held, why)
+        )
+        if held.lost is not None:
+            raise RequestRefused(BAD_NAME, held.lost, RejectReason.KEY_ELSEWHERE)
+
+    def _lose(self, key: str, held: HeldKey, why: str) -> None:
+        """The key is another node's: what is sent there is the stream now."""
+        stream = self._streams.get(key)
+        if stream is not None and stream.held is held:
+            stream.send_away(why)
 
     def _refuse_if_impossible(self, key: str, client: Client) -> None:
         stream = self._streams.get(key)
@@ -346,6 +375,7 @@ class Publishers:
         stream = self._streams[first.key] = PublishedStream(
             stream_id, first.key, first, StreamOrigin(first.request), trio.current_time()
         )
+        stream.held, first.held = first.held, None
         stream.entry = self.on_air.begin(
             stream_id, first.key, self.context, stream.now, send_away=stream.send_away, app=first.request.app
         )
@@ -404,6 +434,8 @@ class Publishers:
             self.room.wait_no_more(stream)
             self.outbox.end_stream(stream.stream_id)
             stream.source.let_go()
+            if stream.held is not None:
+                stream.held.release()
 
     async def end_overdue(self) -> None:
         """End interrupted streams when their time is up, and notice those that stall, until cancelled.

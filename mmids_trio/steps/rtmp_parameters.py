@@ -114,3 +114,9 @@ def rtmp_conflicts(reactors: KnownReactors) -> Callable[[RtmpParameters], Iterab
         *parameters.key_conflicts(),
         *reactor_problems(parameters.reactor, reactors),
     ]
+
+
+def cluster_problems(is_wanted: bool, cluster: object | None) -> Iterable[str]:
+    """A step can only take part in a cluster that there is."""
+    if is_wanted and cluster is None:
+        yield "'cluster' needs a cluster, and the configuration has none: add a node 'cluster NAME { … }'"

@@ -36,7 +36,7 @@ from mmids_trio.media.events import StreamId
 from mmids_trio.metrics.catalog import METRICS
 from mmids_trio.reactors.simple_http import SIMPLE_HTTP
 from mmids_trio.rejections import RejectCounters
-from mmids_trio.server.building import build_server
+from mmids_trio.server.building import World, build_server
 from mmids_trio.server.metrics import AnswerCounts
 from mmids_trio.state.record import ReactorsEntry, State, StateEntry, digest, digest_reactors
 from mmids_trio.state.text import read as read_state
@@ -68,6 +68,7 @@ from mmids_trio.workflow.events import (
     WorkflowTakenOver,
 )
 from mmids_trio.workflow.status import WorkflowOwner, of_set
+from tests.support.fake_claims import FakeCluster
 
 HERE = Path(__file__).parent
 GOLDEN_FILE = HERE / "golden.json"
@@ -78,8 +79,8 @@ GOLDEN: Golden = json.loads(GOLDEN_FILE.read_text("utf-8"))
 """By section. `written` is what goes in, everything else what comes out."""
 
 LOOKUP = ReactorDefinition("lookup", "simple_http", parameters={"url": "http://127.0.0.1/"})
-SERVER = build_server(Settings(), [LOOKUP])
-"""One that never runs: it knows the kinds of steps and executors."""
+SERVER = build_server(Settings(), [LOOKUP], world=World(claims=FakeCluster().node("golden")))
+"""One of a cluster that never runs: it knows the kinds of steps and executors."""
 
 STREAM = ("show", "12345", StreamId("stream-1"), "key")
 """Where a stream is: workflow, id of the step, id and name of the stream."""

@@ -1,0 +1,75 @@
+"""The keys that publishers of this node have in the cluster: claimed before a stream begins, let go when it ends."""
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+from mmids_trio.cluster.claims import Claim, KeyElsewhere, StreamClaims
+from mmids_trio.cluster.directory import RegistryAway, StreamKey
+from mmids_trio.rejections import RejectCounters, RejectReason
+from mmids_trio.rtmp.server.endpoints import RequestRefused
+
+BUSY = "NetStream.Publish.BadName"
+
+GRACE_SECONDS = 30.0
+"""How long a stream of a cluster waits for its publisher, or for its next owner, unless told otherwise."""
+
+
+@define(eq=False)
+class HeldKey:
+    """A key that a stream of this node has, or is about to have."""
+
+    keys: "ClaimedKeys"
+    key: StreamKey
+    tell: Callable[[str], None]
+    lost: str | None = field(default=None, init=False)
+    """Why it is not ours any more."""
+    claim: Claim | None = field(default=None, init=False)
+    """`None` until it is ours."""
+
+    def lose(self, why: str) -> None:
+        """It is another node's."""
+        self.lost = why
+        self.keys.rejections.count(RejectReason.KEY_LOST)
+        self.tell(why)
+
+    def release(self) -> None:
+        """Let go. Synchronous; repeating it does nothing."""
+        self.keys.forget(self)
+        if self.claim is not None:
+            self.claim.release()
+
+
+@define(eq=False)
+class ClaimedKeys:
+    """All of a server: a key may come to several steps of it, and a node claims a key once.
+
+    `rejections` counts who has lost a key.
+    """
+
+    claims: StreamClaims
+    rejections: RejectCounters = field(factory=RejectCounters)
+    _held: dict[StreamKey, HeldKey] = field(factory=dict, init=False)
+
+    async def hold(self, key: StreamKey, on_lost: Callable[[str], None]) -> HeldKey:
+        """Wait until the key is this node's; raises `RequestRefused`. `on_lost` is told why, when it is no more."""
+        if key in self._held:
+            raise RequestRefused(BUSY, f"stream key '{key.key}' is being published already", RejectReason.KEY_BUSY)
+        held = self._held[key] = HeldKey(self, key, on_lost)
+        try:
+            held.claim = await self.claims.claim(key, held.lose)
+        except KeyElsewhere as error:
+            what = f"stream key '{key.key}' is being published at another node"
+            raise RequestRefused(BUSY, what, RejectReason.KEY_ELSEWHERE) from error
+        except RegistryAway as error:
+            what = "the registry of the cluster does not answer, and on_registry_failure is deny"
+            raise RequestRefused(BUSY, what, RejectReason.REGISTRY_AWAY) from error
+        finally:
+            if held.claim is None:
+                self.forget(held)
+        return held
+
+    def forget(self, held: HeldKey) -> None:
+        """It is let go of."""
+        if self._held.get(held.key) is held:
+            del self._held[held.key]
