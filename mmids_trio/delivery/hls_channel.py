@@ -241,6 +241,15 @@ class HlsChannel:
             self.let_go()
             self._over_since = None
 
+    def close(self) -> None:
+        """The step that serves it ends: nobody waits any more for what will not come, and nothing is held."""
+        parked, self._parked = self._parked, []
+        for asked in parked:
+            asked.asker.answer(text_answer(403, asked.viewer.end_reason or "the session is over"))
+        self.is_live = False
+        self._ready.set()
+        self.let_go()
+
     def _refuse_the_patient(self, now: float) -> None:
         since = now - self.patience
         late = [asked for asked in self._parked if asked.since <= since]

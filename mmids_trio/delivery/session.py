@@ -469,7 +469,9 @@ class MediaSession:
             variants = await handler.variants(place.key)
             if not variants:
                 self.answer(text_answer(404, "nothing is on the air", ("Retry-After", "2")))
-            elif viewer.end_reason is None and request.wants_body:
+            elif viewer.end_reason is not None:  # it was sent away while it waited
+                self.answer(text_answer(503, viewer.end_reason, ("Retry-After", "1")))
+            elif request.wants_body:
                 handler.begin(viewer)
                 self._show(viewer, endpoint, request, place)
         finally:

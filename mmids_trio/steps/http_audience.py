@@ -79,7 +79,18 @@ class HttpAudience(Audience):
         stage = self._stages.get(key)
         return None if stage is None else stage.served
 
+    def close(self) -> None:
+        """The step ends: who watches in HLS has to begin anew, with whoever serves the key then."""
+        self.viewers.end_all("what it used has ended")
+        for channel in self._hls_channels:
+            channel.close()
+        super().close()
+
     # HLS.
+
+    @property
+    def _hls_channels(self) -> Sequence[HlsChannel]:
+        return [channel for stage in self.stages if (channel := hls_of(stage)) is not None]
 
     def hls(self, key: str) -> HlsChannel | None:
         """The channel of a key that there is."""
@@ -112,7 +123,7 @@ class HttpAudience(Audience):
         """End viewers who ask for nothing, and requests that wait too long."""
         while True:
             await trio.sleep(TICK_SECONDS)
-            channels = [channel for stage in self.stages if (channel := hls_of(stage)) is not None]
+            channels = self._hls_channels
             longest = max((channel.playlist.target_s for channel in channels), default=0)
             self.viewers.patience = max(LEAST_SECONDS, TARGETS * longest)
             self.viewers.end_silent(trio.current_time())

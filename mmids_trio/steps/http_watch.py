@@ -21,6 +21,7 @@ from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import NO_QUERY, UNKNOWN, Client, RequestRefused, Viewing
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import KnownReactor, KnownReactors, PlayAccess, find_reactor, reactor_problems
+from mmids_trio.steps.browser_codecs import PLAYED, PLAYED_IN_FLV, BrowserCodecs
 from mmids_trio.steps.http_audience import FORMATS, HttpAudience, HttpOptions
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
@@ -177,6 +178,8 @@ class HttpWatch:
                 **scheduler.counts(),
             }
         )
+        codecs = BrowserCodecs(PLAYED if "hls" in http.formats else PLAYED_IN_FLV)
+        self.context.show_troubles(codecs.troubles)
         gate = Gate(self.registration, self.server, "https" if self.registration.tls else "http")
         watchers = Watchers(audience, *self.approval_by(self.parameters), gate.request)
         async with self.server.serve(self.registration, self.context, HttpWatchers(audience, watchers)) as service:
@@ -199,11 +202,11 @@ class HttpWatch:
                     nursery.start_soon(audience.keep_time)
                     while True:
                         events = await scheduler.next_events(inbox)
+                        codecs.note(events)
                         await scheduler.feed_and_send(events)
                         if events:
                             await outbox.send(events)
             finally:
-                viewers.end_all("what it used has ended")
                 audience.close()
 
 

@@ -123,6 +123,23 @@ async def test_viewers_play_on_over_changes_in_front_of_the_step_that_they_watch
 
 
 @browser("chromium")
+async def test_the_page_goes_on_by_itself_when_the_step_that_serves_it_is_replaced(
+    launch: Launch, crew: Crew, show: Recording, free_port: int, open_browser: Open
+) -> None:
+    program = await launch(workflow(free_port))
+    await crew.publish(show, program.url())
+    await program.logged("publisher joined")
+    viewer = await open_browser("chromium")
+    await viewer.go(f"http://127.0.0.1:{free_port}/live/show")
+    await viewer.plays()
+    answer = await program.put(workflow(free_port, watch="segment=1s part=100ms"))
+    assert answer.status == 200, answer.text
+    await program.logged("watcher left")
+    await viewer.plays(30)
+    assert (await viewer.seen())["problems"] == []
+
+
+@browser("chromium")
 async def test_a_viewer_of_a_ladder_chooses_the_quality(
     launch: Launch, crew: Crew, show: Recording, free_port: int, open_browser: Open
 ) -> None:
