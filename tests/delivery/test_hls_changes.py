@@ -125,7 +125,10 @@ async def test_a_server_of_browsers_that_is_cancelled_anywhere_leaves_nothing(
         async with harness as h:
             await play(h)
 
-    assert await cancel_everywhere(run, lambda: harnesses[-1].assert_quiet()) > 20
+    def check() -> None:
+        harnesses[-1].assert_quiet()
+
+    assert await cancel_everywhere(run, check) > 20
 
 
 async def warnings(h: Harness) -> list[str]:
