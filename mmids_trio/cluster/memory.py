@@ -148,7 +148,7 @@ class MemoryRegistry:
         for listener in self._listeners:
             try:
                 listener.send_nowait(what)
-            except trio.WouldBlock:
+            except (trio.WouldBlock, trio.BrokenResourceError):  # full, or about to be taken off
                 continue
 
     def _expire(self, kept: dict[Any, _Kept[Any]]) -> None:
