@@ -83,6 +83,7 @@ class RejectReason(Enum):
     API_FOREIGN = "api_foreign_request"
     API_TLS = "api_tls_handshake_failed"
     API_SCOPE = "api_token_not_good_for_it"
+    API_PREVIEWS = "api_previews_beyond_limit"
 
 
 class RejectCounters(Mapping[str, int]):

@@ -33,6 +33,7 @@ from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
 from mmids_trio.http_api.operation import Operation
 from mmids_trio.http_api.overview import Overview
+from mmids_trio.http_api.previews import Previews
 from mmids_trio.http_api.refusals import Forbidden
 from mmids_trio.http_api.routes.about import (
     add_document_route,
@@ -144,8 +145,15 @@ def create_app(
     add_document_route(routes, version, needs_token=lambda: access.is_locked, kinds=kinds)
     rejections = rejections or RejectCounters()
     if ui and on_air is not None:
-        overview = Overview(workflows, on_air, readiness, hide)
-        add_dashboard_routes(routes, access, overview=overview, metrics=metrics, version=version, rejections=rejections)
+        add_dashboard_routes(
+            routes,
+            access,
+            overview=Overview(workflows, on_air, readiness, hide),
+            previews=Previews(on_air, rejections, lambda: events is not None and events.is_over),
+            metrics=metrics,
+            version=version,
+            rejections=rejections,
+        )
     _check_scopes(app, routes.operations, rejections)
     if durability is not None:
         _add_durability(app, durability)

@@ -51,9 +51,22 @@ class Dashboard:
     files: Assets
 
 
+PLAYER = "vendor/mpegts.js"
+"""What plays previews, of the player's page."""
+
+
 def load_dashboard(root: str) -> Dashboard:
     """Read them. `root`: the path below which their folder is served. Blocks."""
     folder = files(__package__) / FOLDER
-    assets = Assets.load(folder)
+    player = Assets.load().by_name[PLAYER]
+    assets = Assets({**Assets.load(folder).by_name, PLAYER: Asset(player.type, as_module(player.data, "mpegts"))})
     text = (folder / PAGE).read_text("utf-8").replace(PLACEHOLDER, f"{root}/{assets.version}")
     return Dashboard(Asset("text/html; charset=utf-8", text.encode()), assets)
+
+
+def as_module(script: bytes, name: str) -> bytes:
+    """A script that puts `name` into `this`, as a module: the page may add no element that loads a script."""
+    return b"const place = {};\n(function () {\n%b\n}).call(place);\nexport default place.%b;\n" % (
+        script,
+        name.encode(),
+    )

@@ -46,6 +46,9 @@ MAX_KEPT_HEADER_BYTES = 4096
 Show = Callable[[MediaPacket | None, MediaPacket], None]
 """Takes the sequence header of pictures (where there is one) and a key frame. Synchronous, and must not raise."""
 
+Tap = Callable[[Sequence[MediaEvent]], None]
+"""Takes every batch. Synchronous, and must not raise."""
+
 
 @define(eq=False)
 class TrackMeter:
@@ -195,6 +198,7 @@ class StreamMeter:
     _header: MediaPacket | None = field(default=None, init=False)
     """What decoders need for the pictures, where it is not too large to be kept."""
     _show: Show | None = field(default=None, init=False)
+    _taps: dict[object, Tap] = field(factory=dict, init=False)
     _video: TrackMeter = field(factory=lambda: TrackMeter("video"), init=False)
     _audio: TrackMeter = field(factory=lambda: TrackMeter("audio"), init=False)
 
@@ -248,6 +252,9 @@ class StreamMeter:
             self.on_change("video")
         if audio_changed:
             self.on_change("audio")
+        if self._taps:
+            for take in tuple(self._taps.values()):
+                take(events)
         return total
 
     def restart(self) -> None:
@@ -276,6 +283,21 @@ class StreamMeter:
     def show_next(self, show: Show) -> None:
         """Hand the next key frame to `show`, once; nobody else gets it then."""
         self._show = show
+
+    def tap(self, take: Tap) -> Callable[[], None]:
+        """Hand every batch to `take` from now on, until what is returned is called."""
+        key = object()
+        self._taps[key] = take
+
+        def remove() -> None:
+            self._taps.pop(key, None)
+
+        return remove
+
+    @property
+    def header(self) -> MediaPacket | None:
+        """What decoders need for the pictures, as it came last; `None` also where it was too large to be kept."""
+        return self._header
 
     def _show_it(self, key_frame: MediaPacket) -> None:
         show, self._show = self._show, None

@@ -76,7 +76,7 @@ async def test_somebody_signs_in_sees_who_would_be_cut_and_changes_a_workflow(
     await player.gets(30)
     await by_hand(partial(dashboard.says, "tonight", "On the air"))
     await by_hand(partial(dashboard.says, "1 watcher"))
-    seen = "return document.querySelector('img.picture')?.naturalWidth > 0"
+    seen = "return document.querySelector('.picture img')?.naturalWidth > 0"
     await by_hand(lambda: dashboard.until(lambda: dashboard.driver.execute_script(seen), "picture of the stream"))
 
     text = SHOW.replace("rtmp_app=live stream_key=* port=0\n}", "rtmp_app=elsewhere stream_key=* port=0\n}") + MORE
@@ -104,7 +104,7 @@ async def test_somebody_signs_in_sees_who_would_be_cut_and_changes_a_workflow(
     def restore() -> None:
         dashboard.find("//section[h2='History']//button[normalize-space()='as it was before']", "history").click()
         value = "return document.getElementById('configuration').value"
-        dashboard.until(lambda: "rtmp_app=live stream_key=*" in dashboard.driver.execute_script(value), "old text")
+        dashboard.until(lambda: "rtmp_app=elsewhere" not in dashboard.driver.execute_script(value), "old text")
         dashboard.button("Plan").click()
         dashboard.says("workflows: 1 changed", "Plan")
 
@@ -281,6 +281,19 @@ def check(place: str, dashboard: Page) -> None:
     assert not dashboard.is_wider_than_the_screen(), place
 
 
+PIXELS = """(() => {
+  const video = document.querySelector(".picture video");
+  if (!video || video.readyState < 2) return false;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [32, 18];
+  const ink = canvas.getContext("2d");
+  ink.drawImage(video, 0, 0, 32, 18);
+  (window.pictures ??= new Set()).add(String(ink.getImageData(0, 0, 32, 18).data));
+  return window.pictures.size >= 3;
+})()"""
+"""Whether the preview has shown three pictures of different pixels to who has looked now and then."""
+
+
 @pytest.mark.parametrize("name", EACH)
 async def test_each_browser_signs_in_shows_a_stream_and_plans(
     launch: Launch, crew: Crew, show: Recording, tmp_path: Path, name: str
@@ -300,6 +313,9 @@ async def test_each_browser_signs_in_shows_a_stream_and_plans(
         await driven.evaluate(f"(document.querySelector('#token').value = {TOKEN!r})")
         await driven.evaluate("(document.querySelector('form').requestSubmit(), true)")
         await shows("document.querySelector('.card')?.innerText.includes('tonight')")
+        await driven.evaluate("document.querySelector('button.picture').click()")
+        await shows(PIXELS)
+        assert await driven.evaluate("[...document.querySelectorAll('video')].map((video) => video.muted)") == [True]
         await driven.evaluate("(location.hash = '#/change')")
         await shows("document.querySelector('#configuration')?.value.includes('workflow show')")
         # As one: the page writes its own text into the field again whenever it is drawn, as long as it knows no other.

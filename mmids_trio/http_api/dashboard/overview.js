@@ -1,6 +1,7 @@
 // What is on the air: warnings with what to do, then a card for each stream.
 import * as api from "./api.js";
 import { html, useState } from "./html.js";
+import { Preview } from "./preview.js";
 import { rate, since } from "./figures.js";
 import { words } from "./words.js";
 
@@ -56,13 +57,21 @@ export function State({ state, secondsLeft }) {
   return html`<span class="state ${state}">${words.state[state] ?? state}${left}</span>`;
 }
 
-// What the stream looks like, as the server makes pictures of it; none while it has not made one.
-function Picture({ stream }) {
+// What the stream looks like, as the server makes pictures of it; none while it has not made one. It moves while somebody
+// points at it, and from a click or tap to the next one.
+function Picture({ stream, shown, onShow }) {
   const [failed, setFailed] = useState(null);
   const moment = Math.floor(Date.now() / PICTURE_MS);
-  if (failed === moment || stream.video === null) return html`<div class="picture"></div>`;
-  return html`<img class="picture" loading="lazy" alt=${words.pictureOf(stream.name)} src=${api.thumbnail(stream.id, moment)}
-    onError=${() => setFailed(moment)} />`;
+  if (stream.video === null) return html`<div class="picture"><span class="said">${words.noPicture}</span></div>`;
+  const isShown = shown?.id === stream.id;
+  const point = (event, id) => event.pointerType === "mouse" && !shown?.isKept && onShow(id && { id, isKept: false });
+  return html`<button class="picture" aria-pressed=${String(isShown)} aria-label=${words.previewOf(stream.name)}
+    onPointerEnter=${(event) => point(event, stream.id)} onPointerLeave=${(event) => point(event, null)}
+    onClick=${() => onShow(isShown && shown.isKept ? null : { id: stream.id, isKept: true })}>
+    ${failed !== moment &&
+    html`<img loading="lazy" alt="" src=${api.thumbnail(stream.id, moment)} onError=${() => setFailed(moment)} />`}
+    ${isShown && html`<${Preview} stream=${stream} />`}
+  </button>`;
 }
 
 function sourceOf({ publisher }) {
@@ -71,11 +80,11 @@ function sourceOf({ publisher }) {
   return [publisher.address, publisher.agent || publisher.protocol].filter(Boolean).join(" · ");
 }
 
-function Card({ stream, rates, targets }) {
+function Card({ stream, rates, targets, shown, onShow }) {
   const watchers = Object.entries(stream.watchers);
   const total = watchers.reduce((sum, [, number]) => sum + number, 0);
   return html`<li class="card">
-    <${Picture} stream=${stream} />
+    <${Picture} stream=${stream} shown=${shown} onShow=${onShow} />
     <h3>${stream.name}</h3>
     <${State} state=${stream.state} secondsLeft=${stream.seconds_left} />
     <p class="media">${[stream.video, stream.audio].filter(Boolean).join(" · ") || "–"}</p>
@@ -101,6 +110,7 @@ function Card({ stream, rates, targets }) {
 export function Overview({ live, overview }) {
   const [search, setSearch] = useState("");
   const [most, setMost] = useState(SHOWN_AT_ONCE);
+  const [shown, setShown] = useState(null); // the one preview
   if (overview === null) return html`<p role="status">${words.loading}</p>`;
   const wanted = search.toLowerCase();
   const found = overview.streams.filter((each) => `${each.name} ${each.workflow}`.toLowerCase().includes(wanted));
@@ -128,7 +138,7 @@ export function Overview({ live, overview }) {
       ${overview.streams.length > 0 && found.length === 0 && html`<p>${words.noMatch}</p>`}
       <ul class="cards">
         ${found.slice(0, most).map(
-          (stream) => html`<${Card} key=${stream.id} stream=${stream} rates=${live.rates.get(stream.id) ?? []}
+          (stream) => html`<${Card} key=${stream.id} stream=${stream} rates=${live.rates.get(stream.id) ?? []} shown=${shown} onShow=${setShown}
             targets=${targets.get(JSON.stringify([stream.workflow, stream.name])) ?? []} />`,
         )}
       </ul>

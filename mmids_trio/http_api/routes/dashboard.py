@@ -16,6 +16,7 @@ from mmids_trio.http_api.control import Metrics
 from mmids_trio.http_api.event_shapes import EVENT_TYPES
 from mmids_trio.http_api.operation import JSON, Operation
 from mmids_trio.http_api.overview import Overview
+from mmids_trio.http_api.previews import MAX_PREVIEWS, Preview, Previews
 from mmids_trio.http_api.refusals import BadRequest, NotHere
 from mmids_trio.http_api.routing import Routes, request_body
 from mmids_trio.http_api.session_cookie import MAX_TOKEN_BYTES, PATH, no_session_cookie, session_cookie
@@ -34,6 +35,9 @@ SIGN_IN = Operation("POST", SESSION_PATH, "uiSignIn", "Sign in.", {}, public=Tru
 SIGN_OUT = Operation("DELETE", SESSION_PATH, "uiSignOut", "Sign out.", {}, public=True, is_of_page=True)
 GET_OVERVIEW = Operation("GET", f"{PATH}/overview", "uiOverview", "All at once.", {}, is_of_page=True)
 GET_COUNTS = Operation("GET", f"{PATH}/counts/{{name}}", "uiCounts", "Of a workflow's steps.", {}, is_of_page=True)
+GET_PREVIEW = Operation("GET", f"{PATH}/media/{{id}}/live.flv", "uiPreview", "A stream.", {}, is_of_page=True)
+
+FLV = "video/x-flv"
 
 EXPECTED = 'expected {"token": "..."} as application/json'
 
@@ -43,11 +47,38 @@ def add_dashboard_routes(
     access: Access,
     *,
     overview: Overview,
+    previews: Previews,
     metrics: Metrics | None,
     version: str,
     rejections: RejectCounters,
 ) -> None:
-    """Add the page."""
+    """Add the page, and what it shows of media."""
+    _add_page(routes, access, version, rejections)
+
+    @routes.add(GET_OVERVIEW)
+    async def get_overview() -> Response:
+        return respond(200, await overview.text(), JSON)
+
+    @routes.add(GET_COUNTS)
+    async def get_counts(name: str) -> Response:
+        counts = {} if metrics is None else metrics.of_steps(name)
+        return respond(200, json.dumps(counts) + "\n", JSON)
+
+    @routes.add(GET_PREVIEW)
+    async def get_preview(id: str) -> Response:
+        stream = previews.on_air.stream(id)
+        if stream is None:
+            raise NotHere("Stream not found")
+        if not previews.has_room():
+            response = refuse(503, f"{MAX_PREVIEWS} previews are open; try again later")
+            response.headers["Retry-After"] = "2"
+            return response
+        response = respond(200, "" if request.method == "HEAD" else Preview(previews, stream), FLV)
+        response.timeout = None
+        return response
+
+
+def _add_page(routes: Routes, access: Access, version: str, rejections: RejectCounters) -> None:
     dashboard = _once(lambda: load_dashboard(ASSETS_PATH))
 
     @routes.add(GET_PAGE)
@@ -85,15 +116,6 @@ def add_dashboard_routes(
         response = _session(Caller(NOBODY), access.is_locked, version)
         response.headers["Set-Cookie"] = no_session_cookie(is_secure=_is_secure())
         return response
-
-    @routes.add(GET_OVERVIEW)
-    async def get_overview() -> Response:
-        return respond(200, await overview.text(), JSON)
-
-    @routes.add(GET_COUNTS)
-    async def get_counts(name: str) -> Response:
-        counts = {} if metrics is None else metrics.of_steps(name)
-        return respond(200, json.dumps(counts) + "\n", JSON)
 
 
 def _once(load: Callable[[], Dashboard]) -> Callable[[], Dashboard]:
