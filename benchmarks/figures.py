@@ -103,8 +103,10 @@ def ratio_of(runs: Sequence[Run], subject: str, other: str, figure: str) -> floa
     What else the machine does changes from round to round and hits both alike, so the ratio holds where the figures
     themselves do not. `None` when there is no round that both have taken part in.
     """
-    by_round = [{run.round: run.figures[figure] for run in runs if run.subject == name} for name in (subject, other)]
-    mine, others = by_round
+    mine, others = (
+        {run.round: run.figures[figure] for run in runs if run.subject == name and figure in run.figures}
+        for name in (subject, other)
+    )
     ratios = [mine[number] / others[number] for number in mine if others.get(number)]
     return median(ratios) if ratios else None
 

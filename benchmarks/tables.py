@@ -21,6 +21,8 @@ FIGURES = {
     "answer_p50_ms": "answer p50 ms",
     "answer_p99_ms": "p99 ms",
     "answer_max_ms": "slowest ms",
+    "turn_max_ms": "longest turn ms",
+    "answer_ms": "both answers ms",
     "longest_gap_ms": "longest gap ms",
     "kb_per_idle_watcher": "kB per idle watcher",
     "start_seconds": "seconds",

@@ -6,6 +6,7 @@ from benchmarks.rows.audience import AUDIENCE
 from benchmarks.rows.fan_out import FAN_OUT, FLV_FAN_OUT, LATENCY, SINGLE_PACKETS, THROUGHPUT_SETTING
 from benchmarks.rows.flood import FLOOD
 from benchmarks.rows.idle_memory import IDLE_MEMORY
+from benchmarks.rows.on_air import LOOKING_AT_MANY, METERING
 from benchmarks.rows.publishers import INGEST
 from benchmarks.rows.starting import MANY_WORKFLOWS, START_UP
 
@@ -16,10 +17,12 @@ ROWS: tuple[Row, ...] = (
     THROUGHPUT_SETTING,
     AUDIENCE,
     INGEST,
+    METERING,
     IDLE_MEMORY,
     LATENCY,
     READING,
     LOOKING,
+    LOOKING_AT_MANY,
     UPDATING,
     FLOOD,
     MANY_WORKFLOWS,

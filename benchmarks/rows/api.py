@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from benchmarks.bench import Bench, Measured, Row
-from benchmarks.figures import Run, Target, median_of, percentile_of
+from benchmarks.figures import Run, Target, median_of, percentile_of, ratio_of
 from benchmarks.load import APP
 from benchmarks.requests import Request, ask_again_and_again
 from benchmarks.subjects import OURS, Ours, Ports, Subject, on_port
@@ -33,6 +33,7 @@ def workflow_of(watch_steps: Sequence[int]) -> str:
 IN_ORDER = list(range(STEPS - 1))
 SWAPPED = [1, 0, *IN_ORDER[2:]]
 LAST_APP = f"live{STEPS - 2}"
+NOBODY_LOOKS = Ours(name="mmids_trio, nobody looks")
 MANY_STEPS = Ours(workflows=workflow_of(IN_ORDER))
 
 
@@ -53,11 +54,22 @@ def updates(ports: Ports) -> list[Request]:
 
 
 async def _measure(
-    bench: Bench, measured: Ours, watchers: int, *, app: str, requests: Callable[[Ports], list[Request]], pause: float
+    bench: Bench,
+    measured: Ours,
+    watchers: int,
+    *,
+    app: str,
+    requests: Callable[[Ports], list[Request]],
+    pause: float,
+    beside: Sequence[Ours] = (),
 ) -> Measured:
+    """`beside`: those that nobody asks anything."""
+
     async def once(subject: Subject) -> Sequence[Run]:
         answered: list[float] = []
         async with bench.run(subject) as server, bench.load.publishing(server.ports.rtmp):
+            if any(subject.name.startswith(quiet.name) for quiet in beside):
+                return [await watch(bench, server, watchers, app=app)]
             seconds = max(bench.effort.seconds - MARGIN_SECONDS, MARGIN_SECONDS)
             ask = partial(ask_again_and_again, server.ports.api, requests(server.ports), pause, seconds, answered)
             run = await watch(bench, server, watchers, app=app, meanwhile=ask)
@@ -69,7 +81,7 @@ async def _measure(
         }
         return [Run(run.subject, 0, dict(run.figures) | figures)]
 
-    return await bench.alternate([measured], once)
+    return await bench.alternate([measured, *beside], once)
 
 
 async def _reading(bench: Bench) -> Measured:
@@ -79,7 +91,7 @@ async def _reading(bench: Bench) -> Measured:
 
 async def _looking(bench: Bench) -> Measured:
     crowd = bench.effort.scaled(READERS_CROWD)
-    return await _measure(bench, OURS, crowd, app=APP, requests=looks, pause=LOOK_PAUSE)
+    return await _measure(bench, OURS, crowd, app=APP, requests=looks, pause=LOOK_PAUSE, beside=[NOBODY_LOOKS])
 
 
 async def _updating(bench: Bench) -> Measured:
@@ -100,7 +112,13 @@ LOOKING = Row(
     "`top` at 1 Hz (`GET /streams`, `/clients`, `/metrics`) while 1,000 watchers are served from one core",
     "absolute",
     _looking,
-    [(Target("longest gap of any watcher", 100, "ms"), lambda runs: median_of(runs, OURS.name, "longest_gap_ms"))],
+    [
+        (Target("longest gap of any watcher", 100, "ms"), lambda runs: median_of(runs, OURS.name, "longest_gap_ms")),
+        (
+            Target("CPU, by that of a server at which nobody looks", 1.5, "x"),
+            lambda runs: ratio_of(runs, OURS.name, NOBODY_LOOKS.name, "cpu_us_per_mb"),
+        ),
+    ],
     ("answer_p50_ms", "answer_max_ms", "longest_gap_ms", "cpu_us_per_mb"),
 )
 UPDATING = Row(

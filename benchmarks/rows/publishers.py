@@ -14,7 +14,8 @@ MARGIN_SECONDS = 1.0
 """By which the load lasts longer than the window."""
 
 
-async def _measure(bench: Bench) -> Measured:
+async def measure_publishers(bench: Bench, subjects: Sequence[Subject]) -> Measured:
+    """Each subject with fifty of them."""
     effort, count = bench.effort, bench.effort.scaled(PUBLISHERS)
     seconds = effort.warm_up + effort.seconds + MARGIN_SECONDS
 
@@ -39,7 +40,11 @@ async def _measure(bench: Bench) -> Measured:
         }
         return [Run(subject.name, 0, figures)]
 
-    return await bench.alternate([OURS, bench.node, bench.nginx], once)
+    return await bench.alternate(subjects, once)
+
+
+async def _measure(bench: Bench) -> Measured:
+    return await measure_publishers(bench, [OURS, bench.node, bench.nginx])
 
 
 INGEST = Row(

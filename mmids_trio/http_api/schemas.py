@@ -6,6 +6,7 @@ the very types of the server (`workflow.status`, `reactors.views`); those that o
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from attrs import fields, frozen, has
@@ -345,6 +346,12 @@ FREE_TEXT: Mapping[type, tuple[str, ...]] = {
 }
 """Fields that may repeat what stands in a parameter; names of workflows and reactors are never such a thing."""
 
+PLAIN = frozenset({bool, int, type(None)})
+"""Types of what is JSON already."""
+
+KINDS = 256
+"""Classes whose fields are remembered; the API has some fifty."""
+
 
 def shown_as_it_is(text: str) -> str:
     """A text, whatever is in it."""
@@ -356,20 +363,31 @@ def to_json(value: Any, hide: Hide = shown_as_it_is, *, is_free: bool = False) -
 
     `hide` takes away what is secret in the fields of `FREE_TEXT` (and in `value` itself where it `is_free`).
     """
+    kind = type(value)
+    if kind in PLAIN:  # most of what there is
+        plain: Json = value
+        return plain
     if isinstance(value, str):
         return hide(value) if is_free else value
-    if has(type(value)):
-        kind = type(value)
-        absent, free = ABSENT_WHEN_EMPTY.get(kind, ()), FREE_TEXT.get(kind, ())
-        named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(kind))
+    if (shape := _shape_of(kind)) is not None:
+        named = ((name, getattr(value, name), may_be_absent, free) for name, may_be_absent, free in shape)
         return {
-            name: to_json(item, hide, is_free=name in free)
-            for name, item in named
-            if name not in absent or item not in EMPTY
+            name: to_json(item, hide, is_free=free)
+            for name, item, may_be_absent, free in named
+            if not may_be_absent or item not in EMPTY
         }
     if isinstance(value, Mapping):
         return {str(name): to_json(item, hide) for name, item in value.items()}
     if isinstance(value, Sequence):
         return [to_json(item, hide, is_free=is_free) for item in value]
-    plain: Json = round(value, DECIMALS) if isinstance(value, float) else value
-    return plain
+    number: Json = round(value, DECIMALS) if isinstance(value, float) else value
+    return number
+
+
+@lru_cache(KINDS)
+def _shape_of(kind: type) -> tuple[tuple[str, bool, bool], ...] | None:
+    """Of an attrs class: each field, whether it is left out where it is empty, and whether it is a free text."""
+    if not has(kind):
+        return None
+    absent, free = ABSENT_WHEN_EMPTY.get(kind, ()), FREE_TEXT.get(kind, ())
+    return tuple((field.name, field.name in absent, field.name in free) for field in fields(kind))

@@ -33,6 +33,9 @@ LONGEST_STEP_MS = 2_000
 JITTER_SHARE = 16
 """What a batch changes the average by is its part of so many (RFC 3550 §6.4.1)."""
 
+VIDEO, AUDIO = MediaKind.VIDEO, MediaKind.AUDIO
+"""Python 3.11 takes as long to look up a member of an enumeration as for the rest of what a frame is asked."""
+
 ENHANCED_WRAPPER: Final = 0x86
 """Bits of a video packet's first byte that say it may be of other tracks than the main one (Enhanced RTMP v2)."""
 
@@ -202,47 +205,51 @@ class StreamMeter:
     _video: TrackMeter = field(factory=lambda: TrackMeter("video"), init=False)
     _audio: TrackMeter = field(factory=lambda: TrackMeter("audio"), init=False)
 
-    def note(self, events: Sequence[MediaEvent], now: float) -> int:  # noqa: PLR0912 (one loop, without a call)
+    def note(self, events: Sequence[MediaEvent], now: float) -> int:  # noqa: PLR0912, PLR0915 (one loop, without a call)
         """A batch comes in; returns the bytes of its media. Bytes of headers count, frames are of the main track."""
         video, audio = self._video, self._audio
         total = video_bytes = audio_bytes = video_frames = video_jumps = audio_jumps = 0
         video_changed = audio_changed = False
         video_at, audio_at = video.timestamp, audio.timestamp
+        video_codec, audio_codec = video.codec, audio.codec
         for event in events:
             if type(event) is not MediaPacket:
                 continue
             data, kind = event.data, event.kind
             size = len(data)
             total += size
-            if kind is MediaKind.VIDEO:
+            if kind is VIDEO:
                 video_bytes += size
-                if event.is_sequence_header or (event.codec != video.codec and event.codec is not None):
+                if event.is_sequence_header or (event.codec != video_codec and event.codec is not None):
                     video_changed |= video.describe(event)
+                    video_codec = video.codec
                     self._note_header(event)
-                if event.is_sequence_header or not size:
-                    continue
-                if data[0] & ENHANCED_WRAPPER == ENHANCED_WRAPPER and not is_of_main_track(event):
+                    if event.is_sequence_header:
+                        continue
+                if not size or (data[0] & ENHANCED_WRAPPER == ENHANCED_WRAPPER and not is_of_main_track(event)):
                     continue
                 video_frames += 1
-                if video_at is not None and (event.timestamp - video_at) % CLOCK > LONGEST_STEP_MS:
-                    video_jumps += 1
-                video_at = event.timestamp
+                at = event.timestamp
+                if video_at is not None and not 0 <= at - video_at <= LONGEST_STEP_MS:
+                    video_jumps += (at - video_at) % CLOCK > LONGEST_STEP_MS
+                video_at = at
                 if event.is_key_frame:
                     video.key_frame(event)
                     if self._show is not None:
                         self._show_it(event)
-            elif kind is MediaKind.AUDIO:
+            elif kind is AUDIO:
                 audio_bytes += size
-                is_news = event.is_sequence_header or (event.codec != audio.codec and event.codec is not None)
-                if is_news:
+                if event.is_sequence_header or (event.codec != audio_codec and event.codec is not None):
                     audio_changed |= audio.describe(event)
-                if event.is_sequence_header or not size:
+                    audio_codec = audio.codec
+                    if event.is_sequence_header:
+                        continue
+                if not size or (data[0] & ENHANCED_SOUND == ENHANCED_SOUND and not is_of_main_track(event)):
                     continue
-                if data[0] & ENHANCED_SOUND == ENHANCED_SOUND and not is_of_main_track(event):
-                    continue
-                if audio_at is not None and (event.timestamp - audio_at) % CLOCK > LONGEST_STEP_MS:
-                    audio_jumps += 1
-                audio_at = event.timestamp
+                at = event.timestamp
+                if audio_at is not None and not 0 <= at - audio_at <= LONGEST_STEP_MS:
+                    audio_jumps += (at - audio_at) % CLOCK > LONGEST_STEP_MS
+                audio_at = at
         if video_bytes:
             video.count(video_bytes, video_frames, now, video_at, video_jumps)
         if audio_bytes:
