@@ -59,7 +59,8 @@ async def _answer(h: Harness, path: str) -> int:
     return len(found[kind])
 
 
-async def _main(streams: int, watchers: int) -> None:
+async def _main(*counts: int) -> None:
+    streams, watchers = counts
     connections = 2 * (streams + watchers)
     text = CONFIGURATION.format(connections=connections, streams=max(1_000, streams))
     async with Harness(text, limits=Limits(blocking_s=inf, real_s=inf)) as h:

@@ -18,4 +18,4 @@ def only_bytes(_meter: StreamMeter, events: Sequence[MediaEvent], _now: float) -
     return sum(len(event.data) for event in events if type(event) is MediaPacket)
 
 
-StreamMeter.note = only_bytes  # type: ignore[method-assign]  # in a process that does nothing else
+StreamMeter.note = only_bytes  # type: ignore[assignment, method-assign]  # in a process that does nothing else

@@ -369,7 +369,7 @@ def to_json(value: Any, hide: Hide = shown_as_it_is, *, is_free: bool = False) -
         return plain
     if isinstance(value, str):
         return hide(value) if is_free else value
-    if (shape := _shape_of(kind)) is not None:
+    if (shape := _shape_of(kind)) is not None:  # type: ignore[arg-type]  # mypy: classes have no hash
         named = ((name, getattr(value, name), may_be_absent, free) for name, may_be_absent, free in shape)
         return {
             name: to_json(item, hide, is_free=free)
