@@ -76,7 +76,7 @@ def check_texts(
         problems += findings.in_order()
         warnings += warned.in_order()
     problems += (*reader.problems, *repeated(documents))
-    problems += conflicts(workflows)
+    problems += conflicts(workflows, next((each.settings for each in documents if each.settings_place), None))
     return Checked(tuple(read), tuple(workflows), _hidden(problems, outside), _hidden(warnings, outside))
 
 

@@ -179,6 +179,20 @@ def host_names(value: str) -> tuple[str, ...]:
     return names
 
 
+MOST_CERTIFICATES = 100
+"""Each is looked at when a connection comes, every few seconds; who has more names has them in few certificates."""
+
+
+def certificate_files(value: str) -> tuple[tuple[str, str | None], ...]:
+    """Certificates separated by commas: each a file, and behind it the file of its key where that is another."""
+    parts = [part.split() for part in value.split(",")]
+    if not all(len(part) in (1, 2) for part in parts):
+        raise ValueError("expected files of certificates, separated by commas, each with that of its key behind it")
+    if len(parts) > MOST_CERTIFICATES:
+        raise ValueError(f"expected {MOST_CERTIFICATES} certificates at most")
+    return tuple((part[0], part[1] if len(part) > 1 else None) for part in parts)
+
+
 def module_names(value: str) -> tuple[str, ...]:
     """Full names of Python modules, separated by commas or spaces."""
     names = tuple(value.replace(",", " ").split())

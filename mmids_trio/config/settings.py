@@ -13,6 +13,7 @@ from mmids_trio.addresses import IpNetwork
 from mmids_trio.config.converters import (
     anything,
     bearer_token,
+    certificate_files,
     filled,
     host_names,
     module_names,
@@ -105,6 +106,7 @@ def event_names(value: str) -> str:
 class Settings:
     """The settings of a server, as written: relative paths are the caller's to resolve.
 
+    `tls_more_certs`: a file with a certificate each, and the one with its key where that is another.
     `load`: modules with kinds of steps and executors, for who starts a server; one that is built takes those kinds.
     `state_path` of `None`: changes over the API end with the server. `log_path` of `None`: no log on the disk.
     Ports: 0 means any free one. `http_api_port` of `None`: no HTTP API. `publisher_timeout`: seconds, 0
@@ -129,6 +131,7 @@ class Settings:
     tls_cert_path: str | None = parameter(filled, default=None)
     tls_cert_password: str | None = parameter(anything, default=None, secret=True)
     tls_key_path: str | None = parameter(filled, default=None)
+    tls_more_certs: tuple[tuple[str, str | None], ...] = parameter(certificate_files, default=())
     allow_expired_certificate: bool = parameter(switch, default=False)
     log_console: str = parameter(one_of("text", "json", "none"), default="text")
     log_path: str | None = parameter(path_or_none, default="logs")

@@ -11,6 +11,7 @@ from mmids_trio.net.certificates import Certificates
 from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.net.transport import Network, Transport
 from mmids_trio.rejections import RejectCounters
+from mmids_trio.rtmp.server.registrations import HTTP_NAMES
 from mmids_trio.rtmp.server.server import Entrance, RtmpServer
 
 
@@ -33,6 +34,7 @@ class MediaServer(RtmpServer):
             limiter=limiter,
             certificates=certificates,
             rejections=rejections,
+            protocols=HTTP_NAMES,
         )
         self._media_bounds = bounds
 

@@ -1,8 +1,9 @@
-"""The server's certificate: what a key and its certificates are, and the files that they are read from again.
+"""The server's certificates: what a key and its certificates are, and the files that they are read from again.
 
 Everything that can be wrong with the content of a file is decided from bytes alone (PKCS#12 or PEM).  New connections
 alone need a certificate, so the files are looked at when one arrives, every few seconds at most; who is connected
-keeps what it has.  A new file that cannot be used leaves the old certificate in place.
+keeps what it has.  A new file that cannot be used leaves the old certificate in place.  Of several certificates a
+client gets the one for the name that it asks for (SNI, RFC 6066 §3).
 """
 
 import os
@@ -71,6 +72,15 @@ class Identity:
         """The certificate's last moment, in UTC."""
         return self.certificate.not_valid_after_utc
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Of hosts that it is for, in lower case; one may begin with `*.` for any label."""
+        try:
+            found = self.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (x509.ExtensionNotFound, ValueError):
+            return frozenset()
+        return frozenset(name.lower() for name in found.get_values_for_type(x509.DNSName))
+
     def check_validity(self, now: datetime) -> None:
         """Raises `CertificateError` if the certificate is not valid at `now`."""
         if now > self.expires:
@@ -128,7 +138,7 @@ def _read_pem(content: bytes, key_content: bytes | None, password: bytes | None)
     except ValueError:
         raise CertificateError("it holds no certificate that can be read") from None
     if key_content is None and b"PRIVATE KEY-----" not in content:
-        raise CertificateError("it holds no private key: set tls_key_path")
+        raise CertificateError("it holds no private key: set tls_key_path, or name its key behind it")
     where = "its private key" if key_content is None else "the private key of tls_key_path"
     return _matched(_read_pem_key(content if key_content is None else key_content, password, where), certificates)
 
@@ -199,16 +209,19 @@ _State = tuple[tuple[int, int, int, int], ...]
 class _Loaded:
     identity: Identity
     context: ssl.SSLContext
+    names: frozenset[str]
 
 
 @define(eq=False)
 class Certificates:
-    """The certificate of one server, in `files` (`None`: none is set); `now` is the calendar's time in UTC.
+    """The certificate of one server, in `files` (`None`: none is set), with those for `more` names, which have none
+    themselves; `now` is the calendar's time in UTC.
 
     `offload` runs what reads and decrypts: that may take a tenth of a second, so by default it is done in a thread.
     """
 
     files: CertificateFiles | None = None
+    more: "Sequence[Certificates]" = field(default=(), kw_only=True)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), kw_only=True)
     offload: Callable[[Callable[[], _Loaded]], Awaitable[_Loaded]] = field(default=in_thread, kw_only=True)
     allow_expired: bool = field(default=False, kw_only=True)
@@ -227,7 +240,11 @@ class Certificates:
         return None if self._loaded is None else self._loaded.identity.expires
 
     async def require(self) -> None:
-        """Have a certificate that can be used now. Raises `CertificateError`."""
+        """Have certificates that can be used now. Raises `CertificateError`."""
+        for one in self._all:
+            await one._require()
+
+    async def _require(self) -> None:
         if self.files is None:
             raise CertificateError("TLS needs a certificate, and the setting tls_cert_path names none")
         try:
@@ -241,15 +258,34 @@ class Certificates:
 
     async def reload(self) -> None:
         """Read the files again, if they are in use; logs what comes of it, and never raises for what is wrong."""
-        self._tried = None
-        await self._renew()
+        for one in self._all:
+            one._tried = None
+            await one._renew()
 
     async def context(self) -> ssl.SSLContext:
         """For the handshake of a new connection. Something must have called `require` with success before."""
-        if trio.current_time() >= self._checked_at + CHECK_SECONDS:
-            await self._renew()
+        for one in self._all:
+            if trio.current_time() >= one._checked_at + CHECK_SECONDS:
+                await one._renew()
         assert self._loaded is not None
         return self._loaded.context
+
+    @property
+    def _all(self) -> "Sequence[Certificates]":
+        return (self, *self.more)
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+        """OpenSSL asks: a client has named the host that it wants. Without one of that name it gets the first."""
+        found = None if name is None else self._named(name.lower().rstrip("."))
+        if found is not None:
+            connection.context = found
+
+    def _named(self, name: str) -> ssl.SSLContext | None:
+        for wanted in (name, f"*.{name.partition('.')[2]}"):
+            for one in self._all:
+                if one._loaded is not None and wanted in one._loaded.names:
+                    return one._loaded.context
+        return None
 
     async def _renew(self) -> None:
         if self.files is None or self._loaded is None or self._is_loading:
@@ -274,6 +310,8 @@ class Certificates:
             else:  # one that is good is not given up for one that is not
                 self._check_strictly(loaded, files)
             self._loaded = loaded
+            if self.more:
+                loaded.context.sni_callback = self._choose
         finally:
             self._is_loading = False
         self._tried, self._expiry_was_logged = state, False
@@ -283,8 +321,9 @@ class Certificates:
         """Warn of an expired certificate that is served, each day, until cancelled; connections may be rare."""
         while self.allow_expired:
             await trio.sleep(DAY)
-            if self._loaded is not None and self.files is not None:
-                self._watch_expiry(self._loaded, self.files)
+            for one in self._all:
+                if one._loaded is not None and one.files is not None:
+                    one._watch_expiry(one._loaded, one.files)
 
     def _has_expired(self, loaded: _Loaded) -> bool:
         return self.now() > loaded.identity.expires
@@ -358,7 +397,7 @@ def check_files(files: CertificateFiles, now: datetime, *, allow_expired: bool) 
 def _load(files: CertificateFiles) -> _Loaded:
     identity = files.read()
     try:
-        return _Loaded(identity, server_context(identity))
+        return _Loaded(identity, server_context(identity), identity.names)
     except CertificateError as error:
         raise _about(files.certificate, error) from None
 

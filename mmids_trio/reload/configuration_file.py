@@ -152,14 +152,18 @@ def _read(path: Path) -> bytes:
 def with_absolute_paths(settings: Settings, directory: Path) -> Settings:
     """Relative paths are relative to the configuration file."""
 
+    def whole(path: str) -> str:
+        return str((directory / path).resolve())
+
     def absolute(path: str | None) -> str | None:
-        return None if path is None else str((directory / path).resolve())
+        return None if path is None else whole(path)
 
     return evolve(
         settings,
         ffmpeg_path=absolute(settings.ffmpeg_path),
         tls_cert_path=absolute(settings.tls_cert_path),
         tls_key_path=absolute(settings.tls_key_path),
+        tls_more_certs=tuple((whole(certificate), absolute(key)) for certificate, key in settings.tls_more_certs),
         http_api_tokens_path=absolute(settings.http_api_tokens_path),
         log_path=absolute(settings.log_path),
         state_path=absolute(settings.state_path),

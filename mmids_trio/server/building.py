@@ -40,7 +40,7 @@ from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.schemas import rfc3339
 from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.media_memory import MediaMemory
-from mmids_trio.net.certificates import Certificates
+from mmids_trio.net.certificates import CertificateFiles, Certificates
 from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.net.tls import ConnectionGate, NetworkDialer, TlsGate
 from mmids_trio.net.transport import Network, SocketNetwork
@@ -59,7 +59,7 @@ from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Load, Reloader
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.app import Server
-from mmids_trio.server.lacks import Machine, certificate_files
+from mmids_trio.server.lacks import Machine, certificate_files, more_certificate_files
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
 from mmids_trio.server.on_air_events import OnAirEvents
@@ -179,9 +179,7 @@ def build_server(
     outside = (log or Logging()).outside
     hub, rejections = EventHub(outside.hide), RejectCounters()
     memory = MediaMemory(settings.max_media_bytes, rejections)
-    certificates = Certificates(
-        certificate_files(settings), offload=world.offload, allow_expired=settings.allow_expired_certificate
-    )
+    certificates = _certificates(settings, world)
     nonce = world.entropy(NONCE_BYTES).hex() if world.nonce is None else world.nonce
     on_air = OnAir(
         nonce, lambda: rfc3339(world.now()), trio.current_time, Bans(world.now, nonce), OnAirEvents(hub.publish)
@@ -307,7 +305,7 @@ def build_server(
         publish=hub.publish,
         own_hosts=frozenset(settings.http_api_hosts or ()),
         hide=outside.hide,
-        find_conflicts=conflicts,
+        find_conflicts=partial(conflicts, settings=settings),
         ui=settings.ui,
         find_lacks=_machine(settings, ffmpeg, world).lacks,
         kinds=partial(kinds_of, steps, known_executors),
@@ -364,6 +362,14 @@ def _learning(outside: OutsideValues, load: Load) -> Load:
 
 
 # Parts that follow from settings and from the machine alone.
+
+
+def _certificates(settings: Settings, world: World) -> Certificates:
+    def of(files: CertificateFiles | None, more: Sequence[Certificates] = ()) -> Certificates:
+        expired = settings.allow_expired_certificate
+        return Certificates(files, more=more, offload=world.offload, allow_expired=expired)
+
+    return of(certificate_files(settings), [of(files) for files in more_certificate_files(settings)])
 
 
 def _rtmp(

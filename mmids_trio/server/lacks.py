@@ -70,7 +70,7 @@ class Machine:
             yield from _files(step)
 
     def _certificate(self, users: Sequence[StepDefinition]) -> Iterator[Problem]:
-        of_settings = self.places.get("tls_cert_path")
+        of_settings = self.places.get("tls_cert_path") or self.places.get("tls_more_certs")
         if of_settings is None and self.settings.http_api_tls:
             of_settings = self.places.get("http_api_tls")
         place = of_settings or next((step.place for step in users), None)
@@ -80,10 +80,11 @@ class Machine:
         if files is None:
             yield Problem(place, NO_CERTIFICATE)
             return
-        try:
-            check_files(files, self.now(), allow_expired=self.settings.allow_expired_certificate)
-        except CertificateError as error:
-            yield Problem(place, str(error))
+        for one in (files, *more_certificate_files(self.settings)):
+            try:
+                check_files(one, self.now(), allow_expired=self.settings.allow_expired_certificate)
+            except CertificateError as error:
+                yield Problem(place, str(error))
 
     def _state_directory(self) -> str | None:
         return None if self.settings.state_path is None else os.path.dirname(self.settings.state_path)
@@ -95,6 +96,14 @@ def certificate_files(settings: Settings) -> CertificateFiles | None:
         return None
     key = None if settings.tls_key_path is None else Path(settings.tls_key_path)
     return CertificateFiles(Path(settings.tls_cert_path), settings.tls_cert_password, key)
+
+
+def more_certificate_files(settings: Settings) -> Sequence[CertificateFiles]:
+    """Those for other names."""
+    return [
+        CertificateFiles(Path(certificate), settings.tls_cert_password, None if key is None else Path(key))
+        for certificate, key in settings.tls_more_certs
+    ]
 
 
 def _files(step: StepDefinition) -> Iterable[Problem]:

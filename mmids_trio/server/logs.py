@@ -8,10 +8,12 @@ logged.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from attrs import define, field
@@ -118,7 +120,16 @@ def configure(
             [structlog.contextvars.merge_contextvars, bounds.repeats.drop_repeats, *shared], level, undo
         )
         undo.callback(bounds.repeats.tell)
+        undo.callback(setattr, sys, "unraisablehook", sys.unraisablehook)
+        sys.unraisablehook = partial(_say_unraisable, sys.unraisablehook)
         yield bounds
+
+
+def _say_unraisable(usual: Callable[[Any], object], found: Any) -> None:
+    """Has Python itself say nothing of a TLS client that names its host by bytes that are no text: anybody could fill
+    the console with that. The connection's own line says that the handshake has failed."""
+    if not (isinstance(found.exc_value, UnicodeDecodeError) and isinstance(found.object, bytes)):
+        usual(found)
 
 
 def _shared_processors(outside: OutsideValues) -> list[Processor]:

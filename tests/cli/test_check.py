@@ -25,6 +25,9 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
+HTTP = "http_watch app=a stream_key=*"
+
+
 def test_several_files_a_directory_and_standard_input_are_one_configuration(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -49,6 +52,38 @@ def test_what_two_workflows_want_is_found_in_the_text(tmp_path: Path, second: st
     assert result.exit_code == 1
     assert f"{two}:2:5: " in result.output
     assert what in result.output
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        ("rtmp_receive rtmp_app=a stream_key=* port=8080", HTTP, "8080 is used for RTMP by workflow 'one' (step id 1)"),
+        (HTTP, "rtmp_watch rtmp_app=a stream_key=* port=8080", "8080 is used for HTTP by workflow 'one' (step id 1)"),
+        (HTTP, "http_watch app=b stream_key=* https", "8080 is used for HTTP by workflow 'one' (step id 1)"),
+        (HTTP, HTTP, "port 8080, application 'a', stream key '*' for watchers is taken"),
+    ],
+)
+def test_a_port_is_for_one_protocol(tmp_path: Path, first: str, second: str, what: str) -> None:
+    text = f"workflow one {{\n    {first}\n}}\nworkflow two {{\n    {second}\n}}\n"
+    result = run(write(tmp_path / "all.mmids", text))
+    assert (result.exit_code, what in result.output) == (1, True), result.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "step", "fits"),
+    [
+        ("http_api_port 8080", HTTP, False),
+        ("http_api_port 1935", "rtmp_watch rtmp_app=a stream_key=*", False),
+        ("http_api_port 8080\n http_media_port 8081", HTTP, True),
+        ("http_api_port 8080\n http_media_host 192.0.2.1", HTTP, True),
+        ("http_api_port 0", f"{HTTP} port=0", True),
+        ("http_media_port 1935", f"{HTTP}\n rtmp_watch rtmp_app=a stream_key=*", False),
+    ],
+)
+def test_ports_of_settings_count_too(tmp_path: Path, settings: str, step: str, fits: bool) -> None:
+    text = f"settings {{\n {settings}\n}}\nworkflow one {{\n    {step}\n}}\n"
+    result = run(write(tmp_path / "all.mmids", text))
+    assert (result.exit_code == 0, "so it cannot serve" in result.output) == (fits, not fits), result.output
 
 
 def test_watchers_and_other_ports_are_in_nobodys_way(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def test_without_a_settings_node_everything_has_its_default() -> None:
         ('tls_cert_password "p#ss word"', "tls_cert_password", "p#ss word"),
         ('tls_cert_password ""', "tls_cert_password", ""),
         ("tls_key_path key.pem", "tls_key_path", "key.pem"),
+        ("tls_more_certs b.pem", "tls_more_certs", (("b.pem", None),)),
+        ('tls_more_certs "b.pem, c.pem key.pem"', "tls_more_certs", (("b.pem", None), ("c.pem", "key.pem"))),
         ("log_path /var/log", "log_path", "/var/log"),
         ("log_path", "log_path", "logs"),
         ("log_path none", "log_path", None),

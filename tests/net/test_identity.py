@@ -107,7 +107,7 @@ def test_a_damaged_file_is_said_to_be_damaged(made: Made) -> None:
 
 
 def test_a_certificate_without_its_key_is_not_enough(made: Made) -> None:
-    assert problem(made.pem(chain=True)) == "it holds no private key: set tls_key_path"
+    assert problem(made.pem(chain=True)) == "it holds no private key: set tls_key_path, or name its key behind it"
     assert "without a key" in problem(made.certificate.public_bytes(Encoding.DER))
 
 

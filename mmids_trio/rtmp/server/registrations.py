@@ -18,6 +18,8 @@ from mmids_trio.rtmp.protocol.requests import normalise_app
 ANY_KEY = "*"
 """The stream key that stands for all of an application's."""
 
+RTMP_NAMES, HTTP_NAMES = ("RTMP", "RTMPS"), ("HTTP", "HTTPS")
+"""What is served on ports, without TLS and with it."""
 
 Endpoint = TypeVar("Endpoint")
 """Whatever serves the clients of a claim; nothing in here looks into it."""
@@ -102,9 +104,10 @@ _Claims = dict[Claim[Endpoint], None]
 
 
 class Registrations(Generic[Endpoint]):
-    """All claims of a server."""
+    """All claims of a server. `protocols`: what it serves is called without TLS, and with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocols: tuple[str, str] = RTMP_NAMES) -> None:
+        self._protocols = protocols
         self._claims: dict[_Place, dict[str, _Claims[Endpoint]]] = {}
         """By place, then by key: thousands of keys of one application cost no more than one."""
         self._ports: dict[tuple[int, bool], _Claims[Endpoint]] = {}
@@ -127,7 +130,7 @@ class Registrations(Generic[Endpoint]):
         """
         for claim in self._ports.get((registration.port, not registration.tls), ()):
             if not _gives_way(claim, is_leaving):
-                raise RegistrationConflict(_mixed_port(registration, claim))
+                raise RegistrationConflict(_mixed_port(registration, claim, self._protocols))
         for claim in self._overlapping(registration):
             if not _gives_way(claim, is_leaving):
                 raise RegistrationConflict(
@@ -265,8 +268,8 @@ def _settle(awaited: Claim[Endpoint] | Expectation) -> None:
         look_again()
 
 
-def _mixed_port(wanted: Registration, claim: Claim[Endpoint]) -> str:
-    has, wants = ("RTMPS", "RTMP") if claim.registration.tls else ("RTMP", "RTMPS")
+def _mixed_port(wanted: Registration, claim: Claim[Endpoint], protocols: tuple[str, str]) -> str:
+    has, wants = protocols[claim.registration.tls], protocols[wanted.tls]
     return (
         f"port {wanted.port} is used for {has} by workflow '{claim.owner.workflow}' (step id {claim.owner.step_id}), "
         f"so it cannot serve {wants} as well"

@@ -23,7 +23,7 @@ from mmids_trio.net.transport import Listener, Network, Transport
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.server.endpoints import Claimant, Endpoint, PublishHandler, Service, WatchHandler
-from mmids_trio.rtmp.server.registrations import Claim, Expectation, Registration, Registrations, Role
+from mmids_trio.rtmp.server.registrations import RTMP_NAMES, Claim, Expectation, Registration, Registrations, Role
 from mmids_trio.rtmp.server.session import RtmpSession, Traffic, name_of
 from mmids_trio.rtmp.server.session_bounds import SessionBounds
 
@@ -100,6 +100,7 @@ class RtmpServer:
         rejections: RejectCounters | None = None,
         gate: ConnectionGate | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
+        protocols: tuple[str, str] = RTMP_NAMES,
     ) -> None:
         self._network = network
         self._host = host
@@ -114,7 +115,7 @@ class RtmpServer:
         self._certificates = certificates or Certificates()
         self._gate = gate or TlsGate(self._certificates)
         self._entropy = entropy
-        self._registrations: Registrations[Endpoint] = Registrations()
+        self._registrations: Registrations[Endpoint] = Registrations(protocols)
         self._ports: dict[int, _Port] = {}
         self._nursery: trio.Nursery | None = None
         self._traffic = Traffic()
