@@ -5,6 +5,7 @@ they never hold anything that runs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from hashlib import blake2b
 
 from attrs import field, frozen
@@ -104,6 +105,11 @@ class WorkflowDefinition:
     steps: tuple[StepDefinition, ...] = ()
     routed_by_reactor: bool = False
     place: Place | None = field(default=None, eq=False, repr=False)
+
+    @cached_property
+    def step_ids(self) -> tuple[str, ...]:
+        """See `step_ids`; one change asks several times."""
+        return step_ids(self.steps)
 
 
 @frozen

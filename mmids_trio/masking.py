@@ -61,7 +61,7 @@ def mask(line: str, secrets: Sequence[str] = ()) -> str:
     The key is what follows the last `/` (RTMP 1.0 §7.2.2.6 names it apart from the URL, ffmpeg joins the two).
     Values behind names of secrets (`token=...`) go wherever they stand. So do `secrets`; empty ones are ignored.
     """
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+    for secret in sorted(filter(None, secrets), key=len, reverse=True) if secrets else ():
         line = line.replace(secret, HIDDEN)
     return mask_assigned(_URL.sub(_mask_url, line) if "://" in line else line)
 

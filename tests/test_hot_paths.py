@@ -28,10 +28,11 @@ from mmids_trio.rtmp.protocol.events import MediaReceived
 from mmids_trio.rtmp.protocol.message import VIDEO, Message
 from mmids_trio.rtmp.protocol.outgoing import render
 from mmids_trio.rtmp.rendering import RtmpRendering
+from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import memory_connection
 from mmids_trio.workflow.replay import Ledger
-from tests.support.calls import calls
+from tests.support.calls import calls, counted_calls
 from tests.support.certificates import HOST, make
 from tests.support.memory_channels import Wire
 
@@ -199,3 +200,18 @@ def test_a_frame_comes_in_with_few_calls_also_behind_a_clock_that_was_set(start:
     messages = [Message(VIDEO, 1, start + frame.timestamp, frame.data, 4) for frame in FRAMES]
     seen = calls(lambda: media_events(StreamId("stream"), MediaReceived(1, messages), clock))
     assert seen.total() / len(messages) <= 11.5
+
+
+async def test_an_update_makes_few_calls_a_step_and_announces_none_that_runs(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    steps = [f"    rtmp_watch rtmp_app=live{number} stream_key=*\n" for number in range(50)]
+    one, other = steps, [steps[1], steps[0], *steps[2:]]
+    async with Harness() as server:
+        for order in (one, other, one):
+            await server.http.put("/workflows?wait=10", content=f"workflow many {{\n{''.join(order)}}}\n")
+        with counted_calls() as seen:
+            await server.http.put("/workflows?wait=10", content=f"workflow many {{\n{''.join(other)}}}\n")
+    assert seen["StepType.announce"] == 0
+    assert seen["StepType.canonical"] == len(steps), "the calls are those of the server"
+    assert seen.total() / len(steps) <= 420

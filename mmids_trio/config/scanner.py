@@ -34,6 +34,8 @@ _NEVER_IN_QUOTES = re.compile("[\\x00\ud800-\udfff]")
 
 _LIKE_A_VARIABLE = re.compile(r"\$[A-Za-z_{]")
 
+_SURELY_PLAIN = re.compile(r"[A-Za-z0-9_.:/*+,~@%-]++")
+
 _TYPOGRAPHIC_QUOTES = frozenset("\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}„‟\uff02")
 """Word processors put them for a quote; taken as plain characters they would end up in paths."""
 
@@ -104,8 +106,15 @@ def _split(text: str) -> Iterator[str]:
     yield text[start:]
 
 
+def is_surely_plain(text: str) -> bool:
+    """Whether it is a word of letters, digits and what stands in paths and addresses, as most are: seen at a glance."""
+    return _SURELY_PLAIN.fullmatch(text) is not None
+
+
 def is_plain(text: str) -> bool:
     """Whether `text` can stand in a word, that is, without quotes."""
+    if is_surely_plain(text):
+        return True
     match = _TOKEN.match(text)
     if match is None or match.group(1) != text or _odd_character(text) is not None:
         return False

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from mmids_trio.config.arguments import ANY_KEY, STREAM_KEYS
 from mmids_trio.config.references import VariableNames, escaped
-from mmids_trio.config.scanner import MAX_LINE_LENGTH, is_plain, is_quotable
+from mmids_trio.config.scanner import MAX_LINE_LENGTH, is_plain, is_quotable, is_surely_plain
 from mmids_trio.config.suggestions import shown
 from mmids_trio.definitions import ParameterValue, ReactorDefinition, Resolved, StepDefinition, WorkflowDefinition
 
@@ -36,9 +36,18 @@ def write_workflow(definition: WorkflowDefinition, show: Show = as_written) -> s
     Raises `ValueError` for what the language cannot express: names that are not plain words, values with a
     line feed, a NUL or half a surrogate pair. Nothing that the parser has read is of that kind.
     """
+    return write_workflow_of(definition, [write_step(step, show) for step in definition.steps])
+
+
+def write_workflow_of(definition: WorkflowDefinition, steps: Iterable[str]) -> str:
+    """The same where its steps are written already."""
     flag = " routed_by_reactor" if definition.routed_by_reactor else ""
-    steps = "".join(f"{_indented(_step(step, show))}\n" for step in definition.steps)
-    return f"workflow {_name(definition.name)}{flag} {{\n{steps}}}\n"
+    return f"workflow {_name(definition.name)}{flag} {{\n{''.join(steps)}}}\n"
+
+
+def write_step(step: StepDefinition, show: Show = as_written) -> str:
+    """The line of a step in its workflow, with its line end. Raises `ValueError` as `write_workflow` does."""
+    return f"{_indented(_step(step, show))}\n"
 
 
 def write_reactor(definition: ReactorDefinition, show: Show = as_written) -> str:
@@ -90,6 +99,8 @@ def _argument(name: str, value: ParameterValue, show: Show) -> str:
 
 
 def _name(name: str) -> str:
+    if is_surely_plain(name):
+        return name
     # A state file of 0.1 may hold a name with `#` in it, and is read so that it stays.
     if not name or name.startswith("#") or "=" in name or not is_plain(name.replace("#", "")):
         raise ValueError(f"expected a name that is a plain word, found {shown(name)}")

@@ -12,7 +12,7 @@ import structlog
 import trio
 from attrs import define, field
 
-from mmids_trio.definitions import WorkflowDefinition, step_ids
+from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import MmidsError
 from mmids_trio.workflow.status import WorkflowOwner, WorkflowStatus
 
@@ -196,7 +196,7 @@ class LeasedWorkflows:
         steps = status.pending_steps or status.active_steps
         accepted = self._workflows.definition(definition.name)
         is_routed_alike = accepted is not None and accepted.routed_by_reactor == definition.routed_by_reactor
-        return is_routed_alike and tuple(step.step_id for step in steps) == step_ids(definition.steps)
+        return is_routed_alike and tuple(step.step_id for step in steps) == definition.step_ids
 
     async def _stop_all_but(self, kept: Collection[str]) -> None:
         async with trio.open_nursery() as nursery:

@@ -8,8 +8,8 @@ from typing import Literal
 
 from attrs import define, evolve, field, frozen
 
-from mmids_trio.config.writer import write_workflow
-from mmids_trio.definitions import WorkflowDefinition, publish_keys
+from mmids_trio.config.writer import write_step, write_workflow_of
+from mmids_trio.definitions import Resolved, StepDefinition, WorkflowDefinition, publish_keys
 from mmids_trio.workflow.events import HubEvent, WorkflowChanged
 from mmids_trio.workflow.plan import SetPlan, shown_in_plan
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
@@ -105,6 +105,16 @@ class ChangeRecord(ChangeSummary):
 Definitions = Mapping[str, WorkflowDefinition | None]
 
 
+@frozen(eq=False)
+class _Written:
+    """A workflow as it may be shown, with the line of each step by its id. `keys` are hidden in all of them."""
+
+    definition: WorkflowDefinition
+    keys: frozenset[str]
+    lines: Mapping[str, str]
+    text: str
+
+
 def nobody_keeps(_record: ChangeRecord) -> None:
     """Where there is no file."""
 
@@ -120,7 +130,7 @@ class ChangeHistory:
     """The oldest first."""
     _size: int = field(default=0, init=False)
     _count: int = field(default=0, init=False)
-    _written: dict[str, tuple[WorkflowDefinition, str]] = field(factory=dict, init=False)
+    _written: dict[str, _Written] = field(factory=dict, init=False)
     """By its name, a workflow as it was written last; what was used last is the last, and `MOST_WORKFLOWS` are kept."""
 
     def load(self, records: Iterable[ChangeRecord]) -> None:
@@ -172,16 +182,16 @@ class ChangeHistory:
         return settle
 
     def _shown(self, definition: WorkflowDefinition | None) -> str:
-        """What one change has made of a workflow the next one finds: it is written once."""
+        """What one change has made of a workflow the next one finds, and most of its steps stay as they are."""
         if definition is None:
             return ""
         known = self._written.pop(definition.name, None)
-        if known is None or known[0] != definition:
-            known = definition, _shown(definition)
+        if known is None or known.definition is not definition:
+            known = _written(definition, known)
         self._written[definition.name] = known
         if len(self._written) > MOST_WORKFLOWS:
             del self._written[next(iter(self._written))]
-        return known[1]
+        return known.text
 
     def _settle(self, record: ChangeRecord, changed: Iterable[ChangedWorkflow]) -> None:
         if record.id in self._records:
@@ -229,11 +239,26 @@ def _text(texts: Iterable[str]) -> str:
     return "".join(pieces)
 
 
-def _shown(definition: WorkflowDefinition) -> str:
-    """One without what is secret in it, as plans have it."""
+def _written(definition: WorkflowDefinition, known: _Written | None) -> _Written:
+    """It without what is secret in it, as plans have it; lines that are `known` are not made again."""
     keys = publish_keys(definition.steps)
-    steps = tuple(evolve(step, parameters=shown_in_plan(step.shown_parameters(), keys)) for step in definition.steps)
+    lines = known.lines if known is not None and known.keys == keys else {}
+    steps = zip(definition.step_ids, definition.steps, strict=True)
     try:
-        return write_workflow(evolve(definition, steps=steps))
+        lines = {
+            step_id: _line(step, keys) if step_id not in lines or _has_variables(step) else lines[step_id]
+            for step_id, step in steps
+        }
+        return _Written(definition, keys, lines, write_workflow_of(definition, lines.values()))
     except ValueError:  # made by a program, not read from a text
-        return f"# workflow {definition.name!a}, which the language cannot express\n"
+        text = f"# workflow {definition.name!a}, which the language cannot express\n"
+        return _Written(definition, keys, {}, text)
+
+
+def _line(step: StepDefinition, keys: frozenset[str]) -> str:
+    return write_step(evolve(step, parameters=shown_in_plan(step.shown_parameters(), keys)))
+
+
+def _has_variables(step: StepDefinition) -> bool:
+    """Whether a value came from outside: it is equal to one that was written there, and yet shown otherwise."""
+    return any(isinstance(value, Resolved) for value in step.parameters.values())

@@ -16,7 +16,6 @@ from mmids_trio.definitions import (
     StepDefinition,
     WorkflowDefinition,
     publish_keys,
-    step_ids,
 )
 from mmids_trio.errors import MmidsError
 from mmids_trio.masking import HIDDEN, mask_values
@@ -90,7 +89,7 @@ def make_plan(
 
     `changeable`: those that may change in place, by their ids.
     """
-    order = step_ids(wanted.steps)
+    order = wanted.step_ids
     steps = tuple(WantedStep(step_id, step) for step_id, step in zip(order, wanted.steps, strict=True))
     old, new = frozenset(running), frozenset(order)
     fresh = [step for step in steps if step.step_id not in old]

@@ -104,7 +104,7 @@ class Workflow:
         if owner is not None and definition is not None:
             part.on_swapped = partial(self._belong_to, owner)
         if definition is not None and not is_idle:
-            part.on_settled = self._factories.announce(definition)
+            part.on_settled = self._factories.announce(self._to_come(definition))
         transaction.add(part)
         older = self._parts
         if is_idle:
@@ -118,6 +118,13 @@ class Workflow:
         transaction.after += ends
         self._hindrances += ends
         self._stir.unpark_all()
+
+    def _to_come(self, definition: WorkflowDefinition) -> WorkflowDefinition:
+        """With those steps only that clients may have to wait for: whoever knows a running step finds it by itself."""
+        if self._current is not None:
+            return definition  # it may stop what this one wants again
+        start = self.pipeline.plan(definition).start
+        return evolve(definition, steps=tuple(step.definition for step in start))
 
     def _is_at_rest(self, definition: WorkflowDefinition) -> bool:
         """Whether nothing is going on, and the workflow is as `definition` says."""

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import trio
+from attrs import evolve
 from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
+from mmids_trio.config import writer
 from mmids_trio.config.parser import parse_workflow
 from mmids_trio.config.settings import Settings
-from mmids_trio.definitions import WorkflowDefinition
+from mmids_trio.definitions import Resolved, StepDefinition, Variable, WorkflowDefinition
 from mmids_trio.server.building import build_server
 from mmids_trio.state import history as subject
 from mmids_trio.state.history import MAX_TEXT, MOST_CHANGES, MOST_WORKFLOWS, ChangeHistory, ChangeRecord
@@ -187,3 +189,31 @@ async def test_a_disk_that_takes_nothing_is_told_of_once_and_changes_go_on(state
             nursery.cancel_scope.cancel()
     assert [line["event"] for line in lines] == ["the history of changes cannot be kept"]
     assert len(history.newest_first()) == 3
+
+
+def test_a_value_that_comes_from_outside_by_now_is_hidden_from_then_on() -> None:
+    history = ChangeHistory()
+    literal = workflow(text="rtmp_receive rtmp_app=live stream_key=*")
+    [step] = literal.steps
+    outside = evolve(step, parameters={**step.parameters, "rtmp_app": Resolved([Variable("APP", "live")])})
+    assert outside == step
+    history.note(plan(), {"show": literal}, {"show": evolve(literal, steps=(outside,))}, by="anna")
+    [record] = history.newest_first()
+    assert "rtmp_app=live" in record.before
+    assert "rtmp_app=live" not in record.after
+
+
+def test_steps_that_stay_are_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    history, written = ChangeHistory(), []
+
+    def write_step(step: StepDefinition) -> str:
+        written.append(step.step_type)
+        return writer.write_step(step)
+
+    monkeypatch.setattr(subject, "write_step", write_step)
+    first, second = "rtmp_receive rtmp_app=live stream_key=a", "rtmp_watch rtmp_app=live stream_key=*"
+    one = workflow(text=f"{first}\n    {second}")
+    other = workflow(text=f"{first}\n    {second}\n    rtmp_watch rtmp_app=more stream_key=*")
+    history.note(plan(), {"show": one}, {"show": other}, by="anna")
+    assert written == ["rtmp_receive", "rtmp_watch", "rtmp_watch"]
+    assert history.newest_first()[0].after.count("rtmp_watch") == 2

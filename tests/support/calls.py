@@ -7,12 +7,14 @@ Calls of types and what one call moves are not seen. Collections of garbage are 
 import gc
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 
-def calls(work: Callable[[], object]) -> Counter[str]:
-    """Every call in this thread while `work` runs, of Python and of C, by qualified name; `total()` for how many."""
+@contextmanager
+def counted_calls() -> Iterator[Counter[str]]:
+    """Every call in this thread within the block, of Python and of C, by qualified name; `total()` for how many."""
     seen: Counter[str] = Counter()
 
     def note(frame: FrameType, event: str, argument: object) -> None:
@@ -25,10 +27,15 @@ def calls(work: Callable[[], object]) -> Counter[str]:
     gc.disable()
     sys.setprofile(note)
     try:
-        work()
+        yield seen
     finally:
         sys.setprofile(before)
         if collects:
             gc.enable()
-    del seen["setprofile"]
-    return seen
+
+
+def calls(work: Callable[[], object]) -> Counter[str]:
+    """Those while `work` runs."""
+    with counted_calls() as seen:
+        work()
+    return seen - Counter(("setprofile", "_GeneratorContextManager.__exit__", "counted_calls", "next"))
