@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from mmids_trio import __version__
+from mmids_trio.cli import collecting
 from mmids_trio.cli.common_options import LOAD, before_commands, check_before
 from mmids_trio.cli.lazy import DEFAULT_CONFIGURATION, LazyGroup, load
 
@@ -73,6 +74,7 @@ def main(context: click.Context, /, *, config: Path, qr: bool, **common: object)
     """
     check_before(context)
     if context.invoked_subcommand is None:
+        collecting.while_starting()
         sys.exit(load(SERVER)(config, modules=common[LOAD], qr=qr))
 
 

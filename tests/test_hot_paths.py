@@ -19,7 +19,7 @@ from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
 from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.metrics.counts import Distribution
-from mmids_trio.net.certificates import Identity, server_context
+from mmids_trio.net.identity import Identity, server_context
 from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
 from mmids_trio.on_air.meters import StreamMeter
 from mmids_trio.rtmp.ingest import media_events

@@ -1,20 +1,19 @@
 """Running a server from a configuration file: signals, exit status, and when the welcome is printed."""
 
-import gc
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
 import structlog
 import trio
 
+from mmids_trio.cli import collecting
 from mmids_trio.cli.known_kinds import KnownKinds
-from mmids_trio.cli.qr import encode, for_terminal
 from mmids_trio.cli.welcome import (
     Address,
     Reach,
@@ -27,6 +26,7 @@ from mmids_trio.cli.welcome import (
 )
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import MmidsError, leaves
+from mmids_trio.late import late
 from mmids_trio.reload.configuration_file import Configuration
 from mmids_trio.server import logs
 from mmids_trio.server.app import Server
@@ -34,18 +34,15 @@ from mmids_trio.server.building import NO_HOOKS, Hooks, build_server
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import PlanView
 
+if TYPE_CHECKING:
+    from mmids_trio.cli import qr as qr_codes
+else:
+    qr_codes = late("mmids_trio.cli.qr")
+
 log = structlog.get_logger()
 
 WELCOME_SECONDS = 5.0
 """How long the welcome waits for the workflows to come up, so that it names the ports that are really open."""
-
-START_GC_THRESHOLDS = (20_000, 20, 50)
-"""While the server starts. Python's own made 10,000 workflows of 3 steps start in 10.7 s instead of 3.9 s: almost
-everything that is made then lives until the end, and would be looked at again and again."""
-
-GC_THRESHOLDS = (10_000, 10, 10)
-"""From then on. With Python's own (700) the slowest of 30 updates of a workflow with 50 steps and 500 watchers took 10
-to 17 ms, with these 8: packets come and go all the time, and are no garbage of the kind that is looked for."""
 
 STDOUT, STDERR = 1, 2
 
@@ -133,7 +130,7 @@ async def run_server(
     for warning in configuration.document.warnings:
         log.warning("configuration", problem=warning.summary)
     workflows = configuration.document.workflows
-    gc.set_threshold(*START_GC_THRESHOLDS)
+    collecting.while_starting()
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(*SIGNALS) as signals:
             nursery.start_soon(_stop_on_signals, signals, server, nursery.cancel_scope)
@@ -141,8 +138,7 @@ async def run_server(
                 changes = await running.start(server.run, workflows)
                 tell(changes)
                 nursery.start_soon(server.look_for_ffmpeg)  # which the end of the server does not wait for
-                gc.freeze()
-                gc.set_threshold(*GC_THRESHOLDS)
+                collecting.while_running()
                 running.start_soon(_say_welcome, server, changes, qr)
             nursery.cancel_scope.cancel()
 
@@ -189,7 +185,7 @@ def _code(lines: Sequence[Address]) -> str:
     if page is None:
         return "  --qr: no workflow has a page (http_watch)"
     try:
-        return for_terminal(encode(page), colours=sys.stdout.isatty())
+        return qr_codes.for_terminal(qr_codes.encode(page), colours=sys.stdout.isatty())
     except ValueError as error:
         return f"  --qr: {error}"
 

@@ -4,13 +4,20 @@ The algorithms are never the token's to choose: a key is good for the family tha
 public key is never taken for a shared secret, and `none` is no algorithm at all.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from __future__ import annotations
 
-import jwt
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from attrs import frozen
 
+from mmids_trio.late import late
 from mmids_trio.patterns import matches
+
+if TYPE_CHECKING:
+    import jwt
+else:
+    jwt = late("jwt")
 
 SHARED: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
 """With the key of `auth_jwt_key`, which has to have so many bytes (RFC 7518 §3.2)."""

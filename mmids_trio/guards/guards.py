@@ -9,13 +9,12 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from math import inf
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 import structlog
 import trio
 from attrs import define, field
-from jwt import PyJWK
 
 from mmids_trio.errors import TooManyQuestions, shortened
 from mmids_trio.guards.claims import PARAMETER, SHARED, BadToken, Wish, check, read_head, read_keys
@@ -26,6 +25,9 @@ from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import Client, RequestRefused
 from mmids_trio.stream_request import StreamRequest, query_without
+
+if TYPE_CHECKING:
+    from jwt import PyJWK
 
 log = structlog.get_logger()
 
@@ -127,7 +129,7 @@ class TokenDoor:
     _key: str | None = field(repr=False)
     _keys_url: str | None = field(repr=False)
     _now: Callable[[], float]
-    _keys: Mapping[str | None, PyJWK] = field(factory=dict, init=False)
+    _keys: Mapping[str | None, "PyJWK"] = field(factory=dict, init=False)
     _looked_at: float = field(default=-inf, init=False)
     _looking: trio.Lock = field(factory=trio.Lock, init=False)
 
@@ -144,7 +146,7 @@ class TokenDoor:
         key = await self._public_key(head.key_id)
         check(token, key, wish, self._now())
 
-    async def _public_key(self, name: str | None) -> PyJWK:
+    async def _public_key(self, name: str | None) -> "PyJWK":
         if self._keys_url is None:
             raise BadToken("the token's algorithm is not taken")
         if self._is_due(name):

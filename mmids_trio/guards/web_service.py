@@ -7,12 +7,18 @@ environment, no redirect is followed, a body is read up to its bound.
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-import httpx2
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.late import late
 from mmids_trio.reactors.body import bounded_body
+
+if TYPE_CHECKING:
+    import httpx2
+else:
+    httpx2 = late("httpx2")
 
 SECONDS = 5.0
 """For one request as a whole."""
@@ -46,9 +52,9 @@ class WebClient:
     that a server that asks nobody starts without it and no client waits for it.
     """
 
-    transport: httpx2.AsyncBaseTransport | None = None
+    transport: "httpx2.AsyncBaseTransport | None" = None
     """In place of the network, for tests."""
-    _client: httpx2.AsyncClient | None = field(default=None, init=False)
+    _client: "httpx2.AsyncClient | None" = field(default=None, init=False)
     _is_open: bool = field(default=False, init=False)
 
     @asynccontextmanager
@@ -63,7 +69,7 @@ class WebClient:
             if client is not None:
                 await client.aclose()
 
-    def prepare(self) -> httpx2.AsyncClient:
+    def prepare(self) -> "httpx2.AsyncClient":
         """Somebody is going to be asked."""
         if self._client is None:
             self._client = httpx2.AsyncClient(
@@ -94,7 +100,7 @@ class WebClient:
             client.cookies.clear()
 
 
-async def _ask(client: httpx2.AsyncClient, url: str, question: object) -> Answer:
+async def _ask(client: "httpx2.AsyncClient", url: str, question: object) -> Answer:
     request = client.build_request("GET", url) if question is None else client.build_request("POST", url, json=question)
     response = await client.send(request, stream=True)
     try:

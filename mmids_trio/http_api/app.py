@@ -28,7 +28,8 @@ from mmids_trio.http_api.control import (
     ShownReactors,
     Workflows,
 )
-from mmids_trio.http_api.entrance import Entrance, HttpCounts
+from mmids_trio.http_api.counts import HttpCounts
+from mmids_trio.http_api.entrance import Entrance
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.event_stream import StreamCutter
 from mmids_trio.http_api.operation import Operation

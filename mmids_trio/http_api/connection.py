@@ -35,12 +35,10 @@ from hypercorn.typing import (
 )
 from hypercorn.utils import parse_socket_addr
 
+from mmids_trio.http_api.counts import SEND_TIMEOUT_SECONDS
 from mmids_trio.http_api.entrance import NOTE_TOKEN, REQUEST_ID_HEADER, new_request_id
 from mmids_trio.net.certificates import Certificates
 from mmids_trio.rejections import RejectCounters, RejectReason
-
-SEND_TIMEOUT_SECONDS = 10.0
-"""How long one piece of a response may take; a reader slower than 64 KiB in 10 s is stuck."""
 
 SEND_PIECE_BYTES = 64 * 1024
 """A response is sent in pieces of this size, so that a slow client is not taken for a stuck one."""

@@ -10,7 +10,7 @@ from typing import Protocol
 import trio
 
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
-from mmids_trio.http_api.entrance import HttpCounts
+from mmids_trio.http_api.counts import HttpCounts
 from mmids_trio.reactors.views import ReactorView
 from mmids_trio.reload.accepted import LastReload, ReloadOptions, ReloadPlan
 from mmids_trio.state.history import ChangeRecord

@@ -6,7 +6,6 @@ however it ends: with an answer, with an error, or cancelled because the client 
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from http import HTTPStatus
@@ -27,6 +26,7 @@ from hypercorn.typing import (
 from werkzeug.datastructures import Headers
 
 from mmids_trio.http_api.access import CALLER, Access
+from mmids_trio.http_api.counts import HttpCounts
 from mmids_trio.http_api.operation import JSON
 from mmids_trio.http_api.routing import MAX_BODY_BYTES
 from mmids_trio.http_api.safety import Refusal, refusal
@@ -40,9 +40,6 @@ REQUEST_ID_HEADER = "x-request-id"
 
 NOTE_TOKEN = "note_token"
 """In the `state` of a scope: what to call when a request bears the token, for a server that tells strangers apart."""
-
-KNOWN_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
-"""All others are counted together: a client chooses them."""
 
 REFUSALS: Mapping[int, RejectReason] = {
     HTTPStatus.REQUEST_TIMEOUT: RejectReason.API_BODY_SLOW,
@@ -78,21 +75,6 @@ def new_request_id() -> str:
 def request_id(given: str | None) -> str:
     """The caller's id if it is sane (1 to 128 of `A-Za-z0-9._-`), else a fresh one."""
     return given if given is not None and _SANE_REQUEST_ID.fullmatch(given) else new_request_id()
-
-
-@define(eq=False)
-class HttpCounts:
-    """What the clients of the API have done since the server began, in plain numbers."""
-
-    connections: int = field(default=0, init=False)
-    """Those that are open."""
-    requests: Counter[tuple[str, str]] = field(factory=Counter, init=False)
-    """By method, and by status or `hung up`."""
-
-    def ended(self, method: str, status: int | None) -> None:
-        """A request has been answered; without a status its client has hung up."""
-        shown = method if method in KNOWN_METHODS else "other"
-        self.requests[shown, "hung up" if status is None else str(status)] += 1
 
 
 @define

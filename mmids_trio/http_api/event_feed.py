@@ -14,7 +14,7 @@ from typing import Literal
 import trio
 from attrs import define, field, frozen
 
-from mmids_trio.http_api.connection import SEND_TIMEOUT_SECONDS
+from mmids_trio.http_api.counts import SEND_TIMEOUT_SECONDS
 from mmids_trio.workflow.event_queue import EventQueue, QueuedEvent
 from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.hub import EventHub

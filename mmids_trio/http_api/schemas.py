@@ -5,13 +5,13 @@ the very types of the server (`workflow.status`, `reactors.views`); those that o
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from attrs import fields, frozen, has
 
 from mmids_trio.errors import Problem
+from mmids_trio.moments import rfc3339
 from mmids_trio.on_air.bans import BanKind
 from mmids_trio.on_air.views import ClientView, SourceView, StreamView, StreamWarning
 from mmids_trio.reactors.views import LeaseView, ReactorView
@@ -30,11 +30,6 @@ from mmids_trio.workflow.status import (
 )
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
-
-
-def rfc3339(time: float) -> str:
-    """A Unix time in seconds as all answers write it, in UTC."""
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @frozen

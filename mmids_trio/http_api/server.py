@@ -1,15 +1,11 @@
-"""Serving the API: opens its sockets, accepts connections, counts them, and ends them in good order.
+"""Serving the API: accepts connections, counts them, and ends them in good order.
 
-`bind` opens the sockets before anything runs: a port that is taken must end the start of the program, not a task in
-the middle of it.  Hypercorn's own `serve` is not used for the reasons given in `connection`; what is used of it is its
+Hypercorn's own `serve` is not used for the reasons given in `connection`; what is used of it is its
 configuration and its HTTP/1.1.
 """
 
-import errno
-import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import structlog
 import trio
@@ -19,80 +15,10 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 
-from mmids_trio.errors import MmidsError
 from mmids_trio.http_api.connection import KEEP_ALIVE_SECONDS, Connection
-from mmids_trio.http_api.entrance import HttpCounts
+from mmids_trio.http_api.counts import HttpCounts
 from mmids_trio.net.certificates import Certificates
 from mmids_trio.rejections import RejectCounters, RejectReason
-
-BACKLOG = 128
-"""Connections that wait to be accepted; Linux' own default for net.core.somaxconn for decades."""
-
-_UNUSABLE_FAMILY = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-
-
-class CannotListen(MmidsError, OSError):
-    """The address cannot be listened on; the message says which and why."""
-
-
-async def bind(host: str, port: int) -> list[trio.SocketListener]:
-    """Listen on every address of `host` (a name or an address), all on one port; 0 picks a free one.
-
-    A family that the machine lacks (`localhost` without IPv6) is left out. Raises `CannotListen`.
-    """
-    listeners: list[trio.SocketListener] = []
-    unusable: OSError | None = None
-    try:
-        for family, address in await _addresses(host, port):
-            try:
-                listeners.append(_listen(family, address, port_of(listeners) if listeners else port))
-            except OSError as error:
-                if error.errno not in _UNUSABLE_FAMILY:
-                    raise
-                unusable = error
-        if not listeners:
-            raise unusable or OSError("the name has no addresses")
-    except OSError as error:
-        for listener in listeners:
-            listener.socket.close()
-        raise CannotListen(_explain(host, port, error)) from error
-    return listeners
-
-
-def port_of(listeners: list[trio.SocketListener]) -> int:
-    """The port that the listeners share."""
-    port: int = listeners[0].socket.getsockname()[1]
-    return port
-
-
-async def _addresses(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
-    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return [(family, tuple(address)) for family, _, _, _, address in found]
-
-
-def _listen(family: int, address: tuple[Any, ...], port: int) -> trio.SocketListener:
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # An address of its own for each family, as the resolver lists them.
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listening.bind((address[0], port, *address[2:]))
-        listening.listen(BACKLOG)
-    except BaseException:
-        listening.close()
-        raise
-    return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-
-
-def _explain(host: str, port: int, error: OSError) -> str:
-    reason = error.strerror or str(error)
-    if error.errno == errno.EADDRINUSE:
-        reason = "the port is in use by another program (or by another mmids_trio)"
-    elif error.errno == errno.EACCES:
-        reason = "permission denied (ports below 1024 are for privileged programs)"
-    return f"the HTTP API cannot listen on {host} port {port}: {reason}"
-
 
 GRACE_SECONDS = 2.5
 """How long an orderly stop waits for requests in progress. With the closing it stays under three seconds."""

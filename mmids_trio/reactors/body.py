@@ -1,10 +1,14 @@
 """The body of an answer of a web service, as far as somebody wants to read."""
 
-import httpx2
+from typing import TYPE_CHECKING
+
 import trio
 
+if TYPE_CHECKING:
+    import httpx2
 
-async def bounded_body(response: httpx2.Response, most: int) -> bytes | None:
+
+async def bounded_body(response: "httpx2.Response", most: int) -> bytes | None:
     """The body as it was sent; `None` where it has more than `most` bytes.
 
     Unpacking what was not asked for could fill the memory.

@@ -5,12 +5,13 @@ request as a whole, redirects, and what is read of a body.  No proxy or other se
 environment: a lookup goes where the configuration says.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import httpx2
 import trio
 from attrs import frozen
 
@@ -18,10 +19,16 @@ from mmids_trio.config.encoding import decode
 from mmids_trio.config.parameters import Secret, parameter
 from mmids_trio.config.parser import parse_workflows_in_turns
 from mmids_trio.errors import ConfigurationError
+from mmids_trio.late import late
 from mmids_trio.reactors.body import bounded_body
 from mmids_trio.reactors.executor import Answer, ExecutorFailure, ExecutorKind, describe
 from mmids_trio.stream_request import StreamRequest
 from mmids_trio.turns import in_turns
+
+if TYPE_CHECKING:
+    import httpx2
+else:
+    httpx2 = late("httpx2")
 
 T = TypeVar("T")
 
@@ -97,7 +104,7 @@ class SimpleHttp:
     """Asks one URL, over connections that are kept."""
 
     _client: httpx2.AsyncClient
-    _parameters: "SimpleHttpParameters"
+    _parameters: SimpleHttpParameters
 
     async def ask(self, request: StreamRequest) -> Answer:
         """See `Executor.ask`."""

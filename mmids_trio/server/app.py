@@ -6,12 +6,11 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
 from attrs import define, field
-from hypercorn.typing import ASGIFramework
-from quart_trio import QuartTrio
 
 from mmids_trio import __version__
 from mmids_trio.config.settings import Settings, host_from_here
@@ -22,8 +21,9 @@ from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.guards.guards import Guards
 from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.http_api.server import ConnectionLimits, bind, port_of, serve
+from mmids_trio.http_api.listening import bind, port_of
 from mmids_trio.http_api.token_file import TokenFile
+from mmids_trio.late import late
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.net.certificates import Certificates
 from mmids_trio.on_air.directory import OnAir
@@ -44,16 +44,27 @@ from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges
 from mmids_trio.state.secrets import StateSecrets
 from mmids_trio.state.store import StateStore
 from mmids_trio.steps.registry import StepRegistry
-from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.change import ORDER_SECONDS, Change
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.status import OutcomeKind, PlanView, WorkflowOwner, of_set
 
+if TYPE_CHECKING:
+    from hypercorn.typing import ASGIFramework
+    from quart_trio import QuartTrio
+
+    from mmids_trio.http_api import server as api_server
+    from mmids_trio.webhook.webhook import Webhook
+else:
+    api_server = late("mmids_trio.http_api.server")
+
 log = structlog.get_logger()
 
 STOP_SECONDS = 4.5
 """What an orderly stop may take before everything left is cancelled; operators are promised 5 s."""
+
+API_SECONDS = 0.5
+"""How long the API waits for the workflows of the start, which may be thousands, before it says how far they are."""
 
 
 class StartFailed(MmidsError):
@@ -100,13 +111,13 @@ class Server:
     _store: StateStore | None
     _history_file: HistoryFile | None
     _kept_bans: KeptBans | None
-    _webhooks: Sequence[Webhook]
+    _webhooks: Sequence["Webhook"]
     _tokens: TokenFile | None
     _certificates: Certificates
     guards: Guards
     """Who is let in beside the secrets of steps."""
-    _make_http_app: Callable[[], QuartTrio]
-    _around_api: Callable[[ASGIFramework], ASGIFramework]
+    _make_http_app: Callable[[], "QuartTrio"]
+    _around_api: Callable[["ASGIFramework"], "ASGIFramework"]
     _max_api_connections: int
     _log: Logging | None
     """What tells of the lines that the log left out."""
@@ -115,7 +126,7 @@ class Server:
     """Set when everything is started that the file and the state call for."""
     api_port: int | None = field(default=None, init=False)
     """The port that the HTTP API is really open on."""
-    _http_app: QuartTrio | None = field(default=None, init=False)
+    _http_app: "QuartTrio | None" = field(default=None, init=False)
     _start_failure: StartFailed | None = field(default=None, init=False)
 
     @property
@@ -133,14 +144,14 @@ class Server:
         return self.settings if self.reloader is None else self.reloader.settings
 
     @property
-    def http_app(self) -> QuartTrio:
+    def http_app(self) -> "QuartTrio":
         """The HTTP API, whether or not a port is open for it; made when it is first asked for, which takes a while."""
         if self._http_app is None:
             self._http_app = self._make_http_app()
         return self._http_app
 
     @property
-    def api(self) -> ASGIFramework:
+    def api(self) -> "ASGIFramework":
         """The HTTP API as clients reach it, with what is put around it."""
         return self._around_api(self.http_app)
 
@@ -194,8 +205,8 @@ class Server:
         try:
             async with trio.open_nursery() as nursery:
                 merged = self._merge(definitions, state)
-                await self._start(nursery, listeners, merged.reactors)
-                changes = await self._apply(merged)
+                await self._start(nursery, merged.reactors)
+                changes = await self._apply_and_open_api(merged, nursery, listeners)
                 await self._take_changes(nursery)
                 log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
                 task_status.started(changes)
@@ -240,7 +251,6 @@ class Server:
     async def _start(
         self,
         nursery: trio.Nursery,
-        listeners: list[trio.SocketListener],
         reactor_definitions: Sequence[ReactorDefinition],
     ) -> None:
         if self._log is not None:
@@ -261,26 +271,41 @@ class Server:
             await nursery.start(self._kept_bans.run)
         await nursery.start(self.reactors.run, self.workflows, reactor_definitions)
         await nursery.start(self._events.run)
-        if listeners:
-            counts = self.metrics.http
-            limits = ConnectionLimits(
-                self._max_api_connections,
-                lambda: self._tokens is not None or self.current_settings.http_api_token is not None,
-            )
-            await nursery.start(
-                partial(
-                    serve,
-                    self.api,
-                    listeners,
-                    shutdown=self._stop,
-                    rejections=self.rejections,
-                    counts=counts,
-                    limits=limits,
-                    certificates=self._certificates if self.settings.http_api_tls else None,
-                )
-            )
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _apply_and_open_api(
+        self, merged: MergedState, nursery: trio.Nursery, listeners: list[trio.SocketListener]
+    ) -> list[Change[PlanView]]:
+        """Publishers come first: importing the API takes as long as the whole start of a simple configuration."""
+        applied = trio.Event()
+        async with trio.open_nursery() as opening:
+            if listeners:
+                opening.start_soon(self._open_api, nursery, listeners, applied)
+            changes = await self._apply(merged)
+            applied.set()
+        return changes
+
+    async def _open_api(self, nursery: trio.Nursery, listeners: list[trio.SocketListener], applied: trio.Event) -> None:
+        """Answer clients, who have been able to connect since the sockets are open."""
+        with trio.move_on_after(API_SECONDS):
+            await applied.wait()
+        limits = api_server.ConnectionLimits(
+            self._max_api_connections,
+            lambda: self._tokens is not None or self.current_settings.http_api_token is not None,
+        )
+        await nursery.start(
+            partial(
+                api_server.serve,
+                self.api,
+                listeners,
+                shutdown=self._stop,
+                rejections=self.rejections,
+                counts=self.metrics.http,
+                limits=limits,
+                certificates=self._certificates if self.settings.http_api_tls else None,
+            )
+        )
 
     async def _apply(self, merged: MergedState) -> list[Change[PlanView]]:
         """One after another, so that of two workflows that want the same thing always the first one has it.

@@ -11,10 +11,10 @@ from math import inf
 from pathlib import Path
 from random import random
 from time import time
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import field, frozen
-from hypercorn.typing import ASGIFramework
 
 from mmids_trio import __version__
 from mmids_trio.cluster.claims import StreamClaims
@@ -35,11 +35,11 @@ from mmids_trio.ffmpeg.stderr_log import FOLDER
 from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.guards.guards import Guards
-from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.http_api.schemas import rfc3339
 from mmids_trio.http_api.token_file import TokenFile
+from mmids_trio.late import late
 from mmids_trio.media_memory import MediaMemory
+from mmids_trio.moments import rfc3339
 from mmids_trio.net.certificates import CertificateFiles, Certificates
 from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.net.tls import ConnectionGate, NetworkDialer, TlsGate
@@ -79,12 +79,20 @@ from mmids_trio.steps.conflicts import conflicts
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.steps.stream_room import StreamRoom
-from mmids_trio.webhook.webhook import Webhook
 from mmids_trio.workflow.event_filter import EventFilter
 from mmids_trio.workflow.forwarding import ForwardingTable
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.pipeline import SharedServices
+
+if TYPE_CHECKING:
+    from hypercorn.typing import ASGIFramework
+    from quart_trio import QuartTrio
+
+    from mmids_trio.http_api import app as http_api
+    from mmids_trio.webhook import webhook
+else:
+    http_api, webhook = late("mmids_trio.http_api.app"), late("mmids_trio.webhook.webhook")
 
 RESERVED_FILES = 100
 """Descriptors that RTMP clients leave to logs and to child processes, beside those of the API's connections."""
@@ -133,7 +141,7 @@ class Hooks:
 
     gate: Callable[[ConnectionGate], ConnectionGate] = field(default=lambda gate: gate)
     executors: Callable[[ExecutorRegistry], ExecutorRegistry] = field(default=lambda executors: executors)
-    api: Callable[[ASGIFramework], ASGIFramework] = field(default=lambda app: app)
+    api: Callable[["ASGIFramework"], "ASGIFramework"] = field(default=lambda app: app)
     load: Callable[[Load], Load] = field(default=lambda load: load)
 
 
@@ -267,7 +275,7 @@ def build_server(
         reloads=lambda: {} if reloader is None else reloader.results,
         questions=reactors.questions,
         events=events,
-        webhook=lambda: sum(webhook.backlog.joined for webhook in posting),
+        webhook=lambda: sum(each.backlog.joined for each in posting),
         hub=hub,
         log=log or Logging(),
         children=ffmpeg.capacity,
@@ -281,35 +289,37 @@ def build_server(
     tokens = None
     if settings.http_api_tokens_path is not None:
         tokens = TokenFile(Path(settings.http_api_tokens_path), world.offload)
-    make_http_app = partial(
-        create_app,
-        workflows,
-        recorded,
-        tokens=tokens,
-        token=(lambda: settings.http_api_token) if reloader is None else (lambda: reloader.settings.http_api_token),
-        version=__version__,
-        reactors=reactors,
-        on_air=on_air,
-        thumbnails=thumbnails,
-        bans_are_kept=kept_bans.durable if kept_bans is not None else trio.lowlevel.checkpoint,
-        events=events,
-        history=history,
-        recent_log=(log or Logging()).recent,
-        sets=workflows,
-        reloader=reloader,
-        durability=store,
-        may_change=may_change,
-        metrics=metrics,
-        readiness=ServerReadiness(workflows, (rtmp, media), may_change, stop),
-        rejections=rejections,
-        publish=hub.publish,
-        own_hosts=frozenset(settings.http_api_hosts or ()),
-        hide=outside.hide,
-        find_conflicts=partial(conflicts, settings=settings),
-        ui=settings.ui,
-        find_lacks=_machine(settings, ffmpeg, world).lacks,
-        kinds=partial(kinds_of, steps, known_executors),
-    )
+
+    def make_http_app() -> "QuartTrio":
+        return http_api.create_app(
+            workflows,
+            recorded,
+            tokens=tokens,
+            token=(lambda: settings.http_api_token) if reloader is None else (lambda: reloader.settings.http_api_token),
+            version=__version__,
+            reactors=reactors,
+            on_air=on_air,
+            thumbnails=thumbnails,
+            bans_are_kept=kept_bans.durable if kept_bans is not None else trio.lowlevel.checkpoint,
+            events=events,
+            history=history,
+            recent_log=(log or Logging()).recent,
+            sets=workflows,
+            reloader=reloader,
+            durability=store,
+            may_change=may_change,
+            metrics=metrics,
+            readiness=ServerReadiness(workflows, (rtmp, media), may_change, stop),
+            rejections=rejections,
+            publish=hub.publish,
+            own_hosts=frozenset(settings.http_api_hosts or ()),
+            hide=outside.hide,
+            find_conflicts=partial(conflicts, settings=settings),
+            ui=settings.ui,
+            find_lacks=_machine(settings, ffmpeg, world).lacks,
+            kinds=partial(kinds_of, steps, known_executors),
+        )
+
     return Server(
         settings=settings,
         reactor_definitions=reactor_definitions,
@@ -465,14 +475,14 @@ def _machine(settings: Settings, ffmpeg: FfmpegTools, world: World) -> Machine:
 
 def _webhooks(
     settings: Settings, more: Sequence[WebhookDefinition], hub: EventHub, random: Callable[[], float]
-) -> Sequence[Webhook]:
+) -> Sequence["webhook.Webhook"]:
     """Who is told what happens: where the settings say, and each node."""
     first: tuple[WebhookDefinition, ...] = ()
     if settings.webhook_url is not None:
         types = tuple(settings.webhook_events.split(",")) if settings.webhook_events else ()
         first = (WebhookDefinition("", settings.webhook_url, settings.webhook_secret, types),)
     return [
-        Webhook(
+        webhook.Webhook(
             hub=hub,
             url=each.url,
             secret=each.secret,

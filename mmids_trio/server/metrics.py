@@ -7,16 +7,15 @@ other, in pieces of bounded work between which the loop goes on.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client import Metric as Family
 
 from mmids_trio.ffmpeg.capacity import Capacity
 from mmids_trio.ffmpeg.ended_files import EndedFiles
-from mmids_trio.http_api.entrance import HttpCounts
+from mmids_trio.http_api.counts import HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.late import late
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics import catalog
 from mmids_trio.metrics.counts import Distribution, Metric, Value
@@ -28,6 +27,11 @@ from mmids_trio.server.logs import Logging
 from mmids_trio.server.stream_metrics import StreamMetrics
 from mmids_trio.workflow.events import HubEvent, ReactorAnswered
 from mmids_trio.workflow.hub import EventHub
+
+if TYPE_CHECKING:
+    import prometheus_client
+else:
+    prometheus_client = late("prometheus_client")
 
 Reading = tuple[Metric, tuple[str, ...], Value]
 """A metric, the values of all its labels, and how it stands."""
@@ -146,15 +150,20 @@ class Sources:
 
 @define(eq=False)
 class ServerMetrics:
-    """All metrics of one server. `registry` is for collectors of `prometheus_client`, also those of one's own."""
+    """All metrics of one server."""
 
     totals: Totals
     sources: Sources
     streams: StreamMetrics
-    registry: CollectorRegistry = field(factory=CollectorRegistry, init=False)
+    _registry: "prometheus_client.CollectorRegistry | None" = field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        ProcessCollector(registry=self.registry)
+    @property
+    def registry(self) -> "prometheus_client.CollectorRegistry":
+        """For collectors of `prometheus_client`, also those of one's own."""
+        if self._registry is None:
+            self._registry = prometheus_client.CollectorRegistry()
+            prometheus_client.ProcessCollector(registry=self._registry)
+        return self._registry
 
     @property
     def http(self) -> HttpCounts:
@@ -168,7 +177,7 @@ class ServerMetrics:
         samples = chain(self._server_samples(), self.streams.samples(), self._place_samples())
         yield from pieces(catalog.METRICS, samples)
         for family in self.registry.collect():
-            yield generate_latest(_Only(family)).decode()
+            yield prometheus_client.generate_latest(_Only(family)).decode()
 
     def of_steps(self, workflow: str) -> Mapping[str, Mapping[str, float]]:
         """See `http_api.control.Metrics`."""
@@ -212,7 +221,7 @@ class _Labels:
 class _Only:
     """A registry of one family."""
 
-    family: Family
+    family: "prometheus_client.Metric"
 
-    def collect(self) -> list[Family]:
+    def collect(self) -> "list[prometheus_client.Metric]":
         return [self.family]

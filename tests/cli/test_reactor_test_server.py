@@ -11,7 +11,7 @@ import trio
 from structlog.testing import capture_logs
 
 from mmids_trio.cli.commands.reactor_test_server import run_until_signal, serve_workflows
-from mmids_trio.http_api.server import CannotListen
+from mmids_trio.http_api.listening import CannotListen
 
 WORKFLOW = "workflow a routed_by_reactor {\n    rtmp_watch rtmp_app=ü stream_key=s\n}\n"
 

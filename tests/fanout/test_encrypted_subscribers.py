@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.fanout.output import STALL_SECONDS, Output, OutputEnd
 from mmids_trio.fanout.subscriber import Subscriber
-from mmids_trio.net.certificates import Identity, server_context
+from mmids_trio.net.identity import Identity, server_context
 from mmids_trio.net.tls import PIECE_BYTES, TlsTransport, accept_tls, connect_tls
 from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.testing.media import generate_stream

@@ -15,7 +15,8 @@ from structlog.testing import LogCapture
 from mmids_trio.definitions import WorkflowDefinition, step_ids
 from mmids_trio.errors import ConfigurationError, NoSuchStep, Place, Problem
 from mmids_trio.http_api.app import create_app
-from mmids_trio.http_api.server import bind, port_of, serve
+from mmids_trio.http_api.listening import bind, port_of
+from mmids_trio.http_api.server import serve
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.workflow.plan import WorkflowSet
 from mmids_trio.workflow.status import (

@@ -8,7 +8,7 @@ import trio
 from quart_trio import QuartTrio
 
 from mmids_trio.http_api.app import create_app
-from mmids_trio.http_api.entrance import HttpCounts
+from mmids_trio.http_api.counts import HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.workflow.hub import EventHub

@@ -15,7 +15,7 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.http_api import connection, event_feed, event_stream
+from mmids_trio.http_api import connection, counts, event_feed, event_stream
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.workflow.events import StreamWentLive, WorkflowEnded, WorkflowFailed, WorkflowStarted
@@ -264,7 +264,7 @@ async def test_a_client_that_does_not_read_is_cut(mock_clock: MockClock, events:
     stream = await events.connect()
     await events.settle()
     await _fill(events)
-    mock_clock.jump(connection.SEND_TIMEOUT_SECONDS)
+    mock_clock.jump(counts.SEND_TIMEOUT_SECONDS)
     await events.settle()
     assert events.feed.streams == 0
     received = 0

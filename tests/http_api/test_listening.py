@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from mmids_trio.errors import MmidsError
-from mmids_trio.http_api.server import CannotListen, bind, port_of
+from mmids_trio.http_api.listening import CannotListen, bind, port_of
 
 
 async def test_port_zero_picks_a_port_that_accepts() -> None:

@@ -13,7 +13,7 @@ from attrs import define
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.http_api import connection, server
+from mmids_trio.http_api import connection, counts, server
 from mmids_trio.http_api.app import create_app
 
 HANG_SECONDS = 8
@@ -72,7 +72,7 @@ async def test_a_client_that_stops_reading_is_disconnected_after_the_send_timeou
     mock_clock: MockClock, stuck: Any
 ) -> None:
     _, client = stuck
-    mock_clock.jump(connection.SEND_TIMEOUT_SECONDS + 1)
+    mock_clock.jump(counts.SEND_TIMEOUT_SECONDS + 1)
     received = 0
     with pytest.raises(trio.BrokenResourceError):  # noqa: PT012  (a reset, or an early end)
         while data := await client.receive_some():

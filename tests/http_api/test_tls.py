@@ -9,7 +9,8 @@ import trio
 
 from mmids_trio.config.settings import Settings
 from mmids_trio.http_api.app import create_app
-from mmids_trio.http_api.server import bind, port_of, serve
+from mmids_trio.http_api.listening import bind, port_of
+from mmids_trio.http_api.server import serve
 from mmids_trio.net.certificates import CertificateError, Certificates
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.server.building import build_server

@@ -7,7 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mmids_trio.net.certificates import CertificateError, Identity, read_identity, server_context
+from mmids_trio.net.certificates import CertificateError
+from mmids_trio.net.identity import Identity, read_identity, server_context
 from tests.support.certificates import BEGIN, END, Made, make
 
 SECRET = "s3cret ü"

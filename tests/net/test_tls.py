@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
-from mmids_trio.net.certificates import Identity, server_context
+from mmids_trio.net.identity import Identity, server_context
 from mmids_trio.net.tls import (
     HANDSHAKE_SECONDS,
     MAX_UNSENT_BYTES,

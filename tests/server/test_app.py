@@ -16,7 +16,7 @@ from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import WorkflowDefinition
 from mmids_trio.errors import StepError
-from mmids_trio.http_api.server import CannotListen
+from mmids_trio.http_api.listening import CannotListen
 from mmids_trio.media.flow import Flow
 from mmids_trio.server.app import STOP_SECONDS, Server
 from mmids_trio.server.building import World, build_server

@@ -20,7 +20,8 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from mmids_trio.errors import MmidsError, leaves
-from mmids_trio.http_api.server import bind, port_of, serve
+from mmids_trio.http_api.listening import bind, port_of
+from mmids_trio.http_api.server import serve
 from mmids_trio.rtmp.protocol.requests import parse_query
 
 log = structlog.get_logger()

@@ -13,9 +13,9 @@ import click
 from mmids_trio.cli.common_options import json_option
 from mmids_trio.cli.known_kinds import KnownKinds
 from mmids_trio.errors import MmidsError, printable
-from mmids_trio.http_api.schemas import rfc3339
 from mmids_trio.http_api.token_file import changed, read_file
 from mmids_trio.http_api.tokens import MAX_TOKENS, NamedToken, Scope, make_token
+from mmids_trio.moments import rfc3339
 
 
 @click.group()

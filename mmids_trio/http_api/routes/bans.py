@@ -12,7 +12,8 @@ from mmids_trio.http_api.operation import JSON, Operation, QueryParameter, error
 from mmids_trio.http_api.options import parse_ban
 from mmids_trio.http_api.refusals import Conflict, NotHere
 from mmids_trio.http_api.routing import Routes, request_query
-from mmids_trio.http_api.schemas import BanList, BanView, rfc3339
+from mmids_trio.http_api.schemas import BanList, BanView
+from mmids_trio.moments import rfc3339
 from mmids_trio.on_air.bans import LONGEST_BAN, Ban, Bans, TooManyBans
 from mmids_trio.on_air.directory import OnAir
 

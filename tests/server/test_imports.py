@@ -1,0 +1,91 @@
+"""What a server imports: nothing for what it does not do, as each start and its memory would pay for it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+import json, sys
+from collections.abc import Sequence
+import trio
+import mmids_trio.cli.serving
+from mmids_trio.config.parser import parse
+from mmids_trio.server import Settings, World, build_server
+from mmids_trio.testing.network import MemoryNetwork
+
+LIVE = "workflow live {\\n    rtmp_receive rtmp_app=live stream_key=*\\n    rtmp_watch rtmp_app=live stream_key=*\\n}"
+
+class Noting(MemoryNetwork):
+    at_the_port = ()
+    async def listen(self, *arguments, **options):
+        Noting.at_the_port = tuple(sys.modules)
+        return await super().listen(*arguments, **options)
+
+async def main() -> None:
+    settings = Settings(http_api_port=0 if sys.argv[1] == "api" else None, http_api_host="127.0.0.1")
+    server = build_server(settings, world=World(network=Noting()))
+    workflows = [server.workflows.validate(each) for each in parse(LIVE, "test").workflows]
+    async with trio.open_nursery() as nursery:
+        for change in await nursery.start(server.run, workflows):
+            await change.wait_outcome()
+        running = tuple(sys.modules)
+        server.stop()
+    print(json.dumps([Noting.at_the_port, running]))
+
+trio.run(main)
+"""
+
+HTTP_SERVER = {"quart", "quart_trio", "flask", "werkzeug", "jinja2", "hypercorn", "h2", "h11", "wsproto"}
+HTTP_CLIENT = {"httpx2", "mmids_trio.webhook.webhook"}
+CERTIFICATES_AND_TOKENS = {"cryptography", "jwt", "mmids_trio.net.identity"}
+WHEN_ASKED = {"prometheus_client", "segno", "mmids_trio.cli.qr"}
+
+MOST_OF_OURS = 280
+"""Modules of this package in a server without an API. If you add one that few servers need, see `late`."""
+
+
+def imported(kind: str) -> tuple[set[str], set[str]]:
+    """Modules when the port for RTMP is opened, and when everything runs."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM, kind], cwd=ROOT, check=True, capture_output=True, text=True)
+    at_the_port, running = json.loads(done.stdout.splitlines()[-1])
+    return set(at_the_port), set(running)
+
+
+@pytest.fixture(scope="module")
+def plain() -> tuple[set[str], set[str]]:
+    return imported("plain")
+
+
+@pytest.fixture(scope="module")
+def with_api() -> tuple[set[str], set[str]]:
+    return imported("api")
+
+
+def test_a_plain_server_imports_nothing_that_it_does_not_need(
+    plain: tuple[set[str], set[str]],
+) -> None:
+    _, running = plain
+    assert running & (HTTP_SERVER | HTTP_CLIENT | CERTIFICATES_AND_TOKENS | WHEN_ASKED) == set()
+
+
+def test_a_plain_server_has_few_modules(plain: tuple[set[str], set[str]]) -> None:
+    _, running = plain
+    assert len([name for name in running if name.startswith("mmids_trio.")]) <= MOST_OF_OURS
+
+
+def test_publishers_can_connect_before_the_api_is_imported(with_api: tuple[set[str], set[str]]) -> None:
+    at_the_port, running = with_api
+    assert at_the_port & HTTP_SERVER == set()
+    assert running >= HTTP_SERVER
+
+
+def test_an_api_needs_no_client_no_certificates_and_no_metrics_before_somebody_asks(
+    with_api: tuple[set[str], set[str]],
+) -> None:
+    _, running = with_api
+    assert running & (HTTP_CLIENT | CERTIFICATES_AND_TOKENS | WHEN_ASKED) == set()
