@@ -24,6 +24,7 @@ class Backoff:
 
     random: Callable[[], float]
     first_delay: float = FIRST_DELAY_SECONDS
+    longest_delay: float = LONGEST_DELAY_SECONDS
     _next: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -32,7 +33,7 @@ class Backoff:
     def next_delay(self) -> float:
         """Seconds to wait now."""
         delay = self._next
-        self._next = min(2 * delay, LONGEST_DELAY_SECONDS)
+        self._next = min(2 * delay, self.longest_delay)
         return delay * (1 - JITTER * self.random())
 
     def reset(self) -> None:

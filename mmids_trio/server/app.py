@@ -43,6 +43,7 @@ from mmids_trio.state.record import MergedState, State, merge
 from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges
 from mmids_trio.state.secrets import StateSecrets
 from mmids_trio.state.store import StateStore
+from mmids_trio.steps.edge_pulls import EdgePulls
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.workflow.change import ORDER_SECONDS, Change
 from mmids_trio.workflow.hub import EventHub
@@ -92,6 +93,8 @@ class Server:
     executors: ExecutorRegistry
     steps: StepRegistry
     workflows: WorkflowManager
+    pulls: EdgePulls | None
+    """From other nodes, in a cluster."""
     reactors: Reactors
     on_air: OnAir
     """Its streams and clients."""
@@ -262,6 +265,8 @@ class Server:
         await nursery.start(self.media.run)
         await nursery.start(self.ffmpeg.ended_files.run)
         await nursery.start(self.thumbnails.run)
+        if self.pulls is not None:
+            await nursery.start(self.pulls.run)
         await nursery.start(self.workflows.run)
         if self._store is not None:
             await nursery.start(self._store.run)

@@ -76,6 +76,7 @@ from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.claimed_keys import ClaimedKeys
 from mmids_trio.steps.conflicts import conflicts
+from mmids_trio.steps.edge_pulls import EdgePulls
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.steps.stream_room import StreamRoom
@@ -210,7 +211,9 @@ def build_server(
         jwks_url=settings.auth_jwks_url,
         now=world.now,
     )
+    dialer = NetworkDialer(world.network, world.make_trust, offload=world.offload)
     claimed = None if world.claims is None else ClaimedKeys(world.claims, rejections)
+    pulls = _pulls(world, dialer, rejections, on_air, settings)
     executors = hooks.executors(known_executors)
     reactors = Reactors(reactor_definitions, executors, hub.publish)
 
@@ -219,7 +222,7 @@ def build_server(
             rtmp=rtmp,
             media=media,
             media_port=settings.http_media_port,
-            dialer=NetworkDialer(world.network, world.make_trust, offload=world.offload),
+            dialer=dialer,
             ffmpeg=ffmpeg,
             forwarding=shared.forwarding,
             reactors=known,
@@ -232,6 +235,7 @@ def build_server(
             now=world.now,
             entropy=world.entropy,
             claimed=claimed,
+            pulls=pulls,
             more=more_steps,
         )
 
@@ -333,6 +337,7 @@ def build_server(
         executors=executors,
         steps=steps,
         workflows=workflows,
+        pulls=pulls,
         reactors=reactors,
         on_air=on_air,
         thumbnails=thumbnails,
@@ -434,6 +439,15 @@ def _media(
         certificates=certificates,
         rejections=rejections,
     )
+
+
+def _pulls(
+    world: World, dialer: NetworkDialer, rejections: RejectCounters, on_air: OnAir, settings: Settings
+) -> EdgePulls | None:
+    """There are as many at most as there may be streams of publishers."""
+    if world.claims is None:
+        return None
+    return EdgePulls(world.claims, dialer, world.random, rejections, on_air, settings.max_streams)
 
 
 def _folder(settings: Settings) -> Path | None:

@@ -9,6 +9,7 @@ from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.claimed_keys import ClaimedKeys
+from mmids_trio.steps.edge_pulls import EdgePulls
 from mmids_trio.steps.failover import failover
 from mmids_trio.steps.fed_streams import Ffmpeg
 from mmids_trio.steps.ffmpeg_hls import ffmpeg_hls
@@ -48,18 +49,20 @@ def built_in_steps(
     now: Callable[[], float],
     entropy: Callable[[int], bytes],
     claimed: ClaimedKeys | None = None,
+    pulls: EdgePulls | None = None,
     more: Sequence[StepType] = (),
 ) -> StepRegistry:
     """The registry of a server, with the steps of one's own added.
 
     `random`: numbers from 0 to 1, for jitter; `now`: Unix time in seconds; `entropy`: so many random bytes.  `media`:
-    the server for HTTP, which serves steps that name no port on `media_port`.  `claimed`: the keys of a cluster.
+    the server for HTTP, which serves steps that name no port on `media_port`.  `claimed` and
+    `pulls`: the keys that the server has in a cluster, and what it fetches from there.
     """
     return StepRegistry(
         [
             rtmp_receive(rtmp, reactors, stream_room, on_air, guards, claimed),
-            rtmp_watch(rtmp, reactors, now, watch_options, stream_room.memory, guards),
-            http_watch(media, media_port, reactors, now, entropy, watch_options, stream_room.memory, guards),
+            rtmp_watch(rtmp, reactors, now, watch_options, stream_room.memory, guards, pulls),
+            http_watch(media, media_port, reactors, now, entropy, watch_options, stream_room.memory, guards, pulls),
             rtmp_push(dialer, random, rejections, stream_room.memory),
             rtmp_pull(dialer, random, rejections),
             ffmpeg_pull(ffmpeg),

@@ -63,6 +63,9 @@ class HttpAudience(Audience):
         """How many watch, over both."""
         return super().size + len(self.viewers)
 
+    def _watching(self, output: StageOutput) -> int:
+        return output.viewers if isinstance(output, HlsChannel) else super()._watching(output)
+
     @property
     def hosts(self) -> Sequence[str]:
         """Where they come from."""

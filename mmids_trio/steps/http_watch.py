@@ -22,10 +22,12 @@ from mmids_trio.rtmp.server.endpoints import NO_QUERY, UNKNOWN, Client, RequestR
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import KnownReactor, KnownReactors, PlayAccess, find_reactor, reactor_problems
 from mmids_trio.steps.browser_codecs import PLAYED, PLAYED_IN_FLV, BrowserCodecs
+from mmids_trio.steps.edge_pulls import EdgePulls
+from mmids_trio.steps.edge_watch import edge_of
 from mmids_trio.steps.http_audience import FORMATS, HttpAudience, HttpOptions
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
-from mmids_trio.steps.rtmp_parameters import Gate, RtmpPorts
+from mmids_trio.steps.rtmp_parameters import Gate, RtmpPorts, cluster_problems
 from mmids_trio.steps.rtmp_watch import Watchers
 from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
@@ -58,6 +60,7 @@ class HttpWatchParameters:
     auth_url: str | None = parameter(web_address, default=None, in_place=True)
     allow_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
     deny_ips: tuple[IpNetwork, ...] = parameter(parse_networks, default=(), in_place=True)
+    cluster: bool = flag()
 
     @property
     def http(self) -> HttpOptions:
@@ -129,10 +132,17 @@ class HttpWatchers:
     async def variants(self, key: str) -> Sequence[Variant]:
         """See `HlsHandler`."""
         self._need("hls")
+        await self._fetch(key)
         channel = self.audience.hls(key)
         if channel is None or not await channel.wait_ready():
             return ()
         return self.audience.variants(key)
+
+    async def _fetch(self, key: str) -> None:
+        """Have another node's stream come, where no stream of this one has the key."""
+        if (edge := self.watchers.edge) is not None:
+            edge.want(key)
+            await edge.wait_shown(key)
 
     def channel(self, key: str, label: str) -> HlsChannel | None:
         """See `HlsHandler`."""
@@ -159,6 +169,7 @@ class HttpWatch:
     memory: MediaMemory
     now: Callable[[], float]
     entropy: Callable[[int], bytes]
+    pulls: EdgePulls | None
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
@@ -170,6 +181,7 @@ class HttpWatch:
             self.registration.key, self.options, http=http, memory=self.memory, now=self.now, viewers=viewers
         )
         scheduler = SendScheduler(audience, self.options.send_interval_ms / 1000)
+        edge = edge_of(self.registration.app, audience, self.options, self.pulls, self.context)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
             lambda: {
@@ -181,7 +193,7 @@ class HttpWatch:
         codecs = BrowserCodecs(PLAYED if "hls" in http.formats else PLAYED_IN_FLV)
         self.context.show_troubles(codecs.troubles)
         gate = Gate(self.registration, self.server, "https" if self.registration.tls else "http")
-        watchers = Watchers(audience, *self.approval_by(self.parameters), gate.request)
+        watchers = Watchers(audience, *self.approval_by(self.parameters), gate.request, edge)
         async with self.server.serve(self.registration, self.context, HttpWatchers(audience, watchers)) as service:
 
             def change(parameters: HttpWatchParameters) -> ChangeInPlace:
@@ -200,6 +212,8 @@ class HttpWatch:
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(audience.keep_time)
+                    if edge is not None:
+                        nursery.start_soon(edge.run)
                     while True:
                         events = await scheduler.next_events(inbox)
                         codecs.note(events)
@@ -219,11 +233,17 @@ def http_watch(  # noqa: PLR0917  (what a server has, once)
     options: WatchOptions,
     memory: MediaMemory,
     guards: Guards,
+    pulls: EdgePulls | None,
 ) -> StepType:
     """The kind of step, whose port is `default_port` where it names none.
 
-    `now`: Unix time in seconds; `entropy`: so many random bytes.
+    `now`: Unix time in seconds; `entropy`: so many random bytes.  `pulls`: those from other nodes of a cluster.
     """
+
+    def problems(parameters: HttpWatchParameters) -> Iterable[str]:
+        yield from parameters.conflicts()
+        yield from reactor_problems(parameters.reactor, reactors)
+        yield from cluster_problems(parameters.cluster, pulls)
 
     def approval_by(parameters: HttpWatchParameters) -> tuple[KnownReactor | None, PlayAccess]:
         return find_reactor(parameters.reactor, reactors), PlayAccess(
@@ -233,12 +253,13 @@ def http_watch(  # noqa: PLR0917  (what a server has, once)
     def build(parameters: HttpWatchParameters, context: StepContext) -> Step:
         registration = parameters.registration(default_port)
         find_reactor(parameters.reactor, reactors)
-        return HttpWatch(registration, parameters, options, approval_by, server, memory, now, entropy, context)
+        wanted = pulls if parameters.cluster else None
+        return HttpWatch(registration, parameters, options, approval_by, server, memory, now, entropy, wanted, context)
 
     return StepType(
         "http_watch",
         HttpWatchParameters,
         build,
-        conflicts=lambda parameters: [*parameters.conflicts(), *reactor_problems(parameters.reactor, reactors)],
+        conflicts=problems,
         announce=lambda parameters: server.expect(parameters.registration(default_port)),
     )

@@ -81,6 +81,14 @@ class Audience(Stages[tuple[StageOutput, ...]]):
         """How many watchers there are on all channels."""
         return sum(len(channel.subscribers) for channel in self.channels)
 
+    def watching(self, key: str) -> int:
+        """How many watch a key."""
+        stage = self._stages.get(key)
+        return 0 if stage is None else sum(self._watching(output) for output in stage.outputs)
+
+    def _watching(self, output: StageOutput) -> int:
+        return len(output.subscribers) if isinstance(output, Channel) else 0
+
     def count_excluded(self, rules: AddressRules) -> Clients:
         """How many of them address rules do not permit."""
         return Clients(watchers=sum(not rules.permit(host) for host in self.hosts))

@@ -1,6 +1,6 @@
 """`rtmp_watch`: serve RTMP players what passes by, and pass it on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 
@@ -8,7 +8,7 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.config.converters import switch, whole_number
-from mmids_trio.config.parameters import Secret, parameter, secret_parameter
+from mmids_trio.config.parameters import Secret, flag, parameter, secret_parameter
 from mmids_trio.config.settings import LONGEST_SEND_INTERVAL, LONGEST_WATCHER_LAG
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.guards.guards import Guards
@@ -16,7 +16,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics.catalog import STEP_WATCHERS
 from mmids_trio.rtmp.protocol.requests import Query
-from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, Viewing
+from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client, RequestRefused, Viewing
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import (
     PLAY_DENIED,
@@ -30,9 +30,11 @@ from mmids_trio.steps.approval import (
     let_in,
     plain_request,
 )
+from mmids_trio.steps.edge_pulls import EdgePulls
+from mmids_trio.steps.edge_watch import EdgeWatch, edge_of
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience, WatchOptions
-from mmids_trio.steps.rtmp_parameters import Gate, RtmpParameters, RtmpPorts, rtmp_conflicts
+from mmids_trio.steps.rtmp_parameters import Gate, RtmpParameters, RtmpPorts, cluster_problems, rtmp_conflicts
 from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.status import Clients
@@ -41,7 +43,7 @@ from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, Step, StepCon
 
 @frozen
 class WatchParameters(RtmpParameters):
-    """Of `rtmp_watch`; of the last three, the server's settings hold where one is not given."""
+    """Of `rtmp_watch`; of the three before the last, the server's settings hold where one is not given."""
 
     play_key: Secret | None = secret_parameter(default=None, in_place=True)
     send_interval_ms: int | None = parameter(
@@ -51,6 +53,7 @@ class WatchParameters(RtmpParameters):
     max_lag_s: int | None = parameter(
         whole_number(1, LONGEST_WATCHER_LAG, " of seconds"), name="max_lag", default=None, in_place=True
     )
+    cluster: bool = flag()
 
     def options(self, defaults: WatchOptions) -> WatchOptions:
         """Those of a server, but for what the step says itself."""
@@ -78,6 +81,8 @@ class Watchers:
     reactor: KnownReactor | None
     access: PlayAccess = field(factory=PlayAccess)
     as_request: AsRequest = plain_request
+    edge: EdgeWatch | None = None
+    """What brings keys that other nodes have."""
 
     def take_approval(self, reactor: KnownReactor | None, access: PlayAccess) -> Callable[[], None]:
         """Have newcomers approved like this from now on; returns what takes that back."""
@@ -90,9 +95,22 @@ class Watchers:
 
     async def watch(self, key: str, client: Client, query: Query = NO_QUERY) -> Viewing:
         """Let a watcher in, once it is approved. Its token has to be good when it begins, and not until it ends."""
+        edge = self.edge
+        if edge is not None and (peer := edge.admit_peer(key, client, query)) is not None:
+            return peer
         token = self.access.name
         release = await self.let_in(key, client, query)
+        try:
+            self.want(key)
+        except RequestRefused:
+            release()
+            raise
         return Viewed(self.audience.channel(key), release, token)
+
+    def want(self, key: str) -> None:
+        """Somebody who was let in is about to watch a key. Raises `RequestRefused`."""
+        if self.edge is not None:
+            self.edge.want(key)
 
     async def let_in(self, key: str, client: Client, query: Query) -> Release:
         """Wait until a watcher is approved; raises `RequestRefused`."""
@@ -119,6 +137,7 @@ class RtmpWatch:
     terms_of: Callable[[WatchParameters], WatchTerms]
     server: RtmpPorts
     memory: MediaMemory
+    pulls: EdgePulls | None
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
@@ -127,6 +146,7 @@ class RtmpWatch:
         options = self.terms.options
         audience = Audience(self.registration.key, options, memory=self.memory)
         scheduler = SendScheduler(audience, options.send_interval_ms / 1000)
+        edge = edge_of(self.registration.app, audience, options, self.pulls, self.context)
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
             lambda: {
@@ -136,7 +156,7 @@ class RtmpWatch:
             }
         )
         gate = Gate(self.registration, self.server, "rtmps" if self.registration.tls else "rtmp")
-        watchers = Watchers(audience, self.terms.reactor, self.terms.access, gate.request)
+        watchers = Watchers(audience, self.terms.reactor, self.terms.access, gate.request, edge)
         async with self.server.serve(self.registration, self.context, watchers) as service:
 
             def change(parameters: WatchParameters) -> ChangeInPlace:
@@ -147,7 +167,8 @@ class RtmpWatch:
                     undo.callback(service.take_rules(parameters.rules))
                     undo.callback(watchers.take_approval(terms.reactor, terms.access))
                     undo.callback(audience.take_options(terms.options))
-                    undo.callback(scheduler.take_interval(terms.options.send_interval_ms / 1000))
+                    for each in (scheduler,) if edge is None else (scheduler, edge.scheduler):
+                        undo.callback(each.take_interval(terms.options.send_interval_ms / 1000))
                     return undo.close
 
                 return ChangeInPlace(take, service.dismiss_excluded)
@@ -155,11 +176,14 @@ class RtmpWatch:
             self.context.accept_parameters(change, lambda parameters: audience.count_excluded(parameters.rules))
             task_status.started()
             try:
-                while True:
-                    events = await scheduler.next_events(inbox)
-                    await scheduler.feed_and_send(events)
-                    if events:
-                        await outbox.send(events)
+                async with trio.open_nursery() as nursery:
+                    if edge is not None:
+                        nursery.start_soon(edge.run)
+                    while True:
+                        events = await scheduler.next_events(inbox)
+                        await scheduler.feed_and_send(events)
+                        if events:
+                            await outbox.send(events)
             finally:
                 audience.close()
 
@@ -171,11 +195,16 @@ def rtmp_watch(  # noqa: PLR0917  (what a server has, once)
     defaults: WatchOptions,
     memory: MediaMemory,
     guards: Guards,
+    pulls: EdgePulls | None,
 ) -> StepType:
     """The kind of step, on a server whose settings are `defaults`, which charges what it holds to `memory`.
 
-    `now`: Unix time in seconds, against which play tokens expire.
+    `now`: Unix time in seconds, against which play tokens expire.  `pulls`: those from other nodes of a cluster.
     """
+
+    def problems(parameters: WatchParameters) -> Iterable[str]:
+        yield from rtmp_conflicts(reactors)(parameters)
+        yield from cluster_problems(parameters.cluster, pulls)
 
     def terms_of(parameters: WatchParameters) -> WatchTerms:
         access = PlayAccess(parameters.play_key, now, guards.of_step(parameters.auth_url))
@@ -183,12 +212,13 @@ def rtmp_watch(  # noqa: PLR0917  (what a server has, once)
 
     def build(parameters: WatchParameters, context: StepContext) -> Step:
         registration = parameters.registration(Role.WATCH)
-        return RtmpWatch(registration, terms_of(parameters), terms_of, server, memory, context)
+        wanted = pulls if parameters.cluster else None
+        return RtmpWatch(registration, terms_of(parameters), terms_of, server, memory, wanted, context)
 
     return StepType(
         "rtmp_watch",
         WatchParameters,
         build,
-        conflicts=rtmp_conflicts(reactors),
+        conflicts=problems,
         announce=lambda parameters: server.expect(parameters.registration(Role.WATCH)),
     )

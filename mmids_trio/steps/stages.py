@@ -4,7 +4,7 @@ Apart from what a key's viewers are served, which may be one thing or several (`
 HTTP-FLV's and the playlist of HLS.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -111,6 +111,10 @@ class Stages(Generic[Outputs]):
     key: str
     memory: MediaMemory = field(factory=MediaMemory, kw_only=True)
     """Where what is held is charged."""
+    guests: set[StreamId] = field(factory=set, init=False)
+    """Streams that other nodes have: of this node's, any takes their place."""
+    on_turn: "Callable[[Stage[Outputs]], None]" = field(default=lambda _stage: None, init=False)
+    """Told that a stream has begun or ended on a stage, whether it is shown or not."""
     _feeds: dict[StreamId, _Feed[Outputs]] = field(factory=dict, init=False)
     _with_rendition: dict[StreamId, _Feed[Outputs]] = field(factory=dict, init=False)
     """Those of them that are renditions."""
@@ -136,6 +140,11 @@ class Stages(Generic[Outputs]):
             self._purge()
             stage = self._stages[key] = Stage(key, self.make_outputs(key))
         return stage
+
+    def has_local(self, key: str) -> bool:
+        """Whether a stream of this node is on a key."""
+        stage = self._stages.get(key)
+        return stage is not None and any(feed.stream_id not in self.guests for feed in stage.feeds)
 
     def stage_of(self, stream_id: StreamId) -> Stage[Outputs] | None:
         """Where a stream is shown, if it is."""
@@ -197,14 +206,19 @@ class Stages(Generic[Outputs]):
         feed = self._feeds[event.stream_id] = _Feed(
             stage, event.stream_id, event.stream_name, self.memory.owner_of(event.source_id), event.rendition
         )
-        stage.feeds.append(feed)
+        is_guest = event.stream_id in self.guests
+        if not is_guest and stage.served in self.guests:
+            stage.feeds.insert(0, feed)
+        else:
+            stage.feeds.append(feed)
         if event.rendition is not None:
             self._with_rendition[event.stream_id] = feed
-        if not feed.is_served:
+        if feed.is_served:
+            feed.show()
+        elif not is_guest:
             log.warning("stream waits, its stream key is taken", stream=feed.name, served=stage.feeds[0].name)
-            return ()
-        feed.show()
-        return stage.outputs
+        self.on_turn(stage)
+        return stage.outputs if feed.is_served else ()
 
     def _stage_for(self, event: StreamStarted) -> Stage[Outputs]:
         """Where a stream is to be shown."""
@@ -221,6 +235,7 @@ class Stages(Generic[Outputs]):
                 output.end_stream()
             if stage.feeds:
                 stage.feeds[0].show()
+        self.on_turn(stage)
 
     def _purge(self) -> None:
         """Forget keys that nobody publishes or watches any more, now and then."""

@@ -1,20 +1,36 @@
 """What a step tells the event hub, and the log, about one of its streams: one wording for all steps that do."""
 
+from typing import Protocol
+
 import structlog
 from attrs import define
 
 from mmids_trio.media.events import StreamId
-from mmids_trio.workflow.events import StreamInterrupted, StreamResumed, StreamStalled
-from mmids_trio.workflow.step import StepContext
+from mmids_trio.workflow.events import HubEvent, StreamInterrupted, StreamResumed, StreamStalled
 
 log = structlog.get_logger()
+
+
+class NewsOf(Protocol):
+    """The step whose stream it is, as `workflow.step.StepContext` is one."""
+
+    @property
+    def workflow(self) -> str:
+        """Name of its workflow."""
+
+    @property
+    def step_id(self) -> str:
+        """Its identity within the workflow."""
+
+    def publish(self, event: HubEvent) -> None:
+        """Tell the server's subscribers what has happened."""
 
 
 @define
 class StreamNews:
     """News of one stream of a step. The step is named in each line, as the task may be a client's."""
 
-    context: StepContext
+    context: NewsOf
     stream_id: StreamId
     name: str
 

@@ -6,6 +6,7 @@ from attrs import evolve
 from trio.testing import MockClock
 
 from mmids_trio.cluster.directory import Incarnation, StreamKey
+from mmids_trio.errors import ConfigurationError
 from mmids_trio.rejections import RejectReason
 from mmids_trio.server.building import World
 from mmids_trio.testing.clients import ClientRefused
@@ -138,3 +139,9 @@ async def test_a_step_without_the_flag_claims_nothing(autojump_clock: MockClock)
     async with harness(cluster.node("a"), more=plain) as h:
         await h.publish("live/key", FRAMES, port=1936)
     assert cluster.present[KEY].owner == OTHER
+
+
+@pytest.mark.parametrize("step", ["rtmp_receive rtmp_app=live", "rtmp_watch rtmp_app=live", "http_watch app=live"])
+def test_a_step_can_only_take_part_in_a_cluster_that_there_is(step: str) -> None:
+    with pytest.raises(ConfigurationError, match="'cluster' needs a cluster, and the configuration has none"):
+        Harness(f"workflow w {{\n{step} stream_key=* cluster\n}}\n")

@@ -9,13 +9,13 @@ from attrs import define, field
 from trio.testing import MockClock
 
 from mmids_trio.net.transport import Transport
+from mmids_trio.rtmp.client.pulling import SILENCE_SECONDS
 from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
 from mmids_trio.rtmp.protocol.events import ClientEvent, Event, MediaReceived, PlayRequested, PublishRequested
 from mmids_trio.rtmp.protocol.limits import CHUNKS_PER_TURN, MAX_TALK_BURST, MAX_TALK_RATE
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
-from mmids_trio.steps.rtmp_pull import SILENCE_SECONDS
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
