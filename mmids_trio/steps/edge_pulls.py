@@ -196,7 +196,7 @@ class EdgePull:
         if self.stream.is_interrupted and not self._following.is_present:
             self.stream.wait_from_now()
         entry, at = self._following.entry, self._at
-        if entry is None or at is None or entry.epoch <= at.epoch:
+        if entry is None or at is None or entry == at:
             return
         if (entry.owner, entry.address) != (at.owner, at.address):
             self._call.cancel()  # those who had it before may still send, and do not know yet that they lost it
