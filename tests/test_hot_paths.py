@@ -105,7 +105,7 @@ def channel_takes(channel: Channel, packets: Iterable[MediaPacket]) -> None:
 def test_a_packet_comes_into_a_log_with_few_calls() -> None:
     channel, _ = audience(0)
     seen = calls(lambda: channel_takes(channel, FRAMES[1:51]))
-    assert seen.total() / 50 <= 12.1
+    assert seen.total() / 50 <= 10.1
 
 
 def calls_of_passes(count: int) -> Counter[str]:
@@ -127,7 +127,7 @@ def test_a_pass_allocates_nothing_for_a_watcher() -> None:
     assert allocated(lambda: passes(many, FRAMES[21:22])) - one <= 60 * 44  # two tuples, and the count of bytes
 
 
-@pytest.mark.parametrize(("size", "chunk_size", "most"), [(10_000, 4096, 27), (10_000, 128, 27), (300, 4096, 18)])
+@pytest.mark.parametrize(("size", "chunk_size", "most"), [(10_000, 4096, 12.3), (10_000, 128, 12.3), (300, 4096, 8.3)])
 def test_the_chunk_reader_makes_few_calls_a_message(size: int, chunk_size: int, most: float) -> None:
     reader = ChunkReader()
     reader.chunk_size = chunk_size
@@ -138,7 +138,7 @@ def test_the_chunk_reader_makes_few_calls_a_message(size: int, chunk_size: int, 
 
 
 def test_the_chunk_reader_copies_a_message_thrice_at_most() -> None:
-    """Into the buffer, out of it, and into the `bytes` that goes on."""
+    """Into the buffer, out of it, and into the `bytes` that goes on; once only where it is whole."""
     reader = ChunkReader()
     reader.chunk_size = 65_536
     data = render(Message(VIDEO, 1, 0, bytes(60_000), 4), 65_536)
@@ -193,13 +193,13 @@ def test_a_duration_is_noted_with_two_calls() -> None:
     assert calls(observe).total() <= 202
 
 
-@pytest.mark.parametrize("start", [0, 3_600_000])
-def test_a_frame_comes_in_with_few_calls_also_behind_a_clock_that_was_set(start: int) -> None:
+@pytest.mark.parametrize(("start", "most"), [(0, 6.1), (3_600_000, 8.5)])
+def test_a_frame_comes_in_with_few_calls_also_behind_a_clock_that_was_set(start: int, most: float) -> None:
     clock = SourceClock()
     clock.place(FRAMES[0])
     messages = [Message(VIDEO, 1, start + frame.timestamp, frame.data, 4) for frame in FRAMES]
     seen = calls(lambda: media_events(StreamId("stream"), MediaReceived(1, messages), clock))
-    assert seen.total() / len(messages) <= 11.5
+    assert seen.total() / len(messages) <= most
 
 
 async def test_an_update_makes_few_calls_a_step_and_announces_none_that_runs(

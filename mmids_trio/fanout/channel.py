@@ -27,7 +27,7 @@ from mmids_trio.fanout.rendering import Readdress, Rendering
 from mmids_trio.fanout.stream_headers import StreamHeaders
 from mmids_trio.fanout.stream_log import LogEntry, StampedHeaders, StreamLog
 from mmids_trio.fanout.subscriber import JoinPoint, Subscriber, SubscriberCounters
-from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
+from mmids_trio.media.events import OTHER, VIDEO, MediaKind, MediaPacket, StreamId
 from mmids_trio.media.timeline import ChannelTimeline
 from mmids_trio.media_memory import MediaHolding, MediaMemory, MediaOwner
 
@@ -215,15 +215,24 @@ class Channel:
         if packet.is_sequence_header:
             self._header(packet)
             return
-        is_video = packet.kind is MediaKind.VIDEO
+        is_video = packet.kind is VIDEO
         if is_video:
             self.log.has_video = True
             self._has_key_frame |= packet.is_key_frame
         if is_video and not self._has_key_frame:
             return
-        if packet.kind is MediaKind.OTHER and not self._is_open:
+        if packet.kind is OTHER and not self._is_open:
             return
-        self._frame(packet, self._timeline.place(packet))
+        timestamp = self._timeline.place(packet)
+        if self._headers.codecs.get(packet.kind, "") != packet.codec:  # not a call for each packet
+            self._note_track(packet)
+        if not self._is_open:
+            self._open(timestamp)
+        if is_video and packet.is_key_frame:
+            self._key_frame(packet, timestamp)
+        else:
+            render = self.rendering.packet
+            self.log.append(LogEntry(None, packet.kind, timestamp, False, None, 0, packet, render))
 
     def end_stream(self) -> None:
         """The stream is over; subscribers stay for the next one."""
@@ -245,17 +254,9 @@ class Channel:
         timestamp = self._timeline.place(packet)
         self.log.append(LogEntry(self.rendering.packet(packet, timestamp), packet.kind, timestamp))
 
-    def _frame(self, packet: MediaPacket, timestamp: int) -> None:
-        if self._headers.codecs.get(packet.kind, "") != packet.codec:  # not a call for each packet
-            self._note_track(packet)
-        if not self._is_open:
-            self._open(timestamp)
-        kind, render = packet.kind, self.rendering.packet
-        if kind is not MediaKind.VIDEO or not packet.is_key_frame:
-            self.log.append(LogEntry(None, kind, timestamp, False, None, 0, packet, render))
-            return
-        headers = self._headers.stamped()
-        self.log.append(LogEntry(None, kind, timestamp, True, headers, self._headers_since, packet, render))
+    def _key_frame(self, packet: MediaPacket, timestamp: int) -> None:
+        headers, render = self._headers.stamped(), self.rendering.packet
+        self.log.append(LogEntry(None, VIDEO, timestamp, True, headers, self._headers_since, packet, render))
         for subscriber in self._subscribers:
             subscriber.key_frame_arrived(self.log.end_index - 1)
 

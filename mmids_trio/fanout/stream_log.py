@@ -161,7 +161,8 @@ class StreamLog:
         if newest is None:
             self._newest = timestamp
         elif (step := (timestamp - newest) % MODULUS) <= HALF:  # not disorder between frames
-            self._now += min(step, self.max_ms // LEAPS)
+            leap = self.max_ms // LEAPS
+            self._now += step if step < leap else leap
             self._newest = timestamp
         if entry.is_key_frame:
             self._key_frames.append(self.end_index)

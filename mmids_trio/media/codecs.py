@@ -8,13 +8,16 @@ The headers of Enhanced RTMP have a file of their own.
 from typing import Final
 
 from mmids_trio.media.enhanced import parse_enhanced_audio, parse_enhanced_video, signed_24
-from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
+from mmids_trio.media.events import AUDIO, OTHER, VIDEO, MediaPacket, StreamId
 
 _ENHANCED_BIT = 0x80
 _KEY_FRAME, _COMMAND_FRAME = 1, 5
 _SEQUENCE_HEADER, _CODED_FRAMES = 0, 1
 _ENHANCED_AUDIO = 9
 _AAC = 10
+
+_AVC, _AVC_HEADER_SIZE = 7, 5
+_AVC_KEY_FRAME, _AVC_COMMAND = _KEY_FRAME << 4 | _AVC, _COMMAND_FRAME << 4 | _AVC
 
 _VIDEO_CODECS: Final = {
     2: "flv1",  # Sorenson H.263
@@ -49,14 +52,14 @@ def parse_video(stream_id: StreamId, timestamp: int, data: bytes) -> MediaPacket
     A sequence header is not a key frame; an end of sequence and a command frame are neither.
     """
     if not data:
-        return MediaPacket(stream_id, MediaKind.VIDEO, timestamp, data)
+        return MediaPacket(stream_id, VIDEO, timestamp, data)
     first = data[0]
     if first & _ENHANCED_BIT:
         found = parse_enhanced_video(data)
         frame_type = (first >> 4) & 0x07
         return MediaPacket(
             stream_id,
-            MediaKind.VIDEO,
+            VIDEO,
             timestamp,
             data,
             found.codec,
@@ -64,6 +67,10 @@ def parse_video(stream_id: StreamId, timestamp: int, data: bytes) -> MediaPacket
             found.is_sequence_header,
             found.composition_offset,
         )
+    if first & 0x0F == _AVC and data[1:2] == b"\x01" and len(data) >= _AVC_HEADER_SIZE and first != _AVC_COMMAND:
+        # Nearly all there is, in one go.
+        offset = int.from_bytes(data[2:5], "big", signed=True)
+        return MediaPacket(stream_id, VIDEO, timestamp, data, "avc1", first == _AVC_KEY_FRAME, False, offset)
     codec = first & 0x0F
     frame_type = first >> 4
     is_key_frame, is_header, offset = frame_type == _KEY_FRAME, False, 0
@@ -73,23 +80,21 @@ def parse_video(stream_id: StreamId, timestamp: int, data: bytes) -> MediaPacket
         is_key_frame = is_key_frame and packet_type == _CODED_FRAMES
         if packet_type == _CODED_FRAMES:
             offset = signed_24(data[2:5])
-    return MediaPacket(
-        stream_id, MediaKind.VIDEO, timestamp, data, _VIDEO_CODECS.get(codec), is_key_frame, is_header, offset
-    )
+    return MediaPacket(stream_id, VIDEO, timestamp, data, _VIDEO_CODECS.get(codec), is_key_frame, is_header, offset)
 
 
 def parse_audio(stream_id: StreamId, timestamp: int, data: bytes) -> MediaPacket:
     """The packet for an audio tag body (FLV 10.1 §E.4.2.1; Enhanced RTMP v2, ExAudioTagHeader)."""
     if not data:
-        return MediaPacket(stream_id, MediaKind.AUDIO, timestamp, data)
+        return MediaPacket(stream_id, AUDIO, timestamp, data)
     sound_format = data[0] >> 4
     if sound_format == _ENHANCED_AUDIO:
         found = parse_enhanced_audio(data)
-        return MediaPacket(stream_id, MediaKind.AUDIO, timestamp, data, found.codec, False, found.is_sequence_header)
+        return MediaPacket(stream_id, AUDIO, timestamp, data, found.codec, False, found.is_sequence_header)
     is_header = sound_format == _AAC and data[1:2] == b"\x00"
-    return MediaPacket(stream_id, MediaKind.AUDIO, timestamp, data, _AUDIO_CODECS.get(sound_format), False, is_header)
+    return MediaPacket(stream_id, AUDIO, timestamp, data, _AUDIO_CODECS.get(sound_format), False, is_header)
 
 
 def parse_other(stream_id: StreamId, timestamp: int, data: bytes) -> MediaPacket:
     """The packet for anything that is neither audio nor video; nothing is read from it."""
-    return MediaPacket(stream_id, MediaKind.OTHER, timestamp, data)
+    return MediaPacket(stream_id, OTHER, timestamp, data)

@@ -7,9 +7,9 @@ heard of passes through.
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from mmids_trio.stream_request import StreamOrigin
 
@@ -26,6 +26,10 @@ class MediaKind(Enum):
 
     # Each member is one object. `Enum` hashes its name, by a call of Python's for every packet on every link.
     __hash__ = object.__hash__
+
+
+VIDEO, AUDIO, OTHER = MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.OTHER
+"""For the hot paths: to find a member in its class costs 0.2 us in Python 3.11, by these names a tenth."""
 
 
 @frozen
@@ -67,7 +71,15 @@ class StreamMetadata:
     values: Mapping[str, object]
 
 
-@frozen
+if TYPE_CHECKING:
+    from attrs import frozen as packet_class
+else:
+    # Frozen for who writes and who checks the code. To watch over it while it runs costs more than to make a packet
+    # (1.1 us instead of 0.3), and every frame is one.
+    packet_class = define(unsafe_hash=True)
+
+
+@packet_class
 class MediaPacket:
     """One frame or one sequence header (which is whatever a decoder has to be told before the frames, so colours and
     channels as well).

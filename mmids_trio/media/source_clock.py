@@ -8,7 +8,7 @@ streams, of which each is legal in itself.
 
 from attrs import Factory, define
 
-from mmids_trio.media.events import MediaKind, MediaPacket
+from mmids_trio.media.events import OTHER, MediaKind, MediaPacket
 from mmids_trio.media.timeline import MODULUS, RESTART_MS, is_after, latest, shifted
 
 JUMP_MS = 10_000
@@ -61,7 +61,7 @@ class SourceClock:
     def _rare(self, packet: MediaPacket, track: _Track | None) -> int:
         if packet.is_sequence_header:
             return self._header(packet, track)
-        if packet.kind is MediaKind.OTHER:
+        if packet.kind is OTHER:
             return self._data(packet)
         return self._begin(packet)
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from attrs import define, field
 
 from mmids_trio.media.configuration import VideoConfiguration, read_configuration
-from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket
+from mmids_trio.media.events import AUDIO, VIDEO, MediaEvent, MediaPacket
 from mmids_trio.media.tracks import is_of_main_track
 from mmids_trio.on_air.views import TrackView
 
@@ -32,9 +32,6 @@ LONGEST_STEP_MS = 2_000
 
 JITTER_SHARE = 16
 """What a batch changes the average by is its part of so many (RFC 3550 §6.4.1)."""
-
-VIDEO, AUDIO = MediaKind.VIDEO, MediaKind.AUDIO
-"""Python 3.11 takes as long to look up a member of an enumeration as for the rest of what a frame is asked."""
 
 ENHANCED_WRAPPER: Final = 0x86
 """Bits of a video packet's first byte that say it may be of other tracks than the main one (Enhanced RTMP v2)."""

@@ -17,7 +17,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket
+from mmids_trio.media.events import VIDEO, MediaEvent, MediaPacket
 from mmids_trio.metrics.catalog import STEP_PASS
 from mmids_trio.metrics.counts import Counts, Distribution
 from mmids_trio.steps.stages import StageOutput, Stages
@@ -82,7 +82,11 @@ class SendScheduler:
                 await trio.lowlevel.checkpoint()
             piece = events[start : start + EVENTS_PER_PASS]
             self._touched |= dict.fromkeys(self.audience.feed(piece))
-            self._has_video = self._has_video or any(map(_is_video, piece))
+            if not self._has_video:
+                for event in piece:
+                    if type(event) is MediaPacket and event.kind is VIDEO:
+                        self._has_video = True
+                        break
         if self._touched and trio.current_time() >= self._next_at:
             await self._send()
 
@@ -104,7 +108,3 @@ class SendScheduler:
             self._durations.observe(ended - before)
         self._due_at = began + self.interval
         self._due_without_video_at = max(self._due_at, ended + min(REST * (ended - began), LONGEST_REST))
-
-
-def _is_video(event: MediaEvent) -> bool:
-    return isinstance(event, MediaPacket) and event.kind is MediaKind.VIDEO

@@ -172,7 +172,15 @@ class Stages(Generic[Outputs]):
     def feed(self, events: Sequence[MediaEvent]) -> list[StageOutput]:
         """Hand events to the outputs; returns those that now have something to send."""
         touched: dict[StageOutput, None] = {}
+        feeds = self._feeds
         for event in events:
+            if type(event) is MediaPacket and not event.is_sequence_header:  # nearly all: one call for each output
+                feed = feeds.get(event.stream_id)
+                if feed is not None and (stage := feed.stage).feeds[0] is feed:
+                    for output in stage.outputs:
+                        output.packet(event)
+                        touched[output] = None
+                continue
             for output in self._feed_one(event):
                 touched[output] = None
         return list(touched)
@@ -185,8 +193,7 @@ class Stages(Generic[Outputs]):
             return ()
         outputs = feed.stage.outputs
         if isinstance(event, MediaPacket):
-            if event.is_sequence_header:
-                remember_header(feed.headers, event)
+            remember_header(feed.headers, event)
             if not feed.is_served:
                 return ()
             for output in outputs:

@@ -134,13 +134,18 @@ class Ledger:
     def admit(self, events: Sequence[MediaEvent]) -> Sequence[MediaEvent]:
         """Record `events` and return those that may pass: all of them, as a rule."""
         admitted: list[MediaEvent] = []
+        stream_id: StreamId | None = None
+        memory: StreamMemory | None = None
         for event in events:
             if type(event) is MediaPacket and not event.is_sequence_header:  # nearly all: no call for them
-                memory = self.streams.get(event.stream_id)
+                if event.stream_id is not stream_id:
+                    stream_id = event.stream_id
+                    memory = self.streams.get(stream_id)
                 if memory is not None and memory.splice is None:
                     memory.last[event.kind] = event.timestamp
                     admitted.append(event)
                     continue
+            stream_id = None  # what comes may begin or end one
             if (passed := self._admit_one(event)) is not None:
                 admitted.append(passed)
         self.refused += len(events) - len(admitted)

@@ -5,6 +5,7 @@ When writing, the first chunk of a message always carries the full header (type 
 nothing that was written before: the fan-out serialises once for all and lets each subscriber join anywhere.
 """
 
+from functools import partial
 from math import inf
 from struct import Struct
 from typing import Final, NamedTuple
@@ -33,6 +34,10 @@ _SIZES: Final = (11, 7, 3)
 _TIMESTAMP_MASK = 0xFFFFFFFF
 _EXTENDED_MARK = 0xFFFFFF
 _EXTENDED_SIZE = 4
+
+_FIRST_OF_TYPE_1, _FIRST_OF_TYPE_2 = TYPE_1 << 6, TYPE_2 << 6  # the first byte of a chunk, at least
+_LONGEST_HEADER = 12  # of those with a short basic header, and without an extended timestamp
+_FEW_CHUNKS = 128  # of one frame; where there are more, those that run on are read together
 
 _FORM = 0x3F
 _TWO_BYTE_FORM, _THREE_BYTE_FORM = 0, 1
@@ -68,6 +73,7 @@ class ChunkHeader(NamedTuple):
 
 
 _NOTHING: Final = ChunkHeader(0, 0, 0, 0, 0, b"")
+_as_header: Final = partial(tuple.__new__, ChunkHeader)  # without the call of Python's in `ChunkHeader(...)`
 
 
 @define
@@ -197,9 +203,15 @@ class ChunkReader:
         messages that the same call completed are lost.
         """
         buffer = self._buffer
-        buffer += data
         messages: list[Message] = []
-        offset, chunks = 0, 0
+        offset = chunks = 0
+        if buffer:
+            buffer += data
+        else:
+            read = self._read_frames(data, messages, max_chunks)
+            chunks = len(messages)
+            if read < len(data):
+                buffer += memoryview(data)[read:]
         while chunks < max_chunks and (end := self._read_chunk(offset, messages)) > offset:
             offset = end
             chunks += 1
@@ -208,6 +220,56 @@ class ChunkReader:
         if not self.has_more and self.unfinished > self.max_buffered:
             raise ProtocolError(f"more than {self.max_buffered} bytes of unfinished messages", RejectReason.UNFINISHED)
         return messages
+
+    def _read_frames(self, data: bytes, messages: list[Message], most: float) -> int:
+        """The frames that `data` begins with, each whole and written as nearly all senders do; the offset behind them.
+
+        In one loop, from `data` as it came: `_read_chunk`, which takes whatever there may be, makes 21 calls and copies
+        twice for a frame of three chunks, this makes 8 and copies once or twice.  Where it stops nothing has changed.
+        """
+        streams, size, end, position = self._streams, self.chunk_size, len(data), 0
+        while position + _LONGEST_HEADER <= end and len(messages) < most:
+            first = data[position]
+            chunk_stream_id = first & _FORM
+            stream = streams.get(chunk_stream_id)
+            if first >= _FIRST_OF_TYPE_2 or stream is None or stream.pending:
+                break
+            high, low, length_high, length_low, type_id = _MESSAGE_HEADER.unpack_from(data, position + 1)
+            time, length = high << 8 | low, length_high << 8 | length_low
+            if (type_id != VIDEO and type_id != AUDIO) or time == _EXTENDED_MARK:  # noqa: PLR1714 (a tuple costs more)
+                break
+            if first < _FIRST_OF_TYPE_1:
+                start = position + 12
+                stream_id = int.from_bytes(data[position + 8 : start], "little")
+                header = _as_header((time, 0, length, type_id, stream_id, b""))
+            else:
+                start, last = position + 8, stream.header
+                time, delta = (last.timestamp + time) & _TIMESTAMP_MASK, time
+                stream_id = last.stream_id
+                header = _as_header((time, delta, length, type_id, stream_id, b""))
+            if length <= size:
+                stop = start + length
+                if stop > end:
+                    break
+                payload = data[start:stop]
+            else:
+                more = (length - 1) // size
+                stop = start + length + more
+                if stop > end or more > _FEW_CHUNKS:
+                    break
+                mark, stride = stream.continuation[0], size + 1
+                if data[start + size : stop : stride].count(mark) != more:
+                    break
+                parts = [data[at : at + size] for at in range(start, stop - size, stride)]
+                parts.append(data[start + more * stride : stop])
+                payload = b"".join(parts)
+            stream.header = header
+            stream.number = self._begun
+            self._begun += 1
+            self._latest = stream
+            messages.append(Message(type_id, stream_id, time, payload, chunk_stream_id))
+            position = stop
+        return position
 
     @property
     def unfinished(self) -> int:

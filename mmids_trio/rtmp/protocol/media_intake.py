@@ -13,7 +13,7 @@ from mmids_trio.rtmp.protocol import message as types
 from mmids_trio.rtmp.protocol.commands import amf0_part, as_mapping, as_string
 from mmids_trio.rtmp.protocol.events import DataReceived, Event, MediaReceived, MetadataReceived
 from mmids_trio.rtmp.protocol.limits import LEAST_TALK
-from mmids_trio.rtmp.protocol.message import Message
+from mmids_trio.rtmp.protocol.message import AUDIO, VIDEO, Message
 from mmids_trio.rtmp.protocol.message_streams import MessageStream, MessageStreams
 from mmids_trio.rtmp.protocol.oddities import Oddities, Oddity
 
@@ -128,6 +128,24 @@ class MediaIntake:
         """AMF values of metadata, those within others included."""
         self._streams = streams
         self._due: list[Message] = []
+
+    def take_frames(self, messages: list[Message], events: list[Event]) -> int:
+        """Add the audio and video that `messages` begin with to `events`, as one run; returns how many these are.
+
+        What a read brings of a publisher is, as a rule, nothing else, on one message stream: no call for each of them.
+        """
+        if not messages or (stream := self._streams.media_routes.get(messages[0].stream_id)) is None or events:
+            return 0
+        came_on, count = messages[0].stream_id, 0
+        for message in messages:
+            type_id = message.type_id
+            is_frame = type_id == VIDEO or type_id == AUDIO  # noqa: PLR1714 (a tuple costs more)
+            if not is_frame or message.stream_id != came_on or not message.payload:
+                break
+            count += 1
+        if count:
+            events.append(MediaReceived(stream, messages if count == len(messages) else messages[:count]))
+        return count
 
     def take_message(self, message: Message, events: list[Event]) -> None:
         """Add one audio, video, data or aggregate message to `events`."""

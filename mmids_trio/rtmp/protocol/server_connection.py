@@ -202,13 +202,20 @@ class ServerConnection:
         if not messages and self._phase is not ConnectionPhase.REFUSED and (data or self._reader.has_more):
             self._reader.max_buffered = self._streams.max_buffered
             messages = self._reader.read_messages(data, limits.CHUNKS_PER_TURN)
+        frames = self._media.take_frames(messages, events)
+        if frames < len(messages):
+            self._take_all(messages, frames, events)
+        return events
+
+    def _take_all(self, messages: list[Message], start: int, events: list[Event]) -> None:
+        """Those from `start` on, until they were costly enough for one turn."""
         until = self.talk + limits.TALK_PER_TURN
-        for place, message in enumerate(messages, 1):
+        for place in range(start, len(messages)):
+            message = messages[place]
             self._take(message, events)
             if message.type_id in COSTLY_TYPES and self.talk >= until:
-                self._unread = messages[place:]
+                self._unread = messages[place + 1 :]
                 break
-        return events
 
     def receive_end(self) -> list[Event]:
         """The client's bytes are at their end: says which publishes and plays ended with them. Never raises."""

@@ -3,7 +3,7 @@
 Apart from the session, which reads bytes and keeps time, because this half knows steps and no sockets.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from math import inf
 from typing import TypeVar, cast
@@ -138,7 +138,7 @@ class Activities:
                 if publication := self._publications.get(event.stream):
                     incoming = self._incoming(publication, event)
                     if got is not Got.FRAME:
-                        got = Got.FRAME if any(map(_is_frame, incoming)) else Got.ANNOUNCEMENT
+                        got = best_of(incoming)
                     media.setdefault(event.stream, []).extend(incoming)
             else:
                 await self._hand_on(media)
@@ -356,5 +356,9 @@ def _change_delivery(subscriber: Subscriber, event: said.Event) -> None:
             subscriber.receive_video(wanted)
 
 
-def _is_frame(event: MediaEvent) -> bool:
-    return isinstance(event, MediaPacket) and not event.is_sequence_header
+def best_of(media: Sequence[MediaEvent]) -> Got:
+    """What a publisher has shown by this; the first packet says it, as a rule."""
+    for event in media:
+        if isinstance(event, MediaPacket) and not event.is_sequence_header:
+            return Got.FRAME
+    return Got.ANNOUNCEMENT
