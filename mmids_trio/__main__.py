@@ -31,6 +31,7 @@ COMMANDS = {
         ("clients", "clients"),
         ("kick", "kick"),
         ("ban", "ban"),
+        ("drain", "drain"),
         ("top", "top"),
         ("events", "events"),
         ("changes", "changes"),

@@ -49,6 +49,7 @@ class RejectReason(Enum):
     UNKNOWN_NAME = "unknown_application_or_key"
     ADDRESS = "address_not_allowed"
     BANNED = "banned"
+    DRAINING = "server_draining"
     PUBLISH_TOKEN = "publish_token_wrong"
     PLAY_TOKEN = "play_token_wrong"
     PLAY_TOKEN_EXPIRED = "play_token_expired"

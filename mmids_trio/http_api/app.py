@@ -18,6 +18,7 @@ from mmids_trio.http_api.answers import HIDE, add_failure_handlers, refuse
 from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
 from mmids_trio.http_api.control import (
     Changes,
+    Drains,
     Durability,
     History,
     Metrics,
@@ -52,6 +53,7 @@ from mmids_trio.http_api.routes.config import (
     no_lacks,
 )
 from mmids_trio.http_api.routes.dashboard import SESSION_PATH, add_dashboard_routes
+from mmids_trio.http_api.routes.drain import DRAIN_PATH, add_drain_routes
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.history import add_history_routes, add_log_route
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
@@ -90,6 +92,7 @@ def create_app(
     may_change: trio.Event | None = None,
     metrics: Metrics | None = None,
     readiness: Readiness | None = None,
+    drains: Drains | None = None,
     rejections: RejectCounters | None = None,
     publish: Callable[[HubEvent], None] = lambda _: None,
     own_hosts: frozenset[str] = frozenset(),
@@ -141,8 +144,7 @@ def create_app(
     if metrics is not None:
         add_metrics_route(routes, metrics)
     access = Access(token if callable(token) else lambda: token, tokens)
-    if readiness is not None:
-        add_readiness_route(routes, readiness)
+    _add_what_balancers_ask(routes, readiness, drains)
     add_document_route(routes, version, needs_token=lambda: access.is_locked, kinds=kinds)
     rejections = rejections or RejectCounters()
     if ui and on_air is not None:
@@ -165,6 +167,14 @@ def create_app(
         app.asgi_app, access, _public(routes.operations), own_hosts, counts, rejections, has_page=ui
     )
     return app
+
+
+def _add_what_balancers_ask(routes: Routes, readiness: Readiness | None, drains: Drains | None) -> None:
+    """Whether clients are to be sent here."""
+    if readiness is not None:
+        add_readiness_route(routes, readiness)
+    if drains is not None:
+        add_drain_routes(routes, drains)
 
 
 def _public(operations: Sequence[Operation]) -> Callable[[str, str], bool]:
@@ -226,8 +236,8 @@ def _may_be_kept() -> bool:
         case "PUT":
             return request.args.get("dry_run") != "true"
         case "POST":
-            return not request.path.endswith(("/plan", "/switch", SESSION_PATH))
-    return request.method == "DELETE" and not request.path.startswith((*SEND_AWAY_PATHS, SESSION_PATH))
+            return not request.path.endswith(("/plan", "/switch", DRAIN_PATH, SESSION_PATH))
+    return request.method == "DELETE" and not request.path.startswith((*SEND_AWAY_PATHS, DRAIN_PATH, SESSION_PATH))
 
 
 def _hold_changes(app: QuartTrio, may_change: trio.Event | None) -> None:

@@ -11,6 +11,7 @@ import trio
 
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.http_api.counts import HttpCounts
+from mmids_trio.http_api.schemas import DrainView
 from mmids_trio.reactors.views import ReactorView
 from mmids_trio.reload.accepted import LastReload, ReloadOptions, ReloadPlan
 from mmids_trio.state.history import ChangeRecord
@@ -141,6 +142,19 @@ class Readiness(Protocol):
 
     def reasons(self) -> Sequence[str]:
         """Why it is not ready, a sentence each; none where it is."""
+
+
+class Drains(Protocol):
+    """Who empties servers. `node`: one of the cluster, `None` for this server. Raises `NotHere` for one not there."""
+
+    async def begin(self, node: str | None, deadline: float | None) -> DrainView:
+        """Begin, for so many seconds; `None` for any number of them."""
+
+    async def end(self, node: str | None) -> DrainView:
+        """Take publishers again."""
+
+    async def wait(self, node: str | None, seconds: float) -> DrainView:
+        """How far it is when it is over, or after so long."""
 
 
 class ReloadControl(Protocol):

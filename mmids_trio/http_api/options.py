@@ -281,6 +281,29 @@ def parse_ban(query: Query, longest: int) -> int | None:
     return int(value)
 
 
+MAX_DEADLINE_SECONDS = 86_400
+"""Of a server that is emptied: a day."""
+
+
+@frozen
+class DrainOptions:
+    """The query of what empties servers. `node`: `None` for the one that is asked; `deadline` and `wait` in seconds."""
+
+    node: str | None
+    deadline: float | None
+    wait: float
+
+
+def parse_drain_options(query: Query, names: Sequence[str]) -> DrainOptions:
+    """Read the query; raises `BadRequest`."""
+    values = only_values(query, names)
+    deadline = values.get("deadline")
+    if deadline is not None and (_NUMBER.fullmatch(deadline) is None or int(deadline) > MAX_DEADLINE_SECONDS):
+        raise BadRequest(f"deadline={deadline!r}; expected a whole number of seconds up to {MAX_DEADLINE_SECONDS}")
+    wait = _seconds(values["wait"]) if "wait" in values else 0.0
+    return DrainOptions(values.get("node") or None, None if deadline is None else float(deadline), wait)
+
+
 EXPECTED = 'expected ?to=NAME, or {"to": "NAME"} as application/json'
 
 JSON_CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded")

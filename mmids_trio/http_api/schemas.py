@@ -223,6 +223,23 @@ class BanList:
 
 
 @frozen
+class DrainView:
+    """How far a server is emptied. `over`: nobody is left, or the deadline is.
+
+    `node` is null without a cluster. `asked_to_move`: clients that were asked to connect again, as they had said that
+    they can. `seconds_left`: until the deadline; null where there is none.
+    """
+
+    node: str | None
+    draining: bool
+    over: bool
+    publishers: int
+    watchers: int
+    asked_to_move: int
+    seconds_left: float | None
+
+
+@frozen
 class ConfigStatus:
     """How the configuration file stands. `last_reload` is null before the first."""
 

@@ -184,6 +184,8 @@ class OnAir:
     bans: Bans = field(factory=Bans)
     """Who may not come back."""
     listener: Listener = field(factory=Nobody)
+    takes_publishers: bool = field(default=True, init=False)
+    """Whether anybody may begin to publish; not where a server is being emptied."""
     _outputs: dict[str, dict[Owner, Troubles]] = field(factory=dict, init=False)
     """By workflow: steps that say what is wrong with streams that they send on."""
     _count: int = field(default=0, init=False)

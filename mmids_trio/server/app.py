@@ -33,6 +33,7 @@ from mmids_trio.rejections import RejectCounters
 from mmids_trio.reload.reloader import Reloader
 from mmids_trio.reload.watch import Looks, watch
 from mmids_trio.rtmp.server.server import RtmpServer
+from mmids_trio.server.draining import Draining
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics
 from mmids_trio.state.bans import KeptBans
@@ -119,6 +120,8 @@ class Server:
     _certificates: Certificates
     guards: Guards
     """Who is let in beside the secrets of steps."""
+    draining: Draining
+    """Whether it is being emptied."""
     _make_http_app: Callable[[], "QuartTrio"]
     _around_api: Callable[["ASGIFramework"], "ASGIFramework"]
     _max_api_connections: int

@@ -59,6 +59,7 @@ from mmids_trio.reload.live import live_settings
 from mmids_trio.reload.reloader import Load, Reloader
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.app import Server
+from mmids_trio.server.draining import Draining, OwnDrain
 from mmids_trio.server.lacks import Machine, certificate_files, more_certificate_files
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
@@ -293,6 +294,7 @@ def build_server(
     tokens = None
     if settings.http_api_tokens_path is not None:
         tokens = TokenFile(Path(settings.http_api_tokens_path), world.offload)
+    draining = Draining(on_air, partial(rtmp.ask_to_reconnect, "This server is being emptied."))
 
     def make_http_app() -> "QuartTrio":
         return http_api.create_app(
@@ -313,7 +315,8 @@ def build_server(
             durability=store,
             may_change=may_change,
             metrics=metrics,
-            readiness=ServerReadiness(workflows, (rtmp, media), may_change, stop),
+            readiness=ServerReadiness(workflows, (rtmp, media), may_change, stop, draining),
+            drains=OwnDrain(draining),
             rejections=rejections,
             publish=hub.publish,
             own_hosts=frozenset(settings.http_api_hosts or ()),
@@ -356,6 +359,7 @@ def build_server(
         tokens=tokens,
         certificates=certificates,
         guards=guards,
+        draining=draining,
         make_http_app=make_http_app,
         around_api=hooks.api,
         max_api_connections=api_connections(settings),

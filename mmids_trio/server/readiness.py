@@ -6,6 +6,7 @@ import trio
 from attrs import frozen
 
 from mmids_trio.rtmp.server.server import RtmpServer
+from mmids_trio.server.draining import Draining
 from mmids_trio.workflow.manager import WorkflowManager
 
 MAX_REASONS = 20
@@ -20,6 +21,7 @@ class ServerReadiness:
     _ports: Sequence[RtmpServer]
     _has_started: trio.Event
     _stop: trio.Event
+    _draining: Draining
 
     def reasons(self) -> Sequence[str]:
         """Why it is not ready; none where it is."""
@@ -32,6 +34,8 @@ class ServerReadiness:
             yield "the server is stopping"
         elif not self._has_started.is_set():
             yield "the server is starting"
+        elif self._draining.is_draining:
+            yield "the server is being emptied"
         yield from self._workflows.unready()
         for ports in self._ports:
             yield from (f"port {port} is not open" for port in ports.closed_ports)

@@ -17,6 +17,7 @@ from mmids_trio.reactors.registry import Reactors
 from mmids_trio.reload.accepted import ReloadOptions
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import build_server
+from mmids_trio.server.draining import OwnDrain
 from mmids_trio.server.log_recent import RecentLines
 from mmids_trio.state.history import ChangeHistory
 from mmids_trio.workflow.hub import EventHub
@@ -55,6 +56,7 @@ def app_of(server: Server, token: str | None = None) -> Any:
         recent_log=RecentLines(),
         sets=server.workflows,
         reloader=NoFile(),
+        drains=OwnDrain(server.draining),
     )
 
 

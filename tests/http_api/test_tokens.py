@@ -64,6 +64,9 @@ SCOPES = {
     ("PUT", "/workflows"): "change",
     ("DELETE", "/workflows/{name}"): "change",
     ("POST", "/workflows/{name}/steps/{step_id}/switch"): "change",
+    ("GET", "/cluster/drain"): "read",
+    ("POST", "/cluster/drain"): "admin",
+    ("DELETE", "/cluster/drain"): "admin",
     ("DELETE", "/bans/{id}"): "kick",
     ("DELETE", "/clients/{id}"): "kick",
     ("DELETE", "/streams/{id}"): "kick",
@@ -111,6 +114,7 @@ def app(file: TokenFile, rejections: RejectCounters) -> QuartTrio:
         may_change=may_change,
         metrics=part,
         readiness=part,
+        drains=part,
         rejections=rejections,
     )
 

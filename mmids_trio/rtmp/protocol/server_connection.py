@@ -115,6 +115,7 @@ class ServerConnection:
         self._outgoing = Outgoing()
         self._streams = MessageStreams()
         self._commands: StreamCommands | None = None
+        self._can_reconnect = False
         self._media = MediaIntake(self._streams, self.oddities)
         self._said = 0
         self._values = 0
@@ -285,6 +286,12 @@ class ServerConnection:
         """Queue any other `onStatus` for message stream `stream`."""
         self._outgoing.send(status_message(stream, level, code, description))
 
+    def ask_to_reconnect(self, description: str) -> bool:
+        """Queue the request to connect again; false, and nothing is queued, if the client has not said that it can."""
+        if self._can_reconnect:
+            self._outgoing.send(replies.reconnect_request(description))
+        return self._can_reconnect
+
     def ping(self, timestamp: int) -> None:
         """Queue a PingRequest; the answer is `PongReceived(timestamp)`. Milliseconds, modulo 2**32."""
         self._outgoing.send(control.user_control(control.PING_REQUEST, timestamp))
@@ -338,6 +345,7 @@ class ServerConnection:
         )
         self._outgoing.announce_chunk_size(OUTGOING_CHUNK_SIZE)
         self._outgoing.send(replies.connect_accepted(command, request.capabilities))
+        self._can_reconnect = bool((request.capabilities.caps_ex or 0) & replies.RECONNECT)
         self._commands = StreamCommands(request, self._streams, self._outgoing)
         return Connected(request)
 

@@ -35,6 +35,9 @@ FFMPEG_FLASH_VERSION = "LNX 9,0,124,2"
 SUPPORTED_CAPS_EX = 2 | 4 | 8
 """Enhanced RTMP v2, CapsExMask: multitrack, ModEx, nanosecond offsets; all pass through as they came."""
 
+RECONNECT = 1
+"""The same, CapsExMask.Reconnect: a client connects again when it is asked to. A server with it may ask."""
+
 
 def connect_accepted(command: Command, capabilities: EnhancedCapabilities) -> Message:
     """`_result` for `connect` (RTMP 1.0 §7.2.1.1).
@@ -56,7 +59,7 @@ def _capabilities_answer(announced: EnhancedCapabilities) -> dict[str, object]:
     if announced.audio_four_cc_info is not None:
         answer["audioFourCcInfoMap"] = {"*": CAN_FORWARD}
     if announced.caps_ex is not None:
-        answer["capsEx"] = float(announced.caps_ex & SUPPORTED_CAPS_EX)
+        answer["capsEx"] = float(announced.caps_ex & (SUPPORTED_CAPS_EX | RECONNECT))
     return answer
 
 
@@ -88,6 +91,11 @@ def play_accepted(request: PlayRequest) -> list[Message]:
     if request.connect.flash_version != FFMPEG_FLASH_VERSION:
         messages.append(data_message(stream, 0, "onStatus", {"code": "NetStream.Data.Start"}))
     return messages
+
+
+def reconnect_request(description: str) -> Message:
+    """Asks a client to connect again, where it did before (Enhanced RTMP v2, Reconnect Request)."""
+    return status_message(0, "status", "NetConnection.Connect.ReconnectRequest", description)
 
 
 def publish_ended(stream: int, key: str) -> Message:

@@ -36,6 +36,7 @@ from mmids_trio.rtmp.server.endpoints import (
     WatchHandler,
     admit,
     refuse_banned,
+    refuse_while_draining,
 )
 from mmids_trio.rtmp.server.registrations import Role
 
@@ -257,9 +258,11 @@ class Activities:
         self._reply()
 
     async def _approve_publish(self, request: PublishRequest) -> None:
+        refuse_while_draining(self.on_air)
         endpoint = await self._admitted(Role.PUBLISH, request)
         publication = await cast(PublishHandler, endpoint.handler).publish(request.key, self.client, request.query)
         try:
+            refuse_while_draining(self.on_air)
             refuse_banned(self.on_air.bans, Role.PUBLISH, request, self.peer_host)
         except RequestRefused:
             publication.end()

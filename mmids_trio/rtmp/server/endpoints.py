@@ -12,6 +12,7 @@ from mmids_trio.errors import MmidsError, shortened
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import MediaEvent, StreamId
 from mmids_trio.on_air.bans import Bans
+from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rejections import RejectReason
 from mmids_trio.reservation import Reservation
 from mmids_trio.rtmp.protocol.requests import PlayRequest, PublishRequest, Query
@@ -198,6 +199,13 @@ class Directory(Protocol):
 
     def has_application(self, port: int, app: str) -> bool:
         """See `Registrations.has_application`."""
+
+
+def refuse_while_draining(on_air: OnAir) -> None:
+    """Raises `RequestRefused` for who would publish to a server that is being emptied."""
+    if not on_air.takes_publishers:
+        what = "this server is being emptied; connect again, to be sent to another one"
+        raise RequestRefused(DENIED[Role.PUBLISH], what, RejectReason.DRAINING)
 
 
 def refuse_banned(bans: Bans, role: Role, request: PublishRequest | PlayRequest, peer_host: str) -> None:

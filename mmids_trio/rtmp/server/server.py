@@ -176,6 +176,10 @@ class RtmpServer:
             port for port in self._registrations.ports if port not in self._ports or self._ports[port].ended.is_set()
         ]
 
+    def ask_to_reconnect(self, why: str) -> int:
+        """Ask all clients to connect again that have said they can; how many these are. Synchronous."""
+        return sum(session.ask_to_reconnect(why) for session in self._sessions)
+
     def expect(self, registration: Registration) -> Callable[[], None]:
         """Have clients of open ports wait for what a step will `serve` that starts; returns what ends that."""
         return partial(self._registrations.forget, self._registrations.expect(registration))

@@ -215,6 +215,13 @@ class RtmpSession:
             self._output.write(play_stop(playing.stream))
         self._end(reason)
 
+    def ask_to_reconnect(self, why: str) -> bool:
+        """Ask a client that publishes or plays to connect again; whether it has said that it can. Synchronous."""
+        if self._activities.is_idle or not self._connection.ask_to_reconnect(why):
+            return False
+        self._reply()
+        return True
+
     def _let_go_of_all(self) -> None:
         """There is no room for what it holds: it goes. Synchronous."""
         self._end("the server has no memory for what it holds")
