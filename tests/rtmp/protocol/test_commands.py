@@ -157,7 +157,7 @@ def test_play_fills_in_what_was_left_out(
         ({"videoFourCcInfoMap": {"*": 1.0}}, {"videoFourCcInfoMap": {"*": 4.0}}),
         (
             {"audioFourCcInfoMap": {"Opus": 7.0}, "capsEx": 31.0},
-            {"audioFourCcInfoMap": {"*": 4.0}, "capsEx": 14.0},
+            {"audioFourCcInfoMap": {"*": 4.0}, "capsEx": 15.0},
         ),
     ],
 )
