@@ -13,6 +13,7 @@ import trio
 from tests.support.ffmpeg import Crew, Player, Recording, play_command
 from tests.support.processes import start
 from tests.support.program import Launch, Program
+from tests.support.waiting import eventually_answered
 
 pytestmark = pytest.mark.e2e
 
@@ -45,13 +46,8 @@ async def last_client(program: Program) -> Any:
     return (await program.get("/clients")).json["clients"][-1]
 
 
-async def behind(program: Program) -> None:
-    """Wait until that client is far behind."""
-    with trio.fail_after(PATIENCE_SECONDS):
-        while True:
-            if (await last_client(program))["lag_ms"] >= LAG_MS:
-                return
-            await trio.sleep(0.1)
+async def is_behind(program: Program) -> bool:
+    return bool((await last_client(program))["lag_ms"] >= LAG_MS)
 
 
 async def at_rest(program: Program) -> Any:
@@ -79,7 +75,7 @@ async def test_a_slow_player_is_behind_by_what_was_published_and_not_sent_to_it(
     ffmpeg, *rest = play_command(url)
     slow = Player(await start(crew.nursery, [ffmpeg, "-readrate", READ_RATE, *rest], name="slow player"))
     await slow.gets(1)
-    await behind(program)
+    await eventually_answered(lambda: is_behind(program), "player that is behind")
     publisher.send(signal.SIGSTOP)
     slow.child.send(signal.SIGSTOP)
     seen = await at_rest(program)
