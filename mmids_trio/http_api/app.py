@@ -126,7 +126,7 @@ def create_app(
     if reactors is not None:
         add_reactor_routes(routes, reactors)
     if on_air is not None and thumbnails is not None:
-        banning = Banning(on_air, bans_are_kept)
+        banning = Banning(on_air, bans_are_kept, history)
         add_ban_routes(routes, banning)
         add_stream_routes(routes, on_air, thumbnails, banning)
     if sets is not None:

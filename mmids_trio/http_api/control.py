@@ -184,6 +184,9 @@ class History(Protocol):
     def get(self, name: str) -> ChangeRecord | None:
         """The one of that id."""
 
+    def note_kick(self, workflow: str, message: str, *, by: str, publishers: int = 0, watchers: int = 0) -> None:
+        """So many were sent away from a workflow that stays as it is."""
+
 
 class RecentLog(Protocol):
     """The newest lines of the log."""

@@ -3,6 +3,7 @@
 Pure.  A change stands in it from when it is accepted; what is secret in a configuration never gets here.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
@@ -26,6 +27,9 @@ MAX_TEXT = 64 * 1024
 MOST_WORKFLOWS = 100
 """Workflows of one change that are named."""
 
+MOST_KICKS = 200
+"""Changes that only sent somebody away: whoever kicks all day must not push out what became of the configuration."""
+
 CUT = "# (more is not kept)\n"
 
 Via = Literal["api", "signal", "watch"]
@@ -37,10 +41,10 @@ Ended = Literal["pending", "applied", "failed", "rolled back", "superseded", "st
 
 @frozen
 class ChangedWorkflow:
-    """What a change does with one workflow, in numbers of steps."""
+    """What a change does with one workflow, in numbers of steps. `kick`: it only sends somebody away."""
 
     workflow: str
-    action: Literal["start", "change", "stop"]
+    action: Literal["start", "change", "stop", "kick"]
     started: int = 0
     changed: int = 0
     stopped: int = 0
@@ -97,6 +101,11 @@ class ChangeRecord(ChangeSummary):
             message=self.message,
         )
 
+    @property
+    def is_kick(self) -> bool:
+        """Whether it only sent somebody away."""
+        return all(each.action == "kick" for each in self.workflows) and bool(self.workflows)
+
     def is_about(self, workflow: str) -> bool:
         """Whether it names this workflow."""
         return any(each.workflow == workflow for each in self.workflows)
@@ -130,6 +139,8 @@ class ChangeHistory:
     """The oldest first."""
     _size: int = field(default=0, init=False)
     _count: int = field(default=0, init=False)
+    _kicks: deque[str] = field(factory=deque, init=False)
+    """Ids of changes that only sent somebody away."""
     _written: dict[str, _Written] = field(factory=dict, init=False)
     """By its name, a workflow as it was written last; what was used last is the last, and `MOST_WORKFLOWS` are kept."""
 
@@ -181,6 +192,27 @@ class ChangeHistory:
 
         return settle
 
+    def note_kick(self, workflow: str, message: str, *, by: str, publishers: int = 0, watchers: int = 0) -> None:
+        """So many were sent away from a workflow that stays as it is."""
+        self._count += 1
+        record = ChangeRecord(
+            id=str(self._count),
+            time=self.calendar(),
+            by=by,
+            via="api",
+            workflows=(ChangedWorkflow(workflow, "kick"),),
+            more_workflows=0,
+            reactors=(),
+            publishers=publishers,
+            watchers=watchers,
+            outcome="applied",
+            message=message,
+            before="",
+            after="",
+        )
+        self._put(record)
+        self.keep(record)
+
     def _shown(self, definition: WorkflowDefinition | None) -> str:
         """What one change has made of a workflow the next one finds, and most of its steps stay as they are."""
         if definition is None:
@@ -210,9 +242,16 @@ class ChangeHistory:
             self._size -= old.size
         self._records[record.id] = record  # in the place that it has, if it has one
         self._size += record.size
+        if old is None and record.is_kick:
+            self._kicks.append(record.id)
+            if len(self._kicks) > MOST_KICKS:
+                self._drop(self._kicks.popleft())
         while len(self._records) > MOST_CHANGES or (self._size > MOST_BYTES and len(self._records) > 1):
-            gone = self._records.pop(next(iter(self._records)))
-            self._size -= gone.size
+            self._drop(next(iter(self._records)))
+
+    def _drop(self, name: str) -> None:
+        gone = self._records.pop(name, None)
+        self._size -= 0 if gone is None else gone.size
 
 
 def _changed(view: PlanView) -> ChangedWorkflow:

@@ -188,7 +188,8 @@ class RecordedChanges:
         """See `WorkflowManager.apply`."""
         before = {definition.name: self._manager.definition(definition.name)}
         change = self._manager.apply(definition, rollback=rollback, owner=owner, in_place=in_place)
-        change.when_over(self._history.note(change.plan, before, {definition.name: definition}, by=self._who))
+        plan = SetPlan((change.plan,), cuts=self._manager.cuts(definition.name, definition, change.plan))
+        change.when_over(self._history.note(plan, before, {definition.name: definition}, by=self._who))
         self._recorder.accept(definition.name, definition)
         change.when_over(partial(self._settle, (definition.name,), None))
         return change
@@ -215,7 +216,8 @@ class RecordedChanges:
         if definition is None or owner is None:
             await self._manager.stop(name)
             return
-        over = self._history.note(SetPlan(deleted=(name,), owner=owner), {name: definition}, {}, by=self._who)
+        plan = SetPlan(deleted=(name,), cuts=self._manager.cuts(name, None, None), owner=owner)
+        over = self._history.note(plan, {name: definition}, {}, by=self._who)
         over(Outcome(OutcomeKind.APPLIED, f"workflow {name!r} is being stopped"))  # whoever waits, it ends
         await self._manager.stop(name)
 

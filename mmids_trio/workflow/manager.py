@@ -45,6 +45,9 @@ log = structlog.get_logger()
 
 EMPTY_SET = WorkflowSet()
 
+CUTTING = ("stop", "change")
+"""What a step may be in for that disconnects its clients."""
+
 
 class StepKinds(StepFactories, Protocol):
     """What the manager needs to know about the kinds of steps there are."""
@@ -168,6 +171,13 @@ class WorkflowManager:
         if workflow is not None:
             return workflow.plan(definition, in_place=self._is_in_place(in_place), show_keys=show_keys)
         return view(make_plan((), definition), definition.name, owner, created=True, running={}, show_keys=show_keys)
+
+    def cuts(self, name: str, definition: WorkflowDefinition | None, plan: PlanView | None) -> tuple[StepCut, ...]:
+        """The steps of one workflow that cut clients by this change of it, as of now; `None`: by its end."""
+        workflow = self._workflows.get(name)
+        if workflow is None or (plan is not None and not any(step.action in CUTTING for step in plan.steps)):
+            return ()
+        return tuple(workflow.cuts(definition, plan))
 
     def owner(self, name: str) -> WorkflowOwner | None:
         """Whose the workflow of that name is: who asked for it first, or took it over. `None`: there is none."""

@@ -2,11 +2,14 @@
 
 import io
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.token_file import changed
@@ -60,6 +63,104 @@ async def test_every_change_has_who_made_it_and_the_configuration_before_and_aft
             ("other", "bert", "start", ids[1]),
             ("show", "anna", "stop", ids[0]),
         ]
+
+
+CUT = """workflow show {
+    rtmp_receive rtmp_app=live stream_key=*
+    rtmp_watch rtmp_app=live stream_key=*
+    rtmp_watch rtmp_app=also stream_key=*
+}
+"""
+
+
+async def put_one(h: Harness) -> None:
+    text = CUT.replace(
+        "rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=also",
+        "rtmp_app=more stream_key=*\n    rtmp_watch rtmp_app=also",
+    )
+    assert (await h.http.put("/workflows?wait=10", content=text)).status == 200
+
+
+async def put_in_place(h: Harness) -> None:
+    text = CUT.replace(
+        "rtmp_watch rtmp_app=live stream_key=*", "rtmp_watch rtmp_app=live stream_key=* deny_ips=192.0.2.7"
+    )
+    assert (await h.http.put("/workflows?wait=10&in_place=true", content=text)).status == 200
+
+
+async def put_all(h: Harness) -> None:
+    text = CUT.replace("    rtmp_watch rtmp_app=also stream_key=*\n", "")
+    assert (await h.http.put("/config?wait=10&take_over=true", content=text)).status == 200
+
+
+async def put_nothing_else(h: Harness) -> None:
+    assert (
+        await h.http.put("/config?wait=10", content=CUT.replace("show", "other").replace("rtmp_app=", "rtmp_app=o"))
+    ).status == 200
+
+
+async def delete(h: Harness) -> None:
+    assert (await h.http.delete("/workflows/show")).status == 200
+
+
+async def end_stream(h: Harness) -> None:
+    [stream] = (await h.http.get("/streams")).json()["streams"]
+    assert (await h.http.delete(f"/streams/{stream['id']}?ban=60")).status == 201
+
+
+async def kick_watcher(h: Harness) -> None:
+    [*_, client] = (await h.http.get("/clients")).json()["clients"]
+    assert (await h.http.delete(f"/clients/{client['id']}")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "cut"),
+    [
+        (put_one, (0, 2)),
+        (put_in_place, (0, 1)),
+        (put_all, (0, 1)),
+        (put_nothing_else, (0, 0)),
+        (delete, (1, 3)),
+        (end_stream, (1, 0)),
+        (kick_watcher, (0, 1)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_whichever_way_it_is_made_a_change_says_how_many_it_cuts(
+    change: Callable[[Harness], Awaitable[None]], cut: tuple[int, int], autojump_clock: MockClock
+) -> None:
+    async with Harness(CUT) as h, trio.open_nursery() as nursery:
+        clients = [await h.publish("live/key")]
+        for address in ("live/key", "live/key", "also/key"):
+            host = f"192.0.2.{6 + len(clients)}"
+            clients.append(await h.watch(address, peer_host=host))
+        for client in clients:
+            nursery.start_soon(client.read_until_closed)
+        await change(h)
+        await wait_all_tasks_blocked()
+        [latest] = (await h.http.get("/changes?limit=1")).json()["changes"]
+        assert (latest["publishers"], latest["watchers"]) == cut
+        assert latest["outcome"] == "applied"
+        gone = [client.is_disconnected for client in clients]
+        assert (sum(gone[:1]), sum(gone[1:])) == cut
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_is_sent_away_stands_among_the_changes_with_who_did_it(autojump_clock: MockClock) -> None:
+    async with Harness(CUT) as h:
+        await h.publish("live/key", peer_host="192.0.2.1")
+        await h.watch("live/key", peer_host="192.0.2.7")
+        before = [event for event in h.events() if isinstance(event, WorkflowChanged)]
+        [_, watcher] = (await h.http.get("/clients")).json()["clients"]
+        await kick_watcher(h)
+        await end_stream(h)
+        [ended, kicked] = (await h.http.get("/changes")).json()["changes"]
+        assert kicked["message"] == f"watcher {watcher['id']} (192.0.2.7) was sent away"
+        assert ended["message"].endswith(" was ended, and may not come back for 60 s")
+        assert (kicked["by"], kicked["workflows"][0]["action"]) == ("anybody", "kick")
+        one = (await h.http.get(f"/changes/{kicked['id']}")).json()
+        assert (one["before"], one["after"]) == ("", "")
+        assert [event for event in h.events() if isinstance(event, WorkflowChanged)] == before
 
 
 async def test_pages_and_filters() -> None:

@@ -15,7 +15,7 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import Resolved, StepDefinition, Variable, WorkflowDefinition
 from mmids_trio.server.building import build_server
 from mmids_trio.state import history as subject
-from mmids_trio.state.history import MAX_TEXT, MOST_CHANGES, MOST_WORKFLOWS, ChangeHistory, ChangeRecord
+from mmids_trio.state.history import MAX_TEXT, MOST_CHANGES, MOST_KICKS, MOST_WORKFLOWS, ChangeHistory, ChangeRecord
 from mmids_trio.state.history_file import SUFFIX, HistoryFile
 from mmids_trio.testing.harness import inline
 from mmids_trio.workflow.events import HubEvent, WorkflowChanged
@@ -94,6 +94,20 @@ def test_the_newest_are_kept() -> None:
     assert records[0].is_about(f"w{MOST_CHANGES + 4}")
     assert records[-1].is_about("w5")
     assert history.get("5") is None
+
+
+def test_who_kicks_all_day_pushes_out_no_change_of_the_configuration() -> None:
+    history = ChangeHistory()
+    note(history)
+    for number in range(MOST_CHANGES):
+        history.note_kick("show", f"watcher {number} was sent away", by="anna", watchers=1)
+    records = history.newest_first()
+    assert [record.is_kick for record in records] == [True] * MOST_KICKS + [False]
+    assert records[0].message == f"watcher {MOST_CHANGES - 1} was sent away"
+    again = ChangeHistory()
+    again.load(reversed(records))
+    again.note_kick("show", "one more", by="anna", watchers=1)
+    assert len(again.newest_first()) == MOST_KICKS + 1
 
 
 def test_texts_are_bounded_each_and_all_together(monkeypatch: pytest.MonkeyPatch) -> None:

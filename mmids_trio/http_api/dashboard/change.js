@@ -27,8 +27,9 @@ function History({ changes, onRestore }) {
           <strong>${words.changedBy(each)}</strong>
           <span>${words.changeWords(each)}</span>
           <span class="hint">${each.outcome}${each.message && `: ${each.message}`}</span>
-          <button aria-label=${words.restoreBefore(each.id)} onClick=${() => onRestore(each.id, "before")}>${words.before}</button>
-          <button aria-label=${words.restoreAfter(each.id)} onClick=${() => onRestore(each.id, "after")}>${words.after}</button>
+          ${each.workflows.some((one) => one.action !== "kick") &&
+          html`<button aria-label=${words.restoreBefore(each.id)} onClick=${() => onRestore(each.id, "before")}>${words.before}</button>
+            <button aria-label=${words.restoreAfter(each.id)} onClick=${() => onRestore(each.id, "after")}>${words.after}</button>`}
         </li>`,
       )}
     </ol>

@@ -93,7 +93,7 @@ export const words = {
   changedBy: (change) => `${change.by} (${change.via})`,
   changeWords: (change) =>
     [...change.workflows.map((each) => `${each.workflow}: ${words.changeAction[each.action]}`), ...change.reactors].join(", "),
-  changeAction: { start: "started", change: "changed", stop: "stopped" },
+  changeAction: { start: "started", change: "changed", stop: "stopped", kick: "somebody sent away" },
   role: { publisher: "Publisher", watcher: "Watcher" },
   column: { role: "Role", address: "Address", agent: "Program", stream: "Stream", protocol: "Protocol", since: "Since", lag: "Behind", sent: "Media" },
   clientState: { publishing: "publishing", watching: "watching", waiting: "waiting", paused: "paused" },

@@ -7,7 +7,9 @@ from attrs import frozen
 from quart import Response
 
 from mmids_trio.errors import shortened
+from mmids_trio.http_api.access import current_caller
 from mmids_trio.http_api.answers import json_response, json_text, respond, text_response
+from mmids_trio.http_api.control import History
 from mmids_trio.http_api.operation import JSON, Operation, QueryParameter, error, json_answer, text_answer
 from mmids_trio.http_api.options import parse_ban
 from mmids_trio.http_api.refusals import Conflict, NotHere
@@ -16,6 +18,7 @@ from mmids_trio.http_api.schemas import BanList, BanView
 from mmids_trio.moments import rfc3339
 from mmids_trio.on_air.bans import LONGEST_BAN, Ban, Bans, TooManyBans
 from mmids_trio.on_air.directory import OnAir
+from mmids_trio.on_air.views import ClientRole
 
 BANS_PER_SLICE = 64
 """Bans that are written between two turns of everybody else."""
@@ -45,10 +48,11 @@ LIFT_BAN = Operation(
 
 @frozen
 class Banning:
-    """Bans who is sent away. `are_kept` waits until bans are on the disk, where they are kept."""
+    """Bans who is sent away. `are_kept` waits until bans are on the disk, where they are kept. `history`: of who did."""
 
     on_air: OnAir
     are_kept: Callable[[], Awaitable[None]]
+    history: History | None = None
 
     @property
     def bans(self) -> Bans:
@@ -65,6 +69,17 @@ class Banning:
             return make()
         except TooManyBans as error:
             raise Conflict(str(error)) from error
+
+    def note(self, workflow: str, what: str, seconds: int | None, *, role: ClientRole | None) -> None:
+        """Somebody in that role (`None`: nobody) is sent away, and may not come back for so long."""
+        if self.history is not None:
+            self.history.note_kick(
+                workflow,
+                what if seconds is None else f"{what}, and may not come back for {seconds} s",
+                by=current_caller().name,
+                publishers=int(role == "publisher"),
+                watchers=int(role == "watcher"),
+            )
 
     async def answer(self, ban: Ban | None) -> Response:
         """That somebody is sent away, and what keeps it from coming back."""

@@ -180,20 +180,6 @@ def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails, ban
         check_reading(conditions, thumbnail.tag, "the picture")
         return respond(200, thumbnail.jpeg, JPEG, etag=thumbnail.tag)
 
-    @routes.add(END_STREAM)
-    async def end_stream(id: str) -> Response:
-        seconds, stream = banning.seconds(), _found(on_air.stream(id), "Stream")
-        ban = None
-        if stream.send_away is None:
-            raise Conflict(f"nobody publishes it: step {stream.owner.step_id} of {stream.owner.workflow} brings it in")
-        if seconds is not None:
-            ban = banning.ban(partial(on_air.bans.ban_stream, stream.app or "", stream.name, seconds))
-        if isinstance(stream.source, ClientEntry) and stream.source.live is not None:
-            stream.source.live.send_away(SENT_AWAY)
-        if on_air.stream(id) is stream:  # nobody sends it, or who does is not quite in yet
-            stream.send_away(SENT_AWAY)
-        return await banning.answer(ban)
-
     @routes.add(LIST_CLIENTS)
     async def list_clients() -> Response:
         options = parse_page_options(request_query(), ("stream", "address", "workflow"))
@@ -208,6 +194,27 @@ def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails, ban
 
         return await _page("clients", on_air.clients(_place(on_air, options)), options, view)
 
+    _add_sending_away(routes, on_air, banning)
+
+
+def _add_sending_away(routes: Routes, on_air: OnAir, banning: Banning) -> None:
+    @routes.add(END_STREAM)
+    async def end_stream(id: str) -> Response:
+        seconds, stream = banning.seconds(), _found(on_air.stream(id), "Stream")
+        ban = None
+        if stream.send_away is None:
+            raise Conflict(f"nobody publishes it: step {stream.owner.step_id} of {stream.owner.workflow} brings it in")
+        if seconds is not None:
+            ban = banning.ban(partial(on_air.bans.ban_stream, stream.app or "", stream.name, seconds))
+        is_published = isinstance(stream.source, ClientEntry) and stream.source.live is not None
+        what = f"stream {id} was ended"
+        banning.note(stream.owner.workflow, what, seconds, role="publisher" if is_published else None)
+        if isinstance(stream.source, ClientEntry) and stream.source.live is not None:
+            stream.source.live.send_away(SENT_AWAY)
+        if on_air.stream(id) is stream:  # nobody sends it, or who does is not quite in yet
+            stream.send_away(SENT_AWAY)
+        return await banning.answer(ban)
+
     @routes.add(KICK_CLIENT)
     async def kick_client(id: str) -> Response:
         seconds, client = banning.seconds(), _found(on_air.client(id), "Client")
@@ -215,6 +222,9 @@ def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails, ban
         if seconds is not None:
             ban = banning.ban(partial(on_air.bans.ban_address, client.peer.address, seconds))
         if client.live is not None:
+            role = client.asked.role
+            what = f"{role} {id} ({client.peer.address}) was sent away"
+            banning.note(client.owner.workflow, what, seconds, role=role)
             client.live.send_away(SENT_AWAY)
         return await banning.answer(ban)
 
