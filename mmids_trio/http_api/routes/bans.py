@@ -48,7 +48,7 @@ LIFT_BAN = Operation(
 
 @frozen
 class Banning:
-    """Bans who is sent away. `are_kept` waits until bans are on the disk, where they are kept. `history`: of who did."""
+    """Bans who is sent away. `are_kept` waits until bans are on the disk, where they are kept. `history`: who did."""
 
     on_air: OnAir
     are_kept: Callable[[], Awaitable[None]]
