@@ -225,6 +225,11 @@ class HlsChannel:
                 if self.pace.spend(1):
                     await trio.lowlevel.checkpoint()
 
+    @property
+    def needs_clock(self) -> bool:
+        """Whether anything of it depends on time."""
+        return self.is_live or bool(self._parked) or self._over_since is not None
+
     def look_at_clock(self) -> None:
         """A second has passed, or so."""
         now = trio.current_time()

@@ -208,7 +208,7 @@ class StreamLog:
     @property
     def late_joiners_need(self) -> int:
         """Index of the oldest entry that `join_position` may name from now on."""
-        if not self._live:
+        if not self._live or (self.has_video and not self.max_group_ms):
             return self.end_index
         position = self.latest_key_frame
         return max(self.end_index - 1, self.first_index) if position is None else position

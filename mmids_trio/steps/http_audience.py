@@ -40,6 +40,8 @@ class HttpAudience(Audience):
     now: Callable[[], float] = field(default=lambda: 0.0, kw_only=True)
     viewers: HlsViewers = field(kw_only=True)
     """Of HLS."""
+    _stir: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    """Where the clock rests while there is nothing to time."""
 
     def make_outputs(self, key: str) -> tuple[StageOutput, ...]:
         """See `Stages`."""
@@ -116,6 +118,7 @@ class HttpAudience(Audience):
         assert channel is not None
         channel.viewers += 1
         self.viewers.admit(viewer)
+        self._stir.unpark_all()
 
         def leave() -> None:
             channel.viewers -= 1
@@ -125,6 +128,8 @@ class HttpAudience(Audience):
     async def keep_time(self) -> None:
         """End viewers who ask for nothing, and requests that wait too long."""
         while True:
+            if not (len(self.viewers) or any(channel.needs_clock for channel in self._hls_channels)):
+                await self._stir.park()
             await trio.sleep(TICK_SECONDS)
             channels = self._hls_channels
             longest = max((channel.playlist.target_s for channel in channels), default=0)
@@ -161,6 +166,7 @@ class HttpAudience(Audience):
 
     def _stage_for(self, event: StreamStarted) -> Stage[tuple[StageOutput, ...]]:
         """See `Stages`: renditions have their own stages, on the clock of what they show."""
+        self._stir.unpark_all()
         if event.rendition is None:
             stage = super()._stage_for(event)
             leader = None

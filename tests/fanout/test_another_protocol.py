@@ -22,7 +22,10 @@ from mmids_trio.testing.network import MemoryTransport, memory_connection
 TYPES = {MediaKind.AUDIO: TagType.AUDIO, MediaKind.VIDEO: TagType.VIDEO, MediaKind.OTHER: TagType.SCRIPT}
 PACKETS = generate_stream(seconds=4)
 HALF = len(PACKETS) // 2
-IMPORTS = {"net": {"addresses", "errors", "net", "offload"}, "fanout": {"fanout", "media", "media_memory", "net"}}
+IMPORTS = {
+    "net": {"addresses", "errors", "late", "net", "offload"},
+    "fanout": {"fanout", "media", "media_memory", "net"},
+}
 """What the packages that all protocols share may import of ours: nothing of any protocol."""
 
 

@@ -1,6 +1,6 @@
 """What a channel and its watchers hold, whatever a publisher sends and a player asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import trio
 import trio.testing
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.fanout.output import MAX_QUEUED_REPLIES, STALL_SECONDS
-from mmids_trio.fanout.stream_log import StreamLog
+from mmids_trio.fanout.stream_log import ENTRY_OVERHEAD, StreamLog
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
 from mmids_trio.media.tracks import MAX_HEADER_BYTES
 from mmids_trio.rtmp.protocol.control import acknowledgement
@@ -190,3 +190,39 @@ async def test_the_queue_is_bounded_and_the_stream_decodable_whatever_is_wished_
         assert report.undecodable == report.repeated == report.backwards == ()
         assert report.unknown == 0
         nursery.cancel_scope.cancel()
+
+
+def held_for(packets: Sequence[MediaPacket]) -> int:
+    """Bytes that a log holds for these packets."""
+    return sum(len(packet.data) + ENTRY_OVERHEAD for packet in packets)
+
+
+async def test_a_key_that_nobody_watches_holds_the_current_group_of_pictures_and_its_headers_alone() -> None:
+    channel = live_channel()
+    headers = held_for([packet for packet in PACKETS if packet.is_sequence_header])
+    group: list[MediaPacket] = []
+    for packet in PACKETS:
+        await feed(channel, [packet])
+        group = [packet] if packet.is_key_frame else [*group, packet]
+        assert channel.log.size <= held_for(group) + headers + 3 * ENTRY_OVERHEAD
+    assert channel.log.size >= held_for(group)
+    assert held_for(PACKETS) > 5 * channel.log.size
+
+
+async def test_a_key_that_nobody_watches_holds_no_media_where_late_joiners_wait_for_a_key_frame() -> None:
+    channel = Channel(rendering=RtmpRendering(), log=StreamLog(max_group_ms=0), gop_cache=False)
+    channel.begin_stream()
+    await feed(channel, PACKETS)
+    assert channel.log.size == 0
+
+
+async def test_who_joins_a_log_that_holds_nothing_begins_at_the_next_key_frame(nursery: trio.Nursery) -> None:
+    channel = Channel(rendering=RtmpRendering(), log=StreamLog(max_group_ms=0), gop_cache=False)
+    channel.begin_stream()
+    packets = generate_stream(seconds=3.6)
+    before = [packet for packet in packets if packet.timestamp < 1_500]
+    await feed(channel, before)
+    player = watch(channel, nursery)
+    await feed(channel, packets[len(before) :], player)
+    assert player.summary()[:4] == ["metadata", "header:video@2000", "header:audio@1996", "key:video@2000"]
+    assert player.report(packets).is_flawless_from_join

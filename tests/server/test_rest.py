@@ -1,0 +1,62 @@
+"""A server at rest: nothing wakes it up, however many workflows it has."""
+
+from collections import Counter
+
+import trio
+from attrs import define, field
+from trio.testing import MockClock
+
+from mmids_trio.config.parser import parse
+from mmids_trio.config.settings import Settings
+from mmids_trio.server.building import World, build_server
+from mmids_trio.testing.network import MemoryNetwork
+
+WORKFLOWS = 100
+HOUR = 3600.0
+SETTLED = 60.0
+"""Seconds after which what belongs to the start is over."""
+
+MOST_STEPS = 10
+"""Of tasks in an hour: the test's own, and room for something that looks every quarter of an hour."""
+
+
+def resting(number: int) -> str:
+    """A workflow of which every step waits: for a publisher, for players, for streams."""
+    return f"""
+workflow w{number} {{
+    rtmp_receive rtmp_app=in{number} stream_key=*
+    failover primary=a backup=b output=c after=3
+    rtmp_watch rtmp_app=out{number} stream_key=*
+    http_watch app=web{number} stream_key=*
+    rtmp_push target=rtmp://127.0.0.1:9/live/{number}
+}}
+"""
+
+
+@define(eq=False)
+class TaskSteps(trio.abc.Instrument):
+    """Counts by the names of tasks."""
+
+    counts: Counter[str] = field(factory=Counter)
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.counts[task.name] += 1
+
+
+async def test_a_server_with_a_hundred_workflows_at_rest_makes_no_steps(autojump_clock: MockClock) -> None:
+    settings = Settings(http_api_port=0, http_api_host="127.0.0.1", http_api_token="t" * 32)
+    server = build_server(settings, world=World(network=MemoryNetwork()))
+    text = "".join(map(resting, range(WORKFLOWS)))
+    definitions = [server.workflows.validate(workflow) for workflow in parse(text, "test").workflows]
+    steps = TaskSteps()
+    async with trio.open_nursery() as nursery:
+        for change in await nursery.start(server.run, definitions):
+            await change.wait_outcome()
+        statuses = [server.workflows.status(each.name) for each in definitions]
+        assert {status.status for status in statuses if status is not None} == {"Running"}
+        await trio.sleep(SETTLED)
+        trio.lowlevel.add_instrument(steps)
+        await trio.sleep(HOUR)
+        trio.lowlevel.remove_instrument(steps)
+        server.stop()
+    assert steps.counts.total() <= MOST_STEPS, steps.counts.most_common(5)
