@@ -17,6 +17,7 @@ from mmids_trio.fanout.channel import Channel
 from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
+from mmids_trio.media.fmp4.fragmenter import Fragmenter
 from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.metrics.counts import Distribution
 from mmids_trio.net.identity import Identity, server_context
@@ -215,3 +216,13 @@ async def test_an_update_makes_few_calls_a_step_and_announces_none_that_runs(
     assert seen["StepType.announce"] == 0
     assert seen["StepType.canonical"] == len(steps), "the calls are those of the server"
     assert seen.total() / len(steps) <= 420
+
+
+def test_a_packet_comes_into_fragments_with_few_calls() -> None:
+    """Parts and segments included, of which a second of this stream has five and one."""
+    packets = generate_stream(seconds=20)
+    fragmenter = Fragmenter()
+    for packet in packets[:200]:
+        fragmenter.packet(packet)
+    seen = calls(lambda: [fragmenter.packet(packet) for packet in packets[200:1200]])
+    assert seen.total() / 1_000 <= 11

@@ -15,7 +15,7 @@ How a packet becomes part of a fragment:
 Decoding times grow over all chapters, so that nobody who counts from them goes backwards.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import floor
 from statistics import median
 
@@ -29,8 +29,8 @@ from mmids_trio.media.configuration import (
     read_configuration,
 )
 from mmids_trio.media.events import MediaKind, MediaPacket
-from mmids_trio.media.fmp4.fragments import Sample, TrackRun, fragment
-from mmids_trio.media.fmp4.init import UNKNOWN_SIZE, Track, init_segment
+from mmids_trio.media.fmp4.fragments import FIELDS, NOT_SYNC, SYNC, UNSIGNED, TrackRun, fragment
+from mmids_trio.media.fmp4.init import UNKNOWN_SIZE, VIDEO_TIMESCALE, Track, init_segment
 from mmids_trio.media.opus import opus_samples
 from mmids_trio.media.payload import payload_of
 
@@ -55,7 +55,7 @@ EARLY = 0.25
 LONGEST_SEGMENT = 8
 """Times the target: a group of pictures that does not end is cut at any frame then, so that memory stays bounded."""
 
-_MODULUS = 1 << 32
+_MODULUS, _HALF = 1 << 32, 1 << 31
 _VIDEO_ID, _AUDIO_ID = 1, 2
 
 
@@ -90,57 +90,93 @@ class SegmentEnd:
 Output = Chapter | MediaPart | SegmentEnd
 
 
-@frozen
-class _Frame:
-    """A frame that waits for its successor; `time` in the track's ticks."""
+_Held = tuple[bytes, int, int, bool]
+"""A frame that waits for its successor: data, decoding time and offset in ticks, and whether it is a sync sample."""
 
-    data: bytes
-    time: int
-    offset: int
-    is_sync: bool
+_AVC, _AAC = (0x8F, 0x07, 5), (0xF0, 0xA0, 2)
+"""Of frames of AVC and AAC, which are most: mask and value of the first byte, and the size of the header."""
+
+_FRAMES = 1
+"""The second byte of such, where it is no configuration."""
 
 
 @define(eq=False)
 class _TrackBuilder:
-    """One track of the current chapter."""
+    """One track of the current chapter. `leads`: whether it decides where parts end."""
 
     track: Track
-    held: _Frame | None = None
+    leads: bool
+    timescale: int = field(init=False)
+    frame_samples: int = field(default=0, init=False)
+    """0 where frames may have any length."""
+    is_opus: bool = field(default=False, init=False)
+    plain: tuple[int, int, int] = field(default=_AVC, init=False)
+    """See `_AVC`."""
+    codec: str = field(default="", init=False)
+    """Of frames that need no look at their configuration; nothing where each frame says it anew."""
+    held: _Held | None = None
     start: int = 0
-    samples: list[Sample] = Factory(list)
+    fields: list[int] = Factory(list)
+    """Of the samples of the part; see `TrackRun`."""
+    data: list[bytes] = Factory(list)
     usual_duration: int = 0
     """Of the last sample, in ticks."""
 
+    def __attrs_post_init__(self) -> None:
+        found = self.track.configuration
+        self.timescale = self.track.timescale
+        if not is_configured_by_frames(found.codec):
+            self.codec = found.codec
+        if isinstance(found, AudioConfiguration):
+            self.frame_samples, self.is_opus, self.plain = found.frame_samples, found.codec == "Opus", _AAC
+
     def ms(self, ticks: int) -> float:
-        return ticks * 1000 / self.track.timescale
+        return ticks * 1000 / self.timescale
 
     def ticks(self, ms: float) -> int:
-        return round(ms * self.track.timescale / 1000)
+        return round(ms * self.timescale / 1000)
 
-    def hold(self, frame: _Frame) -> None:
+    def place(self, ms: int) -> int:
+        """The decoding time of the next frame, in ticks: never before that of the one in front of it."""
+        held = self.held
+        ticks = ms if self.timescale == VIDEO_TIMESCALE else (ms * self.timescale + 500) // 1000
+        if held is None:
+            return max(ticks, 0)
+        samples = self.frame_samples or (opus_samples(held[0]) if self.is_opus else 0)
+        if samples:
+            expected = held[1] + samples
+            if ticks < expected or ticks - expected <= SNAP_MS * self.timescale // 1000:
+                return expected
+        return ticks if ticks > held[1] else held[1]
+
+    def hold(self, frame: _Held) -> None:
         """Put the frame that was held into the part, now that its end is known, and hold `frame`."""
-        if self.held is not None:
-            self._add(self.held, frame.time - self.held.time)
-        self.held = frame
+        held, self.held = self.held, frame
+        if held is not None:
+            data, time, offset, is_sync = held
+            if not self.fields:
+                self.start = time
+            duration = self.usual_duration = frame[1] - time
+            self.fields += (duration, len(data), SYNC if is_sync else NOT_SYNC, offset & UNSIGNED)
+            self.data.append(data)
 
     def flush(self) -> None:
         """The frame that is held has no successor."""
         if self.held is not None:
-            self._add(self.held, self.usual_duration or self.ticks(40))
+            self.hold((b"", self.held[1] + (self.usual_duration or self.ticks(40)), 0, False))
             self.held = None
-
-    def _add(self, frame: _Frame, duration: int) -> None:
-        if not self.samples:
-            self.start = frame.time
-        self.samples.append(Sample(frame.data, duration, frame.offset, frame.is_sync))
-        self.usual_duration = duration
 
     def take(self) -> TrackRun | None:
         """All samples of the part."""
-        if not self.samples:
+        if not self.fields:
             return None
-        samples, self.samples = self.samples, []
-        return TrackRun(self.track.track_id, self.start, samples)
+        fields, data, self.fields, self.data = self.fields, self.data, [], []
+        return TrackRun(self.track.track_id, self.start, fields, data)
+
+    @property
+    def end_ms(self) -> float:
+        """Where the samples end."""
+        return self.ms(self.start + sum(self.fields[::FIELDS]))
 
 
 @define(eq=False)
@@ -173,6 +209,8 @@ class Fragmenter:
     _frame_ms: float = field(default=0, init=False)
     """How long a frame of the leading track usually lasts, when that was looked at."""
     _opens_segment: bool = field(default=True, init=False)
+    _full_ms: float = field(default=0, init=False)
+    """A part that would be longer than this may end: the part target and rounding, 0 while that is not known."""
 
     def place_of(self, timestamp: int) -> float | None:
         """Where on the output clock a timestamp of the stream is; `None` where that is not known (yet)."""
@@ -190,8 +228,22 @@ class Fragmenter:
         """The size that the stream says its pictures have; counts where the configuration does not tell."""
         self._sizes = (width, height)
 
-    def packet(self, packet: MediaPacket) -> Iterator[Output]:
+    def packet(self, packet: MediaPacket) -> Sequence[Output]:
         """One packet of the stream, in order."""
+        builder = self._builders.get(packet.kind)
+        if builder is None or packet.is_sequence_header or packet.codec != builder.codec:
+            return tuple(self._take(packet))
+        data = packet.data
+        mask, value, size = builder.plain
+        if len(data) > size and data[0] & mask == value and data[1] == _FRAMES:
+            return self._frame(builder, packet, data[size:])
+        payload = payload_of(packet)
+        if payload is None or not payload.is_frame or not payload.data:
+            return ()
+        return self._frame(builder, packet, payload.data)
+
+    def _take(self, packet: MediaPacket) -> Iterator[Output]:
+        """What is no frame of a track that is there already, or may change it."""
         if packet.kind is MediaKind.OTHER:
             return
         if packet.is_sequence_header or is_configured_by_frames(packet.codec):
@@ -199,10 +251,15 @@ class Fragmenter:
         payload = None if packet.is_sequence_header else payload_of(packet)
         if payload is None or not payload.is_frame or not payload.data:
             return
-        if not self._builders:
+        builder = self._builders.get(packet.kind)
+        if builder is not None:
+            yield from self._frame(builder, packet, payload.data)
+        elif not self._builders:
             yield from self._prepare(packet)
-            return
-        yield from self._frame(packet, payload.data)
+        else:
+            self._is_incomplete |= packet.kind in self._configurations
+            if self._is_incomplete and packet.is_key_frame:
+                yield from self._begin_anew(packet)
 
     def end(self) -> Iterator[Output]:
         """The stream is over, or goes on elsewhere: put out what is held. Another packet begins a new chapter."""
@@ -249,7 +306,7 @@ class Fragmenter:
             # Sound long before the first picture would make the segment begin without one.
             first = next(frame.timestamp for frame in waiting if frame.kind is MediaKind.VIDEO)
             waiting = [frame for frame in waiting if _distance(first, frame.timestamp) >= -LEAD_MS]
-        self._builders = {kind: _TrackBuilder(self._track(kind)) for kind in kinds}
+        self._builders = {kind: _TrackBuilder(self._track(kind), kind is kinds[0]) for kind in kinds}
         self._offset_ms = None
         self._segment_start = self._part_start = self._newest_ms
         self._opens_segment, self._is_incomplete = True, False
@@ -258,8 +315,8 @@ class Fragmenter:
         for packet in waiting:
             payload = payload_of(packet)
             assert payload is not None
-            if packet.kind in self._builders:
-                yield from self._frame(packet, payload.data)
+            if (builder := self._builders.get(packet.kind)) is not None:
+                yield from self._frame(builder, packet, payload.data)
 
     def _track(self, kind: MediaKind) -> Track:
         found = self._configurations[kind]
@@ -278,43 +335,45 @@ class Fragmenter:
 
     # Frames.
 
-    def _frame(self, packet: MediaPacket, data: bytes) -> Iterator[Output]:
-        builder = self._builders.get(packet.kind)
-        if builder is None:
-            self._is_incomplete |= packet.kind in self._configurations
-        if self._is_incomplete and packet.is_key_frame:
-            yield from self._begin_anew(packet)
-            return
-        if builder is None:
-            return
-        step = _distance(self._last_ms % _MODULUS, packet.timestamp)
-        if self._offset_ms is not None and abs(step) > JUMP_MS:
-            yield from self._begin_anew(packet)
-            return
-        if self._offset_ms is None:
-            self._last_ms = packet.timestamp
-            self._offset_ms = self._begin_clock(packet.timestamp)
-            step = 0
+    def _frame(self, builder: _TrackBuilder, packet: MediaPacket, data: bytes) -> Sequence[Output]:
+        """A frame of a track that is there: no call that is not for it, as all packets come here."""
+        timestamp, offset_ms = packet.timestamp, self._offset_ms
+        step = (timestamp - self._last_ms) % _MODULUS
+        if step >= _HALF:
+            step -= _MODULUS
+        if offset_ms is None:
+            self._last_ms, step = timestamp, 0
+            offset_ms = self._offset_ms = self._begin_clock(timestamp)
+        elif not -JUMP_MS <= step <= JUMP_MS or (self._is_incomplete and packet.is_key_frame):
+            return tuple(self._begin_anew(packet))
         self._last_ms += step
-        frame = _Frame(
-            data,
-            self._place(builder, self._last_ms + self._offset_ms, data),
-            builder.ticks(packet.composition_offset),
-            packet.is_key_frame or packet.kind is MediaKind.AUDIO,
-        )
-        builder.hold(frame)
-        if self._leads(packet.kind):
-            yield from self._cut(builder, frame)
-        elif self._lacks_pictures(self._last_ms + self._offset_ms):
-            yield from self._go_on_without_pictures()
+        ms = self._last_ms + offset_ms
+        held = builder.held
+        if builder.plain is _AVC and held is not None and ms > held[1]:  # pictures, which count in milliseconds
+            time, offset, is_sync = ms, packet.composition_offset, packet.is_key_frame
+        else:
+            time, offset, is_sync = builder.place(ms), packet.composition_offset, packet.is_key_frame
+            if builder.plain is not _AVC:
+                offset, is_sync = 0, True
+        builder.hold((data, time, offset, is_sync))
+        if builder.leads:
+            now = time * 1000 / builder.timescale
+            if (
+                is_sync
+                or now - self._part_start + builder.usual_duration * 1000 / builder.timescale > self._full_ms
+                or now - self._segment_start >= LONGEST_SEGMENT * self.segment_ms
+            ):
+                return tuple(self._cut(builder, now, is_sync))
+        elif self._lacks_pictures(ms):
+            return tuple(self._go_on_without_pictures())
+        return ()
 
     def _lacks_pictures(self, now: float) -> bool:
         """Whether pictures have stopped coming while sound goes on: no part would end any more."""
-        pictures = self._builders[MediaKind.VIDEO]
-        if pictures.held is None:
+        held = self._builders[MediaKind.VIDEO].held
+        if held is None or now - held[1] <= SILENT_MS:  # ticks of pictures are milliseconds
             return False
-        patience = max(SILENT_FRAMES * pictures.ms(pictures.usual_duration), SILENT_MS)
-        return now - pictures.ms(pictures.held.time) > patience
+        return now - held[1] > SILENT_FRAMES * self._builders[MediaKind.VIDEO].usual_duration
 
     def _go_on_without_pictures(self) -> Iterator[Output]:
         """What follows is sound alone, until a key frame comes."""
@@ -340,29 +399,11 @@ class Fragmenter:
         self._configurations = configurations
         yield from self._prepare(packet)
 
-    def _place(self, builder: _TrackBuilder, ms: int, data: bytes) -> int:
-        """The decoding time of a frame, in ticks: never before that of the one in front of it."""
-        held, ticks = builder.held, builder.ticks(ms)
-        if held is None:
-            return max(ticks, 0)
-        found = builder.track.configuration
-        if isinstance(found, AudioConfiguration):
-            samples = found.frame_samples or (opus_samples(held.data) if found.codec == "Opus" else 0)
-            expected = held.time + samples
-            if samples and (ticks < expected or ticks - expected <= builder.ticks(SNAP_MS)):
-                return expected
-        return max(ticks, held.time)
-
-    def _leads(self, kind: MediaKind) -> bool:
-        """Whether tracks of this kind decide where parts end: pictures, where there are any."""
-        return kind is MediaKind.VIDEO or MediaKind.VIDEO not in self._builders
-
-    def _cut(self, builder: _TrackBuilder, next_frame: _Frame) -> Iterator[Output]:
-        """`next_frame` is held; everything before it is in the part. Decide whether part and segment end here."""
-        now = builder.ms(next_frame.time)
+    def _cut(self, builder: _TrackBuilder, now: float, is_sync: bool) -> Iterator[Output]:
+        """The frame at `now` is held; everything before it is in the part. Decide whether part and segment end here."""
         if now <= self._part_start:
             return
-        is_due = next_frame.is_sync and self._slot(now) > self._slot(self._segment_start)
+        is_due = is_sync and self._slot(now) > self._slot(self._segment_start)
         if is_due or now - self._segment_start >= LONGEST_SEGMENT * self.segment_ms:
             yield from self._close_part(now)
             yield from self._close_segment()
@@ -373,7 +414,7 @@ class Fragmenter:
     def _target(self, builder: _TrackBuilder) -> float:
         """The part target: as many whole frames as come nearest to what was asked for; decided once."""
         if self.part_target_ms is None:
-            durations = [builder.ms(sample.duration) for sample in builder.samples if sample.duration]
+            durations = [builder.ms(duration) for duration in builder.fields[::FIELDS] if duration]
             if sum(durations) < min(self.part_ms, 100):
                 return self.part_ms
             usual = median(durations)
@@ -381,6 +422,7 @@ class Fragmenter:
             frame = mean if abs(mean - usual) < 2 else usual  # noqa: PLR2004  (rounding to milliseconds)
             self._frame_ms = frame
             self.part_target_ms = max(1, round(self.part_ms / frame)) * frame
+            self._full_ms = self.part_target_ms + 1
         return self.part_target_ms
 
     def _close_part(self, end_ms: float) -> Iterator[Output]:
@@ -397,7 +439,7 @@ class Fragmenter:
 
     def _begins_independently(self) -> bool:
         leader = self._builders.get(MediaKind.VIDEO) or self._builders[MediaKind.AUDIO]
-        return bool(leader.samples) and leader.samples[0].is_sync
+        return leader.fields[2:3] == [SYNC]
 
     def _close_segment(self) -> Iterator[Output]:
         if not self._opens_segment:
@@ -407,19 +449,14 @@ class Fragmenter:
     def _end_of_samples(self) -> float:
         """Where the tracks end that were flushed: the leading one decides."""
         leader = self._builders.get(MediaKind.VIDEO) or self._builders[MediaKind.AUDIO]
-        if not leader.samples:
+        if not leader.fields:
             return self._part_start
-        end = leader.ms(leader.start + sum(sample.duration for sample in leader.samples))
-        others = [
-            builder.ms(builder.start + sum(sample.duration for sample in builder.samples))
-            for builder in self._builders.values()
-            if builder.samples
-        ]
-        self._newest_ms = max(self._newest_ms, *others)
-        return end
+        ends = [builder.end_ms for builder in self._builders.values() if builder.fields]
+        self._newest_ms = max(self._newest_ms, *ends)
+        return leader.end_ms
 
 
 def _distance(before: int, after: int) -> int:
     """From one timestamp to another, the shorter way round (RTMP 1.0 §5.3.1.2)."""
     step = (after - before) % _MODULUS
-    return step - _MODULUS if step >= _MODULUS // 2 else step
+    return step - _MODULUS if step >= _HALF else step
