@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, frozen
 
@@ -20,6 +20,7 @@ from mmids_trio.ffmpeg.executable import shipped_with_imageio
 SOURCES = Path(__file__).parent / "load"
 TOOLS: Mapping[str, Sequence[str]] = {
     "watchers": ("watchers.c", "rtmp.c"),
+    "viewers": ("viewers.c", "rtmp.c"),
     "publishers": ("publishers.c", "rtmp.c"),
     "flood": ("flood.c", "rtmp.c"),
     "at_once.so": ("-shared", "-fPIC", "at_once.c"),
@@ -74,7 +75,10 @@ class Watched:
     """The longest time that any watcher got nothing for."""
     latency_max_ms: float
     latency: Histogram
-    """Milliseconds from the writing of a frame by the publisher to its reading by a watcher."""
+    """Milliseconds from the writing of a frame by the publisher to its reading by a watcher; of a part of HLS: of the
+    frame that has closed it, to the part's last byte."""
+    requests: int = 0
+    """That were answered, where watchers ask for what they get."""
 
     @property
     def megabytes(self) -> float:
@@ -90,6 +94,7 @@ def watched(event: dict[str, Any]) -> Watched:
         longest_gap_ms=event["longest_gap_ms"],
         latency_max_ms=event["latency_max_us"] / 1000,
         latency=[((bucket + 1) * width, count) for bucket, count in event["latency"]],
+        requests=event.get("requests", 0),
     )
 
 
@@ -109,6 +114,16 @@ class Watching:
     async def until_end(self) -> Watched:
         """Wait for the end of the window, and what was counted in it."""
         return watched(await self.events.wait_for("end", self.seconds + OPENING_SECONDS))
+
+
+class Window(Protocol):
+    """How long is counted, and how long before is waited, in seconds."""
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def warm_up(self) -> float: ...
 
 
 @frozen
@@ -161,6 +176,22 @@ class Load:
         arguments = [str(port), app, KEY, str(count), str(warm_up), str(seconds)]
         async with self._tool("watchers", [*arguments, str(FLV_RATE), "flv"] if flv else arguments) as (events, pid):
             yield Watching(pid, events, seconds, warm_up)
+
+    @asynccontextmanager
+    async def following(self, port: int, count: int, effort: "Window") -> AsyncIterator[Watching]:
+        """Viewers of Low-Latency HLS that begin to connect; as `watching`."""
+        arguments = ["follow", str(port), APP, KEY, str(count), str(effort.warm_up), str(effort.seconds)]
+        async with self._tool("viewers", arguments) as (events, pid):
+            yield Watching(pid, events, effort.seconds, effort.warm_up)
+
+    @asynccontextmanager
+    async def fetching(
+        self, port: int, count: int, paths: Sequence[str], interval_ms: int, effort: "Window"
+    ) -> AsyncIterator[Watching]:
+        """Viewers that each ask for all of `paths` every so often; as `watching`."""
+        arguments = [str(port), str(interval_ms), str(count), str(effort.warm_up), str(effort.seconds), *paths]
+        async with self._tool("viewers", ["fetch", *arguments]) as (events, pid):
+            yield Watching(pid, events, effort.seconds, effort.warm_up)
 
     @asynccontextmanager
     async def _tool(self, name: str, arguments: list[str]) -> AsyncIterator[tuple[Events, int]]:

@@ -11,11 +11,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import trio
 from attrs import field, frozen
@@ -143,6 +143,10 @@ FLV = Ours(
     name="mmids_trio, HTTP-FLV",
     workflows=SIMPLE.replace("    rtmp_watch rtmp_app", "    http_watch app").replace("*\n}", "* formats=flv\n}"),
 )
+HLS = Ours(
+    name="mmids_trio, HLS",
+    workflows=FLV.workflows.replace("formats=flv", "formats=hls dvr=120s"),
+)
 THROUGHPUT_MS = 200
 THROUGHPUT = Ours(
     name=f"mmids_trio, {THROUGHPUT_MS} ms between passes", settings=(f"{INTERVAL_SETTING} {THROUGHPUT_MS}",)
@@ -171,6 +175,49 @@ class NginxRtmp:
         (directory / "nginx.conf").write_text(NGINX_CONFIGURATION % ports.rtmp, encoding="utf-8")
         preload = [] if self.preload is None else ["env", f"LD_PRELOAD={self.preload}"]
         return [*preload, str(NGINX), "-p", str(directory), "-c", "nginx.conf", "-e", "stderr"]
+
+
+NGINX_FILES_CONFIGURATION = """\
+daemon off;
+master_process off;
+error_log stderr error;
+pid nginx.pid;
+worker_rlimit_nofile 20000;
+events { worker_connections 10000; }
+http {
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000000;
+    server {
+        listen 127.0.0.1:%d backlog=4096;
+        root files;
+    }
+}
+"""
+
+
+@frozen
+class NginxFiles:
+    """One nginx process that hands out files of these sizes, by name."""
+
+    sizes: Mapping[str, int]
+    name: ClassVar[str] = "nginx, files"
+
+    def version(self) -> str:
+        """See `Subject`."""
+        if not NGINX.exists():
+            raise NotPossible("nginx is missing: apt-get install nginx")
+        return subprocess.run([str(NGINX), "-v"], capture_output=True, text=True, check=True).stderr.strip()
+
+    def prepare(self, directory: Path, ports: Ports) -> Sequence[str]:
+        """See `Subject`."""
+        files = directory / "files"
+        files.mkdir()
+        for name, size in self.sizes.items():
+            (files / name).write_bytes(os.urandom(size))
+        (directory / "nginx.conf").write_text(NGINX_FILES_CONFIGURATION % ports.rtmp, encoding="utf-8")
+        return [str(NGINX), "-p", str(directory), "-c", "nginx.conf", "-e", "stderr"]
 
 
 @frozen

@@ -10,6 +10,9 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 FIGURES = {
     "cpu_us_per_mb": "CPU µs per MB",
+    "cpu_us_per_request": "CPU µs per request",
+    "cpu_us_per_packet": "CPU µs per packet",
+    "requests_per_second": "requests a second",
     "cpu_percent": "CPU % of a core",
     "cpu_percent_per_publisher": "CPU % of a core per publisher",
     "mbit_per_watcher": "Mbit/s each",

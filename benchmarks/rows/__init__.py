@@ -5,6 +5,7 @@ from benchmarks.rows.api import LOOKING, READING, UPDATING
 from benchmarks.rows.audience import AUDIENCE
 from benchmarks.rows.fan_out import FAN_OUT, FLV_FAN_OUT, LATENCY, SINGLE_PACKETS, THROUGHPUT_SETTING
 from benchmarks.rows.flood import FLOOD
+from benchmarks.rows.http_media import FRAGMENTS, LL_HLS, PART_LATENCY, SEGMENTS
 from benchmarks.rows.idle_memory import IDLE_MEMORY
 from benchmarks.rows.on_air import LOOKING_AT_MANY, METERING
 from benchmarks.rows.publishers import INGEST
@@ -13,6 +14,10 @@ from benchmarks.rows.starting import MANY_WORKFLOWS, START_UP
 ROWS: tuple[Row, ...] = (
     FAN_OUT,
     FLV_FAN_OUT,
+    LL_HLS,
+    SEGMENTS,
+    PART_LATENCY,
+    FRAGMENTS,
     SINGLE_PACKETS,
     THROUGHPUT_SETTING,
     AUDIENCE,

@@ -12,6 +12,7 @@ from benchmarks.bench import Bench, Effort
 from benchmarks.children import Events
 from benchmarks.load import prepare, watched
 from benchmarks.machine import Cores
+from benchmarks.rows.http_media import packet_us
 from benchmarks.subjects import OURS, NginxRtmp, NodeMediaServer
 from benchmarks.window import check, watch
 
@@ -75,3 +76,12 @@ async def test_the_load_tools_publish_to_and_watch_the_server(tmp_path: Path) ->
     assert 0 < run.figures["latency_p50_ms"] <= run.figures["latency_p99_ms"]
     assert run.figures["cpu_us_per_mb"] > 0
     assert run.figures["rss_mb"] > 10
+
+
+def test_requests_are_counted_where_there_are_some() -> None:
+    assert watched(END).requests == 0
+    assert watched({**END, "requests": 7}).requests == 7
+
+
+def test_the_cost_of_a_packet_in_fragments_is_measured() -> None:
+    assert packet_us(1) > 0

@@ -9,7 +9,8 @@ from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmids_trio.media.events import MediaKind, MediaPacket
+from mmids_trio.media.codecs import parse_audio
+from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
 from mmids_trio.media.fmp4.fragmenter import Chapter, Fragmenter, MediaPart, Output, SegmentEnd
 from mmids_trio.media.payload import payload_of
 from mmids_trio.testing.media import AudioCodec, VideoCodec, generate_stream
@@ -199,3 +200,18 @@ def test_parts_go_on_with_sound_alone_when_pictures_stop_and_have_them_again_whe
     parts = [one for one in found if isinstance(one, MediaPart)]
     assert max(part.duration_ms for part in parts) < 2_500
     assert [len(one.tracks) for one in found if isinstance(one, Chapter)] == [2, 1, 2]
+
+
+def test_sound_of_another_codec_that_has_no_header_begins_a_chapter_too() -> None:
+    first = generate_stream(seconds=3)
+    frames = [
+        parse_audio(StreamId("stream"), at, b"\x2f\xff\xfb\x90\x64" + bytes(300)) for at in range(3_000, 6_000, 26)
+    ]
+    pictures = [
+        evolve(packet, timestamp=packet.timestamp + 3_000)
+        for packet in generate_stream(seconds=3, audio=False)
+        if not packet.is_sequence_header
+    ]
+    found = outputs([*first, *sorted([*frames, *pictures], key=lambda packet: packet.timestamp)])
+    chapters = [output for output in found if isinstance(output, Chapter)]
+    assert [track.configuration.codec for track in chapters[1].tracks] == ["avc1", ".mp3"]
