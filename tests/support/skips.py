@@ -10,6 +10,7 @@ MAY_BE_MISSING = {
     r"not installed: gstreamer": "large, and no part of what the server needs",
     r"not installed: vlc": "as GStreamer",
     r"not installed: obs-studio": "as GStreamer, and wants a display",
+    r"not installed: prometheus": "its package starts a service, which a test run must not leave behind",
     r"not installed: (chrom|firefox)": "browsers are not on every system called so (scripts/test tries)",
     r"could not import 'matplotlib'": "an extra of scripts/benchmark alone",
     r"the load tools need a C compiler": "of scripts/benchmark alone",

@@ -1,0 +1,101 @@
+"""The example for Prometheus with Prometheus itself: its alerts, and the queries of the dashboard for Grafana."""
+
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.ffmpeg import Crew, Recording
+from tests.support.processes import start
+from tests.support.program import ROOT, Launch, curl
+from tests.support.waiting import eventually_answered
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        shutil.which("promtool") is None or shutil.which("prometheus") is None, reason="not installed: prometheus"
+    ),
+]
+
+EXAMPLE = ROOT / "examples" / "prometheus"
+ALERTS = 10
+SHOW = """reactor lookup executor=simple_http update_interval=60 {
+    url http://127.0.0.1:9/
+}
+workflow show {
+    rtmp_receive rtmp_app=live stream_key=* port=0
+    failover primary=show backup=other output=out after=1 pass_others=true
+    rtmp_push target=rtmp://127.0.0.1:9/live/nobody stream_name=out
+    rtmp_watch rtmp_app=live stream_key=* port=0
+}
+"""
+SCRAPING = """global:
+  scrape_interval: 1s
+  evaluation_interval: 1s
+rule_files: ["{alerts}"]
+scrape_configs:
+  - job_name: mmids_trio
+    static_configs: [{{ targets: ["{target}"] }}]
+"""
+
+
+def promtool(*arguments: str) -> str:
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_promtool_finds_the_example_right_and_each_alert_fires_when_it_has_to() -> None:
+    assert f"{ALERTS} rules found" in promtool("check", "config", str(EXAMPLE / "prometheus.yml"))
+    promtool("test", "rules", str(EXAMPLE / "alerts.test.yml"))
+    known = (EXAMPLE / "alerts.yml").read_text().count("- alert: ")
+    tested = (EXAMPLE / "alerts.test.yml").read_text()
+    firing = {part.split("alertname: ")[-1].split()[0] for part in tested.split("exp_alerts:")[:-1]}
+    assert len(firing) == known == ALERTS
+
+
+async def ask(port: int, path: str) -> Any:
+    answer = await curl(f"http://127.0.0.1:{port}/api/v1/{path}")
+    return json.loads(answer.text)["data"] if answer.status == 200 else None
+
+
+async def test_prometheus_reads_a_server_and_answers_every_query_of_the_dashboard(
+    launch: Launch, crew: Crew, show: Recording, tmp_path: Path, free_port: int
+) -> None:
+    program = await launch(SHOW)
+    publisher = await crew.publish(show, program.url())
+    await program.logged("publisher joined")
+    watching = await crew.play(program.url("out"))
+    await watching.gets(1)
+    config, target = tmp_path / "prometheus.yml", program.api.removeprefix("http://")
+    config.write_text(SCRAPING.format(alerts=EXAMPLE / "alerts.yml", target=target))
+    options = [f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
+    command = ["prometheus", *options, f"--web.listen-address=127.0.0.1:{free_port}", "--log.level=warn"]
+    await start(crew.nursery, command, name="prometheus", directory=tmp_path)
+
+    async def value(query: str) -> bool:
+        found = await ask(free_port, f"query?query={quote(query)}")
+        return bool(found and found["result"] and "NaN" not in str(found["result"][0]["value"]))
+
+    board = json.loads((EXAMPLE / "grafana.json").read_text())
+    for panel in board["panels"]:
+        for each in panel["targets"]:
+            query = each["expr"].replace("$instance", ".*")
+            await eventually_answered(lambda query=query: value(query), f"answer to {query}")
+    [names] = [each["query"] for each in board["templating"]["list"] if each["name"] == "instance"]
+    assert names == "label_values(mmids_build_info, instance)"
+    assert await ask(free_port, "label/instance/values") == [target]
+
+    publisher.send(signal.SIGSTOP)
+
+    async def alerts() -> bool:
+        found = await ask(free_port, "alerts")
+        names = {each["labels"]["alertname"] for each in found["alerts"]} if found else set()
+        return {"MmidsPushDead", "MmidsSourceStalled"} <= names
+
+    await eventually_answered(alerts, "pending alerts")
