@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -86,7 +87,7 @@ async def test_prometheus_reads_a_server_and_answers_every_query_of_the_dashboar
     for panel in board["panels"]:
         for each in panel["targets"]:
             query = each["expr"].replace("$instance", ".*")
-            await eventually_answered(lambda query=query: value(query), f"answer to {query}")
+            await eventually_answered(partial(value, query), f"answer to {query}")
     [names] = [each["query"] for each in board["templating"]["list"] if each["name"] == "instance"]
     assert names == "label_values(mmids_build_info, instance)"
     assert await ask(free_port, "label/instance/values") == [target]
