@@ -1,20 +1,17 @@
 """Who is banned stays away: over RTMP and HTTP, while it waits for an approval, over a restart, until it is lifted."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from attrs import define
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.on_air.bans import MAX_BANS
-from mmids_trio.on_air.directory import OnAir
 from mmids_trio.rejections import RejectReason
 from mmids_trio.testing.cancellation import cancel_everywhere
-from mmids_trio.testing.clients import Disconnected, RtmpClient
+from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.reactors import FakeReactorService, valid
@@ -165,50 +162,6 @@ async def test_a_request_that_is_cancelled_anywhere_has_banned_and_ended_or_neit
         assert await cancel_everywhere(go, lambda: None) > 5
     h.assert_quiet()
     assert outcomes == {(False, False), (True, True)}
-
-
-@define(eq=False)
-class KickAt(trio.abc.Instrument):
-    """Sends everybody away when tasks have come to a checkpoint for that time, counted from the start."""
-
-    on_air: OnAir
-    at: int
-    count: int = 0
-    kicked: int = 0
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """See `trio.abc.Instrument`."""
-        self.count += 1
-        if self.count == self.at:
-            for client in self.on_air.clients():
-                assert client.live is not None
-                client.live.send_away("kicked")
-                self.kicked += 1
-
-
-async def test_who_is_kicked_at_any_await_of_anybody_leaves_nothing_and_has_no_grace(autojump_clock: MockClock) -> None:
-    at, kicks = 0, 0
-    while True:
-        at += 2
-        async with Harness(WAIT_FOR_ALL + SHOW) as h:
-            instrument = KickAt(h.server.on_air, at)
-            trio.lowlevel.add_instrument(instrument)
-            with suppress(Disconnected, trio.BrokenResourceError, trio.ClosedResourceError):
-                publisher = await h.publish("key", STREAM[:4])
-                await h.watch("key")
-                await h.http.put("/workflows?wait=10", content=SHOW.replace("grace=30", "grace=31"))
-                await publisher.send(STREAM[4:8])
-                await wait_all_tasks_blocked()
-            trio.lowlevel.remove_instrument(instrument)
-            await wait_all_tasks_blocked()
-            kicks += instrument.kicked
-            states = [stream["state"] for stream in await listed(h, "streams")]
-            assert "interrupted" not in states, at
-            assert len(await listed(h, "clients")) <= 2 - instrument.kicked, at
-        h.assert_quiet()
-        if instrument.count < at:
-            break
-    assert kicks > 30
 
 
 async def test_the_command_bans_lists_and_lifts() -> None:
