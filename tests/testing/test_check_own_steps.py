@@ -7,12 +7,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from attrs import evolve
 
+from mmids_trio.server.building import World
 from mmids_trio.steps.registry import StepType
 from mmids_trio.testing.checking import check_step
 from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from tests.support.fake_claims import FakeCluster
 
 ROOT = Path(__file__).parents[2]
 FEW_SCHEDULES = 4
@@ -29,7 +32,9 @@ ELSEWHERE = "rtmp://example.org/live/key"
 
 STEPS = {
     "rtmp_receive": "rtmp_app=live stream_key=*",
+    "rtmp_receive in a cluster": "rtmp_app=live stream_key=* cluster",
     "rtmp_watch": "rtmp_app=live stream_key=*",
+    "rtmp_watch in a cluster": "rtmp_app=live stream_key=* cluster",
     "rtmp_push": f"target={ELSEWHERE}",
     "rtmp_pull": f"location={ELSEWHERE} stream_name=x",
     "failover": "primary=name0 backup=name1 output=out after=2",
@@ -40,11 +45,15 @@ STEPS = {
     "ffmpeg_hls": "path={tmp_path} count=5",
     "ffmpeg_transcode": "vcodec=h264 acodec=copy",
 }
-QUICK = {"rtmp_receive", "failover", "workflow_forwarder"}
+QUICK = {"rtmp_receive", "rtmp_receive in a cluster", "failover", "workflow_forwarder"}
 """About a second each."""
 
 DEPEND_ON_TIME = {"failover", "slate", "ffmpeg_transcode"}
 """A source that is silent is changed for another, and an encoder leaves out what it has no time for."""
+
+
+def in_a_cluster(world: World) -> World:
+    return evolve(world, claims=FakeCluster().node("a"))
 
 
 def of_a_server(name: str) -> Callable[[], AbstractAsyncContextManager[StepType]]:
@@ -53,8 +62,8 @@ def of_a_server(name: str) -> Callable[[], AbstractAsyncContextManager[StepType]
     @asynccontextmanager
     async def world() -> AsyncIterator[StepType]:
         script = BARS if name == "slate" else Script().echoes()
-        async with Harness(OTHER, spawner=FakeFfmpeg(script=script)) as h:
-            yield next(kind for kind in h.server.steps.types if kind.name == name)
+        async with Harness(OTHER, spawner=FakeFfmpeg(script=script), in_world=in_a_cluster) as h:
+            yield next(kind for kind in h.server.steps.types if kind.name == name.split(maxsplit=1)[0])
 
     return world
 
