@@ -83,12 +83,16 @@ class Document:
 class Directory(Protocol):
     """A registry. Every method raises `RegistryAway` after `ASK_SECONDS` at the latest, and may be cancelled."""
 
+    def connected(self) -> AbstractAsyncContextManager[None]:
+        """What it needs as long as it is asked. It may be entered again afterwards, and while the registry is away."""
+
     async def claim(self, wanted: StreamEntry) -> StreamEntry:
         """Make the key `wanted.owner`'s for `STREAM_TTL_SECONDS` where nobody else has it; returns who has it then.
 
         The epoch of a new entry is higher than any that the registry knows, and than `wanted.epoch`, which is the
         highest that the caller has seen: a registry that has lost its memory does not start again.  One count serves
-        all keys, so that keys that come and go leave nothing behind.  Who has the key already keeps its entry.
+        all keys, so that keys that come and go leave nothing behind.  It is at least the time in milliseconds where the
+        registry has a clock: epochs grow even if nobody remembers the last one.  Who has the key keeps its entry.
         """
 
     async def renew(self, held: StreamEntry) -> StreamEntry | None:
@@ -119,7 +123,10 @@ class Directory(Protocol):
         """A document."""
 
     async def write(self, name: str, text: str, expected: int | None, ttl_s: float | None = None) -> Document | None:
-        """Write it if its version is `expected` (0: there is none, `None`: any). `None` where that was not so."""
+        """Write it if its version is `expected` (0: there is none, `None`: any). `None` where that was not so.
+
+        Raises `ValueError` for a text that is too long to be kept.
+        """
 
     async def documents(self, prefix: str) -> Sequence[tuple[str, Document]]:
         """All whose names begin so, with their names."""

@@ -76,18 +76,18 @@ class Membership:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take part until cancelled; then leave. Ready at once: a registry that is away holds nothing up."""
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self.holdings.run)
-            await nursery.start(self.followings.run)
-            await nursery.start(self._rounds.run)
-            self._announcing = self._rounds.add(self._announce)
-            self._rounds.add(self._ask_generation)
-            nursery.start_soon(self._begin)
-            task_status.started()
-            try:
-                await trio.sleep_forever()
-            finally:
-                with trio.move_on_after(LEAVE_SECONDS, shield=True):
+        try:
+            async with self.directory.connected(), trio.open_nursery() as nursery:
+                await nursery.start(self.holdings.run)
+                await nursery.start(self.followings.run)
+                await nursery.start(self._rounds.run)
+                self._announcing = self._rounds.add(self._announce)
+                self._rounds.add(self._ask_generation)
+                nursery.start_soon(self._begin)
+                task_status.started()
+        finally:
+            with trio.move_on_after(LEAVE_SECONDS, shield=True):
+                async with self.directory.connected():  # once more: what was connected ended with the cancellation
                     await self._leave()
 
     def describe(self, *, is_draining: bool | None = None, revision: int | None = None) -> None:

@@ -5,7 +5,7 @@ is one node's way to it; whoever wants answers to get lost on that way overrides
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
 from typing import Any, Generic, TypeVar
@@ -22,9 +22,7 @@ from mmids_trio.cluster.directory import (
     StreamEntry,
     StreamKey,
 )
-
-CHANGES_HELD = 256
-"""Hints that wait for one who listens; what is beyond gets lost, as hints may."""
+from mmids_trio.cluster.hints import Hints
 
 Answer = TypeVar("Answer")
 Held = TypeVar("Held")
@@ -49,7 +47,7 @@ class MemoryRegistry:
     _documents: dict[str, _Kept[Document]] = field(factory=dict, init=False)
     _epoch: int = field(default=0, init=False)
     _lives: int = field(default=1, init=False)
-    _listeners: "set[trio.MemorySendChannel[StreamKey | str]]" = field(factory=set, init=False)
+    hints: Hints = field(factory=Hints, init=False)
 
     def forget_everything(self) -> None:
         """Lose the memory, as a Redis does that is started without its file."""
@@ -63,9 +61,9 @@ class MemoryRegistry:
         """See `Directory.claim`."""
         held = self.look_up(wanted.key)
         if held is None:
-            self._epoch = max(self._epoch, wanted.epoch) + 1
+            self._epoch = max(self._epoch, wanted.epoch, int(self.now() * 1000)) + 1
             held = evolve(wanted, epoch=self._epoch)
-            self._tell(wanted.key)
+            self.hints.tell(wanted.key)
         if held.owner == wanted.owner:
             self._streams[wanted.key] = _Kept(held, self.now() + STREAM_TTL_SECONDS)
         return held
@@ -81,7 +79,7 @@ class MemoryRegistry:
         """See `Directory.release`."""
         if self.look_up(held.key) == held:
             del self._streams[held.key]
-            self._tell(held.key)
+            self.hints.tell(held.key)
 
     def look_up(self, key: StreamKey) -> StreamEntry | None:
         """See `Directory.look_up`."""
@@ -125,7 +123,7 @@ class MemoryRegistry:
             return None
         written = Document(text, version + 1)
         self._documents[name] = _Kept(written, inf if ttl_s is None else self.now() + ttl_s)
-        self._tell(name)
+        self.hints.tell(name)
         return written
 
     def documents(self, prefix: str) -> Sequence[tuple[str, Document]]:
@@ -133,36 +131,12 @@ class MemoryRegistry:
         self._expire(self._documents)
         return [(name, kept.held) for name, kept in sorted(self._documents.items()) if name.startswith(prefix)]
 
-    @asynccontextmanager
-    async def changes(self) -> AsyncIterator[AsyncGenerator[StreamKey | str, None]]:
-        """See `Directory.changes`."""
-        tell, told = trio.open_memory_channel[StreamKey | str](CHANGES_HELD)
-        self._listeners.add(tell)
-        try:
-            async with aclosing(_received(told)) as changes:
-                yield changes
-        finally:
-            self._listeners.discard(tell)
-
-    def _tell(self, what: StreamKey | str) -> None:
-        for listener in self._listeners:
-            try:
-                listener.send_nowait(what)
-            except (trio.WouldBlock, trio.BrokenResourceError):  # full, or about to be taken off
-                continue
-
     def _expire(self, kept: dict[Any, _Kept[Any]]) -> None:
         now = self.now()
         for key in [key for key, value in kept.items() if value.expires <= now]:
             del kept[key]
             if isinstance(key, StreamKey | str):
-                self._tell(key)
-
-
-async def _received(told: "trio.MemoryReceiveChannel[StreamKey | str]") -> AsyncGenerator[StreamKey | str, None]:
-    async with told:
-        async for what in told:
-            yield what
+                self.hints.tell(key)
 
 
 @define(eq=False)
@@ -170,6 +144,11 @@ class MemoryDirectory:
     """A node's way to a registry in memory. See `Directory`."""
 
     registry: MemoryRegistry = field(factory=MemoryRegistry)
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """See `Directory`."""
+        yield
 
     async def ask(self, operation: Callable[[], Answer]) -> Answer:
         """Have an operation done. What is between a node and its registry is here."""
@@ -229,5 +208,5 @@ class MemoryDirectory:
     async def changes(self) -> AsyncIterator[AsyncGenerator[StreamKey | str, None]]:
         """See `Directory`."""
         await trio.lowlevel.checkpoint()
-        async with self.registry.changes() as changes:
+        async with self.registry.hints.listening() as changes:
             yield changes

@@ -12,7 +12,8 @@ from mmids_trio.cluster.directory import (
     RegistryAway,
     StreamKey,
 )
-from mmids_trio.cluster.memory import CHANGES_HELD, MemoryDirectory, MemoryRegistry
+from mmids_trio.cluster.hints import HINTS_HELD
+from mmids_trio.cluster.memory import MemoryDirectory, MemoryRegistry
 from tests.support.directories import KEY, A, B, wanted
 from tests.support.faulty_directory import Faults, FaultyDirectory, LateQuestions
 
@@ -32,10 +33,10 @@ async def test_a_registry_that_forgets_has_another_generation_and_goes_on_with_t
 async def test_hints_that_nobody_takes_get_lost_and_do_not_pile_up(autojump_clock: MockClock) -> None:
     directory = MemoryDirectory()
     async with directory.changes() as changes:
-        for number in range(CHANGES_HELD + 10):
+        for number in range(HINTS_HELD + 10):
             await directory.claim(evolve(wanted(A), key=StreamKey("live", str(number))))
-        taken = [await anext(changes) for _ in range(CHANGES_HELD)]
-        assert taken[-1] == StreamKey("live", str(CHANGES_HELD - 1))
+        taken = [await anext(changes) for _ in range(HINTS_HELD)]
+        assert taken[-1] == StreamKey("live", str(HINTS_HELD - 1))
         with trio.move_on_after(1) as waiting:
             await anext(changes)
         assert waiting.cancelled_caught

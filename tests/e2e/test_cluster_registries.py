@@ -1,0 +1,69 @@
+"""Redis, Redis behind Sentinel, and etcd keep what every registry keeps; and what each does when it fails."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from mmids_trio.cluster.directory import RegistryAway
+from mmids_trio.cluster.registries import directory_of
+from tests.support.directory_conformance import CHECKS, Check, Registry
+from tests.support.registries import etcd, free_ports, redis, running, sentinels
+from tests.support.waiting import eventually_answered
+
+pytestmark = pytest.mark.e2e
+
+Place = Callable[[Path], AbstractAsyncContextManager[str]]
+
+
+@asynccontextmanager
+async def in_redis(directory: Path) -> AsyncIterator[str]:
+    async with running() as nursery:
+        server = redis(nursery, directory, *free_ports(1))
+        await server.start()
+        yield f"redis://127.0.0.1:{server.port}"
+
+
+@asynccontextmanager
+async def behind_sentinel(directory: Path) -> AsyncIterator[str]:
+    async with running() as nursery:
+        yield (await sentinels(nursery, directory)).url
+
+
+@asynccontextmanager
+async def in_etcd(directory: Path) -> AsyncIterator[str]:
+    async with running() as nursery:
+        server = etcd(nursery, directory)
+        await server.start()
+        yield f"etcd://127.0.0.1:{server.port}"
+
+
+@asynccontextmanager
+async def two_nodes(url: str, cluster: str) -> AsyncIterator[Registry]:
+    one, other = directory_of(cluster, url), directory_of(cluster, url)
+    async with one.connected(), other.connected():
+        await eventually_answered(lambda: answers(one), "answer")
+        yield Registry(one, other)
+
+
+async def answers(directory: object) -> bool:
+    try:
+        await directory.generation()  # type: ignore[attr-defined]
+    except RegistryAway:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("place", [in_redis, behind_sentinel, in_etcd], ids=["redis", "sentinel", "etcd"])
+async def test_a_real_registry_conforms(place: Place, tmp_path: Path) -> None:
+    """All checks, side by side, each in a cluster of its own; so one start and one time to live is enough."""
+    async with place(tmp_path) as url, trio.open_nursery() as nursery:
+        for check in CHECKS:
+            nursery.start_soon(conforms, check, url)
+
+
+async def conforms(check: Check, url: str) -> None:
+    async with two_nodes(url, check.__name__) as registry:
+        await check(registry)
