@@ -138,6 +138,24 @@ class WebhookDefinition:
     workflow: str | None = None
 
 
+@frozen
+class ClusterDefinition:
+    """Which servers share their streams with this one. `node` of `None`: the host's name.
+
+    `registry` says where they find each other, `advertise` (`rtmp://HOST:PORT`) where they reach this one.
+    """
+
+    name: str
+    registry: str = field(repr=False)
+    advertise: str
+    secret: str = field(repr=False)
+    node: str | None = None
+    linger_s: float = 30.0
+    allows_on_failure: bool = True
+    """Whether new keys are taken while nobody can be asked."""
+    place: Place | None = field(default=None, eq=False, repr=False)
+
+
 def publish_keys(steps: Iterable[StepDefinition]) -> frozenset[str]:
     """The values that let somebody publish to one of the steps, wherever else they stand in the workflow."""
     return frozenset(value for step in steps for name in step.keys if (value := step.parameters[name]) is not None)

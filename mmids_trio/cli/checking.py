@@ -49,6 +49,7 @@ def check_texts(
     outside = OutsideValues()
     outside.add(variable.value for variable in variables_in(read))
     reactors = tuple(reactor for document in documents for reactor in document.reactors)
+    cluster = next((document.cluster for document in documents if document.cluster is not None), None)
     problems: list[Problem] = []
     warnings: list[Problem] = []
     workflows: list[WorkflowDefinition] = []
@@ -59,7 +60,7 @@ def check_texts(
         except ConfigurationError as error:
             problems += error.problems
     for document in documents:
-        known = kinds(evolve(document, reactors=reactors))
+        known = kinds(evolve(document, reactors=reactors, cluster=cluster))
         findings = Findings([*document.problems, *document.unknown_settings])
         warned = Findings([each for each in document.warnings if each not in document.unknown_settings])
         for reactor in document.reactors:

@@ -6,7 +6,7 @@ that is started or checked.  A reload imports none; it takes what was there at t
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import define, field
@@ -16,11 +16,17 @@ from mmids_trio.config.converters import module_names
 from mmids_trio.config.parser import Document
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError, Problem
+from mmids_trio.late import late
 from mmids_trio.plugins.loading import CannotLoad, Plugins, installed
 from mmids_trio.reload.configuration_file import Configuration, load
 from mmids_trio.server.app import Server
-from mmids_trio.server.building import build_server
+from mmids_trio.server.building import World, build_server
 from mmids_trio.steps.registry import MADE_BY_CODE
+
+if TYPE_CHECKING:
+    from mmids_trio.cluster import memory
+else:
+    memory = late("mmids_trio.cluster.memory")
 
 load_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--load",
@@ -53,8 +59,10 @@ class KnownKinds:
         return build_server(
             Settings(),
             document.reactors,
+            cluster=document.cluster,
             more_steps=self.plugins.steps,
             more_executors=self.plugins.executors,
+            world=World(registry=lambda *_: memory.MemoryDirectory()),  # which nobody asks
         )
 
     def load_named_by(self, document: Document) -> None:

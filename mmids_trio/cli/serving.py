@@ -85,6 +85,7 @@ def complain_or_run(config: Path, run: Run | None = None, *, modules: Sequence[s
                 settings,
                 configuration.document.reactors,
                 webhooks=configuration.document.webhooks,
+                cluster=configuration.document.cluster,
                 more_steps=known.plugins.steps,
                 more_executors=known.plugins.executors,
                 configuration_file=configuration.file,

@@ -1,10 +1,17 @@
-"""Which directory a registry's URL means. Redis' client is imported only where it is asked for: it is an extra."""
+"""Which directory a registry's URL means; only what that needs is imported. Redis' client is an extra."""
 
 from collections.abc import Callable
 from time import time
+from typing import TYPE_CHECKING
 
 from mmids_trio.cluster.directory import Directory
 from mmids_trio.errors import MmidsError
+from mmids_trio.late import late
+
+if TYPE_CHECKING:
+    from mmids_trio.cluster import etcd, redis
+else:
+    etcd, redis = late("mmids_trio.cluster.etcd"), late("mmids_trio.cluster.redis")
 
 
 class RegistryMissing(MmidsError):
@@ -14,13 +21,10 @@ class RegistryMissing(MmidsError):
 def directory_of(cluster: str, url: str, now: Callable[[], float] = time) -> Directory:
     """The directory behind `url`, as the configuration has checked it. Raises `RegistryMissing`."""
     if url.startswith("etcd"):
-        from mmids_trio.cluster.etcd import EtcdDirectory, etcd_urls  # noqa: PLC0415
-
-        return EtcdDirectory(cluster, etcd_urls(url), now)
+        return etcd.EtcdDirectory(cluster, etcd.etcd_urls(url), now)
     try:
-        from mmids_trio.cluster.redis import RedisDirectory, redis_client  # noqa: PLC0415
+        return redis.RedisDirectory(cluster, redis.redis_client(url))
     except ImportError as error:
-        if error.name != "coredis":
-            raise
-        raise RegistryMissing("a cluster on Redis needs the extra: pip install 'mmids_trio[cluster]'") from None
-    return RedisDirectory(cluster, redis_client(url))
+        raise RegistryMissing(
+            f"a cluster on Redis needs the extra: pip install 'mmids_trio[cluster]' ({error})"
+        ) from error

@@ -9,6 +9,7 @@ from math import inf
 
 from attrs import field, frozen
 
+from mmids_trio.config.cluster_node import ClusterNode
 from mmids_trio.config.encoding import decode
 from mmids_trio.config.nodes import NodeBase, ReactorNode, WorkflowNode
 from mmids_trio.config.reader import Include, Reader
@@ -18,7 +19,13 @@ from mmids_trio.config.scanner import Line
 from mmids_trio.config.settings import Settings
 from mmids_trio.config.settings_node import SettingsNode, merged
 from mmids_trio.config.webhook_node import MOST_WEBHOOKS, WebhookNode
-from mmids_trio.definitions import ReactorDefinition, Variable, WebhookDefinition, WorkflowDefinition
+from mmids_trio.definitions import (
+    ClusterDefinition,
+    ReactorDefinition,
+    Variable,
+    WebhookDefinition,
+    WorkflowDefinition,
+)
 from mmids_trio.errors import ConfigurationError, Place, Problem
 
 __all__ = [
@@ -66,6 +73,8 @@ class Document:
     """Where the value of each setting stands that has one, by its name in `Settings`."""
     webhooks: tuple[WebhookDefinition, ...] = ()
     """Where events are posted to, besides `webhook_url`."""
+    cluster: ClusterDefinition | None = None
+    """The servers that it shares its streams with."""
 
 
 @frozen
@@ -91,6 +100,11 @@ def parse(text: str, file: str, references: References | None = None) -> Documen
         webhook.check_complete()
     for webhook in webhooks[MOST_WEBHOOKS:]:
         _reject(webhook, f"too many webhooks; there may be {MOST_WEBHOOKS}")
+    clusters = [node for node in nodes if isinstance(node, ClusterNode)]
+    for cluster in clusters:
+        cluster.check_complete()
+    for cluster in clusters[1:]:
+        _reject(cluster, "a second cluster node; a server is in one cluster")
     return Document(
         Settings() if settings is None else settings.settings(),
         tuple(node.definition() for node in nodes if isinstance(node, ReactorNode)),
@@ -101,11 +115,12 @@ def parse(text: str, file: str, references: References | None = None) -> Documen
         tuple(reader.includes),
         (
             *(() if settings is None else settings.variables),
-            *(variable for webhook in webhooks for variable in webhook.variables),
+            *(variable for node in (*webhooks, *clusters) for variable in node.variables),
         ),
         None if settings is None else Place(file, settings.header.number, 1, settings.header.source),
         {} if settings is None else settings.places(),
         tuple(webhook.definition() for webhook in webhooks),
+        clusters[0].definition() if clusters else None,
     )
 
 
@@ -161,8 +176,8 @@ def parse_set(
     reader = Reader(ProblemReport(file), most, hash_in_words, references or not_here())
     yield from reader.read_in_turns(text)
     for node in reader.nodes:
-        if isinstance(node, SettingsNode | WebhookNode):
-            what = "settings" if isinstance(node, SettingsNode) else "webhooks"
+        if not isinstance(node, WorkflowNode | ReactorNode):
+            what = "settings" if isinstance(node, SettingsNode) else f"{node.kind}s"
             _reject(node, f"expected workflow and reactor nodes only; {what} belong in the server's own file")
     _raise_problems(reader)
     workflows = yield from _definitions([node for node in reader.nodes if isinstance(node, WorkflowNode)])

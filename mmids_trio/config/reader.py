@@ -10,6 +10,7 @@ from math import inf
 from attrs import Factory, define, frozen
 
 from mmids_trio.config.arguments import BadTokenError, as_value
+from mmids_trio.config.cluster_node import ClusterNode
 from mmids_trio.config.nodes import NodeBase, ReactorNode, ValuesNode, WorkflowNode
 from mmids_trio.config.references import OUTSIDE_ONLY, References, not_here
 from mmids_trio.config.report import ProblemReport
@@ -20,7 +21,7 @@ from mmids_trio.config.webhook_node import WebhookNode
 from mmids_trio.errors import Place
 
 NODE_KINDS: dict[str, type[NodeBase]] = {
-    kind.kind: kind for kind in (SettingsNode, ReactorNode, WorkflowNode, WebhookNode)
+    kind.kind: kind for kind in (SettingsNode, ReactorNode, WorkflowNode, WebhookNode, ClusterNode)
 }
 
 ANY_NODE = "settings, reactor, workflow or webhook"

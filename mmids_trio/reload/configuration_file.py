@@ -113,6 +113,10 @@ def _together(read: Sequence[ReadFile], problems: list[Problem]) -> Document:
             where = f"{first.settings_place.file}:{first.settings_place.line}"
             problems.append(Problem(other.settings_place, f"a second settings node (first in {where})"))
 
+    clusters = [document.cluster for document in documents if document.cluster is not None]
+    for cluster in clusters[1:]:
+        if cluster.place is not None:
+            problems.append(Problem(cluster.place, "a second cluster node; a server is in one cluster"))
     return Document(
         first.settings,
         tuple(reactor for document in documents for reactor in document.reactors),
@@ -123,6 +127,7 @@ def _together(read: Sequence[ReadFile], problems: list[Problem]) -> Document:
         settings_place=first.settings_place,
         setting_places=first.setting_places,
         webhooks=tuple(webhook for document in documents for webhook in document.webhooks),
+        cluster=clusters[0] if clusters else None,
     )
 
 

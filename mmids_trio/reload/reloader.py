@@ -19,7 +19,7 @@ from attrs import define, evolve, field, frozen
 from mmids_trio.config.live_settings import SettingsChange, compare
 from mmids_trio.config.parser import is_empty_on_purpose
 from mmids_trio.config.settings import Settings
-from mmids_trio.definitions import WebhookDefinition, WorkflowDefinition
+from mmids_trio.definitions import ClusterDefinition, WebhookDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
 from mmids_trio.reload.accepted import (
     Asker,
@@ -102,6 +102,8 @@ class Reloader:
     """Absolute paths, and patterns of such, of all files that were read last, the configuration file first."""
     webhooks: Sequence[WebhookDefinition] = field(default=(), kw_only=True)
     """Those that the server runs with."""
+    cluster: ClusterDefinition | None = field(default=None, kw_only=True)
+    """The one that the server is in."""
     history: ChangeHistory = field(factory=ChangeHistory, kw_only=True)
     """Where its changes stand afterwards."""
     last: LastReload | None = field(default=None, init=False)
@@ -204,11 +206,14 @@ class Reloader:
         )
 
     def _compare(self, configuration: Configuration) -> SettingsChange:
-        """What becomes of the settings; other webhooks count after a restart."""
-        change = compare(self.settings, configuration.settings)
-        if configuration.document.webhooks == tuple(self.webhooks):
-            return change
-        return evolve(change, needs_restart=(*change.needs_restart, "webhook"))
+        """What becomes of the settings; other webhooks, and another cluster, count after a restart."""
+        change, document = compare(self.settings, configuration.settings), configuration.document
+        others = {
+            "webhook": document.webhooks != tuple(self.webhooks),
+            "cluster": document.cluster != self.cluster,
+        }
+        needs_restart = tuple(name for name, is_another in others.items() if is_another)
+        return evolve(change, needs_restart=(*change.needs_restart, *needs_restart))
 
     def _check(self, plan: SetPlan, configuration: Configuration, options: ReloadOptions) -> None:
         """Raises `RefusedReload`."""

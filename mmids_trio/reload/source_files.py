@@ -186,7 +186,7 @@ def _without(text: str, *, settings: bool) -> str:
         head = line.tokens[0].text.lower() if line.tokens else ""
         if line.opens:
             kind = head
-        if (kind in ("settings", "webhook") and settings) or (not kind and head == INCLUDE):
+        if (kind in ("settings", "webhook", "cluster") and settings) or (not kind and head == INCLUDE):
             lines[line.number - 1] = ""
         if line.closes:
             kind = ""

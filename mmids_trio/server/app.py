@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
     from quart_trio import QuartTrio
 
+    from mmids_trio.cluster.membership import Membership
     from mmids_trio.http_api import server as api_server
     from mmids_trio.webhook.webhook import Webhook
 else:
@@ -116,6 +117,8 @@ class Server:
     _history_file: HistoryFile | None
     _kept_bans: KeptBans | None
     _webhooks: Sequence["Webhook"]
+    cluster: "Membership | None"
+    """Its part in the cluster that it is in."""
     _tokens: TokenFile | None
     _certificates: Certificates
     guards: Guards
@@ -264,6 +267,8 @@ class Server:
         for webhook in self._webhooks:
             await nursery.start(webhook.run)
         await nursery.start(self.guards.run)
+        if self.cluster is not None:
+            await nursery.start(self.cluster.run)
         await nursery.start(self.rtmp.run)
         await nursery.start(self.media.run)
         await nursery.start(self.ffmpeg.ended_files.run)

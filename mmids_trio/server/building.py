@@ -10,6 +10,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 from random import random
+from socket import gethostname
 from time import time
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ from attrs import field, frozen
 
 from mmids_trio import __version__
 from mmids_trio.cluster.claims import StreamClaims
+from mmids_trio.cluster.directory import Directory
+from mmids_trio.cluster.registries import directory_of
 from mmids_trio.config.settings import Settings
-from mmids_trio.definitions import ReactorDefinition, WebhookDefinition
+from mmids_trio.definitions import ClusterDefinition, ReactorDefinition, WebhookDefinition
 from mmids_trio.delivery.page.page import PlayerPage
 from mmids_trio.delivery.server import MediaServer
 from mmids_trio.delivery.session import MediaBounds
@@ -91,10 +94,12 @@ if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
     from quart_trio import QuartTrio
 
+    from mmids_trio.cluster import membership
     from mmids_trio.http_api import app as http_api
     from mmids_trio.webhook import webhook
 else:
     http_api, webhook = late("mmids_trio.http_api.app"), late("mmids_trio.webhook.webhook")
+    membership = late("mmids_trio.cluster.membership")
 
 RESERVED_FILES = 100
 """Descriptors that RTMP clients leave to logs and to child processes, beside those of the API's connections."""
@@ -132,6 +137,10 @@ class World:
     """On the disk below a directory. Raises `OSError`."""
     claims: StreamClaims | None = None
     """The cluster that the server is in; `None`: the one that its configuration names."""
+    registry: Callable[[str, str, Callable[[], float]], Directory] = directory_of
+    """The registry of a cluster, by the cluster's name, its URL and the calendar's time."""
+    host_name: Callable[[], str] = gethostname
+    """What a node of a cluster is called that has no other name."""
 
 
 @frozen(kw_only=True)
@@ -168,6 +177,7 @@ def build_server(
     reactor_definitions: Sequence[ReactorDefinition] = (),
     *,
     webhooks: Sequence[WebhookDefinition] = (),
+    cluster: ClusterDefinition | None = None,
     more_steps: Sequence[StepType] = (),
     more_executors: Sequence[ExecutorKind] = (),
     configuration_file: str | None = None,
@@ -213,8 +223,14 @@ def build_server(
         now=world.now,
     )
     dialer = NetworkDialer(world.network, world.make_trust, offload=world.offload)
-    claimed = None if world.claims is None else ClaimedKeys(world.claims, rejections)
-    pulls = _pulls(world, dialer, rejections, on_air, settings)
+    member = None if cluster is None else _member(cluster, world)
+    claims = world.claims or member
+    claimed = None if claims is None else ClaimedKeys(claims, rejections)
+    pulls = None
+    if claims is not None:  # there are as many at most as there may be streams of publishers
+        pulls = EdgePulls(claims, dialer, world.random, rejections, on_air, settings.max_streams)
+    if pulls is not None and cluster is not None:
+        pulls.linger_s = cluster.linger_s
     executors = hooks.executors(known_executors)
     reactors = Reactors(reactor_definitions, executors, hub.publish)
 
@@ -267,6 +283,7 @@ def build_server(
             patterns=watched,
             history=history,
             webhooks=webhooks,
+            cluster=cluster,
         )
     events = EventFeed(hub, stop)
     posting = _webhooks(settings, webhooks, hub, world.random)
@@ -356,6 +373,7 @@ def build_server(
         store=store,
         history_file=history_file,
         webhooks=posting,
+        cluster=member,
         tokens=tokens,
         certificates=certificates,
         guards=guards,
@@ -445,15 +463,6 @@ def _media(
     )
 
 
-def _pulls(
-    world: World, dialer: NetworkDialer, rejections: RejectCounters, on_air: OnAir, settings: Settings
-) -> EdgePulls | None:
-    """There are as many at most as there may be streams of publishers."""
-    if world.claims is None:
-        return None
-    return EdgePulls(world.claims, dialer, world.random, rejections, on_air, settings.max_streams)
-
-
 def _folder(settings: Settings) -> Path | None:
     return None if settings.log_path is None else Path(settings.log_path) / FOLDER
 
@@ -489,6 +498,20 @@ def connections_that_leave_files(settings: Settings) -> int:
 
 def _machine(settings: Settings, ffmpeg: FfmpegTools, world: World) -> Machine:
     return Machine(settings, ffmpeg.check, now=lambda: datetime.fromtimestamp(world.now(), UTC), offload=world.offload)
+
+
+def _member(cluster: ClusterDefinition, world: World) -> "membership.Membership":
+    return membership.Membership(
+        cluster=cluster.name,
+        node=cluster.node or world.host_name(),
+        address=cluster.advertise,
+        secret=cluster.secret,
+        directory=world.registry(cluster.name, cluster.registry, world.now),
+        allows_on_failure=cluster.allows_on_failure,
+        linger_s=cluster.linger_s,
+        entropy=world.entropy,
+        now=world.now,
+    )
 
 
 def _webhooks(

@@ -152,6 +152,7 @@ class Harness:
             self._settings(document.settings),
             document.reactors,
             webhooks=document.webhooks,
+            cluster=document.cluster,
             more_steps=self.more_steps,
             more_executors=self.more_executors,
             load_again=self.load_again,

@@ -44,6 +44,7 @@ HTTP_SERVER = {"quart", "quart_trio", "flask", "werkzeug", "jinja2", "hypercorn"
 HTTP_CLIENT = {"httpx2", "mmids_trio.webhook.webhook"}
 CERTIFICATES_AND_TOKENS = {"cryptography", "jwt", "mmids_trio.net.identity"}
 WHEN_ASKED = {"prometheus_client", "segno", "mmids_trio.cli.qr"}
+OF_CLUSTERS = {"coredis", "mmids_trio.cluster.membership", "mmids_trio.cluster.memory"}
 
 MOST_OF_OURS = 280
 """Modules of this package in a server without an API. If you add one that few servers need, see `late`."""
@@ -70,7 +71,7 @@ def test_a_plain_server_imports_nothing_that_it_does_not_need(
     plain: tuple[set[str], set[str]],
 ) -> None:
     _, running = plain
-    assert running & (HTTP_SERVER | HTTP_CLIENT | CERTIFICATES_AND_TOKENS | WHEN_ASKED) == set()
+    assert running & (HTTP_SERVER | HTTP_CLIENT | CERTIFICATES_AND_TOKENS | WHEN_ASKED | OF_CLUSTERS) == set()
 
 
 def test_a_plain_server_has_few_modules(plain: tuple[set[str], set[str]]) -> None:
