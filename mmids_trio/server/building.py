@@ -20,7 +20,6 @@ from attrs import field, frozen
 from mmids_trio import __version__
 from mmids_trio.cluster.claims import StreamClaims
 from mmids_trio.cluster.directory import Directory
-from mmids_trio.cluster.registries import directory_of
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ClusterDefinition, ReactorDefinition, WebhookDefinition
 from mmids_trio.delivery.page.page import PlayerPage
@@ -94,12 +93,12 @@ if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
     from quart_trio import QuartTrio
 
-    from mmids_trio.cluster import membership
+    from mmids_trio.cluster import membership, registries
     from mmids_trio.http_api import app as http_api
     from mmids_trio.webhook import webhook
 else:
     http_api, webhook = late("mmids_trio.http_api.app"), late("mmids_trio.webhook.webhook")
-    membership = late("mmids_trio.cluster.membership")
+    membership, registries = late("mmids_trio.cluster.membership"), late("mmids_trio.cluster.registries")
 
 RESERVED_FILES = 100
 """Descriptors that RTMP clients leave to logs and to child processes, beside those of the API's connections."""
@@ -137,8 +136,8 @@ class World:
     """On the disk below a directory. Raises `OSError`."""
     claims: StreamClaims | None = None
     """The cluster that the server is in; `None`: the one that its configuration names."""
-    registry: Callable[[str, str, Callable[[], float]], Directory] = directory_of
-    """The registry of a cluster, by the cluster's name, its URL and the calendar's time."""
+    registry: Callable[[str, str, Callable[[], float]], Directory] | None = None
+    """The registry of a cluster, by the cluster's name, its URL and the calendar's time; `None`: a real one."""
     host_name: Callable[[], str] = gethostname
     """What a node of a cluster is called that has no other name."""
 
@@ -506,7 +505,7 @@ def _member(cluster: ClusterDefinition, world: World) -> "membership.Membership"
         node=cluster.node or world.host_name(),
         address=cluster.advertise,
         secret=cluster.secret,
-        directory=world.registry(cluster.name, cluster.registry, world.now),
+        directory=(world.registry or registries.directory_of)(cluster.name, cluster.registry, world.now),
         allows_on_failure=cluster.allows_on_failure,
         linger_s=cluster.linger_s,
         entropy=world.entropy,
