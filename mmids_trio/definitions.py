@@ -138,6 +138,10 @@ class WebhookDefinition:
     workflow: str | None = None
 
 
+LINGER_S = 30.0
+"""For which an edge keeps a pull after its last watcher, so that a player that reconnects finds the stream."""
+
+
 @frozen
 class ClusterDefinition:
     """Which servers share their streams with this one. `node` of `None`: the host's name.
@@ -150,7 +154,7 @@ class ClusterDefinition:
     advertise: str
     secret: str = field(repr=False)
     node: str | None = None
-    linger_s: float = 30.0
+    linger_s: float = LINGER_S
     allows_on_failure: bool = True
     """Whether new keys are taken while nobody can be asked."""
     place: Place | None = field(default=None, eq=False, repr=False)

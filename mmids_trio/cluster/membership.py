@@ -49,8 +49,6 @@ class Membership:
     secret: str = field(repr=False)
     directory: Directory
     allows_on_failure: bool = True
-    linger_s: float = 30.0
-    """For which an edge keeps a pull after its last watcher."""
     entropy: Callable[[int], bytes]
     now: Callable[[], float] = time
     """The calendar's, for what tokens say alone."""

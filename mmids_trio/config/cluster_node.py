@@ -7,7 +7,7 @@ from attrs import define
 
 from mmids_trio.config.converters import duration, filled, one_of
 from mmids_trio.config.parameters_node import ParametersNode
-from mmids_trio.definitions import ClusterDefinition
+from mmids_trio.definitions import LINGER_S, ClusterDefinition
 
 REGISTRY_EXPECTED = (
     "expected redis://HOST:PORT, redis-sentinel://HOST:PORT,HOST:PORT,HOST:PORT/SERVICE or etcd://HOST:PORT"
@@ -19,9 +19,6 @@ MOST_HOSTS = 16
 
 SHORTEST_SECRET = 16
 """Characters: whoever guesses it may pull every stream."""
-
-LINGER_S = 30.0
-"""For which an edge keeps a pull after its last watcher, so that a player that reconnects finds the stream."""
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 

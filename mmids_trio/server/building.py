@@ -222,14 +222,7 @@ def build_server(
         now=world.now,
     )
     dialer = NetworkDialer(world.network, world.make_trust, offload=world.offload)
-    member = None if cluster is None else _member(cluster, world)
-    claims = world.claims or member
-    claimed = None if claims is None else ClaimedKeys(claims, rejections)
-    pulls = None
-    if claims is not None:  # there are as many at most as there may be streams of publishers
-        pulls = EdgePulls(claims, dialer, world.random, rejections, on_air, settings.max_streams)
-    if pulls is not None and cluster is not None:
-        pulls.linger_s = cluster.linger_s
+    shares = _shares(cluster, world, dialer, rejections, on_air, most=settings.max_streams)
     executors = hooks.executors(known_executors)
     reactors = Reactors(reactor_definitions, executors, hub.publish)
 
@@ -250,8 +243,8 @@ def build_server(
             guards=guards,
             now=world.now,
             entropy=world.entropy,
-            claimed=claimed,
-            pulls=pulls,
+            claimed=shares.claimed,
+            pulls=shares.pulls,
             more=more_steps,
         )
 
@@ -356,7 +349,7 @@ def build_server(
         executors=executors,
         steps=steps,
         workflows=workflows,
-        pulls=pulls,
+        pulls=shares.pulls,
         reactors=reactors,
         on_air=on_air,
         thumbnails=thumbnails,
@@ -372,7 +365,7 @@ def build_server(
         store=store,
         history_file=history_file,
         webhooks=posting,
-        cluster=member,
+        cluster=shares.member,
         tokens=tokens,
         certificates=certificates,
         guards=guards,
@@ -499,6 +492,35 @@ def _machine(settings: Settings, ffmpeg: FfmpegTools, world: World) -> Machine:
     return Machine(settings, ffmpeg.check, now=lambda: datetime.fromtimestamp(world.now(), UTC), offload=world.offload)
 
 
+@frozen
+class _Shares:
+    """What a server has of its cluster: its membership, its keys, and what it fetches of others."""
+
+    member: "membership.Membership | None" = None
+    claimed: ClaimedKeys | None = None
+    pulls: EdgePulls | None = None
+
+
+def _shares(
+    cluster: ClusterDefinition | None,
+    world: World,
+    dialer: NetworkDialer,
+    rejections: RejectCounters,
+    on_air: OnAir,
+    *,
+    most: float,
+) -> _Shares:
+    """`most`: how many pulls there may be."""
+    member = None if cluster is None else _member(cluster, world)
+    claims = world.claims or member
+    if claims is None:
+        return _Shares()
+    pulls = EdgePulls(claims, dialer, world.random, rejections, on_air, most)
+    if cluster is not None:
+        pulls.linger_s = cluster.linger_s
+    return _Shares(member, ClaimedKeys(claims, rejections), pulls)
+
+
 def _member(cluster: ClusterDefinition, world: World) -> "membership.Membership":
     return membership.Membership(
         cluster=cluster.name,
@@ -507,7 +529,6 @@ def _member(cluster: ClusterDefinition, world: World) -> "membership.Membership"
         secret=cluster.secret,
         directory=(world.registry or registries.directory_of)(cluster.name, cluster.registry, world.now),
         allows_on_failure=cluster.allows_on_failure,
-        linger_s=cluster.linger_s,
         entropy=world.entropy,
         now=world.now,
     )

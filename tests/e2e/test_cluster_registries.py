@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from mmids_trio.cluster.directory import RegistryAway
+from mmids_trio.cluster.directory import Directory, RegistryAway
 from mmids_trio.cluster.registries import directory_of
 from tests.support.directory_conformance import CHECKS, Check, Registry
 from tests.support.registries import etcd, free_ports, redis, running, sentinels
@@ -21,7 +21,8 @@ Place = Callable[[Path], AbstractAsyncContextManager[str]]
 @asynccontextmanager
 async def in_redis(directory: Path) -> AsyncIterator[str]:
     async with running() as nursery:
-        server = redis(nursery, directory, *free_ports(1))
+        [port] = free_ports(1)
+        server = redis(nursery, directory, port)
         await server.start()
         yield f"redis://127.0.0.1:{server.port}"
 
@@ -48,9 +49,9 @@ async def two_nodes(url: str, cluster: str) -> AsyncIterator[Registry]:
         yield Registry(one, other)
 
 
-async def answers(directory: object) -> bool:
+async def answers(directory: Directory) -> bool:
     try:
-        await directory.generation()  # type: ignore[attr-defined]
+        await directory.generation()
     except RegistryAway:
         return False
     return True
