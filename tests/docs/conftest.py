@@ -29,4 +29,4 @@ def steps() -> StepRegistry:
 @pytest.fixture
 def kinds() -> Callable[[Document], Kinds]:
     """What a configuration may name, as the program says it."""
-    return lambda document: build_server(Settings(), document.reactors)
+    return lambda document: build_server(Settings(), document.reactors, cluster=document.cluster)
