@@ -31,6 +31,7 @@ COMMANDS = {
         ("clients", "clients"),
         ("kick", "kick"),
         ("ban", "ban"),
+        ("cluster", "cluster"),
         ("drain", "drain"),
         ("top", "top"),
         ("events", "events"),

@@ -7,11 +7,11 @@
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Literal, Protocol
+from typing import Protocol
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from mmids_trio.cluster.directory import (
     ASK_SECONDS,
@@ -23,6 +23,7 @@ from mmids_trio.cluster.directory import (
     NodeEntry,
     RegistryAway,
 )
+from mmids_trio.cluster.questions import NodeAnswer, Outcome, Question
 from mmids_trio.cluster.revisions import (
     CONFIG_NAME,
     FleetState,
@@ -79,48 +80,6 @@ def one_reason(error: MmidsError) -> Sequence[str]:
     return [str(error)]
 
 
-@frozen
-class Question:
-    """A configuration for all nodes. `based_on`: the revision that has to be the decided one, `None` for any.
-
-    `max_disconnects`: of publishers and watchers of all nodes. `wait`: seconds to see all nodes carry it out.
-    """
-
-    text: str
-    who: str
-    is_plan: bool = False
-    take_over: bool = False
-    in_place: bool | None = None
-    allow_empty: bool = False
-    based_on: int | None = None
-    max_disconnects: int | None = None
-    wait: float = 30.0
-
-
-@frozen
-class NodeAnswer:
-    """What came of a question at one node. `stage` is null for one that did not answer in time."""
-
-    node: str
-    stage: Stage | None
-    reasons: tuple[str, ...]
-    plan: NodePlan
-
-
-Ending = Literal["planned", "applied", "refused", "too_many", "lost", "busy", "partly", "unknown"]
-"""`refused`: a node cannot, `lost`: another one was decided, `partly`: decided, and a node does not have it yet."""
-
-
-@frozen
-class Outcome:
-    """How a question ended; `number` is that of the revision that is decided then. `reason` is a sentence."""
-
-    ending: Ending
-    number: int
-    nodes: tuple[NodeAnswer, ...] = ()
-    reason: str = ""
-
-
 @define(eq=False)
 class _Asked:
     """A question at work."""
@@ -139,7 +98,9 @@ class Fleet:
     _seal: Seal
     _local: LocalConfiguration
     _reasons_of: Callable[[MmidsError], Sequence[str]] = one_reason
-    _on_change: Callable[[], None] = lambda: None
+    on_change: Callable[[], None] = lambda: None
+    _is_settled: Callable[[], bool] = lambda: True
+    """Whether who is missing in the registry is not there."""
     decided: Revision | None = field(default=None, init=False)
     """The newest that this node knows to be decided."""
     serves: int = field(default=0, init=False)
@@ -246,7 +207,11 @@ class Fleet:
     async def _read(self) -> tuple[FleetState, int]:
         began = trio.current_time()
         document = await self._directory.read(CONFIG_NAME)
-        state = FleetState() if document is None else FleetState.from_text(document.text)
+        try:
+            state = FleetState() if document is None else FleetState.from_text(document.text)
+        except Unreadable:
+            self._read_at = began  # what this version cannot read keeps none of its nodes out
+            raise
         if state.number == self._number:
             self._read_at = began
         return state, 0 if document is None else document.version
@@ -284,7 +249,7 @@ class Fleet:
             self.serves, self.reasons, self._apply_again_at = revision.number, (), inf
             log.info("fleet's configuration is in place", revision=revision.number)
         self.decided = revision
-        self._on_change()
+        self.on_change()
         stage: Stage = "failed" if self.reasons else "applied"
         await self._say(revision.number, Report.of_reasons(self.owner, stage, self.reasons))
 
@@ -362,7 +327,7 @@ class Fleet:
         if pending is not None and pending.by != self.owner and pending.by in lives:
             return Outcome("busy", state.number, reason=f"a change through node {pending.by.node} is under way")
         has_forgotten = trio.current_time() - self._forgot_at < NODE_TTL_SECONDS or state.number < self._number
-        if has_forgotten or self.owner not in lives:
+        if has_forgotten or self.owner not in lives or not self._is_settled():
             return Outcome(
                 "busy", state.number, reason="the registry does not know all nodes yet; try again in some seconds"
             )

@@ -15,6 +15,7 @@ from werkzeug.exceptions import (
     RequestTimeout,
 )
 
+from mmids_trio.cluster.directory import RegistryAway
 from mmids_trio.errors import CannotSwitch, ConfigurationError, MmidsError, NoSuchStep
 from mmids_trio.http_api.operation import JSON, TEXT
 from mmids_trio.http_api.refusals import (
@@ -139,6 +140,10 @@ def _add_refusals(app: QuartTrio) -> None:
     @app.errorhandler(Forbidden)
     async def forbidden(error: Forbidden) -> Response:
         return refuse(403, str(error))
+
+    @app.errorhandler(RegistryAway)
+    async def registry_away(error: RegistryAway) -> Response:
+        return refuse(503, f"the cluster's registry is away: {error}")
 
     @app.errorhandler(NotHere)
     async def not_here(error: NotHere) -> Response:

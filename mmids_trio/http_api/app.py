@@ -44,6 +44,7 @@ from mmids_trio.http_api.routes.about import (
     add_readiness_route,
 )
 from mmids_trio.http_api.routes.bans import Banning, add_ban_routes
+from mmids_trio.http_api.routes.cluster import Cluster, add_cluster_routes
 from mmids_trio.http_api.routes.config import (
     FindConflicts,
     FindLacks,
@@ -93,6 +94,7 @@ def create_app(
     metrics: Metrics | None = None,
     readiness: Readiness | None = None,
     drains: Drains | None = None,
+    cluster: Cluster | None = None,
     rejections: RejectCounters | None = None,
     publish: Callable[[HubEvent], None] = lambda _: None,
     own_hosts: frozenset[str] = frozenset(),
@@ -128,7 +130,7 @@ def create_app(
     if on_air is not None and thumbnails is not None:
         banning = Banning(on_air, bans_are_kept, history)
         add_ban_routes(routes, banning)
-        add_stream_routes(routes, on_air, thumbnails, banning)
+        add_stream_routes(routes, on_air, thumbnails, banning, cluster)
     if sets is not None:
         running = RunningConfig(sets, tags, reactors)
         add_config_routes(routes, sets, changes, running, publish, find_conflicts=find_conflicts, find_lacks=find_lacks)
@@ -145,6 +147,7 @@ def create_app(
         add_metrics_route(routes, metrics)
     access = Access(token if callable(token) else lambda: token, tokens)
     _add_what_balancers_ask(routes, readiness, drains)
+    add_cluster_routes(routes, cluster)
     add_document_route(routes, version, needs_token=lambda: access.is_locked, kinds=kinds)
     rejections = rejections or RejectCounters()
     if ui and on_air is not None:

@@ -281,6 +281,32 @@ def parse_ban(query: Query, longest: int) -> int | None:
     return int(value)
 
 
+@frozen
+class FleetOptions:
+    """The query of a change of all nodes of a cluster; see `ConfigOptions`."""
+
+    take_over: bool
+    allow_empty: bool
+    in_place: bool | None
+    wait: float
+    max_disconnects: int | None
+
+
+USUAL_FLEET_WAIT_SECONDS = 30.0
+
+
+def parse_fleet_options(query: Query, more: Sequence[str] = ()) -> FleetOptions:
+    """Read the query; raises `BadRequest`."""
+    values = only_values(query, ("take_over", "allow_empty", "in_place", *more))
+    return FleetOptions(
+        take_over="take_over" in values and _flag("take_over", values["take_over"]),
+        allow_empty="allow_empty" in values and _flag("allow_empty", values["allow_empty"]),
+        in_place=_in_place(values),
+        wait=_seconds(values["wait"]) if "wait" in values else USUAL_FLEET_WAIT_SECONDS,
+        max_disconnects=_number("max_disconnects", values["max_disconnects"]) if "max_disconnects" in values else None,
+    )
+
+
 MAX_DEADLINE_SECONDS = 86_400
 """Of a server that is emptied: a day."""
 

@@ -28,8 +28,8 @@ MAX_CONFIG_BYTES = 16 * 1024 * 1024
 BODY_TIMEOUT_SECONDS = 30
 """How long a body may take; 1 MiB in 30 s is slower than any link that video goes over."""
 
-CONFIG_PATH = "/config"
-"""What is below it takes the larger bodies."""
+CONFIG_PATH, FLEET_PATH = "/config", "/cluster/config"
+"""What is below them takes the larger bodies."""
 
 REQUEST_FILE = "<request>"
 """Stands for the file name in messages about a body."""
@@ -42,7 +42,8 @@ Handler = Callable[..., Awaitable[Response]]
 
 def max_body_bytes(path: str) -> int:
     """The largest body that a path takes."""
-    return MAX_CONFIG_BYTES if path == CONFIG_PATH or path.startswith(CONFIG_PATH + "/") else MAX_BODY_BYTES
+    is_large = any(path == start or path.startswith(start + "/") for start in (CONFIG_PATH, FLEET_PATH))
+    return MAX_CONFIG_BYTES if is_large else MAX_BODY_BYTES
 
 
 class ApiRequest(TrioRequest):

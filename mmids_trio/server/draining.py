@@ -42,7 +42,12 @@ class Draining:
         return bool(self._reasons)
 
     def begin(self, deadline_s: float | None = None, why: str = ASKED) -> None:
-        """Take no more publishers. Repeating it sets another deadline, and asks those again who are still here."""
+        """Take no more publishers. Repeating it sets another deadline, and asks those again who are still here.
+
+        `why`: for a reason of its own it is begun once.
+        """
+        if why != ASKED and why in self._reasons:
+            return  # nobody is asked again
         was_draining = self.is_draining
         self._reasons.add(why)
         if why == ASKED:

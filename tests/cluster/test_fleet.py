@@ -10,8 +10,9 @@ import trio
 from attrs import define, field
 
 from mmids_trio.cluster.directory import NODE_TTL_SECONDS, Document, Incarnation, NodeEntry, RegistryAway
-from mmids_trio.cluster.fleet import Fleet, Outcome, Question
+from mmids_trio.cluster.fleet import Fleet
 from mmids_trio.cluster.memory import MemoryDirectory, MemoryRegistry
+from mmids_trio.cluster.questions import Outcome, Question
 from mmids_trio.cluster.revisions import (
     CONFIG_NAME,
     FleetState,

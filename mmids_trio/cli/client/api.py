@@ -43,7 +43,7 @@ UNCERTAIN = "; the server may have made the change, so run `plan` to see"
 class Refused(ClientError):
     """An answer other than 200. `etag` is what a lost race (412) tells; `is_unknown`: there is no such request.
 
-    `refused_by` is the option of a guard that would permit the change.
+    `refused_by` is the option of a guard that would permit the change; `nodes`: what each of a cluster says.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Refused(ClientError):
         etag: str | None = None,
         is_unknown: bool = False,
         refused_by: str | None = None,
+        nodes: Sequence[Mapping[str, Any]] = (),
         exit_status: int = 1,
         problems: Sequence[ProblemData] = (),
     ) -> None:
@@ -61,6 +62,7 @@ class Refused(ClientError):
         self.etag = etag
         self.is_unknown = is_unknown
         self.refused_by = refused_by
+        self.nodes = nodes
 
 
 @frozen
@@ -247,7 +249,9 @@ def refusal(url: str, status: int, text: str, *, had_token: bool = False) -> Ref
         return Refused(f"{url} does not know this request; is it an older version?", status=status, is_unknown=True)
     elif status >= httpx2.codes.INTERNAL_SERVER_ERROR and status not in OF_A_CHANGE:
         message = f"{url} answers {status}: {message}"
-    return Refused(message, status=status, etag=said.etag, refused_by=said.guard, problems=said.problems)
+    return Refused(
+        message, status=status, etag=said.etag, refused_by=said.guard, problems=said.problems, nodes=said.nodes
+    )
 
 
 @frozen
@@ -258,6 +262,7 @@ class _Said:
     etag: str | None = None
     guard: str | None = None
     problems: tuple[ProblemData, ...] = ()
+    nodes: tuple[Mapping[str, Any], ...] = ()
 
 
 def _error_of(text: str) -> _Said:
@@ -267,7 +272,9 @@ def _error_of(text: str) -> _Said:
         guard = document.get("refused_by")
         message = printable(str(document["error"]), kept="\n\t")
         problems = tuple(map(as_problem, document.get("problems", ())))
-        return _Said(message, None if etag is None else str(etag), None if guard is None else str(guard), problems)
+        nodes = tuple(node for node in document.get("nodes", ()) if isinstance(node, Mapping))
+        tag, guarded = (None if each is None else str(each) for each in (etag, guard))
+        return _Said(message, tag, guarded, problems, nodes)
     except (ValueError, TypeError, KeyError, AttributeError):
         return _Said()
 

@@ -47,6 +47,10 @@ class MergedFiles:
         localised = _REQUEST_PLACE.sub(self._place, message)
         return message if localised == message else f"the server refuses these files; nothing was changed\n{localised}"
 
+    def place_in_files(self, message: str) -> str:
+        """What a node says of a line, with files and their lines in place of the request's."""
+        return _REQUEST_PLACE.sub(self._place, message)
+
     def localised_problems(self, problems: Sequence[ProblemData]) -> list[ProblemData]:
         """The same of problems as programs read them."""
         localised = []

@@ -26,6 +26,7 @@ from mmids_trio.cli.client.api import (
 from mmids_trio.cli.client.command import FAILED, CommandSession, Work, client_command, set_option, take_over_option
 from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
+from mmids_trio.cli.client.fleet import apply_fleet, fleet_option, refuse_others
 from mmids_trio.cli.client.plans import ShownPlan, read_plan, too_many
 from mmids_trio.cli.commands.plan import in_place_option, make_plan, show_keys_option, show_plan, with_option
 from mmids_trio.config.writer import write_complete
@@ -209,8 +210,9 @@ class Wishes:
 @click.option("--if-match", metavar="ETAG", help="Change nothing unless the server has the `etag` of `plan --json`.")
 @show_keys_option
 @in_place_option
+@fleet_option
 @no_env_option
-def apply(session: CommandSession, *, paths: tuple[str, ...], no_env: bool, **options: Any) -> int:
+def apply(session: CommandSession, *, paths: tuple[str, ...], no_env: bool, fleet: bool, **options: Any) -> int:
     """Make the server match the files: show the plan, ask, then apply all of it or nothing.
 
     A DIR stands for its *.mmids files, in the order of their names; - is standard input. If somebody else has changed
@@ -221,6 +223,8 @@ def apply(session: CommandSession, *, paths: tuple[str, ...], no_env: bool, **op
     for note in merged.notes:
         session.output.warn(note)
     wishes = Wishes(**options)
+    if fleet:
+        return _apply_to_fleet(session, merged, wishes)
     with session.api() as api:
         with lost_races():
             tag = _quoted(wishes.if_match)
@@ -235,6 +239,23 @@ def apply(session: CommandSession, *, paths: tuple[str, ...], no_env: bool, **op
             raise ClientError("not applied; nothing was changed")
         with lost_races():
             return _carry_out(session, api, merged, plan, wishes)
+
+
+def _apply_to_fleet(session: CommandSession, merged: MergedFiles, wishes: Wishes) -> int:
+    one_by_one = wishes.on_error == "error"
+    refuse_others(set=wishes.of_set, prune=wishes.prune, show_keys=wishes.show_keys, on_error=one_by_one)
+    with lost_races():
+        return apply_fleet(
+            session,
+            merged,
+            take_over=wishes.take_over,
+            allow_empty=wishes.allow_empty,
+            in_place=wishes.in_place,
+            wait=wishes.wait,
+            yes=wishes.yes,
+            max_disconnects=wishes.max_disconnects,
+            if_match=_quoted(wishes.if_match),
+        )
 
 
 def _quoted(tag: str | None) -> str | None:

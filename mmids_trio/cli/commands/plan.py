@@ -3,10 +3,11 @@
 import click
 from attrs import evolve
 
-from mmids_trio.cli.client.api import ApiClient, ConfigPart, Refused
+from mmids_trio.cli.client.api import ApiClient, ConfigPart, Refused, given
 from mmids_trio.cli.client.command import CommandSession, client_command, set_option, take_over_option
 from mmids_trio.cli.client.failures import summary
 from mmids_trio.cli.client.files import MergedFiles, no_env_option, read_all
+from mmids_trio.cli.client.fleet import fleet_option, plan_fleet, refuse_others
 from mmids_trio.cli.client.plans import ShownPlan, diff
 
 show_keys_option = click.option(
@@ -57,6 +58,7 @@ def show_plan(session: CommandSession, plan: ShownPlan) -> None:
 @take_over_option
 @show_keys_option
 @in_place_option
+@fleet_option
 @no_env_option
 def plan(
     session: CommandSession,
@@ -67,6 +69,7 @@ def plan(
     take_over: bool,
     show_keys: bool,
     in_place: bool | None,
+    fleet: bool,
     no_env: bool,
 ) -> int:
     """Show what apply would change: steps kept (=), changed (~), started (+) and stopped (-), what changes in them,
@@ -78,6 +81,9 @@ def plan(
     merged = read_all(paths, no_env=no_env)
     for note in merged.notes:
         session.output.warn(note)
+    if fleet:
+        refuse_others(set=of_set, prune=prune, show_keys=show_keys)
+        return plan_fleet(session, merged, given(take_over=take_over or None, in_place=in_place))
     with session.api() as api:
         planned = make_plan(api, merged, ConfigPart(of_set, prune, take_over, in_place), show_keys=show_keys)
         show_plan(session, planned)

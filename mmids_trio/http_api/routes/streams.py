@@ -10,6 +10,7 @@ from quart import Response, request
 
 from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.http_api.answers import json_response, json_text, respond
+from mmids_trio.http_api.cluster_shapes import ClusterStreamPage
 from mmids_trio.http_api.etags import check_reading, parse_conditions
 from mmids_trio.http_api.operation import (
     BAD_CONDITION,
@@ -26,6 +27,7 @@ from mmids_trio.http_api.operation import (
 from mmids_trio.http_api.options import MAX_PAGE, USUAL_PAGE, PageOptions, parse_page_options
 from mmids_trio.http_api.refusals import BadRequest, Conflict, NotHere
 from mmids_trio.http_api.routes.bans import BAN, BANNED, Banning
+from mmids_trio.http_api.routes.cluster import AWAY, Cluster, cluster_streams
 from mmids_trio.http_api.routing import Routes, request_query
 from mmids_trio.http_api.schemas import ClientPage, StreamPage
 from mmids_trio.on_air.directory import ClientEntry, OnAir, StreamEntry
@@ -40,6 +42,8 @@ SENT_AWAY = "sent away over the API"
 SEND_AWAY_PATHS = ("/streams/", "/clients/", "/bans/")
 
 STATES: tuple[str, ...] = get_args(StreamState)
+SCOPES = ("node", "cluster")
+"""Whose streams are listed: this server's, or those of all nodes."""
 
 Entry = TypeVar("Entry", StreamEntry, ClientEntry)
 
@@ -68,8 +72,19 @@ LIST_STREAMS = Operation(
     "/streams",
     "listStreams",
     "The streams on the air, whatever brings them in, the oldest first.",
-    {200: json_answer("A page of streams.", StreamPage), 400: BAD_QUERY, 404: NO_SUCH_PAGE},
-    (WORKFLOW, _only("state", "Only those in that state.", enum=list(STATES)), LIMIT, AFTER),
+    {
+        200: json_answer("A page of streams.", StreamPage | ClusterStreamPage),
+        400: BAD_QUERY,
+        404: NO_SUCH_PAGE,
+        503: AWAY,
+    },
+    (
+        _only("scope", "`cluster`: in a cluster the streams of all nodes.", enum=list(SCOPES)),
+        WORKFLOW,
+        _only("state", "Only those in that state.", enum=list(STATES)),
+        LIMIT,
+        AFTER,
+    ),
 )
 GET_STREAM = Operation(
     "GET",
@@ -142,15 +157,21 @@ KICK_CLIENT = Operation(
 )
 
 
-def add_stream_routes(routes: Routes, on_air: OnAir, thumbnails: Thumbnails, banning: Banning) -> None:
-    """Add what looks at streams and clients, sends them away, and keeps them away."""
+def add_stream_routes(
+    routes: Routes, on_air: OnAir, thumbnails: Thumbnails, banning: Banning, cluster: Cluster | None = None
+) -> None:
+    """Add what looks at streams and clients, sends them away, and keeps them away; `cluster`: where else there are."""
 
     @routes.add(LIST_STREAMS)
     async def list_streams() -> Response:
-        options = parse_page_options(request_query(), ("workflow", "state"))
+        options = parse_page_options(request_query(), ("workflow", "state", "scope"))
+        if (scope := options.only.get("scope", "node")) not in SCOPES:
+            raise BadRequest(f"scope={scope!r}; expected one of {', '.join(SCOPES)}")
         state, workflow = options.only.get("state"), options.only.get("workflow")
         if state is not None and state not in STATES:
             raise BadRequest(f"state={state!r}; expected one of {', '.join(STATES)}")
+        if scope == "cluster":
+            return await cluster_streams(cluster, options)
 
         def view(entry: StreamEntry) -> StreamView | None:
             if on_air.stream(entry.id) is not entry or workflow not in (None, entry.owner.workflow):
