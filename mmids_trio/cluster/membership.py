@@ -35,6 +35,9 @@ INCARNATION_BYTES = 8
 ANNOUNCE_SECONDS = 2 * RENEW_SECONDS
 """Three times in the life of a node's entry."""
 
+ANNOUNCE_AGAIN_SECONDS = 0.2
+"""Until a node looks again whether it may say that it is there."""
+
 LEAVE_SECONDS = ASK_SECONDS
 """What a node may take to tell the registry that it goes; what it could not tell ends by itself."""
 
@@ -54,6 +57,8 @@ class Membership:
     """The calendar's, for what tokens say alone."""
     on_away: Callable[[bool], None] = lambda _: None
     on_lost: Callable[[StreamKey, str], None] = lambda _key, _node: None
+    may_announce: Callable[[], bool] = lambda: True
+    """Whether it may say that it is there: it has put in place what all nodes have."""
     incarnation: Incarnation = field(init=False)
     contact: Contact = field(init=False)
     holdings: Holdings = field(init=False)
@@ -127,6 +132,8 @@ class Membership:
                 log.warning("another node of this name was there a moment ago; names must differ", node=self.node)
 
     async def _announce(self) -> float:
+        if not self.may_announce():
+            return ANNOUNCE_AGAIN_SECONDS
         try:
             await self.contact.ask("announce", self.directory.announce(self.entry))
         except RegistryAway:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from mmids_trio import __version__
+from mmids_trio.cluster.revisions import FLEET
 from mmids_trio.config.settings import Settings, host_from_here
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.delivery.server import MediaServer
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
     from mmids_trio.cluster.membership import Membership
     from mmids_trio.http_api import server as api_server
+    from mmids_trio.server.cluster_part import ClusterPart
     from mmids_trio.webhook.webhook import Webhook
 else:
     api_server = late("mmids_trio.http_api.server")
@@ -125,6 +127,8 @@ class Server:
     """Who is let in beside the secrets of steps."""
     draining: Draining
     """Whether it is being emptied."""
+    cluster_part: "ClusterPart | None"
+    """What it does as a node of a cluster beside its streams."""
     _make_http_app: Callable[[], "QuartTrio"]
     _around_api: Callable[["ASGIFramework"], "ASGIFramework"]
     _max_api_connections: int
@@ -215,6 +219,7 @@ class Server:
             async with trio.open_nursery() as nursery:
                 merged = self._merge(definitions, state)
                 await self._start(nursery, merged.reactors)
+                merged = await self._join_fleet(nursery, merged)
                 changes = await self._apply_and_open_api(merged, nursery, listeners)
                 await self._take_changes(nursery)
                 log.info("server started", version=__version__, workflows=len(changes), api_port=self.api_port)
@@ -286,6 +291,26 @@ class Server:
         await nursery.start(self._events.run)
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _join_fleet(self, nursery: trio.Nursery, merged: MergedState) -> MergedState:
+        """Put in place what all nodes have; what is left to be started.
+
+        Where that is not known, what this one had before is started with the rest.
+        """
+        if self.cluster_part is None:
+            return merged
+        configuration = self.cluster_part.configuration
+        of_fleet = frozenset(name for name, of in merged.sets.items() if of == FLEET)
+        configuration.left_over = of_fleet
+        configuration.of_file = frozenset(each.name for each in merged.workflows) - merged.sets.keys()
+        is_known = await self.cluster_part.catch_up()
+        configuration.of_file = frozenset()
+        await nursery.start(self.cluster_part.run)
+        if not is_known:
+            return merged
+        running = self.workflows.names()
+        others = tuple(each for each in merged.workflows if each.name not in of_fleet and each.name not in running)
+        return evolve(merged, workflows=others)
 
     async def _apply_and_open_api(
         self, merged: MergedState, nursery: trio.Nursery, listeners: list[trio.SocketListener]

@@ -93,12 +93,15 @@ if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
     from quart_trio import QuartTrio
 
-    from mmids_trio.cluster import membership, registries
+    from mmids_trio.cluster import membership, registries, sealing
     from mmids_trio.http_api import app as http_api
+    from mmids_trio.server import cluster_part, fleet_configuration
     from mmids_trio.webhook import webhook
 else:
     http_api, webhook = late("mmids_trio.http_api.app"), late("mmids_trio.webhook.webhook")
     membership, registries = late("mmids_trio.cluster.membership"), late("mmids_trio.cluster.registries")
+    sealing, cluster_part = late("mmids_trio.cluster.sealing"), late("mmids_trio.server.cluster_part")
+    fleet_configuration = late("mmids_trio.server.fleet_configuration")
 
 RESERVED_FILES = 100
 """Descriptors that RTMP clients leave to logs and to child processes, beside those of the API's connections."""
@@ -300,10 +303,25 @@ def build_server(
     metrics = ServerMetrics(
         shared.totals, sources, StreamMetrics(on_air, lambda: settings.stream_metrics, trio.current_time)
     )
+    draining = Draining(on_air, partial(rtmp.ask_to_reconnect, "This server is being emptied."))
+    find_conflicts, find_lacks = partial(conflicts, settings=settings), _machine(settings, ffmpeg, world).lacks
+    part = _cluster_part(
+        member,
+        world,
+        draining=draining,
+        on_air=on_air,
+        outside=outside,
+        configuration=lambda: fleet_configuration.FleetConfiguration(
+            sets=workflows,
+            changes=recorded,
+            reactors=lambda: reactors.definitions,
+            find_conflicts=find_conflicts,
+            find_lacks=find_lacks,
+        ),
+    )
     tokens = None
     if settings.http_api_tokens_path is not None:
         tokens = TokenFile(Path(settings.http_api_tokens_path), world.offload)
-    draining = Draining(on_air, partial(rtmp.ask_to_reconnect, "This server is being emptied."))
 
     def make_http_app() -> "QuartTrio":
         return http_api.create_app(
@@ -325,14 +343,15 @@ def build_server(
             may_change=may_change,
             metrics=metrics,
             readiness=ServerReadiness(workflows, (rtmp, media), may_change, stop, draining),
-            drains=OwnDrain(draining),
+            drains=part or OwnDrain(draining),
+            cluster=part,
             rejections=rejections,
             publish=hub.publish,
             own_hosts=frozenset(settings.http_api_hosts or ()),
             hide=outside.hide,
-            find_conflicts=partial(conflicts, settings=settings),
+            find_conflicts=find_conflicts,
             ui=settings.ui,
-            find_lacks=_machine(settings, ffmpeg, world).lacks,
+            find_lacks=find_lacks,
             kinds=partial(kinds_of, steps, known_executors),
         )
 
@@ -370,6 +389,7 @@ def build_server(
         certificates=certificates,
         guards=guards,
         draining=draining,
+        cluster_part=part,
         make_http_app=make_http_app,
         around_api=hooks.api,
         max_api_connections=api_connections(settings),
@@ -531,6 +551,24 @@ def _member(cluster: ClusterDefinition, world: World) -> "membership.Membership"
         allows_on_failure=cluster.allows_on_failure,
         entropy=world.entropy,
         now=world.now,
+    )
+
+
+def _cluster_part(
+    member: "membership.Membership | None",
+    world: World,
+    *,
+    draining: Draining,
+    on_air: OnAir,
+    outside: OutsideValues,
+    configuration: Callable[[], "fleet_configuration.FleetConfiguration"],
+) -> "cluster_part.ClusterPart | None":
+    """What a server does in a cluster; nothing of it is made, or imported, for one that is in none."""
+    if member is None:
+        return None
+    seal = sealing.Seal(member.secret, world.entropy)
+    return cluster_part.ClusterPart.of(
+        member, configuration(), draining, on_air, seal, hide=outside.hide, entropy=world.entropy
     )
 
 

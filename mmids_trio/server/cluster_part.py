@@ -33,6 +33,7 @@ from mmids_trio.http_api.refusals import Conflict, NotHere
 from mmids_trio.http_api.schemas import DrainView
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.server.draining import LOOK_SECONDS, Draining
+from mmids_trio.server.fleet_configuration import FleetConfiguration, reasons_of
 
 STATUS_TTL_SECONDS = 4 * RENEW_SECONDS
 """A node that has not said for so long how it is shows none."""
@@ -56,6 +57,8 @@ class ClusterPart:
 
     member: Membership
     fleet: Fleet
+    configuration: FleetConfiguration
+    """What the fleet has here."""
     draining: Draining
     _on_air: OnAir
     _seal: Seal
@@ -64,6 +67,37 @@ class ClusterPart:
     _has_caught_up: bool = field(default=False, init=False)
     _nodes: Sequence[NodeEntry] = field(default=(), init=False)
     """As they were seen last."""
+
+    @classmethod
+    def of(
+        cls,
+        member: Membership,
+        configuration: FleetConfiguration,
+        draining: Draining,
+        on_air: OnAir,
+        seal: Seal,
+        *,
+        hide: Callable[[str], str],
+        entropy: Callable[[int], bytes],
+    ) -> "ClusterPart":
+        """With its part in the fleet; `hide` takes secrets out of what others read."""
+        fleet = Fleet(
+            directory=member.directory,
+            owner=member.incarnation,
+            seal=seal,
+            local=configuration,
+            reasons_of=reasons_of(hide),
+            is_settled=lambda: member.contact.is_settled(trio.current_time()),
+        )
+        return cls(
+            member=member,
+            fleet=fleet,
+            configuration=configuration,
+            draining=draining,
+            on_air=on_air,
+            seal=seal,
+            entropy=entropy,
+        )
 
     def __attrs_post_init__(self) -> None:
         self.member.may_announce = lambda: self._has_caught_up and self.fleet.is_in_date

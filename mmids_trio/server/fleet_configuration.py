@@ -33,6 +33,9 @@ class FleetConfiguration:
     left_over: frozenset[str] = field(factory=frozenset, init=False)
     """Workflows of an earlier revision that are remembered, and were not started with the server."""
 
+    of_file: frozenset[str] = field(factory=frozenset, init=False)
+    """Workflows of the server's own file that are yet to be started, so that nobody else knows of them."""
+
     async def plan(self, text: str, revision: Revision) -> NodePlan:
         """See `LocalConfiguration`."""
         definitions, wanted = await self._wanted(text, revision)
@@ -62,6 +65,10 @@ class FleetConfiguration:
             definitions = await validate_in_turns(definitions, self._sets, self._reactors(), options)
         except BadRequest as error:
             raise CannotApply(str(error)) from None
+        if not revision.take_over:
+            for each in definitions.workflows:
+                if each.name in self.of_file:
+                    raise CannotApply(f"workflow '{each.name}' is the configuration file's; or take it over")
         wanted = as_set(definitions, self._sets, self._reactors(), options)
         named = {definition.name for definition in wanted.definitions}
         return definitions, evolve(wanted, delete=tuple({*wanted.delete, *(self.left_over - named)}))
