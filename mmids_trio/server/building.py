@@ -304,9 +304,8 @@ def build_server(
         shared.totals, sources, StreamMetrics(on_air, lambda: settings.stream_metrics, trio.current_time)
     )
     draining = Draining(on_air, partial(rtmp.ask_to_reconnect, "This server is being emptied."))
-    find_conflicts, find_lacks = partial(conflicts, settings=settings), _machine(settings, ffmpeg, world).lacks
     part = _cluster_part(
-        member,
+        shares.member,
         world,
         draining=draining,
         on_air=on_air,
@@ -315,8 +314,8 @@ def build_server(
             sets=workflows,
             changes=recorded,
             reactors=lambda: reactors.definitions,
-            find_conflicts=find_conflicts,
-            find_lacks=find_lacks,
+            find_conflicts=partial(conflicts, settings=settings),
+            find_lacks=_machine(settings, ffmpeg, world).lacks,
         ),
     )
     tokens = None
@@ -349,9 +348,9 @@ def build_server(
             publish=hub.publish,
             own_hosts=frozenset(settings.http_api_hosts or ()),
             hide=outside.hide,
-            find_conflicts=find_conflicts,
+            find_conflicts=partial(conflicts, settings=settings),
             ui=settings.ui,
-            find_lacks=find_lacks,
+            find_lacks=_machine(settings, ffmpeg, world).lacks,
             kinds=partial(kinds_of, steps, known_executors),
         )
 

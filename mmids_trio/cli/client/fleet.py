@@ -1,6 +1,6 @@
 """Changes of all nodes of a cluster, as `plan --fleet` and `apply --fleet` ask for them and show them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -106,9 +106,9 @@ def _asked(
     return found, answer.etag
 
 
-def _reasons(merged: MergedFiles, nodes: Any) -> Iterator[str]:
+def _reasons(merged: MergedFiles, nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """A line for each reason of each node."""
-    for node in nodes if isinstance(nodes, list) else []:
+    for node in nodes:
         name = printable(str(node.get("node")))
         if node.get("stage") is None:
             yield f"{name}: did not answer"
