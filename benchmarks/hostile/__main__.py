@@ -184,7 +184,8 @@ def _of_the_honest(honest: Honest) -> list[Verdict]:
 async def _attack(set_up: Stage, seconds: float, seed: int, names: tuple[str, ...]) -> dict[str, Any]:
     """Run the attackers' process for so long; what it says of itself."""
     ports = set_up.ports
-    options = ["--rtmp", str(ports.rtmp), "--api", str(ports.api), "--source", str(ports.source), "--seed", str(seed)]
+    numbers = {"rtmp": ports.rtmp, "api": ports.api, "source": ports.source, "media": ports.media, "seed": seed}
+    options = [word for name, number in numbers.items() for word in (f"--{name}", str(number))]
     command = ["env", f"PYTHONPATH={machine.ROOT}", sys.executable, "-m", "benchmarks.hostile.attackers"]
     log = set_up.directory / "attackers.log"
     async with child(

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.hostile.attackers --rtmp PORT --api PORT --source PORT [ATTACK...]`: the attackers' process.
+"""`python -m benchmarks.hostile.attackers --rtmp PORT ... [ATTACK...]`: the attackers' process.
 
 Apart from the honest clients, whose delays it must not be part of.  It attacks until it is asked to end (SIGTERM), and
 then prints what it did and what it found as one JSON object.  With the name of an attack it runs that one alone.
@@ -27,13 +27,14 @@ LASTING = (2.0, 10.0)
 @click.option("--rtmp", type=int, required=True, help="Port on 127.0.0.1, as the others.")
 @click.option("--api", type=int, required=True)
 @click.option("--source", type=int, required=True, help="Where to listen for the server's rtmp_pull.")
+@click.option("--media", type=int, default=0, help="Port of viewers over HTTP.")
 @click.option("--seed", type=int, default=0)
 @click.argument("names", nargs=-1, type=click.Choice(sorted(ATTACKS)), metavar="[ATTACK]...")
-def main(*, rtmp: int, api: int, source: int, seed: int, names: tuple[str, ...]) -> None:
+def main(*, rtmp: int, api: int, source: int, media: int, seed: int, names: tuple[str, ...]) -> None:
     """Attack a server on this machine: one attack of those named, all the time, or all that can run, at random."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
-    target = Target(rtmp, api, source, random.Random(seed))
+    target = Target(rtmp, api, source, random.Random(seed), media=media)
     breaches: list[str] = []
     trio.run(_attack_until_asked, chosen(names), target, breaches)
     click.echo(json.dumps({"counts": dict(sorted(target.counts.items())), "breaches": breaches}))

@@ -4,12 +4,14 @@
 An attack raises `Breach` when the server lets it have what nobody may have.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import trio
 from attrs import frozen
 
+from benchmarks.hostile.honest import KEY as HONEST_KEY
 from benchmarks.hostile.wire import (
     AUDIO_HEADER,
     CHUNK_SIZE,
@@ -354,6 +356,80 @@ async def tiny_chunks(target: Target) -> None:
         await stream.send_all(_BODY)
         while True:
             await stream.send_all(b"1;a=b\r\n#\r\n" * 4000)
+
+
+# Viewers over HTTP.
+
+
+def _get(path: str, *headers: str) -> bytes:
+    lines = "".join(f"{header}\r\n" for header in ("Host: a", *headers))
+    return f"GET /live/{HONEST_KEY}{path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+async def _ask(stream: trio.SocketStream, path: str, *headers: str) -> str:
+    """One request, and what came of its answer in the first reads."""
+    await stream.send_all(_get(path, *headers))
+    said = b""
+    while b"\r\n\r\n" not in said and (data := await stream.receive_some()):
+        said += data
+    head, _, body = said.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: *([0-9]+)", head)
+    while length and len(body) < int(length[1]) and (data := await stream.receive_some()):
+        body += data
+    return body.decode("latin-1")
+
+
+async def _session(stream: trio.SocketStream) -> str:
+    """The path of a media playlist with a session of its own, if there is anything to watch."""
+    uri = re.search(r"^media\.m3u8\S+", await _ask(stream, "/index.m3u8"), re.MULTILINE)
+    return f"/{uri[0]}" if uri else ""
+
+
+@attack(lines=10)
+async def viewers_that_do_not_read(target: Target) -> None:
+    """HTTP-FLV, or the same segment asked for without end, and nothing is read."""
+    async with target.line(target.media) as stream:
+        playlist = await _session(stream)
+        segment = re.search(r"^segment-\S+", await _ask(stream, playlist) if playlist else "", re.MULTILINE)
+        said = _get(f"/{segment[0]}") * 1000 if segment and target.random.random() < 0.5 else _get(".flv")  # noqa: PLR2004
+        with trio.move_on_after(HOLD_SECONDS):
+            await stream.send_all(said)
+            await trio.sleep_forever()
+
+
+@attack(lines=40)
+async def parked_requests(target: Target) -> None:
+    """Requests for what is to come, each on a connection that then says nothing, or leaves."""
+    async with target.line(target.media) as stream:
+        playlist = await _session(stream)
+        hint = re.search(r'TYPE=PART,URI="([^"]+)', await _ask(stream, playlist) if playlist else "")
+        if hint:
+            await stream.send_all(_get(f"/{hint[1]}") * target.random.choice([1, 200]))
+            await trio.sleep(target.random.choice([0, DRIP_SECONDS]))
+
+
+@attack(lines=4)
+async def sessions_without_end(target: Target) -> None:
+    """A new session with each request, none of which is used."""
+    async with target.line(target.media) as stream:
+        for _ in range(100):
+            await stream.send_all(_get("/index.m3u8") * 20)
+            if not await stream.receive_some():
+                return
+
+
+@attack(lines=4)
+async def tiny_ranges(target: Target) -> None:
+    """A byte of a segment at a time, many requests in one piece; and ranges that make no sense."""
+    async with target.line(target.media) as stream:
+        playlist = await _session(stream)
+        segment = re.search(r"^segment-\S+", await _ask(stream, playlist) if playlist else "", re.MULTILINE)
+        if segment:
+            for number in range(200):
+                wanted = target.random.choice([f"{number}-{number}", "0-0,2-2,4-4", "-1", f"{'9' * 400}-"])
+                await stream.send_all(_get(f"/{segment[0]}", f"Range: bytes={wanted}") * 50)
+                if not await stream.receive_some():
+                    return
 
 
 def chosen(names: tuple[str, ...]) -> Mapping[str, Attack]:

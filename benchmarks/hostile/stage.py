@@ -43,6 +43,7 @@ BOUNDS = {
 SETTINGS = """\
 settings {{
     rtmp_host 127.0.0.1
+    http_media_host 127.0.0.1
     http_api_port {api}
     http_api_token {token}
     webhook_url http://127.0.0.1:{service}/events
@@ -58,6 +59,7 @@ reactor door executor=simple_http {{
 workflow live {{
     rtmp_receive port={rtmp} rtmp_app=live stream_key=*
     rtmp_watch port={rtmp} rtmp_app=live stream_key=*
+    http_watch port={media} app=live stream_key=* segment=1s
 }}
 workflow asked {{
     rtmp_receive port={rtmp} rtmp_app=asked stream_key=* reactor=door
@@ -112,6 +114,8 @@ class Ports:
     source: int
     """Of the hostile source that the server pulls from."""
     service: int
+    media: int = 8080
+    """Of viewers over HTTP."""
 
 
 @define(eq=False)
@@ -210,7 +214,7 @@ class Stage:
 def workflows(ports: Ports, *, with_spare: bool) -> str:
     """All workflows and reactors, with or without the one that comes and goes."""
     text = WORKFLOWS + (SPARE_WORKFLOW if with_spare else "")
-    return text.format(rtmp=ports.rtmp, source=ports.source, service=ports.service)
+    return text.format(rtmp=ports.rtmp, media=ports.media, source=ports.source, service=ports.service)
 
 
 def configuration(ports: Ports) -> str:
@@ -223,7 +227,7 @@ def configuration(ports: Ports) -> str:
 @asynccontextmanager
 async def stage(directory: Path) -> AsyncIterator[Stage]:
     """Run the service and the server in `directory`; afterwards both are stopped, unless they were before."""
-    ports, service = Ports(*free_ports(4)), Service()
+    ports, service = Ports(*free_ports(5)), Service()
     file = directory / "mmids.config"
     file.write_text(configuration(ports), encoding="utf-8")
     arguments = [str(directory / "tasks"), "--config", str(file)]

@@ -52,6 +52,8 @@ class Target:
     random: Random = field(factory=Random)
     counts: Counter[str] = field(factory=Counter)
     """What the attackers did how often."""
+    media: int = 0
+    """Port of viewers over HTTP."""
 
     def word(self) -> str:
         """A name that nobody has used."""

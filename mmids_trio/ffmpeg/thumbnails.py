@@ -5,8 +5,9 @@ each stream, whoever asks and however often.  What there is meanwhile is the las
 that nobody asks about, and little of those that somebody does: a picture, and its key frame as long as that waits.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from hashlib import sha256
 from math import inf
 
@@ -40,6 +41,16 @@ MAX_STILL_BYTES = 4 * 1024 * 1024
 """Of a key frame; larger ones are no picture of anything that is live."""
 
 
+class ThumbnailResult(Enum):
+    """What came of a key frame that somebody wants to see."""
+
+    MADE = "made"
+    FAILED = "failed"
+    """ffmpeg made nothing of it."""
+    REFUSED = "refused"
+    """It is too large, of a codec that MP4 does not carry, or too many others wait."""
+
+
 @frozen
 class Thumbnail:
     """One picture, and its strong entity tag."""
@@ -67,8 +78,8 @@ class Thumbnails:
 
     on_air: OnAir
     make: Callable[[bytes], Awaitable[bytes]]
-    made: int = field(default=0, init=False)
-    """Ever."""
+    counts: Counter[ThumbnailResult] = field(factory=lambda: Counter(dict.fromkeys(ThumbnailResult, 0)), init=False)
+    """Pictures that were wanted of a key frame, by what came of it; ever."""
     _kept: dict[str, _Kept] = field(factory=dict, init=False)
     """By the ids of their entries; who was asked about last comes last."""
     _waiting: deque[_Kept] = field(factory=deque, init=False)
@@ -129,11 +140,10 @@ class Thumbnails:
 
     def _take(self, kept: _Kept, header: MediaPacket | None, key_frame: MediaPacket) -> None:
         """The key frame that was waited for; called by whoever meters the stream."""
-        if len(self._waiting) >= MAX_WAITING or len(key_frame.data) > MAX_STILL_BYTES:
-            kept.changed.set()
-            return
-        kept.still = still(header, key_frame)
+        if len(self._waiting) < MAX_WAITING and len(key_frame.data) <= MAX_STILL_BYTES:
+            kept.still = still(header, key_frame)
         if kept.still is None:
+            self.counts[ThumbnailResult.REFUSED] += 1
             kept.changed.set()
             return
         self._waiting.append(kept)
@@ -145,9 +155,10 @@ class Thumbnails:
         try:
             jpeg = await self.make(picture)
         except MmidsError as error:
+            self.counts[ThumbnailResult.FAILED] += 1
             log.warning("no thumbnail", stream=kept.entry.name, reason=str(error))
         else:
-            self.made += 1
+            self.counts[ThumbnailResult.MADE] += 1
             kept.thumbnail = Thumbnail(jpeg, f'"{sha256(jpeg).hexdigest()[:32]}"')
             kept.made_at = trio.current_time()
         kept.changed.set()

@@ -117,6 +117,7 @@ CHILD_DELAYS = _counter(
     "Starts of ffmpeg that had to wait, and encoders that were ended since they encoded more than before.",
     "reason",
 )
+THUMBNAILS = _counter("mmids_thumbnails_total", "Pictures of streams: made, failed or refused.", "result")
 
 MEDIA_BYTES = _gauge(
     "mmids_media_held_bytes", "Media in logs, in queues of children and in unfinished messages (max_media_bytes)."

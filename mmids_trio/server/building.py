@@ -296,6 +296,7 @@ def build_server(
         hub=hub,
         log=log or Logging(),
         children=ffmpeg.capacity,
+        thumbnails=thumbnails,
         ended_files=ffmpeg.ended_files,
         memory=memory,
     )

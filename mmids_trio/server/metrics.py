@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 
 from mmids_trio.ffmpeg.capacity import Capacity
 from mmids_trio.ffmpeg.ended_files import EndedFiles
+from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.http_api.counts import HttpCounts
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.late import late
@@ -84,6 +85,7 @@ class Sources:
     """Events for which another one stands in its queue."""
     hub: EventHub
     children: Capacity
+    thumbnails: Thumbnails
     ended_files: EndedFiles
     memory: MediaMemory
     log: Logging = field(factory=Logging)
@@ -130,6 +132,8 @@ class Sources:
         yield catalog.ENCODE_RATE, (), self.children.encode_rate
         for delay, count in self.children.delays.items():
             yield catalog.CHILD_DELAYS, (delay.value,), count
+        for result, count in self.thumbnails.counts.items():
+            yield catalog.THUMBNAILS, (result.value,), count
         yield catalog.ENDED_FILES, (), self.ended_files.kept
         for kind, count in self.ended_files.deleted.items():
             yield catalog.FILES_DELETED, (kind.value,), count

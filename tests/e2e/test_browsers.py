@@ -93,11 +93,27 @@ async def test_every_way_to_play_shows_picture_after_picture(
     on_air: str, open_browser: Open, name: str, way: str
 ) -> None:
     viewer = await open_browser(name)
-    if way == "native":  # Chromium's own player gives up a playlist with too little in it, and is begun anew
+    if way == "native":  # Chromium's own player gives up a playlist with too little in it (see below)
         await eventually_answered(lambda: has_segments(on_air, 3), "three segments")
     await viewer.go(f"{on_air}?via={way}")
     seen = await viewer.plays()
     assert (seen["way"], seen["width"], seen["live"]) == (way, 160, "true")
+
+
+@browser("chromium")
+async def test_the_browsers_own_player_waits_for_a_playlist_that_is_long_enough_for_it(
+    on_air: str, open_browser: Open
+) -> None:
+    viewer = await open_browser("chromium")
+    await eventually_answered(lambda: has_segments(on_air, 1), "a segment")
+    await viewer.go(f"{on_air}?via=native")
+    await viewer.until(lambda _seen: True, "a page")
+    await viewer.evaluate(
+        "(window.states = [], new MutationObserver(() => states.push(document.body.dataset.state))"
+        '.observe(document.body, { attributeFilter: ["data-state"] }), true)'
+    )
+    await viewer.until(lambda seen: seen["state"] == "playing" and seen["frames"] >= 60, "60 pictures")
+    assert "broken" not in await viewer.evaluate("states")
 
 
 @browser("chromium")

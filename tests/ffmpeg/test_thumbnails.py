@@ -14,6 +14,7 @@ from mmids_trio.ffmpeg.thumbnails import (
     MAX_WAITING,
     STALE_SECONDS,
     WAIT_SECONDS,
+    ThumbnailResult,
     Thumbnails,
 )
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
@@ -141,6 +142,9 @@ async def test_pictures_of_many_streams_are_made_one_after_another_and_few_key_f
     await trio.sleep(4 * MAX_WAITING)
     assert studio.most_at_once == 1
     assert len(studio.stills) == MAX_WAITING
+    counts = studio.thumbnails.counts
+    assert counts[ThumbnailResult.MADE] == MAX_WAITING
+    assert counts[ThumbnailResult.REFUSED] == len(entries) - MAX_WAITING
 
 
 async def test_who_waits_for_a_stream_without_pictures_is_told_in_time(
@@ -169,6 +173,7 @@ async def test_a_maker_that_fails_is_not_asked_again_at_once(autojump_clock: Moc
         studio.shoot(entry)
         await trio.sleep(1)
     assert len(studio.stills) == 2
+    assert studio.thumbnails.counts[ThumbnailResult.FAILED] == 2
 
 
 async def test_little_is_kept_and_nothing_of_streams_that_have_ended(

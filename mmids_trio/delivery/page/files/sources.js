@@ -100,14 +100,32 @@ export async function hls(video, address, tell) {
   };
 }
 
+// Chromium's own player gives up a live playlist with less than three whole segments, where it wants to begin. Whether
+// that is what it had; if so, it is longer now.
+const ENOUGH_SEGMENTS = 3;
+
+async function hasGrown(answer, isStopped) {
+  const first = (await answer.text()).split("\n").find((line) => line && line[0] !== "#");
+  for (let waited = false; !isStopped(); waited = true) {
+    const text = await (await fetch(new URL(first, answer.url), { cache: "no-store" })).text();
+    const count = text.split("#EXTINF").length - 1;
+    if (count === 0 || count >= ENOUGH_SEGMENTS || text.includes("#EXT-X-ENDLIST")) return waited;
+    await new Promise((done) => setTimeout(done, 500));
+  }
+  return true;
+}
+
 // HLS by the browser itself.
 export async function native(video, address, tell) {
   if (!video.canPlayType("application/vnd.apple.mpegurl")) return null;
+  let isStopped = false;
   const failed = async () => {
     // The element does not say why. The playlist's address does.
     try {
       const answer = await fetch(address, { cache: "no-store" });
-      tell.gone(answer.ok ? "broken" : reasonOf(answer.status), { names: [], remedy: "" });
+      if (!answer.ok) tell.gone(reasonOf(answer.status));
+      else if (await hasGrown(answer, () => isStopped)) isStopped || tell.gone("lost");
+      else tell.gone("broken", { names: [], remedy: "" });
     } catch {
       tell.gone("unreachable");
     }
@@ -123,6 +141,7 @@ export async function native(video, address, tell) {
       return ranges.length ? { start: ranges.start(0), end: ranges.end(ranges.length - 1) } : null;
     },
     stop: () => {
+      isStopped = true;
       video.removeEventListener("error", failed);
       video.removeAttribute("src");
       video.load();
