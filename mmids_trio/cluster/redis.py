@@ -275,6 +275,10 @@ class RedisDirectory:
             raise RegistryAway(f"no answer within {ASK_SECONDS:g} s") from None
         except FAILURES as error:
             raise RegistryAway(_reason(error)) from None
+        except RuntimeError as error:  # another question found that the client got stuck, and closed it under this one
+            if not is_stale.is_set():
+                raise
+            raise RegistryAway(_reason(error)) from None
 
     @property
     def _prefix(self) -> str:

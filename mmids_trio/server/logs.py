@@ -187,6 +187,7 @@ def _file_handler(directory: Path, shared: list[Processor], bounds: Logging) -> 
 
 TOO_TALKATIVE = {
     "trio.serve_listeners": logging.CRITICAL,  # a traceback ten times a second where there are no descriptors left
+    "coredis": logging.CRITICAL,  # a traceback for each connection to a Redis that is away
     "httpx2": logging.WARNING,  # a line for each question of a reactor
 }
 """Loggers of libraries, and from which level on they are heard."""
