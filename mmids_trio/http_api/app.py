@@ -59,9 +59,11 @@ from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.history import add_history_routes, add_log_route
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.streams import SEND_AWAY_PATHS, add_stream_routes
+from mmids_trio.http_api.routes.timeline import add_timeline_route
 from mmids_trio.http_api.routes.workflows import add_switch_route, add_workflow_routes
 from mmids_trio.http_api.routing import Routes, create_api
 from mmids_trio.http_api.schemas import Hide, shown_as_it_is
+from mmids_trio.http_api.timeline import Timeline
 from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.plugins.kinds import KindView
@@ -102,6 +104,7 @@ def create_app(
     find_conflicts: FindConflicts = no_conflicts,
     find_lacks: FindLacks = no_lacks,
     kinds: Callable[[], Sequence[KindView]] = tuple,
+    timeline: Timeline | None = None,
     ui: bool = False,
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
@@ -114,7 +117,7 @@ def create_app(
     `rejections`: where refusals are counted. `publish`: for events that the API has to tell. `own_hosts`: names that
     a proxy in front has, in lower case. `hide` takes secrets out of messages. `find_conflicts`:
     what the steps of a body want twice; `find_lacks`: what the machine lacks for workflows. `kinds`: what workflows
-    and reactors may consist of. `ui`: whether there is the dashboard.
+    and reactors may consist of. `timeline`: the last hour. `ui`: whether there is the dashboard.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
@@ -139,10 +142,7 @@ def create_app(
     if events is not None:
         add_event_routes(routes, events)
         app.asgi_app = StreamCutter(app.asgi_app, events)  # type: ignore[method-assign]  # as below
-    if history is not None:
-        add_history_routes(routes, history)
-    if recent_log is not None:
-        add_log_route(routes, recent_log)
+    _look_back(routes, history, timeline, recent_log)
     if metrics is not None:
         add_metrics_route(routes, metrics)
     access = Access(token if callable(token) else lambda: token, tokens)
@@ -154,7 +154,7 @@ def create_app(
         add_dashboard_routes(
             routes,
             access,
-            overview=Overview(workflows, on_air, readiness, hide),
+            overview=Overview(workflows, on_air, readiness, hide, timeline.disks.views if timeline else tuple),
             previews=Previews(on_air, rejections, lambda: events is not None and events.is_over),
             metrics=metrics,
             version=version,
@@ -178,6 +178,17 @@ def _add_what_balancers_ask(routes: Routes, readiness: Readiness | None, drains:
         add_readiness_route(routes, readiness)
     if drains is not None:
         add_drain_routes(routes, drains)
+
+
+def _look_back(
+    routes: Routes, history: History | None, timeline: Timeline | None, recent_log: RecentLog | None
+) -> None:
+    if history is not None:
+        add_history_routes(routes, history)
+    if timeline is not None:
+        add_timeline_route(routes, timeline)
+    if recent_log is not None:
+        add_log_route(routes, recent_log)
 
 
 def _public(operations: Sequence[Operation]) -> Callable[[str, str], bool]:

@@ -6,12 +6,13 @@ every few seconds needs neither, so clients are counted here, by stream and prot
 
 import json
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import trio
 from attrs import define, field
 
 from mmids_trio.http_api.control import Readiness, Workflows
+from mmids_trio.http_api.disk_forecast import DiskView
 from mmids_trio.http_api.schemas import (
     Hide,
     PublisherSummary,
@@ -52,6 +53,7 @@ class Overview:
     _on_air: OnAir
     _readiness: Readiness | None
     _hide: Hide
+    _disks: Callable[[], Sequence[DiskView]] = field(default=lambda: ())
     _text: str = field(default="", init=False)
     _good_until: float = field(default=float("-inf"), init=False)
     _making: trio.Lock = field(factory=trio.Lock, init=False)
@@ -88,6 +90,7 @@ class Overview:
             f'"streams": [{", ".join(streams)}]',
             f'"workflows": [{", ".join(workflows)}]',
             f'"clients": {json.dumps(clients)}',
+            f'"disks": {json.dumps(to_json(self._disks(), self._hide))}',
             f'"reasons": {json.dumps([self._hide(reason) for reason in reasons])}',
         )
         return f"{{{', '.join(parts)}}}\n"

@@ -11,6 +11,7 @@ from typing import Any
 from attrs import fields, frozen, has
 
 from mmids_trio.errors import Problem
+from mmids_trio.http_api.disk_forecast import DiskView
 from mmids_trio.moments import rfc3339
 from mmids_trio.on_air.bans import BanKind
 from mmids_trio.on_air.views import ClientView, SourceView, StreamView, StreamWarning
@@ -286,6 +287,43 @@ class StreamSummary:
 
 
 @frozen
+class StateSpan:
+    """What a stream was, since seconds after 1970; until the next one, or its end."""
+
+    since: float
+    state: str
+
+
+@frozen
+class StreamLane:
+    """What one stream was in the last hour. `ended`: when, in seconds after 1970; `None` where it is on the air."""
+
+    id: str
+    name: str
+    workflow: str
+    ended: float | None
+    states: Sequence[StateSpan]
+
+
+@frozen
+class TimelineView:
+    """The last hour. The lists of numbers belong together: what there was at each `time` (seconds after 1970).
+
+    `bitrate`: bits a second of all media that came. `events`: as `/events` has them, but for clients that come and
+    leave. `seconds`: how far back it goes. `left_out`: events and streams that there was no room for.
+    """
+
+    seconds: int
+    left_out: int
+    time: Sequence[float]
+    bitrate: Sequence[int]
+    publishers: Sequence[int]
+    watchers: Sequence[int]
+    streams: Sequence[StreamLane]
+    events: Sequence[dict[str, object]]
+
+
+@frozen
 class TargetSummary:
     """Where a stream is pushed, and whether media arrives there."""
 
@@ -344,6 +382,7 @@ FREE_TEXT: Mapping[type, tuple[str, ...]] = {
     ProblemReport: ("message", "hint"),
     PublisherSummary: ("agent", "location"),
     Ready: ("reasons",),
+    DiskView: ("directories",),
     ReloadReport: ("warnings",),
     StepStatus: ("status", "reason"),
     StreamSummary: ("name",),

@@ -23,6 +23,7 @@ from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.guards.guards import Guards
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.listening import bind, port_of
+from mmids_trio.http_api.timeline import Timeline
 from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.late import late
 from mmids_trio.media_memory import MediaMemory
@@ -113,6 +114,7 @@ class Server:
     recorded: RecordedChanges
     """How the API changes workflows: what is changed so is remembered."""
     _events: EventFeed
+    _timeline: Timeline
     _state_file: StateFile | None
     _state_secrets: StateSecrets | None
     _store: StateStore | None
@@ -289,6 +291,8 @@ class Server:
             await nursery.start(self._kept_bans.run)
         await nursery.start(self.reactors.run, self.workflows, reactor_definitions)
         await nursery.start(self._events.run)
+        if self.api_port is not None:
+            await nursery.start(self._timeline.run)
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 

@@ -37,7 +37,9 @@ from mmids_trio.ffmpeg.stderr_log import FOLDER
 from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.guards.guards import Guards
+from mmids_trio.http_api.disk_forecast import Disks
 from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.http_api.timeline import Timeline
 from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.late import late
 from mmids_trio.media_memory import MediaMemory
@@ -62,7 +64,7 @@ from mmids_trio.reload.reloader import Load, Reloader
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.server.app import Server
 from mmids_trio.server.draining import Draining, OwnDrain
-from mmids_trio.server.lacks import Machine, certificate_files, more_certificate_files
+from mmids_trio.server.lacks import Machine, certificate_files, more_certificate_files, written_directories
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.metrics import ServerMetrics, Sources
 from mmids_trio.server.on_air_events import OnAirEvents
@@ -281,6 +283,12 @@ def build_server(
             cluster=cluster,
         )
     events = EventFeed(hub, stop)
+    disks = Disks(
+        lambda: written_directories(settings, map(workflows.definition, workflows.names())),
+        world.free_bytes,
+        world.offload,
+    )
+    timeline = Timeline(on_air, hub, events, world.now, disks)
     posting = _webhooks(settings, webhooks, hub, world.random)
     sources = Sources(
         version=__version__,
@@ -350,6 +358,7 @@ def build_server(
             own_hosts=frozenset(settings.http_api_hosts or ()),
             hide=outside.hide,
             find_conflicts=partial(conflicts, settings=settings),
+            timeline=timeline,
             ui=settings.ui,
             find_lacks=_machine(settings, ffmpeg, world).lacks,
             kinds=partial(kinds_of, steps, known_executors),
@@ -378,6 +387,7 @@ def build_server(
         steps_beside=steps_beside,
         recorded=recorded,
         events=events,
+        timeline=timeline,
         state_file=state_file,
         state_secrets=secrets,
         kept_bans=kept_bans,

@@ -90,6 +90,19 @@ class Machine:
         return None if self.settings.state_path is None else os.path.dirname(self.settings.state_path)
 
 
+def written_directories(settings: Settings, workflows: Iterable[WorkflowDefinition | None]) -> Iterator[str]:
+    """Where a server writes that runs these."""
+    if settings.log_path is not None:
+        yield settings.log_path
+    if settings.state_path is not None:
+        yield os.path.dirname(os.path.abspath(settings.state_path))
+    for workflow in workflows:
+        for step in workflow.steps if workflow is not None else ():
+            written = WRITTEN.get(step.step_type)
+            if written and (directory := step.parameters.get(written)):
+                yield directory
+
+
 def certificate_files(settings: Settings) -> CertificateFiles | None:
     """Those that the settings name, if they name any."""
     if settings.tls_cert_path is None:

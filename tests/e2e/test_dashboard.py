@@ -110,6 +110,17 @@ async def test_somebody_signs_in_sees_who_would_be_cut_and_changes_a_workflow(
 
     await by_hand(restore)
 
+    def look_back() -> None:
+        dashboard.driver.refresh()  # all of it is from before this page
+        dashboard.go("Timeline")
+        dashboard.says("workflow changed", "What happened")
+        dashboard.says("stream began", "What happened")
+        bar = "//figure[contains(@class, 'lanes')]//div[span='tonight']//i[contains(@class, 'live')]"
+        dashboard.find(bar, "bar of the stream").click()
+        dashboard.says("publisher joined", "Log")
+
+    await by_hand(look_back)
+
 
 async def test_what_would_cut_more_than_was_shown_or_comes_too_late_changes_nothing(
     launch: Launch, crew: Crew, show: Recording, page: Callable[[Program], Page]

@@ -30,6 +30,7 @@ ROUTES = {
     "/ready",
     "/reactors/<any_name:name>",
     "/streams",
+    "/timeline",
     "/streams/<id:id>",
     "/streams/<id:id>/thumbnail.jpg",
     "/clients",

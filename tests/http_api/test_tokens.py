@@ -56,6 +56,7 @@ SCOPES = {
     ("GET", "/streams"): "read",
     ("GET", "/streams/{id}"): "read",
     ("GET", "/streams/{id}/thumbnail.jpg"): "read",
+    ("GET", "/timeline"): "read",
     ("GET", "/workflows"): "read",
     ("GET", "/workflows/{name}"): "read",
     ("PUT", "/config"): "change",

@@ -61,6 +61,7 @@ export async function language() {
 }
 
 export const countsOf = async (of) => (await ask("GET", `/ui/counts/${name(of)}`)).document;
+export const timeline = async () => (await ask("GET", `${API}/timeline`)).document;
 export const changes = async () => (await ask("GET", `${API}/changes?limit=20`)).document.changes;
 export const change = async (id) => (await ask("GET", `${API}/changes/${name(id)}`)).document;
 export const preview = (id) => `/ui/media/${name(id)}/live.flv`;

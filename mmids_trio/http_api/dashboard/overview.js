@@ -1,17 +1,22 @@
 // What is on the air: warnings with what to do, then a card for each stream.
 import * as api from "./api.js";
-import { html, useState } from "./html.js";
+import { html, useEffect, useState } from "./html.js";
 import { Preview } from "./preview.js";
 import { rate, since } from "./figures.js";
 import { words } from "./words.js";
 
 const SHOWN_AT_ONCE = 60; // cards; hundreds of them are for the search
+const DISK_SECONDS = 6 * 3600; // before it is full, somebody hears of it
+const DISK_SECONDS_BAD = 3600;
 const PICTURE_MS = 10_000; // how often the server makes another one
 
 // What somebody should do something about, the worst first.
 export function warningsOf(overview) {
   const say = words.warning;
   const found = overview.reasons.map((reason) => ({ text: say.notReady(reason), hint: "", level: "bad" }));
+  for (const disk of overview.disks.filter((each) => each.seconds_left !== null && each.seconds_left < DISK_SECONDS)) {
+    found.push({ text: say.disk(disk), hint: say.diskHint, level: disk.seconds_left < DISK_SECONDS_BAD ? "bad" : "warn" });
+  }
   for (const workflow of overview.workflows) {
     if (workflow.state === "error") {
       found.push({ text: say.workflow(workflow.name, workflow.reason), hint: say.workflowHint, level: "bad" });
@@ -52,8 +57,22 @@ export function Sparkline({ rates, label }) {
   </svg>`;
 }
 
+// What is left of so many seconds, as they go by.
+function useCountdown(secondsLeft) {
+  const [seconds, setSeconds] = useState(secondsLeft);
+  useEffect(() => {
+    setSeconds(secondsLeft);
+    if (secondsLeft === null || secondsLeft === undefined) return;
+    const end = Date.now() + 1000 * secondsLeft;
+    const timer = setInterval(() => setSeconds(Math.max(0, (end - Date.now()) / 1000)), 1000);
+    return () => clearInterval(timer);
+  }, [secondsLeft]);
+  return seconds;
+}
+
 export function State({ state, secondsLeft }) {
-  const left = secondsLeft === null || secondsLeft === undefined ? "" : ` · ${words.secondsLeft(secondsLeft)}`;
+  const seconds = useCountdown(secondsLeft);
+  const left = seconds === null || seconds === undefined ? "" : ` · ${words.secondsLeft(seconds)}`;
   return html`<span class="state ${state}">${words.state[state] ?? state}${left}</span>`;
 }
 

@@ -1,4 +1,5 @@
-// What has happened since the page was opened: media and watchers as curves on one axis, and the events as a list.
+// The last hour on one axis: media and watchers as curves, the states of streams as bars, and what happened as marks; the
+// same as a list below. The server remembers it (`/timeline`); what has come since this page reads as it comes.
 import * as api from "./api.js";
 import { may } from "./callers.js";
 import { html, useEffect, useRef, useState } from "./html.js";
@@ -7,10 +8,18 @@ import { words } from "./words.js";
 import uPlot from "./vendor/uplot.js";
 
 const TECHNICAL = new Set(["key", "type", "time", "id", "stream_id", "step_id", "count"]);
+const READ_MS = 20_000;
+const HEIGHT = 140;
+const LEFT = 60; // pixels beside the axis; `.lanes` in the sheet has the same
+const SHOWN_EVENTS = 200;
+const SHOWN_LANES = 40;
+const NOTHING = { seconds: 3600, left_out: 0, time: [], bitrate: [], publishers: [], watchers: [], streams: [], events: [] };
 
-function Chart({ title, series, times }) {
+function Chart({ title, series, times, seconds, onChoose }) {
   const place = useRef(null);
   const chart = useRef(null);
+  const choose = useRef(null);
+  choose.current = onChoose;
   useEffect(() => {
     const ink = getComputedStyle(place.current).color;
     const line = getComputedStyle(place.current).getPropertyValue("--accent");
@@ -18,17 +27,22 @@ function Chart({ title, series, times }) {
     chart.current = new uPlot(
       {
         width: place.current.clientWidth,
-        height: 160,
+        height: HEIGHT,
+        padding: [8, 0, 0, 0],
         legend: { show: false },
-        cursor: { show: false },
-        axes: [axis, { ...axis, size: 60 }],
-        scales: { y: { range: (_, least, most) => [0, Math.max(most, 1)] } },
+        cursor: { x: true, y: false, points: { show: false }, drag: { x: false, y: false }, sync: { key: "timeline" } },
+        axes: [axis, { ...axis, size: LEFT }],
+        scales: {
+          x: { range: () => [Date.now() / 1000 - seconds, Date.now() / 1000] },
+          y: { range: (_, least, most) => [0, Math.max(most, 1)] },
+        },
         series: [{}, { stroke: line, fill: `${line.trim()}22`, width: 2 }],
       },
       [times, series],
       place.current,
     );
-    const resized = new ResizeObserver(() => chart.current.setSize({ width: place.current.clientWidth, height: 160 }));
+    chart.current.over.addEventListener("click", (event) => choose.current(chart.current.posToVal(event.offsetX, "x")));
+    const resized = new ResizeObserver(() => chart.current.setSize({ width: place.current.clientWidth, height: HEIGHT }));
     resized.observe(place.current);
     return () => {
       resized.disconnect();
@@ -49,37 +63,117 @@ const details = (event) =>
     .map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`)
     .join(", ");
 
-// The log from an event on, asked for when somebody wants it.
-function Log({ event }) {
+// What was measured before this page was opened, and what it has seen since.
+function measured(past, seen) {
+  const last = past.time.at(-1) ?? -Infinity;
+  const from = seen.times.findIndex((time) => time > last);
+  const since = (values) => (from < 0 ? [] : values.slice(from));
+  return {
+    times: [...past.time, ...since(seen.times)],
+    bits: [...past.bitrate.map((bits) => bits / 1e6), ...since(seen.bits)],
+    watchers: [...past.watchers, ...since(seen.watchers)],
+  };
+}
+
+// The newest first, each once.
+function happened(past, seen) {
+  const known = new Map(past.events.map((event) => [event.id, { ...event, key: event.id }]));
+  for (const event of seen) known.set(event.key, event);
+  return [...known.values()].sort((one, other) => (one.time < other.time ? 1 : -1));
+}
+
+// States of streams as bars and events as marks, for the eye: the list says the same in words.
+function Lanes({ past, events, onChoose }) {
+  const now = Date.now() / 1000;
+  const start = now - past.seconds;
+  const at = (time) => Math.max(0, Math.min(100, (100 * (time - start)) / past.seconds));
+  const lanes = past.streams.filter((each) => each.states.length > 0).slice(-SHOWN_LANES);
+  return html`<figure class="lanes" aria-hidden="true">
+    <figcaption>${words.statesOfStreams}</figcaption>
+    <div class="lane"><span>${words.eventsLane}</span><div>
+      ${events
+        .filter((event) => event.time && Date.parse(event.time) / 1000 >= start)
+        .map(
+          (event) => html`<i key=${event.key} class="mark" title=${`${clock(event.time)} ${named(event)}`}
+            style=${{ left: `${at(Date.parse(event.time) / 1000)}%` }} onClick=${() => onChoose(event.time, event.workflow, event.key)}></i>`,
+        )}
+    </div></div>
+    ${lanes.map(
+      (lane) => html`<div class="lane" key=${lane.id}><span title=${lane.name}>${lane.name}</span><div>
+        ${lane.states.map(({ since, state }, place) => {
+          const end = lane.states[place + 1]?.since ?? lane.ended ?? now;
+          return html`<i class=${`span ${state}`} title=${`${clock(since * 1000)} ${words.state[state] ?? state}`}
+            style=${{ left: `${at(since)}%`, width: `${at(end) - at(since)}%` }}
+            onClick=${() => onChoose(new Date(since * 1000).toISOString(), lane.workflow)}></i>`;
+        })}
+      </div></div>`,
+    )}
+  </figure>`;
+}
+
+const named = (event) => event.type.replaceAll("_", " ");
+
+// The log from a moment on.
+function Log({ asked, onClose }) {
   const [lines, setLines] = useState(null);
   const [problem, setProblem] = useState("");
-  const read = () => api.log(event.time, event.workflow).then(setLines, (refused) => setProblem(refused.message));
-  return html`<button aria-label=${words.logOf(event.type.replaceAll("_", " "))} onClick=${read}>${words.log}</button>
-    ${problem && html`<p class="problem">${problem}</p>`}
+  const region = useRef(null);
+  useEffect(() => {
+    setLines(null);
+    setProblem("");
+    region.current.scrollIntoView({ block: "nearest" });
+    api.log(asked.time, asked.workflow).then(setLines, (refused) => setProblem(refused.message || words.unreachable));
+  }, [asked]);
+  return html`<section aria-labelledby="log" ref=${region}>
+    <h2 id="log">${words.log}</h2>
+    <p>${words.logFrom(clock(asked.time), asked.workflow)} <button onClick=${onClose}>${words.close}</button></p>
+    <p class="problem" role="alert">${problem}</p>
     ${lines !== null &&
-    html`<pre class="lines" tabindex="0">${lines.length === 0 ? words.noLog : lines.map((line) => JSON.stringify(line)).join("\n")}</pre>`}`;
+    html`<pre class="lines" tabindex="0" aria-labelledby="log">${lines.length === 0 ? words.noLog : lines.map((line) => JSON.stringify(line)).join("\n")}</pre>`}
+  </section>`;
 }
 
 export function Timeline({ live, caller }) {
-  const { times, bits, watchers } = live.history;
+  const [past, setPast] = useState(NOTHING);
+  const [asked, setAsked] = useState(null);
+  const mayLog = may(caller, "admin");
+  useEffect(() => {
+    const read = () => document.visibilityState === "visible" && api.timeline().then(setPast, () => {});
+    read();
+    const timer = setInterval(read, READ_MS);
+    return () => clearInterval(timer);
+  }, [live.isReachable]);
+
+  function choose(time, workflow, key) {
+    if (key !== undefined) document.getElementById(`event-${key}`)?.scrollIntoView({ block: "center" });
+    if (mayLog) setAsked({ time, workflow });
+  }
+  const at = (seconds) => choose(new Date(seconds * 1000).toISOString());
+  const { times, bits, watchers } = measured(past, live.history);
+  const events = happened(past, live.events);
   return html`
     <h1>${words.place.events}</h1>
     <section aria-labelledby="charts">
       <h2 id="charts">${words.charts}</h2>
-      <div class="charts">
-        <${Chart} title=${words.chartBitrate} times=${times} series=${bits} />
-        <${Chart} title=${words.chartWatchers} times=${times} series=${watchers} />
+      ${mayLog && html`<p class="hint">${words.chartsHint}</p>`}
+      <div class="axis">
+        <${Chart} title=${words.chartBitrate} times=${times} series=${bits} seconds=${past.seconds} onChoose=${at} />
+        <${Chart} title=${words.chartWatchers} times=${times} series=${watchers} seconds=${past.seconds} onChoose=${at} />
+        <${Lanes} past=${past} events=${events} onChoose=${choose} />
       </div>
     </section>
+    ${asked !== null && html`<${Log} asked=${asked} onClose=${() => setAsked(null)} />`}
     <section aria-labelledby="events">
       <h2 id="events">${words.events}</h2>
-      ${live.events.length === 0 && html`<p>${words.noEvents}</p>`}
+      ${events.length === 0 && html`<p>${words.noEvents}</p>`}
+      ${past.left_out > 0 && html`<p class="hint">${words.leftOutOfTimeline(past.left_out)}</p>`}
       <ol class="events">
-        ${live.events.slice(0, 200).map(
-          (event) => html`<li key=${event.key}>
+        ${events.slice(0, SHOWN_EVENTS).map(
+          (event) => html`<li key=${event.key} id=${`event-${event.key}`}>
             <time datetime=${event.time}>${event.time ? clock(event.time) : ""}</time>
-            <strong>${event.type.replaceAll("_", " ")}</strong> <span>${details(event)}</span>
-            ${event.time && may(caller, "admin") && html`<${Log} event=${event} />`}
+            <strong>${named(event)}</strong> <span>${details(event)}</span>
+            ${event.time && mayLog &&
+            html`<button aria-label=${words.logOf(named(event))} onClick=${() => choose(event.time, event.workflow)}>${words.log}</button>`}
           </li>`,
         )}
       </ol>

@@ -1,6 +1,7 @@
 import { bytes } from "./figures.js";
 
 // Every text that the page shows, so that it can be translated in one place.
+const inWords = (seconds) => (seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`);
 const many = (number, one, more) => `${number.toLocaleString("en")} ${number === 1 ? one : more}`;
 
 export const words = {
@@ -55,6 +56,8 @@ export const words = {
     target: (name, target, why) => `${name} does not reach ${target}: ${why}`,
     targetHint: "It is tried again by itself. Look at the address and the key of the target.",
     media: (name, text) => `${name}: ${text}`,
+    disk: (disk) => `The disk of ${disk.directories.join(", ")} is full in ${inWords(disk.seconds_left)} (${bytes(disk.free)} are free).`,
+    diskHint: "Make room, or have less written: log_max_bytes, ended_files_keep, count and delete of ffmpeg_hls.",
     notReady: (reason) => `The server is not ready: ${reason}`,
   },
   workflows: "Workflows",
@@ -129,8 +132,14 @@ export const words = {
   reactor: "reactor",
   suggestions: "Suggestions",
   events: "What happened",
-  noEvents: "Nothing has happened since this page was opened.",
-  charts: "The last minutes",
+  noEvents: "Nothing has happened in the last hour.",
+  charts: "The last hour",
+  chartsHint: "Click on a moment, a bar or a mark to see what the log says from then on.",
+  statesOfStreams: "Streams",
+  eventsLane: "Events",
+  leftOutOfTimeline: (number) => `${many(number, "older entry was", "older entries were")} left out: there is room for so many.`,
+  logFrom: (time, workflow) => `From ${time} on${workflow ? `, workflow ${workflow}` : ""}.`,
+  close: "Close",
   chartBitrate: "Media received, Mbit/s",
   chartWatchers: "Watchers",
   // By the name of the metric; others are not shown. Those that end with `bytes_total` are bytes.
