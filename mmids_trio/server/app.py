@@ -23,7 +23,6 @@ from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.guards.guards import Guards
 from mmids_trio.http_api.event_feed import EventFeed
 from mmids_trio.http_api.listening import bind, port_of
-from mmids_trio.http_api.timeline import Timeline
 from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.late import late
 from mmids_trio.media_memory import MediaMemory
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
 
     from mmids_trio.cluster.membership import Membership
     from mmids_trio.http_api import server as api_server
+    from mmids_trio.http_api.timeline import Timeline
     from mmids_trio.server.cluster_part import ClusterPart
     from mmids_trio.webhook.webhook import Webhook
 else:
@@ -114,7 +114,8 @@ class Server:
     recorded: RecordedChanges
     """How the API changes workflows: what is changed so is remembered."""
     _events: EventFeed
-    _timeline: Timeline
+    _make_timeline: "Callable[[], Timeline]"
+    """Makes the last hour, once."""
     _state_file: StateFile | None
     _state_secrets: StateSecrets | None
     _store: StateStore | None
@@ -291,8 +292,6 @@ class Server:
             await nursery.start(self._kept_bans.run)
         await nursery.start(self.reactors.run, self.workflows, reactor_definitions)
         await nursery.start(self._events.run)
-        if self.api_port is not None:
-            await nursery.start(self._timeline.run)
         # What was started may have ended with a cancellation since, which is then ours as well.
         await trio.lowlevel.checkpoint_if_cancelled()
 
@@ -332,6 +331,7 @@ class Server:
         """Answer clients, who have been able to connect since the sockets are open."""
         with trio.move_on_after(API_SECONDS):
             await applied.wait()
+        await nursery.start(self._make_timeline().run)
         limits = api_server.ConnectionLimits(
             self._max_api_connections,
             lambda: self._tokens is not None or self.current_settings.http_api_token is not None,

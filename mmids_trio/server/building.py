@@ -3,10 +3,10 @@
 import os
 import resource
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import formatdate
-from functools import partial
+from functools import cache, partial
 from math import inf
 from pathlib import Path
 from random import random
@@ -37,9 +37,7 @@ from mmids_trio.ffmpeg.stderr_log import FOLDER
 from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.ffmpeg.tools import FfmpegTools
 from mmids_trio.guards.guards import Guards
-from mmids_trio.http_api.disk_forecast import Disks
 from mmids_trio.http_api.event_feed import EventFeed
-from mmids_trio.http_api.timeline import Timeline
 from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.late import late
 from mmids_trio.media_memory import MediaMemory
@@ -97,6 +95,8 @@ if TYPE_CHECKING:
 
     from mmids_trio.cluster import membership, registries, sealing
     from mmids_trio.http_api import app as http_api
+    from mmids_trio.http_api import disk_forecast
+    from mmids_trio.http_api import timeline as timelines
     from mmids_trio.server import cluster_part, fleet_configuration
     from mmids_trio.webhook import webhook
 else:
@@ -104,6 +104,7 @@ else:
     membership, registries = late("mmids_trio.cluster.membership"), late("mmids_trio.cluster.registries")
     sealing, cluster_part = late("mmids_trio.cluster.sealing"), late("mmids_trio.server.cluster_part")
     fleet_configuration = late("mmids_trio.server.fleet_configuration")
+    disk_forecast, timelines = late("mmids_trio.http_api.disk_forecast"), late("mmids_trio.http_api.timeline")
 
 RESERVED_FILES = 100
 """Descriptors that RTMP clients leave to logs and to child processes, beside those of the API's connections."""
@@ -283,12 +284,7 @@ def build_server(
             cluster=cluster,
         )
     events = EventFeed(hub, stop)
-    disks = Disks(
-        lambda: written_directories(settings, map(workflows.definition, workflows.names())),
-        world.free_bytes,
-        world.offload,
-    )
-    timeline = Timeline(on_air, hub, events, world.now, disks)
+    timeline = cache(lambda: timelines.Timeline(on_air, hub, events, world.now, _disks(settings, world, workflows)))
     posting = _webhooks(settings, webhooks, hub, world.random)
     sources = Sources(
         version=__version__,
@@ -327,9 +323,8 @@ def build_server(
             find_lacks=_machine(settings, ffmpeg, world).lacks,
         ),
     )
-    tokens = None
-    if settings.http_api_tokens_path is not None:
-        tokens = TokenFile(Path(settings.http_api_tokens_path), world.offload)
+    tokens_path = settings.http_api_tokens_path
+    tokens = None if tokens_path is None else TokenFile(Path(tokens_path), world.offload)
 
     def make_http_app() -> "QuartTrio":
         return http_api.create_app(
@@ -358,7 +353,7 @@ def build_server(
             own_hosts=frozenset(settings.http_api_hosts or ()),
             hide=outside.hide,
             find_conflicts=partial(conflicts, settings=settings),
-            timeline=timeline,
+            timeline=timeline(),
             ui=settings.ui,
             find_lacks=_machine(settings, ffmpeg, world).lacks,
             kinds=partial(kinds_of, steps, known_executors),
@@ -387,7 +382,7 @@ def build_server(
         steps_beside=steps_beside,
         recorded=recorded,
         events=events,
-        timeline=timeline,
+        make_timeline=timeline,
         state_file=state_file,
         state_secrets=secrets,
         kept_bans=kept_bans,
@@ -483,6 +478,13 @@ def _media(
         certificates=certificates,
         rejections=rejections,
     )
+
+
+def _disks(settings: Settings, world: World, workflows: WorkflowManager) -> "disk_forecast.Disks":
+    def directories() -> Iterable[str]:
+        return written_directories(settings, map(workflows.definition, workflows.names()))
+
+    return disk_forecast.Disks(directories, world.free_bytes, world.offload)
 
 
 def _folder(settings: Settings) -> Path | None:

@@ -104,6 +104,7 @@ def app(rejections: RejectCounters) -> QuartTrio:
         thumbnails=part,
         events=events,
         history=part,
+        timeline=part,
         recent_log=part,
         sets=part,
         reloader=part,

@@ -112,6 +112,7 @@ def app(file: TokenFile, rejections: RejectCounters) -> QuartTrio:
         on_air=part,
         events=EventFeed(EventHub(), trio.Event()),
         history=part,
+        timeline=part,
         recent_log=part,
         thumbnails=part,
         sets=part,
