@@ -175,7 +175,8 @@ class Timeline:
             lane = self._lanes[entry.id] = Lane(entry.id, shortened(entry.name), entry.owner.workflow)
         state = entry.now(clock).state
         if not lane.spans or lane.spans[-1][1] != state:
-            lane.spans.append((now, state))
+            # A stream that is new began between the two looks, and its log lines with it.
+            lane.spans.append((now, state) if lane.spans else (now - (clock - entry.began_at), state))
 
     def _has_room(self) -> bool:
         if len(self._lanes) < MAX_LANES:
