@@ -32,6 +32,14 @@ APP, KEY, FLOOD_KEY = "live", "show", "flood"
 QUIET = ("-v", "error", "-nostdin")
 
 FOOTAGE_SECONDS = 20
+WEBCAM = (
+    *("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15", "-t", str(FOOTAGE_SECONDS)),
+    *("-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-g", "30"),
+    *("-b:v", "300k", "-minrate", "300k", "-maxrate", "300k", "-bufsize", "300k", "-x264-params", "nal-hrd=cbr"),
+    *("-pix_fmt", "yuv420p", "-f", "flv"),
+)
+"""300 kbit/s, 15 frames a second, a key frame every two seconds, no sound."""
+
 FOOTAGE = (
     *(
         "-f",
@@ -79,6 +87,10 @@ class Watched:
     frame that has closed it, to the part's last byte."""
     requests: int = 0
     """That were answered, where watchers ask for what they get."""
+    first_pictures_ms: Sequence[float] = ()
+    """From the coming of a watcher to its first key frame, of those who look."""
+    churned: int = 0
+    """How often a watcher left and came back in the window."""
 
     @property
     def megabytes(self) -> float:
@@ -95,7 +107,30 @@ def watched(event: dict[str, Any]) -> Watched:
         latency_max_ms=event["latency_max_us"] / 1000,
         latency=[((bucket + 1) * width, count) for bucket, count in event["latency"]],
         requests=event.get("requests", 0),
+        first_pictures_ms=tuple(event.get("first_pictures_ms", ())),
+        churned=event.get("churned", 0),
     )
+
+
+@frozen
+class Crowd:
+    """How watchers come, and to which keys. `shares`: how many to `KEY0`, `KEY1`, ...; none: all to `KEY`."""
+
+    shares: Sequence[int] = ()
+    rate: int | None = None
+    """That come in a second."""
+    churn: float = 0.0
+    """That leave and come back in a second of the window."""
+
+    @property
+    def options(self) -> list[str]:
+        """For the tool."""
+        shares = ",".join(map(str, self.shares))
+        said = [(shares, f"shares={shares}"), (self.rate, str(self.rate)), (self.churn, f"churn={self.churn}")]
+        return [option for value, option in said if value]
+
+
+ONE_KEY = Crowd()
 
 
 @define(eq=False)
@@ -134,16 +169,32 @@ class Load:
     footage: Path
 
     @property
+    def webcam(self) -> Path:
+        """Footage of a webcam, beside the other one."""
+        return self.footage.with_name("webcam.flv")
+
+    @property
     def mbit(self) -> float:
         """Of the footage, a second."""
         return self.footage.stat().st_size * 8e-6 / FOOTAGE_SECONDS
 
     @asynccontextmanager
     async def publishing(
-        self, port: int, *, count: int = 1, seconds: float = ENDLESS, stamp: bool = False
+        self,
+        port: int,
+        *,
+        count: int = 1,
+        seconds: float = ENDLESS,
+        stamp: bool = False,
+        footage: Path | None = None,
+        churn: float = 0,
     ) -> AsyncIterator[Events]:
-        """Publishers that have begun to send; they end with the block."""
-        arguments = [str(port), APP, KEY, str(count), str(seconds), str(self.footage), *(["stamp"] if stamp else [])]
+        """Publishers that have begun to send; they end with the block. `churn`: so many leave and come back a second.
+
+        Where there are several, they publish `KEY0`, `KEY1` and so on.
+        """
+        options = [*(["stamp"] if stamp else []), *([f"churn={churn}"] if churn else [])]
+        arguments = [str(port), APP, KEY, str(count), str(seconds), str(footage or self.footage), *options]
         async with self._tool("publishers", arguments) as (events, _):
             await events.wait_for("start", OPENING_SECONDS)
             yield events
@@ -167,13 +218,21 @@ class Load:
 
     @asynccontextmanager
     async def watching(
-        self, port: int, count: int, *, seconds: float, warm_up: float, app: str = APP, flv: bool = False
+        self,
+        port: int,
+        count: int,
+        *,
+        seconds: float,
+        warm_up: float,
+        app: str = APP,
+        flv: bool = False,
+        crowd: Crowd = ONE_KEY,
     ) -> AsyncIterator[Watching]:
         """Watchers that begin to connect; `warm_up` seconds after the last one the window of `seconds` opens.
 
         With `flv` they ask for HTTP-FLV, at `FLV_RATE` a second: each connection begins with a request.
         """
-        arguments = [str(port), app, KEY, str(count), str(warm_up), str(seconds)]
+        arguments = [str(port), app, KEY, str(count), str(warm_up), str(seconds), *crowd.options]
         async with self._tool("watchers", [*arguments, str(FLV_RATE), "flv"] if flv else arguments) as (events, pid):
             yield Watching(pid, events, seconds, warm_up)
 
@@ -208,10 +267,11 @@ def prepare(directory: Path) -> Load:
     directory.mkdir(parents=True, exist_ok=True)
     for tool, parts in TOOLS.items():
         _build(directory / tool, parts)
-    footage = directory / "footage.flv"
-    if not footage.exists():
-        _make_footage(footage)
-    return Load(directory, footage)
+    load = Load(directory, directory / "footage.flv")
+    for footage, made in ((load.footage, FOOTAGE), (load.webcam, WEBCAM)):
+        if not footage.exists():
+            _make_footage(footage, made)
+    return load
 
 
 def _build(program: Path, parts: Sequence[str]) -> None:
@@ -225,9 +285,9 @@ def _build(program: Path, parts: Sequence[str]) -> None:
     subprocess.run([compiler, *flags, "-o", str(program), *parts], cwd=SOURCES, check=True)
 
 
-def _make_footage(footage: Path) -> None:
+def _make_footage(footage: Path, made: Sequence[str]) -> None:
     unfinished = footage.with_suffix(".part")
-    subprocess.run([ffmpeg(), *QUIET, "-y", *FOOTAGE, str(unfinished)], check=True)
+    subprocess.run([ffmpeg(), *QUIET, "-y", *made, str(unfinished)], check=True)
     unfinished.rename(footage)
 
 

@@ -1,10 +1,10 @@
 /* RTMP publishers that send an FLV file in real time, over and over, at chunk size 4096, with H.264 and AAC.
  *
- *     publishers PORT APP KEY PUBLISHERS SECONDS FILE.flv [stamp]
+ *     publishers PORT APP KEY PUBLISHERS SECONDS FILE.flv [stamp] [churn=RATE]
  *
  * With one publisher its key is KEY, else KEY0, KEY1, ...  Prints one JSON object a line: {"event": "start"} when all
  * may publish and media begins, {"event": "end", ...} after SECONDS.  `stamp` puts the time of sending into each
- * video frame (see rtmp.h).  Each publisher is a few milliseconds behind the one before, as independent ones would be.
+ * video frame (see rtmp.h).  With `churn` so many leave each second, one after the other, and come back a second later.  Each publisher is a few milliseconds behind the one before, as independent ones would be.
  */
 #define _GNU_SOURCE
 #include "rtmp.h"
@@ -31,6 +31,7 @@ enum {
     TICK_NS = 1000000,     /* at least between two looks at what is due */
     LONGEST_PAUSE_MS = 20,
     ROUNDS_PER_DRAIN = 16,
+    AWAY_MS = 1000, /* in which every server has noticed that a publisher left */
 };
 
 struct tag {
@@ -53,6 +54,8 @@ struct publisher {
     size_t next;      /* tag */
     uint32_t offset;  /* ms, of this round through the file */
     bool has_begun;   /* the first round, with headers, is over */
+    double begin;     /* ms after the first one */
+    double back;      /* when one that left comes back, ms; 0 for one that is here */
 };
 
 static uint64_t sent_bytes;
@@ -184,7 +187,42 @@ static void drain(struct publisher *publisher)
     }
 }
 
-static void run(struct publisher *publishers, int count, double seconds, const struct footage *footage, bool with_stamp)
+struct churn {
+    const struct target *target;
+    const char *key;
+    double rate; /* a second */
+    unsigned long left;
+};
+
+static void come(struct publisher *publisher, const struct target *target, const char *name, int number)
+{
+    char key[256];
+    snprintf(key, sizeof key, number < 0 ? "%s" : "%s%d", name, number);
+    publisher->fd = open_publisher(target, key, CHUNK_SIZE);
+    fcntl(publisher->fd, F_SETFL, O_NONBLOCK);
+}
+
+/* Who left a while ago comes back, and those whose turn it is leave. */
+static void churn(struct churn *churn, struct publisher *publishers, int count, double elapsed)
+{
+    for (int i = 0; i < count; i++) {
+        struct publisher *publisher = &publishers[i];
+        if (publisher->back > 0 && elapsed >= publisher->back) {
+            come(publisher, churn->target, churn->key, i);
+            *publisher = (struct publisher){.fd = publisher->fd, .begin = elapsed};
+        }
+    }
+    while ((double)churn->left < elapsed / 1e3 * churn->rate) {
+        struct publisher *publisher = &publishers[churn->left++ % (unsigned long)count];
+        if (publisher->fd >= 0)
+            close(publisher->fd);
+        publisher->fd = -1;
+        publisher->back = elapsed + AWAY_MS;
+    }
+}
+
+static void run(struct publisher *publishers, int count, double seconds, const struct footage *footage, bool with_stamp,
+                struct churn *churning)
 {
     size_t largest = footage->largest + STAMP_SIZE;
     struct scratch scratch = {malloc(largest), malloc(message_space(largest, CHUNK_SIZE))};
@@ -197,8 +235,12 @@ static void run(struct publisher *publishers, int count, double seconds, const s
         double elapsed = (double)(now - begin) / 1e6, pause = LONGEST_PAUSE_MS;
         latest = (double)(now - last) / 1e9 > latest ? (double)(now - last) / 1e9 : latest;
         last = now;
+        if (churning->rate > 0)
+            churn(churning, publishers, count, elapsed);
         for (int i = 0; i < count; i++) {
-            double own = elapsed - i * STAGGER_MS % STAGGER_WITHIN_MS;
+            if (publishers[i].fd < 0)
+                continue;
+            double own = elapsed - publishers[i].begin - i * STAGGER_MS % STAGGER_WITHIN_MS;
             double until_next = send_due(&publishers[i], footage, own, with_stamp, &scratch) - own;
             pause = until_next < pause ? until_next : pause;
             if (round % ROUNDS_PER_DRAIN == 0)
@@ -218,7 +260,7 @@ static void run(struct publisher *publishers, int count, double seconds, const s
 int main(int count_of_arguments, char **arguments)
 {
     if (count_of_arguments < 7) {
-        fprintf(stderr, "usage: publishers PORT APP KEY PUBLISHERS SECONDS FILE.flv [stamp]\n");
+        fprintf(stderr, "usage: publishers PORT APP KEY PUBLISHERS SECONDS FILE.flv [stamp] [churn=RATE]\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -229,11 +271,15 @@ int main(int count_of_arguments, char **arguments)
     if (publishers == NULL || footage.count == 0)
         die("no publishers or no media");
     for (int i = 0; i < count; i++) {
-        char key[256];
-        snprintf(key, sizeof key, count == 1 ? "%s" : "%s%d", arguments[3], i);
-        publishers[i].fd = open_publisher(&target, key, CHUNK_SIZE);
-        fcntl(publishers[i].fd, F_SETFL, O_NONBLOCK);
+        come(&publishers[i], &target, arguments[3], count == 1 ? -1 : i);
     }
-    run(publishers, count, atof(arguments[5]), &footage, count_of_arguments > 7);
+    struct churn churning = {.target = &target, .key = arguments[3]};
+    bool with_stamp = false;
+    for (int i = 7; i < count_of_arguments; i++) {
+        with_stamp |= strcmp(arguments[i], "stamp") == 0;
+        if (strncmp(arguments[i], "churn=", 6) == 0)
+            churning.rate = atof(arguments[i] + 6);
+    }
+    run(publishers, count, atof(arguments[5]), &footage, with_stamp, &churning);
     return 0;
 }

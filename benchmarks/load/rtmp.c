@@ -115,7 +115,7 @@ static size_t put_command(uint8_t *out, int chunk_stream, int message_stream, co
     return put_message(out, chunk_stream, MESSAGE_COMMAND, message_stream, 0, body, (size_t)(end - body), chunk_size);
 }
 
-static size_t put_connect(uint8_t *out, const struct target *target)
+size_t put_connect(uint8_t *out, const struct target *target)
 {
     uint8_t body[1024], *p = body;
     char url[512];
@@ -131,35 +131,34 @@ static size_t put_connect(uint8_t *out, const struct target *target)
     return put_command(out, COMMAND_CHUNK_STREAM, 0, body, p, DEFAULT_CHUNK_SIZE);
 }
 
-static size_t put_create_stream(uint8_t *out, size_t chunk_size)
+size_t put_create_stream(uint8_t *out, size_t chunk_size)
 {
     uint8_t body[64], *p = put_number(put_string(body, "createStream"), 2);
     *p++ = AMF_NULL;
     return put_command(out, COMMAND_CHUNK_STREAM, 0, body, p, chunk_size);
 }
 
-size_t put_play(uint8_t *out, const struct target *target, const char *key)
+size_t put_play(uint8_t *out, const char *key)
 {
-    size_t size = put_connect(out, target);
-    size += put_create_stream(out + size, DEFAULT_CHUNK_SIZE);
     uint8_t body[512], *p = put_number(put_string(body, "play"), 3);
     *p++ = AMF_NULL;
     p = put_string(p, key);
-    return size + put_command(out + size, STREAM_CHUNK_STREAM, 1, body, p, DEFAULT_CHUNK_SIZE);
+    return put_command(out, STREAM_CHUNK_STREAM, 1, body, p, DEFAULT_CHUNK_SIZE);
 }
 
-size_t put_publish(uint8_t *out, const struct target *target, const char *key, size_t chunk_size)
+size_t put_chunk_size(uint8_t *out, size_t chunk_size)
 {
     uint8_t announced[4];
-    size_t size = put_connect(out, target);
     put_big_endian(announced, chunk_size, 4);
-    size += put_message(out + size, CONTROL_CHUNK_STREAM, MESSAGE_SET_CHUNK_SIZE, 0, 0, announced, 4,
-                        DEFAULT_CHUNK_SIZE);
-    size += put_create_stream(out + size, chunk_size);
+    return put_message(out, CONTROL_CHUNK_STREAM, MESSAGE_SET_CHUNK_SIZE, 0, 0, announced, 4, DEFAULT_CHUNK_SIZE);
+}
+
+size_t put_publish(uint8_t *out, const char *key, size_t chunk_size)
+{
     uint8_t body[512], *p = put_number(put_string(body, "publish"), 3);
     *p++ = AMF_NULL;
     p = put_string(put_string(p, key), "live");
-    return size + put_command(out + size, STREAM_CHUNK_STREAM, 1, body, p, chunk_size);
+    return put_command(out, STREAM_CHUNK_STREAM, 1, body, p, chunk_size);
 }
 
 void put_stamp(uint8_t out[STAMP_SIZE], uint64_t time_ns)
@@ -197,10 +196,9 @@ static void await_bytes(int fd, uint8_t *out, size_t size)
     }
 }
 
-/* Reads until the server lets it publish. */
-static void await_start(int fd)
+/* Reads until the server has said `word`. */
+static void await_word(int fd, const char *word)
 {
-    static const char word[] = "NetStream.Publish.Start";
     uint8_t answer[16384];
     size_t size = 0;
     while (size < sizeof answer) {
@@ -211,10 +209,10 @@ static void await_start(int fd)
         if (got <= 0)
             break;
         size += (size_t)got;
-        if (memmem(answer, size, word, sizeof word - 1) != NULL)
+        if (memmem(answer, size, word, strlen(word)) != NULL)
             return;
     }
-    die("the server does not let it publish");
+    die(word);
 }
 
 static void say(int fd, const uint8_t *words, size_t size)
@@ -231,7 +229,12 @@ int open_publisher(const struct target *target, const char *key, size_t chunk_si
     say(fd, hello, sizeof hello);
     await_bytes(fd, answer, sizeof answer);
     say(fd, answer + 1, HANDSHAKE_SIZE);
-    say(fd, words, put_publish(words, target, key, chunk_size));
-    await_start(fd);
+    size_t size = put_connect(words, target);
+    say(fd, words, size + put_chunk_size(words + size, chunk_size));
+    await_word(fd, "NetConnection.Connect.Success");
+    say(fd, words, put_create_stream(words, chunk_size));
+    await_word(fd, "_result");
+    say(fd, words, put_publish(words, key, chunk_size));
+    await_word(fd, "NetStream.Publish.Start");
     return fd;
 }

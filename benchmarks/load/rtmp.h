@@ -1,7 +1,6 @@
 /* What the load tools need of RTMP: writing messages, the first words of a client, and time.
  *
- * They play clients that know what they want and pipeline it; what a server answers is looked at only where a figure
- * depends on it.  "RTMP" with a section number is Adobe's RTMP 1.0.
+ * What a server answers is looked at only where a figure depends on it.  "RTMP" with a section number is Adobe's RTMP 1.0.
  */
 #ifndef RTMP_H
 #define RTMP_H
@@ -53,10 +52,14 @@ size_t message_space(size_t size, size_t chunk_size);
 
 void put_hello(uint8_t out[HELLO_SIZE]);
 
-/* connect and createStream, then play or publish on message stream 1, which every server gives first.
- * They return what they wrote, at most LONGEST_WORDS. A publisher's messages are in chunks of `chunk_size` after it. */
-size_t put_play(uint8_t *out, const struct target *target, const char *key);
-size_t put_publish(uint8_t *out, const struct target *target, const char *key, size_t chunk_size);
+/* What a client says, one after the other, since some servers take no command before they have answered the last one:
+ * connect, createStream, and play or publish on message stream 1, which every server gives first.  They return what
+ * they wrote, at most LONGEST_WORDS. A publisher's messages are in chunks of `chunk_size` from its connect on. */
+size_t put_connect(uint8_t *out, const struct target *target);
+size_t put_chunk_size(uint8_t *out, size_t chunk_size);
+size_t put_create_stream(uint8_t *out, size_t chunk_size);
+size_t put_play(uint8_t *out, const char *key);
+size_t put_publish(uint8_t *out, const char *key, size_t chunk_size);
 
 /* Writes a stamp of `time_ns`. */
 void put_stamp(uint8_t out[STAMP_SIZE], uint64_t time_ns);

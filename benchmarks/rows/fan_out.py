@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from benchmarks.bench import NGINX_AT_ONCE, Bench, Measured, Row
 from benchmarks.figures import Run, Target, median_of, ratio_of
+from benchmarks.go_peers import MEDIAMTX
 from benchmarks.subjects import FLV, OURS, THROUGHPUT, Subject
 from benchmarks.window import watch
 
@@ -26,7 +27,7 @@ async def measure_crowd(bench: Bench, subjects: Sequence[Subject], watchers: int
 
 def everybody(bench: Bench) -> list[Subject]:
     """Us and the peers."""
-    return [OURS, bench.nginx, bench.nginx_at_once, bench.node]
+    return [OURS, bench.nginx, bench.nginx_at_once, bench.node, MEDIAMTX]
 
 
 async def _fan_out(bench: Bench) -> Measured:
@@ -41,7 +42,7 @@ async def _throughput(bench: Bench) -> Measured:
     able, notes = bench.able([THROUGHPUT])
     if not able:
         return Measured([], notes)
-    return await measure_crowd(bench, [OURS, THROUGHPUT], bench.effort.scaled(CROWD), encoder=True)
+    return await measure_crowd(bench, [OURS, THROUGHPUT, bench.nginx], bench.effort.scaled(CROWD), encoder=True)
 
 
 async def _flv(bench: Bench) -> Measured:
@@ -63,7 +64,24 @@ AGAINST_NGINX = [
         lambda runs: ratio_of(runs, OURS.name, NGINX_AT_ONCE, "cpu_us_per_mb"),
     ),
 ]
-FAN_OUT = Row("fan-out", "1 publisher, 1,000 watchers, lowest latency", "nginx-rtmp", _fan_out, AGAINST_NGINX, CPU)
+FAN_OUT = Row(
+    "fan-out",
+    "1 publisher, 1,000 watchers, lowest latency",
+    "nginx-rtmp, MediaMTX",
+    _fan_out,
+    [
+        (
+            Target("CPU per delivered MB", 0.6, "x"),
+            lambda runs: ratio_of(runs, OURS.name, "nginx-rtmp", "cpu_us_per_mb"),
+        ),
+        AGAINST_NGINX[1],
+        (
+            Target("the same, MediaMTX", 0.3, "x"),
+            lambda runs: ratio_of(runs, OURS.name, MEDIAMTX.name, "cpu_us_per_mb"),
+        ),
+    ],
+    CPU,
+)
 SINGLE_PACKETS = Row(
     "single-packets",
     "the same, from a publisher that sends sound and video apart",
@@ -81,7 +99,11 @@ THROUGHPUT_SETTING = Row(
         (
             Target("CPU per delivered MB", 0.40, "x"),
             lambda runs: ratio_of(runs, THROUGHPUT.name, OURS.name, "cpu_us_per_mb"),
-        )
+        ),
+        (
+            Target("the same, nginx-rtmp", 0.22, "x"),
+            lambda runs: ratio_of(runs, THROUGHPUT.name, "nginx-rtmp", "cpu_us_per_mb"),
+        ),
     ],
     CPU,
 )

@@ -10,7 +10,7 @@ from trio.testing import memory_stream_one_way_pair
 
 from benchmarks.bench import Bench, Effort
 from benchmarks.children import Events
-from benchmarks.load import prepare, watched
+from benchmarks.load import Crowd, prepare, watched
 from benchmarks.machine import Cores
 from benchmarks.rows.http_media import packet_us
 from benchmarks.subjects import OURS, NginxRtmp, NodeMediaServer
@@ -30,6 +30,11 @@ def test_latencies_are_the_upper_ends_of_their_intervals_in_milliseconds() -> No
     assert [end for end, _ in seen.latency] == pytest.approx([0.02, 0.26])
     assert seen.latency_max_ms == 0.25
     assert seen.megabytes == 3
+
+
+def test_a_crowd_says_what_the_tool_reads() -> None:
+    assert Crowd().options == []
+    assert Crowd([2, 3], rate=500, churn=4.5).options == ["shares=2,3", "500", "churn=4.5"]
 
 
 @pytest.mark.parametrize("lost", [{"alive": 1}, {"silent": 1}])
@@ -85,3 +90,18 @@ def test_requests_are_counted_where_there_are_some() -> None:
 
 def test_the_cost_of_a_packet_in_fragments_is_measured() -> None:
     assert packet_us(1) > 0
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(shutil.which("cc") is None, reason="the load tools need a C compiler")
+async def test_watchers_of_several_keys_come_and_go_and_see_pictures(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    built = prepare(tmp_path)
+    effort = Effort(repeat=1, seconds=3.0, warm_up=1.0)
+    bench = Bench(effort, Cores(core, core), built, NginxRtmp(), NodeMediaServer(tmp_path / "node"), print)
+    crowd = Crowd([1, 3], rate=100, churn=2)
+    with trio.fail_after(ENOUGH_SECONDS):
+        async with bench.run(OURS) as server, built.publishing(server.ports.rtmp, count=2, stamp=True, churn=0.5):
+            run = await watch(bench, server, 4, crowd=crowd)
+    assert run.figures["mbit_per_watcher"] > 0.5
+    assert 0 < run.figures["picture_p50_ms"] <= run.figures["picture_max_ms"]

@@ -16,6 +16,8 @@ from benchmarks.report import read
 from benchmarks.rows import ROWS
 from benchmarks.rows.api import IN_ORDER, STEPS, SWAPPED, updates, workflow_of
 from benchmarks.rows.audience import steepest_rise
+from benchmarks.rows.idle import resting_workflows
+from benchmarks.rows.small_streams import LARGEST, MIXED_STREAMS, mixed_workflow, shares
 from benchmarks.rows.starting import many_workflows
 from benchmarks.subjects import OURS, NginxRtmp, Ours, Ports, on_port
 from mmids_trio.config.parser import parse
@@ -73,7 +75,24 @@ def test_a_small_run_has_one_of_each_at_least() -> None:
     assert QUICK.scaled(1_000) == 100
 
 
-@pytest.mark.parametrize("text", [OURS.workflows, workflow_of(IN_ORDER), workflow_of(SWAPPED), many_workflows(3)])
+def test_a_mixture_has_streams_with_one_watcher_and_with_many() -> None:
+    mixture = shares(MIXED_STREAMS, LARGEST)
+    assert (mixture[0], mixture[-1], len(mixture)) == (1, LARGEST, MIXED_STREAMS)
+    assert mixture == sorted(mixture)
+    assert shares(1, LARGEST) == [1]
+
+
+def test_a_mixture_is_pushed_and_served_over_hls() -> None:
+    [workflow] = parse(mixed_workflow(2000, 20), "mixed").workflows
+    kinds = [step.step_type for step in workflow.steps]
+    assert kinds == ["rtmp_receive", "rtmp_watch", "rtmp_push", *["http_watch"] * 5]
+    assert "2000" in (workflow.steps[2].parameters["target"] or "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [OURS.workflows, workflow_of(IN_ORDER), workflow_of(SWAPPED), many_workflows(3), resting_workflows(3)],
+)
 def test_the_workflows_that_are_measured_can_be_read(text: str) -> None:
     document = parse(on_port(text, 2000), "mmids.config")
     assert all(step.parameters["port"] == "2000" for workflow in document.workflows for step in workflow.steps)
