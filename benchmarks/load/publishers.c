@@ -3,8 +3,9 @@
  *     publishers PORT APP KEY PUBLISHERS SECONDS FILE.flv [stamp] [churn=RATE]
  *
  * With one publisher its key is KEY, else KEY0, KEY1, ...  Prints one JSON object a line: {"event": "start"} when all
- * may publish and media begins, {"event": "end", ...} after SECONDS.  `stamp` puts the time of sending into each
- * video frame (see rtmp.h).  With `churn` so many leave each second, one after the other, and come back a second later.  Each publisher is a few milliseconds behind the one before, as independent ones would be.
+ * may publish and media begins, {"event": "end", ...} after SECONDS.  `stamp` puts the time of sending into each video
+ * frame (see rtmp.h).  With `churn` so many leave each second, one after the other, and come back a second later.
+ * Each publisher is a few milliseconds behind the one before, as independent ones would be.
  */
 #define _GNU_SOURCE
 #include "rtmp.h"

@@ -2,14 +2,15 @@
  *
  *     watchers PORT APP KEY WATCHERS WARM_UP_SECONDS SECONDS [RATE] [flv] [shares=N,N,...] [churn=RATE]
  *
- * Opens WATCHERS connections (RATE a second, 2000 unless said otherwise) and plays KEY on each, with `flv` as
- * GET /APP/KEY.flv.  With `shares` so many of them play KEY0, so many KEY1, and so on.  When all are open it
- * waits WARM_UP_SECONDS, then counts for SECONDS.  With `churn` so many leave and come back each second of that, one
- * after the other; that the server ends a connection is no loss then.  Prints one JSON object a line: {"event": "start"} when counting
- * begins, and {"event": "end", ...} with the figures.
+ * Opens WATCHERS connections (RATE a second, 2000 unless said otherwise) and plays KEY on each, with `flv` as GET
+ * /APP/KEY.flv.  With `shares` so many of them play KEY0, so many KEY1, and so on.  When all are open it waits
+ * WARM_UP_SECONDS, then counts for SECONDS.  With `churn` so many leave and come back each second of that, one after
+ * the other; that the server ends a connection is no loss then.  Prints one JSON object a line: {"event": "start"}
+ * when counting begins, and {"event": "end", ...} with the figures.
  *
  * One in so many watchers, 100 at most, looks for stamps (see rtmp.h) in what it gets, and notes how long each stamped
- * frame was on the way, and how long after it came it got its first key frame.  The others let the kernel throw the bytes away: a load that is busy itself would be measured.
+ * frame was on the way, and how long after it came it got its first key frame.  The others let the kernel throw the
+ * bytes away: a load that is busy itself would be measured.
  */
 #define _GNU_SOURCE
 #include "rtmp.h"
@@ -186,7 +187,7 @@ static void find_stamps(struct load *load, struct watcher *watcher, size_t size,
         for (int i = 0; i < STAMP_TIME_SIZE; i++)
             sent = sent << 8 | mark[STAMP_MARK_SIZE + i];
         note_picture(load, watcher, from, mark, now);
-        if (load->is_counting && sent <= now)
+        if (load->is_counting && sent <= now && sent >= watcher->came) /* not what was kept for those who come late */
             note_latency(load, now - sent);
         from = mark + STAMP_MARK_SIZE + STAMP_TIME_SIZE;
     }
