@@ -150,6 +150,19 @@ EVENTS_JOINED = _counter(
 )
 EVENTS_MISSED = _counter("mmids_events_missed_total", "Events that subscribers inside the server were too slow for.")
 
+CLUSTER_REGISTRY = _gauge("mmids_cluster_registry_up", "1 where the registry of the cluster answers.")
+CLUSTER_QUESTIONS = _counter("mmids_cluster_questions_total", "Questions to the registry of the cluster.", "question")
+CLUSTER_FAILURES = _counter(
+    "mmids_cluster_failures_total", "Questions to the registry of the cluster without an answer in time.", "question"
+)
+CLUSTER_KEYS = _gauge("mmids_cluster_keys", "Keys of the cluster that are this node's.")
+CLUSTER_FOLLOWED = _gauge("mmids_cluster_followed_keys", "Keys of the cluster that are looked for at other nodes.")
+CLUSTER_CLAIMS = _counter(
+    "mmids_cluster_claims_total",
+    "Claims of keys: granted, allowed (without the registry) or refused; and keys that were lost to another node.",
+    "outcome",
+)
+
 LOG_LEFT_OUT = _counter("mmids_log_left_out_lines_total", "Log lines that were left out as more of the same.")
 LOG_DROPPED = _counter(
     "mmids_log_dropped_bytes_total", "Bytes of log files that went before their time, for log_max_bytes."

@@ -303,6 +303,7 @@ def build_server(
         thumbnails=thumbnails,
         ended_files=ffmpeg.ended_files,
         memory=memory,
+        cluster=shares.member,
     )
     hub.listen(sources.answers.note)
     metrics = ServerMetrics(

@@ -31,6 +31,8 @@ from mmids_trio.workflow.hub import EventHub
 
 if TYPE_CHECKING:
     import prometheus_client
+
+    from mmids_trio.cluster.membership import Membership
 else:
     prometheus_client = late("prometheus_client")
 
@@ -88,6 +90,7 @@ class Sources:
     thumbnails: Thumbnails
     ended_files: EndedFiles
     memory: MediaMemory
+    cluster: "Membership | None" = None
     log: Logging = field(factory=Logging)
     answers: AnswerCounts = field(factory=AnswerCounts)
     http: HttpCounts = field(factory=HttpCounts)
@@ -109,6 +112,8 @@ class Sources:
         yield catalog.EVENTS_JOINED, ("history",), self.events.history.queue.joined
         yield catalog.EVENTS_JOINED, ("webhook",), self.webhook()
         yield catalog.EVENTS_MISSED, (), self.hub.missed
+        if self.cluster is not None:
+            yield from _of_cluster(self.cluster)
         yield catalog.LOG_LEFT_OUT, (), self.log.repeats.left_out
         yield catalog.LOG_DROPPED, (), self.log.files.dropped_bytes
         yield catalog.LOG_LOST, (), self.log.files.lost_lines
@@ -229,3 +234,15 @@ class _Only:
 
     def collect(self) -> "list[prometheus_client.Metric]":
         return [self.family]
+
+
+def _of_cluster(cluster: "Membership") -> Iterator[Reading]:
+    yield catalog.CLUSTER_REGISTRY, (), 0 if cluster.contact.is_away else 1
+    for question, count in cluster.contact.questions.items():
+        yield catalog.CLUSTER_QUESTIONS, (question,), count
+    for question, count in cluster.contact.failures.items():
+        yield catalog.CLUSTER_FAILURES, (question,), count
+    yield catalog.CLUSTER_KEYS, (), len(cluster.holdings)
+    yield catalog.CLUSTER_FOLLOWED, (), len(cluster.followings)
+    for outcome, count in cluster.holdings.outcomes.items():
+        yield catalog.CLUSTER_CLAIMS, (outcome,), count

@@ -1,0 +1,173 @@
+"""A cluster whose registry fails in every way, by seed: what may never happen does not, in a thousand schedules.
+
+Never are there two approved publishers of one key in one epoch; for who follows a key, epochs never go back; nobody is
+dismissed because the registry is away, slow or empty; and when all is well again, one publisher of a key is left, and a
+key that was released is free.  A schedule that fails is found again by its seed.
+"""
+
+from collections import defaultdict
+from random import Random
+
+import pytest
+import trio
+from attrs import define, field
+from trio.testing import MockClock
+
+from mmids_trio.cluster.claims import Claim, Following, KeyElsewhere
+from mmids_trio.cluster.directory import (
+    ASK_SECONDS,
+    RENEW_SECONDS,
+    STREAM_TTL_SECONDS,
+    RegistryAway,
+    StreamKey,
+)
+from tests.support.cluster_nodes import Cluster, Node, cluster
+from tests.support.faulty_directory import Faults
+
+SEEDS = 1000
+SEEDS_A_TEST = 50
+KEYS = [StreamKey("live", "show")]
+ACTIONS = 10
+SETTLED_SECONDS = STREAM_TTL_SECONDS + 3 * RENEW_SECONDS + 4 * ASK_SECONDS + 3.0
+"""From the end of all faults on: the last late questions have arrived, and every node has asked again."""
+
+
+@define(eq=False)
+class Publisher:
+    """Somebody who publishes a key at a node."""
+
+    node: Node
+    key: StreamKey
+    claim: Claim | None = None
+    why_lost: str | None = None
+
+
+@define(eq=False)
+class Schedule:
+    """What happens, drawn from a seed."""
+
+    ours: Cluster
+    random: Random
+    nursery: trio.Nursery
+    publishers: list[Publisher] = field(factory=list)
+    owners: dict[tuple[StreamKey, int], str] = field(factory=lambda: defaultdict(str))
+    """Which node had a key in an epoch."""
+    epochs_seen: dict[int, list[int]] = field(factory=lambda: defaultdict(list))
+    """By each who follows."""
+    following: list[Following] = field(factory=list)
+
+    async def run(self) -> None:
+        for name in "abc":
+            node = await self.ours.start(name, faults=self._faults(), allows_on_failure=self.random.random() < 0.8)
+            for key in KEYS:
+                self._follow(node, key)
+        for _ in range(ACTIONS):
+            self._act()
+            await trio.sleep(self.random.expovariate(1 / 1.5))
+            self.check()
+        self._heal()
+        await trio.sleep(SETTLED_SECONDS)
+        self.check()
+        self._check_settled()
+
+    def _faults(self) -> Faults:
+        if self.random.random() < 0.3:
+            return Faults()
+        share = self.random.uniform(0, 0.3)
+        return Faults(lost=share, answer_lost=share / 2, late=share / 2, slowest_s=self.random.uniform(0, 0.5))
+
+    def _act(self) -> None:
+        node = self.random.choice(self.ours.nodes)
+        match self.random.choice(["publish"] * 5 + ["release", "release", "away", "cut", "forget", "faults"]):
+            case "publish":
+                self.nursery.start_soon(self._publish, Publisher(node, self.random.choice(KEYS)))
+            case "release":
+                if live := self.live():
+                    self._release(self.random.choice(live))
+            case "away":
+                self.ours.away_for(self.random.uniform(0.5, 12))
+            case "cut":
+                node.way.away_for(self.random.uniform(0.5, 12))
+            case "forget":
+                self.ours.registry.forget_everything()
+            case "faults":
+                node.way.faults = self._faults()
+
+    def live(self) -> list[Publisher]:
+        return [each for each in self.publishers if each.why_lost is None]
+
+    async def _publish(self, publisher: Publisher) -> None:
+        def lose(why: str) -> None:
+            assert publisher.why_lost is None, "told twice"
+            publisher.why_lost = why
+
+        try:
+            publisher.claim = await publisher.node.membership.claim(publisher.key, lose)
+        except (KeyElsewhere, RegistryAway):
+            return
+        self.publishers.append(publisher)
+        self.check()
+
+    def _release(self, publisher: Publisher) -> None:
+        assert publisher.claim is not None
+        self.publishers.remove(publisher)
+        publisher.claim.release()
+
+    def _follow(self, node: Node, key: StreamKey) -> None:
+        number = len(self.following)
+
+        def note() -> None:
+            entry = self.following[number].entry
+            if entry is not None:
+                self.epochs_seen[number].append(entry.epoch)
+
+        self.following.append(node.membership.follow(key, note))
+
+    def check(self) -> None:
+        """What holds at any time."""
+        for publisher in self.live():
+            assert publisher.claim is not None
+            if (epoch := publisher.claim.epoch) is not None:
+                name = publisher.node.membership.node
+                assert self.owners[publisher.key, epoch] in ("", name), "two publishers in one epoch"
+                self.owners[publisher.key, epoch] = name
+        for publisher in self.publishers:
+            if publisher.why_lost is not None:
+                assert "has" in publisher.why_lost, "only another node takes a key away"
+        for seen in self.epochs_seen.values():
+            assert seen == sorted(seen), "an epoch went back"
+
+    def _heal(self) -> None:
+        for node in self.ours.nodes:
+            node.way.faults = Faults()
+            node.way.away_until = trio.current_time()
+
+    def _check_settled(self) -> None:
+        for key in KEYS:
+            live = [each for each in self.live() if each.key == key]
+            entry = self.ours.registry.look_up(key)
+            assert len(live) <= 1, "two publishers are left"
+            if live:
+                assert entry is not None
+                assert live[0].claim is not None
+                assert (entry.owner, entry.epoch) == (live[0].node.membership.incarnation, live[0].claim.epoch)
+            else:
+                assert entry is None, "a released key is taken"
+
+
+async def play(seed: int) -> Schedule:
+    random = Random(seed)
+    async with cluster(seed) as ours, trio.open_nursery() as nursery:
+        schedule = Schedule(ours, random, nursery)
+        await schedule.run()
+        nursery.cancel_scope.cancel()
+    return schedule
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_A_TEST))
+async def test_no_schedule_breaks_what_always_holds(first: int, autojump_clock: MockClock) -> None:
+    for seed in range(first, first + SEEDS_A_TEST):
+        try:
+            await play(seed)
+        except BaseExceptionGroup as group:
+            raise AssertionError(f"seed {seed}") from group

@@ -1,0 +1,60 @@
+"""A server that is in a cluster, by its configuration: it takes part, is counted, and leaves."""
+
+from functools import partial
+
+import pytest
+from attrs import evolve
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from mmids_trio.cluster.directory import StreamKey
+from mmids_trio.cluster.memory import MemoryDirectory, MemoryRegistry
+from mmids_trio.server.building import World
+from mmids_trio.testing.harness import Harness
+
+CONFIGURATION = """
+cluster world {
+    registry redis://registry.example.org
+    node a
+    advertise rtmp://a.example.org
+    secret 0123456789abcdef
+    linger 7s
+}
+workflow live {
+    rtmp_receive rtmp_app=live stream_key=* cluster
+    rtmp_watch rtmp_app=live stream_key=* cluster
+}
+"""
+
+
+def on(registry: MemoryRegistry, world: World) -> World:
+    return evolve(world, registry=lambda *_: MemoryDirectory(registry))
+
+
+async def test_a_server_announces_itself_and_leaves_with_its_end(autojump_clock: MockClock) -> None:
+    registry = MemoryRegistry()
+    async with Harness(CONFIGURATION, in_world=partial(on, registry)) as h:
+        await wait_all_tasks_blocked()
+        [node] = registry.nodes()
+        assert (node.owner.node, node.address) == ("a", "rtmp://a.example.org")
+        assert h.server.pulls is not None
+        assert h.server.pulls.linger_s == 7
+    assert registry.nodes() == []
+
+
+async def test_what_a_server_has_of_its_cluster_is_counted(autojump_clock: MockClock) -> None:
+    registry = MemoryRegistry()
+    async with Harness(CONFIGURATION, in_world=partial(on, registry)) as h:
+        assert h.server.cluster is not None
+        await h.server.cluster.claim(StreamKey("live", "show"), lambda _: None)
+        read = {(metric.name, labels): value for metric, labels, value in h.server.metrics.sources.read()}
+        assert read["mmids_cluster_registry_up", ()] == 1
+        assert read["mmids_cluster_keys", ()] == 1
+        assert read["mmids_cluster_claims_total", ("granted",)] == 1
+        assert read["mmids_cluster_questions_total", ("claim",)] == 1
+
+
+@pytest.mark.parametrize("configuration", ["", "workflow w {\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"])
+async def test_without_a_cluster_there_is_none(configuration: str, autojump_clock: MockClock) -> None:
+    async with Harness(configuration) as h:
+        assert h.server.cluster is None
+        assert not any("cluster" in metric.name for metric, _, _ in h.server.metrics.sources.read())
