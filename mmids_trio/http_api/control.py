@@ -14,7 +14,7 @@ from mmids_trio.http_api.counts import HttpCounts
 from mmids_trio.http_api.schemas import DrainView
 from mmids_trio.reactors.views import ReactorView
 from mmids_trio.reload.accepted import LastReload, ReloadOptions, ReloadPlan
-from mmids_trio.state.history import ChangeRecord
+from mmids_trio.state.history import ChangeRecord, ChangeSummary
 from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import Outcome, PlanView, Switched, WorkflowOwner, WorkflowStatus
 
@@ -178,7 +178,7 @@ class ReloadControl(Protocol):
 class History(Protocol):
     """The changes of the last time."""
 
-    def newest_first(self) -> Sequence[ChangeRecord]:
+    def newest_first(self) -> Sequence[ChangeSummary]:
         """All that are kept."""
 
     def get(self, name: str) -> ChangeRecord | None:

@@ -3,11 +3,12 @@
 Pure.  A change stands in it from when it is accepted; what is secret in a configuration never gets here.
 """
 
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field, fields, frozen
 
 from mmids_trio.config.writer import write_step, write_workflow_of
 from mmids_trio.definitions import Resolved, StepDefinition, WorkflowDefinition, publish_keys
@@ -26,6 +27,12 @@ MAX_TEXT = 64 * 1024
 
 MOST_WORKFLOWS = 100
 """Workflows of one change that are named."""
+
+BYTES_OF_WORKFLOW = 200
+"""What a workflow counts for that a change names."""
+
+PACKING, LAST_TEXTS = 1, 4
+"""Level of zlib: higher ones take several times as long for little. Texts whose packed form is remembered."""
 
 MOST_KICKS = 200
 """Changes that only sent somebody away: whoever kicks all day must not push out what became of the configuration."""
@@ -71,6 +78,15 @@ class ChangeSummary:
     outcome: Ended
     message: str
 
+    @property
+    def is_kick(self) -> bool:
+        """Whether it only sent somebody away."""
+        return all(each.action == "kick" for each in self.workflows) and bool(self.workflows)
+
+    def is_about(self, workflow: str) -> bool:
+        """Whether it names this workflow."""
+        return any(each.workflow == workflow for each in self.workflows)
+
 
 @frozen(kw_only=True)
 class ChangeRecord(ChangeSummary):
@@ -81,8 +97,9 @@ class ChangeRecord(ChangeSummary):
 
     @property
     def size(self) -> int:
-        """Characters of it, about."""
-        return len(self.before) + len(self.after) + len(self.message)
+        """Bytes of it, about."""
+        texts = len(self.before) + len(self.after) + len(self.message)
+        return texts + BYTES_OF_WORKFLOW * len(self.workflows)
 
     @property
     def summary(self) -> ChangeSummary:
@@ -101,14 +118,22 @@ class ChangeRecord(ChangeSummary):
             message=self.message,
         )
 
-    @property
-    def is_kick(self) -> bool:
-        """Whether it only sent somebody away."""
-        return all(each.action == "kick" for each in self.workflows) and bool(self.workflows)
 
-    def is_about(self, workflow: str) -> bool:
-        """Whether it names this workflow."""
-        return any(each.workflow == workflow for each in self.workflows)
+@frozen(eq=False)
+class KeptChange:
+    """A change as it is held: its texts are packed, which takes a fortieth of large configurations."""
+
+    summary: ChangeSummary
+    _before: bytes
+    _after: bytes
+    size: int
+    """Bytes of it unpacked, about."""
+
+    @property
+    def record(self) -> ChangeRecord:
+        """With its texts."""
+        short = {field.name: getattr(self.summary, field.name) for field in fields(ChangeSummary)}
+        return ChangeRecord(**short, before=_unpacked(self._before), after=_unpacked(self._after))
 
 
 Definitions = Mapping[str, WorkflowDefinition | None]
@@ -124,6 +149,10 @@ class _Written:
     text: str
 
 
+def _unpacked(packed: bytes) -> str:
+    return zlib.decompress(packed).decode()
+
+
 def nobody_keeps(_record: ChangeRecord) -> None:
     """Where there is no file."""
 
@@ -135,8 +164,10 @@ class ChangeHistory:
     calendar: Callable[[], str] = field(default=lambda: "1970-01-01T00:00:00.000Z")
     keep: Callable[[ChangeRecord], None] = nobody_keeps
     publish: Callable[[HubEvent], None] = lambda _: None
-    _records: dict[str, ChangeRecord] = field(factory=dict, init=False)
+    _records: dict[str, KeptChange] = field(factory=dict, init=False)
     """The oldest first."""
+    _packed: dict[str, bytes] = field(factory=dict, init=False)
+    """The last `LAST_TEXTS` texts: what is after one change is before the next, and each change is put here twice."""
     _size: int = field(default=0, init=False)
     _count: int = field(default=0, init=False)
     _kicks: deque[str] = field(factory=deque, init=False)
@@ -150,13 +181,18 @@ class ChangeHistory:
             self._put(evolve(record, outcome="unknown") if record.outcome == "pending" else record)
         self._count = max((int(name) for name in self._records), default=0)
 
-    def newest_first(self) -> list[ChangeRecord]:
+    def newest_first(self) -> list[ChangeSummary]:
         """All that are kept."""
-        return list(reversed(self._records.values()))
+        return [kept.summary for kept in reversed(self._records.values())]
+
+    def all(self) -> list[KeptChange]:
+        """The same with their texts, the oldest first."""
+        return list(self._records.values())
 
     def get(self, name: str) -> ChangeRecord | None:
         """The one of that id."""
-        return self._records.get(name)
+        kept = self._records.get(name)
+        return None if kept is None else kept.record
 
     def note(
         self, plan: PlanView | SetPlan, before: Definitions, after: Definitions, *, by: str, via: Via = "api"
@@ -240,7 +276,8 @@ class ChangeHistory:
     def _put(self, record: ChangeRecord) -> None:
         if (old := self._records.get(record.id)) is not None:
             self._size -= old.size
-        self._records[record.id] = record  # in the place that it has, if it has one
+        kept = KeptChange(record.summary, self._pack(record.before), self._pack(record.after), record.size)
+        self._records[record.id] = kept  # in the place that it has, if it has one
         self._size += record.size
         if old is None and record.is_kick:
             self._kicks.append(record.id)
@@ -248,6 +285,13 @@ class ChangeHistory:
                 self._drop(self._kicks.popleft())
         while len(self._records) > MOST_CHANGES or (self._size > MOST_BYTES and len(self._records) > 1):
             self._drop(next(iter(self._records)))
+
+    def _pack(self, text: str) -> bytes:
+        packed = self._packed.pop(text, None) or zlib.compress(text.encode(), PACKING)
+        self._packed[text] = packed
+        if len(self._packed) > LAST_TEXTS:
+            del self._packed[next(iter(self._packed))]
+        return packed
 
     def _drop(self, name: str) -> None:
         gone = self._records.pop(name, None)

@@ -17,7 +17,7 @@ from attrs import asdict, define, field
 
 from mmids_trio.offload import Offload, in_thread
 from mmids_trio.state.file import MAX_FILE_BYTES, MODE, StateError, StateFile
-from mmids_trio.state.history import MOST_BYTES, MOST_CHANGES, ChangedWorkflow, ChangeHistory, ChangeRecord
+from mmids_trio.state.history import MOST_BYTES, MOST_CHANGES, ChangedWorkflow, ChangeHistory, ChangeRecord, KeptChange
 
 log = structlog.get_logger()
 
@@ -64,7 +64,7 @@ class HistoryFile:
         """Read what was kept, then write until cancelled."""
         try:
             self.history.load(await self._offload(partial(_read, self.path)))
-            await self._offload(partial(_write_anew, self.path, self.history.newest_first()[::-1]))
+            await self._offload(partial(_write_anew, self.path, self.history.all()))
         except (OSError, StateError) as error:
             self._complain(error)
         task_status.started()
@@ -74,8 +74,7 @@ class HistoryFile:
             records, self._waiting = self._waiting, []
             self._is_writing = True
             try:
-                everything = self.history.newest_first()[::-1]
-                await self._offload(partial(_append, self.path, records, everything))
+                await self._offload(partial(_append, self.path, records, self.history.all()))
                 self._is_failing = False
             except (OSError, StateError) as error:
                 self._complain(error)
@@ -101,7 +100,7 @@ def _line(record: ChangeRecord) -> bytes:
     return json.dumps(asdict(record), separators=(",", ":")).encode() + b"\n"
 
 
-def _append(path: Path, records: Sequence[ChangeRecord], everything: Sequence[ChangeRecord]) -> None:
+def _append(path: Path, records: Sequence[ChangeRecord], everything: Sequence[KeptChange]) -> None:
     """Raises `OSError`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
     with open(descriptor, "ab") as file:
@@ -113,8 +112,8 @@ def _append(path: Path, records: Sequence[ChangeRecord], everything: Sequence[Ch
         _write_anew(path, everything)
 
 
-def _write_anew(path: Path, records: Iterable[ChangeRecord]) -> None:
-    lines = b"".join(map(_line, records))
+def _write_anew(path: Path, changes: Iterable[KeptChange]) -> None:
+    lines = b"".join(_line(kept.record) for kept in changes)
     if lines:
         StateFile(path).replace(lines)
 

@@ -40,6 +40,12 @@ def plan(name: str = "show", *, created: bool = False) -> PlanView:
     return PlanView(name, created=created, changed=True, steps=steps)
 
 
+def newest_first(history: ChangeHistory) -> list[ChangeRecord]:
+    """With their texts."""
+    assert history.newest_first() == [kept.summary for kept in reversed(history.all())]
+    return [kept.record for kept in reversed(history.all())]
+
+
 def note(history: ChangeHistory, name: str = "show") -> None:
     history.note(plan(name), {name: None}, {name: workflow(name)}, by="anna")(APPLIED)
 
@@ -49,13 +55,13 @@ def test_a_change_stands_there_from_when_it_is_accepted() -> None:
     history = ChangeHistory(lambda: "now", publish=told.append)
     before, after = workflow(), workflow(text="rtmp_receive rtmp_app=live stream_key=*")
     over = history.note(plan(), {"show": before}, {"show": after}, by="anna")
-    [record] = history.newest_first()
+    [record] = newest_first(history)
     assert (record.time, record.by, record.via, record.outcome) == ("now", "anna", "api", "pending")
     assert record.before == 'workflow show {\n    rtmp_receive rtmp_app=live stream_key="***"\n}\n'
     assert record.after == "workflow show {\n    rtmp_receive rtmp_app=live stream_key=*\n}\n"
     assert told == []
     over(Outcome(OutcomeKind.APPLIED, "done"))
-    [record] = history.newest_first()
+    [record] = newest_first(history)
     assert (record.outcome, record.message) == ("applied", "done")
     assert told == [WorkflowChanged("show", "anna", "change", 1, 0, 1, record.id)]
 
@@ -65,7 +71,7 @@ def test_what_was_not_put_in_place_is_no_event(kind: OutcomeKind) -> None:
     told: list[HubEvent] = []
     history = ChangeHistory(publish=told.append)
     history.note(plan(), {}, {}, by="anna")(Outcome(kind, "why"))
-    assert [record.outcome for record in history.newest_first()] == [kind.value]
+    assert [record.outcome for record in newest_first(history)] == [kind.value]
     assert told == []
 
 
@@ -73,14 +79,14 @@ def test_what_changes_nothing_is_no_change() -> None:
     history = ChangeHistory()
     unchanged = PlanView("show", created=False, changed=False, steps=())
     history.note(SetPlan((unchanged,)), {}, {}, by="anna")(APPLIED)
-    assert history.newest_first() == []
+    assert newest_first(history) == []
 
 
 def test_no_secret_gets_there() -> None:
     history = ChangeHistory()
     secret = STEPS.validate(parse_workflow(TEXT, "test"))
     history.note(plan(), {"show": secret}, {"show": secret}, by="anna")
-    [record] = history.newest_first()
+    [record] = newest_first(history)
     assert "publish_token=*** " in record.before.replace("\n", " ")
     assert "s3cret" not in repr(record)
 
@@ -89,11 +95,23 @@ def test_the_newest_are_kept() -> None:
     history = ChangeHistory()
     for number in range(MOST_CHANGES + 5):
         note(history, f"w{number}")
-    records = history.newest_first()
+    records = newest_first(history)
     assert len(records) == MOST_CHANGES
     assert records[0].is_about(f"w{MOST_CHANGES + 4}")
     assert records[-1].is_about("w5")
     assert history.get("5") is None
+
+
+def test_the_texts_of_a_large_configuration_are_held_packed_and_what_two_changes_share_once() -> None:
+    history = ChangeHistory()
+    steps = "\n    ".join(f"rtmp_watch rtmp_app=app{number} stream_key=*" for number in range(200))
+    one, other = workflow(text=steps), workflow(text=steps.replace("app7 ", "seven "))
+    history.note(plan(), {"show": one}, {"show": other}, by="anna")(APPLIED)
+    history.note(plan(), {"show": other}, {"show": one}, by="anna")(APPLIED)
+    first, second = history.all()
+    assert len(first._before) + len(first._after) < first.size / 8
+    assert (first._after is second._before, first._before is second._after) == (True, True)
+    assert first.record.after == second.record.before != first.record.before
 
 
 def test_who_kicks_all_day_pushes_out_no_change_of_the_configuration() -> None:
@@ -101,13 +119,13 @@ def test_who_kicks_all_day_pushes_out_no_change_of_the_configuration() -> None:
     note(history)
     for number in range(MOST_CHANGES):
         history.note_kick("show", f"watcher {number} was sent away", by="anna", watchers=1)
-    records = history.newest_first()
+    records = newest_first(history)
     assert [record.is_kick for record in records] == [True] * MOST_KICKS + [False]
     assert records[0].message == f"watcher {MOST_CHANGES - 1} was sent away"
     again = ChangeHistory()
     again.load(reversed(records))
     again.note_kick("show", "one more", by="anna", watchers=1)
-    assert len(again.newest_first()) == MOST_KICKS + 1
+    assert len(newest_first(again)) == MOST_KICKS + 1
 
 
 def test_texts_are_bounded_each_and_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,14 +134,14 @@ def test_texts_are_bounded_each_and_all_together(monkeypatch: pytest.MonkeyPatch
     definitions = {name: workflow(name) for name in names}
     whole = SetPlan(tuple(plan(name, created=True) for name in names))
     history.note(whole, {}, definitions, by="anna")
-    [record] = history.newest_first()
+    [record] = newest_first(history)
     assert MAX_TEXT / 2 < len(record.after) <= MAX_TEXT + 100
     assert record.after.endswith(subject.CUT)
     assert (len(record.workflows), record.more_workflows) == (MOST_WORKFLOWS, 2_000 - MOST_WORKFLOWS)
-    monkeypatch.setattr(subject, "MOST_BYTES", 3 * MAX_TEXT)
+    monkeypatch.setattr(subject, "MOST_BYTES", 4 * MAX_TEXT)
     for _ in range(5):
         history.note(whole, {}, definitions, by="anna")
-    assert [record.id for record in history.newest_first()] == ["6", "5", "4"]
+    assert [record.id for record in newest_first(history)] == ["6", "5", "4"]
 
 
 @pytest.fixture
@@ -137,7 +155,7 @@ async def run_with(state: Path, *names: str, ends: bool = True) -> list[ChangeRe
     file = HistoryFile.beside(state, history, inline)
     async with trio.open_nursery() as nursery:
         await nursery.start(file.run)
-        found = history.newest_first()
+        found = newest_first(history)
         for name in names:
             over = history.note(plan(name), {name: None}, {name: workflow(name)}, by="anna")
             if ends:
@@ -202,7 +220,7 @@ async def test_a_disk_that_takes_nothing_is_told_of_once_and_changes_go_on(state
                 await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
     assert [line["event"] for line in lines] == ["the history of changes cannot be kept"]
-    assert len(history.newest_first()) == 3
+    assert len(newest_first(history)) == 3
 
 
 def test_a_value_that_comes_from_outside_by_now_is_hidden_from_then_on() -> None:
@@ -212,7 +230,7 @@ def test_a_value_that_comes_from_outside_by_now_is_hidden_from_then_on() -> None
     outside = evolve(step, parameters={**step.parameters, "rtmp_app": Resolved([Variable("APP", "live")])})
     assert outside == step
     history.note(plan(), {"show": literal}, {"show": evolve(literal, steps=(outside,))}, by="anna")
-    [record] = history.newest_first()
+    [record] = newest_first(history)
     assert "rtmp_app=live" in record.before
     assert "rtmp_app=live" not in record.after
 
@@ -230,4 +248,4 @@ def test_steps_that_stay_are_written_once(monkeypatch: pytest.MonkeyPatch) -> No
     other = workflow(text=f"{first}\n    {second}\n    rtmp_watch rtmp_app=more stream_key=*")
     history.note(plan(), {"show": one}, {"show": other}, by="anna")
     assert written == ["rtmp_receive", "rtmp_watch", "rtmp_watch"]
-    assert history.newest_first()[0].after.count("rtmp_watch") == 2
+    assert newest_first(history)[0].after.count("rtmp_watch") == 2

@@ -87,7 +87,7 @@ def add_history_routes(routes: Routes, history: History) -> None:
         page = found[: options.limit]
         shown = []
         for count, record in enumerate(page, 1):
-            shown.append(json_text(record.summary))
+            shown.append(json_text(record))
             if count % OBJECTS_PER_SLICE == 0:
                 await trio.lowlevel.checkpoint()
         following = page[-1].id if len(found) > len(page) else None
