@@ -36,6 +36,8 @@ class MediaOwner:
     connection: object | None = None
     is_away: bool = False
     """Whether the stream is interrupted."""
+    served_at: float = -inf
+    """When it was sent to anybody last, on trio's clock."""
 
 
 @define(eq=False)
@@ -85,8 +87,8 @@ class MediaMemory:
 
     # Streams.
 
-    def own(self, stream_id: str, host: str, connection: object) -> None:
-        """A stream has this publisher (now). `connection`: its mark."""
+    def own(self, stream_id: str, host: str, connection: object) -> MediaOwner:
+        """A stream has this publisher (now), as is noted there. `connection`: its mark."""
         owner = self._owners.setdefault(stream_id, MediaOwner())
         holdings = self._of_owner(owner)
         sizes = [holding.size for holding in holdings]
@@ -95,6 +97,7 @@ class MediaMemory:
         owner.source, owner.connection, owner.is_away = source_of(host), connection, False
         for holding, size in zip(holdings, sizes, strict=True):
             holding.resize(size)
+        return owner
 
     def leave(self, stream_id: str) -> None:
         """A stream is interrupted: what nobody watches of it is let go."""

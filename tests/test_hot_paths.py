@@ -21,6 +21,7 @@ from mmids_trio.media.fmp4.fragmenter import Fragmenter
 from mmids_trio.media.source_clock import SourceClock
 from mmids_trio.metrics.counts import Distribution
 from mmids_trio.net.identity import Identity, server_context
+from mmids_trio.net.read_coalescer import LONGEST_REST
 from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
 from mmids_trio.on_air.meters import StreamMeter
 from mmids_trio.rtmp.ingest import media_events
@@ -226,3 +227,20 @@ def test_a_packet_comes_into_fragments_with_few_calls() -> None:
         fragmenter.packet(packet)
     seen = calls(lambda: [fragmenter.packet(packet) for packet in packets[200:1200]])
     assert seen.total() / 1_000 <= 11
+
+
+async def test_a_read_of_one_of_many_publishers_takes_few_calls(autojump_clock: trio.testing.MockClock) -> None:
+    """From the network in memory to the inbox of a step, and no task is woken for it but the step's."""
+    many = 50
+    async with Harness(
+        "workflow w {\n rtmp_receive rtmp_app=live stream_key=*\n rtmp_watch rtmp_app=live stream_key=*\n}"
+    ) as h:
+        clients = [await h.publish(f"live/key{number}", FRAMES[:1]) for number in range(many)]
+        for frames in (FRAMES[1:2], FRAMES[2:5]):  # after the first, all of them rest
+            for client in clients:
+                await client.send(frames)
+            with counted_calls() as seen:
+                await trio.sleep(LONGEST_REST)
+    assert seen["RtmpSession.read_nowait"] == seen["ChunkReader.read_messages"] == many
+    assert seen["RtmpSession._receive"] == 0
+    assert seen.total() / many <= 225

@@ -98,6 +98,10 @@ class CapturedTransport:
             self._writer.received(self._connection, data)
         return data
 
+    def has_arrived(self, size: int) -> bool:
+        """See `Transport`."""
+        return self._transport.has_arrived(size)
+
     def close(self) -> None:
         """See `Transport`."""
         self._note_end(records.BY_SERVER)

@@ -282,6 +282,8 @@ class Channel:
         of them: a broken connection ends its output, whose `run` says so.
         """
         subscribers = self.subscribers
+        if subscribers and self.log.holding is not None:
+            self.log.holding.owner.served_at = trio.current_time()
         size = self.pace.sends_per_slice
         for place in range(0, len(subscribers), size):
             if self.pace.spend(self._send_to(subscribers[place : place + size])):

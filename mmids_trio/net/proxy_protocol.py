@@ -116,6 +116,7 @@ class ProxiedTransport:
     __slots__ = (
         "_below",
         "close",
+        "has_arrived",
         "peer_host",
         "peer_port",
         "receive_nowait",
@@ -129,6 +130,7 @@ class ProxiedTransport:
         self._below = below
         self.peer_host, self.peer_port = source.host, source.port
         self.receive_some, self.receive_nowait = below.receive_some, below.receive_nowait
+        self.has_arrived = below.has_arrived
         self.send_all, self.send_nowait = below.send_all, below.send_nowait
         self.wait_writable, self.close = below.wait_writable, below.close
 

@@ -105,6 +105,10 @@ class TlsTransport:
             self._incoming.write(data)
         return self._decrypted(max_bytes) or b""
 
+    def has_arrived(self, size: int) -> bool:
+        """See `Transport`. Encrypted, the bytes are more."""
+        return self._transport.has_arrived(size)
+
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""
         await send_everything(self, data)

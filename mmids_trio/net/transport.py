@@ -16,6 +16,10 @@ from typing import Protocol
 import structlog
 import trio
 
+if sys.platform != "win32":
+    from fcntl import ioctl
+    from termios import FIONREAD
+
 
 class Sender(Protocol):
     """The two halves of sending."""
@@ -69,6 +73,9 @@ class Transport(Protocol):
 
     def receive_nowait(self, max_bytes: int) -> bytes:
         """What has arrived; `b""` where that is nothing, or the end. Raises `trio.BrokenResourceError`."""
+
+    def has_arrived(self, size: int) -> bool:
+        """Whether so many bytes can be read, as far as that is known; nothing is said of the end."""
 
     async def send_all(self, data: bytes) -> None:
         """Send everything. Raises `trio.BrokenResourceError`."""
@@ -127,7 +134,7 @@ class Network(Protocol):
 class SocketTransport:
     """A `Transport` on a connected stdlib socket, which it owns from now on."""
 
-    __slots__ = ("_closed", "_recv", "_send", "_socket", "peer_host", "peer_port")
+    __slots__ = ("_closed", "_count", "_recv", "_send", "_socket", "peer_host", "peer_port")
     takes_ahead = False
     has_unsent = False
 
@@ -142,6 +149,7 @@ class SocketTransport:
         self._recv: Callable[[int], bytes] = connection.recv
         self._send: Callable[[bytes | memoryview], int] = connection.send
         self._closed = False
+        self._count = bytearray(4)
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """See `Transport`. Always a checkpoint, so that a peer that floods starves nobody."""
@@ -158,6 +166,13 @@ class SocketTransport:
     def receive_nowait(self, max_bytes: int) -> bytes:
         """See `Transport`."""
         return self._receive(max_bytes) or b""
+
+    def has_arrived(self, size: int) -> bool:
+        """See `Transport`."""
+        if sys.platform == "win32" or self._closed:
+            return True
+        ioctl(self._socket, FIONREAD, self._count)
+        return int.from_bytes(self._count, sys.byteorder) >= size
 
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""

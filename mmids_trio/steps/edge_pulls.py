@@ -75,11 +75,26 @@ class _Feed:
     async def send(self, events: Sequence[MediaEvent]) -> None:
         """See `Outbox`."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        admitted = self._admit(events)
+        for outlet in tuple(self.takers.values()):
+            await outlet.send(admitted)
+
+    @property
+    def takes_now(self) -> bool:
+        """See `Outbox`."""
+        return all(outlet.takes_now for outlet in self.takers.values())
+
+    def send_nowait(self, events: Sequence[MediaEvent]) -> None:
+        """See `Outbox`."""
+        admitted = self._admit(events)
+        for outlet in self.takers.values():
+            outlet.send_nowait(admitted)
+
+    def _admit(self, events: Sequence[MediaEvent]) -> Sequence[MediaEvent]:
         admitted = self._ledger.admit(events)
         if self.seen is not None:
             self.seen.meter.note(admitted, trio.current_time())
-        for outlet in tuple(self.takers.values()):
-            await outlet.send(admitted)
+        return admitted
 
     def end_stream(self, stream_id: StreamId) -> None:
         """See `Outbox`."""

@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 from mmids_trio.addresses import AddressRules
 from mmids_trio.cluster.directory import StreamKey
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
+from mmids_trio.media_memory import MediaOwner
 from mmids_trio.metrics.catalog import STEP_PUBLISHERS, STEP_RECEIVED
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.on_air.directory import OnAir, StreamEntry
@@ -40,6 +41,9 @@ from mmids_trio.steps.stream_room import StreamRoom
 from mmids_trio.stream_request import StreamOrigin, StreamRequest
 from mmids_trio.workflow.status import Clients, StreamStatus
 from mmids_trio.workflow.step import Outbox, StepContext
+
+WATCHED_SECONDS = 1.0
+"""Since a stream was sent to somebody last; after that, nobody waits for its next frame."""
 
 BAD_NAME = "NetStream.Publish.BadName"
 
@@ -70,6 +74,8 @@ class PublishedStream:
     """Whether later steps have been told that it has started."""
     held: HeldKey | None = None
     """Its key in the cluster, with one."""
+    bytes_owner: MediaOwner = field(factory=MediaOwner, init=False)
+    """Whose what is held of it is, and when it was served last."""
     entry: StreamEntry = field(init=False)
     """By which it is seen, and what counts its media."""
     _sends: int = field(default=0, init=False)
@@ -152,19 +158,38 @@ class PublisherTurn:
         """Whether what it sends is the stream."""
         return self._is_source and not self._has_left
 
+    @property
+    def takes_now(self) -> bool:
+        return self.owner.outbox.takes_now
+
+    def is_watched(self, now: float) -> bool:
+        stream = self.stream
+        return stream is not None and now - stream.bytes_owner.served_at < WATCHED_SECONDS
+
     async def send(self, events: Sequence[MediaEvent]) -> None:
         """What comes from a displaced publisher on its way out goes nowhere."""
-        if self.stream is None or not self.is_live:
+        if (stream := self._note(events)) is None:
             await trio.lowlevel.checkpoint()
-            return
+        else:
+            await stream.send(events, self.owner.outbox)
+
+    def send_nowait(self, events: Sequence[MediaEvent]) -> None:
+        if self._note(events) is not None:
+            self.owner.outbox.send_nowait(events)
+
+    def _note(self, events: Sequence[MediaEvent]) -> PublishedStream | None:
+        """Count what comes, and say of which stream it is, if it is its source."""
+        stream = self.stream
+        if stream is None or stream.source is not self or self._has_left:
+            return None
         now = trio.current_time()
-        size = self.stream.entry.meter.note(events, now)
+        size = stream.entry.meter.note(events, now)
         if size:
-            self.owner.heard(self.stream, size)
-            self.stream.last_sent = now
-            if self.stream.first_sent is None:
-                self.stream.first_sent = self.stream.last_sent
-        await self.stream.send(events, self.owner.outbox)
+            self.owner.heard(stream, size, now)
+            stream.last_sent = now
+            if stream.first_sent is None:
+                stream.first_sent = now
+        return stream
 
     def end(self) -> None:
         self._leave(self.owner.end)
@@ -361,7 +386,8 @@ class Publishers:
         stream.source_is_gone()
         stream.origin.change(newcomer.request)  # which forwarders ask by, before the former lets go
         self.room.wait_no_more(stream)
-        self.room.memory.own(stream.stream_id, newcomer.client.peer_host, newcomer.client.mark)
+        client = newcomer.client
+        stream.bytes_owner = self.room.memory.own(stream.stream_id, client.peer_host, client.mark)
         took_over, stream.ends_at = stream.ends_at is None, None
         stream.heard_at, stream.is_stalled = trio.current_time(), False
         self._watch_for_silence(stream)
@@ -389,10 +415,10 @@ class Publishers:
 
     # A publisher is silent.
 
-    def heard(self, stream: PublishedStream, size: int) -> None:
+    def heard(self, stream: PublishedStream, size: int, now: float) -> None:
         """Its source has sent `size` bytes of media."""
         self.received_bytes += size
-        stream.heard_at = trio.current_time()
+        stream.heard_at = now
         if stream.is_stalled:
             stream.is_stalled = False
             self._news(stream).resumed(_milliseconds_since(stream.last_sent))

@@ -59,6 +59,10 @@ class MemoryTransport:
             self._check_whole()
         return self._incoming.take(max_bytes)
 
+    def has_arrived(self, size: int) -> bool:
+        """See `Transport`."""
+        return self._incoming.arrived >= size
+
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""
         await send_everything(self, data)

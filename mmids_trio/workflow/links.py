@@ -154,6 +154,18 @@ class Outlet:
             elif self._target is not None:
                 await self._target.wait_room()
 
+    @property
+    def takes_now(self) -> bool:
+        """See `workflow.step.Outbox`."""
+        target = self._target
+        return self._detached or not (self._gate_closed or (target is not None and target.is_full))
+
+    def send_nowait(self, events: Sequence[MediaEvent]) -> None:
+        """See `workflow.step.Outbox`."""
+        target = self._target
+        if not self._detached and (admitted := self._admit(events)) and target is not None:
+            target.put(admitted)
+
     def _deliver(self, events: Sequence[MediaEvent]) -> bool:
         if self._detached:
             return True

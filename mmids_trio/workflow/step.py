@@ -48,6 +48,13 @@ class Outbox(Protocol):
         They arrive all or, when the wait is cancelled, none of them.
         """
 
+    @property
+    def takes_now(self) -> bool:
+        """Whether `send` would not have to wait."""
+
+    def send_nowait(self, events: Sequence[MediaEvent]) -> None:
+        """As `send`, in no time; only where the outbox `takes_now`."""
+
     def end_stream(self, stream_id: StreamId) -> None:
         """Send `StreamEnded` at once, without waiting; for sources that go away. Unknown streams are ignored."""
 

@@ -1,12 +1,20 @@
 """Where many publish they are read in turns: how often, how long they wait, and that nothing is lost."""
 
+from contextlib import suppress
+from itertools import pairwise
+
 import pytest
 import trio
 from attrs import define, evolve, field
+from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.media.events import MediaPacket, StreamEnded
-from mmids_trio.net.read_coalescer import FEW, LONGEST_REST, READS_PER_SECOND, SLICE, ReadCoalescer
+from mmids_trio.media.events import MediaPacket, StreamEnded, StreamMetadata, StreamStarted
+from mmids_trio.net.read_coalescer import FEW, LONGEST_REST, READS_PER_SECOND, SHORTEST_REST, SLICE, ReadCoalescer
+from mmids_trio.rtmp.protocol.events import MediaReceived
+from mmids_trio.rtmp.server.activities import Activities
+from mmids_trio.rtmp.server.endpoints import Publication
+from mmids_trio.testing.clients import Disconnected
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
@@ -15,6 +23,26 @@ from mmids_trio.workflow.step import Inbox, Outbox
 MANY = FEW + 12
 STREAM = generate_stream(seconds=2)
 FRAMES = [packet for packet in STREAM if not packet.is_sequence_header]
+
+
+@define(eq=False)
+class Sleeper:
+    """Rests, and is read by nobody but itself."""
+
+    has_watchers: bool = False
+    reads: list[float] = field(factory=list)
+    has_more: bool = True
+    """Whether it has to go on in its own task."""
+
+    def is_watched(self, now: float) -> bool:
+        return self.has_watchers
+
+    def is_worth_reading(self, now: float) -> bool:
+        return True
+
+    def read_nowait(self, now: float) -> bool:
+        self.reads.append(trio.current_time())
+        return not self.has_more
 
 
 def turns_of(count: int, *, is_merging: bool = True) -> ReadCoalescer:
@@ -41,7 +69,7 @@ def test_who_has_left_does_not_count() -> None:
 
 
 async def test_few_never_rest() -> None:
-    assert not await turns_of(FEW).rest()
+    assert not await turns_of(FEW).rest(Sleeper())
 
 
 async def test_all_who_rest_are_woken_together_in_slices(autojump_clock: MockClock) -> None:
@@ -49,7 +77,7 @@ async def test_all_who_rest_are_woken_together_in_slices(autojump_clock: MockClo
 
     async def client() -> None:
         while True:
-            assert await turns.rest()
+            assert await turns.rest(Sleeper())
             woken.append(trio.current_time())
 
     async with trio.open_nursery() as nursery:
@@ -63,11 +91,65 @@ async def test_all_who_rest_are_woken_together_in_slices(autojump_clock: MockClo
     assert woken == pytest.approx([began + turn * MANY / READS_PER_SECOND for turn in (1, 2, 3) for _ in range(MANY)])
 
 
+async def reads_of(turns: ReadCoalescer, clients: list[Sleeper], seconds: float) -> None:
+    """Of clients for whom there is nothing to do but to be read."""
+    async with trio.open_nursery() as nursery:
+        for client in clients:
+            client.has_more = False
+            nursery.start_soon(turns.rest, client)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(turns.run)
+        await trio.sleep(seconds)
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_has_nothing_but_frames_is_read_turn_by_turn_and_not_woken(autojump_clock: MockClock) -> None:
+    turns, clients = turns_of(MANY), [Sleeper() for _ in range(MANY)]
+    began = trio.current_time()
+    await reads_of(turns, clients, 3.5 * turns.interval)
+    for client in clients:
+        assert client.reads == pytest.approx([began + turn * turns.interval for turn in (1, 2, 3)])
+
+
+async def test_who_is_watched_rests_for_a_shorter_time(autojump_clock: MockClock) -> None:
+    turns, clients = turns_of(50), [Sleeper(has_watchers=number < 25) for number in range(50)]
+    await reads_of(turns, clients, 1.0)
+    for client in clients:
+        pauses = [later - earlier for earlier, later in pairwise(client.reads)]
+        longest = SHORTEST_REST if client.has_watchers else LONGEST_REST
+        assert 0 < max(pauses) <= longest + 2 * SHORTEST_REST
+
+
+async def test_who_leaves_while_others_are_read_is_not_read(autojump_clock: MockClock) -> None:
+    turns = turns_of(MANY)
+    scope, gone = trio.CancelScope(), Sleeper(has_more=False)
+
+    class Leaver(Sleeper):
+        def read_nowait(self, now: float) -> bool:
+            scope.cancel()
+            return super().read_nowait(now)
+
+    async def leave() -> None:
+        with scope:
+            await turns.rest(gone)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(2 * SLICE):
+            nursery.start_soon(turns.rest, Leaver(has_more=False) if not number else Sleeper(has_more=False))
+            await wait_all_tasks_blocked()
+        nursery.start_soon(leave)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(turns.run)
+        await trio.sleep(LONGEST_REST)
+        nursery.cancel_scope.cancel()
+    assert gone.reads == []
+
+
 async def test_who_rests_is_woken_when_there_are_few_again(autojump_clock: MockClock) -> None:
     turns = turns_of(FEW + 1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(turns.run)
-        nursery.start_soon(turns.rest)
+        nursery.start_soon(turns.rest, Sleeper())
         await wait_all_tasks_blocked()
         turns.note(0, publishes=False)
         await trio.sleep(LONGEST_REST)
@@ -80,13 +162,13 @@ async def test_who_comes_while_all_are_woken_is_not_forgotten(_round: int, autoj
     turns, woken = turns_of(MANY), list[int]()
 
     async def client(number: int) -> None:
-        await turns.rest()
+        await turns.rest(Sleeper())
         woken.append(number)
         if len(woken) > FEW + 1:
             return
         turns.note(number, publishes=True)
         with trio.fail_after(2 * LONGEST_REST):
-            await turns.rest()
+            await turns.rest(Sleeper())
 
     async with trio.open_nursery() as nursery:
         async with trio.open_nursery() as clients:
@@ -192,3 +274,56 @@ async def test_who_sends_much_is_read_until_there_is_nothing_more(autojump_clock
         await trio.sleep(1)
     [arrived] = [when for when, batch in step.batches for packet in batch if packet.data == large.data]
     assert arrived - began < 3 * MANY / READS_PER_SECOND
+
+
+async def test_whatever_is_no_frame_is_left_to_the_clients_own_tasks_in_order(autojump_clock: MockClock) -> None:
+    """Metadata, the end of a stream and a broken protocol, while everybody rests."""
+    step = Recorder()
+    async with Harness(CONFIGURATION % "", [step.step_type()]) as h:
+        clients = [await h.publish(f"live/key{number}", STREAM[:6]) for number in range(MANY)]
+        await trio.sleep(1)
+        told, left, broken = clients[:3]
+        told.connection.send_metadata({"title": "news"})
+        await told.send(STREAM[6:8])
+        await left.unpublish()
+        await broken.transport.send_all(
+            b"\x02\x00\x00\x00\x00\x00\x04\x01\x00\x00\x00\x00\x80\x00\x00\x00"
+        )  # no chunk size
+        with trio.fail_after(1):
+            await broken.read_until(lambda: broken.is_disconnected)
+        for client in clients[3:]:
+            await client.send(STREAM[6:8])
+        await trio.sleep(1)
+        names = {event.stream_id: event.stream_name for event in step.events if isinstance(event, StreamStarted)}
+        of_told = [event for event in step.events if names[event.stream_id] == "key0"]
+        assert [type(event) for event in of_told[-3:]] == [StreamMetadata, MediaPacket, MediaPacket]
+        ended = {names[event.stream_id] for event in step.events if isinstance(event, StreamEnded)}
+        assert ended == {"key1", "key2"}
+        got = [names[packet.stream_id] for packet in step.packets if packet.data == STREAM[7].data]
+        assert sorted(got) == sorted(f"key{number}" for number in range(MANY) if number not in {1, 2})
+
+
+async def test_what_goes_wrong_with_one_who_is_read_ends_its_connection_alone(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Recorder()
+    hand_on_nowait = Activities.hand_on_nowait
+
+    def fail_for_one(self: Activities, publication: Publication, frames: MediaReceived) -> object:
+        if publication.stream_id.endswith("/3"):
+            raise RuntimeError("a bug")
+        return hand_on_nowait(self, publication, frames)
+
+    monkeypatch.setattr(Activities, "hand_on_nowait", fail_for_one)
+    with capture_logs():
+        async with Harness(CONFIGURATION % "", [step.step_type()]) as h:
+            clients = [await h.publish(f"live/key{number}", STREAM[:4]) for number in range(MANY)]
+            for frame in STREAM[4:8]:
+                for number, client in enumerate(clients):
+                    with suppress(Disconnected):
+                        await client.send([frame])
+                    assert number == 2 or not client.is_disconnected
+                await trio.sleep(LONGEST_REST)
+            assert sum(isinstance(event, StreamEnded) for event in step.events) == 1
+            got = [packet for packet in step.packets if packet.data == STREAM[7].data]
+            assert len(got) == MANY - 1

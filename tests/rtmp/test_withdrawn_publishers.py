@@ -31,6 +31,16 @@ class Allowed:
         """Nobody sends."""
         raise AssertionError(f"it was never announced that it may send: {events}")
 
+    takes_now = True
+
+    def is_watched(self, now: float) -> bool:
+        """By nobody."""
+        return False
+
+    def send_nowait(self, events: Sequence[MediaEvent]) -> None:
+        """Nobody sends."""
+        raise AssertionError(f"it was never announced that it may send: {events}")
+
     def end(self) -> None:
         """Noted."""
         self.ends.append("end")

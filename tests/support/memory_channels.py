@@ -20,6 +20,9 @@ class Wire:
     async def receive_some(self, max_bytes: int) -> bytes:
         raise NotImplementedError
 
+    def has_arrived(self, size: int) -> bool:
+        raise NotImplementedError
+
     def receive_nowait(self, max_bytes: int) -> bytes:
         raise NotImplementedError
 

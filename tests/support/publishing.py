@@ -36,6 +36,12 @@ class Sink:
         await trio.lowlevel.checkpoint()
         self.events += events
 
+    takes_now = True
+
+    def send_nowait(self, events: Sequence[MediaEvent]) -> None:
+        """Takes them."""
+        self.events += events
+
     def end_stream(self, stream_id: StreamId) -> None:
         """Noted among the events."""
         self.events.append(StreamEnded(stream_id))

@@ -210,8 +210,10 @@ class ChunkReader:
         else:
             read = self._read_frames(data, messages, max_chunks)
             chunks = len(messages)
-            if read < len(data):
-                buffer += memoryview(data)[read:]
+            if read == len(data) and self._unfinished <= self.max_buffered:
+                self.has_more = chunks >= max_chunks
+                return messages
+            buffer += memoryview(data)[read:]
         while chunks < max_chunks and (end := self._read_chunk(offset, messages)) > offset:
             offset = end
             chunks += 1

@@ -128,6 +128,8 @@ class MediaIntake:
         """AMF values of metadata, those within others included."""
         self._streams = streams
         self._due: list[Message] = []
+        self.has_due = False
+        """Whether there is anything for `take_due`."""
 
     def take_frames(self, messages: list[Message], events: list[Event]) -> int:
         """Add the audio and video that `messages` begin with to `events`, as one run; returns how many these are.
@@ -171,10 +173,11 @@ class MediaIntake:
     def release(self, stream: MessageStream) -> None:
         """`stream` was accepted: what it sent without waiting is due."""
         self._due += stream.take_early()
+        self.has_due = True
 
     def take_due(self, events: list[Event]) -> None:
         """Add what is due to `events`."""
-        due, self._due = self._due, []
+        due, self._due, self.has_due = self._due, [], False
         for message in due:
             self.take_message(message, events)
 

@@ -39,6 +39,11 @@ class Outgoing:
         """Queue Set Chunk Size; what follows is written in chunks of `size` bytes."""
         self._parts.append(self._writer.set_chunk_size(size))
 
+    @property
+    def has_bytes(self) -> bool:
+        """Whether there is anything to take."""
+        return bool(self._parts)
+
     def take_bytes(self) -> bytes:
         """Everything queued, oldest first; the queue is empty afterwards."""
         data = b"".join(self._parts)

@@ -120,6 +120,8 @@ class ServerConnection:
         self._said = 0
         self._values = 0
         self._unread: list[Message] = []
+        self.took_frames_alone = False
+        """Whether the last piece was frames of one stream that is published, or a part of one, and nothing is left."""
 
     @property
     def phase(self) -> ConnectionPhase:
@@ -178,13 +180,21 @@ class ServerConnection:
         One piece is `limits.CHUNKS_PER_TURN` chunks, or what counts as `limits.TALK_PER_TURN`.  Take all of them before
         the next bytes.
         """
+        yield self.receive_turn(data)
+        yield from self.receive_rest()
+
+    def receive_turn(self, data: bytes) -> list[Event]:
+        """The first piece of what `receive_in_turns` says of `data`; `receive_rest` has the others."""
         if self._received.is_due_after(len(data)) and self._phase is ConnectionPhase.CONNECTED:
             self._outgoing.send(control.acknowledgement(self._received.total))
         if self._phase is ConnectionPhase.HANDSHAKE:
             data = self._shake_hands(data)
         if self._phase is ConnectionPhase.CONNECT_AWAITED:
             self._bytes_before_connect += len(data)
-        yield self._receive_turn(data)
+        return self._receive_turn(data)
+
+    def receive_rest(self) -> Iterator[list[Event]]:
+        """The pieces behind the one of `receive_turn`, if there are any."""
         while (self._reader.has_more or self._unread) and self._phase is not ConnectionPhase.REFUSED:
             yield self._receive_turn(b"")
         if (
@@ -198,7 +208,8 @@ class ServerConnection:
 
     def _receive_turn(self, data: bytes) -> list[Event]:
         events: list[Event] = []
-        self._media.take_due(events)
+        if self._media.has_due:
+            self._media.take_due(events)
         messages, self._unread = self._unread, []
         if not messages and self._phase is not ConnectionPhase.REFUSED and (data or self._reader.has_more):
             self._reader.max_buffered = self._streams.max_buffered
@@ -206,6 +217,7 @@ class ServerConnection:
         frames = self._media.take_frames(messages, events)
         if frames < len(messages):
             self._take_all(messages, frames, events)
+        self.took_frames_alone = frames == len(messages) and len(events) <= (frames > 0) and not self._reader.has_more
         return events
 
     def _take_all(self, messages: list[Message], start: int, events: list[Event]) -> None:
@@ -228,6 +240,11 @@ class ServerConnection:
                 events += self._commands.end(stream)
         return events
 
+    @property
+    def has_answers(self) -> bool:
+        """Whether there is anything for `data_to_send`."""
+        return self._outgoing.has_bytes
+
     def data_to_send(self) -> bytes:
         """Everything that is to be sent now, which counts as sent by this call."""
         return self._outgoing.take_bytes()
@@ -247,7 +264,8 @@ class ServerConnection:
     @property
     def held_bytes(self) -> int:
         """Bytes that are held for the client: of messages that are not finished, and of media that came too early."""
-        return self._reader.unfinished + self._streams.early_bytes
+        streams = self._streams
+        return self._reader.unfinished + (streams.early_bytes if streams.is_publish_awaited else 0)
 
     @property
     def is_within_message(self) -> bool:

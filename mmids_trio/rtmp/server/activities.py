@@ -147,6 +147,21 @@ class Activities:
         await self._hand_on(media)
         return got
 
+    @property
+    def only_publication(self) -> Publication | None:
+        """That of a client who publishes one stream and has nothing else in mind."""
+        if len(self._publications) != 1 or self._approvals:
+            return None
+        return next(iter(self._publications.values()))
+
+    def hand_on_nowait(self, publication: Publication, frames: said.MediaReceived) -> Got:
+        """Hand on frames of `only_publication`, which `takes_now`; what there was of media."""
+        if self._publications.get(frames.stream) is not publication:
+            return Got.NO_MEDIA
+        incoming = self._incoming(publication, frames)
+        publication.send_nowait(incoming)
+        return best_of(incoming)
+
     def _incoming(self, publication: Publication, media: Media) -> list[MediaEvent]:
         clock = self._clocks[media.stream]
         clocks_set = clock.clocks_set

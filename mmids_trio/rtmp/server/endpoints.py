@@ -56,6 +56,16 @@ class Publication(Protocol):
     async def send(self, events: Sequence[MediaEvent]) -> None:
         """Hand on media; waits while the workflow is busy (back-pressure)."""
 
+    @property
+    def takes_now(self) -> bool:
+        """Whether `send` would not have to wait."""
+
+    def is_watched(self, now: float) -> bool:
+        """Whether anybody gets what it sends as soon as it comes."""
+
+    def send_nowait(self, events: Sequence[MediaEvent]) -> None:
+        """As `send`, in no time; only where it `takes_now`."""
+
     def end(self) -> None:
         """The publisher says that it is done. Synchronous; repeating it does nothing."""
 

@@ -5,7 +5,8 @@ that answers, approvals and media of different tasks never meet in the middle of
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from math import inf
 
 import structlog
@@ -20,13 +21,14 @@ from mmids_trio.net.limits import TokenBucket
 from mmids_trio.net.read_coalescer import ReadCoalescer
 from mmids_trio.net.transport import Transport
 from mmids_trio.rejections import RejectCounters, RejectReason
+from mmids_trio.rtmp.protocol import events as said
 from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
 from mmids_trio.rtmp.protocol.oddities import Oddities, OddityTotals, no_oddities
 from mmids_trio.rtmp.protocol.outgoing import play_stop
 from mmids_trio.rtmp.protocol.requests import ConnectRequest
 from mmids_trio.rtmp.protocol.server_connection import ConnectionPhase, ServerConnection
 from mmids_trio.rtmp.server.activities import Activities, Got
-from mmids_trio.rtmp.server.endpoints import Directory, shown
+from mmids_trio.rtmp.server.endpoints import Directory, Publication, shown
 from mmids_trio.rtmp.server.session_bounds import SessionBounds
 
 log = structlog.get_logger()
@@ -36,6 +38,13 @@ READ_SIZE = 64 * 1024
 
 SMALL_READ = READ_SIZE // 2
 """Bytes below which a read has taken all that was there, also from TLS, which needs some of them for itself."""
+
+RESTING_SECONDS = 0.25
+"""Without a byte, after which a publisher that is read in turns goes back to its own task, which waits for as long as
+it may be silent."""
+
+SOUND_BYTES, SOUND_WAITS_SECONDS = 1024, 0.030
+"""Fewer than a frame of video has, as a rule: one that is read in turns is not read for so little before so long."""
 
 HANDSHAKE_SECONDS = 10.0
 """From the connection to the end of the handshake."""
@@ -140,6 +149,12 @@ class RtmpSession:
     _lingers: bool = field(default=False, init=False)
     _may_rest: bool = field(default=False, init=False)
     """Whether it publishes and has nothing more to be read at the moment."""
+    _begun: tuple[bytes, list[said.Event]] | None = field(default=None, init=False)
+    """What `read_nowait` has read, with the first of what it says, and leaves to the own task."""
+    _rests_for: Publication | None = field(default=None, init=False)
+    """What `read_nowait` has read for last."""
+    _trouble: Exception | None = field(default=None, init=False)
+    """What `read_nowait` met, for the own task to end with."""
 
     def __attrs_post_init__(self) -> None:
         self._connection = ServerConnection(self.entropy, self._refusal_of_connect, Oddities(self.traffic.oddities))
@@ -261,7 +276,13 @@ class RtmpSession:
             while data := await self._receive():
                 self._unanswered_pings = 0
                 self.traffic.received_bytes += len(data)
-                got = await self._take(data, nursery)
+                begun, self._begun = self._begun, None
+                if begun is None:
+                    turns = self._connection.receive_in_turns(data)
+                else:
+                    turns = chain((begun[1],), self._connection.receive_rest())
+                    del begun
+                got = await self._take(turns, nursery)
                 if got is None:
                     return
                 if not self._life.cancel_called:
@@ -271,19 +292,74 @@ class RtmpSession:
                     return
                 self._note_life(got, len(data))
                 self._may_rest = self._activities.is_publishing and len(data) < SMALL_READ
-                del data  # what was read is not kept while the next is waited for
+                del data, turns  # what was read is not kept while the next is waited for
         except ProtocolError as error:
             self._end(f"protocol error: {error}", error.guard)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._end(f"connection lost: {error}")
 
-    async def _take(self, data: bytes, nursery: trio.Nursery) -> Got | None:
+    def is_worth_reading(self, now: float) -> bool:
+        """See `read_coalescer.Resting`."""
+        return now - self._quiet_since >= SOUND_WAITS_SECONDS or self.transport.has_arrived(SOUND_BYTES)
+
+    def read_nowait(self, now: float) -> bool:
+        """See `read_coalescer.Resting`: what a read brings of a publisher is nearly always frames, for which nothing
+        has to wait. Whatever else it is, or goes wrong, is left to the session's own task.
+
+        In the coalescer's task for all, since to wake that of each publisher and have it rest again costs as much as
+        what it does (`tests/test_hot_paths.py` counts what is called here).
+        """
+        publication = self._activities.only_publication
+        if publication is None or not publication.takes_now or self._life.cancel_called:
+            return False
+        try:
+            return self._read_for(publication, now)
+        except Exception as error:  # whatever goes wrong with one concerns nobody else who is read in this turn
+            self._trouble = error
+            return False
+
+    def _read_for(self, publication: Publication, now: float) -> bool:
+        data = self.transport.receive_nowait(READ_SIZE)
+        if not data:
+            return now - self._quiet_since < RESTING_SECONDS
+        events = self._connection.receive_turn(data)
+        size = len(data)
+        if size >= SMALL_READ or not self._connection.took_frames_alone:
+            self._begun = data, events
+            return False
+        self._unanswered_pings = 0
+        self.traffic.received_bytes += size
+        got = Got.NO_MEDIA
+        for event in events:
+            assert isinstance(event, said.MediaReceived)
+            got = self._activities.hand_on_nowait(publication, event)
+        if self._connection.oddities.untold:
+            self._tell_oddities()
+        if self._connection.has_answers:
+            self._reply()
+        held = self._connection.held_bytes + (self._output.queued_bytes if self._output.queue else 0)
+        if held != self._holding.size and not self._life.cancel_called:
+            self._holding.resize(held)
+        self._stuck = None
+        if got is Got.FRAME:
+            self._quiet_since, self._bought = now, 0.0
+        else:
+            self._note_life(got, size)
+        self._rests_for = publication
+        return True
+
+    def is_watched(self, now: float) -> bool:
+        """See `read_coalescer.Resting`."""
+        publication = self._rests_for
+        return publication is not None and publication.is_watched(now)
+
+    async def _take(self, turns: Iterable[list[said.Event]], nursery: trio.Nursery) -> Got | None:
         """Act on what was read; the most that it says of the client's life, `None` where the client talks too much.
 
         A read is 64 KiB at most, but as many as 65,536 messages: others have a turn in between.
         """
         most, is_first = Got.NO_MEDIA, True
-        for events in self._connection.receive_in_turns(data):
+        for events in turns:
             if (excess := self._talked_too_much()) is not None:
                 self._end("it sent more commands and metadata than anybody needs", excess)
                 return None
@@ -353,9 +429,13 @@ class RtmpSession:
         Only waiting here counts as silence of the client: not the time before, in which its media waited for the
         workflow.  Bytes that came in time count however late we get to read them, when the machine stood still, say.
         """
-        has_rested = self._may_rest and await self.coalescer.rest()
-        if has_rested and (data := self.transport.receive_nowait(READ_SIZE)):
-            return data
+        if self._may_rest and await self.coalescer.rest(self):
+            trouble, self._trouble = self._trouble, None
+            if trouble is not None:
+                raise trouble
+            self._rests_for = None
+            if data := self._begun[0] if self._begun is not None else self.transport.receive_nowait(READ_SIZE):
+                return data
         while True:
             room = self._connection.room
             if not room:
