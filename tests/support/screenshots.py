@@ -34,7 +34,7 @@ def take(directory: Path, program: Program, name: str, width: int, height: int, 
         page = Page(driver, program.api).open()
         page.link("Overview")
         page.says("backstage", "On the air")
-        loaded = "return [...document.querySelectorAll('img.picture')].filter((each) => each.naturalWidth).length >= 3"
+        loaded = "return [...document.querySelectorAll('.picture img')].filter((each) => each.naturalWidth).length >= 3"
         page.until(lambda: driver.execute_script(loaded), "pictures of the streams")
         driver.save_screenshot(str(directory / f"dashboard-overview-{name}.png"))
         page.go("Change")
