@@ -3,10 +3,12 @@
 from functools import partial
 
 import pytest
+import trio
 from attrs import evolve
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from mmids_trio.cluster.directory import StreamKey
+from mmids_trio.cluster.membership import ANNOUNCE_SECONDS
 from mmids_trio.cluster.memory import MemoryDirectory, MemoryRegistry
 from mmids_trio.server.building import World
 from mmids_trio.testing.harness import Harness
@@ -33,7 +35,7 @@ def on(registry: MemoryRegistry, world: World) -> World:
 async def test_a_server_announces_itself_and_leaves_with_its_end(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     async with Harness(CONFIGURATION, in_world=partial(on, registry)) as h:
-        await wait_all_tasks_blocked()
+        await trio.sleep(ANNOUNCE_SECONDS)  # it serves what its fleet has decided before it says that it is there
         [node] = registry.nodes()
         assert (node.owner.node, node.address) == ("a", "rtmp://a.example.org")
         assert h.server.pulls is not None
