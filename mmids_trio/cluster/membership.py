@@ -55,8 +55,10 @@ class Membership:
     entropy: Callable[[int], bytes]
     now: Callable[[], float] = time
     """The calendar's, for what tokens say alone."""
-    on_away: Callable[[bool], None] = lambda _: None
-    on_lost: Callable[[StreamKey, str], None] = lambda _key, _node: None
+    _on_away: Callable[[bool], None] = lambda _: None
+    """See `Contact`."""
+    _on_lost: Callable[[StreamKey, str], None] = lambda _key, _node: None
+    """See `Holdings`."""
     may_announce: Callable[[], bool] = lambda: True
     """Whether it may say that it is there: it has put in place what all nodes have."""
     incarnation: Incarnation = field(init=False)
@@ -71,8 +73,8 @@ class Membership:
 
     def __attrs_post_init__(self) -> None:
         self.incarnation = Incarnation(self.node, self.entropy(INCARNATION_BYTES).hex())
-        self.contact = Contact(self.directory, self.on_away)
-        self.holdings = Holdings(self.incarnation, self.address, self.contact, self.allows_on_failure, self.on_lost)
+        self.contact = Contact(self.directory, self._on_away)
+        self.holdings = Holdings(self.incarnation, self.address, self.contact, self.allows_on_failure, self._on_lost)
         self.followings = Followings(self.incarnation, self.address, self.contact)
         self.entry = NodeEntry(self.incarnation, self.address)
         self._tokens = PullTokens(self.cluster, self.node, self.secret)

@@ -91,6 +91,12 @@ EVENT_NAMES = (
     "client_joined",
     "client_left",
     "stream_changed",
+    "registry_away",
+    "registry_back",
+    "key_lost",
+    "fleet_failed",
+    "drain_began",
+    "drain_ended",
 )
 """Events that the outside may hear of; a test compares them with those that there are."""
 

@@ -84,6 +84,7 @@ from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.steps.stream_room import StreamRoom
 from mmids_trio.workflow.event_filter import EventFilter
+from mmids_trio.workflow.events import HubEvent
 from mmids_trio.workflow.forwarding import ForwardingTable
 from mmids_trio.workflow.hub import EventHub
 from mmids_trio.workflow.manager import WorkflowManager
@@ -97,12 +98,13 @@ if TYPE_CHECKING:
     from mmids_trio.http_api import app as http_api
     from mmids_trio.http_api import disk_forecast
     from mmids_trio.http_api import timeline as timelines
-    from mmids_trio.server import cluster_part, fleet_configuration
+    from mmids_trio.server import cluster_events, cluster_part, fleet_configuration
     from mmids_trio.webhook import webhook
 else:
     http_api, webhook = late("mmids_trio.http_api.app"), late("mmids_trio.webhook.webhook")
     membership, registries = late("mmids_trio.cluster.membership"), late("mmids_trio.cluster.registries")
     sealing, cluster_part = late("mmids_trio.cluster.sealing"), late("mmids_trio.server.cluster_part")
+    cluster_events = late("mmids_trio.server.cluster_events")
     fleet_configuration = late("mmids_trio.server.fleet_configuration")
     disk_forecast, timelines = late("mmids_trio.http_api.disk_forecast"), late("mmids_trio.http_api.timeline")
 
@@ -228,7 +230,7 @@ def build_server(
         now=world.now,
     )
     dialer = NetworkDialer(world.network, world.make_trust, offload=world.offload)
-    shares = _shares(cluster, world, dialer, rejections, on_air, most=settings.max_streams)
+    shares = _shares(cluster, world, dialer, rejections, on_air, publish=hub.publish, most=settings.max_streams)
     executors = hooks.executors(known_executors)
     reactors = Reactors(reactor_definitions, executors, hub.publish)
 
@@ -309,10 +311,11 @@ def build_server(
     metrics = ServerMetrics(
         shared.totals, sources, StreamMetrics(on_air, lambda: settings.stream_metrics, trio.current_time)
     )
-    draining = Draining(on_air, partial(rtmp.ask_to_reconnect, "This server is being emptied."))
+    draining = Draining(on_air, partial(rtmp.ask_to_reconnect, "This server is being emptied."), hub.publish)
     part = _cluster_part(
         shares.member,
         world,
+        publish=hub.publish,
         draining=draining,
         on_air=on_air,
         outside=outside,
@@ -541,10 +544,11 @@ def _shares(
     rejections: RejectCounters,
     on_air: OnAir,
     *,
+    publish: Callable[[HubEvent], None],
     most: float,
 ) -> _Shares:
     """`most`: how many pulls there may be."""
-    member = None if cluster is None else _member(cluster, world)
+    member = None if cluster is None else _member(cluster, world, publish)
     claims = world.claims or member
     if claims is None:
         return _Shares()
@@ -554,16 +558,20 @@ def _shares(
     return _Shares(member, ClaimedKeys(claims, rejections), pulls)
 
 
-def _member(cluster: ClusterDefinition, world: World) -> "membership.Membership":
+def _member(cluster: ClusterDefinition, world: World, publish: Callable[[HubEvent], None]) -> "membership.Membership":
+    node = cluster.node or world.host_name()
+    events = cluster_events.ClusterEvents(node, publish)
     return membership.Membership(
         cluster=cluster.name,
-        node=cluster.node or world.host_name(),
+        node=node,
         address=cluster.advertise,
         secret=cluster.secret,
         directory=(world.registry or registries.directory_of)(cluster.name, cluster.registry, world.now),
         allows_on_failure=cluster.allows_on_failure,
         entropy=world.entropy,
         now=world.now,
+        on_away=events.away,
+        on_lost=events.lost,
     )
 
 
@@ -571,6 +579,7 @@ def _cluster_part(
     member: "membership.Membership | None",
     world: World,
     *,
+    publish: Callable[[HubEvent], None],
     draining: Draining,
     on_air: OnAir,
     outside: OutsideValues,
@@ -581,7 +590,14 @@ def _cluster_part(
         return None
     seal = sealing.Seal(member.secret, world.entropy)
     return cluster_part.ClusterPart.of(
-        member, configuration(), draining, on_air, seal, hide=outside.hide, entropy=world.entropy
+        member,
+        configuration(),
+        draining,
+        on_air,
+        seal,
+        hide=outside.hide,
+        entropy=world.entropy,
+        publish=publish,
     )
 
 

@@ -15,7 +15,7 @@ from mmids_trio.cluster.directory import RENEW_SECONDS, Directory, Incarnation, 
 from mmids_trio.cluster.fleet import Fleet
 from mmids_trio.cluster.membership import Membership
 from mmids_trio.cluster.questions import Outcome, Question
-from mmids_trio.cluster.revisions import Unreadable
+from mmids_trio.cluster.revisions import Report, Unreadable
 from mmids_trio.cluster.sealing import CannotSeal, CannotUnseal, Seal
 from mmids_trio.cluster.statuses import (
     MAX_STREAMS,
@@ -34,6 +34,7 @@ from mmids_trio.http_api.schemas import DrainView
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.server.draining import LOOK_SECONDS, Draining
 from mmids_trio.server.fleet_configuration import FleetConfiguration, reasons_of
+from mmids_trio.workflow.events import FleetFailed, HubEvent
 
 STATUS_TTL_SECONDS = 4 * RENEW_SECONDS
 """A node that has not said for so long how it is shows none."""
@@ -63,6 +64,9 @@ class ClusterPart:
     _on_air: OnAir
     _seal: Seal
     _entropy: Callable[[int], bytes]
+    _publish: Callable[[HubEvent], None]
+    _failed: int | None = field(default=None, init=False)
+    """The revision of which it was told that it cannot be put in place; it is tried again and again."""
     _order: str = field(default="", init=False)
     _has_caught_up: bool = field(default=False, init=False)
     _nodes: Sequence[NodeEntry] = field(default=(), init=False)
@@ -79,6 +83,7 @@ class ClusterPart:
         *,
         hide: Callable[[str], str],
         entropy: Callable[[int], bytes],
+        publish: Callable[[HubEvent], None],
     ) -> "ClusterPart":
         """With its part in the fleet; `hide` takes secrets out of what others read."""
         fleet = Fleet(
@@ -97,6 +102,7 @@ class ClusterPart:
             on_air=on_air,
             seal=seal,
             entropy=entropy,
+            publish=publish,
         )
 
     def __attrs_post_init__(self) -> None:
@@ -135,9 +141,20 @@ class ClusterPart:
         """The fleet has something new in place here, or could not put it there."""
         self.member.describe(revision=self.fleet.serves)
         if self.fleet.reasons:
+            self._tell_of_failure()
             self.draining.begin(why=FLEET)
         else:
+            self._failed = None
             self.draining.end(FLEET)
+
+    def _tell_of_failure(self) -> None:
+        """Once for each revision: another try may have other reasons."""
+        assert self.fleet.decided is not None
+        revision = self.fleet.decided.number
+        if revision != self._failed:
+            self._failed = revision
+            shown = Report.of_reasons(self.member.incarnation, "failed", self.fleet.reasons).reasons
+            self._publish(FleetFailed(self.member.node, revision, "; ".join(shown)))
 
     # What the node says, and is told.
 

@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 from mmids_trio.http_api.refusals import NotHere
 from mmids_trio.http_api.schemas import DrainView
 from mmids_trio.on_air.directory import OnAir
+from mmids_trio.workflow.events import DrainBegan, DrainEnded, HubEvent
 
 LOOK_SECONDS = 0.25
 """Between two looks at who is left, for who waits."""
@@ -29,6 +30,7 @@ class Draining:
 
     _on_air: OnAir
     _ask_to_move: Callable[[], int]
+    _publish: Callable[[HubEvent], None]
     node: str | None = None
     """What the server is called in its cluster."""
     on_change: Callable[[], None] = lambda: None
@@ -56,6 +58,8 @@ class Draining:
         told = self._ask_to_move()
         self._asked_to_move = told if not was_draining else max(self._asked_to_move, told)
         log.info("server drains", reason=why, asked_to_move=told)
+        if not was_draining:
+            self._publish(DrainBegan(self.node, why, told))
         self.on_change()
 
     def end(self, why: str = ASKED) -> None:
@@ -68,6 +72,7 @@ class Draining:
         if not self._reasons:
             self._on_air.takes_publishers = True
             log.info("server drains no more")
+            self._publish(DrainEnded(self.node))
         self.on_change()
 
     def view(self) -> DrainView:

@@ -1,4 +1,4 @@
-"""What the event hub carries, as plain data: what happens to workflows, their streams, targets and reactors.
+"""What the event hub carries, as plain data: what happens to workflows, streams, targets, reactors, the cluster.
 
 Apart from the hub, so that steps can import what they publish. To the outside an event is its `wire_name` and its
 fields as JSON: webhooks and clients of the API depend on both, so a class may get another name and its wire name may
@@ -272,6 +272,64 @@ class StreamChanged:
     channels: int | None
 
 
+@frozen
+class RegistryWentAway:
+    """The registry of the cluster does not answer `node`. What is on the air goes on."""
+
+    wire_name: ClassVar[str] = "registry_away"
+    node: str
+
+
+@frozen
+class RegistryCameBack:
+    """The registry of the cluster answers `node` again."""
+
+    wire_name: ClassVar[str] = "registry_back"
+    node: str
+
+
+@frozen
+class KeyLost:
+    """A key that was `node`'s is another node's (`node_now`), so its publisher at `node` is disconnected."""
+
+    wire_name: ClassVar[str] = "key_lost"
+    node: str
+    app: str
+    name: str
+    node_now: str
+
+
+@frozen
+class FleetFailed:
+    """What the fleet has decided cannot be put in place at `node`, which is being emptied for that and tries again."""
+
+    wire_name: ClassVar[str] = "fleet_failed"
+    node: str
+    revision: int
+    reason: str
+
+
+@frozen
+class DrainBegan:
+    """A server is being emptied: it takes no publishers. `node`: what it is called in its cluster, if it is in one.
+
+    `why`: `asked`, or `fleet` where it cannot put in place what is decided. `asked_to_move`: so many clients.
+    """
+
+    wire_name: ClassVar[str] = "drain_began"
+    node: str | None
+    why: str
+    asked_to_move: int
+
+
+@frozen
+class DrainEnded:
+    """A server that was being emptied takes publishers again."""
+
+    wire_name: ClassVar[str] = "drain_ended"
+    node: str | None
+
+
 HubEvent = (
     WorkflowStarted
     | WorkflowFailed
@@ -294,6 +352,12 @@ HubEvent = (
     | ClientJoined
     | ClientLeft
     | StreamChanged
+    | RegistryWentAway
+    | RegistryCameBack
+    | KeyLost
+    | FleetFailed
+    | DrainBegan
+    | DrainEnded
 )
 """Everything that may be published. The order is that of the names in the document of the API."""
 

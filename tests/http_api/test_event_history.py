@@ -131,6 +131,12 @@ def test_the_names_of_events_to_the_outside_are_these() -> None:
         "ClientJoined": "client_joined",
         "ClientLeft": "client_left",
         "StreamChanged": "stream_changed",
+        "RegistryWentAway": "registry_away",
+        "RegistryCameBack": "registry_back",
+        "KeyLost": "key_lost",
+        "FleetFailed": "fleet_failed",
+        "DrainBegan": "drain_began",
+        "DrainEnded": "drain_ended",
         "Reset": "reset",
         "Missed": "missed",
     }

@@ -7,11 +7,13 @@ import trio
 from attrs import evolve
 from trio.testing import MockClock
 
-from mmids_trio.cluster.directory import StreamKey
+from mmids_trio.cluster.directory import Incarnation, StreamEntry, StreamKey
 from mmids_trio.cluster.membership import ANNOUNCE_SECONDS
 from mmids_trio.cluster.memory import MemoryDirectory, MemoryRegistry
 from mmids_trio.server.building import World
 from mmids_trio.testing.harness import Harness
+from mmids_trio.testing.media import generate_stream
+from mmids_trio.workflow.events import ClientLeft, KeyLost
 
 CONFIGURATION = """
 cluster world {
@@ -53,6 +55,17 @@ async def test_what_a_server_has_of_its_cluster_is_counted(autojump_clock: MockC
         assert read["mmids_cluster_keys", ()] == 1
         assert read["mmids_cluster_claims_total", ("granted",)] == 1
         assert read["mmids_cluster_questions_total", ("claim",)] == 1
+
+
+async def test_that_a_key_is_lost_is_an_event_beside_the_end_of_its_publisher(autojump_clock: MockClock) -> None:
+    registry = MemoryRegistry()
+    async with Harness(CONFIGURATION, in_world=partial(on, registry)) as h:
+        await h.publish("show", generate_stream(seconds=1))
+        [entry] = registry.streams()
+        registry.release(entry)
+        registry.claim(StreamEntry(entry.key, Incarnation("b", "1"), 0, "rtmp://b.example.org"))
+        await h.wait_event(ClientLeft, since=0)
+        assert [event for event in h.events() if isinstance(event, KeyLost)] == [KeyLost("a", "live", "show", "b")]
 
 
 @pytest.mark.parametrize("configuration", ["", "workflow w {\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"])

@@ -9,12 +9,14 @@ import trio
 from attrs import define, evolve
 
 from mmids_trio.cluster.directory import NODE_TTL_SECONDS, RegistryAway
+from mmids_trio.cluster.fleet import APPLY_AGAIN_SECONDS
 from mmids_trio.cluster.memory import MemoryDirectory, MemoryRegistry
 from mmids_trio.cluster.revisions import CONFIG_NAME
 from mmids_trio.server.building import World
 from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.workflow.events import DrainBegan, DrainEnded, FleetFailed, RegistryCameBack, RegistryWentAway
 
 pytestmark = pytest.mark.usefixtures("autojump_clock")
 
@@ -78,6 +80,12 @@ async def put(h: Harness, text: str, query: str = "", **headers: str) -> Any:
 
 async def plan(h: Harness, text: str) -> Any:
     return await h.http.post("/cluster/config/plan", content=text.encode())
+
+
+def told(h: Harness) -> list[Any]:
+    """What was told of the cluster."""
+    kinds = (RegistryWentAway, RegistryCameBack, FleetFailed, DrainBegan, DrainEnded)
+    return [event for event in h.events() if isinstance(event, kinds)]
 
 
 def names(nodes: list[Harness]) -> list[list[str]]:
@@ -256,6 +264,36 @@ async def test_a_node_that_cannot_put_in_place_what_is_decided_is_emptied_and_th
             assert "is the configuration file's" in of_b["reasons"][0]
             assert "node b cannot put revision 1 in place and is being emptied" in shown["warnings"][0]
             assert (await late.http.get("/ready")).status == 503
+
+
+async def test_that_a_node_cannot_serve_what_is_decided_is_told_once_and_that_it_can_again() -> None:
+    registry = MemoryRegistry()
+    async with node(registry, "a") as first:
+        await trio.sleep(5)
+        assert (await put(first, SHOW)).status == 200
+        async with node(registry, "b", SHOW.replace("s3cr3t-key", "mine")) as late:
+            await trio.sleep(3 * APPLY_AGAIN_SECONDS)
+            failed, drained = told(late)
+            assert isinstance(failed, FleetFailed)
+            assert (failed.node, failed.revision) == ("b", 1)
+            assert "is the configuration file's" in failed.reason
+            assert drained == DrainBegan("b", "fleet", 0)
+            assert (await put(first, OTHER)).status == 200
+            assert told(late)[2:] == [DrainEnded("b")]
+        assert told(first) == []
+
+
+async def test_a_registry_that_goes_and_comes_back_is_told_by_each_node() -> None:
+    async with cluster("a", "b", "c") as nodes:
+        way = nodes[1].server.cluster.directory  # type: ignore[union-attr]
+        assert isinstance(way, Way)
+        way.is_cut = True
+        await trio.sleep(NODE_TTL_SECONDS)
+        assert told(nodes[1]) == [RegistryWentAway("b")]
+        way.is_cut = False
+        await trio.sleep(NODE_TTL_SECONDS)
+        assert told(nodes[1]) == [RegistryWentAway("b"), RegistryCameBack("b")]
+        assert told(nodes[0]) == []
 
 
 async def test_without_its_registry_a_node_answers_what_it_knows_and_changes_nothing() -> None:

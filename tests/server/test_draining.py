@@ -13,6 +13,7 @@ from mmids_trio.rtmp.protocol.events import PlayStarted, StatusReceived
 from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.workflow.events import DrainBegan, DrainEnded
 
 pytestmark = pytest.mark.usefixtures("autojump_clock")
 
@@ -159,3 +160,12 @@ async def test_a_second_reason_keeps_it_being_emptied() -> None:
         draining.end("fleet")
         assert not draining.is_draining
         await h.publish("new", STREAM)
+
+
+async def test_that_a_drain_begins_and_ends_is_told_once_each_and_how_many_were_asked_to_move() -> None:
+    async with Harness(SHOW) as h:
+        await (await connected(h, 15.0)).publish("a", STREAM)
+        for method in ("post", "post", "delete", "delete"):
+            await drain(h, method)
+        events = [event for event in h.events() if isinstance(event, DrainBegan | DrainEnded)]
+        assert events == [DrainBegan(None, "asked", 1), DrainEnded(None)]

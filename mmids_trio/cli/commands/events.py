@@ -104,7 +104,10 @@ GIVE_UP_SECONDS = 60.0
 OF_THE_STREAM = ("missed", "reset")
 """What a stream says of itself, whatever the types."""
 
-STYLES = {"workflow_failed": "red", "target_down": "red", "stream_interrupted": "yellow", "missed": "yellow"}
+STYLES = {
+    **dict.fromkeys(("workflow_failed", "target_down", "fleet_failed", "registry_away"), "red"),
+    **dict.fromkeys(("stream_interrupted", "key_lost", "drain_began", "missed"), "yellow"),
+}
 
 
 @client_command("events")
