@@ -35,9 +35,9 @@ from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import PlanView
 
 if TYPE_CHECKING:
-    from mmids_trio.cli import qr as qr_codes
+    from mmids_trio import qr as qr_codes
 else:
-    qr_codes = late("mmids_trio.cli.qr")
+    qr_codes = late("mmids_trio.qr")
 
 log = structlog.get_logger()
 

@@ -53,10 +53,11 @@ from mmids_trio.http_api.routes.config import (
     no_conflicts,
     no_lacks,
 )
-from mmids_trio.http_api.routes.dashboard import SESSION_PATH, add_dashboard_routes
+from mmids_trio.http_api.routes.dashboard import QR_PATH, SESSION_PATH, add_dashboard_routes
 from mmids_trio.http_api.routes.drain import DRAIN_PATH, add_drain_routes
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.history import add_history_routes, add_log_route
+from mmids_trio.http_api.routes.play_links import PLAY_LINKS_PATH, add_play_link_route
 from mmids_trio.http_api.routes.reactors import add_reactor_routes
 from mmids_trio.http_api.routes.streams import SEND_AWAY_PATHS, add_stream_routes
 from mmids_trio.http_api.routes.timeline import add_timeline_route
@@ -128,6 +129,7 @@ def create_app(
     add_health_routes(routes, version)
     add_workflow_routes(routes, workflows, changes, tags)
     add_switch_route(routes, workflows)
+    add_play_link_route(routes, workflows)
     if reactors is not None:
         add_reactor_routes(routes, reactors)
     if on_air is not None and thumbnails is not None:
@@ -230,7 +232,7 @@ def _check_scopes(app: QuartTrio, operations: Sequence[Operation], rejections: R
 def _add_durability(app: QuartTrio, durability: Durability) -> None:
     """Also a change that was taken back, or that goes on, waits: a restart must not bring back something else.
 
-    Plans change nothing, and switches nothing that is kept; who is sent away may come back.
+    Plans and links change nothing, and switches nothing that is kept; who is sent away may come back.
     """
 
     @app.after_request
@@ -250,7 +252,7 @@ def _may_be_kept() -> bool:
         case "PUT":
             return request.args.get("dry_run") != "true"
         case "POST":
-            return not request.path.endswith(("/plan", "/switch", DRAIN_PATH, SESSION_PATH))
+            return not request.path.endswith(("/plan", "/switch", DRAIN_PATH, SESSION_PATH, PLAY_LINKS_PATH, QR_PATH))
     return request.method == "DELETE" and not request.path.startswith((*SEND_AWAY_PATHS, DRAIN_PATH, SESSION_PATH))
 
 
@@ -259,5 +261,5 @@ def _hold_changes(app: QuartTrio, may_change: trio.Event | None) -> None:
 
     @app.before_request
     async def hold() -> None:
-        if may_change is not None and request.method in CHANGING and request.path != SESSION_PATH:
+        if may_change is not None and request.method in CHANGING and request.path not in (SESSION_PATH, QR_PATH):
             await may_change.wait()

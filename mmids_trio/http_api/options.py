@@ -336,15 +336,20 @@ JSON_CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded")
 """What the body is, and what curl sends unasked with `--data`."""
 
 
+def check_json_type(content_type: str | None, expected: str) -> None:
+    """Raises `BadRequest` for a body that claims to be something else; `expected`: what the message says."""
+    media_type = (content_type or "").partition(";")[0].strip(" \t").lower()
+    if media_type and media_type not in JSON_CONTENT_TYPES:
+        raise BadRequest(f"unexpected Content-Type {media_type!r}; {expected}")
+
+
 def parse_switch(query: Mapping[str, Sequence[str]], content_type: str | None, body: bytes) -> str:
     """The name of the wanted source, which is never empty. Raises `BadRequest`."""
     if unknown := sorted(set(query) - {"to"}):
         raise BadRequest(f"unknown query parameter {unknown[0]!r}; {EXPECTED}")
     names: list[object] = list(query.get("to", ()))
     if body.strip():
-        media_type = (content_type or "").partition(";")[0].strip(" \t").lower()
-        if media_type and media_type not in JSON_CONTENT_TYPES:
-            raise BadRequest(f"unexpected Content-Type {media_type!r}; {EXPECTED}")
+        check_json_type(content_type, EXPECTED)
         names.append(_from_json(body))
     if len(names) != 1 or not isinstance(names[0], str) or not names[0]:
         raise BadRequest(f"not exactly one name of a source; {EXPECTED}")

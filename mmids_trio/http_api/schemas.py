@@ -241,6 +241,14 @@ class DrainView:
 
 
 @frozen
+class PlayLink:
+    """What lets a player in that begins before `expires`: `query` stands behind the address and a `?`."""
+
+    query: str
+    expires: str
+
+
+@frozen
 class ConfigStatus:
     """How the configuration file stands. `last_reload` is null before the first."""
 

@@ -208,6 +208,39 @@ async def test_a_source_is_switched_and_a_client_sent_away(
     await player.child.end()
 
 
+async def test_a_signed_link_made_in_the_page_has_a_player_in_and_stands_there_as_a_qr_code(
+    launch: Launch, crew: Crew, show: Recording, page: Callable[[Program], Page]
+) -> None:
+    play_key = "An0ther-l0ng-rand0m-0ne"
+    program = await launch(
+        "workflow show {\n rtmp_receive rtmp_app=live stream_key=* port=0\n"
+        f" rtmp_watch rtmp_app=live stream_key=* port=0 play_key={play_key}\n}}\n",
+        settings=SETTINGS,
+    )
+    await crew.publish(show, program.url("tonight"))
+    dashboard = page(program)
+
+    def sign() -> str:
+        dashboard.open().sign_in(TOKEN)
+        dashboard.go("Workflows")
+        dashboard.link("show").click()
+        field = dashboard.field("Stream key")
+        field.clear()
+        field.send_keys("tonight")
+        dashboard.button("Make a link").click()
+        link = dashboard.find("//*[@class='signed']/code", "signed link").text
+        dashboard.button(f"QR code of {link}").click()
+        code = dashboard.find(f"//*[@role='img' and @aria-label='QR code of {link}']", "QR code")
+        assert code.size["width"] > 100
+        assert play_key not in dashboard.driver.page_source
+        check("Try it", dashboard)
+        return link
+
+    link = await by_hand(sign)
+    player = await crew.play(program.url(f"tonight?{link.partition('?')[2]}"))
+    await player.gets(30)
+
+
 KEYS = ("<img%20src=x%20onerror=window.hacked=1>", "'\"><script>window.hacked=2;", "javascript:window.hacked=3")
 NAME = "<script>window.hacked++</script>"
 AGENT = "<svg onload=window.hacked=4>"

@@ -9,11 +9,13 @@ from typing import Any
 
 import httpx2
 import pytest
+import segno
 from quart_trio import QuartTrio
 
 from mmids_trio.cli.client.plans import read_plan
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.assets import PLAYER, load_dashboard
+from mmids_trio.http_api.routes.dashboard import MAX_ADDRESS
 from mmids_trio.http_api.session_cookie import COOKIE, MAX_TOKEN_BYTES
 from mmids_trio.http_api.token_file import TokenFile, changed
 from mmids_trio.http_api.tokens import Scope, make_token
@@ -257,3 +259,45 @@ def test_the_sentence_of_a_plan_is_that_of_the_command() -> None:
     assert summary(read_plan(plan_of(changed=True))) == (
         "workflows: 1 new, 1 stopped; disconnects 1 publisher and 40 watchers"
     )
+
+
+ADDRESS = "rtmp://example.com/live/talk?expires=1800000600&token=" + "5f" * 32
+
+
+async def test_an_address_becomes_the_qr_code_that_segno_makes_of_it(page: httpx2.AsyncClient) -> None:
+    assert (await page.post("/ui/qr", json={"address": ADDRESS}, headers=OWN)).status_code == 401
+    await sign_in(page)
+    response = await page.post("/ui/qr", json={"address": ADDRESS}, headers=OWN)
+    assert response.status_code == 200
+    wanted = segno.make_qr(ADDRESS, error="L", boost_error=False)
+    assert response.json()["rows"] == ["".join(map(str, row)) for row in wanted.matrix]
+    foreign = await page.post("/ui/qr", json={"address": ADDRESS}, headers={"Sec-Fetch-Site": "cross-site"})
+    assert foreign.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        "{}",
+        "{" * 5000,
+        json.dumps({"address": 1}),
+        json.dumps({"address": "javascript:alert(1)"}),
+        json.dumps({"address": "http://a b"}),
+        json.dumps({"address": "http://" + "x" * (MAX_ADDRESS - 6)}),
+    ],
+    ids=range(8),
+)
+async def test_nothing_but_an_address_that_fits_becomes_a_qr_code(page: httpx2.AsyncClient, body: str) -> None:
+    await sign_in(page)
+    response = await page.post("/ui/qr", content=body, headers=OWN)
+    assert response.status_code == 400
+    assert "expected" in response.json()["error"]
+
+
+async def test_the_longest_address_becomes_a_qr_code(page: httpx2.AsyncClient) -> None:
+    await sign_in(page)
+    address = "http://" + "x" * (MAX_ADDRESS - 7)
+    response = await page.post("/ui/qr", json={"address": address}, headers=OWN)
+    assert len(response.json()["rows"]) == 77

@@ -65,6 +65,7 @@ SCOPES = {
     ("PUT", "/workflows"): "change",
     ("DELETE", "/workflows/{name}"): "change",
     ("POST", "/workflows/{name}/steps/{step_id}/switch"): "change",
+    ("POST", "/play-links"): "change",
     ("GET", "/cluster"): "read",
     ("GET", "/cluster/config"): "admin",
     ("PUT", "/cluster/config"): "admin",

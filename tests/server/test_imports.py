@@ -43,7 +43,7 @@ trio.run(main)
 HTTP_SERVER = {"quart", "quart_trio", "flask", "werkzeug", "jinja2", "hypercorn", "h2", "h11", "wsproto"}
 HTTP_CLIENT = {"httpx2", "mmids_trio.webhook.webhook"}
 CERTIFICATES_AND_TOKENS = {"cryptography", "jwt", "mmids_trio.net.identity"}
-WHEN_ASKED = {"prometheus_client", "segno", "mmids_trio.cli.qr"}
+WHEN_ASKED = {"prometheus_client", "segno", "mmids_trio.qr"}
 OF_CLUSTERS = {"coredis", "mmids_trio.cluster.membership", "mmids_trio.cluster.memory"}
 
 MOST_OF_OURS = 295

@@ -81,6 +81,13 @@ export const stopWorkflow = (of) => ask("DELETE", `${API}/workflows/${name(of)}`
 export const switchSource = (of, step, to) =>
   ask("POST", `${API}/workflows/${name(of)}/steps/${name(step)}/switch`, JSON.stringify({ to }), AS_JSON);
 
+// What has a player in for so many seconds, at a step with a `play_key`.
+export const signLink = async (workflow, step_id, key, seconds) =>
+  (await ask("POST", `${API}/play-links`, JSON.stringify({ workflow, step_id, key, seconds }), AS_JSON)).document;
+
+// An address as rows of `0` and `1`.
+export const qr = async (address) => (await ask("POST", "/ui/qr", JSON.stringify({ address }), AS_JSON)).document.rows;
+
 // Of what others have, only what differs is taken over.
 const asked = (options) => new URLSearchParams({ take_over: "changed", ...(options.prune ? { prune: "true" } : {}) });
 

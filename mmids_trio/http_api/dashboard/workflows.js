@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { may } from "./callers.js";
 import { html, useEffect, useState } from "./html.js";
 import { bytes, since } from "./figures.js";
+import { TryIt } from "./try.js";
 import { words } from "./words.js";
 
 function Failed({ reason }) {
@@ -85,49 +86,6 @@ function Clients({ clients, canKick, onDone }) {
   </table></div>`;
 }
 
-const RTMP_PORT = 1935;
-
-// Addresses to publish to and to watch at, for this browser's machine; `*` in a key is for whoever tries it to choose.
-function addressesOf(steps, key) {
-  const host = location.hostname;
-  return steps.flatMap(({ step_type: type, parameters: { rtmp_app: app, stream_key: exact, port, rtmps } }) => {
-    const name = exact === "*" || exact === "***" || exact === undefined ? key : exact;
-    if (type === "rtmp_receive" || type === "rtmp_watch") {
-      const scheme = rtmps === undefined ? "rtmp" : "rtmps";
-      const server = `${scheme}://${host}${port === undefined || Number(port) === RTMP_PORT ? "" : `:${port}`}/${app}`;
-      return [{ isPublish: type === "rtmp_receive", url: `${server}/${name}`, server, name }];
-    }
-    if (type === "http_watch" && app !== undefined) return [{ isPublish: false, url: `http://${host}:${port ?? 8080}/${app}/${name}` }];
-    return [];
-  });
-}
-
-function Copy({ text }) {
-  const [done, setDone] = useState(false);
-  const copy = () => navigator.clipboard?.writeText(text).then(() => setDone(true), () => {});
-  return html`<button onClick=${copy} aria-label=${`${words.copy} ${text}`}>${done ? words.copied : words.copy}</button>`;
-}
-
-function TryIt({ steps }) {
-  const [key, setKey] = useState("test");
-  const found = addressesOf(steps, key);
-  if (found.length === 0) return null;
-  return html`<section aria-labelledby="try">
-    <h2 id="try">${words.tryIt}</h2>
-    <p class="limit"><label for="key">${words.tryKey}</label>
-      <input id="key" type="text" value=${key} spellcheck="false" onInput=${(event) => setKey(event.target.value)} /></p>
-    <ul class="rows">
-      ${found.map(
-        ({ isPublish, url, server, name }) => html`<li>
-          <strong>${isPublish ? words.publishTo : words.watchAt}</strong> <code>${url}</code> <${Copy} text=${url} />
-          ${isPublish && html`<span class="hint">${words.obs(server, name)}</span>
-            <code>ffmpeg -re -i FILE -c copy -f flv ${url}</code>`}
-        </li>`,
-      )}
-    </ul>
-  </section>`;
-}
-
 export function Workflow({ name, live, overview, caller }) {
   const [status, setStatus] = useState(null);
   const [clients, setClients] = useState([]);
@@ -182,6 +140,6 @@ export function Workflow({ name, live, overview, caller }) {
         <h2 id="clients">${words.clients}</h2>
         <${Clients} clients=${clients} canKick=${may(caller, "kick")} onDone=${after} />
       </section>
-      <${TryIt} steps=${status.active_steps} />
+      <${TryIt} workflow=${name} steps=${status.active_steps} canSign=${canChange} />
       ${canChange && html`<p><button class="danger" onClick=${stop}>${words.stopWorkflow}</button></p>`}`}`;
 }

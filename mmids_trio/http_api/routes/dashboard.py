@@ -4,8 +4,12 @@ All else that the page does it does with the API itself, below `/ui/api`, where 
 """
 
 import json
+import re
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
+import trio
 from quart import Response, request
 
 from mmids_trio.delivery.page.assets import Asset
@@ -21,10 +25,17 @@ from mmids_trio.http_api.refusals import BadRequest, NotHere
 from mmids_trio.http_api.routing import Routes, request_body
 from mmids_trio.http_api.session_cookie import MAX_TOKEN_BYTES, PATH, no_session_cookie, session_cookie
 from mmids_trio.http_api.tokens import NOBODY, Caller
+from mmids_trio.late import late
 from mmids_trio.rejections import RejectCounters, RejectReason
+
+if TYPE_CHECKING:
+    from mmids_trio import qr as qr_codes
+else:
+    qr_codes = late("mmids_trio.qr")
 
 ASSETS_PATH = f"{PATH}/assets"
 SESSION_PATH = f"{PATH}/session"
+QR_PATH = f"{PATH}/qr"
 
 GET_PAGE = Operation("GET", PATH, "uiPage", "The page.", {}, public=True, is_of_page=True)
 GET_ASSET = Operation(
@@ -37,7 +48,18 @@ GET_OVERVIEW = Operation("GET", f"{PATH}/overview", "uiOverview", "All at once."
 GET_COUNTS = Operation("GET", f"{PATH}/counts/{{name}}", "uiCounts", "Of a workflow's steps.", {}, is_of_page=True)
 GET_PREVIEW = Operation("GET", f"{PATH}/media/{{id}}/live.flv", "uiPreview", "A stream.", {}, is_of_page=True)
 
+MAKE_QR = Operation("POST", QR_PATH, "uiQr", "An address as a QR code.", {}, is_of_page=True, scope="read")
+"""A POST, as a signed link is a secret, and addresses stand in logs."""
+
 FLV = "video/x-flv"
+
+ADDRESS = re.compile(r"(?:https?|rtmps?)://[!-~]+")
+"""What is made a QR code: an address as this server has them."""
+
+MAX_ADDRESS = 520
+"""What a QR code of 77 modules in a row holds (version 15), which a phone still reads from a screen."""
+
+QR_EXPECTED = f'expected {{"address": "..."}} as application/json, with an address of {MAX_ADDRESS} bytes at most'
 
 EXPECTED = 'expected {"token": "..."} as application/json'
 
@@ -54,6 +76,15 @@ def add_dashboard_routes(
 ) -> None:
     """Add the page, and what it shows of media."""
     _add_page(routes, access, version, rejections)
+    drawing = trio.CapacityLimiter(1)
+
+    @routes.add(MAKE_QR)
+    async def make_qr() -> Response:
+        address = _address_of(await request_body())
+        encode = partial(qr_codes.encode, address, MAX_ADDRESS)
+        code = await trio.to_thread.run_sync(encode, limiter=drawing)
+        rows = ["".join("1" if module else "0" for module in row) for row in code]
+        return respond(200, json.dumps({"rows": rows}) + "\n", JSON)
 
     @routes.add(GET_OVERVIEW)
     async def get_overview() -> Response:
@@ -153,6 +184,16 @@ def _token_of(body: bytes) -> bytes:
     if not isinstance(token, str) or len(token) > MAX_TOKEN_BYTES:
         raise BadRequest(EXPECTED)
     return token.encode("utf-8", "replace")
+
+
+def _address_of(body: bytes) -> str:
+    try:
+        address = json.loads(body)["address"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise BadRequest(QR_EXPECTED) from None
+    if not isinstance(address, str) or len(address) > MAX_ADDRESS or ADDRESS.fullmatch(address) is None:
+        raise BadRequest(QR_EXPECTED)
+    return address
 
 
 def _is_secure() -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmids_trio.cli.qr import MAX_BYTES, encode, for_terminal
+from mmids_trio.qr import MAX_BYTES, encode, for_terminal
 
 ADDRESS = "http://192.168.178.23:8080/live/"
 LENGTHS = (1, 17, 18, 53, 78, 106, 134, 154, 192, MAX_BYTES)

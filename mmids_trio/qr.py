@@ -1,28 +1,22 @@
-"""QR codes for a terminal (ISO/IEC 18004): an address, with the least correction of errors. segno makes them."""
+"""QR codes (ISO/IEC 18004) for terminals and pages: an address, with the least correction of errors, made by segno."""
 
-from segno import DataOverflowError, make_qr
+from segno import make_qr
 
 Matrix = list[list[bool]]
 """Rows of modules; true is dark."""
 
-MAX_VERSION = 9
-"""53 modules in a row, which fit a window of 80 by 30 characters."""
-
 MAX_BYTES = 230
-"""What that holds."""
+"""What 53 modules in a row hold, which fit a window of 80 by 30 characters."""
 
 QUIET = 2
 """Light modules around the code. Four are asked for; terminals have margins, and phones read two."""
 
 
-def encode(text: str) -> Matrix:
-    """The code of a text. Raises `ValueError` for one that is too long."""
-    try:
-        code = make_qr(text, error="L", mode="byte", encoding="utf-8", eci=False, boost_error=False)
-    except DataOverflowError:
-        code = None
-    if code is None or int(code.version) > MAX_VERSION:
-        raise ValueError(f"a QR code here holds {MAX_BYTES} bytes, not {len(text.encode())}")
+def encode(text: str, max_bytes: int = MAX_BYTES) -> Matrix:
+    """The code of a text, of so many bytes at most. Raises `ValueError` for one that is too long."""
+    if (size := len(text.encode())) > max_bytes:
+        raise ValueError(f"a QR code here holds {max_bytes} bytes, not {size}")
+    code = make_qr(text, error="L", mode="byte", encoding="utf-8", eci=False, boost_error=False)
     return [[bool(module) for module in row] for row in code.matrix]
 
 
