@@ -3,7 +3,6 @@
 Every server that a test launches must end well: within the promised time, with nobody's traceback in its log.
 """
 
-import random
 import shutil
 import signal
 from collections.abc import AsyncIterator
@@ -15,13 +14,10 @@ import trio
 from tests.support.ffmpeg import Crew, Recording, record, record_noise
 from tests.support.packages import build_wheel
 from tests.support.program import Launch, Program, serve
-from tests.support.sockets import can_listen
+from tests.support.sockets import find_free_port
 
 STOP_SECONDS = 5.0
 """Within which the program promises to stop."""
-
-PORTS = range(20_000, 32_000)
-"""Below those that Linux takes for outgoing connections (ip_local_port_range)."""
 
 PROGRAMS = ("ffmpeg", "ffprobe", "rtmpdump", "curl")
 
@@ -62,9 +58,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that was free a moment ago, and that the system gives to nobody who did not ask for it."""
-    # Not from the seeded source: it starts anew for each phase of a test, and would give the same ports again.
-    return next(port for port in random.SystemRandom().sample(PORTS, len(PORTS)) if can_listen(port))
+    """A port that was free a moment ago."""
+    return find_free_port()
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ import signal
 import subprocess
 from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import pytest
 
 from tests.support.ffmpeg import Crew, Recording
-from tests.support.processes import start
-from tests.support.program import ROOT, Launch, curl
+from tests.support.panels import read_panels
+from tests.support.program import Launch
+from tests.support.prometheus import DASHBOARD, EXAMPLE, scrape
 from tests.support.waiting import eventually_answered
 
 pytestmark = [
@@ -23,7 +22,6 @@ pytestmark = [
     ),
 ]
 
-EXAMPLE = ROOT / "examples" / "prometheus"
 ALERTS = 10
 SHOW = """reactor lookup executor=simple_http update_interval=60 {
     url http://127.0.0.1:9/
@@ -34,14 +32,6 @@ workflow show {
     rtmp_push target=rtmp://127.0.0.1:9/live/nobody stream_name=out
     rtmp_watch rtmp_app=live stream_key=* port=0
 }
-"""
-SCRAPING = """global:
-  scrape_interval: 1s
-  evaluation_interval: 1s
-rule_files: ["{alerts}"]
-scrape_configs:
-  - job_name: mmids_trio
-    static_configs: [{{ targets: ["{target}"] }}]
 """
 
 
@@ -60,11 +50,6 @@ def test_promtool_finds_the_example_right_and_each_alert_fires_when_it_has_to() 
     assert len(firing) == known == ALERTS
 
 
-async def ask(port: int, path: str) -> Any:
-    answer = await curl(f"http://127.0.0.1:{port}/api/v1/{path}")
-    return json.loads(answer.text)["data"] if answer.status == 200 else None
-
-
 async def test_prometheus_reads_a_server_and_answers_every_query_of_the_dashboard(
     launch: Launch, crew: Crew, show: Recording, tmp_path: Path, free_port: int
 ) -> None:
@@ -73,29 +58,25 @@ async def test_prometheus_reads_a_server_and_answers_every_query_of_the_dashboar
     await program.logged("publisher joined")
     watching = await crew.play(program.url("out"))
     await watching.gets(1)
-    config, target = tmp_path / "prometheus.yml", program.api.removeprefix("http://")
-    config.write_text(SCRAPING.format(alerts=EXAMPLE / "alerts.yml", target=target))
-    options = [f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
-    command = ["prometheus", *options, f"--web.listen-address=127.0.0.1:{free_port}", "--log.level=warn"]
-    await start(crew.nursery, command, name="prometheus", directory=tmp_path)
+    target = program.api.removeprefix("http://")
+    prometheus = await scrape(crew.nursery, tmp_path, target, free_port)
 
     async def value(query: str) -> bool:
-        found = await ask(free_port, f"query?query={quote(query)}")
+        found = await prometheus.ask("query", query=query)
         return bool(found and found["result"] and "NaN" not in str(found["result"][0]["value"]))
 
-    board = json.loads((EXAMPLE / "grafana.json").read_text())
-    for panel in board["panels"]:
-        for each in panel["targets"]:
-            query = each["expr"].replace("$instance", ".*")
-            await eventually_answered(partial(value, query), f"answer to {query}")
+    board = json.loads(DASHBOARD.read_text())
+    for panel in read_panels(board):
+        for query in panel.queries:
+            await eventually_answered(partial(value, query.expression), f"answer to {query.expression}")
     [names] = [each["query"] for each in board["templating"]["list"] if each["name"] == "instance"]
     assert names == "label_values(mmids_build_info, instance)"
-    assert await ask(free_port, "label/instance/values") == [target]
+    assert await prometheus.ask("label/instance/values") == [target]
 
     publisher.send(signal.SIGSTOP)
 
     async def alerts() -> bool:
-        found = await ask(free_port, "alerts")
+        found = await prometheus.ask("alerts")
         names = {each["labels"]["alertname"] for each in found["alerts"]} if found else set()
         return {"MmidsPushDead", "MmidsSourceStalled"} <= names
 

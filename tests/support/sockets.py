@@ -1,10 +1,20 @@
 """What the operating system says of ports: whether one can be bound, and which sockets a process still has on it."""
 
+import random
 import socket
 from pathlib import Path
 
 _LOCAL_ADDRESS, _QUEUES, _INODE = 1, 4, 9
 """Columns of /proc/net/tcp (proc_pid_net(5))."""
+
+PORTS = range(20_000, 32_000)
+"""Below those that Linux takes for outgoing connections (ip_local_port_range)."""
+
+
+def find_free_port() -> int:
+    """A port that was free a moment ago, and that the system gives to nobody who did not ask for it."""
+    # Not from the seeded source: it starts anew for each phase of a test, and would give the same ports again.
+    return next(port for port in random.SystemRandom().sample(PORTS, len(PORTS)) if can_listen(port))
 
 
 def can_listen(port: int) -> bool:
