@@ -170,9 +170,11 @@ class Channel:
     def has_sound_alone(self) -> bool:
         """Whether who joins now can have sound at once, and a picture at the next key frame only.
 
-        That is so if the current group of pictures is too long to be kept.
+        That is so if the current group of pictures is too long to be kept. One that was not kept because late joiners
+        waited for the next one, as they do no more, is none of these: they wait for the end of it.
         """
-        lacks_group = self.gop_cache and self._has_key_frame and self.log.latest_key_frame is None
+        is_too_long = self.log.latest_key_frame is None and not self.log.is_group_unwanted
+        lacks_group = self.gop_cache and self._has_key_frame and is_too_long
         return self._is_live and self._is_open and lacks_group and self._headers.has_track(MediaKind.AUDIO)
 
     def stamped_headers(self) -> StampedHeaders | None:

@@ -131,6 +131,8 @@ class StreamLog:
     """Where `size` is charged, if anywhere, in steps of `CHARGED_IN`."""
     has_video: bool = field(default=False, init=False)
     """Whether the current stream has shown a video frame, also one that was not worth appending."""
+    is_group_unwanted: bool = field(default=False, init=False)
+    """Whether the current group of pictures was let go of because nobody was to begin with it."""
     _entries: list[LogEntry] = field(factory=list, init=False)
     _times: list[int] = field(factory=list, init=False)
     """When each entry came, in milliseconds on the log's own clock."""
@@ -153,7 +155,7 @@ class StreamLog:
         self._stream_start = self.end_index
         self._newest = None
         self._live = True
-        self.has_video = False
+        self.has_video = self.is_group_unwanted = False
 
     def append(self, entry: LogEntry) -> None:
         """Add at the end, and forget what exceeds the limits. One call for a packet, not five."""
@@ -165,6 +167,7 @@ class StreamLog:
             self._now += step if step < leap else leap
             self._newest = timestamp
         if entry.is_key_frame:
+            self.is_group_unwanted = False
             self._key_frames.append(self.end_index)
             self._appended_before_group = self._appended_bytes
             if entry.headers is not None:
@@ -195,7 +198,9 @@ class StreamLog:
     def release(self, oldest_needed: int) -> None:
         """Forget what neither a late joiner nor a subscriber at `oldest_needed` will ask for."""
         if oldest_needed > self.first_index:
+            had_group = bool(self._key_frames)
             self._forget_before(min(oldest_needed, self.late_joiners_need))
+            self.is_group_unwanted |= had_group and not self._key_frames
             holding = self.holding
             if holding is not None and holding.size - self.size >= CHARGED_IN:
                 holding.resize(self.size)

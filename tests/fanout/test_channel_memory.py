@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.fanout.output import MAX_QUEUED_REPLIES, STALL_SECONDS
-from mmids_trio.fanout.stream_log import ENTRY_OVERHEAD, StreamLog
+from mmids_trio.fanout.stream_log import ENTRY_OVERHEAD, MAX_GROUP_MS, StreamLog
 from mmids_trio.media.events import MediaKind, MediaPacket, StreamId
 from mmids_trio.media.tracks import MAX_HEADER_BYTES
 from mmids_trio.rtmp.protocol.control import acknowledgement
@@ -226,3 +226,17 @@ async def test_who_joins_a_log_that_holds_nothing_begins_at_the_next_key_frame(n
     await feed(channel, packets[len(before) :], player)
     assert player.summary()[:4] == ["metadata", "header:video@2000", "header:audio@1996", "key:video@2000"]
     assert player.report(packets).is_flawless_from_join
+
+
+async def test_who_joins_when_groups_are_kept_again_waits_for_one(nursery: trio.Nursery) -> None:
+    channel = Channel(rendering=RtmpRendering(), log=StreamLog(max_group_ms=0), gop_cache=False)
+    channel.begin_stream()
+    packets = generate_stream(seconds=3.6)
+    before = [packet for packet in packets if packet.timestamp < 1_500]
+    await feed(channel, before)
+    channel.gop_cache, channel.log.max_group_ms = True, MAX_GROUP_MS
+    assert not channel.has_sound_alone
+    player = watch(channel, nursery)
+    await feed(channel, packets[len(before) :], player)
+    assert player.report(packets).is_flawless_from_join
+    assert player.summary()[3] == "key:video@2000"
