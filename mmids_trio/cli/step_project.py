@@ -84,7 +84,14 @@ import trio
 from NAME import NAME
 from trio.testing import MockClock
 
-from mmids_trio.testing import ConfigurationError, Harness, RtmpClient, cancel_everywhere, generate_stream
+from mmids_trio.testing import (
+    ConfigurationError,
+    Harness,
+    RtmpClient,
+    cancel_everywhere,
+    check_step,
+    generate_stream,
+)
 
 WORKFLOW = """
 workflow tested {
@@ -124,6 +131,11 @@ async def test_a_server_that_is_cancelled_anywhere_leaves_nothing(autojump_clock
             await h.publish("backstage", FILM["backstage"][:10])
 
     assert await cancel_everywhere(run, lambda: servers[-1].assert_quiet()) > 20
+
+
+def test_the_step_keeps_the_contract() -> None:
+    """In every scenario of the kit; a fault is named with the rule that it breaks."""
+    assert check_step(NAME(), "hide=backstage") > 200
 
 
 def test_what_an_operator_leaves_out_is_told() -> None:

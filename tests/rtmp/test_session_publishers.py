@@ -13,7 +13,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
 from tests.support.numbered_events import legality
-from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
+from tests.support.rtmp import command, message, pipelined
 
 Closings = Callable[[], list[str]]
 End = Callable[[RtmpClient], Awaitable[object]]
@@ -174,12 +174,6 @@ async def test_metadata_and_media_arrive_in_the_order_in_which_they_were_sent(au
     assert [(packet.kind, packet.timestamp, packet.data) for packet in recorder.packets] == [
         (packet.kind, packet.timestamp, packet.data) for packet in packets
     ]
-
-
-def pipelined(*after: bytes, key: str = "key") -> bytes:
-    """Everything that a hasty publisher has to say, in one segment."""
-    publish = command("publish", 3, None, key, "live", stream=1)
-    return b"".join([PLAIN_HANDSHAKE, connect(), command("createStream", 2, None), publish, *after])
 
 
 def audio(timestamp: int) -> bytes:

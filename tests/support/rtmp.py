@@ -68,6 +68,12 @@ def connect(app: str = "live", **properties: object) -> bytes:
     return command("connect", 1, {"app": app, "tcUrl": f"rtmp://server/{app}", **properties})
 
 
+def pipelined(*after: bytes, key: str = "key") -> bytes:
+    """Everything that a hasty publisher has to say, in one segment."""
+    publish = command("publish", 3, None, key, "live", stream=1)
+    return b"".join([PLAIN_HANDSHAKE, connect(), command("createStream", 2, None), publish, *after])
+
+
 def describe(message: Message) -> str:
     """One line for one message: `1:` (its message stream, unless 0), its name, and its essence."""
     prefix = f"{message.stream_id}: " if message.stream_id else ""

@@ -173,13 +173,13 @@ class MediaIntake:
     def release(self, stream: MessageStream) -> None:
         """`stream` was accepted: what it sent without waiting is due."""
         self._due += stream.take_early()
-        self.has_due = True
+        self.has_due = bool(self._due)
 
     def take_due(self, events: list[Event]) -> None:
-        """Add what is due to `events`."""
-        due, self._due, self.has_due = self._due, [], False
-        for message in due:
+        """Add what is due to `events`; after a `ProtocolError` it is still due."""
+        for message in self._due:
             self.take_message(message, events)
+        self._due, self.has_due = [], False
 
     def _keep_or_ignore(self, message: Message) -> None:
         stream = self._streams.find(message.stream_id)

@@ -252,7 +252,7 @@ class ServerConnection:
     def accept_publish(self, request: PublishRequest) -> bool:
         """Let the client send its media. False when it withdrew `request` meanwhile; nothing is sent then.
 
-        Media that it sent without waiting comes with the next `receive_data`.
+        Media that it sent without waiting is due then: `take_due` has it, or else the next `receive_data`.
         """
         if self._commands is None or not self._commands.accept_publish(request):
             return False
@@ -260,6 +260,20 @@ class ServerConnection:
         if stream is not None:
             self._media.release(stream)
         return True
+
+    @property
+    def has_due(self) -> bool:
+        """Whether media that came before the answer waits to be taken, by `take_due` or `receive_data`."""
+        return self._media.has_due
+
+    def take_due(self) -> list[Event]:
+        """The media that came before the answer, of all publishes that were accepted meanwhile.
+
+        Raises `ProtocolError`, as does `receive_data` afterwards.
+        """
+        events: list[Event] = []
+        self._media.take_due(events)
+        return events
 
     @property
     def held_bytes(self) -> int:

@@ -12,6 +12,7 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
+from mmids_trio.errors import ProtocolError
 from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Delivery, Subscriber
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamId
@@ -282,12 +283,31 @@ class Activities:
         except RequestRefused:
             publication.end()
             raise
+        others_are_due = self.connection.has_due
         if not self.connection.accept_publish(request):
             publication.end()
             return
         self._publications[request.stream], self._clocks[request.stream] = publication, SourceClock()
         self._be_seen(request, "publisher", self._as_publisher(publication.stream_id), publication.token)
         self._logs[request.stream].info("publisher joined", app=request.app)
+        if self.connection.has_due and publication.takes_now and not others_are_due:
+            self._hand_on_early(publication)
+
+    def _hand_on_early(self, publication: Publication) -> None:
+        """What it sent before it was accepted. Synchronous, so that no end of the connection comes between.
+
+        Where it would have to wait, the reader does it.
+        """
+        try:
+            early = self.connection.take_due()
+        except ProtocolError:
+            return  # still due: the reader meets it, too, and ends the connection
+        incoming: list[MediaEvent] = []
+        for event in early:
+            assert isinstance(event, said.MediaReceived | said.MetadataReceived | said.DataReceived)
+            incoming += self._incoming(publication, event)
+        if incoming:
+            publication.send_nowait(incoming)
 
     async def _approve_play(self, request: PlayRequest) -> None:
         endpoint = await self._admitted(Role.WATCH, request)

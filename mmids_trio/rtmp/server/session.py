@@ -273,7 +273,7 @@ class RtmpSession:
     async def _read(self, nursery: trio.Nursery) -> None:
         """Until the client leaves or has to."""
         try:
-            while data := await self._receive():
+            while (data := await self._receive()) or self._connection.has_due:
                 self._unanswered_pings = 0
                 self.traffic.received_bytes += len(data)
                 begun, self._begun = self._begun, None
@@ -426,6 +426,7 @@ class RtmpSession:
     async def _receive(self) -> bytes:
         """The next bytes, once it is this client's turn; `b""` when no more come or silence has lasted too long.
 
+        Also `b""` where media of before is due: an end of the connection comes once more, after that was taken.
         Only waiting here counts as silence of the client: not the time before, in which its media waited for the
         workflow.  Bytes that came in time count however late we get to read them, when the machine stood still, say.
         """
@@ -436,16 +437,21 @@ class RtmpSession:
             self._rests_for = None
             if data := self._begun[0] if self._begun is not None else self.transport.receive_nowait(READ_SIZE):
                 return data
-        while True:
+        while not self._connection.has_due:
             room = self._connection.room
             if not room:
                 await self._wait_for_answer()
                 continue
             with trio.CancelScope(deadline=self._deadline()) as self._patience:
-                return await self.transport.receive_some(min(room, READ_SIZE))
-            if (offence := self._outlast_silence()) is not None:
+                try:
+                    return await self.transport.receive_some(min(room, READ_SIZE))
+                except trio.BrokenResourceError:
+                    if not self._connection.has_due:
+                        raise
+            if not self._connection.has_due and (offence := self._outlast_silence()) is not None:
                 self._end(*offence)
-                return b""
+                break
+        return b""
 
     async def _wait_for_answer(self) -> None:
         """Do not read on: the client sends its media without waiting for the answer, and holds as much as it may."""
@@ -459,8 +465,10 @@ class RtmpSession:
         self._patience.deadline = self._deadline()
 
     def _deadline(self) -> float:
-        """Until when the next bytes have to come."""
+        """Until when the next bytes have to come: not at all, where media of before is due."""
         activities = self._activities
+        if self._connection.has_due:
+            return -inf
         if self._connection.phase is ConnectionPhase.HANDSHAKE:
             return activities.changed_at + HANDSHAKE_SECONDS
         if activities.is_idle:
