@@ -46,11 +46,10 @@ class _Rendition:
                 has_begun = True
                 self.media.begin(self.fed.feed.base or 0)
             events = self.media.receive(data)
-            if events and not self.is_live:
-                self.is_live = True
-                await self.outbox.send([self.started])
             if events:
-                await self.outbox.send(events)
+                # Together: where the wait is cancelled, neither has gone out, and the next child begins with the start.
+                await self.outbox.send(events if self.is_live else [self.started, *events])
+                self.is_live = True
 
     def end(self) -> None:
         """Nothing more comes, or nothing for now."""
