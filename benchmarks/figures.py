@@ -103,12 +103,20 @@ def ratio_of(runs: Sequence[Run], subject: str, other: str, figure: str) -> floa
     What else the machine does changes from round to round and hits both alike, so the ratio holds where the figures
     themselves do not. `None` when there is no round that both have taken part in.
     """
-    mine, others = (
-        {run.round: run.figures[figure] for run in runs if run.subject == name and figure in run.figures}
-        for name in (subject, other)
-    )
+    mine, others = _by_round(runs, subject, figure), _by_round(runs, other, figure)
     ratios = [mine[number] / others[number] for number in mine if others.get(number)]
     return median(ratios) if ratios else None
+
+
+def difference_of(runs: Sequence[Run], subject: str, other: str, figure: str) -> float | None:
+    """The median over the rounds of `subject`'s figure less that of `other` in the same round; as `ratio_of`."""
+    mine, others = _by_round(runs, subject, figure), _by_round(runs, other, figure)
+    differences = [mine[number] - others[number] for number in mine if number in others]
+    return median(differences) if differences else None
+
+
+def _by_round(runs: Sequence[Run], subject: str, figure: str) -> dict[int, float]:
+    return {run.round: run.figures[figure] for run in runs if run.subject == subject and figure in run.figures}
 
 
 def percentile(histogram: Histogram, part: float) -> float:

@@ -4,6 +4,7 @@ from benchmarks.bench import Row
 from benchmarks.rows.api import LOOKING, READING, UPDATING
 from benchmarks.rows.audience import AUDIENCE
 from benchmarks.rows.coming_and_going import CHURN, JOIN
+from benchmarks.rows.dashboard import DASHBOARD
 from benchmarks.rows.fan_out import FAN_OUT, FLV_FAN_OUT, LATENCY, SINGLE_PACKETS, THROUGHPUT_SETTING
 from benchmarks.rows.flood import FLOOD
 from benchmarks.rows.http_media import FRAGMENTS, LL_HLS, PART_LATENCY, SEGMENTS
@@ -36,6 +37,7 @@ ROWS: tuple[Row, ...] = (
     LATENCY,
     READING,
     LOOKING,
+    DASHBOARD,
     LOOKING_AT_MANY,
     UPDATING,
     FLOOD,

@@ -1,6 +1,6 @@
 """Publishers without watchers: what taking a stream in costs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -9,7 +9,7 @@ from benchmarks.bench import Bench, Measured, Row
 from benchmarks.figures import Run, Target, ratio_of
 from benchmarks.go_peers import LAL, MEDIAMTX, SRS_SERVER
 from benchmarks.measure import cpu, memory
-from benchmarks.subjects import OURS, Subject
+from benchmarks.subjects import OURS, Server, Subject
 
 PUBLISHERS = 50
 WEBCAMS = 500
@@ -17,12 +17,26 @@ MARGIN_SECONDS = 1.0
 """By which the load lasts longer than the window."""
 
 
+async def _nothing(_server: Server) -> None:
+    pass
+
+
 async def measure_publishers(
-    bench: Bench, subjects: Sequence[Subject], publishers: int = PUBLISHERS, footage: Path | None = None
+    bench: Bench,
+    subjects: Sequence[Subject],
+    publishers: int = PUBLISHERS,
+    footage: Path | None = None,
+    *,
+    least_seconds: float = 0.0,
+    meanwhile: Callable[[Server], Awaitable[None]] = _nothing,
 ) -> Measured:
-    """Each subject with so many of them."""
+    """Each subject with so many of them.
+
+    A window is `least_seconds` long at least; `meanwhile` is done in it, and cancelled at its end.
+    """
     effort, count = bench.effort, bench.effort.scaled(publishers)
-    seconds = effort.warm_up + effort.seconds + MARGIN_SECONDS
+    window = max(effort.seconds, least_seconds)
+    seconds = effort.warm_up + window + MARGIN_SECONDS
 
     async def once(subject: Subject) -> Sequence[Run]:
         async with (
@@ -30,11 +44,14 @@ async def measure_publishers(
             bench.load.publishing(server.ports.rtmp, count=count, seconds=seconds, footage=footage) as events,
         ):
             await trio.sleep(effort.warm_up)
-            before, begin = cpu(server.pid), trio.current_time()
-            await trio.sleep(effort.seconds)
-            used, took = cpu(server.pid).since(before), trio.current_time() - begin
+            async with trio.open_nursery() as beside:
+                before, begin = cpu(server.pid), trio.current_time()
+                beside.start_soon(meanwhile, server)
+                await trio.sleep(window)
+                used, took = cpu(server.pid).since(before), trio.current_time() - begin
+                beside.cancel_scope.cancel()
             held = memory(server.pid)
-            end = await events.wait_for("end", effort.seconds + MARGIN_SECONDS + 10)
+            end = await events.wait_for("end", window + MARGIN_SECONDS + 10)
         if end["closed"]:
             raise RuntimeError(f"{subject.name}: {end['closed']} of {count} publishers were disconnected")
         figures = {

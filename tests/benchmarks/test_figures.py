@@ -8,6 +8,7 @@ from benchmarks.figures import (
     Run,
     Target,
     coarse,
+    difference_of,
     doubts,
     median_of,
     most_others,
@@ -22,6 +23,12 @@ HISTOGRAM: Histogram = [(1.0, 50), (2.0, 49), (9.0, 1)]
 
 def run(subject: str, number: int, cost: float) -> Run:
     return Run(subject, number, {"cost": cost})
+
+
+def test_a_difference_is_that_within_rounds() -> None:
+    runs = [Run("a", 0, {"x": 12.0}), Run("b", 0, {"x": 10.0}), Run("a", 1, {"x": 95.0}), Run("b", 1, {"x": 90.0})]
+    assert difference_of([*runs, Run("a", 2, {"x": 1.0})], "a", "b", "x") == 3.5
+    assert difference_of(runs[:1], "a", "b", "x") is None
 
 
 def test_the_median_is_that_of_one_subject_over_the_rounds() -> None:
