@@ -150,6 +150,12 @@ EVENTS_JOINED = _counter(
 )
 EVENTS_MISSED = _counter("mmids_events_missed_total", "Events that subscribers inside the server were too slow for.")
 
+DRAINING = _gauge("mmids_draining", "1 where the server is being emptied.")
+
+CLUSTER_INFO = _gauge("mmids_cluster_info", "1, with the names of the cluster and of the node.", "cluster", "node")
+CLUSTER_REVISION = _gauge("mmids_cluster_fleet_revision", "Revision of the fleet that the node serves; 0 before one.")
+CLUSTER_FAILED = _gauge("mmids_cluster_fleet_failed", "1 where the node cannot put in place what the fleet decided.")
+CLUSTER_PULLS = _gauge("mmids_cluster_pulls", "Keys that the node fetches from others, or is about to.")
 CLUSTER_REGISTRY = _gauge("mmids_cluster_registry_up", "1 where the registry of the cluster answers.")
 CLUSTER_QUESTIONS = _counter("mmids_cluster_questions_total", "Questions to the registry of the cluster.", "question")
 CLUSTER_FAILURES = _counter(

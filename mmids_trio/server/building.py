@@ -288,6 +288,22 @@ def build_server(
     events = EventFeed(hub, stop)
     timeline = cache(lambda: timelines.Timeline(on_air, hub, events, world.now, _disks(settings, world, workflows)))
     posting = _webhooks(settings, webhooks, hub, world.random)
+    draining = Draining(on_air, partial(rtmp.ask_to_reconnect, "This server is being emptied."), hub.publish)
+    part = _cluster_part(
+        shares.member,
+        world,
+        publish=hub.publish,
+        draining=draining,
+        on_air=on_air,
+        outside=outside,
+        configuration=lambda: fleet_configuration.FleetConfiguration(
+            sets=workflows,
+            changes=recorded,
+            reactors=lambda: reactors.definitions,
+            find_conflicts=partial(conflicts, settings=settings),
+            find_lacks=_machine(settings, ffmpeg, world).lacks,
+        ),
+    )
     sources = Sources(
         version=__version__,
         rtmp=rtmp,
@@ -305,27 +321,13 @@ def build_server(
         thumbnails=thumbnails,
         ended_files=ffmpeg.ended_files,
         memory=memory,
-        cluster=shares.member,
+        draining=draining,
+        cluster=part,
+        pulls=shares.pulls,
     )
     hub.listen(sources.answers.note)
     metrics = ServerMetrics(
         shared.totals, sources, StreamMetrics(on_air, lambda: settings.stream_metrics, trio.current_time)
-    )
-    draining = Draining(on_air, partial(rtmp.ask_to_reconnect, "This server is being emptied."), hub.publish)
-    part = _cluster_part(
-        shares.member,
-        world,
-        publish=hub.publish,
-        draining=draining,
-        on_air=on_air,
-        outside=outside,
-        configuration=lambda: fleet_configuration.FleetConfiguration(
-            sets=workflows,
-            changes=recorded,
-            reactors=lambda: reactors.definitions,
-            find_conflicts=partial(conflicts, settings=settings),
-            find_lacks=_machine(settings, ffmpeg, world).lacks,
-        ),
     )
     tokens_path = settings.http_api_tokens_path
     tokens = None if tokens_path is None else TokenFile(Path(tokens_path), world.offload)

@@ -5,7 +5,7 @@ other, in pieces of bounded work between which the loop goes on.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +24,7 @@ from mmids_trio.metrics.exposition import Sample, labelled, pieces
 from mmids_trio.metrics.loop import LoopLag
 from mmids_trio.metrics.totals import Labels, Totals
 from mmids_trio.rtmp.server.session import Traffic
+from mmids_trio.server.draining import Draining
 from mmids_trio.server.logs import Logging
 from mmids_trio.server.stream_metrics import StreamMetrics
 from mmids_trio.workflow.events import HubEvent, ReactorAnswered
@@ -32,7 +33,7 @@ from mmids_trio.workflow.hub import EventHub
 if TYPE_CHECKING:
     import prometheus_client
 
-    from mmids_trio.cluster.membership import Membership
+    from mmids_trio.server.cluster_part import ClusterPart
 else:
     prometheus_client = late("prometheus_client")
 
@@ -90,7 +91,10 @@ class Sources:
     thumbnails: Thumbnails
     ended_files: EndedFiles
     memory: MediaMemory
-    cluster: "Membership | None" = None
+    draining: Draining
+    cluster: "ClusterPart | None" = None
+    pulls: Sized | None = None
+    """What is fetched from other nodes of the cluster."""
     log: Logging = field(factory=Logging)
     answers: AnswerCounts = field(factory=AnswerCounts)
     http: HttpCounts = field(factory=HttpCounts)
@@ -112,8 +116,9 @@ class Sources:
         yield catalog.EVENTS_JOINED, ("history",), self.events.history.queue.joined
         yield catalog.EVENTS_JOINED, ("webhook",), self.webhook()
         yield catalog.EVENTS_MISSED, (), self.hub.missed
+        yield catalog.DRAINING, (), int(self.draining.is_draining)
         if self.cluster is not None:
-            yield from _of_cluster(self.cluster)
+            yield from _of_cluster(self.cluster, self.pulls or ())
         yield catalog.LOG_LEFT_OUT, (), self.log.repeats.left_out
         yield catalog.LOG_DROPPED, (), self.log.files.dropped_bytes
         yield catalog.LOG_LOST, (), self.log.files.lost_lines
@@ -236,7 +241,12 @@ class _Only:
         return [self.family]
 
 
-def _of_cluster(cluster: "Membership") -> Iterator[Reading]:
+def _of_cluster(part: "ClusterPart", pulls: Sized) -> Iterator[Reading]:
+    cluster, fleet = part.member, part.fleet
+    yield catalog.CLUSTER_INFO, (cluster.cluster, cluster.node), 1
+    yield catalog.CLUSTER_REVISION, (), fleet.serves
+    yield catalog.CLUSTER_FAILED, (), 1 if fleet.reasons else 0
+    yield catalog.CLUSTER_PULLS, (), len(pulls)
     yield catalog.CLUSTER_REGISTRY, (), 0 if cluster.contact.is_away else 1
     for question, count in cluster.contact.questions.items():
         yield catalog.CLUSTER_QUESTIONS, (question,), count

@@ -314,6 +314,10 @@ class EdgePulls:
             task_status.started()
             await trio.sleep_forever()
 
+    def __len__(self) -> int:
+        """How many keys are wanted."""
+        return len(self._pulls)
+
     def stream_id(self, _number: int) -> StreamId:
         """One that no stream has had; no workflow has an empty step."""
         self._streams += 1

@@ -55,6 +55,10 @@ async def test_what_a_server_has_of_its_cluster_is_counted(autojump_clock: MockC
         assert read["mmids_cluster_keys", ()] == 1
         assert read["mmids_cluster_claims_total", ("granted",)] == 1
         assert read["mmids_cluster_questions_total", ("claim",)] == 1
+        assert read["mmids_cluster_info", ("world", "a")] == 1
+        assert read["mmids_cluster_pulls", ()] == 0
+        await h.watch("elsewhere")
+        assert {metric.name: value for metric, _, value in h.server.metrics.sources.read()}["mmids_cluster_pulls"] == 1
 
 
 async def test_that_a_key_is_lost_is_an_event_beside_the_end_of_its_publisher(autojump_clock: MockClock) -> None:

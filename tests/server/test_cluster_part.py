@@ -88,6 +88,13 @@ def told(h: Harness) -> list[Any]:
     return [event for event in h.events() if isinstance(event, kinds)]
 
 
+def counted(h: Harness) -> dict[str, Any]:
+    """Its metrics of fleet and drain."""
+    wanted = ("draining", "cluster_fleet_revision", "cluster_fleet_failed")
+    read = {metric.name: value for metric, _, value in h.server.metrics.sources.read()}
+    return {name: read[f"mmids_{name}"] for name in wanted}
+
+
 def names(nodes: list[Harness]) -> list[list[str]]:
     return [list(h.server.workflows.names()) for h in nodes]
 
@@ -278,8 +285,10 @@ async def test_that_a_node_cannot_serve_what_is_decided_is_told_once_and_that_it
             assert (failed.node, failed.revision) == ("b", 1)
             assert "is the configuration file's" in failed.reason
             assert drained == DrainBegan("b", "fleet", 0)
+            assert counted(late) == {"draining": 1, "cluster_fleet_revision": 0, "cluster_fleet_failed": 1}
             assert (await put(first, OTHER)).status == 200
             assert told(late)[2:] == [DrainEnded("b")]
+            assert counted(late) == {"draining": 0, "cluster_fleet_revision": 2, "cluster_fleet_failed": 0}
         assert told(first) == []
 
 
