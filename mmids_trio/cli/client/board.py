@@ -14,6 +14,9 @@ SPARKS: Final = "▁▂▃▄▅▆▇█"
 HISTORY = 12
 """Looks of which a stream's bitrate is shown."""
 
+ONE_SERVER: Final = ("lag_ms", "warnings")
+"""What is not known of the streams of other nodes."""
+
 _COUNTED = re.compile(
     r"^(process_cpu_seconds_total|mmids_step_targets_(up|down)\{.*\}) ([0-9.e+]+)$", re.ASCII | re.MULTILINE
 )
@@ -32,6 +35,29 @@ class Row:
     lag_ms: int
     """Of the watcher that is furthest behind."""
     warnings: tuple[str, ...]
+    node: str = ""
+    """Where it is, on a board of a cluster."""
+
+
+@frozen
+class ClusterNow:
+    """A cluster as one of its nodes sees it."""
+
+    name: str
+    registry: str
+    nodes: Sequence[Mapping[str, Any]]
+    """As the API has them."""
+    warnings: Sequence[str]
+
+    def total(self, what: str) -> int:
+        """Of all nodes that have said."""
+        return sum(node[what] or 0 for node in self.nodes)
+
+    def headline(self) -> str:
+        """All of it in one line."""
+        draining = sum(1 for node in self.nodes if node["draining"])
+        nodes = f"{len(self.nodes)} nodes, {draining} draining, registry {self.registry}"
+        return f"cluster {self.name}: {nodes}   {self.total('streams')} streams   {self.total('watchers')} watchers"
 
 
 @frozen
@@ -61,6 +87,8 @@ class Board:
     order: str = "b"
     rows: Sequence[Row] = ()
     totals: Totals = Totals(0, 0, 0, None)
+    cluster: ClusterNow | None = None
+    """On a board of a cluster."""
     selected: str | None = None
     """The id of the stream that a key is about."""
     _history: dict[str, deque[int]] = field(factory=dict, init=False)
@@ -75,12 +103,25 @@ class Board:
         for client in clients:
             if client["role"] == "watcher" and client["stream"] is not None:
                 lags[client["stream"]] = max(lags.get(client["stream"], 0), client["lag_ms"])
-        rows = [_row(stream, lags.get(stream["id"], 0)) for stream in streams]
+        self._take_rows([_row(stream, lags.get(stream["id"], 0)) for stream in streams])
+        self._take_metrics(metrics, now, sum(row.watchers for row in self.rows))
+
+    def look_at_cluster(self, cluster: Mapping[str, Any], streams: Iterable[Mapping[str, Any]] | None) -> None:
+        """Take the answers to one look at a cluster; without streams, those of before are shown."""
+        self.cluster = ClusterNow(
+            printable(cluster["name"]),
+            cluster["registry"],
+            cluster["nodes"],
+            [printable(warning) for warning in cluster["warnings"]],
+        )
+        if streams is not None:
+            self._take_rows([_row_of_cluster(stream) for stream in streams])
+
+    def _take_rows(self, rows: Sequence[Row]) -> None:
         self._history = {row.id: self._history.get(row.id, deque(maxlen=HISTORY)) for row in rows}
         for row in rows:
             self._history[row.id].append(row.kbits)
         self.rows = rows
-        self._take_metrics(metrics, now, sum(row.watchers for row in rows))
         self.sort()
 
     def _take_metrics(self, metrics: str, now: float, watchers: int) -> None:
@@ -99,7 +140,7 @@ class Board:
     def sort(self) -> None:
         """In the order that is asked for; streams that are alike by name."""
         key = ORDERS[self.order][1]
-        self.rows = sorted(self.rows, key=lambda row: (key(row), row.name))
+        self.rows = sorted(self.rows, key=lambda row: (key(row), row.name, row.node))
         if not any(row.id == self.selected for row in self.rows):
             self.selected = self.rows[0].id if self.rows else None
 
@@ -122,7 +163,9 @@ class Board:
         return "".join(SPARKS[round(value * (len(SPARKS) - 1) / most)] for value in seen)
 
     def headline(self) -> str:
-        """The server in one line."""
+        """The server, or the cluster, in one line."""
+        if self.cluster is not None:
+            return self.cluster.headline()
         totals = self.totals
         cpu = "" if totals.cpu is None else f"   cpu {100 * totals.cpu:.0f} %"
         targets = f"targets {totals.targets_up} up, {totals.targets_down} down"
@@ -130,11 +173,17 @@ class Board:
 
     def lines(self) -> Sequence[str]:
         """For where there is no terminal."""
-        return [self.headline(), *map(_line, self.rows)]
+        nodes = () if self.cluster is None else map(_node_line, self.cluster.nodes)
+        warnings = () if self.cluster is None else (f"warning: {text}" for text in self.cluster.warnings)
+        return [self.headline(), *warnings, *nodes, *map(_line, self.rows)]
 
     def document(self) -> Mapping[str, Any]:
         """For machines."""
-        return {**asdict(self.totals), "streams": [asdict(row) for row in self.rows]}
+        if self.cluster is not None:
+            streams = [asdict(row, filter=lambda attribute, _: attribute.name not in ONE_SERVER) for row in self.rows]
+            return {**asdict(self.cluster), "streams": streams}
+        streams = [asdict(row, filter=lambda attribute, _: attribute.name != "node") for row in self.rows]
+        return {**asdict(self.totals), "streams": streams}
 
 
 def _row(stream: Mapping[str, Any], lag_ms: int) -> Row:
@@ -151,13 +200,35 @@ def _row(stream: Mapping[str, Any], lag_ms: int) -> Row:
     )
 
 
+def _row_of_cluster(stream: Mapping[str, Any]) -> Row:
+    node = printable(stream["node"])
+    return Row(
+        id=f"{node} {stream['id']}",
+        name=printable(stream["name"]),
+        workflow=printable(stream["workflow"]),
+        state=stream["state"],
+        kbits=round(stream["bitrate"] / 1000),
+        watchers=stream["watchers"],
+        lag_ms=0,
+        warnings=(),
+        node=node,
+    )
+
+
+def _node_line(node: Mapping[str, Any]) -> str:
+    counts = ("revision", "streams", "publishers", "watchers")
+    told = (f"{name}={'?' if node[name] is None else node[name]}" for name in counts)
+    return printable(" ".join([f"node={node['node']}", f"draining={str(node['draining']).lower()}", *told]))
+
+
 def _line(row: Row) -> str:
     told = [
         f"stream={row.name}",
+        *([f"node={row.node}"] if row.node else []),
         f"workflow={row.workflow}",
         f"state={row.state}",
         f"kbits={row.kbits}",
         f"watchers={row.watchers}",
-        f"lag_ms={row.lag_ms}",
+        *([] if row.node else [f"lag_ms={row.lag_ms}"]),
     ]
     return " ".join([*told, *([f"warnings={','.join(row.warnings)}"] if row.warnings else [])])

@@ -20,6 +20,9 @@ KEYS = {"\x1b[A": "up", "\x1b[B": "down", "k": "up", "j": "down"}
 
 ESCAPE = b"\x1b"
 
+MOST_WARNINGS = 3
+"""Of a cluster; `mmids_trio cluster` has all."""
+
 WIDE = 100
 """Columns from which workflows are shown too."""
 
@@ -27,7 +30,9 @@ WIDE = 100
 def picture(board: Board, console: Console, question: str) -> Group:
     """All of a screen: as many streams as there is room for, the chosen one among them."""
     table = Table(box=None, pad_edge=False, expand=True)
-    is_wide = console.width >= WIDE
+    is_wide, cluster = console.width >= WIDE, board.cluster
+    if cluster is not None:
+        table.add_column("NODE", no_wrap=True, ratio=2, min_width=8)
     table.add_column("STREAM", no_wrap=True, ratio=3, min_width=12)
     if is_wide:
         table.add_column("WORKFLOW", no_wrap=True, ratio=2)
@@ -35,27 +40,32 @@ def picture(board: Board, console: Console, question: str) -> Group:
     table.add_column("KBIT/S", justify="right", no_wrap=True, width=7)
     table.add_column("", no_wrap=True, width=HISTORY)
     table.add_column("WATCH", justify="right", no_wrap=True, width=6)
-    table.add_column("LAG MS", justify="right", no_wrap=True, width=6)
-    table.add_column("WARNINGS", no_wrap=True, ratio=4, min_width=10)
-    room = max(console.height - 5, 1)
+    if cluster is None:
+        table.add_column("LAG MS", justify="right", no_wrap=True, width=6)
+        table.add_column("WARNINGS", no_wrap=True, ratio=4, min_width=10)
+    warnings = [] if cluster is None else cluster.warnings[:MOST_WARNINGS]
+    room = max(console.height - 5 - len(warnings), 1)
     ids = [row.id for row in board.rows]
     place = ids.index(board.selected) if board.selected in ids else 0
     first = max(min(place - room // 2, len(ids) - room), 0)
     for row in board.rows[first : first + room]:
         cells = [
+            *([] if cluster is None else [Text(row.node)]),
             Text(row.name),
             *([Text(row.workflow)] if is_wide else []),
             Text(row.state, STYLES.get(row.state, "")),
             Text(str(row.kbits)),
             Text(board.sparkline(row), "cyan"),
             Text(str(row.watchers)),
-            Text(str(row.lag_ms), "yellow" if row.lag_ms else ""),
-            Text(" ".join(row.warnings), "red"),
+            *([] if cluster is not None else [Text(str(row.lag_ms), "yellow" if row.lag_ms else "")]),
+            *([] if cluster is not None else [Text(" ".join(row.warnings), "red")]),
         ]
         table.add_row(*cells, style="reverse" if row.id == board.selected else "")
     orders = "  ".join(f"{key} {name}" for key, (name, _) in ORDERS.items())
-    help_line = question or f"sort: {orders}   x kick   q quit"
-    return Group(Text(board.headline(), "bold"), table, Text(help_line, "bold red" if question else "dim"))
+    kick = "   x kick" if cluster is None else ""
+    help_line = question or f"sort: {orders}{kick}   q quit"
+    told = (Text(warning, "red", no_wrap=True, overflow="ellipsis") for warning in warnings)
+    return Group(Text(board.headline(), "bold"), *told, table, Text(help_line, "bold red" if question else "dim"))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 import click
 from rich.console import Console
@@ -13,6 +14,9 @@ from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.pages import everything
 from mmids_trio.cli.client.screen import key_within, keyboard, picture
 from mmids_trio.cli.commands.kick import send_away
+
+Look = Callable[[ApiClient, Board], None]
+"""Fills a board once."""
 
 ANSWERS = {"y": True}
 """To whether a stream is to be kicked; any other key is no."""
@@ -30,18 +34,21 @@ ANSWERS = {"y": True}
 @click.option(
     "--count", type=click.IntRange(1), metavar="N", help="End after so many looks; 1 where there is no terminal."
 )
-def top(session: CommandSession, *, interval: float, count: int | None) -> int:
+@click.option("--cluster", is_flag=True, help="The nodes of the server's cluster, and the streams of all.")
+def top(session: CommandSession, *, interval: float, count: int | None, cluster: bool) -> int:
     """Show streams with bitrate, watchers, the lag of the slowest one, and warnings; beside them targets and CPU.
 
     Keys: n, b, w, l, s sort by name, bitrate, watchers, lag and state; arrows choose a stream, x kicks it, q quits.
-    Without a terminal it prints a line for the server and one for each stream.
+    Without a terminal it prints a line for the server and one for each stream. With --cluster there are the nodes, no
+    lags, and no kicks.
     """
     is_live = sys.stdin.isatty() and sys.stdout.isatty() and not session.output.as_json
+    look = _look_at_cluster if cluster else _look
     with session.api() as api:
         if is_live:
-            _Screen(api, interval, count).run()
+            _Screen(api, look, interval, count).run()
         else:
-            _print(session, api, interval, count or 1)
+            _print(session, api, look, interval, count or 1)
     return 0
 
 
@@ -51,12 +58,19 @@ def _look(api: ApiClient, board: Board) -> None:
     board.look(streams, clients, metrics, time.monotonic())
 
 
-def _print(session: CommandSession, api: ApiClient, interval: float, count: int) -> None:
+def _look_at_cluster(api: ApiClient, board: Board) -> None:
+    """Without its registry, a node knows nothing of the streams of others."""
+    cluster = api.request("GET", "/cluster").json()
+    is_up = cluster["registry"] == "up"
+    board.look_at_cluster(cluster, list(everything(api, "streams", {"scope": "cluster"})) if is_up else None)
+
+
+def _print(session: CommandSession, api: ApiClient, look: Look, interval: float, count: int) -> None:
     board, seen = Board(order="n"), []
     for number in range(count):
         if number:
             time.sleep(interval)
-        _look(api, board)
+        look(api, board)
         for line in board.lines():
             session.output.say(line)
         seen.append(board.document())
@@ -66,8 +80,8 @@ def _print(session: CommandSession, api: ApiClient, interval: float, count: int)
 class _Screen:
     """The live table."""
 
-    def __init__(self, api: ApiClient, interval: float, count: int | None) -> None:
-        self._api, self._interval, self._count = api, interval, count
+    def __init__(self, api: ApiClient, look: Look, interval: float, count: int | None) -> None:
+        self._api, self._look, self._interval, self._count = api, look, interval, count
         self._board, self._question = Board(), ""
 
     def run(self) -> None:
@@ -76,7 +90,7 @@ class _Screen:
         with keyboard() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
             looks = 0
             while self._count is None or looks < self._count:
-                _look(self._api, self._board)
+                self._look(self._api, self._board)
                 looks += 1
                 until = time.monotonic() + self._interval
                 while True:
@@ -103,6 +117,6 @@ class _Screen:
             self._board.sort()
         elif key in ("up", "down"):
             self._board.select(1 if key == "down" else -1)
-        elif key == "x" and chosen is not None:
+        elif key == "x" and chosen is not None and self._board.cluster is None:
             self._question = f"kick {chosen.name} with its publisher? y/n"
         return False

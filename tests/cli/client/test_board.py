@@ -104,3 +104,60 @@ def test_lines_for_no_terminal_have_one_stream_each_and_no_control_characters() 
     assert first.startswith("1 streams")
     assert "\x1b" not in line
     assert line.endswith("state=live kbits=1000 watchers=9 lag_ms=0 warnings=clock_jumps")
+
+
+def of_node(name: str, **more: Any) -> dict[str, Any]:
+    counts = {"revision": 7, "streams": 2, "publishers": 1, "watchers": 20}
+    return {"node": name, "draining": False, **counts, **more}
+
+
+def of_cluster(*warnings: str, registry: str = "up") -> dict[str, Any]:
+    nodes = [of_node("a"), of_node("b", draining=True, streams=None, publishers=None, watchers=None)]
+    return {"name": "tv", "registry": registry, "nodes": nodes, "warnings": list(warnings)}
+
+
+def at(node: str, number: int) -> dict[str, Any]:
+    shown = {"name": f"show {number}", "workflow": "w", "state": "live", "bitrate": 1_000_000 * number}
+    return {"node": node, "id": f"s-{number}", **shown, "watchers": 5}
+
+
+def test_a_cluster_is_its_nodes_and_the_streams_of_each() -> None:
+    board = Board(order="n")
+    board.look_at_cluster(of_cluster("node b is ill\x1b[2J"), [at("b", 1), at("a", 1), at("a", 2)])
+    assert board.lines() == [
+        "cluster tv: 2 nodes, 1 draining, registry up   2 streams   20 watchers",
+        board.lines()[1],
+        "node=a draining=false revision=7 streams=2 publishers=1 watchers=20",
+        "node=b draining=true revision=7 streams=? publishers=? watchers=?",
+        "stream=show 1 node=a workflow=w state=live kbits=1000 watchers=5",
+        "stream=show 1 node=b workflow=w state=live kbits=1000 watchers=5",
+        "stream=show 2 node=a workflow=w state=live kbits=2000 watchers=5",
+    ]
+    assert board.lines()[1].startswith("warning: node b is ill")
+    assert "\x1b" not in board.lines()[1]
+    document = board.document()
+    assert [(row["node"], row["kbits"]) for row in document["streams"]] == [("a", 1000), ("b", 1000), ("a", 2000)]
+    assert (document["registry"], len(document["nodes"])) == ("up", 2)
+
+
+def test_without_the_registry_the_streams_of_before_are_shown() -> None:
+    board = Board()
+    board.look_at_cluster(of_cluster(), [at("a", 1)])
+    board.look_at_cluster(of_cluster("the registry is away", registry="away"), None)
+    assert "registry away" in board.headline()
+    assert names(board) == ["show 1"]
+
+
+def test_a_screen_of_a_cluster_has_a_column_of_nodes_its_warnings_and_no_kick() -> None:
+    board = Board()
+    board.look_at_cluster(of_cluster(*["node b is ill " * 10] * 9), [at("edge-1", number) for number in range(50)])
+    console = Console(width=80, height=24, force_terminal=False)
+    with console.capture() as capture:
+        console.print(picture(board, console, ""))
+    lines = capture.get().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert [line.startswith("node b is ill") for line in lines[:5]] == [False, True, True, True, False]
+    assert lines[4].split() == ["NODE", "STREAM", "STATE", "KBIT/S", "WATCH"]
+    assert lines[5].split()[:3] == ["edge-1", "show", "49"]
+    assert "kick" not in lines[-1]

@@ -38,7 +38,8 @@ class Server:
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
-        kind = {"POST": "plan", "PUT": "apply", "GET": "cluster"}[request.method]
+        kinds = {"POST": "plan", "PUT": "apply", "GET": "cluster"}
+        kind = "streams" if request.url.path == "/streams" else kinds[request.method]
         status, document = self.answers[kind]
         return httpx2.Response(status, json=document, headers={"ETag": f'"{kind}"'})
 
@@ -148,3 +149,17 @@ def test_the_command_cluster_lists_nodes_and_ends_with_1_where_something_is_wron
     assert json.loads(document.out) == warned
     none = invoke("cluster", transport=scripted(Server(cluster=(404, {"error": "this server is in no cluster"}))))
     assert (none.status, "in no cluster" in none.err) == (1, True)
+
+
+def test_top_shows_a_cluster_without_its_registry_too() -> None:
+    stream = {"node": "b", "id": "s-1", "name": "talk", "workflow": "show", "state": "live", "bitrate": 2000}
+    page = {"streams": [{**stream, "watchers": 4}], "next": None, "left_out": 0}
+    server = Server(cluster=(200, {**CLUSTER, "nodes": [NODE]}), streams=(200, page))
+    shown = invoke("top", "--cluster", transport=scripted(server))
+    assert shown.status == 0, shown
+    assert "stream=talk node=b workflow=show state=live kbits=2 watchers=4" in shown.out.splitlines()
+    assert server.requests[1].url.params["scope"] == "cluster"
+    away = {**CLUSTER, "nodes": [NODE], "registry": "away", "warnings": ["the registry is away"]}
+    alone = invoke("top", "--cluster", transport=scripted(Server(cluster=(200, away))))
+    assert alone.status == 0, alone
+    assert alone.out.splitlines()[1] == "warning: the registry is away"
