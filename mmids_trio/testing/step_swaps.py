@@ -122,20 +122,24 @@ async def _change(
 
 
 def _judge(sent: Sequence[MediaEvent], came: Sequence[MediaEvent], passes_all: bool) -> None:
-    """What came to the sink of what the source has sent; a swap repeats headers and metadata, and no frame."""
+    """What came to the sink of what the source has sent; a swap repeats headers and metadata, and no frame.
+
+    Each stream for itself: a step that makes several of one may send a frame in each of them.
+    """
     places = {event.data: place for place, event in enumerate(sent) if _is_frame(event)}
     newest: dict[StreamId, int] = {}
-    seen: set[int] = set()
+    seen: set[tuple[StreamId, int]] = set()
     for event in came:
         if not _is_frame(event) or (place := places.get(event.data)) is None:
             continue
-        if place in seen:
+        if (event.stream_id, place) in seen:
             raise StepFault(StepRule.REPEATED, f"came twice when the workflow changed: {describe_all([event])}")
         if place < newest.get(event.stream_id, -1):
             raise StepFault(StepRule.ORDER, f"came too late when the workflow changed: {describe_all([event])}")
-        seen.add(place)
+        seen.add((event.stream_id, place))
         newest[event.stream_id] = place
-    lost = [event for place, event in enumerate(sent) if _is_frame(event) and place not in seen]
+    taken = {place for _, place in seen}
+    lost = [event for place, event in enumerate(sent) if _is_frame(event) and place not in taken]
     if passes_all and lost:
         raise StepFault(StepRule.REST, f"lost when the workflow changed: {describe_all(lost)}")
 
