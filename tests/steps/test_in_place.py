@@ -177,6 +177,7 @@ async def test_what_watchers_are_sent_and_when_changes_at_once(autojump_clock: M
             await wait_all_tasks_blocked()
             assert got(late) == []
             await put(h, workflow("", "gop_cache=true"))
+        await publisher.send(STREAM[20:])  # what came before is not kept, as nobody was to begin with it
         async with watching(h) as late:
             await wait_all_tasks_blocked()
             assert len(late.packets) > 10

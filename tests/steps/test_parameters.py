@@ -14,7 +14,7 @@ Written = Callable[..., WorkflowDefinition]
 
 ACCEPTED = (
     "rtmp_app, stream_key, port, rtmps, allow_ips, deny_ips, reactor, auth_url, play_key, send_interval, gop_cache, "
-    "max_lag"
+    "max_lag, cluster"
 )
 
 
