@@ -311,6 +311,10 @@ async def test_everybody_can_use_every_place(
             dashboard.says("Watcher", "Clients")
             check("show", dashboard)
             dashboard.go("Change")
+            # What runs comes into the field when it has been read, over what somebody has written by then.
+            dashboard.until(
+                lambda: "workflow show" in str(dashboard.field("Configuration").get_property("value")), "text"
+            )
             dashboard.write("workflow show {\n rtmp_receive rtmp_app=live stream_key=other port=0\n}\nworkflow")
             dashboard.says("Line 4")
             dashboard.write("workflow show {\n rtmp_receive rtmp_app=live stream_key=other port=0\n}\n")
