@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 import trio
 from attrs import define, field
+from trio.testing import MockClock
 
 from mmids_trio.cluster.directory import NODE_TTL_SECONDS, Document, Incarnation, NodeEntry, RegistryAway
 from mmids_trio.cluster.fleet import Fleet
@@ -25,8 +26,6 @@ from mmids_trio.cluster.revisions import (
 )
 from mmids_trio.cluster.sealing import MAX_SEALED_BYTES, CannotSeal, CannotUnseal, Seal
 from mmids_trio.errors import MmidsError
-
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 ANNOUNCE_SECONDS = 1.5
 SLACK_SECONDS = 2.0
@@ -162,7 +161,9 @@ def state_of(registry: MemoryRegistry) -> FleetState:
     return FleetState() if document is None else FleetState.from_text(document.text)
 
 
-async def test_all_nodes_change_or_none_does_and_the_answer_says_which_node_could_not() -> None:
+async def test_all_nodes_change_or_none_does_and_the_answer_says_which_node_could_not(
+    autojump_clock: MockClock,
+) -> None:
     registry = MemoryRegistry()
     nodes = [node(registry, name) for name in "abc"]
     nodes[1].cannot = "two"
@@ -181,7 +182,7 @@ async def test_all_nodes_change_or_none_does_and_the_answer_says_which_node_coul
     assert state_of(registry).proposal is None
 
 
-async def test_a_plan_sums_up_what_all_nodes_would_cut_and_changes_nothing() -> None:
+async def test_a_plan_sums_up_what_all_nodes_would_cut_and_changes_nothing(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     nodes = [node(registry, name) for name in "abc"]
     async with running(*nodes):
@@ -193,7 +194,7 @@ async def test_a_plan_sums_up_what_all_nodes_would_cut_and_changes_nothing() -> 
     assert state_of(registry) == FleetState(highest=1)
 
 
-async def test_more_disconnects_than_are_allowed_over_all_nodes_change_nothing() -> None:
+async def test_more_disconnects_than_are_allowed_over_all_nodes_change_nothing(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     nodes = [node(registry, name) for name in "abc"]
     async with running(*nodes):
@@ -204,7 +205,7 @@ async def test_more_disconnects_than_are_allowed_over_all_nodes_change_nothing()
     assert "would disconnect 6 clients" in refused.reason
 
 
-async def test_a_question_that_is_based_on_an_older_revision_loses() -> None:
+async def test_a_question_that_is_based_on_an_older_revision_loses(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     nodes = [node(registry, name) for name in "ab"]
     async with running(*nodes):
@@ -214,7 +215,9 @@ async def test_a_question_that_is_based_on_an_older_revision_loses() -> None:
     assert [outcome.ending for outcome in (first, late, again)] == ["applied", "lost", "applied"]
 
 
-async def test_of_two_questions_at_once_one_is_decided_and_the_other_hears_that_it_was_not() -> None:
+async def test_of_two_questions_at_once_one_is_decided_and_the_other_hears_that_it_was_not(
+    autojump_clock: MockClock,
+) -> None:
     registry = MemoryRegistry()
     nodes = [node(registry, name) for name in "ab"]
     outcomes: list[Outcome] = []
@@ -232,7 +235,7 @@ async def test_of_two_questions_at_once_one_is_decided_and_the_other_hears_that_
     assert len({each.serves for each in nodes}) == 1
 
 
-async def test_a_node_that_comes_later_has_what_was_decided_before_it_is_announced() -> None:
+async def test_a_node_that_comes_later_has_what_was_decided_before_it_is_announced(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     first, late = node(registry, "a"), node(registry, "b")
     async with running(first) as nursery:
@@ -243,7 +246,7 @@ async def test_a_node_that_comes_later_has_what_was_decided_before_it_is_announc
         assert {entry.owner.node: entry.revision for entry in registry.nodes()} == {"a": 1, "b": 1}
 
 
-async def test_a_node_that_cannot_carry_out_what_is_decided_is_draining_until_it_can() -> None:
+async def test_a_node_that_cannot_carry_out_what_is_decided_is_draining_until_it_can(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     nodes = [node(registry, "a"), node(registry, "b", fails="one")]
     async with running(*nodes):
@@ -259,7 +262,7 @@ async def test_a_node_that_cannot_carry_out_what_is_decided_is_draining_until_it
         assert nodes[1].entry == NodeEntry(nodes[1].fleet.owner, "rtmp://b:1935", False, outcome.number)
 
 
-async def test_a_node_that_is_there_and_says_nothing_keeps_the_others_from_changing() -> None:
+async def test_a_node_that_is_there_and_says_nothing_keeps_the_others_from_changing(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     nodes = [node(registry, "a")]
     async with running(*nodes) as nursery:
@@ -279,7 +282,7 @@ async def announced(nursery: trio.Nursery, registry: MemoryRegistry, name: str) 
     await trio.sleep(1)
 
 
-async def test_a_registry_that_has_forgotten_everything_is_told_what_was_decided() -> None:
+async def test_a_registry_that_has_forgotten_everything_is_told_what_was_decided(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     nodes = [node(registry, name) for name in "ab"]
     async with running(*nodes) as nursery:
@@ -298,7 +301,9 @@ async def test_a_registry_that_has_forgotten_everything_is_told_what_was_decided
 
 
 @pytest.mark.parametrize("victim", ["leader", "follower"])
-async def test_a_node_that_dies_at_any_step_leaves_no_two_revisions_in_service(victim: str) -> None:
+async def test_a_node_that_dies_at_any_step_leaves_no_two_revisions_in_service(
+    victim: str, autojump_clock: MockClock
+) -> None:
     """At every operation that it makes, before and after it was done; and it comes back."""
     for step in range(200):
         registry = MemoryRegistry()
@@ -342,7 +347,9 @@ async def test_a_node_that_dies_at_any_step_leaves_no_two_revisions_in_service(v
 
 
 @pytest.mark.parametrize("seeds", [range(start, start + 20) for start in range(0, 100, 20)], ids=lambda seeds: seeds[0])
-async def test_no_two_revisions_are_in_service_for_long_where_answers_get_lost_and_nodes_die(seeds: range) -> None:
+async def test_no_two_revisions_are_in_service_for_long_where_answers_get_lost_and_nodes_die(
+    seeds: range, autojump_clock: MockClock
+) -> None:
     for seed in seeds:
         random = Random(seed)
         registry = MemoryRegistry()
@@ -475,7 +482,9 @@ def test_documents_come_back_as_they_were_and_others_are_not_read() -> None:
             Report.from_text(text)
 
 
-async def test_a_document_that_is_not_ours_changes_nothing_and_nothing_is_proposed_over_it() -> None:
+async def test_a_document_that_is_not_ours_changes_nothing_and_nothing_is_proposed_over_it(
+    autojump_clock: MockClock,
+) -> None:
     registry = MemoryRegistry()
     registry.write(CONFIG_NAME, "{}", None, None)
     nodes = [node(registry, "a")]
@@ -485,7 +494,7 @@ async def test_a_document_that_is_not_ours_changes_nothing_and_nothing_is_propos
     assert registry.read(CONFIG_NAME) == Document("{}", 1)
 
 
-async def test_reports_that_nobody_can_read_count_as_none() -> None:
+async def test_reports_that_nobody_can_read_count_as_none(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     nodes = [node(registry, "a")]
     async with running(*nodes) as nursery:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import pytest
 import trio
 from attrs import define, evolve
+from trio.testing import MockClock
 
 from mmids_trio.cluster.directory import NODE_TTL_SECONDS, RegistryAway
 from mmids_trio.cluster.fleet import APPLY_AGAIN_SECONDS
@@ -17,8 +18,6 @@ from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.events import DrainBegan, DrainEnded, FleetFailed, RegistryCameBack, RegistryWentAway
-
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 Answer = TypeVar("Answer")
 STREAM = generate_stream(seconds=1)
@@ -99,7 +98,9 @@ def names(nodes: list[Harness]) -> list[list[str]]:
     return [list(h.server.workflows.names()) for h in nodes]
 
 
-async def test_a_configuration_is_put_in_place_at_all_nodes_and_its_successor_stops_what_it_does_not_name() -> None:
+async def test_a_configuration_is_put_in_place_at_all_nodes_and_its_successor_stops_what_it_does_not_name(
+    autojump_clock: MockClock,
+) -> None:
     async with cluster("a", "b", "c") as nodes:
         answer = await put(nodes[0], SHOW)
         assert answer.status == 200, answer.text
@@ -114,7 +115,7 @@ async def test_a_configuration_is_put_in_place_at_all_nodes_and_its_successor_st
         assert names(nodes) == [["other"]] * 3
 
 
-async def test_one_node_that_cannot_keeps_all_from_changing_and_the_answer_says_why() -> None:
+async def test_one_node_that_cannot_keeps_all_from_changing_and_the_answer_says_why(autojump_clock: MockClock) -> None:
     mine = SHOW.replace("s3cr3t-key", "mine")
     async with cluster("a", "b", "c", more=mine) as nodes:
         for answer in (await plan(nodes[0], SHOW), await put(nodes[0], SHOW)):
@@ -127,7 +128,7 @@ async def test_one_node_that_cannot_keeps_all_from_changing_and_the_answer_says_
         assert (await put(nodes[0], SHOW, "?take_over=true")).status == 200
 
 
-async def test_the_plan_sums_up_whom_all_nodes_would_disconnect() -> None:
+async def test_the_plan_sums_up_whom_all_nodes_would_disconnect(autojump_clock: MockClock) -> None:
     async with cluster("a", "b", "c") as nodes:
         await put(nodes[0], SHOW)
         for h in nodes[:2]:
@@ -141,7 +142,7 @@ async def test_the_plan_sums_up_whom_all_nodes_would_disconnect() -> None:
         assert names(nodes) == [["show"]] * 3
 
 
-async def test_only_what_was_seen_is_changed() -> None:
+async def test_only_what_was_seen_is_changed(autojump_clock: MockClock) -> None:
     async with cluster("a", "b", "c") as nodes:
         assert (await nodes[0].http.get("/cluster/config")).status == 404
         first = await plan(nodes[0], SHOW)
@@ -154,7 +155,7 @@ async def test_only_what_was_seen_is_changed() -> None:
         assert (await put(nodes[1], OTHER, **{"If-Match": shown.headers["etag"]})).status == 200
 
 
-async def test_the_registry_does_not_show_what_stands_in_the_text() -> None:
+async def test_the_registry_does_not_show_what_stands_in_the_text(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     async with node(registry, "a") as h:
         await trio.sleep(5)
@@ -168,7 +169,7 @@ async def test_the_registry_does_not_show_what_stands_in_the_text() -> None:
             assert "s3cr3t" not in each.text
 
 
-async def test_a_node_that_was_away_serves_what_was_decided_before_it_is_announced() -> None:
+async def test_a_node_that_was_away_serves_what_was_decided_before_it_is_announced(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     async with node(registry, "a") as first:
         await trio.sleep(5)
@@ -182,7 +183,7 @@ async def test_a_node_that_was_away_serves_what_was_decided_before_it_is_announc
             assert {entry.owner.node: entry.revision for entry in registry.nodes()} == {"a": 2, "b": 2}
 
 
-async def test_the_cluster_shows_its_nodes_and_their_streams() -> None:
+async def test_the_cluster_shows_its_nodes_and_their_streams(autojump_clock: MockClock) -> None:
     async with cluster("a", "b", "c") as nodes:
         await put(nodes[0], SHOW)
         await nodes[1].publish("s3cr3t-key", STREAM)
@@ -209,7 +210,7 @@ async def test_the_cluster_shows_its_nodes_and_their_streams() -> None:
         assert (await nodes[0].http.get("/streams")).json()["streams"] == []
 
 
-async def test_streams_of_all_nodes_come_page_by_page() -> None:
+async def test_streams_of_all_nodes_come_page_by_page(autojump_clock: MockClock) -> None:
     async with cluster("a", "b", "c") as nodes:
         await put(nodes[0], OTHER)
         for h in nodes:
@@ -226,7 +227,7 @@ async def test_streams_of_all_nodes_come_page_by_page() -> None:
         assert seen == [(node, key) for node in "abc" for key in "xy"]
 
 
-async def test_a_server_in_no_cluster_says_so() -> None:
+async def test_a_server_in_no_cluster_says_so(autojump_clock: MockClock) -> None:
     async with Harness(SHOW) as h:
         for answer in (
             await h.http.get("/cluster"),
@@ -238,7 +239,7 @@ async def test_a_server_in_no_cluster_says_so() -> None:
             assert (answer.status, answer.json()["error"]) == (404, "this server is in no cluster")
 
 
-async def test_any_node_can_be_asked_to_empty_any_other() -> None:
+async def test_any_node_can_be_asked_to_empty_any_other(autojump_clock: MockClock) -> None:
     async with cluster("a", "b", "c") as nodes:
         await put(nodes[0], OTHER)
         publisher = await nodes[1].publish("other/x", STREAM)
@@ -258,7 +259,9 @@ async def test_any_node_can_be_asked_to_empty_any_other() -> None:
         assert (await nodes[0].http.post("/cluster/drain?node=z")).status == 404
 
 
-async def test_a_node_that_cannot_put_in_place_what_is_decided_is_emptied_and_the_cluster_says_so() -> None:
+async def test_a_node_that_cannot_put_in_place_what_is_decided_is_emptied_and_the_cluster_says_so(
+    autojump_clock: MockClock,
+) -> None:
     registry = MemoryRegistry()
     async with node(registry, "a") as first:
         await trio.sleep(5)
@@ -273,7 +276,9 @@ async def test_a_node_that_cannot_put_in_place_what_is_decided_is_emptied_and_th
             assert (await late.http.get("/ready")).status == 503
 
 
-async def test_that_a_node_cannot_serve_what_is_decided_is_told_once_and_that_it_can_again() -> None:
+async def test_that_a_node_cannot_serve_what_is_decided_is_told_once_and_that_it_can_again(
+    autojump_clock: MockClock,
+) -> None:
     registry = MemoryRegistry()
     async with node(registry, "a") as first:
         await trio.sleep(5)
@@ -292,7 +297,7 @@ async def test_that_a_node_cannot_serve_what_is_decided_is_told_once_and_that_it
         assert told(first) == []
 
 
-async def test_a_registry_that_goes_and_comes_back_is_told_by_each_node() -> None:
+async def test_a_registry_that_goes_and_comes_back_is_told_by_each_node(autojump_clock: MockClock) -> None:
     async with cluster("a", "b", "c") as nodes:
         way = nodes[1].server.cluster.directory  # type: ignore[union-attr]
         assert isinstance(way, Way)
@@ -305,7 +310,7 @@ async def test_a_registry_that_goes_and_comes_back_is_told_by_each_node() -> Non
         assert told(nodes[0]) == []
 
 
-async def test_without_its_registry_a_node_answers_what_it_knows_and_changes_nothing() -> None:
+async def test_without_its_registry_a_node_answers_what_it_knows_and_changes_nothing(autojump_clock: MockClock) -> None:
     registry = MemoryRegistry()
     async with node(registry, "a") as h:
         await trio.sleep(5)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection
@@ -14,8 +14,6 @@ from mmids_trio.testing.clients import ClientRefused, RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.events import DrainBegan, DrainEnded
-
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 STREAM = generate_stream(seconds=1)
 SHOW = """
@@ -51,7 +49,7 @@ async def statuses(client: RtmpClient) -> list[str]:
 REQUEST = "NetConnection.Connect.ReconnectRequest"
 
 
-async def test_who_can_reconnect_is_asked_to_and_nobody_else() -> None:
+async def test_who_can_reconnect_is_asked_to_and_nobody_else(autojump_clock: MockClock) -> None:
     async with Harness(SHOW) as h:
         able, unable, silent = [await connected(h, caps) for caps in (15.0, 14.0, None)]
         for key, client in (("a", able), ("b", unable), ("c", silent)):
@@ -67,7 +65,9 @@ async def test_who_can_reconnect_is_asked_to_and_nobody_else() -> None:
         assert asked == [True, False, False, True, False]
 
 
-async def test_a_server_that_is_being_emptied_takes_no_publishers_and_lets_those_go_on_who_are_here() -> None:
+async def test_a_server_that_is_being_emptied_takes_no_publishers_and_lets_those_go_on_who_are_here(
+    autojump_clock: MockClock,
+) -> None:
     async with Harness(SHOW) as h:
         here = await h.publish("here", STREAM)
         waiting = await h.watch("here")
@@ -86,7 +86,7 @@ async def test_a_server_that_is_being_emptied_takes_no_publishers_and_lets_those
         await h.publish("new", STREAM)
 
 
-async def test_a_publisher_that_waits_for_its_approval_when_it_begins_is_refused() -> None:
+async def test_a_publisher_that_waits_for_its_approval_when_it_begins_is_refused(autojump_clock: MockClock) -> None:
     async with Harness(SHOW) as h:
         client = await h.connect()
         client.connection.publish("late")
@@ -98,7 +98,7 @@ async def test_a_publisher_that_waits_for_its_approval_when_it_begins_is_refused
         assert (await h.http.get("/streams")).json()["streams"] == []
 
 
-async def test_a_server_is_not_ready_while_it_is_emptied() -> None:
+async def test_a_server_is_not_ready_while_it_is_emptied(autojump_clock: MockClock) -> None:
     async with Harness(SHOW) as h:
         assert (await h.http.get("/ready")).status == 200
         await drain(h)
@@ -108,7 +108,7 @@ async def test_a_server_is_not_ready_while_it_is_emptied() -> None:
         assert (await h.http.get("/ready")).status == 200
 
 
-async def test_it_is_over_when_nobody_is_left_and_at_the_deadline() -> None:
+async def test_it_is_over_when_nobody_is_left_and_at_the_deadline(autojump_clock: MockClock) -> None:
     async with Harness(SHOW) as h:
         publisher = await h.publish("key", STREAM)
         state = await drain(h, query="?deadline=60")
@@ -131,7 +131,7 @@ async def leave_after(seconds: float, client: RtmpClient) -> None:
     client.close()
 
 
-async def test_a_server_without_a_cluster_knows_no_other_nodes() -> None:
+async def test_a_server_without_a_cluster_knows_no_other_nodes(autojump_clock: MockClock) -> None:
     async with Harness(SHOW) as h:
         for method in ("get", "post", "delete"):
             answer = await getattr(h.http, method)("/cluster/drain?node=b")
@@ -141,14 +141,14 @@ async def test_a_server_without_a_cluster_knows_no_other_nodes() -> None:
 @pytest.mark.parametrize(
     "query", ["?deadline=-1", "?deadline=1.5", "?deadline=86401", "?deadline=", "?wait=1", "?dead=1", "?node=a&node=b"]
 )
-async def test_options_that_make_no_sense_are_refused(query: str) -> None:
+async def test_options_that_make_no_sense_are_refused(query: str, autojump_clock: MockClock) -> None:
     async with Harness(SHOW) as h:
         answer = await h.http.post(f"/cluster/drain{query}")
         assert answer.status == 400, answer.text
         assert not h.server.draining.is_draining
 
 
-async def test_a_second_reason_keeps_it_being_emptied() -> None:
+async def test_a_second_reason_keeps_it_being_emptied(autojump_clock: MockClock) -> None:
     async with Harness(SHOW) as h:
         draining = h.server.draining
         draining.begin(why="fleet")
@@ -162,7 +162,9 @@ async def test_a_second_reason_keeps_it_being_emptied() -> None:
         await h.publish("new", STREAM)
 
 
-async def test_that_a_drain_begins_and_ends_is_told_once_each_and_how_many_were_asked_to_move() -> None:
+async def test_that_a_drain_begins_and_ends_is_told_once_each_and_how_many_were_asked_to_move(
+    autojump_clock: MockClock,
+) -> None:
     async with Harness(SHOW) as h:
         await (await connected(h, 15.0)).publish("a", STREAM)
         for method in ("post", "post", "delete", "delete"):
