@@ -26,6 +26,7 @@ from mmids_trio.http_api.routing import Routes, request_body
 from mmids_trio.http_api.session_cookie import MAX_TOKEN_BYTES, PATH, no_session_cookie, session_cookie
 from mmids_trio.http_api.tokens import NOBODY, Caller
 from mmids_trio.late import late
+from mmids_trio.offload import in_thread
 from mmids_trio.rejections import RejectCounters, RejectReason
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def add_dashboard_routes(
     async def make_qr() -> Response:
         address = _address_of(await request_body())
         encode = partial(qr_codes.encode, address, MAX_ADDRESS)
-        code = await trio.to_thread.run_sync(encode, limiter=drawing)
+        async with drawing:
+            code = await in_thread(encode)
         rows = ["".join("1" if module else "0" for module in row) for row in code]
         return respond(200, json.dumps({"rows": rows}) + "\n", JSON)
 
