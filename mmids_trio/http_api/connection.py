@@ -50,8 +50,11 @@ KEEP_ALIVE_SECONDS = 30.0
 """How long a connection may be without a complete request head: idle, or sending one too slowly."""
 
 LINGER_SECONDS = 1.0
-"""How long a closing connection still reads: closing with unread data would reset it, and the client might
+"""How long a closing connection waits for more: closing with unread data would reset it, and the client might
 lose the answer (a 413 that comes while it sends its body). About ten round trips across the world."""
+
+MAX_LINGER_SECONDS = 30.0
+"""How long it reads in all, where more comes and comes: 16 MiB at 5 Mbit/s."""
 
 MAX_RECEIVE_BYTES = 64 * 1024
 """Read at once; also the most that a request head can exceed Hypercorn's limit by."""
@@ -89,6 +92,7 @@ class Connection:
     _send_lock: trio.Lock = field(factory=trio.Lock, init=False)
     _is_idle: bool = field(default=True, init=False)
     _is_closing: bool = field(default=False, init=False)
+    _lingers_until: float = field(default=inf, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._stream = self._socket_stream
@@ -165,7 +169,9 @@ class Connection:
     async def _read(self, http: "_Http1") -> None:
         with self._reading:
             while data := await self._read_some():
-                if not self._is_closing:
+                if self._is_closing:
+                    self._linger()
+                else:
                     await self._hand_over(http, data)
             return
         if trio.current_time() < self._reading.deadline or self._is_closing:
@@ -227,9 +233,13 @@ class Connection:
         """End the answer and read on for a while. Synchronous, as Quart cancels whoever sends the last of it."""
         if not self._is_closing:
             self._is_closing = True
-            self._reading.deadline = trio.current_time() + LINGER_SECONDS
+            self._lingers_until = trio.current_time() + MAX_LINGER_SECONDS
+            self._linger()
             with suppress(OSError):
                 self._socket_stream.socket.shutdown(trio.socket.SHUT_WR)
+
+    def _linger(self) -> None:
+        self._reading.deadline = min(trio.current_time() + LINGER_SECONDS, self._lingers_until)
 
 
 class _RequestTasks(TaskGroup):

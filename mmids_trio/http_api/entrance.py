@@ -28,7 +28,7 @@ from werkzeug.datastructures import Headers
 from mmids_trio.http_api.access import CALLER, Access
 from mmids_trio.http_api.counts import HttpCounts
 from mmids_trio.http_api.operation import JSON
-from mmids_trio.http_api.routing import MAX_BODY_BYTES
+from mmids_trio.http_api.routing import max_body_bytes
 from mmids_trio.http_api.safety import Refusal, refusal
 from mmids_trio.http_api.schemas import Error, to_json
 from mmids_trio.http_api.session_cookie import PATH as PAGE_PATH
@@ -120,7 +120,8 @@ class Entrance:
                     await _refuse(refused, scope["method"], answer.send)
                 else:
                     asked = _without_page(scope) if is_of_page else scope
-                    await self._app(_with_caller(asked, caller), _Body(receive).receive, answer.send)
+                    body = _Body(receive, max_body_bytes(asked["path"]) + 1)
+                    await self._app(_with_caller(asked, caller), body.receive, answer.send)
             finally:
                 self._counts.ended(scope["method"], answer.status)
                 _log_access(scope, answer.status, trio.current_time() - began)
@@ -153,7 +154,8 @@ class _Body:
     """
 
     _receive: ASGIReceiveCallable
-    _room: int = MAX_BODY_BYTES + 1
+    _room: int
+    """One byte more than the framework takes for this path: a body that was cut must never look whole."""
 
     async def receive(self) -> ASGIReceiveEvent:
         while True:

@@ -323,11 +323,13 @@ class DrainOptions:
 def parse_drain_options(query: Query, names: Sequence[str]) -> DrainOptions:
     """Read the query; raises `BadRequest`."""
     values = only_values(query, names)
+    if values.get("node") == "":
+        raise BadRequest("node is empty; expected the name of a node, or no node for the server that is asked")
     deadline = values.get("deadline")
     if deadline is not None and (_NUMBER.fullmatch(deadline) is None or int(deadline) > MAX_DEADLINE_SECONDS):
         raise BadRequest(f"deadline={deadline!r}; expected a whole number of seconds up to {MAX_DEADLINE_SECONDS}")
     wait = _seconds(values["wait"]) if "wait" in values else 0.0
-    return DrainOptions(values.get("node") or None, None if deadline is None else float(deadline), wait)
+    return DrainOptions(values.get("node"), None if deadline is None else float(deadline), wait)
 
 
 EXPECTED = 'expected ?to=NAME, or {"to": "NAME"} as application/json'

@@ -61,9 +61,9 @@ async def test_the_page_waits_for_a_stream_plays_it_and_comes_back_after_a_break
     program = await launch(workflow(free_port))
     viewer = each
     await viewer.go(f"http://127.0.0.1:{free_port}/live/show")
-    await viewer.until(lambda seen: seen["state"] == "absent", "a page that waits")
+    waiting = await viewer.until(lambda seen: seen["state"] == "absent", "a page that waits")
+    assert waiting["words"].startswith("Nothing is on the air")
     publisher = await crew.publish(show, program.url())
-    assert (await viewer.seen())["words"].startswith("Nothing is on the air")
     first = await viewer.plays()
     assert first["live"] == "true"
     publisher.process.terminate()

@@ -115,6 +115,26 @@ async def test_a_body_that_goes_on_and_on_is_answered_when_it_is_too_large(
     await assert_others_are_served(served)
 
 
+async def test_an_early_answer_waits_for_who_still_sends_its_body_but_not_for_ever(
+    mock_clock: MockClock, served: Any, rejections: RejectCounters
+) -> None:
+    head = PUT + b"Content-Length: 100000000\r\n\r\n"
+    patient, endless = await served.connect(head), await served.connect(head)
+    pause = connection.LINGER_SECONDS * 0.9
+    for _ in range(5):  # far longer than one pause may be
+        await wait_all_tasks_blocked(0.01)
+        await patient.send_all(b"#")
+        mock_clock.jump(pause)
+    assert (await end_of(patient)).startswith(b"HTTP/1.1 413 ")
+    with pytest.raises(trio.BrokenResourceError), trio.fail_after(HANG_SECONDS):
+        for _ in range(int(connection.MAX_LINGER_SECONDS / pause) + 2):
+            await endless.send_all(b"#")
+            await wait_all_tasks_blocked(0.01)
+            mock_clock.jump(pause)
+    await endless.aclose()
+    assert rejections["api_body_too_large"] == 2
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -225,11 +225,23 @@ async def test_a_set_has_a_bounded_number_of_workflows(
 
 async def test_a_configuration_may_be_larger_than_a_workflow_but_not_without_bound(client: httpx2.AsyncClient) -> None:
     padding = "#" * 60_000 + "\n"
-    assert (await put(client, live("a") + padding * 40)).status_code == 200
+    done = await put(client, live("a") + padding * 40 + live("z"))  # nothing behind the bound of a workflow is lost
+    assert [part["workflow"] for part in done.json()["workflows"]] == ["a", "z"]
     refused = await put(client, padding * (MAX_CONFIG_BYTES // 60_000 + 1))
     assert refused.status_code == 413
     assert str(MAX_CONFIG_BYTES) in refused.json()["error"]
     assert (await client.put("/workflows", content=live("a") + padding * 40)).status_code == 413
+
+
+async def test_a_configuration_of_the_very_largest_size_is_read_to_its_last_byte(
+    client: httpx2.AsyncClient,
+) -> None:
+    last = live("z")
+    lines = ("#" * 60_000 + "\n") * (MAX_CONFIG_BYTES // 60_001)
+    text = lines + "#" * (MAX_CONFIG_BYTES - len(lines) - len(last) - 1) + "\n" + last
+    assert len(text) == MAX_CONFIG_BYTES
+    assert [part["workflow"] for part in (await put(client, text)).json()["workflows"]] == ["z"]
+    assert (await put(client, "\n" + text)).status_code == 413
 
 
 async def test_a_compressed_configuration_is_a_415(client: httpx2.AsyncClient) -> None:

@@ -139,7 +139,17 @@ async def test_a_server_without_a_cluster_knows_no_other_nodes(autojump_clock: M
 
 
 @pytest.mark.parametrize(
-    "query", ["?deadline=-1", "?deadline=1.5", "?deadline=86401", "?deadline=", "?wait=1", "?dead=1", "?node=a&node=b"]
+    "query",
+    [
+        "?deadline=-1",
+        "?deadline=1.5",
+        "?deadline=86401",
+        "?deadline=",
+        "?wait=1",
+        "?dead=1",
+        "?node=a&node=b",
+        "?node=",
+    ],
 )
 async def test_options_that_make_no_sense_are_refused(query: str, autojump_clock: MockClock) -> None:
     async with Harness(SHOW) as h:
