@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]  # it has no types
 
 from tests.support.ffmpeg import Crew, Recording
 from tests.support.panels import read_panels
