@@ -163,7 +163,7 @@ async def _main(clock: MockClock, publishers: int, watchers: int, rounds: int, l
 if __name__ == "__main__":
     arguments = dict(enumerate(map(int, sys.argv[1:])))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    gc.set_threshold(10_000, 10, 10)  # about as a server has it
+    gc.set_threshold(10_000, 2, 50)  # about as a server has it
     standing = MockClock()
     trio.run(
         _main,
