@@ -18,6 +18,7 @@ from mmids_trio.config.writer import Show, as_written, with_secrets, write_react
 from mmids_trio.definitions import ReactorDefinition, Resolved, WorkflowDefinition
 from mmids_trio.http_api.control import SetChange, Sets, ShownReactors, Workflows
 from mmids_trio.http_api.etags import strong_tag
+from mmids_trio.http_api.tokens import Caller
 from mmids_trio.workflow.status import WorkflowOwner
 
 TAG_BYTES = 16
@@ -105,6 +106,7 @@ class DefinitionTags:
 
 
 HEADER = "# What runs, without settings and without the workflows of reactors.\n"
+ONLY_SOME = "# Only the workflows that the token may change.\n"
 
 
 @define
@@ -131,16 +133,16 @@ class RunningConfig:
             self._pending = None
         return () if self._reactors is None else tuple(self._reactors.definitions)
 
-    def text(self, of_set: str | None = None) -> str:
+    def text(self, caller: Caller, of_set: str | None = None) -> str:
         """The nodes, reactors first, workflows in the order in which they were started; those of one set, or all.
 
-        Variables as `${NAME}`.
+        Only what the caller may change: the secrets of the rest are others'. Variables as `${NAME}`.
         """
-        return self._joined(self._tags.text, as_written, of_set)
+        return self._joined(self._tags.text, as_written, caller, of_set)
 
-    def tag(self, of_set: str | None = None) -> str:
+    def tag(self, caller: Caller, of_set: str | None = None) -> str:
         """The strong tag of `text`, but with the values of variables: it changes with them."""
-        return text_tag(self._joined(self._tags.true_text, with_secrets, of_set))
+        return text_tag(self._joined(self._tags.true_text, with_secrets, caller, of_set))
 
     def without_equal_of_others(self, definitions: DefinitionSet, owner: WorkflowOwner) -> DefinitionSet:
         """What is wanted (canonical spellings), without what others than `owner` have just so."""
@@ -162,10 +164,13 @@ class RunningConfig:
             return False
         return self._tags.tag(wanted.name) == text_tag(canonical_text(wanted, with_secrets))
 
-    def _joined(self, text: Callable[[str], str | None], show: Show, of_set: str | None) -> str:
+    def _joined(self, text: Callable[[str], str | None], show: Show, caller: Caller, of_set: str | None) -> str:
         header = HEADER if of_set is None else f"# What runs of the set {of_set}.\n"
-        reactors = [reactor for reactor in self.reactors() if of_set in (None, reactor.set)]
-        names = [name for name in self._sets.names() if self._is_part(name, of_set)]
+        is_whole = caller.may_change_everything
+        if not is_whole:
+            header += ONLY_SOME
+        reactors = [reactor for reactor in self.reactors() if is_whole and of_set in (None, reactor.set)]
+        names = [name for name in self._sets.names() if caller.may_change(name) and self._is_part(name, of_set)]
         workflows = [found for name in names if (found := text(name)) is not None]
         return "\n".join([header, *(_canonical_reactor(reactor, show) for reactor in reactors), *workflows])
 

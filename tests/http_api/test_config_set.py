@@ -15,6 +15,7 @@ from mmids_trio.errors import ConfigurationError
 from mmids_trio.http_api.canonical import DefinitionTags, RunningConfig
 from mmids_trio.http_api.options import PlanOptions
 from mmids_trio.http_api.routes.config import as_set, parse_in_turns
+from mmids_trio.http_api.tokens import ADMIN, Caller
 from mmids_trio.workflow.plan import SetPlan, WorkflowSet
 from mmids_trio.workflow.status import BY_API, Outcome, OutcomeKind, WorkflowOwner
 
@@ -25,6 +26,7 @@ def reactor(name: str, executor: str = "x", of_set: str | None = "default") -> R
 
 OLD, OTHER, FOREIGN = reactor("old"), reactor("other"), reactor("foreign", of_set=None)
 NEW, CHANGED = reactor("new"), reactor("old", "y")
+ANYBODY = Caller("anybody", ADMIN)
 A, B = WorkflowDefinition("a"), WorkflowDefinition("b")
 
 
@@ -85,23 +87,23 @@ def test_reactors_that_are_on_their_way_count_until_their_change_has_ended() -> 
     running: Any = Running()
     some: Any = SomeReactors()
     config = RunningConfig(running, DefinitionTags(running), some)
-    before = config.tag()
+    before = config.tag(ANYBODY)
     change: Any = Change()
     config.accepted(change, (OLD, NEW))
     assert config.reactors() == (OLD, NEW)
-    assert config.tag() != before
+    assert config.tag(ANYBODY) != before
     later: Any = Change()
     config.accepted(later, None)
     assert config.reactors() == (OLD, NEW)
     change.outcome = Outcome(OutcomeKind.ROLLED_BACK, "")
     assert config.reactors() == (OLD,)
-    assert config.tag() == before
+    assert config.tag(ANYBODY) == before
 
 
 def test_what_runs_is_reactors_and_workflows_without_those_of_reactors() -> None:
     running: Any = Running()
     some: Any = SomeReactors((ReactorDefinition("r", "simple_http", 5, {"url": "http://x/?a=b c", "a": None}),))
-    text = RunningConfig(running, DefinitionTags(running), some).text()
+    text = RunningConfig(running, DefinitionTags(running), some).text(ANYBODY)
     assert text.partition("\n\n")[2] == (
         'reactor r executor=simple_http update_interval=5 {\n    a\n    url "http://x/?a=b c"\n}\n\nworkflow a {\n}\n'
     )

@@ -45,7 +45,7 @@ SCOPES = {
     ("GET", "/changes/{id}"): "read",
     ("GET", "/logs"): "admin",
     ("GET", "/clients"): "read",
-    ("GET", "/config"): "admin",
+    ("GET", "/config"): "change",
     ("GET", "/config/status"): "read",
     ("GET", "/events"): "read",
     ("GET", "/metrics"): "read",
@@ -230,6 +230,74 @@ async def test_a_set_is_refused_as_a_whole_for_what_the_token_may_not_change(
         allowed = SET.format(reactor="", other="team-a-x")
         assert (await h.http.put("/config?wait=10", content=allowed, headers=token)).status == 200
         assert h.server.workflows.names() == ["team-a-show", "team-a-x"]
+
+
+RUNNING = (
+    REACTOR.replace("9/", "9/?key=reactor-secret")
+    + """workflow team-a-show {
+    rtmp_receive rtmp_app=live stream_key=a-key port=0
+}
+workflow team-b-show {
+    rtmp_receive rtmp_app=live stream_key=b-key publish_token=b-secret-0123456789 port=0
+}
+"""
+)
+TEAM_A_SHOWN = """# What runs, without settings and without the workflows of reactors.
+# Only the workflows that the token may change.
+
+workflow team-a-show {
+    rtmp_receive port=0 rtmp_app=live stream_key=a-key
+}
+"""
+NOTHING_BY_MISTAKE = 'values {\n    KEY "1"\n}\n'
+
+
+async def test_who_may_change_some_workflows_sees_and_changes_them_as_if_there_were_no_others(file: TokenFile) -> None:
+    team, viewer, everything = (
+        bearing(add(file, name, scope))
+        for name, scope in (("a", "change:team-a-*"), ("v", "read"), ("all", "change:*"))
+    )
+    async with Harness(f'settings {{\n    http_api_tokens_path "{file.path}"\n}}\n') as h:
+        assert (await h.http.put("/config?wait=10", content=RUNNING, headers=everything)).status == 200
+        assert (await h.http.get("/config", headers=viewer)).status == 403
+        whole = (await h.http.get("/config", headers=everything)).text
+        assert "reactor-secret" in whole
+        assert "b-secret" in whole
+        shown = await h.http.get("/config", headers=team)
+        assert shown.text == TEAM_A_SHOWN
+        of_set = await h.http.get("/config?set=default", headers=team)
+        assert of_set.text.partition("\n\n")[2] == TEAM_A_SHOWN.partition("\n\n")[2]
+
+        others = RUNNING.replace("b-key", "another")
+        assert (await h.http.put("/config?wait=10", content=others, headers=everything)).status == 200
+        unchanged = {**team, "If-Match": shown.headers["etag"]}  # what others change is no race
+        wanted = shown.text.replace("a-show", "a-next")
+        plan = await h.http.post("/config/plan?prune=true", content=wanted, headers=unchanged)
+        assert (plan.status, plan.json()["deleted"]) == (200, ["team-a-show"])
+        assert "team-b" not in plan.text
+        done = await h.http.put("/config?prune=true&wait=10", content=wanted, headers=unchanged)
+        assert done.status == 200
+        assert h.server.workflows.names() == ["team-b-show", "team-a-next"]
+        assert [one["name"] for one in (await h.http.get("/reactors", headers=viewer)).json()] == ["r"]
+        lost = await h.http.put("/config", content=wanted, headers=unchanged)
+        assert (lost.status, lost.json()["etag"]) == (412, done.headers["etag"])
+        emptied = await h.http.put("/config?prune=true", content=NOTHING_BY_MISTAKE, headers=team)
+        assert (emptied.status, emptied.json()["refused_by"]) == (409, "allow_empty")
+
+
+async def test_no_answer_tells_whether_a_guess_of_what_others_have_is_right(file: TokenFile) -> None:
+    team, everything = (
+        bearing(add(file, name, scope)) for name, scope in (("a", "change:team-a-*"), ("all", "change:*"))
+    )
+    async with Harness(f'settings {{\n    http_api_tokens_path "{file.path}"\n}}\n') as h:
+        assert (await h.http.put("/config?set=b&wait=10", content=RUNNING, headers=everything)).status == 200
+        same = await h.http.post("/config/plan?take_over=changed", content=RUNNING, headers=everything)
+        assert same.json()["changed"] is False  # so it is left out as equal, for who may see it
+        for guess in (RUNNING, RUNNING.replace("b-secret", "b-guess")):
+            for part in (guess, guess[guess.index("workflow team-b") :], guess[: guess.index("workflow team-b")]):
+                answer = await h.http.post("/config/plan?take_over=changed", content=part, headers=team)
+                assert answer.status == 403
+                assert "may not change" in answer.json()["error"]
 
 
 async def test_reloads_take_the_right_to_change_everything(app: QuartTrio, file: TokenFile) -> None:

@@ -75,7 +75,7 @@ PRUNE = QueryParameter(
     "prune",
     "query",
     TRUE_OR_FALSE,
-    "The body is all that there shall be of its set: stop what else that has.",
+    "The body is all that there shall be of its set: stop what else that has and the token may change.",
 )
 SET = QueryParameter(
     "set", "query", SET_NAME, "The set that all of the body belongs to, and the ETag is about; without it `default`."
@@ -130,7 +130,8 @@ GET_CONFIG = Operation(
     "GET",
     "/config",
     "getConfig",
-    "What runs as a configuration file that can be applied again: reactors, and workflows but for those of reactors.",
+    "What runs as a configuration file that can be applied again: reactors, and workflows but for those of reactors."
+    " With `change:PATTERN` only the workflows that it may change.",
     {
         200: text_answer("The text.", "ETag"),
         304: NOT_MODIFIED,
@@ -138,7 +139,7 @@ GET_CONFIG = Operation(
         412: LOST_RACE,
     },
     (SET_SHOWN, *CONDITIONS),
-    scope="admin",  # it has the secrets that stand in the text
+    scope="change",  # it has the secrets that stand in the text, of what the caller may change
 )
 PUT_CONFIG = Operation(
     "PUT",
@@ -288,7 +289,8 @@ def add_config_routes(
     @routes.add(GET_CONFIG)
     async def get_config() -> Response:
         of_set = parse_set_option(request_query())
-        text, etag = running.text(of_set), running.tag(of_set)
+        caller = access.current_caller()
+        text, etag = running.text(caller, of_set), running.tag(caller, of_set)
         check_reading(parse_conditions(request.headers), etag, WHAT)
         return text_response(200, text, etag=etag)
 
@@ -298,10 +300,9 @@ def add_config_routes(
         options = parse_plan_options(request_query())
         conditions = parse_conditions(request.headers)
         definitions = await _definitions(await request_body(), sets, running, options)
-        etag = running.tag(options.tagged)
+        etag = running.tag(access.current_caller(), options.tagged)
         check_change(conditions, etag, WHAT)
-        wanted = as_set(_taken(definitions, running, options), sets, running.reactors(), options)
-        _check_rights(wanted)
+        wanted = _wanted(definitions, sets, running, options)
         plan = sets.plan_all(wanted, show_keys=options.show_keys)
         changed = {view.workflow for view in plan.workflows if view.changed}
         lacks = await find_lacks([workflow for workflow in definitions.workflows if workflow.name in changed])
@@ -318,25 +319,37 @@ def add_config_routes(
         if problems := tuple(find_conflicts(definitions.workflows)):
             raise TextConflict(problems)
         # From here to the acceptance nobody else has a turn.
-        check_change(conditions, running.tag(options.tagged), WHAT)
-        wanted = as_set(_taken(definitions, running, options), sets, running.reactors(), options)
-        _check_rights(wanted)
+        caller = access.current_caller()
+        check_change(conditions, running.tag(caller, options.tagged), WHAT)
+        wanted = _wanted(definitions, sets, running, options)
         plan = sets.plan_all(wanted)
         if options.max_disconnects is not None:
             _check_cuts(plan, options.max_disconnects)
-        running_now = sets.prunable((), wanted.owner)
+        running_now = [name for name in sets.prunable((), wanted.owner) if caller.may_change(name)]
         if leaves_nothing(plan, running_now) and not (options.allow_empty or is_empty_on_purpose(body.decode())):
             _refuse_emptiness(plan, len(running_now), publish)
-        change = changes.by(access.current_caller().name).apply_all(wanted)
+        change = changes.by(caller.name).apply_all(wanted)
         running.accepted(change, wanted.reactors)
         return await _answer(change, options, running)
 
 
-def _check_rights(wanted: WorkflowSet) -> None:
-    """Raises `Forbidden`: whoever names something in a set changes it, or would have to see it to leave it alone."""
-    access.check_change(*wanted.delete, *(definition.name for definition in wanted.definitions))
-    if wanted.reactors is not None:
+def _check_rights(definitions: DefinitionSet) -> None:
+    """Raises `Forbidden`: whoever names something changes it, or would have to see it to leave it alone.
+
+    Before anything is compared with what runs, so that no answer tells whether a guess of others' secrets is right.
+    """
+    access.check_change(*(workflow.name for workflow in definitions.workflows))
+    if definitions.reactors:
         access.check_change_of_everything("reactors")
+
+
+def _wanted(definitions: DefinitionSet, sets: Sets, running: RunningConfig, options: PlanOptions) -> WorkflowSet:
+    """The set that the caller asks for. What they may not change is for them not there: no `prune` stops it."""
+    wanted = as_set(_taken(definitions, running, options), sets, running.reactors(), options)
+    caller = access.current_caller()
+    if caller.may_change_everything:
+        return wanted
+    return evolve(wanted, delete=tuple(filter(caller.may_change, wanted.delete)), reactors=None)
 
 
 def add_reload_route(routes: Routes, reloader: ReloadControl, running: RunningConfig) -> None:
@@ -350,15 +363,15 @@ def add_reload_route(routes: Routes, reloader: ReloadControl, running: RunningCo
     async def reload_config() -> Response:
         access.check_change_of_everything("the configuration file's part")
         options = parse_reload_options(request_query())
-        check_change(parse_conditions(request.headers), running.tag(), WHAT)
+        check_change(parse_conditions(request.headers), running.tag(access.current_caller()), WHAT)
         if options.dry_run:
             planned = await reloader.plan(in_place=options.in_place, show_keys=options.show_keys)
-            return json_response(200, _report(planned), etag=running.tag())
+            return json_response(200, _report(planned), etag=running.tag(access.current_caller()))
         try:
             reload = await reloader.reload(_reload_options(options))
         except RefusedReload as error:
             raise GuardRefused(str(error), error.guard) from None
-        etag = running.tag()
+        etag = running.tag(access.current_caller())
         refused = None if options.wait is None else _refusal(await wait_for(reload, options.wait), options.wait)
         return refused or json_response(200, _report(reload), etag=etag)
 
@@ -366,6 +379,7 @@ def add_reload_route(routes: Routes, reloader: ReloadControl, running: RunningCo
 async def _definitions(body: bytes, sets: Sets, running: RunningConfig, options: PlanOptions) -> DefinitionSet:
     """What the body defines, checked."""
     definitions = await parse_in_turns(body)
+    _check_rights(definitions)
     return await validate_in_turns(definitions, sets, running.reactors(), options)
 
 
@@ -387,7 +401,7 @@ def _refuse_emptiness(plan: SetPlan, running: int, publish: Callable[[HubEvent],
 
 
 async def _answer(change: SetChange, options: ConfigOptions, running: RunningConfig) -> Response:
-    etag = running.tag(options.tagged)
+    etag = running.tag(access.current_caller(), options.tagged)
     refused = None if options.wait is None else _refusal(await wait_for(change, options.wait), options.wait)
     return refused or json_response(200, ConfigPlan.of(change.plan), etag=etag)
 
