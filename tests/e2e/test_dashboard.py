@@ -8,8 +8,11 @@ from typing import TypeVar
 
 import pytest
 import trio
+from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from mmids_trio.http_api.token_file import changed
+from mmids_trio.http_api.tokens import Scope, make_token
 from tests.support.browsers import BROWSERS, EACH
 from tests.support.commands import as_process
 from tests.support.dashboard import Page, missing, open_browser
@@ -149,6 +152,44 @@ async def test_what_would_cut_more_than_was_shown_or_comes_too_late_changes_noth
     await by_hand(lambda: dashboard.button("Apply").click())
     await by_hand(partial(dashboard.says, "Somebody else has changed the configuration", "Plan"))
     await player.gets(60)
+
+
+OTHERS = """
+workflow news {
+    rtmp_receive rtmp_app=news stream_key=* publish_token=0thers-l0ng-secret port=0
+}
+"""
+
+
+async def test_who_may_change_some_workflows_sees_and_changes_these_alone(
+    launch: Launch, tmp_path: Path, page: Callable[[Program], Page]
+) -> None:
+    tokens = tmp_path / "tokens.json"
+    secret, token = make_token("crew", [Scope.parse("change:sho*")], "2026-01-01T00:00:00.000Z")
+    with changed(tokens) as kept:
+        kept.append(token)
+    program = await launch(SHOW + OTHERS, settings=f"{SETTINGS}\nhttp_api_tokens_path {tokens}")
+    dashboard = page(program)
+
+    def change() -> None:
+        dashboard.open()
+        dashboard.field("Token").send_keys(secret, Keys.ENTER)  # it leads to the one place that is offered
+        dashboard.says("Your token may change the workflows sho*.")
+        dashboard.says("rtmp_app=live", "Today")
+        assert dashboard.driver.find_elements(By.XPATH, "//nav/a[not(normalize-space()='Change')]") == []
+        dashboard.write(SHOW.replace("rtmp_app=live", "rtmp_app=elsewhere"))
+        dashboard.button("Plan").click()
+        dashboard.says("workflows: 1 changed; disconnects nobody", "Plan")
+        dashboard.button("Apply").click()
+        dashboard.says("Applied", "Plan")
+        dashboard.says("rtmp_app=elsewhere", "Today")
+        assert "news" not in dashboard.driver.page_source
+        dashboard.write(OTHERS)
+        dashboard.button("Plan").click()
+        dashboard.says("the token 'crew' may not change workflow 'news'", "Plan")
+        check("Change", dashboard)
+
+    await by_hand(change)
 
 
 async def test_the_page_goes_on_by_itself_when_the_server_is_killed_and_back(

@@ -1,5 +1,6 @@
 // Change: the configuration in an editor beside today's, its plan, and Apply, which does what the plan has shown.
 import * as api from "./api.js";
+import { may, patternsOf } from "./callers.js";
 import { Editor } from "./editor.js";
 import { clock } from "./figures.js";
 import { html, useEffect, useRef, useState } from "./html.js";
@@ -75,7 +76,9 @@ function PlanRegion({ planned, isOutdated, busy, refusal, applied, limit, onLimi
   </section>`;
 }
 
-export function Change({ name }) {
+export function Change({ caller }) {
+  const canRead = may(caller, "read");
+  const patterns = patternsOf(caller);
   const [language, setLanguage] = useState(NO_LANGUAGE);
   const [today, setToday] = useState("");
   const [text, setText] = useState("");
@@ -94,15 +97,15 @@ export function Change({ name }) {
       const { document } = await api.configuration();
       setToday(document);
       if (!written.current) setText(document);
-      setChanges(await api.changes());
+      if (canRead) setChanges(await api.changes());
     } catch (refused) {
-      setToday(refused.status === 403 ? words.notAllowed : "");
+      setToday(refused.status === 0 ? words.unreachable : refused.message);
     }
   }
 
   useEffect(() => {
     readToday();
-    api.language().then(setLanguage, () => {});
+    if (canRead) api.language().then(setLanguage, () => {});
   }, []);
 
   // While somebody types, the server's own parser says what is wrong with it.
@@ -158,7 +161,7 @@ export function Change({ name }) {
     setApplied(false);
     try {
       const { document: plan, etag } = await api.plan(text, { prune });
-      const clients = await clientsOf(plan);
+      const clients = canRead ? await clientsOf(plan) : [];
       setPlanned({ plan, etag, text, prune, clients });
       setLimit(String(plan.publishers + plan.watchers));
       setChecked({ text, problems: plan.problems ?? [] });
@@ -191,6 +194,7 @@ export function Change({ name }) {
   const leftOut = workflowsIn(today).filter((each) => !there.has(each));
   return html`
     <h1>${words.place.change}</h1>
+    ${!patterns.includes("*") && html`<p class="hint">${words.onlySome(patterns)}</p>`}
     <div class="side-by-side">
       <div>
         <h2><label for="configuration">${words.configuration}</label></h2>
@@ -213,5 +217,5 @@ export function Change({ name }) {
     </div>
     <${PlanRegion} planned=${planned} isOutdated=${isOutdated} busy=${busy} refusal=${refusal} applied=${applied} limit=${limit}
       onLimit=${setLimit} onApply=${apply} />
-    <${History} changes=${changes} onRestore=${restore} />`;
+    ${canRead && html`<${History} changes=${changes} onRestore=${restore} />`}`;
 }

@@ -70,17 +70,20 @@ function Places({ current, caller, isLocked, onSignOut }) {
   </header>`;
 }
 
+// For a token that is good for commands alone, as one that only kicks.
+const NoPlace = () => html`<p>${words.notAllowed}</p>`;
+
 function Room({ session, onSignOut }) {
   const address = useAddress();
   const [live] = useState(() => new Live(session.events));
   const [, redraw] = useState(0);
-  useEffect(() => live.start(), []);
+  useEffect(() => (may(session.caller, "read") ? live.start() : undefined), []);
   useEffect(() => live.subscribe(() => redraw((count) => count + 1)), []);
   useEffect(() => {
     document.title = `${words.place[address.place] ?? ""} · ${words.product}`;
   }, [address.place]);
-  const known = PLACES.find(([place, scope]) => place === address.place && may(session.caller, scope));
-  const [place, , View] = known ?? PLACES[0];
+  const offered = PLACES.filter(([, scope]) => may(session.caller, scope));
+  const [place, , View] = offered.find(([each]) => each === address.place) ?? offered[0] ?? ["", "", NoPlace];
   const Shown = place === "workflows" && address.name !== null ? Workflow : View;
   return html`
     <${Places} current=${place} caller=${session.caller} isLocked=${session.locked} onSignOut=${onSignOut} />

@@ -109,6 +109,7 @@ export const words = {
   clientState: { publishing: "publishing", watching: "watching", waiting: "waiting", paused: "paused" },
   configuration: "Configuration",
   today: "Today",
+  onlySome: (patterns) => `Your token may change the workflows ${patterns.join(", ")}. Others are not shown here, and stay as they are.`,
   plan: "Plan",
   apply: "Apply",
   startOver: "Start over",

@@ -1,6 +1,6 @@
 // All workflows, and one of them as a line of steps: what flows through it, who uses it, and what can be done at once.
 import * as api from "./api.js";
-import { may } from "./callers.js";
+import { may, mayChange } from "./callers.js";
 import { html, useEffect, useState } from "./html.js";
 import { bytes, since } from "./figures.js";
 import { TryIt } from "./try.js";
@@ -118,7 +118,7 @@ export function Workflow({ name, live, overview, caller }) {
   }
 
   const stop = () => confirm(words.stopSure(name)) && after(api.stopWorkflow(name));
-  const canChange = may(caller, "change");
+  const canChange = mayChange(caller, name);
   return html`
     <h1>${name}</h1>
     <p><a href="#/workflows">${words.back}</a></p>
