@@ -1,7 +1,7 @@
 """Who sends a request: the bearer of the one token of the settings, or of one of the file; anybody without either."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from attrs import frozen
 from quart import request
@@ -11,10 +11,13 @@ from mmids_trio.http_api.refusals import Forbidden
 from mmids_trio.http_api.safety import bearer_credentials
 from mmids_trio.http_api.session_cookie import session_credentials
 from mmids_trio.http_api.token_file import TokenFile
-from mmids_trio.http_api.tokens import ADMIN, ANYBODY, NOBODY, OWNER, Caller, bearer_of
+from mmids_trio.http_api.tokens import ADMIN, ANYBODY, NOBODY, OWNER, Caller, ScopeKind, bearer_of
 
 CALLER = "caller"
 """In the `state` of a scope: who sends the request."""
+
+LOOK_AGAIN = "look_again"
+"""In the `state` of a scope: who that is by now, for answers that take long."""
 
 
 @frozen(eq=False)
@@ -59,6 +62,17 @@ def current_caller() -> Caller:
     """Who has sent the current request."""
     caller: Caller | None = request.scope.get("state", {}).get(CALLER)
     return caller or Caller(NOBODY)
+
+
+def still_may(kind: ScopeKind) -> Callable[[], Awaitable[bool]]:
+    """What tells, also later, whether who has sent the current request may still send one of this kind."""
+    look_again: Callable[[], Awaitable[Caller | None]] = request.scope["state"][LOOK_AGAIN]
+
+    async def holds() -> bool:
+        caller = await look_again()
+        return caller is not None and caller.may(kind)
+
+    return holds
 
 
 def check_change(*workflows: str) -> None:

@@ -6,8 +6,9 @@ however it ends: with an answer, with an error, or cancelled because the client 
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -25,7 +26,7 @@ from hypercorn.typing import (
 )
 from werkzeug.datastructures import Headers
 
-from mmids_trio.http_api.access import CALLER, Access
+from mmids_trio.http_api.access import CALLER, LOOK_AGAIN, Access
 from mmids_trio.http_api.counts import HttpCounts
 from mmids_trio.http_api.operation import JSON
 from mmids_trio.http_api.routing import max_body_bytes
@@ -112,7 +113,8 @@ class Entrance:
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id), ExitStack() as who:
             try:
                 is_of_page = self._has_page and _is_of_page(scope["path"])
-                caller = await self._access.caller(headers, takes_cookie=is_of_page)
+                look = partial(self._access.caller, headers, takes_cookie=is_of_page)
+                caller = await look()
                 if caller is not None and caller.name != ANYBODY:
                     who.enter_context(structlog.contextvars.bound_contextvars(by=caller.name))
                 if (refused := self._refusal(scope, headers, caller, is_of_page=is_of_page)) is not None:
@@ -121,7 +123,7 @@ class Entrance:
                 else:
                     asked = _without_page(scope) if is_of_page else scope
                     body = _Body(receive, max_body_bytes(asked["path"]) + 1)
-                    await self._app(_with_caller(asked, caller), body.receive, answer.send)
+                    await self._app(_with_caller(asked, caller, look), body.receive, answer.send)
             finally:
                 self._counts.ended(scope["method"], answer.status)
                 _log_access(scope, answer.status, trio.current_time() - began)
@@ -224,8 +226,11 @@ def _without_page(scope: HTTPScope) -> HTTPScope:
     return {**scope, "path": path.removeprefix(API_OF_PAGE)} if path.startswith(f"{API_OF_PAGE}/") else scope
 
 
-def _with_caller(scope: HTTPScope, caller: Caller | None) -> HTTPScope:
-    return {**scope, "state": {**scope.get("state", {}), CALLER: caller}}  # type: ignore[typeddict-item]
+def _with_caller(
+    scope: HTTPScope, caller: Caller | None, look_again: Callable[[], Awaitable[Caller | None]]
+) -> HTTPScope:
+    state = {**scope.get("state", {}), CALLER: caller, LOOK_AGAIN: look_again}
+    return {**scope, "state": state}  # type: ignore[typeddict-item]
 
 
 def _log_access(scope: HTTPScope, status: int | None, seconds: float) -> None:

@@ -13,7 +13,7 @@ import trio
 from quart import Response, request
 
 from mmids_trio.delivery.page.assets import Asset
-from mmids_trio.http_api.access import Access, current_caller
+from mmids_trio.http_api.access import Access, current_caller, still_may
 from mmids_trio.http_api.answers import refuse, respond
 from mmids_trio.http_api.assets import FOR_EVER, PAGE_HEADERS, Dashboard, load_dashboard
 from mmids_trio.http_api.control import Metrics
@@ -23,7 +23,13 @@ from mmids_trio.http_api.overview import Overview
 from mmids_trio.http_api.previews import MAX_PREVIEWS, Preview, Previews
 from mmids_trio.http_api.refusals import BadRequest, NotHere
 from mmids_trio.http_api.routing import Routes, request_body
-from mmids_trio.http_api.session_cookie import MAX_TOKEN_BYTES, PATH, no_session_cookie, session_cookie
+from mmids_trio.http_api.session_cookie import (
+    MAX_TOKEN_BYTES,
+    PATH,
+    no_session_cookie,
+    session_cookie,
+    session_credentials,
+)
 from mmids_trio.http_api.tokens import NOBODY, Caller
 from mmids_trio.late import late
 from mmids_trio.offload import in_thread
@@ -76,7 +82,8 @@ def add_dashboard_routes(
     rejections: RejectCounters,
 ) -> None:
     """Add the page, and what it shows of media."""
-    _add_page(routes, access, version, rejections)
+    _add_page(routes)
+    _add_session(routes, access, previews, version, rejections)
     drawing = trio.CapacityLimiter(1)
 
     @routes.add(MAKE_QR)
@@ -106,12 +113,13 @@ def add_dashboard_routes(
             response = refuse(503, f"{MAX_PREVIEWS} previews are open; try again later")
             response.headers["Retry-After"] = "2"
             return response
-        response = respond(200, "" if request.method == "HEAD" else Preview(previews, stream), FLV)
+        preview = Preview(previews, stream, still_may(GET_PREVIEW.scope), session_credentials(request.headers))
+        response = respond(200, "" if request.method == "HEAD" else preview, FLV)
         response.timeout = None
         return response
 
 
-def _add_page(routes: Routes, access: Access, version: str, rejections: RejectCounters) -> None:
+def _add_page(routes: Routes) -> None:
     dashboard = _once(lambda: load_dashboard(ASSETS_PATH))
 
     @routes.add(GET_PAGE)
@@ -129,6 +137,8 @@ def _add_page(routes: Routes, access: Access, version: str, rejections: RejectCo
         response.headers["Cache-Control"] = FOR_EVER
         return response
 
+
+def _add_session(routes: Routes, access: Access, previews: Previews, version: str, rejections: RejectCounters) -> None:
     @routes.add(GET_SESSION)
     async def session() -> Response:
         return _session(current_caller(), access.is_locked, version)
@@ -146,6 +156,8 @@ def _add_page(routes: Routes, access: Access, version: str, rejections: RejectCo
 
     @routes.add(SIGN_OUT)
     async def sign_out() -> Response:
+        if (session := session_credentials(request.headers)) is not None:
+            previews.sign_out(session)
         response = _session(Caller(NOBODY), access.is_locked, version)
         response.headers["Set-Cookie"] = no_session_cookie(is_secure=_is_secure())
         return response
