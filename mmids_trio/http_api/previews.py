@@ -27,8 +27,8 @@ MAX_QUEUED_BYTES = 4 * 1024 * 1024
 """Of one preview, that its browser has not taken yet: a second of pictures at 32 Mbit/s."""
 
 MAX_SECONDS = 600.0
-"""How long one lasts; a page that still looks asks again. So one of a stream that sends nothing, whose browser no buffer
-betrays, is gone one day, too."""
+"""How long one lasts; a page that still looks asks again. So one of a stream that sends nothing, whose browser no
+buffer betrays, is gone one day, too."""
 
 TICK_SECONDS = 1.0
 """How often a preview looks whether its stream and the server are still there, and whether its token still holds."""
