@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import pytest
 import trio
 
+from mmids_trio.delivery.hls_channel import HlsChannel
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.fanout.output import Output
 from mmids_trio.fanout.subscriber import Subscriber
@@ -36,6 +37,7 @@ from mmids_trio.testing.network import memory_connection
 from mmids_trio.workflow.replay import Ledger
 from tests.support.calls import calls, counted_calls
 from tests.support.certificates import HOST, make
+from tests.support.hls_sessions import asking, hint, on_air
 from tests.support.memory_channels import Wire
 
 WATCHERS = 64
@@ -76,7 +78,7 @@ def passes(channel: Channel, packets: Iterable[MediaPacket]) -> None:
         run_quietly(channel)
 
 
-def run_quietly(channel: Channel) -> None:
+def run_quietly(channel: Channel | HlsChannel) -> None:
     """One pass, without a scheduler: within a slice it never waits."""
     try:
         channel.send_pass().send(None)
@@ -244,3 +246,24 @@ async def test_a_read_of_one_of_many_publishers_takes_few_calls(autojump_clock: 
     assert seen["RtmpSession.read_nowait"] == seen["ChunkReader.read_messages"] == many
     assert seen["RtmpSession._receive"] == 0
     assert seen.total() / many <= 225
+
+
+async def test_a_request_of_low_latency_hls_takes_few_calls() -> None:
+    """From the bytes of a request to those of its answer: a part that is waited for, then the playlist with it."""
+    packets = iter(generate_stream(seconds=30))
+    channel, viewer, wires, sessions = on_air(packets, WATCHERS - 1)
+
+    def follow() -> Counter[str]:
+        name, (number, part) = hint(channel), channel.playlist._hint
+        wait, look = asking(name, viewer), asking("media.m3u8", viewer, f"&_HLS_msn={number}&_HLS_part={part}")
+        seen = calls(lambda: [session._take(wait) for session in sessions])
+        while hint(channel) == name:
+            channel.packet(next(packets))
+        channel.pace._sends = 0
+        seen += calls(lambda: run_quietly(channel))
+        return seen + calls(lambda: [session._take(look) for session in sessions])
+
+    follow()  # reads the headers, and looks for who serves the key
+    seen = follow()
+    assert {len(wire.sent) for wire in wires} == {4}
+    assert seen.total() / 2 / len(sessions) <= 62

@@ -118,7 +118,7 @@ class Stand:
         return packets, used
 
 
-def _counting(seen: Counter[str]) -> Profile:
+def counting(seen: Counter[str]) -> Profile:
     def note(frame: FrameType, event: str, argument: object) -> None:
         if event == "call":
             seen[f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_code.co_qualname}"] += 1
@@ -132,14 +132,14 @@ async def _measure(stand: Stand, publishers: int, watchers: int, rounds: int, li
     """What the clock and this module cost by themselves, with nobody here, is taken off."""
     alone = min([(await stand.pass_time(ROUND_MS))[1] for _ in range(rounds)])
     seen, by_itself = Counter[str](), Counter[str]()
-    await stand.pass_time(COUNTED_MS, _counting(by_itself))
+    await stand.pass_time(COUNTED_MS, counting(by_itself))
     await stand.fill(publishers, watchers)
     await stand.pass_time(WARM_UP_MS)
     stand.received = 0
     found = [await stand.pass_time(ROUND_MS) for _ in range(rounds)]
     best = min(1e6 * (used - alone) / packets for packets, used in found)
     print(f"{best:.1f} us a packet, {stand.received / rounds / ROUND_MS * 8e-3:.0f} Mbit/s to watchers")
-    packets, _ = await stand.pass_time(COUNTED_MS, _counting(seen))
+    packets, _ = await stand.pass_time(COUNTED_MS, counting(seen))
     seen.subtract(by_itself)
     system = ", ".join(f"{name} {seen[name] / packets:.2f}" for name in sorted(SYSTEM_CALLS) if seen[name])
     print(f"{seen.total() / packets:.1f} calls a packet, of them of the system: {system}")

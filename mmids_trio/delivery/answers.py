@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -14,6 +16,11 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 """Of what never changes under its name."""
 
 ALLOWED: Final = "GET, HEAD, OPTIONS"
+
+MOST_KNOWN = 64
+"""Heads that are written once: answers to a crowd differ by their size."""
+
+_FOR_ALL = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "Date, Content-Length"))
 
 _RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 
@@ -33,11 +40,11 @@ class Answer:
     """Whether many get this very object."""
     whole: bytes | None = field(default=None, init=False)
     """Head and body as the first one got it, where it is shared."""
+    size: int = field(init=False)
+    """Bytes of the body."""
 
-    @property
-    def size(self) -> int:
-        """Bytes of the body."""
-        return sum(map(len, self.body))
+    def __attrs_post_init__(self) -> None:
+        self.size = len(self.body[0]) if len(self.body) == 1 else sum(map(len, self.body))
 
     def within(self, wanted: str) -> "Answer":
         """The part that a `Range` asks for (RFC 9110 §14): one of bytes; all of it for any other."""
@@ -63,19 +70,28 @@ def text_answer(status: int, text: str, *headers: tuple[str, str]) -> Answer:
     )
 
 
-def head(status: int, headers: Headers, *, keeps_alive: bool, is_1_0: bool = False) -> bytes:
-    """Status line and headers, with the empty line behind them."""
-    connection = _connection(keeps_alive, is_1_0)
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers)]
-    if connection:
-        lines.append(f"Connection: {connection}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def _connection(keeps_alive: bool, is_1_0: bool) -> str | None:
+def head(
+    status: int, headers: Headers, common: Headers, size: int | None, *, keeps_alive: bool, is_1_0: bool = False
+) -> bytes:
+    """Status line and headers, with the empty line behind them. `size`: of a body that has one."""
+    begin = _begin(status, tuple(headers), tuple(common))
+    if size is not None:
+        begin = b"%bContent-Length: %d\r\n" % (begin, size)
     if not keeps_alive:
-        return "close"
-    return "keep-alive" if is_1_0 else None
+        return begin + b"Connection: close\r\n\r\n"
+    return begin + (b"Connection: keep-alive\r\n\r\n" if is_1_0 else b"\r\n")
+
+
+@lru_cache(MOST_KNOWN)
+def _begin(status: int, headers: Headers, common: Headers) -> bytes:
+    lines = (f"{name}: {value}\r\n" for part in (headers, common) for name, value in part)
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{''.join(lines)}".encode("latin-1")
+
+
+@lru_cache(1)
+def date_line(second: int) -> str:
+    """The value of `Date`, for a second since 1970."""
+    return formatdate(second, usegmt=True)
 
 
 def cors(allowed: Sequence[str], headers: Mapping[str, str]) -> Headers:
@@ -83,7 +99,7 @@ def cors(allowed: Sequence[str], headers: Mapping[str, str]) -> Headers:
     if not allowed:
         return ()
     if "*" in allowed:
-        return (("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "Date, Content-Length"))
+        return _FOR_ALL
     origin = headers.get("origin", "")
     if origin.lower() not in allowed:
         return (("Vary", "Origin"),)

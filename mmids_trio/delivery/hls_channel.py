@@ -9,12 +9,13 @@ of its viewer in a playlist).  Nothing here has a task or a socket; `look_at_clo
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import trio
 from attrs import define, field, frozen
 
-from mmids_trio.delivery.answers import FOR_EVER, NO_STORE, Answer, text_answer
+from mmids_trio.delivery.answers import FOR_EVER, NO_STORE, Answer, Headers, text_answer
 from mmids_trio.delivery.hls_viewers import HlsViewer
 from mmids_trio.delivery.playlist import LABEL, QUERY, MediaPlaylist, Standing
 from mmids_trio.fanout.channel import Pace
@@ -31,6 +32,9 @@ LEAST_PATIENCE = 6.0
 
 KEPT_SECONDS = 30.0
 """How long what has ended can be fetched, beyond the window."""
+
+MOST_SHARED = 4
+"""Parts and segments of which a copy is held with a head in front, from one part to the next."""
 
 PLAYLIST_TYPE, MEDIA_TYPE = "application/vnd.apple.mpegurl", "video/mp4"
 
@@ -71,6 +75,14 @@ class Variant:
 
 
 @define(eq=False)
+class News:
+    """Shared by all channels of a step, whose playlists tell of each other."""
+
+    count: int = 0
+    """Of changes: what was made of any of them holds as long as it is the same."""
+
+
+@define(eq=False)
 class HlsChannel:
     """See the module. `now`: Unix time in seconds.
 
@@ -83,6 +95,7 @@ class HlsChannel:
     now: Callable[[], float]
     family: Callable[[], "Sequence[tuple[str, HlsChannel]]"] = field(default=lambda: ())
     pace: Pace = field(factory=Pace)
+    news: News = field(factory=News)
     playlist: MediaPlaylist = field(init=False)
     stream_id: StreamId | None = field(default=None, init=False)
     is_live: bool = field(default=False, init=False)
@@ -97,8 +110,10 @@ class HlsChannel:
     _over_since: float | None = field(default=None, init=False)
     _texts: dict[bool, bytes] = field(factory=dict, init=False)
     """The playlist as it is, without and with segments skipped."""
-    _newest: dict[tuple[int, int], Answer] = field(factory=dict, init=False)
-    """Answers with parts, as long as nothing follows them."""
+    _bodies: dict[tuple[bool, str], tuple[int, bytes]] = field(factory=dict, init=False)
+    """The same as it goes out under a label, but for the query, and the count of news that it has."""
+    _newest: dict[tuple[int, int | None], Answer] = field(factory=dict, init=False)
+    """Answers with parts and segments, `MOST_SHARED` at most, as long as nothing follows them."""
     _frame_rate: float | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -139,6 +154,7 @@ class HlsChannel:
         if self.is_live:
             self.end_stream()
         self.is_live, self.stream_id, self._over_since = True, stream_id, None
+        self.news.count += 1
         if self._holding is not None:
             self._holding.pass_to(owner or MediaOwner())
 
@@ -162,12 +178,13 @@ class HlsChannel:
         for output in self._fragmenter.end():
             self._add(output)
         self.is_live, self.stream_id = False, None
+        self.news.count += 1
         self._over_since = trio.current_time()
 
     def let_go(self) -> None:
         """Hold nothing any more, but for the segment that grows."""
         self.playlist.let_go()
-        self._texts.clear()
+        self._forget_answers()
         if self._holding is not None:
             self._holding.resize(0)
 
@@ -176,12 +193,18 @@ class HlsChannel:
         if isinstance(output, MediaPart) and self._fragmenter.part_target_ms is not None:
             self.playlist.part_target_ms = max(self.playlist.part_target_ms, self._fragmenter.part_target_ms)
         self._has_news = True
-        self._texts.clear()
-        self._newest.clear()
+        self._forget_answers()
         if self.is_ready:
             self._ready.set()
         if self._holding is not None:
             self._holding.resize(self.playlist.size)
+
+    def _forget_answers(self) -> None:
+        """The playlist is another one now."""
+        self._texts.clear()
+        self._bodies.clear()
+        self._newest.clear()
+        self.news.count += 1
 
     # What is asked.
 
@@ -240,7 +263,7 @@ class HlsChannel:
         gone = now - self._over_since
         if not self.playlist.is_ended and gone >= PATIENCE_TARGETS * self.playlist.target_s:
             self.playlist.end()
-            self._texts.clear()
+            self._forget_answers()
             self._has_news = True
         if gone >= KEPT_SECONDS + self.window_ms / 1000:
             self.let_go()
@@ -278,17 +301,9 @@ class HlsChannel:
         if asked.is_playlist:
             return self._playlist(asked)
         assert asked.number is not None
-        if asked.part is None:
-            standing, pieces = self.playlist.segment(asked.number)
-            return self._media(standing, pieces)
-        place = asked.number, asked.part
-        answer = self._newest.get(place)
+        answer = self._newest.get((asked.number, asked.part))
         if answer is None:
-            standing, data = self.playlist.part(*place)
-            answer = self._media(standing, (data,))
-            if standing is Standing.THERE and answer is not None:
-                answer.is_shared = True
-                self._newest[place] = answer
+            answer = self._media(asked.number, asked.part)
         return answer
 
     def init(self, number: int) -> Answer:
@@ -296,10 +311,20 @@ class HlsChannel:
         found = self.playlist.init(number)
         return _not_there() if found is None else _media_answer((found,))
 
-    def _media(self, standing: Standing, pieces: Sequence[bytes]) -> Answer | None:
+    def _media(self, number: int, part: int | None) -> Answer | None:
+        pieces: Sequence[bytes]
+        if part is None:
+            standing, pieces = self.playlist.segment(number)
+        else:
+            standing, data = self.playlist.part(number, part)
+            pieces = (data,)
         match standing:
             case Standing.THERE:
-                return _media_answer(pieces)
+                answer = _media_answer(pieces)
+                if len(self._newest) < MOST_SHARED:
+                    answer.is_shared = True
+                    self._newest[number, part] = answer
+                return answer
             case Standing.TO_COME:
                 return None
             case _:
@@ -312,13 +337,18 @@ class HlsChannel:
             case Standing.WRONG:
                 return text_answer(400, "_HLS_msn is too far ahead, or _HLS_part stands without it")
             case _:
-                body = self._text(asked.skips) + self._reports(asked.label)
-                prefix = b"%b-" % asked.label.encode() if asked.label else b""
-                body = body.replace(LABEL, prefix).replace(QUERY, asked.viewer.query)
+                body = self._body(asked.skips, asked.label).replace(QUERY, asked.viewer.query)
         target = self.playlist.target_s
         seconds = PATIENCE_TARGETS * 2 * target if asked.number is not None else max(target // 2, 1)
-        cached = ("Cache-Control", f"public, max-age={seconds}")
-        return Answer(200, (("Content-Type", PLAYLIST_TYPE), cached), (body,))
+        return Answer(200, _playlist_headers(seconds), (body,))
+
+    def _body(self, skips: bool, label: str) -> bytes:
+        count, body = self._bodies.get((skips, label), (-1, b""))
+        if count != self.news.count:
+            prefix = b"%b-" % label.encode() if label else b""
+            body = (self._text(skips) + self._reports(label)).replace(LABEL, prefix)
+            self._bodies[skips, label] = self.news.count, body
+        return body
 
     def _text(self, skips: bool) -> bytes:
         text = self._texts.get(skips)
@@ -377,9 +407,16 @@ def multivariant(variants: Sequence[Variant], query: bytes) -> Answer:
     return Answer(200, (("Content-Type", PLAYLIST_TYPE), ("Cache-Control", NO_STORE)), (body,))
 
 
+@lru_cache(8)
+def _playlist_headers(seconds: int) -> Headers:
+    return (("Content-Type", PLAYLIST_TYPE), ("Cache-Control", f"public, max-age={seconds}"))
+
+
+_MEDIA_HEADERS = (("Content-Type", MEDIA_TYPE), ("Cache-Control", FOR_EVER), ("Accept-Ranges", "bytes"))
+
+
 def _media_answer(pieces: Sequence[bytes]) -> Answer:
-    headers = (("Content-Type", MEDIA_TYPE), ("Cache-Control", FOR_EVER), ("Accept-Ranges", "bytes"))
-    return Answer(200, headers, pieces, has_parts=True)
+    return Answer(200, _MEDIA_HEADERS, pieces, has_parts=True)
 
 
 def _not_there() -> Answer:

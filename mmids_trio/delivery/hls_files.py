@@ -59,8 +59,16 @@ def read_file(name: str) -> HlsFile | None:
 
 def directives(query: str) -> tuple[int | None, int | None, bool]:
     """`_HLS_msn`, `_HLS_part` and whether `_HLS_skip` stands there (RFC 8216bis §6.2.5)."""
-    if "_HLS_" not in query:
-        return None, None, False
+    begin = query.find("_HLS_")
+    return _NO_DIRECTIVES if begin < 0 else _directives(query[max(begin - 1, 0) :])
+
+
+_NO_DIRECTIVES = None, None, False
+
+
+@lru_cache(MOST_KNOWN)
+def _directives(query: str) -> tuple[int | None, int | None, bool]:
+    """Of what is behind the session, which is the same for a crowd."""
     number, part = _NUMBER.search(query), _PART.search(query)
     return (
         None if number is None else int(number[1]),

@@ -6,8 +6,9 @@ feed, folded or doubled headers that frame a message, a space in front of a colo
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from mmids_trio.errors import MmidsError
 
@@ -23,6 +24,9 @@ MAX_FIELDS = 100
 METHODS = ("GET", "HEAD", "OPTIONS")
 
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([!-~]{1,8192}) HTTP/([0-9])\.([0-9])")
+_USUAL = re.compile(rb'GET (/[!"$->@-~]*)(?:\?([!"$-~]*))? ')
+"""The beginning of nearly all requests: without a fragment, and cut into path and query."""
+
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0-\x08\x0a-\x1f\x7f]*?)[ \t]*")
 _ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _SINGLE = ("host", "content-length", "transfer-encoding", "range", "if-none-match", "origin")
@@ -37,7 +41,14 @@ class BadRequest(MmidsError):
         self.status = status
 
 
-@frozen
+if TYPE_CHECKING:
+    from attrs import frozen as request_class
+else:
+    request_class = define(unsafe_hash=True)
+    """Frozen for who writes the code, as packets are: a crowd asks for thousands a second."""
+
+
+@request_class
 class Request:
     """One request. `path` and `query` as sent, `headers` by their names in lower case."""
 
@@ -46,12 +57,8 @@ class Request:
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     is_1_0: bool = False
-
-    @property
-    def keeps_alive(self) -> bool:
-        """Whether the connection goes on behind the answer (RFC 9112 §9.3)."""
-        wishes = self.headers.get("connection", "").lower()
-        return "keep-alive" in wishes if self.is_1_0 else "close" not in wishes
+    keeps_alive: bool = True
+    """Whether the connection goes on behind the answer (RFC 9112 §9.3)."""
 
     @property
     def wants_body(self) -> bool:
@@ -64,8 +71,8 @@ class RequestReader:
     """Takes what a client sends, in pieces of any size; holds `MAX_HEAD` bytes at most, and what came with them."""
 
     _held: bytearray = field(factory=bytearray, init=False)
-    _known: tuple[bytes, dict[str, str]] = field(factory=lambda: (b"", {}), init=False)
-    """The header lines that came last, as sent and as read: players send the same with each request."""
+    _known: tuple[bytes, Request] = field(factory=lambda: (b"", Request("GET", "/")), init=False)
+    """The request that came last, and what stood behind its target: players send the same with each request."""
     _seen: int = field(default=0, init=False)
     """Bytes of `_held` in which no head ends."""
 
@@ -79,6 +86,20 @@ class RequestReader:
         self._held += data
         if len(self._held) > 2 * MAX_HEAD:
             raise BadRequest(431, "more was sent than may wait here")
+
+    def next_at_once(self, data: bytes) -> Request | None:
+        """The request that `data` is, where it is just one that differs from the last one by no more than its target.
+
+        `None` for all else, and wherever anything waits; nothing is taken then.
+        """
+        usual = _USUAL.match(data)
+        known, last = self._known
+        if usual is None or self._held or usual.end() > MAX_TARGET or len(data) > MAX_HEAD:
+            return None
+        if data[usual.end() :] != known:
+            return None
+        path, query = usual.groups(b"")
+        return Request("GET", str(path, "ascii"), str(query, "ascii"), last.headers, last.is_1_0, last.keeps_alive)
 
     def next_request(self) -> Request | None:
         """The next request, if all of it is here. Raises `BadRequest`."""
@@ -97,14 +118,14 @@ class RequestReader:
         del held[: end + 4]
         self._seen = 0
         line, _, block = head.partition(b"\r\n")
-        known, headers = self._known
-        if block != known or not block:
-            headers = _headers(block.split(b"\r\n") if block else [])
-            self._known = block, headers
-        return _request(line, headers)
+        known, last = self._known
+        is_known = known.partition(b"\r\n")[2] == block + b"\r\n\r\n"
+        request = _request(line, last.headers if is_known else _headers(block.split(b"\r\n") if block else []))
+        self._known = head.split(b" ", 2)[2] + b"\r\n\r\n", request
+        return request
 
 
-def _request(line: bytes, headers: dict[str, str]) -> Request:
+def _request(line: bytes, headers: Mapping[str, str]) -> Request:
     match = _LINE.fullmatch(line)
     if match is None:
         if len(line) > MAX_TARGET:
@@ -122,7 +143,9 @@ def _request(line: bytes, headers: dict[str, str]) -> Request:
         raise BadRequest(413, "a request for media has no body")
     method = match[1].decode("ascii")
     path, query = _split(match[2].decode("ascii"), method)
-    return Request(method, path, query, headers, is_1_0)
+    wishes = headers.get("connection", "").lower()
+    keeps_alive = "keep-alive" in wishes if is_1_0 else "close" not in wishes
+    return Request(method, path, query, headers, is_1_0, keeps_alive)
 
 
 def _headers(lines: list[bytes]) -> dict[str, str]:

@@ -46,7 +46,7 @@ from mmids_trio.rtmp.server.endpoints import (
     admit,
     refuse_banned,
 )
-from mmids_trio.rtmp.server.registrations import Role
+from mmids_trio.rtmp.server.registrations import Claim, Role
 from mmids_trio.rtmp.server.session import ENDS, READ_SIZE, name_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -117,6 +117,8 @@ class MediaSession:
     _since: float = field(factory=trio.current_time, init=False)
     """When the wait began for whatever comes next."""
     _is_pumping: bool = field(default=False, init=False)
+    _is_beginning: bool = field(default=False, init=False)
+    """Whether the request has just come, and the clock was looked at."""
     _closes: bool = field(default=False, init=False)
     """Whether nothing follows the answer that is being sent."""
     _lingers: bool = field(default=False, init=False)
@@ -129,7 +131,13 @@ class MediaSession:
     _watching: "_Watching | None" = field(default=None, init=False)
     _endpoint: Endpoint | None = field(default=None, init=False)
     _nursery: trio.Nursery | None = field(default=None, init=False)
+    _claim: Claim[Endpoint] | None = field(default=None, init=False)
+    """Who served what was asked for last; who it was looked up for, while it serves."""
+    _claimed: tuple[str, str] = field(default=("", ""), init=False)
+    """Application and key of that."""
     _life: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _is_over: bool = field(default=False, init=False)
+    """Whether that was cancelled; to ask it costs a look at the clock."""
     _log: structlog.typing.FilteringBoundLogger = field(default=log, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -200,7 +208,7 @@ class MediaSession:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._end(f"connection lost: {error}")
             return
-        if not self._life.cancel_called and self._output.blocked:  # it only says that it asks for nothing more
+        if not self._is_over and self._output.blocked:  # it only says that it asks for nothing more
             self._closes = True
             await trio.sleep(ANSWER_SECONDS)
 
@@ -210,20 +218,26 @@ class MediaSession:
             if self._watching.said > MAX_HEAD:
                 self._end("it said more than a viewer has to say", RejectReason.MEDIA_REQUEST)
             return
-        if not self._reader.held:
-            self._since = trio.current_time()
+        if not (self._is_busy or self._closes):
+            request = self._reader.next_at_once(data)
+            if request is not None:
+                self._begin(request)
+                return
+        was_held = self._reader.held
         try:
             self._reader.receive(data)
         except BadRequest as error:
             self._refuse_bytes(error)
             return
         self._pump()
+        if not was_held and self._reader.held:
+            self._since = trio.current_time()
 
     def _pump(self) -> None:
         """Answer what is there, one after another, as far as that goes without waiting."""
         self._is_pumping = True
         try:
-            while not (self._is_busy or self._closes):
+            while self._reader.held and not (self._is_busy or self._closes):
                 request = self._reader.next_request()
                 if request is None:
                     break
@@ -242,7 +256,7 @@ class MediaSession:
             or self._watching is not None
             or bool(self._unsent)
             or self._output.blocked
-            or self._life.cancel_called
+            or self._is_over
         )
 
     def _refuse_bytes(self, error: BadRequest) -> None:
@@ -261,12 +275,14 @@ class MediaSession:
         self._since = trio.current_time()
         if not request.keeps_alive:
             self._closes = True
+        self._is_beginning = True
         if request.method not in METHODS:
             self.answer(text_answer(405, "only GET, HEAD and OPTIONS are answered here", ("Allow", answers.ALLOWED)))
         elif request.method == "OPTIONS":
             self.answer(answers.preflight(self.bounds.origins, request.headers))
         else:
             self._route(request)
+        self._is_beginning = False
 
     def _route(self, request: Request) -> None:
         place = read_path(request.path)
@@ -300,7 +316,7 @@ class MediaSession:
     def answer(self, answer: Answer) -> None:
         """Answer the request; synchronous. What does not go out at once is sent by the output's task."""
         request = self._request
-        if request is None or self._life.cancel_called:
+        if request is None or self._is_over:
             return
         self._request = None
         if answer.status >= 400:  # noqa: PLR2004  (client errors and ours)
@@ -325,16 +341,16 @@ class MediaSession:
         return is_for_all and request.method == "GET" and not request.is_1_0 and not self._closes
 
     def _head(self, answer: Answer, request: Request) -> bytes:
-        headers = [*answer.headers, *self._common(request)]
-        if answer.status not in (204, 304):
-            headers.append(("Content-Length", str(answer.size)))
-        return answers.head(answer.status, headers, keeps_alive=not self._closes, is_1_0=request.is_1_0)
+        size = None if answer.status in (204, 304) else answer.size
+        common, keeps_alive = self._common(request), not self._closes
+        return answers.head(answer.status, answer.headers, common, size, keeps_alive=keeps_alive, is_1_0=request.is_1_0)
 
     def _common(self, request: Request) -> answers.Headers:
         return (*answers.cors(self.bounds.origins, request.headers), ("Date", self.bounds.date()))
 
     def _hand_over(self, *pieces: bytes | memoryview) -> None:
-        self._since = trio.current_time()
+        if not self._is_beginning:
+            self._since = trio.current_time()
         output = self._output
         if len(pieces) == 1 and len(pieces[0]) <= MAX_SEND and not (output.blocked or output.end):
             self._send_at_once(pieces[0])
@@ -423,10 +439,11 @@ class MediaSession:
 
     def _stream(self, request: Request, place: Place, viewing: Viewing) -> None:
         """Answer with what is on the channel, without an end; head and header go out before the first frame."""
-        headers = [("Content-Type", "video/x-flv"), ("Cache-Control", answers.NO_STORE), *self._common(request)]
+        headers = (("Content-Type", "video/x-flv"), ("Cache-Control", answers.NO_STORE))
+        common = self._common(request)
         if not request.is_1_0:
-            headers.append(("Transfer-Encoding", "chunked"))
-        head = answers.head(200, headers, keeps_alive=False)
+            common = (*common, ("Transfer-Encoding", "chunked"))
+        head = answers.head(200, headers, common, None, keeps_alive=False)
         if not request.wants_body:
             self._closes, self._request = True, None
             self._hand_over(head)
@@ -499,12 +516,15 @@ class MediaSession:
 
     def _hls(self, request: Request, place: Place, file: HlsFile) -> None:
         """What follows the first playlist; synchronous, as viewers ask for ten of these a second."""
-        claim = self.directory.find(Role.WATCH, self.port, place.app, place.key)
-        if claim is None or not claim.committed:
-            self.answer(_nothing_here())
-            return
+        claim = self._claim
+        if claim is None or not claim.committed or self._claimed != (place.app, place.key):
+            claim = self.directory.find(Role.WATCH, self.port, place.app, place.key)
+            if claim is None or not claim.committed:
+                self.answer(_nothing_here())
+                return
+            self._claim, self._claimed = claim, (place.app, place.key)
         handler = cast(HlsHandler, claim.endpoint.handler)
-        viewer = handler.viewers.find(session_in(request.query), place.key, trio.current_time())
+        viewer = handler.viewers.find(session_in(request.query), place.key, self._since)
         if viewer is None:
             self.rejections.count(RejectReason.MEDIA_SESSION)
             self.answer(text_answer(403, "the session is over, or unknown: begin with index.m3u8"))
@@ -516,9 +536,9 @@ class MediaSession:
             self.answer(channel.init(file.number))
         elif file.kind is FileKind.PLAYLIST:
             number, part, skips = directives(request.query)
-            channel.ask(HlsRequest(self, viewer, number, part, skips, label=file.label))
+            channel.ask(HlsRequest(self, viewer, number, part, skips, True, file.label, self._since))
         else:
-            channel.ask(HlsRequest(self, viewer, file.number, file.part, is_playlist=False))
+            channel.ask(HlsRequest(self, viewer, file.number, file.part, False, False, "", self._since))
 
     # Ends.
 
@@ -537,7 +557,8 @@ class MediaSession:
             endpoint.detach(self)
 
     def _end(self, reason: str, guard: RejectReason | None = None) -> None:
-        if not self._life.cancel_called:
+        if not self._is_over:
+            self._is_over = True
             if guard is not None:
                 self.rejections.count(guard)
             self._why = reason

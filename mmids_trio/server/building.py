@@ -5,7 +5,6 @@ import resource
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from email.utils import formatdate
 from functools import cache, partial
 from math import inf
 from pathlib import Path
@@ -22,6 +21,7 @@ from mmids_trio.cluster.claims import StreamClaims
 from mmids_trio.cluster.directory import Directory
 from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import ClusterDefinition, ReactorDefinition, WebhookDefinition
+from mmids_trio.delivery.answers import date_line
 from mmids_trio.delivery.page.page import PlayerPage
 from mmids_trio.delivery.server import MediaServer
 from mmids_trio.delivery.session import MediaBounds
@@ -477,7 +477,7 @@ def _media(
             on_air=on_air,
             proxies=settings.http_media_proxies or (),
             origins=("*",) if settings.http_media_origins is None else settings.http_media_origins,
-            date=lambda: formatdate(world.now(), usegmt=True),
+            date=lambda: date_line(int(world.now())),
         ),
         host=settings.http_media_host,
         limiter=limiter,

@@ -6,7 +6,7 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.delivery.flv import FlvRendering
-from mmids_trio.delivery.hls_channel import HlsChannel, Variant
+from mmids_trio.delivery.hls_channel import HlsChannel, News, Variant
 from mmids_trio.delivery.hls_viewers import LEAST_SECONDS, TARGETS, HlsViewer, HlsViewers
 from mmids_trio.fanout.channel import ChannelCounters
 from mmids_trio.fanout.rendering import Rendering
@@ -40,6 +40,7 @@ class HttpAudience(Audience):
     now: Callable[[], float] = field(default=lambda: 0.0, kw_only=True)
     viewers: HlsViewers = field(kw_only=True)
     """Of HLS."""
+    _news: News = field(factory=News, init=False)
     _stir: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     """Where the clock rests while there is nothing to time."""
 
@@ -55,7 +56,7 @@ class HttpAudience(Audience):
     def _make_hls(self, key: str) -> HlsChannel:
         http = self.http
         channel = HlsChannel(
-            http.segment_ms, http.part_ms, http.window_ms, self.now, lambda: self._family(key), self._pace
+            http.segment_ms, http.part_ms, http.window_ms, self.now, lambda: self._family(key), self._pace, self._news
         )
         channel.charge_to(self.memory)
         return channel
@@ -182,4 +183,7 @@ class HttpAudience(Audience):
 
 def hls_of(stage: Stage[tuple[StageOutput, ...]]) -> HlsChannel | None:
     """A stage's output for HLS, if it has one."""
-    return next((output for output in stage.outputs if isinstance(output, HlsChannel)), None)
+    for output in stage.outputs:
+        if isinstance(output, HlsChannel):
+            return output
+    return None

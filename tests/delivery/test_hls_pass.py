@@ -6,41 +6,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mmids_trio.delivery.hls_channel import Asked, HlsChannel
+from mmids_trio.delivery.hls_channel import MOST_SHARED, Asked
 from mmids_trio.delivery.hls_files import read_file
-from mmids_trio.delivery.hls_viewers import HlsViewer, HlsViewers
-from mmids_trio.delivery.session import MediaSession
 from mmids_trio.media.events import MediaPacket
-from mmids_trio.rtmp.server.endpoints import Endpoint
-from mmids_trio.rtmp.server.registrations import Owner, Registration, Registrations, Role
-from mmids_trio.rtmp.server.server import Entrance
 from mmids_trio.testing.media import generate_stream
-
-VIEWERS = 20
-
-
-class Wire:
-    """Keeps what was sent, as the objects that they were; may take only some bytes of each."""
-
-    peer_host, peer_port, takes_ahead, has_unsent = "192.0.2.1", 1, False, False
-
-    def __init__(self, most: int = 1 << 30) -> None:
-        self.sent = list[bytes | memoryview]()
-        self._most = most
-
-    def send_nowait(self, data: bytes | memoryview) -> int:
-        self.sent.append(data)
-        return min(len(data), self._most)
-
-
-class Handler:
-    """What a step is to the session."""
-
-    def __init__(self, channel: HlsChannel) -> None:
-        self.viewers, self._channel = HlsViewers(bytes), channel
-
-    def channel(self, _key: str, _label: str) -> HlsChannel:
-        return self._channel
+from tests.support.hls_sessions import asking, hint, on_air
 
 
 @pytest.fixture
@@ -48,37 +18,13 @@ def packets() -> Iterator[MediaPacket]:
     return iter(generate_stream(seconds=30))
 
 
-def on_air(packets: Iterator[MediaPacket]) -> tuple[HlsChannel, HlsViewer, list[Wire], list[MediaSession]]:
-    """A channel with some seconds, and sessions of one viewer on wires of their own."""
-    channel = HlsChannel(2_000, 200, 0, lambda: 1_800_000_000.0)
-    handler = Handler(channel)
-    registrations: Registrations[Endpoint] = Registrations()
-    owner = Owner("w", "1")
-    endpoint = Endpoint(owner, handler)  # type: ignore[arg-type]
-    registrations.commit(registrations.reserve(Registration(Role.WATCH, 8080, "live", "*"), owner, endpoint))
-    viewer = handler.viewers.begin("key", "192.0.2.1", "", object(), 0.0)
-    handler.viewers.admit(viewer)
-    channel.begin_stream()
-    while channel.playlist.length_ms < 5_000:
-        channel.packet(next(packets))
-    wires = [Wire() for _ in range(VIEWERS)]
-    entrance = Entrance(registrations, tls=False)
-    return channel, viewer, wires, [MediaSession(wire, 8080, entrance) for wire in wires]  # type: ignore[arg-type]
-
-
-def hint(channel: HlsChannel) -> str:
-    text = channel.playlist.text().decode()
-    return text.rpartition('URI="\1')[2].partition("\0")[0]
-
-
 async def test_all_who_wait_for_a_part_get_one_object_in_one_send(
     mock_clock: MockClock, packets: Iterator[MediaPacket]
 ) -> None:
     channel, viewer, wires, sessions = on_air(packets)
     name = hint(channel)
-    request = f"GET /live/key/{name}{viewer.query.decode()} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
     for session in sessions:
-        session._take(request)
+        session._take(asking(name, viewer))
     assert all(wire.sent == [] for wire in wires)
     while hint(channel) == name:
         channel.packet(next(packets))
@@ -122,10 +68,43 @@ async def test_a_request_that_nothing_comes_for_is_refused_in_time(
     autojump_clock: MockClock, packets: Iterator[MediaPacket]
 ) -> None:
     channel, viewer, wires, sessions = on_air(packets)
-    sessions[0]._take(f"GET /live/key/{hint(channel)}{viewer.query.decode()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    sessions[0]._take(asking(hint(channel), viewer))
     await trio.sleep(channel.patience - 0.1)
     channel.look_at_clock()
     assert wires[0].sent == []
     await trio.sleep(0.1)
     channel.look_at_clock()
     assert bytes(wires[0].sent[0]).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_a_session_finds_who_serves_its_key_now_and_nobody_once_nobody_does(
+    mock_clock: MockClock, packets: Iterator[MediaPacket]
+) -> None:
+    channel, viewer, wires, sessions = on_air(packets, 1)
+    [wire], [session] = wires, sessions
+    number, part = channel.playlist.last
+    request = asking(f"part-{number}.{part}.m4s", viewer)
+    for _ in range(2):
+        session._take(request)
+    assert [bytes(sent)[:13] for sent in wire.sent] == [b"HTTP/1.1 200 "] * 2
+    [claim] = session.directory.registrations.claims  # type: ignore[attr-defined]
+    session.directory.registrations.release(claim)  # type: ignore[attr-defined]
+    session._take(request)
+    assert bytes(wire.sent[-1]).startswith(b"HTTP/1.1 404 ")
+
+
+async def test_of_segments_and_parts_few_are_held_twice(mock_clock: MockClock, packets: Iterator[MediaPacket]) -> None:
+    channel, viewer, wires, sessions = on_air(packets, 1)
+    [wire], [session] = wires, sessions
+    first = channel.playlist.segments[0]
+    names = [f"segment-{first.number}.m4s", *(f"part-{first.number}.{part}.m4s" for part in range(len(first.parts)))]
+    for name in names:
+        session._take(asking(name, viewer))
+    answers = b"".join(map(bytes, wire.sent)).split(b"HTTP/1.1 ")[1:]
+    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == [
+        b"".join(first.data),
+        *(part.data for part in first.parts),
+    ]
+    assert len(channel._newest) == MOST_SHARED < len(names)
+    channel.let_go()
+    assert not channel._newest

@@ -83,6 +83,7 @@ class Claim(Generic[Endpoint]):
     owner: Registrant
     endpoint: Endpoint
     committed: bool = field(default=False, init=False)
+    """Whether it serves now: no more once it is released."""
     on_settled: list[Callable[[], None]] = field(factory=list, init=False)
     """Called once, when the claim is committed or released: what waits for it looks again."""
 
@@ -159,6 +160,7 @@ class Registrations(Generic[Endpoint]):
         if claim not in keys.get(key, ()):
             return
         _remove(keys, key, claim)
+        claim.committed = False
         if not keys:
             del self._claims[place]
         port = claim.registration.port
