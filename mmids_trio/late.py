@@ -12,6 +12,9 @@ Its names must not be needed while the module itself is imported: annotations ar
 `from __future__ import annotations`. `tests/server/test_imports.py` holds which modules a plain server does without.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 
@@ -28,3 +31,19 @@ class Late:
 def late(module: str) -> Late:
     """What stands for `module`, which is imported with the first name that is looked up."""
     return Late(module)
+
+
+@contextmanager
+def without(module: str) -> Iterator[None]:
+    """Has `module` look as if it were not installed to what is imported in the block; one that is there already stays.
+
+    For libraries that take another one along where they find it, and do as well without.
+    """
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # importlib's own way to say that there is none
+    try:
+        yield
+    finally:
+        del sys.modules[module]

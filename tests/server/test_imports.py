@@ -13,7 +13,8 @@ PROGRAM = """
 import json, sys
 from collections.abc import Sequence
 import trio
-import mmids_trio.cli.serving
+from mmids_trio.__main__ import load_server
+load_server()
 from mmids_trio.config.parser import parse
 from mmids_trio.server import Settings, World, build_server
 from mmids_trio.testing.network import MemoryNetwork
@@ -44,9 +45,10 @@ HTTP_SERVER = {"quart", "quart_trio", "flask", "werkzeug", "jinja2", "hypercorn"
 HTTP_CLIENT = {"httpx2", "mmids_trio.webhook.webhook"}
 CERTIFICATES_AND_TOKENS = {"cryptography", "jwt", "mmids_trio.net.identity"}
 WHEN_ASKED = {"prometheus_client", "segno", "mmids_trio.qr"}
+OF_CONSOLES = {"rich"}
 OF_CLUSTERS = {"coredis", "mmids_trio.cluster.membership", "mmids_trio.cluster.memory"}
 
-MOST_OF_OURS = 295
+MOST_OF_OURS = 296
 """Modules of this package in a server without an API. If you add one that few servers need, see `late`."""
 
 
@@ -71,7 +73,10 @@ def test_a_plain_server_imports_nothing_that_it_does_not_need(
     plain: tuple[set[str], set[str]],
 ) -> None:
     _, running = plain
-    assert running & (HTTP_SERVER | HTTP_CLIENT | CERTIFICATES_AND_TOKENS | WHEN_ASKED | OF_CLUSTERS) == set()
+    assert (
+        running & (HTTP_SERVER | HTTP_CLIENT | CERTIFICATES_AND_TOKENS | WHEN_ASKED | OF_CLUSTERS | OF_CONSOLES)
+        == set()
+    )
 
 
 def test_a_plain_server_has_few_modules(plain: tuple[set[str], set[str]]) -> None:
@@ -89,4 +94,21 @@ def test_an_api_needs_no_client_no_certificates_and_no_metrics_before_somebody_a
     with_api: tuple[set[str], set[str]],
 ) -> None:
     _, running = with_api
-    assert running & (HTTP_CLIENT | CERTIFICATES_AND_TOKENS | WHEN_ASKED) == set()
+    assert running & (HTTP_CLIENT | CERTIFICATES_AND_TOKENS | WHEN_ASKED | OF_CONSOLES) == set()
+
+
+def test_a_library_that_was_left_out_can_be_imported_afterwards() -> None:
+    program = """
+from mmids_trio.late import without
+import sys
+with without("rich"):
+    try:
+        import rich
+    except ImportError:
+        print("left out")
+import rich
+with without("rich"):
+    assert sys.modules["rich"] is rich
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == "left out\n"
