@@ -16,7 +16,14 @@ from structlog.testing import capture_logs
 from mmids_trio.errors import leaves
 from mmids_trio.media.events import MediaEvent
 from mmids_trio.steps.registry import StepType
-from mmids_trio.testing.exploring import MOST_CHANGES, Main, Shortest, attempt, in_virtual_time
+from mmids_trio.testing.exploring import (
+    MOST_CHANGES,
+    Main,
+    Shortest,
+    attempt,
+    in_virtual_time,
+    require_outside_of_trio,
+)
 from mmids_trio.testing.schedules import Order, Priorities, Schedule, seeds
 from mmids_trio.testing.step_rig import Case
 from mmids_trio.testing.step_rules import StepFault, StepRule
@@ -85,6 +92,7 @@ def check_step(
     an encoder.  `expects` tells which events come out, of those that go in.  `only`
     is what a report says to repeat one run.  Call it outside of trio.
     """
+    require_outside_of_trio("check_step")
     check = _Check(Case(partial(_in_world, step_type), parameters, depends_on_time), seed, expects)
     if only is not None:
         check.repeat(only)

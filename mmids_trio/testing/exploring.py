@@ -47,6 +47,7 @@ def explore(
     each time; `only` is a schedule of a note, for that one alone.  Call it outside of trio.  Returns how many
     schedules there were.
     """
+    require_outside_of_trio("explore")
     if only is not None:
         with schedule(Schedule.parse(only)):
             run(main)
@@ -58,6 +59,12 @@ def explore(
             shortest.error.add_note(f"{note}\nrepeat it with explore(..., only={str(shortest.schedule)!r})")
             raise shortest.error
     return schedules
+
+
+def require_outside_of_trio(name: str) -> None:
+    """What runs trio itself cannot be called in a test that trio runs; trio's own words are those of the first run."""
+    if trio.lowlevel.in_trio_run():
+        raise RuntimeError(f"{name} runs trio itself, many times: call it in a test without `async`")
 
 
 def explored(main: Main, count: int, seed: int, run: RunOnce) -> Iterator[tuple[Schedule, Exception] | None]:

@@ -31,6 +31,9 @@ PROPERTY = "schedule_seed"
 USES_THE_KIT = {"mmids_trio.workflow.step"}
 """Modules one of which every project imports that tests steps or workflows; all others are left alone."""
 
+CLOCKS = ("autojump_clock", "mock_clock")
+"""Fixtures of pytest-trio, which runs a test by such a clock only where the test function itself takes it."""
+
 BASE_BITS = 32
 """Of a base seed that nobody chose."""
 
@@ -127,6 +130,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
             stack.enter_context(cancel_only_at(*place))
         if not (USES_THE_KIT & sys.modules.keys()):
             return (yield)
+        _fail_where_a_clock_is_passed_by(pyfuncitem)
         from mmids_trio.testing.watchdog import Limits, watching
 
         marker = pyfuncitem.get_closest_marker("mmids_limits")
@@ -137,6 +141,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
             if (plain := _only_error(group)) is None:
                 raise
     raise plain  # here, where the group is not its context
+
+
+def _fail_where_a_clock_is_passed_by(item: pytest.Function) -> None:
+    """Where a mark or a fixture asks for a clock, the test would wait in real time, and nobody would know."""
+    from trio.abc import Clock
+
+    asked = [name for name in CLOCKS if name in item.fixturenames]
+    own = item._fixtureinfo.argnames
+    if asked and item.get_closest_marker("trio") and not any(isinstance(item.funcargs[name], Clock) for name in own):
+        pytest.fail(
+            f"{asked[0]} has no effect: only a mark or a fixture asks for it, so the test would run in real time; "
+            f"make it an argument of {item.originalname} itself",
+            pytrace=False,
+        )
 
 
 def _only_error(group: BaseExceptionGroup[BaseException]) -> BaseException | None:

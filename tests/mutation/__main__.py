@@ -1,17 +1,18 @@
-"""`python -m tests.mutation MODULE... -- PYTEST-ARGUMENT...`: which faults in modules their tests let live.
+"""`python -m tests.mutation MODULE-OR-FOLDER... -- PYTEST-ARGUMENT...`: which faults in modules their tests let live.
 
 Each mutant is run in a process that is forked from this one, which has imported pytest and its like already, and never
 the package: the fault is put into the module when that is imported. A run that takes too long counts as one that
 failed.  By hand: see docs/testing.md.
 """
 
+import argparse
 import importlib.abc
 import importlib.machinery
 import os
 import random
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.util import spec_from_loader
 from pathlib import Path
@@ -81,36 +82,53 @@ def is_noticed(path: Path, text: str, arguments: Sequence[str]) -> bool:
     return ended != 0
 
 
-def chosen(found: Sequence[Mutant], most: int) -> Sequence[Mutant]:
-    """At most so many, in their order, and the same each time."""
-    if len(found) <= most:
+def chosen(found: Sequence[Mutant], most: int | None, seed: int) -> Sequence[Mutant]:
+    """At most so many, in their order, and the same each time with the same seed."""
+    if most is None or len(found) <= most:
         return found
-    return [found[place] for place in sorted(random.Random(0).sample(range(len(found)), most))]
+    return [found[place] for place in sorted(random.Random(seed).sample(range(len(found)), most))]
+
+
+def modules(path: Path) -> Iterator[Path]:
+    """The modules of a folder, or this one."""
+    yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def tests_of(path: Path) -> list[str]:
+    """The tests of a module's folder, those that have its name first: they find most faults."""
+    folder = Path("tests") / path.parts[1]
+    return [str(found) for found in [*sorted(folder.glob(f"test_{path.stem}*.py")), folder]]
 
 
 def main(words: Sequence[str]) -> int:
     """Print the mutants that live; the exit status tells whether there are some."""
     split = words.index("--") if "--" in words else len(words)
-    modules, arguments = [Path(word) for word in words[:split]], list(words[split + 1 :])
-    most = int(os.environ.get("MMIDS_MUTANTS", "1000"))
-    lived = 0
-    for path in modules:
-        tests = arguments or [str(Path("tests") / path.parts[1])]
+    parser = argparse.ArgumentParser("scripts/mutate", description="which small faults the tests of modules let live")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="MODULE-OR-FOLDER")
+    parser.add_argument("--sample", type=int, metavar="N", help="try N faults of each module, chosen at random")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="choose others (default 0)")
+    options = parser.parse_args(words[:split])
+    lived = tried = 0
+    sound: set[str] = set()
+    for path in [module for named in options.paths for module in modules(named)]:
+        tests = list(words[split + 1 :]) or tests_of(path)
         began, text = monotonic(), path.read_text("utf-8")
-        if is_noticed(path, text, tests):
+        if not (found := list(mutants(text))):
+            continue
+        if tests[-1] not in sound and is_noticed(path, text, tests):
             sys.exit(f"{path}: {' '.join(tests)} fail without a fault, too")
+        sound.add(tests[-1])  # of the modules of one folder it is the same
         if not is_noticed(path, "raise Exception", tests):
             sys.exit(f"{path}: {' '.join(tests)} pass without the module, too")
-        found = list(mutants(text))
-        tried = chosen(found, most)
-        living = [mutant for mutant in tried if not is_noticed(path, mutant.text, tests)]
-        lived += len(living)
-        print(
-            f"{path}: {len(living)} of {len(tried)} live ({len(found)} there are), {monotonic() - began:.0f} s",
-            flush=True,
-        )
-        for mutant in living:
-            print(f"    {mutant}", flush=True)
+        here, living = chosen(found, options.sample, options.seed), 0
+        for mutant in here:
+            if not is_noticed(path, mutant.text, tests):
+                living += 1
+                print(f"{path} {mutant}", flush=True)
+        lived, tried = lived + living, tried + len(here)
+        seconds = monotonic() - began
+        print(f"{path}: {living} of {len(here)} live ({len(found)} there are), {seconds:.0f} s", flush=True)
+    print(f"{lived} of {tried} live")
     return int(lived > 0)
 
 

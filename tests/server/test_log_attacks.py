@@ -55,7 +55,7 @@ class Log:
 
 
 @pytest.fixture
-def log(tmp_path: Path, autojump_clock: MockClock) -> Iterator[Log]:
+def log(tmp_path: Path) -> Iterator[Log]:
     console = StringIO()
     bounds = Logging(repeats=LogRepeats(RATE, clock=lambda: 0.0))
     with configure(level=logging.INFO, directory=tmp_path, console=console, bounds=bounds):
@@ -91,7 +91,9 @@ async def play_again_and_again(h: Harness, key: str, times: int) -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "\x01", "ü", "\U0001f3a5"])
-async def test_playing_keys_of_60_kilobytes_in_a_loop_writes_little(log: Log, letter: str) -> None:
+async def test_playing_keys_of_60_kilobytes_in_a_loop_writes_little(
+    log: Log, letter: str, autojump_clock: MockClock
+) -> None:
     key = letter * (60_000 // len(letter.encode()))
     async with Harness(LIVE) as h:
         for _ in range(4):
@@ -105,7 +107,7 @@ async def test_playing_keys_of_60_kilobytes_in_a_loop_writes_little(log: Log, le
     assert told["most"] == {ATTACKER: told["left_out"]}
 
 
-async def test_garbage_connections_write_a_burst_and_are_counted(log: Log) -> None:
+async def test_garbage_connections_write_a_burst_and_are_counted(log: Log, autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         for _ in range(500):
             await attack(h, b"GET / HTTP/1.1\r\n\r\n")
@@ -120,7 +122,7 @@ async def test_garbage_connections_write_a_burst_and_are_counted(log: Log) -> No
     assert not [line for line in log.lines() if "exception" in line]
 
 
-async def test_publishers_that_connect_again_and_again_write_a_burst(log: Log) -> None:
+async def test_publishers_that_connect_again_and_again_write_a_burst(log: Log, autojump_clock: MockClock) -> None:
     packets = generate_stream(seconds=1, frame_bytes=100)
     async with Harness(LIVE) as h:
         for number in range(100):
@@ -133,7 +135,7 @@ async def test_publishers_that_connect_again_and_again_write_a_burst(log: Log) -
     assert len(log.lines()) <= 10 * (BURST + 1)
 
 
-async def test_requests_without_the_token_write_nothing_at_info(log: Log) -> None:
+async def test_requests_without_the_token_write_nothing_at_info(log: Log, autojump_clock: MockClock) -> None:
     async with Harness(f"settings {{\nhttp_api_token sesame\n}}\n{LIVE}") as h:
         before = len(log.lines())
         headers = {"authorization": "Bearer guess"}
@@ -144,7 +146,9 @@ async def test_requests_without_the_token_write_nothing_at_info(log: Log) -> Non
 
 
 @pytest.mark.parametrize("key", ["k6&token=sesame", "k7;token=sesame", "k9%3Ftoken=sesame", "k？token=sesame"])  # noqa: RUF001
-async def test_a_mistyped_query_of_a_key_shows_its_token_to_no_log(log: Log, key: str) -> None:
+async def test_a_mistyped_query_of_a_key_shows_its_token_to_no_log(
+    log: Log, key: str, autojump_clock: MockClock
+) -> None:
     async with Harness(LIVE) as h:
         await attack(h, CONNECTED + command("publish", 3, None, key, "live", stream=1))
         await attack(h, CONNECTED + command("play", 3, None, key, stream=1))
@@ -153,7 +157,7 @@ async def test_a_mistyped_query_of_a_key_shows_its_token_to_no_log(log: Log, key
     assert "sesame" not in (log.directory / FILE_NAME).read_text() + log.console.getvalue()
 
 
-async def test_a_thousand_players_of_one_address_all_get_in(log: Log) -> None:
+async def test_a_thousand_players_of_one_address_all_get_in(log: Log, autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         for _ in range(1000):
             await (await h.open(peer_host=ATTACKER)).send_all(CONNECTED + command("play", 3, None, "k", stream=1))

@@ -113,3 +113,8 @@ def test_a_step_that_breaks_is_named_with_its_error() -> None:
 def test_parameters_are_checked_as_those_of_a_configuration() -> None:
     with pytest.raises(ConfigurationError, match="unknown parameter 'count'"):
         check_step(planted(DropsSound), "count=2")
+
+
+async def test_inside_of_trio_it_says_where_to_call_it() -> None:
+    with pytest.raises(RuntimeError, match="check_step runs trio itself, many times"):
+        check_step(planted(waiting.Spins))

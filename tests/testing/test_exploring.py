@@ -198,3 +198,8 @@ def test_any_schedule_runs_every_task_to_its_end(data: st.DataObject) -> None:
 def test_what_is_no_schedule_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Schedule.parse(text)
+
+
+async def test_inside_of_trio_it_says_where_to_call_it() -> None:
+    with pytest.raises(RuntimeError, match="explore runs trio itself, many times: call it in a test without `async`"):
+        explore(overtaken)

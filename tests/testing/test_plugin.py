@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 import trio
@@ -51,4 +52,59 @@ def test_markers_and_fixtures_explain_themselves(pytester: pytest.Pytester) -> N
     fixtures.fnmatch_lines_random([f"{name} *" for name in ("harness", "memory_network", "fake_ffmpeg")])
     pytester.runpytest_inprocess(*plugin, "--help").stdout.fnmatch_lines_random(
         ["*--schedules=N*", "*--schedule-base=N*", "*--schedule-seed=N*", "*--cancel-at=N:SEED*"]
+    )
+
+
+CLOCKS = """
+import pytest
+import trio
+
+from mmids_trio.testing import Harness
+
+
+@pytest.fixture
+def asks(autojump_clock):
+    return "no clock"
+
+
+@pytest.fixture
+def other_name(autojump_clock):
+    return autojump_clock
+
+
+@pytest.mark.trio
+async def test_by_a_fixture(asks): ...
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("mock_clock")
+async def test_by_a_mark(): ...
+
+
+@pytest.mark.trio
+async def test_by_both(asks, autojump_clock):
+    await trio.sleep(86_400)
+
+
+@pytest.mark.trio
+async def test_by_another_name(other_name):
+    await trio.sleep(86_400)
+
+
+def test_without_trio(asks): ...
+"""
+
+
+def test_a_clock_that_would_be_passed_by_fails_the_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    pytester.makepyfile(CLOCKS)
+    result = pytester.runpytest_subprocess("-p", "mmids_trio.testing.plugin", "-p", "no:randomly", "-q")
+    result.assert_outcomes(passed=3, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "autojump_clock has no effect: *make it an argument of test_by_a_fixture itself",
+            "mock_clock has no effect: *make it an argument of test_by_a_mark itself",
+        ]
     )

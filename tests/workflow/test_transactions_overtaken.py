@@ -23,8 +23,8 @@ SETTLING = {"a": ["source:s", "recorder:n"], "b": ["source:t", "recorder:b"], "c
 
 
 @pytest.fixture(params=[STARTING, SETTLING], ids=["starting", "settling"])
-async def under_way(request: pytest.FixtureRequest, stage: Stage, mock_clock: MockClock) -> Change[SetPlan]:
-    """A set that is not swapped yet, and will not be by itself: for the clock stands still."""
+async def under_way(request: pytest.FixtureRequest, stage: Stage) -> Change[SetPlan]:
+    """A set that is not swapped yet, and will not be by itself: the clock of who uses this stands still."""
     await run(stage, BEFORE)
     await stage.bench.send("t", Footage().start())
     await wait_all_tasks_blocked()
@@ -36,7 +36,7 @@ async def under_way(request: pytest.FixtureRequest, stage: Stage, mock_clock: Mo
 
 @pytest.mark.parametrize("name", "abcd")
 async def test_a_newer_update_of_any_workflow_takes_all_of_a_set_back(
-    stage: Stage, under_way: Change[SetPlan], name: str
+    stage: Stage, under_way: Change[SetPlan], name: str, mock_clock: MockClock
 ) -> None:
     newer = stage.submit("recorder:x", name=name)
     assert (await under_way.wait_outcome()).kind is OutcomeKind.SUPERSEDED
@@ -49,7 +49,7 @@ async def test_a_newer_update_of_any_workflow_takes_all_of_a_set_back(
 
 @pytest.mark.parametrize("name", "abcd")
 async def test_the_end_of_any_workflow_takes_all_of_a_set_back(
-    stage: Stage, under_way: Change[SetPlan], name: str
+    stage: Stage, under_way: Change[SetPlan], name: str, mock_clock: MockClock
 ) -> None:
     await stage.manager.stop(name)
     outcome = await under_way.wait_outcome()
@@ -62,7 +62,7 @@ async def test_the_end_of_any_workflow_takes_all_of_a_set_back(
 
 
 async def test_a_newer_set_takes_the_place_of_one_that_shares_a_workflow(
-    stage: Stage, under_way: Change[SetPlan]
+    stage: Stage, under_way: Change[SetPlan], mock_clock: MockClock
 ) -> None:
     newer = submit(stage, {"c": ["recorder:y"], "d": ["recorder:x"]})
     assert (await under_way.wait_outcome()).kind is OutcomeKind.SUPERSEDED
@@ -70,12 +70,14 @@ async def test_a_newer_set_takes_the_place_of_one_that_shares_a_workflow(
     assert shown(stage.manager) == {"a": ["s", "a"], "b": ["t", "m", "b"], "c": ["y"], "d": ["x"]}
 
 
-async def test_a_set_that_shares_nothing_goes_its_own_way(stage: Stage, under_way: Change[SetPlan]) -> None:
+async def test_a_set_that_shares_nothing_goes_its_own_way(
+    stage: Stage, under_way: Change[SetPlan], mock_clock: MockClock
+) -> None:
     await run(stage, {"x": ["recorder:x"]})
     assert under_way.outcome is None
 
 
-async def test_stopping_everything_stops_a_set(stage: Stage, under_way: Change[SetPlan]) -> None:
+async def test_stopping_everything_stops_a_set(stage: Stage, under_way: Change[SetPlan], mock_clock: MockClock) -> None:
     await stage.manager.stop_all()
     assert (await under_way.wait_outcome()).kind is OutcomeKind.STOPPED
     assert (stage.bench.running, shown(stage.manager)) == ([], {})
