@@ -13,7 +13,7 @@ from attrs import frozen
 
 from mmids_trio.config.settings import host_from_here, is_loopback
 from mmids_trio.definitions import ParameterValue, Resolved, StepDefinition, WorkflowDefinition
-from mmids_trio.steps.rtmp_parameters import RTMP_PORT, RTMPS_PORT, port_of
+from mmids_trio.steps.rtmp_parameters import RTMP_PORT, RTMPS_PORT, http_port_of, port_of
 
 TRY_IT = (
     "ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=frequency=440 "
@@ -107,7 +107,7 @@ def pages(
     for workflow in workflows:
         for step in workflow.steps:
             if step.step_type == "http_watch":
-                port = bound_port(int(step.parameters.get("port") or default_port))
+                port = bound_port(http_port_of(step, default_port))
                 if port is not None:
                     given = _written(step.parameters["stream_key"])
                     keys = (ANY, TRIED) if given == "*" else (given, given)

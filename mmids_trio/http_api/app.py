@@ -53,7 +53,7 @@ from mmids_trio.http_api.routes.config import (
     no_conflicts,
     no_lacks,
 )
-from mmids_trio.http_api.routes.dashboard import QR_PATH, SESSION_PATH, add_dashboard_routes
+from mmids_trio.http_api.routes.dashboard import QR_PATH, SESSION_PATH, StepsNow, add_dashboard_routes
 from mmids_trio.http_api.routes.drain import DRAIN_PATH, add_drain_routes
 from mmids_trio.http_api.routes.events import add_event_routes
 from mmids_trio.http_api.routes.history import add_history_routes, add_log_route
@@ -69,6 +69,7 @@ from mmids_trio.http_api.token_file import TokenFile
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.plugins.kinds import KindView
 from mmids_trio.rejections import RejectCounters, RejectReason
+from mmids_trio.steps.ports import OpenPorts
 from mmids_trio.workflow.events import HubEvent
 
 CHANGING = ("PUT", "POST", "DELETE")
@@ -107,6 +108,7 @@ def create_app(
     kinds: Callable[[], Sequence[KindView]] = tuple,
     timeline: Timeline | None = None,
     ui: bool = False,
+    ports: OpenPorts | None = None,
 ) -> QuartTrio:
     """Build the API over `workflows`, changed by way of `changes`, and over what else there is.
 
@@ -118,7 +120,8 @@ def create_app(
     `rejections`: where refusals are counted. `publish`: for events that the API has to tell. `own_hosts`: names that
     a proxy in front has, in lower case. `hide` takes secrets out of messages. `find_conflicts`:
     what the steps of a body want twice; `find_lacks`: what the machine lacks for workflows. `kinds`: what workflows
-    and reactors may consist of. `timeline`: the last hour. `ui`: whether there is the dashboard.
+    and reactors may consist of. `timeline`: the last hour. `ui`: whether there is the dashboard,
+    which shows the `ports` of steps.
     """
     if token == "":
         raise ValueError("an empty http_api_token protects nothing; give None for no token")
@@ -158,7 +161,7 @@ def create_app(
             access,
             overview=Overview(workflows, on_air, readiness, hide, timeline.disks.views if timeline else tuple),
             previews=Previews(on_air, rejections, lambda: events is not None and events.is_over),
-            metrics=metrics,
+            steps=StepsNow(workflows, metrics, ports),
             version=version,
             rejections=rejections,
         )

@@ -80,6 +80,7 @@ from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.claimed_keys import ClaimedKeys
 from mmids_trio.steps.conflicts import conflicts
 from mmids_trio.steps.edge_pulls import EdgePulls
+from mmids_trio.steps.ports import OpenPorts
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
 from mmids_trio.steps.stream_room import StreamRoom
@@ -361,6 +362,7 @@ def build_server(
             find_conflicts=partial(conflicts, settings=settings),
             timeline=timeline(),
             ui=settings.ui,
+            ports=OpenPorts(rtmp, media, settings.http_media_port),
             find_lacks=_machine(settings, ffmpeg, world).lacks,
             kinds=partial(kinds_of, steps, known_executors),
         )

@@ -8,7 +8,7 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import Problem, RegistrationConflict
 from mmids_trio.rtmp.server.registrations import HTTP_NAMES, Owner, Registration, Registrations, Role
-from mmids_trio.steps.rtmp_parameters import port_of
+from mmids_trio.steps.rtmp_parameters import http_port_of, port_of
 
 HTTP = "http_watch"
 """The step that serves another protocol."""
@@ -74,9 +74,7 @@ def _registration(role: Role, step: StepDefinition, media_port: int) -> Registra
     parameters = step.parameters
     key = parameters["stream_key"] or ""
     if step.step_type == HTTP:
-        port = parameters.get("port")
-        return Registration(
-            role, media_port if port is None else int(port), parameters["app"] or "", key, tls=step.has_flag("https")
-        )
+        port = http_port_of(step, media_port)
+        return Registration(role, port, parameters["app"] or "", key, tls=step.has_flag("https"))
     app = parameters["rtmp_app"] or ""
     return Registration(role, port_of(step), app, key, tls=step.has_flag("rtmps"))

@@ -27,6 +27,12 @@ def port_of(step: StepDefinition) -> int:
     return RTMPS_PORT if step.has_flag("rtmps") else RTMP_PORT
 
 
+def http_port_of(step: StepDefinition, usual: int) -> int:
+    """The same of an `http_watch`, whose `usual` port is a setting."""
+    port = step.parameters.get("port")
+    return usual if port is None else int(port)
+
+
 @frozen
 class RtmpParameters:
     """`port` of `None`: the usual one."""

@@ -275,11 +275,34 @@ async def test_a_signed_link_made_in_the_page_has_a_player_in_and_stands_there_a
         assert code.size["width"] > 100
         assert play_key not in dashboard.driver.page_source
         check("Try it", dashboard)
+        assert link.startswith(f"{program.url('tonight')}?")  # on the port that the system has chosen for port=0
+        copy(dashboard, link)
         return link
 
     link = await by_hand(sign)
     player = await crew.play(program.url(f"tonight?{link.partition('?')[2]}"))
     await player.gets(30)
+
+
+def copy(dashboard: Page, link: str) -> None:
+    """As on plain HTTP from another machine, where browsers have no clipboard API; then without any other way."""
+    run = dashboard.driver.execute_script
+    run("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    dashboard.button(f"Copy {link}").click()
+    dashboard.find("//*[@class='signed']//*[@role='status' and .='Copied']", "word that it is copied")
+    field = dashboard.field("Stream key")
+    field.clear()
+    field.send_keys(Keys.CONTROL, "v")
+    assert field.get_property("value") == link
+    field.clear()
+    field.send_keys("tonight")
+    run("document.execCommand = () => false")
+    ffmpeg = "//button[starts-with(@aria-label, 'Copy ffmpeg')]"
+    dashboard.find(ffmpeg, "button that copies the command").click()
+    dashboard.says("Selected: copy it with Ctrl+C", "Try it")
+    selected = str(run("return getSelection().toString()"))
+    assert selected.startswith("ffmpeg -re")
+    assert selected in str(dashboard.find(ffmpeg, "the same").get_attribute("aria-label"))
 
 
 KEYS = ("<img%20src=x%20onerror=window.hacked=1>", "'\"><script>window.hacked=2;", "javascript:window.hacked=3")

@@ -44,11 +44,31 @@ async def test_one_answer_serves_all_pages_for_a_moment(autojump_clock: MockCloc
 async def test_steps_say_what_flows_through_them(autojump_clock: MockClock) -> None:
     async with on_air() as (h, _, _):
         steps = (await h.http.get("/workflows/show")).json()["active_steps"]
-        counts = (await h.http.get("/ui/counts/show")).json()
+        now = (await h.http.get("/ui/steps/show")).json()
+        counts = now["counts"]
         assert set(counts) == {step["step_id"] for step in steps}
         assert counts[steps[0]["step_id"]]["mmids_step_publishers"] == 1
         assert counts[steps[1]["step_id"]]["mmids_step_watchers"] == 2
-        assert (await h.http.get("/ui/counts/none")).json() == {}
+        assert (await h.http.get("/ui/steps/none")).json() == {"counts": {}, "ports": {}}
+
+
+async def test_steps_say_on_which_ports_they_really_are(autojump_clock: MockClock) -> None:
+    text = """settings {
+    http_media_port 8123
+}
+workflow show {
+    rtmp_receive rtmp_app=a stream_key=* port=0
+    rtmp_watch rtmp_app=a stream_key=*
+    rtmp_watch rtmp_app=a stream_key=* port=2935
+    http_watch app=a stream_key=*
+    http_watch app=b stream_key=* port=8200
+}
+"""
+    async with Harness(text) as h:
+        ports = (await h.http.get("/ui/steps/show")).json()["ports"]
+        any_free = h.server.rtmp.bound_port(0)
+        assert any_free
+        assert list(ports.values()) == [any_free, 1935, 2935, 8123, 8200]
 
 
 TWO = SHOW + "workflow other {\n rtmp_receive rtmp_app=other stream_key=*\n}\n"

@@ -60,7 +60,8 @@ export async function language() {
   return { steps: kinds.filter((each) => each.kind === "step") };
 }
 
-export const countsOf = async (of) => (await ask("GET", `/ui/counts/${name(of)}`)).document;
+// What its steps count, and the ports on which they take clients.
+export const stepsOf = async (of) => (await ask("GET", `/ui/steps/${name(of)}`)).document;
 export const timeline = async () => (await ask("GET", `${API}/timeline`)).document;
 export const changes = async () => (await ask("GET", `${API}/changes?limit=20`)).document.changes;
 export const change = async (id) => (await ask("GET", `${API}/changes/${name(id)}`)).document;

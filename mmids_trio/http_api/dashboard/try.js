@@ -1,35 +1,56 @@
 // What publishes to a workflow and what watches it: addresses to copy or to read with a phone, and signed links.
 import * as api from "./api.js";
-import { html, useEffect, useState } from "./html.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 import { words } from "./words.js";
 
-const RTMP_PORT = 1935;
+const USUAL_PORTS = { rtmp: 1935, rtmps: 443, http: 80, https: 443 };
 const encoded = (name) => name.split("/").map(encodeURIComponent).join("/");
 
-// Addresses to publish to and to watch at, for this browser's machine; `*` in a key is for whoever tries it to choose.
-function addressesOf(steps, key) {
-  const host = location.hostname;
+// A server as this browser reaches it, on the port that is really open: port 0 is any, and settings have usual ones.
+const serverOf = (scheme, port) => `${scheme}://${location.hostname}${port === USUAL_PORTS[scheme] ? "" : `:${port}`}`;
+
+// Addresses to publish to and to watch at; `*` in a key is for whoever tries it to choose.
+function addressesOf(steps, ports, key) {
   return steps.flatMap(({ step_id: id, step_type: type, parameters }) => {
-    const { rtmp_app: app, stream_key: exact, port, rtmps, https, play_key: playKey } = parameters;
+    if (ports[id] === undefined) return [];
+    const { rtmp_app: app, stream_key: exact, rtmps, https, play_key: playKey } = parameters;
     const name = exact === "*" || exact === "***" || exact === undefined ? key : exact;
     const of = { id, name, isSigned: playKey !== undefined };
     if (type === "rtmp_receive" || type === "rtmp_watch") {
-      const scheme = rtmps === undefined ? "rtmp" : "rtmps";
-      const server = `${scheme}://${host}${port === undefined || Number(port) === RTMP_PORT ? "" : `:${port}`}/${app}`;
+      const server = `${serverOf(rtmps === undefined ? "rtmp" : "rtmps", ports[id])}/${app}`;
       return [{ ...of, isPublish: type === "rtmp_receive", url: `${server}/${name}`, server }];
     }
     if (type === "http_watch") {
-      const scheme = https === undefined ? "http" : "https";
-      return [{ ...of, isPublish: false, url: `${scheme}://${host}:${port ?? 8080}/${encoded(parameters.app)}/${encoded(name)}` }];
+      const server = serverOf(https === undefined ? "http" : "https", ports[id]);
+      return [{ ...of, isPublish: false, url: `${server}/${encoded(parameters.app)}/${encoded(name)}` }];
     }
     return [];
   });
 }
 
-function Copy({ text }) {
-  const [done, setDone] = useState(false);
-  const copy = () => navigator.clipboard?.writeText(text).then(() => setDone(true), () => {});
-  return html`<button onClick=${copy} aria-label=${`${words.copy} ${text}`}>${done ? words.copied : words.copy}</button>`;
+// Over plain HTTP from another machine browsers have no clipboard API; then the text is selected, and copied the old way.
+async function copied(text, shown) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const selection = getSelection();
+    selection.selectAllChildren(shown);
+    if (!document.execCommand("copy")) return false; // it stays selected, for the keyboard
+    selection.removeAllRanges();
+    return true;
+  }
+}
+
+// A text with a button that copies it.
+function Copied({ text }) {
+  const shown = useRef(null);
+  const [said, say] = useState("");
+  useEffect(() => say(""), [text]);
+  const copy = async () => say((await copied(text, shown.current)) ? words.copied : words.selected);
+  return html`<code ref=${shown}>${text}</code>
+    <button onClick=${copy} aria-label=${`${words.copy} ${text}`}>${words.copy}</button>
+    <span class="hint" role="status">${said}</span>`;
 }
 
 const QUIET = 4; // light modules around a code, as phones want them
@@ -55,7 +76,7 @@ function Code({ text }) {
 
 function Address({ text }) {
   const [isShown, show] = useState(false);
-  return html`<code>${text}</code> <${Copy} text=${text} />
+  return html`<${Copied} text=${text} />
     <button aria-label=${words.qrOf(text)} aria-expanded=${isShown ? "true" : "false"} onClick=${() => show(!isShown)}>${words.qr}</button>
     ${isShown && html`<${Code} text=${text} />`}`;
 }
@@ -89,9 +110,9 @@ function Signed({ workflow, id, name, url }) {
       <span class="hint">${words.linkUntil(new Date(link.expires).toLocaleString())}</span></div>`}`;
 }
 
-export function TryIt({ workflow, steps, canSign }) {
+export function TryIt({ workflow, steps, ports, canSign }) {
   const [key, setKey] = useState("test");
-  const found = addressesOf(steps, key);
+  const found = addressesOf(steps, ports, key);
   if (found.length === 0) return null;
   return html`<section aria-labelledby="try">
     <h2 id="try">${words.tryIt}</h2>
@@ -104,7 +125,7 @@ export function TryIt({ workflow, steps, canSign }) {
           ${isSigned ? html`<code>${url}</code> <span class="hint">${words.needsLink}</span>` : html`<${Address} text=${url} />`}
           ${isSigned && canSign && html`<${Signed} workflow=${workflow} id=${id} name=${name} url=${url} />`}
           ${isPublish && html`<span class="hint">${words.obs(server, name)}</span>
-            <code>ffmpeg -re -i FILE -c copy -f flv ${url}</code>`}
+            <${Copied} text=${`ffmpeg -re -i FILE -c copy -f flv ${url}`} />`}
         </li>`,
       )}
     </ul>

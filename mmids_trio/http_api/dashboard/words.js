@@ -169,5 +169,6 @@ export const words = {
   countOf: (name, value) => (name.endsWith("bytes_total") ? bytes(value) : value.toLocaleString("en")),
   copy: "Copy",
   copied: "Copied",
+  selected: "Selected: copy it with Ctrl+C",
   addresses: "Addresses",
 };

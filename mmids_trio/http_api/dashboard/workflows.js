@@ -89,15 +89,15 @@ function Clients({ clients, canKick, onDone }) {
 export function Workflow({ name, live, overview, caller }) {
   const [status, setStatus] = useState(null);
   const [clients, setClients] = useState([]);
-  const [counts, setCounts] = useState({});
+  const [now, setNow] = useState({ counts: {}, ports: {} });
   const [problem, setProblem] = useState("");
 
   async function read() {
     try {
-      const [seen, page, counted] = await Promise.all([api.workflow(name), api.clientsOf(name), api.countsOf(name)]);
+      const [seen, page, steps] = await Promise.all([api.workflow(name), api.clientsOf(name), api.stepsOf(name)]);
       setStatus(seen);
       setClients(page.clients);
-      setCounts(counted);
+      setNow(steps);
     } catch (refused) {
       setStatus(null);
       setProblem(refused.status ? refused.message : words.unreachable);
@@ -131,7 +131,7 @@ export function Workflow({ name, live, overview, caller }) {
         <h2 id="steps">${words.steps}</h2>
         <ol class="line">
           ${status.active_steps.map(
-            (step) => html`<${Step} key=${step.step_id} workflow=${name} step=${step} counts=${counts[step.step_id]}
+            (step) => html`<${Step} key=${step.step_id} workflow=${name} step=${step} counts=${now.counts[step.step_id]}
               canChange=${canChange} onDone=${after} />`,
           )}
         </ol>
@@ -140,6 +140,6 @@ export function Workflow({ name, live, overview, caller }) {
         <h2 id="clients">${words.clients}</h2>
         <${Clients} clients=${clients} canKick=${may(caller, "kick")} onDone=${after} />
       </section>
-      <${TryIt} workflow=${name} steps=${status.active_steps} canSign=${canChange} />
+      <${TryIt} workflow=${name} steps=${status.active_steps} ports=${now.ports} canSign=${canChange} />
       ${canChange && html`<p><button class="danger" onClick=${stop}>${words.stopWorkflow}</button></p>`}`}`;
 }

@@ -10,13 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
+from attrs import frozen
 from quart import Response, request
 
 from mmids_trio.delivery.page.assets import Asset
 from mmids_trio.http_api.access import Access, current_caller, still_may
 from mmids_trio.http_api.answers import refuse, respond
 from mmids_trio.http_api.assets import FOR_EVER, PAGE_HEADERS, Dashboard, load_dashboard
-from mmids_trio.http_api.control import Metrics
+from mmids_trio.http_api.control import Metrics, Workflows
 from mmids_trio.http_api.event_shapes import EVENT_TYPES
 from mmids_trio.http_api.operation import JSON, Operation
 from mmids_trio.http_api.overview import Overview
@@ -34,6 +35,7 @@ from mmids_trio.http_api.tokens import NOBODY, Caller
 from mmids_trio.late import late
 from mmids_trio.offload import in_thread
 from mmids_trio.rejections import RejectCounters, RejectReason
+from mmids_trio.steps.ports import OpenPorts
 
 if TYPE_CHECKING:
     from mmids_trio import qr as qr_codes
@@ -52,7 +54,7 @@ GET_SESSION = Operation("GET", SESSION_PATH, "uiSession", "Who is signed in.", {
 SIGN_IN = Operation("POST", SESSION_PATH, "uiSignIn", "Sign in.", {}, public=True, is_of_page=True)
 SIGN_OUT = Operation("DELETE", SESSION_PATH, "uiSignOut", "Sign out.", {}, public=True, is_of_page=True)
 GET_OVERVIEW = Operation("GET", f"{PATH}/overview", "uiOverview", "All at once.", {}, is_of_page=True)
-GET_COUNTS = Operation("GET", f"{PATH}/counts/{{name}}", "uiCounts", "Of a workflow's steps.", {}, is_of_page=True)
+GET_STEPS = Operation("GET", f"{PATH}/steps/{{name}}", "uiSteps", "Of a workflow's steps.", {}, is_of_page=True)
 GET_PREVIEW = Operation("GET", f"{PATH}/media/{{id}}/live.flv", "uiPreview", "A stream.", {}, is_of_page=True)
 
 MAKE_QR = Operation("POST", QR_PATH, "uiQr", "An address as a QR code.", {}, is_of_page=True, scope="read")
@@ -71,13 +73,30 @@ QR_EXPECTED = f'expected {{"address": "..."}} as application/json, with an addre
 EXPECTED = 'expected {"token": "..."} as application/json'
 
 
+@frozen
+class StepsNow:
+    """What steps count, and the ports on which they take clients, by their ids."""
+
+    _workflows: Workflows
+    _metrics: Metrics | None
+    _ports: OpenPorts | None
+
+    def of(self, name: str) -> dict[str, object]:
+        """Those of one workflow; nothing where there is none."""
+        definition = self._workflows.definition(name)
+        return {
+            "counts": {} if self._metrics is None else self._metrics.of_steps(name),
+            "ports": {} if self._ports is None or definition is None else self._ports.of(definition),
+        }
+
+
 def add_dashboard_routes(
     routes: Routes,
     access: Access,
     *,
     overview: Overview,
     previews: Previews,
-    metrics: Metrics | None,
+    steps: StepsNow,
     version: str,
     rejections: RejectCounters,
 ) -> None:
@@ -99,10 +118,9 @@ def add_dashboard_routes(
     async def get_overview() -> Response:
         return respond(200, await overview.text(), JSON)
 
-    @routes.add(GET_COUNTS)
-    async def get_counts(name: str) -> Response:
-        counts = {} if metrics is None else metrics.of_steps(name)
-        return respond(200, json.dumps(counts) + "\n", JSON)
+    @routes.add(GET_STEPS)
+    async def get_steps(name: str) -> Response:
+        return respond(200, json.dumps(steps.of(name)) + "\n", JSON)
 
     @routes.add(GET_PREVIEW)
     async def get_preview(id: str) -> Response:
