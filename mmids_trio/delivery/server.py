@@ -8,6 +8,7 @@ import trio
 
 from mmids_trio.delivery.session import MediaBounds, MediaSession
 from mmids_trio.net.certificates import Certificates
+from mmids_trio.net.crowd_reader import CrowdReader
 from mmids_trio.net.limits import ConnectionLimiter
 from mmids_trio.net.transport import Network, Transport
 from mmids_trio.rejections import RejectCounters
@@ -37,14 +38,16 @@ class MediaServer(RtmpServer):
             protocols=HTTP_NAMES,
         )
         self._media_bounds = bounds
+        self._crowd = CrowdReader()
 
     def _start_helpers(self, nursery: trio.Nursery) -> None:
-        """None: the RTMP server warns of certificates, which are the same."""
+        """The RTMP server warns of certificates, which are the same."""
+        nursery.start_soon(self._crowd.run)
 
     async def _converse(self, transport: Transport, port: int) -> None:
         """Serve a client that may be here."""
         tls = self._registrations.wants_tls(port)
         transport = await self._gate.admit(transport, port, tls)
         await MediaSession(
-            transport, port, Entrance(self._registrations, tls), self.rejections, self._media_bounds
+            transport, port, Entrance(self._registrations, tls), self.rejections, self._media_bounds, self._crowd
         ).run()

@@ -1,8 +1,8 @@
 """One connection of the media listener: reads its requests, answers them one after another, or streams FLV over it.
 
-Everything but the wait for bytes, and for who has to approve, is synchronous: a request that waits for a part is
-parked without a task, and whoever closes the part answers it (`settle`).  What the socket does not take at once, the
-task of the output sends, as for subscribers of the fan-out.
+Everything but the wait for bytes (mostly in one task for all, `CrowdReader`) and for who has to approve is synchronous: a
+request that waits for a part is parked without a task, and whoever closes the part answers it (`settle`).  What the
+socket does not take at once, the task of the output sends, as for subscribers of the fan-out.
 
     reading --request--> approving (a task) | parked | sending --all sent--> reading
     approving --FLV--> streaming, until either side ends it
@@ -10,6 +10,7 @@ task of the output sends, as for subscribers of the fan-out.
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
 from functools import partial
 from typing import cast
 
@@ -31,6 +32,7 @@ from mmids_trio.delivery.requests import MAX_HEAD, METHODS, BadRequest, Request,
 from mmids_trio.delivery.site import NoSite, Site
 from mmids_trio.fanout.output import MAX_SEND, Output, OutputEnd
 from mmids_trio.fanout.subscriber import Subscriber
+from mmids_trio.net.crowd_reader import CrowdReader
 from mmids_trio.net.transport import Transport
 from mmids_trio.on_air.directory import ClientEntry, ClientSource, OnAir
 from mmids_trio.on_air.views import Asked, ClientNow, Peer
@@ -104,6 +106,8 @@ class MediaSession:
     directory: Directory
     rejections: RejectCounters = field(factory=RejectCounters)
     bounds: MediaBounds = field(factory=MediaBounds)
+    crowd: CrowdReader = field(factory=CrowdReader)
+    """Reads it, while it runs."""
     mark: object = field(factory=object, init=False)
     """See `endpoints.Client`."""
     _reader: RequestReader = field(factory=RequestReader, init=False)
@@ -138,6 +142,10 @@ class MediaSession:
     _life: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _is_over: bool = field(default=False, init=False)
     """Whether that was cancelled; to ask it costs a look at the clock."""
+    _context: Context = field(factory=copy_context, init=False)
+    """Of its own task, also where another one reads."""
+    _failure: Exception | None = field(default=None, init=False)
+    """What `read_nowait` met, for the own task to end with."""
     _log: structlog.typing.FilteringBoundLogger = field(default=log, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -211,6 +219,17 @@ class MediaSession:
         if not self._is_over and self._output.blocked:  # it only says that it asks for nothing more
             self._closes = True
             await trio.sleep(ANSWER_SECONDS)
+
+    def read_nowait(self) -> bool:
+        """See `crowd_reader.OneOfMany`. The end is for the own task, and whatever goes wrong."""
+        try:
+            data = self.transport.receive_nowait(READ_SIZE)
+            if data:
+                self._context.run(self._take, data)
+        except Exception as error:
+            self._failure = error
+            return False
+        return bool(data) and not self._is_over
 
     def _take(self, data: bytes) -> None:
         if self._watching is not None:
@@ -576,6 +595,9 @@ class MediaSession:
         """The next bytes; `b""` when no more come, or the client has taken too long with whatever it does."""
         while True:
             with trio.CancelScope(deadline=self._deadline()):
+                await self.crowd.stay(self)
+                if self._failure is not None:
+                    raise self._failure
                 return await self.transport.receive_some(READ_SIZE)
             if (offence := self._overdue()) is not None:
                 self._end(*offence)

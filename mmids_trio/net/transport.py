@@ -163,6 +163,10 @@ class SocketTransport:
             await trio.lowlevel.cancel_shielded_checkpoint()
         return data
 
+    def fileno(self) -> int:
+        """What the system knows it by: nothing can be read of it but what can be read there."""
+        return self._socket.fileno()
+
     def receive_nowait(self, max_bytes: int) -> bytes:
         """See `Transport`."""
         return self._receive(max_bytes) or b""
