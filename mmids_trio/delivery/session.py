@@ -1,6 +1,6 @@
 """One connection of the media listener: reads its requests, answers them one after another, or streams FLV over it.
 
-Everything but the wait for bytes (mostly in one task for all, `CrowdReader`) and for who has to approve is synchronous: a
+Everything but the wait for bytes (one task's for all, `CrowdReader`) and for who has to approve is synchronous: a
 request that waits for a part is parked without a task, and whoever closes the part answers it (`settle`).  What the
 socket does not take at once, the task of the output sends, as for subscribers of the fan-out.
 
