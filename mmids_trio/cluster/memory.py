@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import trio
 from attrs import define, evolve, field, frozen
@@ -25,6 +25,7 @@ from mmids_trio.cluster.directory import (
 from mmids_trio.cluster.hints import Hints
 
 Answer = TypeVar("Answer")
+Name = TypeVar("Name")
 Held = TypeVar("Held")
 
 
@@ -36,18 +37,61 @@ class _Kept(Generic[Held]):
 
 
 @define(eq=False)
+class _Shelf(Generic[Name, Held]):
+    """Entries of one kind. Whoever puts, gets or lists tells the time: what has expired by then is not there."""
+
+    _on_expired: Callable[[Name], None] = lambda _: None
+    _kept: dict[Name, _Kept[Held]] = field(factory=dict, init=False)
+    _next: float = field(default=inf, init=False)
+    """Nothing expires before. So not each of many questions looks at each of many entries."""
+
+    def get(self, name: Name, now: float) -> Held | None:
+        self._expire(now)
+        kept = self._kept.get(name)
+        return None if kept is None else kept.held
+
+    def items(self, now: float) -> list[tuple[Name, Held]]:
+        self._expire(now)
+        return [(name, kept.held) for name, kept in self._kept.items()]
+
+    def put(self, name: Name, held: Held, expires: float) -> None:
+        self._kept[name] = _Kept(held, expires)
+        self._next = min(self._next, expires)
+
+    def remove(self, name: Name) -> None:
+        self._kept.pop(name, None)
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+    def _expire(self, now: float) -> None:
+        if now < self._next:
+            return
+        expired = [name for name, kept in self._kept.items() if kept.expires <= now]
+        for name in expired:
+            del self._kept[name]
+        self._next = min((kept.expires for kept in self._kept.values()), default=inf)
+        for name in expired:
+            self._on_expired(name)
+
+
+@define(eq=False)
 class MemoryRegistry:
     """All entries of all nodes. What has expired is not there."""
 
     now: Callable[[], float] = trio.current_time
     operations: int = field(default=0, init=False)
     """How many it was asked for."""
-    _streams: dict[StreamKey, _Kept[StreamEntry]] = field(factory=dict, init=False)
-    _nodes: dict[Incarnation, _Kept[NodeEntry]] = field(factory=dict, init=False)
-    _documents: dict[str, _Kept[Document]] = field(factory=dict, init=False)
+    hints: Hints = field(factory=Hints, init=False)
+    _streams: _Shelf[StreamKey, StreamEntry] = field(init=False)
+    _nodes: _Shelf[Incarnation, NodeEntry] = field(factory=_Shelf, init=False)
+    _documents: _Shelf[str, Document] = field(init=False)
     _epoch: int = field(default=0, init=False)
     _lives: int = field(default=1, init=False)
-    hints: Hints = field(factory=Hints, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._streams = _Shelf(self.hints.tell)
+        self._documents = _Shelf(self.hints.tell)
 
     def forget_everything(self) -> None:
         """Lose the memory, as a Redis does that is started without its file."""
@@ -65,45 +109,41 @@ class MemoryRegistry:
             held = evolve(wanted, epoch=self._epoch)
             self.hints.tell(wanted.key)
         if held.owner == wanted.owner:
-            self._streams[wanted.key] = _Kept(held, self.now() + STREAM_TTL_SECONDS)
+            self._streams.put(wanted.key, held, self.now() + STREAM_TTL_SECONDS)
         return held
 
     def renew(self, held: StreamEntry) -> StreamEntry | None:
         """See `Directory.renew`."""
         present = self.look_up(held.key)
         if present == held:
-            self._streams[held.key] = _Kept(held, self.now() + STREAM_TTL_SECONDS)
+            self._streams.put(held.key, held, self.now() + STREAM_TTL_SECONDS)
         return present
 
     def release(self, held: StreamEntry) -> None:
         """See `Directory.release`."""
         if self.look_up(held.key) == held:
-            del self._streams[held.key]
+            self._streams.remove(held.key)
             self.hints.tell(held.key)
 
     def look_up(self, key: StreamKey) -> StreamEntry | None:
         """See `Directory.look_up`."""
-        self._expire(self._streams)
-        kept = self._streams.get(key)
-        return None if kept is None else kept.held
+        return self._streams.get(key, self.now())
 
     def streams(self) -> Sequence[StreamEntry]:
         """See `Directory.streams`."""
-        self._expire(self._streams)
-        return [kept.held for kept in self._streams.values()]
+        return [entry for _, entry in self._streams.items(self.now())]
 
     def announce(self, node: NodeEntry) -> None:
         """See `Directory.announce`."""
-        self._nodes[node.owner] = _Kept(node, self.now() + NODE_TTL_SECONDS)
+        self._nodes.put(node.owner, node, self.now() + NODE_TTL_SECONDS)
 
     def leave(self, owner: Incarnation) -> None:
         """See `Directory.leave`."""
-        self._nodes.pop(owner, None)
+        self._nodes.remove(owner)
 
     def nodes(self) -> Sequence[NodeEntry]:
         """See `Directory.nodes`."""
-        self._expire(self._nodes)
-        return [kept.held for kept in self._nodes.values()]
+        return [entry for _, entry in self._nodes.items(self.now())]
 
     def generation(self) -> str:
         """See `Directory.generation`."""
@@ -111,9 +151,7 @@ class MemoryRegistry:
 
     def read(self, name: str) -> Document | None:
         """See `Directory.read`."""
-        self._expire(self._documents)
-        kept = self._documents.get(name)
-        return None if kept is None else kept.held
+        return self._documents.get(name, self.now())
 
     def write(self, name: str, text: str, expected: int | None, ttl_s: float | None) -> Document | None:
         """See `Directory.write`."""
@@ -122,21 +160,14 @@ class MemoryRegistry:
         if expected not in (None, version):
             return None
         written = Document(text, version + 1)
-        self._documents[name] = _Kept(written, inf if ttl_s is None else self.now() + ttl_s)
+        self._documents.put(name, written, inf if ttl_s is None else self.now() + ttl_s)
         self.hints.tell(name)
         return written
 
     def documents(self, prefix: str) -> Sequence[tuple[str, Document]]:
         """See `Directory.documents`."""
-        self._expire(self._documents)
-        return [(name, kept.held) for name, kept in sorted(self._documents.items()) if name.startswith(prefix)]
-
-    def _expire(self, kept: dict[Any, _Kept[Any]]) -> None:
-        now = self.now()
-        for key in [key for key, value in kept.items() if value.expires <= now]:
-            del kept[key]
-            if isinstance(key, StreamKey | str):
-                self.hints.tell(key)
+        found = self._documents.items(self.now())
+        return sorted((name, document) for name, document in found if name.startswith(prefix))
 
 
 @define(eq=False)
@@ -153,6 +184,10 @@ class MemoryDirectory:
     async def ask(self, operation: Callable[[], Answer]) -> Answer:
         """Have an operation done. What is between a node and its registry is here."""
         await trio.lowlevel.checkpoint()
+        return self.arrive(operation)
+
+    def arrive(self, operation: Callable[[], Answer]) -> Answer:
+        """It has arrived."""
         self.registry.operations += 1
         return operation()
 

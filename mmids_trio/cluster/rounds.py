@@ -38,6 +38,10 @@ class Rounds:
     _waiting: list[tuple[float, int, Recurring]] = field(factory=list, init=False)
     """A heap. Where its time is not that of the question, the question has moved."""
     _numbers: "count[int]" = field(factory=count, init=False)
+    _asking: int = field(default=0, init=False)
+    """How many are on their way."""
+    _wakes_at: float = field(default=inf, init=False)
+    """When the task looks by itself for what is due."""
     _stir: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
 
     def add(self, ask: Ask, in_seconds: float = 0.0) -> Recurring:
@@ -59,39 +63,42 @@ class Rounds:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Ask, until cancelled."""
-        room = trio.CapacityLimiter(self._at_once)
         async with trio.open_nursery() as nursery:
             task_status.started()
             while True:
-                question = self._take()
-                if question is None:
-                    with trio.move_on_at(self._waiting[0][0] if self._waiting else inf):
-                        await self._stir.park()
-                    continue
-                await room.acquire_on_behalf_of(question)
-                nursery.start_soon(self._ask, question, room)
+                while (question := self._take()) is not None:
+                    self._asking += 1
+                    nursery.start_soon(self._ask, question)
+                is_full = self._asking >= self._at_once
+                self._wakes_at = self._waiting[0][0] if self._waiting and not is_full else inf
+                with trio.move_on_at(self._wakes_at):
+                    await self._stir.park()
 
     def _take(self) -> Recurring | None:
-        while self._waiting and self._waiting[0][0] <= trio.current_time():
+        now = trio.current_time()
+        while self._asking < self._at_once and self._waiting and self._waiting[0][0] <= now:
             due, _, question = heappop(self._waiting)
             if due == question.due and not question.is_stopped:
                 question.is_asking, question.due = True, inf
                 return question
         return None
 
-    async def _ask(self, question: Recurring, room: trio.CapacityLimiter) -> None:
+    async def _ask(self, question: Recurring) -> None:
         try:
             again = None if question.is_stopped else await question.ask()
         finally:
-            room.release_on_behalf_of(question)
+            self._asking -= 1
         question.is_asking = False
         if question.is_hurried:
             question.is_hurried, again = False, 0.0
         if again is not None and not question.is_stopped:
             self._move(question, trio.current_time() + again)
+        if self._asking == self._at_once - 1:  # others may have waited for room
+            self._stir.unpark_all()
 
     def _move(self, question: Recurring, due: float) -> None:
         if due < question.due or question.due == inf:
             question.due = due
             heappush(self._waiting, (due, next(self._numbers), question))
-            self._stir.unpark_all()
+            if due < self._wakes_at:
+                self._stir.unpark_all()

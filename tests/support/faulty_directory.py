@@ -45,6 +45,8 @@ class LateQuestions:
 
     def arrive(self, now: float) -> None:
         """Carry out what has arrived by now."""
+        if not self._due:
+            return
         arrived = sorted((late for late in self._due if late[0] <= now), key=lambda late: late[0])
         self._due = [late for late in self._due if late[0] > now]
         for _, operation in arrived:
@@ -79,15 +81,15 @@ class FaultyDirectory(MemoryDirectory):
         if trio.current_time() < self.away_until:
             await self._nothing("nobody answers")
         self.on_the_way.arrive(trio.current_time())
-        answer = await super().ask(operation)
+        answer = self.arrive(operation)
         if chance - self.faults.late < self.faults.answer_lost:
             await self._nothing("the answer is lost")
-        await self._travel()
+        if self.faults.slowest_s:
+            await self._travel()
         return answer
 
     async def _travel(self) -> None:
-        if self.faults.slowest_s:
-            await trio.sleep(self.random.uniform(0, min(self.faults.slowest_s, ASK_SECONDS / 2)))
+        await trio.sleep(self.random.uniform(0, min(self.faults.slowest_s, ASK_SECONDS / 2)))
 
     async def _nothing(self, why: str) -> Never:
         await trio.sleep(ASK_SECONDS)
