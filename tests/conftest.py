@@ -62,10 +62,10 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Without `-m` that names them, long simulations and the whole matrix do not run."""
+    """Without `-m` that names them, long simulations, the whole matrix and large crowds do not run."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; children would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    for kind in ("simulation", "matrix"):
+    for kind in ("simulation", "matrix", "scale"):
         chosen = config.option.markexpr
         if kind not in chosen:
             config.option.markexpr = f"({chosen}) and not {kind}" if chosen else f"not {kind}"

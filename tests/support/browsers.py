@@ -6,7 +6,7 @@ downloaded.
 
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,10 @@ SEEN = """(() => {
 
 Call = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
+TRACED, TRACE_IS_WHOLE = "Tracing.dataCollected", "Tracing.tracingComplete"
+TASK, PAGE_THREAD = "RunTask", "CrRendererMain"
+TRACE_OF = ["disabled-by-default-devtools.timeline", "devtools.timeline", "__metadata"]
+
 
 @define(eq=False)
 class Wire:
@@ -57,6 +61,8 @@ class Wire:
     _count: int = field(default=0, init=False)
     _answers: dict[int, Any] = field(factory=dict, init=False)
     _changed: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    heard: dict[str, list[Any]] = field(factory=dict, init=False)
+    """What the browser tells by itself, of the kinds that have a place here."""
 
     async def read(self) -> None:
         """Take answers until the browser hangs up."""
@@ -65,7 +71,9 @@ class Wire:
                 message = json.loads(await self.socket.get_message())
                 if "id" in message:
                     self._answers[message["id"]] = message
-                    self._changed.unpark_all()
+                elif message["method"] in self.heard:
+                    self.heard[message["method"]].append(message["params"])
+                self._changed.unpark_all()
         except ConnectionClosed:
             pass
 
@@ -74,12 +82,37 @@ class Wire:
         self._count += 1
         number = self._count
         await self.socket.send_message(json.dumps({"id": number, "method": method, "params": parameters, **more}))
-        with trio.fail_after(HANG_SECONDS):
-            while number not in self._answers:
-                await self._changed.park()
+        await self.until(lambda: number in self._answers)
         answer = self._answers.pop(number)
         assert "result" in answer, f"{method}: {answer}"
         return answer["result"]
+
+    async def until(self, came: Callable[[], object]) -> None:
+        """Wait until what the browser has said fulfils `came`."""
+        with trio.fail_after(HANG_SECONDS):
+            while not came():
+                await self._changed.park()
+
+
+@define
+class Tasks:
+    """Those of pages' threads in Chromium's trace, once it is over, in milliseconds: as the clock has it, and as the
+    thread itself, which others on a busy machine do not count for."""
+
+    wall_ms: list[float] = field(factory=list)
+    own_ms: list[float] = field(factory=list)
+
+    def take(self, events: Sequence[Any]) -> None:
+        """Fill it from the trace."""
+        threads = {
+            (event["pid"], event["tid"])
+            for event in events
+            if event["name"] == "thread_name" and event["args"]["name"] == PAGE_THREAD
+        }
+        for event in events:
+            if event["name"] == TASK and (event["pid"], event["tid"]) in threads and "tdur" in event:
+                self.wall_ms.append(event["dur"] / 1000)
+                self.own_ms.append(event["tdur"] / 1000)
 
 
 @define(eq=False)
@@ -89,6 +122,18 @@ class Browser:
     name: str
     go: Callable[[str], Awaitable[None]]
     run: Callable[[str], Awaitable[str]]
+    wire: Wire
+
+    @asynccontextmanager
+    async def traced(self) -> AsyncIterator[Tasks]:
+        """What Chromium's pages do in the meantime."""
+        heard = self.wire.heard = {TRACED: [], TRACE_IS_WHOLE: []}
+        await self.wire.call("Tracing.start", {"traceConfig": {"includedCategories": TRACE_OF}})
+        tasks = Tasks()
+        yield tasks
+        await self.wire.call("Tracing.end", {})
+        await self.wire.until(lambda: heard[TRACE_IS_WHOLE])
+        tasks.take([event for part in heard[TRACED] for event in part["value"]])
 
     async def evaluate(self, expression: str) -> Any:
         """The value of JavaScript, if JSON can say it."""
@@ -165,7 +210,7 @@ async def _chromium(nursery: trio.Nursery, profile: Path) -> AsyncIterator[Brows
     await call("Page.enable")
     await call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
     try:
-        yield Browser("chromium", go, run)
+        yield Browser("chromium", go, run, wire)
     finally:
         await _close(child, wire, "Browser.close")
 
@@ -204,7 +249,7 @@ async def _firefox(nursery: trio.Nursery, profile: Path) -> AsyncIterator[Browse
 
     await wire.call("script.addPreloadScript", {"functionDeclaration": f"() => {{{WATCH}}}"})
     try:
-        yield Browser("firefox", go, run)
+        yield Browser("firefox", go, run, wire)
     finally:
         await _close(child, wire, "browser.close")
 

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 
 const USUAL_MS = 4000;
 const SOON_MS = 300; // events come in crowds: one reading for all of them
+const LEAST_MS = 1000; // from one reading to the next, however many events come: the server makes no newer one sooner
 const RETRY_MS = [500, 1000, 2000, 4000];
 const KEPT_RATES = 60;
 const KEPT_EVENTS = 500;
@@ -20,6 +21,8 @@ export class Live {
     this._listeners = new Set();
     this._failures = 0;
     this._timer = null;
+    this._due = Infinity; // when the timer fires
+    this._earliest = 0; // the next reading that events ask for
     this._reading = false;
     this._again = false;
     this._source = null;
@@ -41,12 +44,14 @@ export class Live {
 
   async refresh() {
     clearTimeout(this._timer);
+    this._due = Infinity;
     if (this._ended) return;
     if (this._reading) {
       this._again = true;
       return;
     }
     this._reading = true;
+    const began = performance.now();
     try {
       this._take(await api.overview());
       this._failures = 0;
@@ -60,14 +65,25 @@ export class Live {
     this._reading = false;
     if (this._ended) return;
     this._changed();
-    const pause = this._failures ? RETRY_MS[Math.min(this._failures, RETRY_MS.length) - 1] : USUAL_MS;
-    this._schedule(this._again && !this._failures ? SOON_MS : pause);
+    const ended = performance.now();
+    this._earliest = ended + Math.max(LEAST_MS, ended - began); // a slow line, or a slow machine, has as long a pause
+    this._schedule(this._failures ? RETRY_MS[Math.min(this._failures, RETRY_MS.length) - 1] : USUAL_MS);
+    if (this._again && !this._failures) this._soon();
     this._again = false;
   }
 
+  // The first event of a crowd sets the time; those behind it do not put it off, or a busy server would never be read.
+  _soon() {
+    this._schedule(Math.max(SOON_MS, this._earliest - performance.now()));
+  }
+
+  // The earlier of two times holds.
   _schedule(milliseconds) {
+    const due = performance.now() + milliseconds;
+    if (document.hidden || due >= this._due) return;
     clearTimeout(this._timer);
-    if (!document.hidden) this._timer = setTimeout(() => this.refresh(), milliseconds);
+    this._due = due;
+    this._timer = setTimeout(() => this.refresh(), milliseconds);
   }
 
   _take(overview) {
@@ -105,7 +121,7 @@ export class Live {
     this.events.unshift({ key: message.lastEventId || `${type}-${Date.now()}`, type, ...JSON.parse(message.data) });
     this.events.length = Math.min(this.events.length, KEPT_EVENTS);
     if (this._reading) this._again = true;
-    else this._schedule(SOON_MS);
+    else this._soon();
   }
 
   _changed() {

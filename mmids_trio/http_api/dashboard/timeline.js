@@ -42,7 +42,10 @@ function Chart({ title, series, times, seconds, onChoose }) {
       place.current,
     );
     chart.current.over.addEventListener("click", (event) => choose.current(chart.current.posToVal(event.offsetX, "x")));
-    const resized = new ResizeObserver(() => chart.current.setSize({ width: place.current.clientWidth, height: HEIGHT }));
+    // It hears also that its place is gone, before what cleans up does.
+    const resized = new ResizeObserver(([{ target }]) => {
+      if (target.isConnected) chart.current.setSize({ width: target.clientWidth, height: HEIGHT });
+    });
     resized.observe(place.current);
     return () => {
       resized.disconnect();
