@@ -19,7 +19,6 @@ from tests.support.dashboard import Page, missing, open_browser
 from tests.support.ffmpeg import Crew, Recording
 from tests.support.processes import start
 from tests.support.program import ROOT, Launch, Program, curl, serve
-from tests.support.waiting import eventually_answered
 
 pytestmark = pytest.mark.e2e
 
@@ -416,29 +415,22 @@ async def test_each_browser_signs_in_shows_a_stream_and_plans(
     program = await launch(SHOW, settings=SETTINGS)
     await crew.publish(show, program.url("tonight"))
     async with BROWSERS[name](crew.nursery, tmp_path / "profile") as driven:
-
-        async def shows(expression: str) -> None:
-            async def look() -> bool:
-                return bool(await driven.evaluate(expression))
-
-            await eventually_answered(look, expression)
-
         await driven.go(f"{program.api}/ui")
-        await shows("document.querySelector('#token') !== null")
+        await driven.shows("document.querySelector('#token') !== null")
         await driven.evaluate(f"(document.querySelector('#token').value = {TOKEN!r})")
         await driven.evaluate("(document.querySelector('form').requestSubmit(), true)")
-        await shows("document.querySelector('.card')?.innerText.includes('tonight')")
+        await driven.shows("document.querySelector('.card')?.innerText.includes('tonight')")
         await driven.evaluate("document.querySelector('button.picture').click()")
-        await shows(PIXELS)
+        await driven.shows(PIXELS)
         assert await driven.evaluate("[...document.querySelectorAll('video')].map((video) => video.muted)") == [True]
         await driven.evaluate("(location.hash = '#/change')")
-        await shows("document.querySelector('#configuration')?.value.includes('workflow show')")
+        await driven.shows("document.querySelector('#configuration')?.value.includes('workflow show')")
         # As one: the page writes its own text into the field again whenever it is drawn, as long as it knows no other.
         await driven.evaluate(
             f"(field => (field.setRangeText({MORE!r}), field.dispatchEvent(new Event('input'))))"
             "(document.querySelector('#configuration'))"
         )
         await driven.evaluate("document.querySelector('.buttons .primary').click()")
-        await shows("document.querySelector('.sentence')?.innerText === 'workflows: 1 new; disconnects nobody'")
+        await driven.shows("document.querySelector('.sentence')?.innerText === 'workflows: 1 new; disconnects nobody'")
         problems = await driven.evaluate("window.problems")
         assert [each for each in problems if each.startswith("securitypolicy")] == []

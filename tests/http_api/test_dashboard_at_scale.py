@@ -147,13 +147,6 @@ SEEN = "({passes, heard, readings: readings().length - before, bytes: readings()
 SEARCH = "(field, text) => (field.value = text, field.dispatchEvent(new Event('input', {bubbles: true})))"
 
 
-async def shows(driven: Browser, expression: str) -> None:
-    async def look() -> bool:
-        return bool(await driven.evaluate(expression))
-
-    await eventually_answered(look, expression)
-
-
 async def press_more(driven: Browser) -> None:
     async def look() -> bool:
         return bool(await driven.evaluate(PRESS_MORE))
@@ -172,7 +165,7 @@ async def test_the_page_stays_usable_and_is_drawn_in_batches(
     ):
         async with driven.traced() as opening:
             await driven.go(page)
-            await shows(driven, f"document.body?.innerText.includes('{STREAMS} streams')")
+            await driven.shows(f"document.body?.innerText.includes('{STREAMS} streams')")
         await driven.evaluate(COUNT)
         async with driven.traced() as watching:
             await trio.sleep(WATCHED_SECONDS)
@@ -180,14 +173,14 @@ async def test_the_page_stays_usable_and_is_drawn_in_batches(
         async with driven.traced() as using:
             await driven.evaluate(f"({SEARCH})(document.querySelector('.search'), 'camera-4')")
             await press_more(driven)
-            await shows(driven, "document.querySelectorAll('.card').length === 111")
+            await driven.shows("document.querySelectorAll('.card').length === 111")
             await driven.evaluate(f"({SEARCH})(document.querySelector('.search'), '')")
             for place in ("workflows", "workflows/show-7", "events", "overview"):
                 await driven.evaluate(f"(location.hash = '#/{place}')")
                 await trio.sleep(1)
         async with driven.traced() as all_shown:
             await press_more(driven)
-            await shows(driven, f"document.querySelectorAll('.card').length === {STREAMS}")
+            await driven.shows(f"document.querySelectorAll('.card').length === {STREAMS}")
             await trio.sleep(WATCHED_SECONDS)
         problems = await driven.evaluate("window.problems")
         nursery.cancel_scope.cancel()

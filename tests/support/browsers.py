@@ -139,6 +139,14 @@ class Browser:
         """The value of JavaScript, if JSON can say it."""
         return json.loads(await self.run(f"JSON.stringify({expression} ?? null)"))
 
+    async def shows(self, expression: str) -> None:
+        """Wait until the expression is true."""
+
+        async def look() -> bool:
+            return bool(await self.evaluate(expression))
+
+        await eventually_answered(look, f"{expression} in {self.name}")
+
     async def seen(self) -> Any:
         """What the page shows."""
         return await self.evaluate(SEEN)
