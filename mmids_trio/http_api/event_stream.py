@@ -1,10 +1,11 @@
 """One client's stream of events: as bytes, as the body of a response, and how long each piece of it may take.
 
-The body ends by itself when the server stops or after `MAX_STREAM_SECONDS`; a piece that the client does not take is
+The body ends by itself when the server stops, when the token that it was asked for with holds no more, or after
+`MAX_STREAM_SECONDS`; a piece that the client does not take is
 cut by `StreamCutter`, an ASGI layer, as the one who sends (Quart) cannot be told to stop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -56,21 +57,26 @@ MAX_STREAM_SECONDS = 3600.0
 """How long a stream lasts; then the client asks again and goes on. So one that reads nothing of a quiet stream, which
 no buffer betrays, is gone one day too."""
 
+LOOK_SECONDS = 1.0
+"""How long a token counts as good before it is looked at again."""
+
 EVENTS_AT_ONCE = 100
 """Events rendered in one go, so that a long history does not hold up the loop."""
 
 
 @define(eq=False)
 class EventStream(ResponseBody):
-    """The events behind `start` that `wanted` says."""
+    """The events behind `start` that `wanted` says, as long as `may_hear` holds."""
 
     _feed: EventFeed
     _start: HistoryStart
     _wanted: EventFilter
+    _may_hear: Callable[[], Awaitable[bool]]
     _position: int = field(init=False)
     _began: bool = field(default=False, init=False)
     _is_admitted: bool = field(default=False, init=False)
     _deadline: float = field(factory=lambda: trio.current_time() + MAX_STREAM_SECONDS, init=False)
+    _look_again_at: float = field(factory=lambda: trio.current_time() + LOOK_SECONDS, init=False)
     _skew: float = field(factory=lambda: datetime.now(UTC).timestamp() - trio.current_time(), init=False)
     """What the wall clock is ahead of the history's."""
 
@@ -95,7 +101,7 @@ class EventStream(ResponseBody):
 
     async def __anext__(self) -> bytes:
         """The next piece: events, or a heartbeat."""
-        while self._is_admitted and not self._feed.is_over:
+        while self._is_admitted and not self._feed.is_over and await self._still_may():
             if not self._began:
                 return self._begin()
             piece = self._next_events()
@@ -108,6 +114,13 @@ class EventStream(ResponseBody):
             elif not await self._feed.news(min(HEARTBEAT_SECONDS, self._deadline - trio.current_time())):
                 return render_heartbeat(self._feed.history.id_of(self._position))
         raise StopAsyncIteration
+
+    async def _still_may(self) -> bool:
+        now = trio.current_time()
+        if now < self._look_again_at:
+            return True
+        self._look_again_at = now + LOOK_SECONDS
+        return await self._may_hear()
 
     def _begin(self) -> bytes:
         self._began = True

@@ -11,10 +11,12 @@ import pytest
 import trio
 from quart_trio import QuartTrio
 from structlog.testing import LogCapture, capture_logs
+from trio.testing import MockClock
 
 from mmids_trio.config.settings import Settings
 from mmids_trio.http_api.app import create_app
 from mmids_trio.http_api.event_feed import EventFeed
+from mmids_trio.http_api.event_stream import LOOK_SECONDS
 from mmids_trio.http_api.token_file import CHECK_SECONDS, TokenFile, changed, read_file
 from mmids_trio.http_api.tokens import (
     KINDS,
@@ -471,3 +473,22 @@ def test_every_token_is_compared_whether_or_not_one_was_found(monkeypatch: pytes
     monkeypatch.setattr("mmids_trio.http_api.tokens.hmac.compare_digest", compare)
     assert bearer_of(made[1][0].encode(), tokens) is tokens[1]
     assert compared == [token.digest for token in tokens]
+
+
+async def test_who_hears_of_events_hears_nothing_more_once_the_token_is_revoked(
+    autojump_clock: MockClock, file: TokenFile
+) -> None:
+    gone, kept = bearing(add(file, "gone", "read")), bearing(add(file, "kept", "read"))
+    show = "workflow show {\n rtmp_receive rtmp_app=live stream_key=*\n}\n"
+    async with (
+        Harness(f"settings {{\n http_api_tokens_path {file.path}\n}}\n{show}") as h,
+        h.http.stream("GET", "/events", headers=gone) as events,
+        h.http.stream("GET", "/events", headers=kept) as others,
+    ):
+        assert [(await anext(each)).startswith(b"retry: ") for each in (events, others)] == [True, True]
+        with changed(file.path) as tokens:
+            del tokens[0]
+        await trio.sleep(LOOK_SECONDS + CHECK_SECONDS)
+        await h.stop("show")
+        assert [piece async for piece in events] == []
+        assert b"workflow_ended" in await anext(others)

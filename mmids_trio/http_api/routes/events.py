@@ -4,6 +4,7 @@ from difflib import get_close_matches
 
 from quart import Response, request
 
+from mmids_trio.http_api.access import still_may
 from mmids_trio.http_api.answers import refuse, respond
 from mmids_trio.http_api.event_feed import MAX_STREAMS, EventFeed
 from mmids_trio.http_api.event_shapes import EVENT_TYPES
@@ -51,7 +52,8 @@ def add_event_routes(routes: Routes, feed: EventFeed) -> None:
         if request.method == "HEAD":
             return respond(200, "", EVENT_STREAM)
         start = feed.history.start(request.headers.get("Last-Event-ID"))
-        response = respond(200, EventStream(feed, start, EventFilter(types, values.get("workflow"))), EVENT_STREAM)
+        wanted = EventFilter(types, values.get("workflow"))
+        response = respond(200, EventStream(feed, start, wanted, still_may(EVENTS.scope)), EVENT_STREAM)
         response.timeout = None
         return response
 
