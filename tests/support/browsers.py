@@ -35,13 +35,13 @@ for (const name of ["error", "unhandledrejection", "securitypolicyviolation"]) {
 """What a page notes of faults, from before its first script on. (What is missing is none.)"""
 
 SEEN = """(() => {
-  const video = document.querySelector("video");
-  if (!video) return null;
+  const [video, words] = [document.querySelector("video"), document.getElementById("words")];
+  if (!video || !words || document.readyState === "loading") return null; // not all of the page has come
   return {
     state: document.body.dataset.state, way: document.body.dataset.way, live: document.body.dataset.live,
     time: video.currentTime, frames: video.getVideoPlaybackQuality().totalVideoFrames,
     width: video.videoWidth, error: video.error?.message ?? null, poster: video.poster,
-    words: document.getElementById("words").hidden ? "" : document.getElementById("words").innerText,
+    words: words.hidden ? "" : words.innerText,
     problems: window.problems,
   };
 })()"""
