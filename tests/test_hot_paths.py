@@ -270,4 +270,4 @@ async def test_a_request_of_low_latency_hls_takes_few_calls() -> None:
     follow()  # reads the headers, and looks for who serves the key
     seen = follow()
     assert {len(wire.sent) for wire in wires} == {4}
-    assert seen.total() / 2 / len(sessions) <= 62
+    assert seen.total() / 2 / len(sessions) <= 58

@@ -94,9 +94,10 @@ class RequestReader:
         """
         usual = _USUAL.match(data)
         known, last = self._known
-        if usual is None or self._held or usual.end() > MAX_TARGET or len(data) > MAX_HEAD:
+        if usual is None or self._held:
             return None
-        if data[usual.end() :] != known:
+        end = usual.end()
+        if end > MAX_TARGET or len(data) > MAX_HEAD or data[end:] != known:
             return None
         path, query = usual.groups(b"")
         return Request("GET", str(path, "ascii"), str(query, "ascii"), last.headers, last.is_1_0, last.keeps_alive)

@@ -139,6 +139,8 @@ class MediaSession:
     """Who served what was asked for last; who it was looked up for, while it serves."""
     _claimed: tuple[str, str] = field(default=("", ""), init=False)
     """Application and key of that."""
+    _handler: HlsHandler | None = field(default=None, init=False)
+    """Its step."""
     _life: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _is_over: bool = field(default=False, init=False)
     """Whether that was cancelled; to ask it costs a look at the clock."""
@@ -371,14 +373,14 @@ class MediaSession:
         if not self._is_beginning:
             self._since = trio.current_time()
         output = self._output
-        if len(pieces) == 1 and len(pieces[0]) <= MAX_SEND and not (output.blocked or output.end):
-            self._send_at_once(pieces[0])
+        if len(pieces) == 1 and (size := len(pieces[0])) <= MAX_SEND and not (output.blocked or output.end):
+            self._send_at_once(pieces[0], size)
             return
         self._unsent.extend(memoryview(piece) for piece in pieces if piece)
         if not output.blocked:
             output.advance()
 
-    def _send_at_once(self, data: bytes | memoryview) -> None:
+    def _send_at_once(self, data: bytes | memoryview, size: int) -> None:
         """What the fan-out's pass does: one send on bytes that all share; only a rest is anybody's own."""
         output = self._output
         try:
@@ -387,11 +389,11 @@ class MediaSession:
             output.finish(OutputEnd.BROKEN)
             return
         output.bytes_sent += sent
-        if sent < len(data) or self.transport.has_unsent:
-            if sent < len(data):
+        if sent < size or self.transport.has_unsent:
+            if sent < size:
                 self._unsent.append(memoryview(data)[sent:])
             output.set_blocked(True)
-        elif not self._is_pumping:
+        elif not self._is_pumping and (self._closes or self._reader.held):
             self._pump()
 
     # FLV.
@@ -542,7 +544,9 @@ class MediaSession:
                 self.answer(_nothing_here())
                 return
             self._claim, self._claimed = claim, (place.app, place.key)
-        handler = cast(HlsHandler, claim.endpoint.handler)
+            self._handler = cast(HlsHandler, claim.endpoint.handler)
+        handler = self._handler
+        assert handler is not None
         viewer = handler.viewers.find(session_in(request.query), place.key, self._since)
         if viewer is None:
             self.rejections.count(RejectReason.MEDIA_SESSION)
