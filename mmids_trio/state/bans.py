@@ -27,8 +27,12 @@ class KeptBans:
     bans: Bans
     file: StateFile
     _offload: Offload = in_thread
-    _is_saved: bool = field(default=True, init=False)
-    _failed: bool = field(default=False, init=False)
+    _changes: int = field(default=0, init=False)
+    """How often somebody was banned, or a ban was lifted, so far."""
+    _tried: int = field(default=0, init=False)
+    """The number of the last change that a write was tried for, which is over."""
+    _saved: int = field(default=0, init=False)
+    """The number of the last one that is on the disk."""
     _work: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _attempted: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
 
@@ -50,35 +54,36 @@ class KeptBans:
         self.bans.on_change = self._note
 
     def _note(self) -> None:
-        self._is_saved = False
+        self._changes += 1
         self._work.unpark_all()
 
     async def durable(self) -> None:
-        """Wait until all bans are on the disk, or the disk has failed, which the log says; not for ever."""
+        """Wait until all bans so far are on the disk, or the disk has failed, which the log says; not for ever."""
         await trio.lowlevel.checkpoint()
+        wanted = self._changes
         with trio.move_on_after(SAVE_SECONDS):
-            while not self._is_saved and not self._failed:
+            while self._tried < wanted:
                 await self._attempted.park()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until cancelled."""
         task_status.started()
         while True:
-            if self._is_saved:
+            if self._saved == self._changes:
                 await self._work.park()
             await self._attempt()
-            if self._failed:
+            if self._saved < self._tried == self._changes:
                 with trio.move_on_after(RETRY_SECONDS):
                     await self._work.park()
 
     async def _attempt(self) -> None:
-        data, self._is_saved = self.bans.write(), True
+        number, data = self._changes, self.bans.write()
         try:
             await self._offload(lambda: self.file.replace(data))
         except OSError as error:
-            if not self._failed:
+            if self._saved == self._tried:  # it did not fail before
                 log.error("bans cannot be saved", reason=error.strerror or str(error), retry_after=RETRY_SECONDS)
-            self._is_saved, self._failed = False, True
         else:
-            self._failed = False
+            self._saved = number
+        self._tried = number
         self._attempted.unpark_all()

@@ -181,6 +181,24 @@ def test_a_source_that_ends_and_begins_anew_begins_with_a_key_frame() -> None:
     assert frames[0].is_key_frame
 
 
+def test_it_is_live_until_the_last_source_has_ended() -> None:
+    failover = Studio().failover
+    for name in NAMES:
+        assert failover.is_live
+        failover.ended(name, 0)
+    assert not failover.is_live
+
+
+@pytest.mark.parametrize(("ended", "wanted"), [("third", "backup"), ("backup", None)])
+def test_the_end_of_a_source_takes_back_only_what_was_wanted_of_it(ended: str, wanted: str | None) -> None:
+    studio = Studio()
+    studio.start(*NAMES)
+    studio.play(3.5)
+    studio.failover.switch_to("backup", studio.now)
+    studio.failover.ended(ended, studio.now)
+    assert (studio.failover.sending, studio.failover.wanted) == ("main", wanted)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     reverts=st.booleans(),

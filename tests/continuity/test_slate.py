@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmids_trio.continuity.slate import MAX_BEHIND_SECONDS, Slate, SlateLoop, SlateState, make_loop
+from mmids_trio.continuity.slate import MAX_BEHIND_SECONDS, USUAL_STEP_MS, Slate, SlateLoop, SlateState, make_loop
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId
 from mmids_trio.media.timeline import is_after
 from mmids_trio.testing.media import generate_stream
@@ -141,6 +141,20 @@ def test_a_machine_that_stood_still_does_not_make_it_catch_up() -> None:
     slate.due(103)
     assert len(packets(slate.due(103 + 60))) < 5
     assert len(packets(slate.due(103 + 60 + MAX_BEHIND_SECONDS))) < 100
+
+
+def test_a_loop_has_its_frames_in_the_order_of_their_times_and_goes_on_at_its_own_pace() -> None:
+    pictures = [packet for packet in FRAMES if packet.kind is MediaKind.VIDEO]
+    key, *others = [evolve(picture, timestamp=place * 50) for place, picture in enumerate(pictures[:4])]
+    made = make_loop([key, *reversed(others)])
+    assert made is not None
+    assert ([frame.timestamp for frame in made.frames], made.duration_ms) == ([0, 50, 100, 150], 200)
+
+
+def test_a_loop_of_one_picture_has_the_usual_length() -> None:
+    made = make_loop(FRAMES[:1])
+    assert made is not None
+    assert made.duration_ms == USUAL_STEP_MS
 
 
 def test_without_a_key_frame_there_is_no_loop() -> None:

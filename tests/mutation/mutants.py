@@ -63,7 +63,7 @@ def _left_alone(tree: ast.AST) -> Iterator[ast.AST]:
                 yield from (*node.decorator_list, *([] if node.returns is None else [node.returns]))
             case ast.ClassDef():
                 yield from (*node.decorator_list, *node.bases)
-            case ast.Assert() | ast.JoinedStr():
+            case ast.Assert() | ast.JoinedStr() | ast.keyword(arg="init"):  # which arguments a constructor has
                 yield node
             case ast.Expr(value=ast.Call(func=function)) if ast.unparse(function).startswith("log."):
                 yield node

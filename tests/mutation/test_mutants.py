@@ -9,6 +9,7 @@ from tests.mutation.mutants import mutants
 MODULE = '''
 """Words."""
 LIMIT: int = 3
+count: int = field(default=2, init=False)
 
 def f(a: int | None, b: int = 0) -> bool:
     log.info("a", n=1)
@@ -23,16 +24,17 @@ def f(a: int | None, b: int = 0) -> bool:
 def test_each_fault_is_one_expression_in_its_line() -> None:
     assert [str(mutant) for mutant in mutants(MODULE)] == [
         "line 3: 3  ->  4",
-        "line 5: 0  ->  1",
-        "line 8: a is None or not b  ->  ((a is None) and (not b))",
-        "line 8: a is None  ->  a is not None",
-        "line 8: not b  ->  (b)",
-        "line 9: return False  ->  return None",
-        "line 9: False  ->  True",
-        "line 10: a += 1  ->  pass",
-        "line 10: 1  ->  2",
-        "line 11: return a < LIMIT  ->  return None",
-        "line 11: a < LIMIT  ->  a <= LIMIT",
+        "line 4: 2  ->  3",
+        "line 6: 0  ->  1",
+        "line 9: a is None or not b  ->  ((a is None) and (not b))",
+        "line 9: a is None  ->  a is not None",
+        "line 9: not b  ->  (b)",
+        "line 10: return False  ->  return None",
+        "line 10: False  ->  True",
+        "line 11: a += 1  ->  pass",
+        "line 11: 1  ->  2",
+        "line 12: return a < LIMIT  ->  return None",
+        "line 12: a < LIMIT  ->  a <= LIMIT",
     ]
 
 
