@@ -289,7 +289,12 @@ def build_server(
     events = EventFeed(hub, stop)
     timeline = cache(lambda: timelines.Timeline(on_air, hub, events, world.now, _disks(settings, world, workflows)))
     posting = _webhooks(settings, webhooks, hub, world.random)
-    draining = Draining(on_air, partial(rtmp.ask_to_reconnect, "This server is being emptied."), hub.publish)
+    draining = Draining(
+        on_air,
+        partial(rtmp.ask_to_reconnect, "This server is being emptied."),
+        hub.publish,
+        (lambda: None) if shares.claimed is None else shares.claimed.free_waiting,
+    )
     part = _cluster_part(
         shares.member,
         world,

@@ -26,11 +26,15 @@ log = structlog.get_logger()
 
 @define(eq=False)
 class Draining:
-    """Begins and ends it. `ask_to_move` asks clients to connect again, and says how many; `on_change` is told."""
+    """Begins and ends it. `ask_to_move` asks clients to connect again, and says how many; `on_change` is told.
+
+    `free_waiting` lets go of the keys that a cluster's other nodes have to take from now on.
+    """
 
     _on_air: OnAir
     _ask_to_move: Callable[[], int]
     _publish: Callable[[HubEvent], None]
+    _free_waiting: Callable[[], None] = lambda: None
     node: str | None = None
     """What the server is called in its cluster."""
     on_change: Callable[[], None] = lambda: None
@@ -55,6 +59,7 @@ class Draining:
         if why == ASKED:
             self._deadline = inf if deadline_s is None else trio.current_time() + deadline_s
         self._on_air.takes_publishers = False
+        self._free_waiting()
         told = self._ask_to_move()
         self._asked_to_move = told if not was_draining else max(self._asked_to_move, told)
         log.info("server drains", reason=why, asked_to_move=told)

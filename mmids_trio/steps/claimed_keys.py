@@ -26,6 +26,8 @@ class HeldKey:
     """Why it is not ours any more."""
     claim: Claim | None = field(default=None, init=False)
     """`None` until it is ours."""
+    give_up: Callable[[], None] | None = field(default=None, init=False)
+    """Ends its stream, as long as that waits for its publisher."""
 
     def lose(self, why: str) -> None:
         """It is another node's."""
@@ -68,6 +70,12 @@ class ClaimedKeys:
             if held.claim is None:
                 self.forget(held)
         return held
+
+    def free_waiting(self) -> None:
+        """Let go of what waits for its publisher, who may not come back here: another node has to take it. Synchronous."""
+        for held in list(self._held.values()):
+            if held.give_up is not None:
+                held.give_up()
 
     def forget(self, held: HeldKey) -> None:
         """It is let go of."""

@@ -386,6 +386,8 @@ class Publishers:
         stream.source_is_gone()
         stream.origin.change(newcomer.request)  # which forwarders ask by, before the former lets go
         self.room.wait_no_more(stream)
+        if stream.held is not None:
+            stream.held.give_up = None
         client = newcomer.client
         stream.bytes_owner = self.room.memory.own(stream.stream_id, client.peer_host, client.mark)
         took_over, stream.ends_at = stream.ends_at is None, None
@@ -440,15 +442,21 @@ class Publishers:
     def interrupt(self, stream: PublishedStream) -> None:
         """The publisher is gone and has not said goodbye: wait for its return, where that is wanted."""
         stream.source_is_gone()
-        may_wait = self.grace and stream.is_announced and not self._is_closed
+        may_wait = self.grace and stream.is_announced and not self._is_closed and self._may_come_back(stream)
         if not may_wait or not self.room.is_worth_waiting_for(stream.on_air):
             self.end(stream)
             return
         self.room.wait_for(stream, stream.source.client.peer_host, partial(self.end, stream))
+        if stream.held is not None:
+            stream.held.give_up = partial(self.end, stream)
         stream.grace, stream.ends_at = self.grace, trio.current_time() + self.grace
         self.room.memory.leave(stream.stream_id)
         self._alarm.deadline = min(self._alarm.deadline, stream.ends_at)
         self._news(stream).interrupted(self.grace)
+
+    def _may_come_back(self, stream: PublishedStream) -> bool:
+        """Whether its publisher would be let in; where not, the key is of use to another node of its cluster alone."""
+        return stream.held is None or self.on_air.takes_publishers
 
     def end(self, stream: PublishedStream) -> None:
         """Free the key, and let later steps know."""

@@ -10,26 +10,12 @@ from mmids_trio.media.flv import FlvReader, TagType
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.hls import HlsChecker
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.testing.web import WebAnswer, WebClient
-from tests.support.edge_nodes import HTTP, KEY, STEPS, Node, Nodes, running
+from mmids_trio.testing.web import WebClient
+from tests.support.edge_nodes import HTTP, KEY, STEPS, Nodes, running
 from tests.support.waiting import eventually
 
 SHOW = generate_stream(seconds=90)
 INDEX = "/live/key/index.m3u8"
-
-
-class Web:
-    """Asks a node, over a connection for each request."""
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-
-    async def get(self, target: str, **headers: str) -> WebAnswer:
-        client = WebClient(await self.node.harness.open(port=self.node.http))
-        try:
-            return await client.get(target, **headers)
-        finally:
-            client.close()
 
 
 @asynccontextmanager
@@ -45,7 +31,7 @@ async def on_air(names: str) -> AsyncIterator[tuple[Nodes, RtmpClient]]:
 async def test_hls_comes_from_another_node_by_one_pull_that_ends_with_its_viewers(autojump_clock: MockClock) -> None:
     async with on_air("ab") as (nodes, _):
         await trio.sleep(5)
-        report = await HlsChecker(Web(nodes["b"]).get).play(INDEX, segments=5)
+        report = await HlsChecker(nodes["b"].web).play(INDEX, segments=5)
         assert report.problems == []
         assert nodes["a"].pulls == 1
         await trio.sleep(20)
@@ -56,7 +42,7 @@ async def test_hls_comes_from_another_node_by_one_pull_that_ends_with_its_viewer
 async def test_a_page_of_the_first_request_does_not_wait_for_what_no_node_has(autojump_clock: MockClock) -> None:
     async with running("ab", f"{STEPS}\n{HTTP}") as nodes:
         began = trio.current_time()
-        answer = await Web(nodes["b"]).get(INDEX)
+        answer = await nodes["b"].web(INDEX)
         assert answer.status == 404
         assert trio.current_time() - began < 15
         await eventually(lambda: nodes.cluster.followings == [], "the end of the search")
@@ -87,15 +73,15 @@ async def test_flv_comes_from_another_node_and_goes_on_when_the_stream_moves(aut
 async def test_hls_goes_on_in_the_same_playlist_when_the_stream_moves(autojump_clock: MockClock) -> None:
     async with on_air("abc") as (nodes, _), trio.open_nursery() as nursery:
         await trio.sleep(3)
-        web = Web(nodes["c"])
-        index = (await web.get(INDEX)).text
+        web = nodes["c"].web
+        index = (await web(INDEX)).text
         media = f"/live/key/{next(line for line in index.splitlines() if line and line[0] != '#')}"
         nodes.cluster.drop(KEY)
         latter = await nodes["b"].publish()
         nursery.start_soon(latter.play, SHOW)
         await eventually(lambda: nodes["b"].pulls == 1, "a pull of the other node")
         await trio.sleep(5)
-        text = (await web.get(media)).text
+        text = (await web(media)).text
         assert text.count("#EXTINF") > 4
         assert "#EXT-X-ENDLIST" not in text
         nursery.cancel_scope.cancel()

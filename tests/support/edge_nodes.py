@@ -12,6 +12,7 @@ from mmids_trio.server.building import World
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.network import MemoryNetwork
+from mmids_trio.testing.web import WebAnswer, WebClient
 from tests.support.fake_claims import FakeClaims, FakeCluster
 from tests.support.publishing import WAIT_FOR_ALL
 
@@ -40,6 +41,14 @@ class Node:
     async def watch(self, key: str = "live/key") -> RtmpClient:
         """See `Harness.watch`."""
         return await self.harness.watch(key, port=self.port)
+
+    async def web(self, target: str, **headers: str) -> WebAnswer:
+        """Ask for something over HTTP, over a connection of its own."""
+        client = WebClient(await self.harness.open(port=self.http))
+        try:
+            return await client.get(target, **headers)
+        finally:
+            client.close()
 
     @property
     def pulls(self) -> int:
