@@ -24,7 +24,7 @@ rtmp_watch rtmp_app=live stream_key=* port={port} cluster""".strip()
 HTTP = "http_watch app=live stream_key=* port={http} segment=1s cluster"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Node:
     """One server. Its RTMP clients connect to `port`, those of HTTP to `http`."""
 
@@ -65,7 +65,7 @@ class Node:
         ]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Nodes:
     """All of them, and what they agree on."""
 

@@ -9,7 +9,7 @@ from mmids_trio.cluster.claims import Claim, Following, KeyElsewhere
 from mmids_trio.cluster.directory import Incarnation, RegistryAway, StreamEntry, StreamKey
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FakeCluster:
     """What all nodes see. `present`: who has a key now; `seen`: who had it last."""
 
@@ -45,7 +45,7 @@ class FakeCluster:
                 following.on_change()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FakeClaim:
     """See `cluster.claims.Claim`."""
 
