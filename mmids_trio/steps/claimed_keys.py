@@ -72,7 +72,7 @@ class ClaimedKeys:
         return held
 
     def free_waiting(self) -> None:
-        """End the streams that wait for publishers, who may not come back here: others have to take them. Synchronous."""
+        """End the streams that wait for publishers, who may not come back here; others may take them. Synchronous."""
         for held in list(self._held.values()):
             if held.give_up is not None:
                 held.give_up()

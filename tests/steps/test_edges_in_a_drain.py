@@ -1,4 +1,4 @@
-"""A node of a cluster that is emptied: what it fetches goes on while somebody watches, and what it had comes from others."""
+"""A node of a cluster that is emptied: what it fetches goes on while somebody watches; others take what it had."""
 
 import pytest
 import trio
