@@ -4,119 +4,42 @@ What each event costs is printed; the bounds are for a busy machine.
 """
 
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define
 
 from mmids_trio.testing.clients import ClientRefused
+from tests.support.cluster_stage import Stage, say
 from tests.support.cutting import Cutting
-from tests.support.live_clients import SHOW, Encoder, Player, connected
+from tests.support.live_clients import SHOW, connected
 from tests.support.processes import HANG_SECONDS
-from tests.support.program import Program, serve
 from tests.support.registries import Server, free_ports, redis, running
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
-CONFIGURATION = """
-cluster show {{
-    registry redis://127.0.0.1:{registry}
-    node {name}
-    advertise rtmp://127.0.0.1:{advertised}
-    secret as-long-as-it-has-to-be
-    linger 5s
-}}
-workflow w {{
-    rtmp_receive rtmp_app=live stream_key=* port={port} cluster
-    rtmp_watch rtmp_app=live stream_key=* port={port} cluster
-}}
-"""
 
-SETTINGS = "grace_after 0\n    "
+@define(eq=False, kw_only=True)
+class RedisStage(Stage):
+    """With a Redis that tests may stop."""
 
-
-@define(eq=False)
-class Stage:
-    """Where a test plays: a registry, and nodes by name."""
-
-    nursery: trio.Nursery
-    directory: Path
-    registry: Server
-    nodes: dict[str, Program] = field(factory=dict)
-    ports: dict[str, int] = field(factory=dict)
-    players: list[Player] = field(factory=list)
-
-    async def start(self, names: str, *, registry: int | None = None, advertised: int | None = None) -> None:
-        """Start nodes; other nodes reach them at `advertised`."""
-        for name in names:
-            directory = self.directory / name
-            directory.mkdir()
-            port = self.ports.get(name) or free_ports(1)[0]
-            text = CONFIGURATION.format(
-                registry=registry or self.registry.port, name=name, advertised=advertised or port, port=port
-            )
-            self.nodes[name] = await serve(self.nursery, directory, text, settings=SETTINGS)
-            self.ports[name] = port
-
-    def encode(self, *names: str) -> Encoder:
-        """An encoder that tries these nodes one after another."""
-        encoder = Encoder([self.ports[name] for name in names])
-        self.nursery.start_soon(encoder.run)
-        return encoder
-
-    async def play(self, name: str, count: int = 1) -> Sequence[Player]:
-        """Players of a node, once all of them have media."""
-        players = [Player(self.ports[name]) for _ in range(count)]
-        for player in players:
-            self.nursery.start_soon(player.run)
-        self.players += players
-        await self.served(players)
-        return players
-
-    async def served(self, players: Sequence[Player] | None = None) -> None:
-        """Wait until players (all) have media."""
-        wanted = self.players if players is None else players
-        await eventually(lambda: all(player.is_served for player in wanted), "media for all players")
-
-    async def published(self, encoder: Encoder, *names: str) -> None:
-        """Wait until an encoder publishes at one of these nodes."""
-        ports = [self.ports[name] for name in names]
-        await eventually(lambda: encoder.at in ports, f"publisher at {names}")
-
-    async def pulls(self, name: str) -> int:
-        """How many other nodes pull from one."""
-        clients = (await self.nodes[name].get("/clients")).json["clients"]
-        return sum(client["token"] == "cluster" for client in clients)
-
-    def longest_gap(self, since: float) -> float:
-        """Of any player, after a time."""
-        return max(player.gap(since) for player in self.players)
-
-    def assert_nobody_was_cut(self) -> None:
-        """All players are here, and saw no time go back."""
-        assert not any(player.ended for player in self.players)
-        assert sum(player.went_back for player in self.players) == 0
+    server: Server
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path) -> AsyncIterator[RedisStage]:
     """A Redis, and no nodes yet."""
     async with running() as nursery:
         [port] = free_ports(1)
         registry = redis(nursery, tmp_path / "redis", port)
         await registry.start()
-        yield Stage(nursery, tmp_path, registry)
+        yield RedisStage(nursery, tmp_path, f"redis://127.0.0.1:{port}", server=registry)
 
 
-def say(what: str, seconds: float) -> None:
-    """A figure for whoever reads the output."""
-    print(f"{what}: {seconds:.2f} s")
-
-
-async def test_a_cold_edge_shows_the_first_picture_and_pulls_once(stage: Stage) -> None:
+async def test_a_cold_edge_shows_the_first_picture_and_pulls_once(stage: RedisStage) -> None:
     await stage.start("abc")
     encoder = stage.encode("a")
     await stage.published(encoder, "a")
@@ -135,7 +58,7 @@ async def test_a_cold_edge_shows_the_first_picture_and_pulls_once(stage: Stage) 
     stage.assert_nobody_was_cut()
 
 
-async def test_the_owner_is_killed_and_50_watchers_on_two_edges_stay(stage: Stage) -> None:
+async def test_the_owner_is_killed_and_50_watchers_on_two_edges_stay(stage: RedisStage) -> None:
     await stage.start("abc")
     encoder = stage.encode("a", "c")
     await stage.published(encoder, "a")
@@ -153,7 +76,7 @@ async def test_the_owner_is_killed_and_50_watchers_on_two_edges_stay(stage: Stag
     assert gap < HANG_SECONDS
 
 
-async def test_an_owner_that_was_stopped_is_thrown_out_when_it_goes_on(stage: Stage) -> None:
+async def test_an_owner_that_was_stopped_is_thrown_out_when_it_goes_on(stage: RedisStage) -> None:
     await stage.start("abc")
     former = stage.encode("a")
     await stage.published(former, "a")
@@ -174,22 +97,22 @@ async def test_an_owner_that_was_stopped_is_thrown_out_when_it_goes_on(stage: St
     stage.assert_nobody_was_cut()
 
 
-async def test_a_registry_that_stops_or_comes_back_empty_costs_no_viewer_anything(stage: Stage) -> None:
+async def test_a_registry_that_stops_or_comes_back_empty_costs_no_viewer_anything(stage: RedisStage) -> None:
     await stage.start("ab")
     encoder = stage.encode("a")
     await stage.published(encoder, "a")
     await stage.play("b")
-    assert stage.registry.child is not None
+    assert stage.server.child is not None
     began = trio.current_time()
-    stage.registry.child.send(signal.SIGSTOP)
+    stage.server.child.send(signal.SIGSTOP)
     await trio.sleep(8)
-    stage.registry.child.send(signal.SIGCONT)
+    stage.server.child.send(signal.SIGCONT)
     await trio.sleep(3)
     say("Redis stopped for 8 s, longest gap", stage.longest_gap(began))
-    await stage.registry.kill()
+    await stage.server.kill()
     await trio.sleep(8)
     await stage.play("b")  # newcomers of what is pulled are served meanwhile
-    await stage.registry.start()
+    await stage.server.start()
     await trio.sleep(10)
     gap = stage.longest_gap(began)
     say("Redis killed and back empty, longest gap", gap)
@@ -198,16 +121,16 @@ async def test_a_registry_that_stops_or_comes_back_empty_costs_no_viewer_anythin
     stage.assert_nobody_was_cut()
 
 
-async def test_of_two_publishers_of_an_outage_one_stays_and_no_viewer_is_cut(stage: Stage) -> None:
+async def test_of_two_publishers_of_an_outage_one_stays_and_no_viewer_is_cut(stage: RedisStage) -> None:
     await stage.start("abc")
-    await stage.registry.kill()
+    await stage.server.kill()
     await trio.sleep(2)
     encoders = [stage.encode("a"), stage.encode("c")]
     await stage.published(encoders[0], "a")
     await stage.published(encoders[1], "c")
     await stage.play("a", 3)
     await stage.play("c", 3)
-    await stage.registry.start()
+    await stage.server.start()
     back_at = trio.current_time()
     await eventually(lambda: any(encoder.refusals for encoder in encoders), "refusal of one")
     say("both live during an outage, one left after", trio.current_time() - back_at)
@@ -219,10 +142,10 @@ async def test_of_two_publishers_of_an_outage_one_stays_and_no_viewer_is_cut(sta
     stage.assert_nobody_was_cut()
 
 
-async def test_an_edge_that_is_cut_off_the_registry_goes_on(stage: Stage) -> None:
-    way = await Cutting(stage.nursery, stage.registry.port).start()
+async def test_an_edge_that_is_cut_off_the_registry_goes_on(stage: RedisStage) -> None:
+    way = await Cutting(stage.nursery, stage.server.port).start()
     await stage.start("a")
-    await stage.start("b", registry=way.port)
+    await stage.start("b", registry=f"redis://127.0.0.1:{way.port}")
     encoder = stage.encode("a")
     await stage.published(encoder, "a")
     await stage.play("b")
@@ -241,7 +164,7 @@ async def test_an_edge_that_is_cut_off_the_registry_goes_on(stage: Stage) -> Non
 
 
 @pytest.mark.parametrize("how", ["cut", "half open"])
-async def test_an_edge_that_is_cut_off_the_origin_takes_the_stream_up_again(stage: Stage, how: str) -> None:
+async def test_an_edge_that_is_cut_off_the_origin_takes_the_stream_up_again(stage: RedisStage, how: str) -> None:
     [port] = free_ports(1)
     way = await Cutting(stage.nursery, port).start()
     stage.ports["a"] = port

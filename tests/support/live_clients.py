@@ -34,7 +34,12 @@ class Encoder:
     at: int | None = field(default=None, init=False)
     """Where it publishes now."""
     refusals: list[str] = field(factory=list, init=False)
-    _clock: int = field(default=0, init=False)
+    _client: AnyRtmpClient | None = field(default=None, init=False)
+
+    def move(self) -> None:
+        """Close the connection, as an encoder that is asked to connect again."""
+        assert self._client is not None
+        self._client.close()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -49,7 +54,7 @@ class Encoder:
                 await trio.sleep(RETRY_SECONDS)
 
     async def _publish(self, port: int) -> None:
-        client = await connected(port)
+        client = self._client = await connected(port)
         try:
             async with trio.open_nursery() as nursery:
                 await client.publish(self.key)
