@@ -1,4 +1,4 @@
-"""Where tests of a cluster of real servers play: its nodes as processes, encoders and players, whatever the registry is."""
+"""Where tests of a cluster of real servers play: nodes as processes, encoders and players, on any registry."""
 
 import os
 from collections.abc import Sequence
