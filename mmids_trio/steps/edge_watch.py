@@ -12,6 +12,7 @@ import trio
 from attrs import define, field, frozen
 
 from mmids_trio.cluster.directory import StreamKey
+from mmids_trio.cluster.pull_tokens import CLOCKS_APART_S
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.media.events import StreamEnded, StreamStarted
 from mmids_trio.rejections import RejectReason
@@ -106,7 +107,8 @@ class EdgeWatch:
         if token is None:
             return None
         if not self.pulls.claims.is_from_peer(token, StreamKey(self.app, key)):
-            raise RequestRefused(PLAY_DENIED, "the token of the cluster is wrong", RejectReason.PLAY_TOKEN)
+            what = f"the token of the cluster is wrong, or clocks are more than {CLOCKS_APART_S} s apart"
+            raise RequestRefused(PLAY_DENIED, what, RejectReason.PLAY_TOKEN)
         if not self.audience.has_local(key):
             raise RequestRefused(UNKNOWN[Role.WATCH], "no stream of this node has that key", RejectReason.UNKNOWN_NAME)
         self._peers.setdefault(key, set()).add(client)

@@ -1,6 +1,6 @@
 """Nodes of a cluster without servers: a membership each, on one registry in memory that fails as it is told to."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -51,21 +51,28 @@ class Cluster:
     _random: Random = field(factory=lambda: Random(0))
 
     async def start(
-        self, name: str, *, allows_on_failure: bool = True, faults: Faults | None = None, secret: str = "of us all"
+        self,
+        name: str,
+        *,
+        port: int = 1935,
+        allows_on_failure: bool = True,
+        faults: Faults | None = None,
+        secret: str = "of us all",
+        now: Callable[[], float] = trio.current_time,
     ) -> Node:
-        """Start a node."""
+        """Start a node. `now`: its calendar."""
         way = FaultyDirectory(
             self.registry, Random(self._random.random()), Faults() if faults is None else faults, self.on_the_way
         )
         membership = Membership(
             cluster="world",
             node=name,
-            address=f"rtmp://{name}:1935",
+            address=f"rtmp://{name}:{port}",
             secret=secret,
             directory=way,
             allows_on_failure=allows_on_failure,
             entropy=self._random.randbytes,
-            now=trio.current_time,
+            now=now,
         )
         node = Node(membership, way)
         self.nodes.append(node)
