@@ -1,4 +1,4 @@
-"""Machines that do not agree on what time it is: keys are claimed, kept and moved all the same; pulls forgive minutes."""
+"""Machines that do not agree on what time it is: keys are kept and change hands all the same; pulls forgive minutes."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
