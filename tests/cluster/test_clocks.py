@@ -8,7 +8,7 @@ import trio
 from attrs import define, evolve
 from trio.testing import MockClock
 
-from mmids_trio.cluster.claims import KeyElsewhere
+from mmids_trio.cluster.claims import KeyElsewhere, StreamClaims
 from mmids_trio.cluster.directory import RENEW_SECONDS, STREAM_TTL_SECONDS
 from mmids_trio.cluster.pull_tokens import CLOCKS_APART_S
 from mmids_trio.rejections import RejectReason
@@ -73,7 +73,7 @@ async def servers(calendars: Sequence[Calendar]) -> AsyncIterator[Sequence[Harne
             port = 1935 + place
             node = await nodes.start(f"node{place}", port=port, now=calendar)
 
-            def in_world(world: World, claims: object = node.membership, calendar: Calendar = calendar) -> World:
+            def in_world(world: World, claims: StreamClaims = node.membership, calendar: Calendar = calendar) -> World:
                 return evolve(world, claims=claims, now=calendar)
 
             text = f"{WAIT_FOR_ALL}workflow w {{\n{STEPS.format(port=port)}\n}}\n"
