@@ -51,7 +51,7 @@ function Warnings({ overview }) {
 export function Sparkline({ rates, label }) {
   const most = Math.max(...rates, 1);
   const step = 100 / Math.max(rates.length - 1, 1);
-  const points = rates.map((each, place) => `${(place * step).toFixed(1)},${(28 - (26 * each) / most).toFixed(1)}`);
+  const points = rates.map((each, place) => `${(place * step).toFixed(1)},${(28 - (18 * each) / most).toFixed(1)}`);
   return html`<svg class="sparkline" role="img" aria-label=${label} viewBox="0 0 100 30" preserveAspectRatio="none">
     <polyline points=${points.join(" ")} />
   </svg>`;

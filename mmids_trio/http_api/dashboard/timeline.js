@@ -10,12 +10,21 @@ import uPlot from "./vendor/uplot.js";
 const TECHNICAL = new Set(["key", "type", "time", "id", "stream_id", "step_id", "count"]);
 const READ_MS = 20_000;
 const HEIGHT = 140;
-const LEFT = 60; // pixels beside the axis; `.lanes` in the sheet has the same
+const LEFT = 90; // pixels beside the axis; `.lanes` in the sheet has the same
 const SHOWN_EVENTS = 200;
 const SHOWN_LANES = 40;
 const NOTHING = { seconds: 3600, left_out: 0, time: [], bitrate: [], publishers: [], watchers: [], streams: [], events: [] };
 
+const LABEL = 70; // pixels of a time at the axis
+const LEAST_SECONDS = 60; // of the axis: a server that has begun just now has no hour to show
+
+// The times along the axis as everywhere on the page; none that the edge would cut.
+const timesAt = (chart, times) =>
+  times.map((time) => (chart.valToPos(time, "x") > chart.over.clientWidth - LABEL / 2 ? "" : clock(time * 1000)));
+
 function Chart({ title, series, times, seconds, onChoose }) {
+  const span = useRef(null);
+  span.current = seconds;
   const place = useRef(null);
   const chart = useRef(null);
   const choose = useRef(null);
@@ -31,12 +40,12 @@ function Chart({ title, series, times, seconds, onChoose }) {
         padding: [8, 0, 0, 0],
         legend: { show: false },
         cursor: { x: true, y: false, points: { show: false }, drag: { x: false, y: false }, sync: { key: "timeline" } },
-        axes: [axis, { ...axis, size: LEFT }],
+        axes: [{ ...axis, space: LABEL + 10, size: 30, values: timesAt }, { ...axis, size: LEFT }],
         scales: {
-          x: { range: () => [Date.now() / 1000 - seconds, Date.now() / 1000] },
+          x: { range: () => [Date.now() / 1000 - span.current, Date.now() / 1000] },
           y: { range: (_, least, most) => [0, Math.max(most, 1)] },
         },
-        series: [{}, { stroke: line, fill: `${line.trim()}22`, width: 2 }],
+        series: [{}, { stroke: line, fill: `${line.trim()}22`, width: 2, points: { show: false } }],
       },
       [times, series],
       place.current,
@@ -86,10 +95,10 @@ function happened(past, seen) {
 }
 
 // States of streams as bars and events as marks, for the eye: the list says the same in words.
-function Lanes({ past, events, onChoose }) {
+function Lanes({ past, events, seconds, onChoose }) {
   const now = Date.now() / 1000;
-  const start = now - past.seconds;
-  const at = (time) => Math.max(0, Math.min(100, (100 * (time - start)) / past.seconds));
+  const start = now - seconds;
+  const at = (time) => Math.max(0, Math.min(100, (100 * (time - start)) / seconds));
   const lanes = past.streams.filter((each) => each.states.length > 0).slice(-SHOWN_LANES);
   return html`<figure class="lanes" aria-hidden="true">
     <figcaption>${words.statesOfStreams}</figcaption>
@@ -154,15 +163,16 @@ export function Timeline({ live, caller }) {
   const at = (seconds) => choose(new Date(seconds * 1000).toISOString());
   const { times, bits, watchers } = measured(past, live.history);
   const events = happened(past, live.events);
+  const seconds = Math.min(past.seconds, Math.max(LEAST_SECONDS, Date.now() / 1000 - (times[0] ?? Infinity)));
   return html`
     <h1>${words.place.events}</h1>
     <section aria-labelledby="charts">
       <h2 id="charts">${words.charts}</h2>
       ${mayLog && html`<p class="hint">${words.chartsHint}</p>`}
       <div class="axis">
-        <${Chart} title=${words.chartBitrate} times=${times} series=${bits} seconds=${past.seconds} onChoose=${at} />
-        <${Chart} title=${words.chartWatchers} times=${times} series=${watchers} seconds=${past.seconds} onChoose=${at} />
-        <${Lanes} past=${past} events=${events} onChoose=${choose} />
+        <${Chart} title=${words.chartBitrate} times=${times} series=${bits} seconds=${seconds} onChoose=${at} />
+        <${Chart} title=${words.chartWatchers} times=${times} series=${watchers} seconds=${seconds} onChoose=${at} />
+        <${Lanes} past=${past} events=${events} seconds=${seconds} onChoose=${choose} />
       </div>
     </section>
     ${asked !== null && html`<${Log} asked=${asked} onClose=${() => setAsked(null)} />`}
