@@ -26,7 +26,7 @@ PICTURES = {
 }
 """What each key shows, as a source of ffmpeg's."""
 
-HISTORY_SECONDS = 60
+HISTORY_SECONDS = 30
 """Of the timeline: a failover, its way back, and a change of a workflow."""
 
 WORKFLOWS = """workflow show {
@@ -61,7 +61,7 @@ def take(directory: Path, program: Program, name: str, width: int, height: int, 
         page = Page(driver, program.api).open()
         page.link("Overview")
         page.says("backstage", "On the air")
-        loaded = "return [...document.querySelectorAll('.picture img')].filter((each) => each.naturalWidth).length >= 3"
+        loaded = "return [...document.querySelectorAll('.picture img')].filter((each) => each.naturalWidth).length >= 5"
         page.until(lambda: driver.execute_script(loaded), "pictures of the streams")
         driver.save_screenshot(str(directory / f"dashboard-overview-{name}.png"))
         page.go("Change")
