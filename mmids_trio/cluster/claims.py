@@ -18,6 +18,12 @@ class Claim(Protocol):
     def epoch(self) -> int | None:
         """Whose turn at the key it is; `None` as long as the registry has not said (it was away)."""
 
+    def show(self, *, is_interrupted: bool) -> None:
+        """Say whether its publisher is gone, so that one of another node may have the key, or here again.
+
+        Synchronous; the registry hears of it soon, and says who has the key then.
+        """
+
     def release(self) -> None:
         """Let go; the registry hears of it soon. Synchronous; repeating it does nothing."""
 
@@ -44,10 +50,11 @@ class StreamClaims(Protocol):
     """The cluster that a server is in."""
 
     async def claim(self, key: StreamKey, on_lost: Callable[[str], None]) -> Claim:
-        """Wait until the key is this node's. `on_lost` is told why, once and synchronously, when it is no more.
+        """Wait until the key is this node's, for a publisher that is here.
 
-        Raises `KeyElsewhere`, and `RegistryAway` where nobody can be asked and `on_registry_failure` is `deny`.  With
-        `allow` the key is ours until the registry is back and says that it is another's.  One node claims a key once.
+        `on_lost` is told why, once and synchronously, when it is no more.  Raises `KeyElsewhere`, and `RegistryAway`
+        where nobody can be asked and `on_registry_failure` is `deny`.  With `allow` the key is ours until the registry
+        is back and says that it is another's.  One node claims a key once.
         """
 
     def follow(self, key: StreamKey, on_change: Callable[[], None]) -> Following:

@@ -59,6 +59,20 @@ class StreamEntry:
     owner: Incarnation
     epoch: int
     address: str
+    turn: int = 0
+    """How often its publisher was lost or came back: odd while its owner waits for one.
+
+    A number and no flag, as questions may arrive in another order than they were asked.
+    """
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether its owner waits for a publisher, so that one of another node may have the key."""
+        return self.turn % 2 == 1
+
+    def is_of(self, other: "StreamEntry") -> bool:
+        """Whether it is the other one, whichever turn either shows."""
+        return (self.key, self.owner, self.epoch, self.address) == (other.key, other.owner, other.epoch, other.address)
 
 
 @frozen
@@ -89,17 +103,22 @@ class Directory(Protocol):
     async def claim(self, wanted: StreamEntry) -> StreamEntry:
         """Make the key `wanted.owner`'s for `STREAM_TTL_SECONDS` where nobody else has it; returns who has it then.
 
+        Whoever waits for a publisher (`is_interrupted`) gives way to whoever has one, in one step of the registry.
         The epoch of a new entry is higher than any that the registry knows, and than `wanted.epoch`, which is the
         highest that the caller has seen: a registry that has lost its memory does not start again.  One count serves
         all keys, so that keys that come and go leave nothing behind.  It is at least the time in milliseconds where the
-        registry has a clock: epochs grow even if nobody remembers the last one.  Who has the key keeps its entry.
+        registry has a clock: epochs grow even if nobody remembers the last one.  Who has the key keeps its entry,
+        with the later turn.
         """
 
     async def renew(self, held: StreamEntry) -> StreamEntry | None:
-        """Keep it for as long again if the entry is this very one; returns who has it then, `None` for nobody."""
+        """Keep it for as long again if the entry is this very one; returns who has it then, `None` for nobody.
+
+        It shows `held.turn` from then on, unless it shows a later one.
+        """
 
     async def release(self, held: StreamEntry) -> None:
-        """Remove the entry if it is this very one."""
+        """Remove the entry if it is this very one, in whichever turn."""
 
     async def look_up(self, key: StreamKey) -> StreamEntry | None:
         """Who has it."""

@@ -43,16 +43,22 @@ def written_document_name(name: str) -> str:
     return _unquoted(name)
 
 
-def stream_text(entry: StreamEntry) -> str:
-    """All but its key and epoch, always the same for the same."""
+def owner_text(entry: StreamEntry) -> str:
+    """Who has a stream, and where; always the same for the same."""
     return json.dumps([entry.owner.node, entry.owner.number, entry.address])
+
+
+def stream_text(entry: StreamEntry) -> str:
+    """All but its key and epoch."""
+    return numbered(entry.turn, owner_text(entry))
 
 
 def stream_entry(key: StreamKey, epoch: int, text: str) -> StreamEntry | None:
     """A stream's entry, if it is one."""
-    match _json(text):
+    turn = document(text)
+    match None if turn is None else _json(turn.text):
         case [str(node), str(number), str(address)]:
-            return StreamEntry(key, Incarnation(node, number), epoch, address)
+            return StreamEntry(key, Incarnation(node, number), epoch, address, turn.version)
     return None
 
 
@@ -70,7 +76,7 @@ def node_entry(text: str) -> NodeEntry | None:
 
 
 def numbered(number: int, text: str) -> str:
-    """A text with its epoch or version before it."""
+    """A text with its epoch, turn or version before it."""
     return f"{number} {text}"
 
 

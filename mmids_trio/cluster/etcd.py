@@ -2,7 +2,8 @@
 
 A stream's entry has a lease of its own, and its epoch is the revision of the store at which it was made, which etcd
 never gives twice.  To that comes an offset, kept beside the entries: at first the time in milliseconds, and raised by
-whoever has seen a higher epoch, so that an etcd that was set up anew does not start again.
+whoever has seen a higher epoch, so that an etcd that was set up anew does not start again.  An entry that gives way to
+another node's is written over and keeps the revision at which it was made, for which an offset of its own makes up.
 """
 
 import json
@@ -112,26 +113,38 @@ class EtcdDirectory:
             name = self._stream(wanted.key)
             while True:
                 seen = await self._look(name)
-                if seen.entry is not None:
-                    return await self._keep_own(wanted, seen.entry)
-                entry = await self._make(wanted, name, seen)
+                present = None if seen.entry is None else _entry(wanted.key, seen.entry)
+                if seen.entry is not None and present is None:
+                    raise RegistryAway(f"what the registry has for '{wanted.key}' is no entry")
+                if seen.entry is None or present is None:
+                    entry = await self._make(wanted, name, seen)
+                elif present.owner == wanted.owner:
+                    entry = await self._keep(present, seen.entry, wanted.turn)
+                elif present.is_interrupted and not wanted.is_interrupted:
+                    entry = await self._make(wanted, name, seen)
+                else:
+                    return present
                 if entry is not None:
                     return entry
 
     async def renew(self, held: StreamEntry) -> StreamEntry | None:
         """See `Directory`."""
         with _in_time():
-            value = await self._get(self._stream(held.key))
-            entry = None if value is None else _entry(held.key, value)
-            if value is None or entry != held:
-                return entry
-            return held if await self._keep_alive(value.lease) else None
+            while True:
+                value = await self._get(self._stream(held.key))
+                entry = None if value is None else _entry(held.key, value)
+                if value is None or entry is None or not entry.is_of(held):
+                    return entry
+                kept = await self._keep(entry, value, held.turn)
+                if kept is not None:
+                    return kept
 
     async def release(self, held: StreamEntry) -> None:
         """See `Directory`."""
         with _in_time():
             value = await self._get(self._stream(held.key))
-            if value is not None and _entry(held.key, value) == held:
+            entry = None if value is None else _entry(held.key, value)
+            if value is not None and entry is not None and entry.is_of(held):
                 await self._revoke(value.lease)  # the entry's alone
 
     async def look_up(self, key: StreamKey) -> StreamEntry | None:
@@ -215,30 +228,35 @@ class EtcdDirectory:
         [entry, offset] = [_values(each["response_range"], "") for each in answer["responses"]]
         return _Seen(entry[0] if entry else None, offset[0] if offset else None, int(answer["header"]["revision"]))
 
-    async def _keep_own(self, wanted: StreamEntry, present: _Value) -> StreamEntry:
-        entry = _entry(wanted.key, present)
-        if entry is None:
-            raise RegistryAway(f"what the registry has for '{wanted.key}' is no entry")
-        if entry.owner == wanted.owner:
-            await self._keep_alive(present.lease)
-        return entry
+    async def _keep(self, present: StreamEntry, value: _Value, turn: int) -> StreamEntry | None:
+        """Keep an entry for as long again, and have it show a later turn; `None` where something has changed since."""
+        if turn > present.turn:
+            present = evolve(present, turn=turn)
+            name = self._stream(present.key)
+            put = _put(name, _numbered(present.epoch - value.created, present), value.lease)
+            if not (await self._transact([_compare(name, "MOD", value.changed)], [put], [])).get("succeeded"):
+                return None
+        return present if await self._keep_alive(value.lease) else None
 
     async def _make(self, wanted: StreamEntry, name: str, seen: _Seen) -> StreamEntry | None:
-        """Make the entry; `None` where something has changed since."""
+        """Make the entry, in place of what was seen; `None` where something has changed since."""
         offset = round(self._now() * 1000) if seen.offset is None else int(seen.offset.text)
         offset = max(offset, wanted.epoch - seen.revision)
+        # What is written over was made at an earlier revision: the next one stands in for that of this transaction.
+        own_offset = offset if seen.entry is None else offset + seen.revision + 1 - seen.entry.created
         epochs = self._name("epochs")
         lease = await self._grant(STREAM_TTL_SECONDS)
         compares = [
-            _compare(name, "CREATE", 0),
+            _compare(name, "MOD", 0 if seen.entry is None else seen.entry.changed),
             _compare(epochs, "MOD", 0 if seen.offset is None else seen.offset.changed),
         ]
-        puts = [_put(name, f"{offset} {entries.stream_text(wanted)}", lease)]
+        puts = [_put(name, _numbered(own_offset, wanted), lease)]
         if seen.offset is None or str(offset) != seen.offset.text:
             puts.append(_put(epochs, str(offset)))
         answer = await self._transact(compares, puts, [])
         if answer.get("succeeded"):
-            return evolve(wanted, epoch=offset + int(answer["header"]["revision"]))
+            created = int(answer["header"]["revision"]) if seen.entry is None else seen.entry.created
+            return evolve(wanted, epoch=own_offset + created)
         await self._revoke(lease)
         return None
 
@@ -397,6 +415,10 @@ def _values(answer: Mapping[str, Any], cut: str) -> list[_Value]:
         )
         for kv in answer.get("kvs", ())
     ]
+
+
+def _numbered(offset: int, entry: StreamEntry) -> str:
+    return entries.numbered(offset, entries.stream_text(entry))
 
 
 def _entry(key: StreamKey, value: _Value) -> StreamEntry | None:

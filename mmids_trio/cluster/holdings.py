@@ -1,6 +1,7 @@
 """Keys that are this node's: claimed, renewed, and given up where the registry says that they are another's.
 
-Only an entry of somebody else takes a key away.  That there is none, or nobody to ask, does not: then it is claimed
+Only an entry of somebody else takes a key away: one that was made while nobody had this one, or while its publisher was
+gone (`Holding.show`).  That there is none, or nobody to ask, does not: then it is claimed
 again.  What the registry says is judged by `verdict`, at once, and nothing is awaited between a judgement and its deed.
 """
 
@@ -12,7 +13,7 @@ from functools import partial
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mmids_trio.cluster.claims import KeyElsewhere
 from mmids_trio.cluster.contact import Contact
@@ -43,15 +44,35 @@ class Holding:
 
     key: StreamKey
     on_lost: Callable[[str], None]
-    entry: StreamEntry | None
-    """As the registry has it, as far as that is known; `None` as long as it has not said."""
     _on_release: "Callable[[Holding], None]"
+    _on_turn: "Callable[[Holding], None]"
+    entry: StreamEntry | None = field(default=None, init=False)
+    """As the registry has it, as far as that is known; `None` as long as it has not said."""
+    turn: int = field(default=0, init=False)
+    """See `StreamEntry.turn`."""
     question: Recurring | None = field(default=None, init=False)
 
     @property
     def epoch(self) -> int | None:
         """See `claims.Claim`."""
         return None if self.entry is None else self.entry.epoch
+
+    def show(self, *, is_interrupted: bool) -> None:
+        """See `claims.Claim`."""
+        if is_interrupted != self._is_interrupted:
+            self.turn += 1
+            self._on_turn(self)
+
+    def take(self, entry: StreamEntry) -> None:
+        """The registry has this now. A later turn in it is that of a holding of before that could not be released."""
+        self.entry = entry
+        if entry.turn > self.turn:
+            is_interrupted, self.turn = self._is_interrupted, entry.turn
+            self.show(is_interrupted=is_interrupted)
+
+    @property
+    def _is_interrupted(self) -> bool:
+        return self.turn % 2 == 1
 
     def release(self) -> None:
         """See `claims.Claim`."""
@@ -157,9 +178,15 @@ class Holdings:
 
     def _hold(self, key: StreamKey, on_lost: Callable[[str], None], entry: StreamEntry | None) -> Holding:
         self.outcomes["granted" if entry is not None else "allowed"] += 1
-        holding = self._held[key] = Holding(key, on_lost, entry, self._let_go)
+        holding = self._held[key] = Holding(key, on_lost, self._let_go, self._hurry)
         holding.question = self._rounds.add(partial(self._renew, holding), RENEW_SECONDS)
+        if entry is not None:
+            holding.take(entry)
         return holding
+
+    def _hurry(self, holding: Holding) -> None:
+        if self._is_held(holding) and holding.question is not None:
+            self._rounds.hurry(holding.question)
 
     def _is_held(self, holding: Holding) -> bool:
         return self._held.get(holding.key) is holding
@@ -180,9 +207,10 @@ class Holdings:
         try:
             answer = None
             if holding.entry is not None:
-                answer = await self._contact.ask("renew", directory.renew(holding.entry))
+                shown = evolve(holding.entry, turn=holding.turn)
+                answer = await self._contact.ask("renew", directory.renew(shown))
             if answer is None:
-                wanted = StreamEntry(holding.key, self._me, self._contact.highest_epoch, self._address)
+                wanted = StreamEntry(holding.key, self._me, self._contact.highest_epoch, self._address, holding.turn)
                 answer = await self._contact.ask("claim", directory.claim(wanted))
         except RegistryAway:
             return RENEW_SECONDS
@@ -192,7 +220,7 @@ class Holdings:
         elif verdict(self._me, answer) is Verdict.ANOTHERS:
             self._lose(holding, answer.owner.node)
         else:
-            holding.entry = answer
+            holding.take(answer)
             return RENEW_SECONDS
         return None
 

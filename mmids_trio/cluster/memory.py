@@ -104,24 +104,25 @@ class MemoryRegistry:
     def claim(self, wanted: StreamEntry) -> StreamEntry:
         """See `Directory.claim`."""
         held = self.look_up(wanted.key)
-        if held is None:
+        if held is None or (held.owner != wanted.owner and held.is_interrupted and not wanted.is_interrupted):
             self._epoch = max(self._epoch, wanted.epoch, int(self.now() * 1000)) + 1
             held = evolve(wanted, epoch=self._epoch)
             self.hints.tell(wanted.key)
-        if held.owner == wanted.owner:
-            self._streams.put(wanted.key, held, self.now() + STREAM_TTL_SECONDS)
-        return held
+        if held.owner != wanted.owner:
+            return held
+        return self._keep(held, wanted.turn)
 
     def renew(self, held: StreamEntry) -> StreamEntry | None:
         """See `Directory.renew`."""
         present = self.look_up(held.key)
-        if present == held:
-            self._streams.put(held.key, held, self.now() + STREAM_TTL_SECONDS)
-        return present
+        if present is None or not present.is_of(held):
+            return present
+        return self._keep(present, held.turn)
 
     def release(self, held: StreamEntry) -> None:
         """See `Directory.release`."""
-        if self.look_up(held.key) == held:
+        present = self.look_up(held.key)
+        if present is not None and present.is_of(held):
             self._streams.remove(held.key)
             self.hints.tell(held.key)
 
@@ -168,6 +169,11 @@ class MemoryRegistry:
         """See `Directory.documents`."""
         found = self._documents.items(self.now())
         return sorted((name, document) for name, document in found if name.startswith(prefix))
+
+    def _keep(self, present: StreamEntry, turn: int) -> StreamEntry:
+        kept = evolve(present, turn=max(present.turn, turn))
+        self._streams.put(kept.key, kept, self.now() + STREAM_TTL_SECONDS)
+        return kept
 
 
 @define(eq=False)

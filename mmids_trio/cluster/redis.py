@@ -61,33 +61,44 @@ local function drop(kind, name)
     redis.call('DEL', prefix .. kind .. '/' .. name)
     redis.call('ZREM', prefix .. kind, name)
 end
+local function parts(text) return string.match(text, '^(%d+) (%d+) (.*)$') end
+local function keep(name, present, turn, ttl)
+    local epoch, shown, owner = parts(present)
+    local text = epoch .. ' ' .. string.format('%.0f', math.max(tonumber(shown), turn)) .. ' ' .. owner
+    put('stream', name, text, ttl)
+    return text
+end
 local function get(kind, name) return redis.call('GET', prefix .. kind .. '/' .. name) end
 local function tell(what) redis.call('PUBLISH', prefix .. 'changes', what) end
 """
 
 _CLAIM = """
-local name, owner, seen, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local name, owner, turn, seen, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local present = get('stream', name)
 if present then
-    if string.match(present, '^%d+ (.*)$') == owner then put('stream', name, present, ttl) end
-    return present
+    local _, shown, holder = parts(present)
+    if holder == owner then return keep(name, present, turn, ttl) end
+    if not shown or tonumber(shown) % 2 == 0 or turn % 2 == 1 then return present end
 end
 local known = tonumber(redis.call('GET', prefix .. 'epoch') or '0')
 local epoch = string.format('%.0f', math.max(known, seen, now_ms()) + 1)
 redis.call('SET', prefix .. 'epoch', epoch)
-put('stream', name, epoch .. ' ' .. owner, ttl)
+local text = epoch .. ' ' .. ARGV[3] .. ' ' .. owner
+put('stream', name, text, ttl)
 tell('stream/' .. name)
-return epoch .. ' ' .. owner
+return text
 """
 
 _RENEW = """
 local present = get('stream', ARGV[1])
-if present == ARGV[2] then put('stream', ARGV[1], present, tonumber(ARGV[3])) end
-return present
+local epoch, _, owner = parts(present or '')
+if epoch ~= ARGV[2] or owner ~= ARGV[3] then return present end
+return keep(ARGV[1], present, tonumber(ARGV[4]), tonumber(ARGV[5]))
 """
 
 _RELEASE = """
-if get('stream', ARGV[1]) == ARGV[2] then
+local epoch, _, owner = parts(get('stream', ARGV[1]) or '')
+if epoch == ARGV[2] and owner == ARGV[3] then
     drop('stream', ARGV[1])
     tell('stream/' .. ARGV[1])
 end
@@ -187,8 +198,8 @@ class RedisDirectory:
 
     async def claim(self, wanted: StreamEntry) -> StreamEntry:
         """See `Directory`."""
-        text = entries.stream_text(wanted)
-        answer = await self._run(_CLAIM, entries.stream_name(wanted.key), text, wanted.epoch, _ms(STREAM_TTL_SECONDS))
+        name, owner = entries.stream_name(wanted.key), entries.owner_text(wanted)
+        answer = await self._run(_CLAIM, name, owner, wanted.turn, wanted.epoch, _ms(STREAM_TTL_SECONDS))
         entry = _stream(wanted.key, answer)
         if entry is None:
             raise RegistryAway(f"what the registry has for '{wanted.key}' is no entry")
@@ -196,12 +207,12 @@ class RedisDirectory:
 
     async def renew(self, held: StreamEntry) -> StreamEntry | None:
         """See `Directory`."""
-        name = entries.stream_name(held.key)
-        return _stream(held.key, await self._run(_RENEW, name, _text(held), _ms(STREAM_TTL_SECONDS)))
+        answer = await self._run(_RENEW, *_this_very(held), held.turn, _ms(STREAM_TTL_SECONDS))
+        return _stream(held.key, answer)
 
     async def release(self, held: StreamEntry) -> None:
         """See `Directory`."""
-        await self._run(_RELEASE, entries.stream_name(held.key), _text(held))
+        await self._run(_RELEASE, *_this_very(held))
 
     async def look_up(self, key: StreamKey) -> StreamEntry | None:
         """See `Directory`."""
@@ -323,8 +334,8 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _text(entry: StreamEntry) -> str:
-    return entries.numbered(entry.epoch, entries.stream_text(entry))
+def _this_very(entry: StreamEntry) -> tuple[str, str, str]:
+    return entries.stream_name(entry.key), str(entry.epoch), entries.owner_text(entry)
 
 
 def _decoded(answer: object) -> str | None:

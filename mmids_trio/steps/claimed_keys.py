@@ -35,6 +35,11 @@ class HeldKey:
         self.keys.rejections.count(RejectReason.KEY_LOST)
         self.tell(why)
 
+    def show(self, *, is_interrupted: bool) -> None:
+        """See `Claim.show`."""
+        if self.claim is not None:
+            self.claim.show(is_interrupted=is_interrupted)
+
     def release(self) -> None:
         """Let go. Synchronous; repeating it does nothing."""
         self.keys.forget(self)

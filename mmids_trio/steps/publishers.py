@@ -393,6 +393,8 @@ class Publishers:
         took_over, stream.ends_at = stream.ends_at is None, None
         stream.heard_at, stream.is_stalled = trio.current_time(), False
         self._watch_for_silence(stream)
+        if stream.held is not None:
+            stream.held.show(is_interrupted=False)
         if former is not newcomer:
             former.step_aside()
         return took_over
@@ -451,6 +453,8 @@ class Publishers:
             stream.held.give_up = partial(self.end, stream)
         stream.grace, stream.ends_at = self.grace, trio.current_time() + self.grace
         self.room.memory.leave(stream.stream_id)
+        if stream.held is not None:
+            stream.held.show(is_interrupted=True)
         self._alarm.deadline = min(self._alarm.deadline, stream.ends_at)
         self._news(stream).interrupted(self.grace)
 

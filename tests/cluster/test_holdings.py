@@ -230,3 +230,95 @@ async def test_a_node_says_that_it_drains_and_what_it_serves(autojump_clock: Moc
         assert entry.revision == 7
         await trio.sleep(60)
         assert ours.registry.nodes() == [entry]
+
+
+async def test_a_key_whose_publisher_is_gone_is_another_nodes_as_soon_as_one_comes_there(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as ours:
+        a, b = await ours.start("a"), await ours.start("b")
+        former = await a.publish()
+        former.show(is_interrupted=True)
+        await wait_all_tasks_blocked()
+        latter = await b.publish()
+        assert former.epoch is not None
+        assert latter.epoch is not None
+        assert latter.epoch > former.epoch
+        await trio.sleep(RENEW_SECONDS)
+        await wait_all_tasks_blocked()
+        assert a.losses == ["node 'b' has 'live/show' now"]
+        with pytest.raises(KeyElsewhere):
+            await a.publish()
+        await trio.sleep(60)
+        assert b.losses == []
+
+
+async def test_a_key_whose_publisher_is_back_is_refused_to_others_again(autojump_clock: MockClock) -> None:
+    async with cluster() as ours:
+        a, b = await ours.start("a"), await ours.start("b")
+        claim = await a.publish()
+        for is_interrupted in (True, True, False, True, False, False):
+            claim.show(is_interrupted=is_interrupted)
+        await wait_all_tasks_blocked()
+        with pytest.raises(KeyElsewhere):
+            await b.publish()
+        await trio.sleep(60)
+        assert a.losses == []
+
+
+@pytest.mark.parametrize("comes_elsewhere_after_s", [0.0, 0.1, 0.2, 0.3, 0.4])
+async def test_of_a_publisher_that_is_back_and_one_that_comes_elsewhere_at_that_moment_one_stays(
+    comes_elsewhere_after_s: float, autojump_clock: MockClock
+) -> None:
+    async with cluster(seed=round(comes_elsewhere_after_s * 10)) as ours:
+        a = await ours.start("a", faults=Faults(slowest_s=0.4))
+        b = await ours.start("b", faults=Faults(slowest_s=0.4))
+        claim = await a.publish()
+        claim.show(is_interrupted=True)
+        await trio.sleep(5)
+        claim.show(is_interrupted=False)
+        await trio.sleep(comes_elsewhere_after_s)
+        refused = 0
+        try:
+            await b.publish()
+        except KeyElsewhere:
+            refused = 1
+        await trio.sleep(5)
+        assert refused + len(a.losses) == 1
+        assert b.losses == []
+        assert len(a.membership.held()) + len(b.membership.held()) == 1
+
+
+async def test_who_waits_for_a_publisher_claims_its_key_again_and_gives_way_as_before(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as ours:
+        a, b = await ours.start("a"), await ours.start("b")
+        (await a.publish()).show(is_interrupted=True)
+        ours.registry.forget_everything()
+        await trio.sleep(RENEW_SECONDS)
+        await wait_all_tasks_blocked()
+        entry = ours.registry.look_up(KEY)
+        assert entry is not None
+        assert entry.is_interrupted
+        await b.publish()
+
+
+async def test_what_could_not_be_released_does_not_make_the_next_publisher_give_way(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as ours:
+        a, b = await ours.start("a"), await ours.start("b")
+        claim = await a.publish()
+        claim.show(is_interrupted=True)
+        await wait_all_tasks_blocked()
+        a.way.away_for(1)
+        claim.release()
+        await trio.sleep(2)
+        entry = ours.registry.look_up(KEY)
+        assert entry is not None
+        assert entry.is_interrupted
+        await a.publish()
+        await wait_all_tasks_blocked()
+        with pytest.raises(KeyElsewhere):
+            await b.publish()

@@ -13,8 +13,10 @@ from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.events import StreamInterrupted, StreamWentOff
+from tests.support.edge_nodes import is_monotonic, running
 from tests.support.fake_claims import FakeClaims, FakeCluster
 from tests.support.publishing import WAIT_FOR_ALL
+from tests.support.waiting import eventually
 
 KEY = StreamKey("live", "key")
 OTHER = Incarnation("other", "7")
@@ -110,6 +112,34 @@ async def test_a_key_that_is_lost_while_nobody_publishes_it_ends_the_stream(auto
         began = trio.current_time()
         await h.wait_event(StreamWentOff, since=0)
         assert trio.current_time() == began
+
+
+async def test_an_encoder_that_comes_back_at_another_node_is_taken_there(autojump_clock: MockClock) -> None:
+    async with running("ab") as nodes:
+        watcher = await nodes["a"].watch()
+        former = await nodes["a"].publish(packets=FRAMES)
+        await watcher.receive(len(FRAMES))
+        with pytest.raises(ClientRefused, match="at another node"):
+            await nodes["b"].publish()
+        former.transport.close()
+        await nodes["a"].harness.wait_event(StreamInterrupted, since=0)
+        latter = await nodes["b"].publish()
+        await nodes["a"].harness.wait_event(StreamWentOff, since=0)
+        await eventually(lambda: nodes["b"].pulls == 1, "a pull for the watcher")
+        await latter.send(FRAMES)
+        await watcher.receive(2 * len(FRAMES))
+        assert is_monotonic(watcher.packets)
+        with pytest.raises(ClientRefused, match="at another node"):
+            await nodes["a"].publish()
+
+
+async def test_an_encoder_that_comes_back_at_its_node_has_its_key_for_itself(autojump_clock: MockClock) -> None:
+    async with running("ab") as nodes:
+        (await nodes["a"].publish(packets=FRAMES)).transport.close()
+        await nodes["a"].harness.wait_event(StreamInterrupted, since=0)
+        await nodes["a"].publish(packets=FRAMES)
+        with pytest.raises(ClientRefused, match="at another node"):
+            await nodes["b"].publish()
 
 
 async def test_a_key_is_one_steps_of_a_node(autojump_clock: MockClock) -> None:

@@ -14,6 +14,7 @@ from mmids_trio.cluster.directory import (
     STREAM_TTL_SECONDS,
     Directory,
     Document,
+    Incarnation,
     NodeEntry,
     StreamEntry,
     StreamKey,
@@ -105,6 +106,72 @@ async def one_of_many_who_claim_at_once_gets_it(registry: Registry) -> None:
             nursery.start_soon(claim, number)
     assert len(seen) == 20
     assert len(set(seen)) == 1
+
+
+async def who_waits_for_a_publisher_gives_way_to_who_has_one(registry: Registry) -> None:
+    held = await registry.one.claim(wanted(A))
+    waiting = evolve(held, turn=1)
+    assert await registry.one.renew(waiting) == waiting
+    assert await registry.other.look_up(KEY) == waiting
+    assert await registry.other.claim(wanted(B, turn=1)) == waiting  # which waits for one as well
+    taken = await registry.other.claim(wanted(B))
+    assert taken == evolve(wanted(B), epoch=taken.epoch)
+    assert taken.epoch > held.epoch
+    assert await registry.other.look_up(KEY) == taken
+    for former in (held, waiting, evolve(held, turn=2)):
+        assert await registry.one.renew(former) == taken
+        await registry.one.release(former)
+    assert await registry.one.claim(wanted(A, epoch=held.epoch)) == taken
+    assert await registry.other.renew(taken) == taken
+    await registry.other.renew(evolve(taken, turn=1))
+    again = await registry.one.claim(wanted(A))
+    assert again.epoch > taken.epoch
+    await registry.one.release(again)
+    assert (await registry.other.claim(wanted(B))).epoch > again.epoch
+
+
+async def who_has_its_publisher_back_keeps_the_key(registry: Registry) -> None:
+    held = await registry.one.claim(wanted(A))
+    await registry.one.renew(evolve(held, turn=1))
+    back = evolve(held, turn=2)
+    assert await registry.one.renew(back) == back
+    assert await registry.one.renew(evolve(held, turn=1)) == back  # late
+    assert await registry.one.claim(wanted(A, turn=1)) == back
+    assert await registry.other.claim(wanted(B)) == back
+    waiting = evolve(held, turn=3)
+    assert await registry.one.claim(wanted(A, turn=3)) == waiting
+    await registry.one.release(held)
+    assert await registry.other.look_up(KEY) is None
+
+
+async def what_was_taken_over_lives_as_long_as_it_is_renewed(registry: Registry) -> None:
+    held = await registry.one.claim(wanted(A))
+    await registry.one.renew(evolve(held, turn=1))
+    taken = await registry.other.claim(wanted(B))
+    until = trio.current_time() + STREAM_TTL_SECONDS + RENEW_SECONDS
+    while trio.current_time() < until:
+        await trio.sleep(RENEW_SECONDS)
+        assert await registry.one.renew(held) == taken
+        assert await registry.other.renew(taken) == taken
+
+
+async def of_an_owner_whose_publisher_is_back_and_another_node_one_gets_it(registry: Registry) -> None:
+    for number in range(10):
+        key = StreamKey("live", str(number))
+        held = await registry.one.claim(wanted(A, key=key))
+        await registry.one.renew(evolve(held, turn=1))
+        answers: dict[Incarnation, StreamEntry | None] = {}
+
+        async def come_back(held: StreamEntry = held, answers: dict[Incarnation, StreamEntry | None] = answers) -> None:
+            answers[A] = await registry.one.renew(evolve(held, turn=2))
+
+        async def come(key: StreamKey = key, answers: dict[Incarnation, StreamEntry | None] = answers) -> None:
+            answers[B] = await registry.other.claim(wanted(B, key=key))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(come_back)
+            nursery.start_soon(come)
+        assert answers[A] == answers[B] == await registry.one.look_up(key)
 
 
 async def odd_names_are_names(registry: Registry) -> None:
@@ -226,6 +293,10 @@ CHECKS: Sequence[Check] = (
     an_entry_that_nobody_renews_ends,
     an_entry_that_is_renewed_stays,
     one_of_many_who_claim_at_once_gets_it,
+    who_waits_for_a_publisher_gives_way_to_who_has_one,
+    who_has_its_publisher_back_keeps_the_key,
+    what_was_taken_over_lives_as_long_as_it_is_renewed,
+    of_an_owner_whose_publisher_is_back_and_another_node_one_gets_it,
     odd_names_are_names,
     nodes_are_there_until_they_leave_or_fall_silent,
     the_generation_is_one_for_all,

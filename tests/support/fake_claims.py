@@ -52,11 +52,16 @@ class FakeClaim:
     cluster: FakeCluster
     entry: StreamEntry
     on_lost: Callable[[str], None]
+    is_interrupted: bool = False
 
     @property
     def epoch(self) -> int | None:
         """See `Claim`."""
         return self.entry.epoch
+
+    def show(self, *, is_interrupted: bool) -> None:
+        """See `Claim`."""
+        self.is_interrupted = is_interrupted
 
     def release(self) -> None:
         """See `Claim`."""
@@ -105,7 +110,8 @@ class FakeClaims:
         await trio.lowlevel.checkpoint()
         if self.cluster.is_away:
             raise RegistryAway("it is away")
-        if key in self.cluster.present:
+        present = self.cluster.claims.get(key)
+        if key in self.cluster.present and (present is None or not present.is_interrupted):
             raise KeyElsewhere(str(key))
         entry = self.cluster.put(key, self.owner, self.address)
         claim = self.cluster.claims[key] = FakeClaim(self.cluster, entry, on_lost)
