@@ -56,7 +56,9 @@ def stream_text(entry: StreamEntry) -> str:
 def stream_entry(key: StreamKey, epoch: int, text: str) -> StreamEntry | None:
     """A stream's entry, if it is one."""
     turn = document(text)
-    match None if turn is None else _json(turn.text):
+    if turn is None:
+        return None
+    match _json(turn.text):
         case [str(node), str(number), str(address)]:
             return StreamEntry(key, Incarnation(node, number), epoch, address, turn.version)
     return None
