@@ -58,6 +58,7 @@ class RejectReason(Enum):
     KEY_LOST = "key_lost_to_another_node"
     REGISTRY_AWAY = "registry_away"
     STREAMS = "streams_beyond_limit"
+    LOOKED_FOR = "keys_looked_for_beyond_limit"
     STREAMS_OF_CONNECTION = "streams_beyond_limit_of_connection"
     JWT = "jwt_refused"
     AUTH = "auth_url_refused"

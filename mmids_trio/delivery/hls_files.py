@@ -98,8 +98,11 @@ class HlsHandler(Protocol):
     def formats(self) -> Sequence[str]:
         """What is served: `hls`, `flv` or both, what a page shall try first in front."""
 
-    async def variants(self, key: str) -> Sequence[Variant]:
-        """What there is of a key, the stream itself first; waits for a stream that begins. None: nothing is on air."""
+    async def variants(self, key: str, client: Client) -> Sequence[Variant]:
+        """What there is of a key, the stream itself first; waits for a stream that begins. None: nothing is on air.
+
+        Raises `RequestRefused` where too much is waited for.
+        """
 
     def channel(self, key: str, label: str) -> HlsChannel | None:
         """The channel of a key, or of its rendition with that label."""

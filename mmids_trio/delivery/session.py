@@ -504,7 +504,7 @@ class MediaSession:
         try:
             viewer.on_end.append(await handler.let_in(place.key, viewer, query))
             self._refuse_banned(place, query)
-            variants = await handler.variants(place.key)
+            variants = await handler.variants(place.key, viewer)
             if not variants:
                 self.answer(text_answer(404, "nothing is on the air", ("Retry-After", "2")))
             elif viewer.end_reason is not None:  # it was sent away while it waited

@@ -6,6 +6,7 @@ does not come, and that nobody has for `GRACE_SECONDS`, ends.  What is pulled is
 an edge would push at every node.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
 from urllib.parse import quote
@@ -14,6 +15,7 @@ import structlog
 import trio
 from attrs import define, evolve, field, frozen
 
+from mmids_trio.addresses import source_of
 from mmids_trio.backoff import Backoff
 from mmids_trio.cluster.claims import Following, StreamClaims
 from mmids_trio.cluster.directory import StreamEntry, StreamKey
@@ -22,10 +24,12 @@ from mmids_trio.net.tls import Dialer
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.on_air.directory import StreamEntry as Seen
 from mmids_trio.on_air.views import SourceView
-from mmids_trio.rejections import RejectCounters
+from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.client.client import TO_PLAY, ClientFailed, open_client
 from mmids_trio.rtmp.client.pulling import Pull, Received
 from mmids_trio.rtmp.protocol.urls import RtmpUrl, parse_rtmp_url
+from mmids_trio.rtmp.server.endpoints import RequestRefused
+from mmids_trio.steps.approval import PLAY_DENIED
 from mmids_trio.steps.claimed_keys import GRACE_SECONDS
 from mmids_trio.steps.pulled_stream import PulledStream
 from mmids_trio.workflow.events import HubEvent
@@ -46,9 +50,11 @@ FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 2.0
 """Between two calls of a node. It is ours, and somebody watches."""
 
+MAX_LOOKED_FOR_OF_ADDRESS = 32
+"""Keys that no node is known to have, and that watchers of one address wait for: each is a question every 1.5 s."""
 
-class TooManyPulls(Exception):
-    """There are as many as may be."""
+MAX_LOOKED_FOR = 256
+"""Those of all addresses, from which on each has one and no more: some 170 questions a second."""
 
 
 @frozen(eq=False)
@@ -128,6 +134,8 @@ class EdgePull:
 
     key: StreamKey
     pulls: "EdgePulls"
+    wanted_from: str | None
+    """Whom it counts for as long as no node is known to have the key; see `addresses.source_of`."""
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     state: str = field(default="looking", init=False)
     last_error: str | None = field(default=None, init=False)
@@ -208,6 +216,7 @@ class EdgePull:
     def _hear(self) -> None:
         """Whoever has the key now, or that nobody has."""
         self._news.set()
+        self._note_found()
         if self.stream.is_interrupted and not self._following.is_present:
             self.stream.wait_from_now()
         entry, at = self._following.entry, self._at
@@ -218,6 +227,10 @@ class EdgePull:
         elif self.state == "playing":
             self._at = entry
 
+    def _note_found(self) -> None:
+        if self._following.is_present:
+            self.pulls.settle(self)
+
     # The connection.
 
     async def run(self) -> None:
@@ -225,6 +238,7 @@ class EdgePull:
         try:
             with self.scope:
                 await self._following.wait_looked_up()
+                self._note_found()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self.stream.end_overdue, lambda: not self._following.is_present)
                     await self._call_whoever_has_it()
@@ -305,6 +319,8 @@ class EdgePulls:
     most: float = inf
     linger_s: float = 30.0
     _pulls: dict[StreamKey, EdgePull] = field(factory=dict, init=False)
+    _looked_for: Counter[str] = field(factory=Counter, init=False)
+    """Keys that no node is known to have, by who wants them."""
     _nursery: trio.Nursery | None = field(default=None, init=False)
     _streams: int = field(default=0, init=False)
 
@@ -323,25 +339,50 @@ class EdgePulls:
         self._streams += 1
         return StreamId(f"cluster//{self._streams}")
 
-    def want(self, key: StreamKey, taker: Taker) -> EdgePull:
-        """Have `taker` get what is pulled of a key, which may have to be found first. Raises `TooManyPulls`."""
+    def want(self, key: StreamKey, taker: Taker, host: str | None) -> EdgePull:
+        """Have `taker` get what is pulled of a key, which may have to be found first. Raises `RequestRefused`.
+
+        `host`: of who watches; `None` for a key that was here until now.
+        """
         assert self._nursery is not None, "steps run after it"
         pull = self._pulls.get(key)
         if pull is None:
-            if len(self._pulls) >= self.most:
-                raise TooManyPulls
-            pull = self._pulls[key] = EdgePull(key, self)
+            source = None if host is None else source_of(host)
+            self._refuse_if_full(source)
+            pull = self._pulls[key] = EdgePull(key, self, source)
+            if source is not None:
+                self._looked_for[source] += 1
             pull.feed.add(taker)
             self._nursery.start_soon(pull.run)
         else:
             pull.feed.add(taker)
         return pull
 
+    def _refuse_if_full(self, source: str | None) -> None:
+        if len(self._pulls) >= self.most:
+            what = "there are as many streams of other nodes as may be"
+            raise RequestRefused(PLAY_DENIED, what, RejectReason.STREAMS)
+        if source is None:
+            return
+        most = MAX_LOOKED_FOR_OF_ADDRESS if self._looked_for.total() < MAX_LOOKED_FOR else 1
+        if self._looked_for[source] >= most:
+            what = "too many keys that no node has are waited for"
+            raise RequestRefused(PLAY_DENIED, what, RejectReason.LOOKED_FOR)
+
+    def settle(self, pull: EdgePull) -> None:
+        """A node has its key, or nobody wants it any more. Repeating it does nothing."""
+        source, pull.wanted_from = pull.wanted_from, None
+        if source is not None:
+            self._looked_for[source] -= 1
+            if not self._looked_for[source]:
+                del self._looked_for[source]
+
     def leave(self, pull: EdgePull, taker: Taker) -> None:
         """`taker` wants it no more; who is the last ends it. Repeating it does nothing."""
         pull.feed.remove(taker)
         if not pull.feed.takers and self._pulls.get(pull.key) is pull:
             del self._pulls[pull.key]
+            self.settle(pull)
             pull.scope.cancel()
 
 

@@ -20,7 +20,7 @@ from mmids_trio.rtmp.protocol.requests import Query
 from mmids_trio.rtmp.server.endpoints import UNKNOWN, Client, RequestRefused
 from mmids_trio.rtmp.server.registrations import Role
 from mmids_trio.steps.approval import PLAY_DENIED
-from mmids_trio.steps.edge_pulls import TOKEN, EdgePull, EdgePulls, Taker, TooManyPulls
+from mmids_trio.steps.edge_pulls import TOKEN, EdgePull, EdgePulls, Taker
 from mmids_trio.steps.rtmp_audience import Audience, WatchOptions
 from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.stages import Stage, StageOutput
@@ -79,18 +79,14 @@ class EdgeWatch:
 
     # Who watches.
 
-    def want(self, key: str) -> None:
-        """Somebody is about to watch a key. Raises `RequestRefused`."""
+    def want(self, key: str, client: Client | None) -> None:
+        """Somebody is about to watch a key, or waits for its next stream (`None`). Raises `RequestRefused`."""
         if self.audience.has_local(key):
             return
         if key in self._wanted:
             self._wanted[key].seen = trio.current_time()
             return
-        try:
-            pull = self.pulls.want(StreamKey(self.app, key), self._taker)
-        except TooManyPulls:
-            what = "there are as many streams of other nodes as may be"
-            raise RequestRefused(PLAY_DENIED, what, RejectReason.STREAMS) from None
+        pull = self.pulls.want(StreamKey(self.app, key), self._taker, None if client is None else client.peer_host)
         self._wanted[key] = _Wanted(pull, trio.current_time())
         self._is_wanted.set()
 
@@ -138,7 +134,7 @@ class EdgeWatch:
                 peer.dismiss("the stream comes from another node now")
         elif wanted is None and self._is_watched(key):
             try:
-                self.want(key)
+                self.want(key, None)
             except RequestRefused as error:
                 log.warning("watchers wait for a stream of this node alone", stream=key, reason=str(error))
 

@@ -129,19 +129,19 @@ class HttpWatchers:
         """A viewer of HLS watches from now on."""
         self.audience.begin(viewer)
 
-    async def variants(self, key: str) -> Sequence[Variant]:
+    async def variants(self, key: str, client: Client) -> Sequence[Variant]:
         """See `HlsHandler`."""
         self._need("hls")
-        await self._fetch(key)
+        await self._fetch(key, client)
         channel = self.audience.hls(key)
         if channel is None or not await channel.wait_ready():
             return ()
         return self.audience.variants(key)
 
-    async def _fetch(self, key: str) -> None:
+    async def _fetch(self, key: str, client: Client) -> None:
         """Have another node's stream come, where no stream of this one has the key."""
         if (edge := self.watchers.edge) is not None:
-            edge.want(key)
+            edge.want(key, client)
             await edge.wait_shown(key)
 
     def channel(self, key: str, label: str) -> HlsChannel | None:

@@ -101,16 +101,16 @@ class Watchers:
         token = self.access.name
         release = await self.let_in(key, client, query)
         try:
-            self.want(key)
+            self.want(key, client)
         except RequestRefused:
             release()
             raise
         return Viewed(self.audience.channel(key), release, token)
 
-    def want(self, key: str) -> None:
+    def want(self, key: str, client: Client) -> None:
         """Somebody who was let in is about to watch a key. Raises `RequestRefused`."""
         if self.edge is not None:
-            self.edge.want(key)
+            self.edge.want(key, client)
 
     async def let_in(self, key: str, client: Client, query: Query) -> Release:
         """Wait until a watcher is approved; raises `RequestRefused`."""

@@ -15,7 +15,7 @@ LINES = [[cell.strip() for cell in line.strip("|").split("|")] for line in TABLE
 ROWS = {name: cells for name, *cells in LINES}
 RESOURCES = [
     *("memory", "CPU", "log", "files", "children"),
-    *("descriptors", "streams", "connections", "questions", "events"),
+    *("descriptors", "streams", "connections", "questions", "cluster", "events"),
 ]
 NOTHING = "—"
 ENTRY = re.compile(r"(none|\d+(?:\.\d+)?)(?: ([^(`]+))? \(`([\w.]+)`\)")

@@ -8,6 +8,7 @@ from mmids_trio.cluster.directory import Incarnation
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.rejections import RejectReason
 from mmids_trio.rtmp.protocol.events import StreamEofReceived
+from mmids_trio.steps.edge_pulls import MAX_LOOKED_FOR_OF_ADDRESS
 from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.media import generate_stream
 from tests.support.edge_nodes import KEY, STEPS, is_monotonic, running
@@ -188,6 +189,50 @@ async def test_keys_of_strangers_cost_so_many_pulls_and_no_more(autojump_clock: 
         watchers[0].close()
         await trio.sleep(10)  # what nobody has is not kept for long
         await nodes["a"].watch("live/one-more")
+
+
+async def test_an_address_may_wait_for_so_many_keys_that_no_node_has_and_others_are_served(
+    autojump_clock: MockClock,
+) -> None:
+    async with running("ab") as nodes:
+        a, b = nodes["a"], nodes["b"]
+        await a.publish(packets=SHOW)
+        stranger, honest = "192.0.2.1", "192.0.2.2"
+        watchers = [
+            await b.harness.watch(f"live/{number}", port=b.port, peer_host=stranger)
+            for number in range(MAX_LOOKED_FOR_OF_ADDRESS)
+        ]
+        for number in range(100):
+            with pytest.raises(ClientRefused, match="too many keys that no node has"):
+                await b.harness.watch(f"live/more-{number}", port=b.port, peer_host=stranger)
+        assert b.harness.server.rejections.raised() == {RejectReason.LOOKED_FOR.value: 100}
+        assert len(nodes.cluster.followings) == MAX_LOOKED_FOR_OF_ADDRESS
+        watcher = await b.harness.watch("live/key", port=b.port, peer_host=honest)
+        await watcher.receive(1)
+        assert nodes["a"].pulls == 1
+        await b.harness.watch("live/0", port=b.port, peer_host=stranger)  # that is looked for as it is
+        for each in watchers:
+            each.close()
+        await trio.sleep(30)
+        await b.harness.watch("live/more", port=b.port, peer_host=stranger)
+
+
+async def test_where_very_much_is_waited_for_each_address_may_wait_for_one_key(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmids_trio.steps.edge_pulls.MAX_LOOKED_FOR", 3)
+    async with running("ab") as nodes:
+        a, b = nodes["a"], nodes["b"]
+        await a.publish(packets=SHOW)
+        for number in range(3):
+            await b.harness.watch(f"live/{number}", port=b.port, peer_host="192.0.2.1")
+        with pytest.raises(ClientRefused, match="too many keys that no node has"):
+            await b.harness.watch("live/one-more", port=b.port, peer_host="192.0.2.1")
+        watcher = await b.harness.watch("live/key", port=b.port, peer_host="192.0.2.2")
+        await watcher.receive(1)
+        await b.harness.watch("live/other", port=b.port, peer_host="192.0.2.2")  # what was found counts no more
+        with pytest.raises(ClientRefused, match="too many keys that no node has"):
+            await b.harness.watch("live/another", port=b.port, peer_host="192.0.2.2")
 
 
 async def test_a_node_that_is_gone_is_called_again_and_again(autojump_clock: MockClock) -> None:
