@@ -330,3 +330,40 @@ async def test_a_change_during_a_reload_that_the_end_of_the_server_cuts_short_co
     assert (await reload.wait_outcome()).kind is OutcomeKind.STOPPED
     merged = merge((await stage.load()).document.workflows, stage.server.recorder.state)
     assert (merged.dropped, merged.workflows[0].steps[0].parameters["stream_key"]) == ((), "c")
+
+
+CLUSTER = """
+cluster world {{
+    registry redis://127.0.0.1:6379
+    node a
+    advertise rtmp://a.example:1935
+    secret 0123456789abcdef0123
+    linger {linger}
+}}
+"""
+
+
+async def test_a_changed_cluster_node_counts_after_a_restart_and_the_rest_of_the_file_at_once(
+    nursery: trio.Nursery,
+) -> None:
+    before = CLUSTER.format(linger="30s")
+    stage = await start(nursery, before + workflow("live"))
+    stage.reloader.cluster = parse(before, FILE).cluster
+    assert stage.reloader.cluster is not None
+    stage.text = before + workflow("live", "b")
+    assert (await stage.reloader.reload()).needs_restart == ()
+    for text in (CLUSTER.format(linger="5s") + workflow("live", "c"), workflow("live", "d")):
+        stage.text = text
+        reload = await stage.reloader.reload()
+        assert (await reload.wait_outcome()).kind is OutcomeKind.APPLIED
+        assert reload.needs_restart == ("cluster",)
+    assert stage.running() == {"live": "d"}
+    assert stage.reloader.cluster == parse(before, FILE).cluster  # which the server is in until it starts again
+
+
+async def test_a_file_with_a_wrong_cluster_node_changes_nothing(nursery: trio.Nursery) -> None:
+    stage = await start(nursery, workflow("live"))
+    stage.text = CLUSTER.format(linger="never") + workflow("live", "b")
+    with pytest.raises(ConfigurationError, match="linger"):
+        await stage.reloader.reload()
+    assert stage.running() == {"live": "a"}
