@@ -47,6 +47,7 @@ async def figures(nodes: int, streams: int, followed: int) -> Figures:
         a_second = (ours.registry.operations - before) / SECONDS
         dead, owner, died = started[0], started[0].membership.incarnation, trio.current_time()
         of_dead = [(node, each) for node, each in followings if each.entry and each.entry.owner == owner]
+        assert of_dead
         moving = [key.key for key in dead.membership.held()]
         dead.die()
         async with trio.open_nursery() as encoders:
