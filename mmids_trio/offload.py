@@ -12,6 +12,10 @@ import trio
 Result = TypeVar("Result")
 
 
+Work = Callable[[], object]
+"""What may block, and is worth doing for its effect alone."""
+
+
 class Offload(Protocol):
     """Does `work` and returns its result, or raises what it raises."""
 

@@ -5,7 +5,7 @@ sending, which is the hot path of watchers, goes to the other transport directly
 whatever their kind.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -28,6 +28,7 @@ from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import MmidsError, Problem
 from mmids_trio.net.tls import ConnectionGate
 from mmids_trio.net.transport import Transport
+from mmids_trio.offload import Work
 from mmids_trio.reactors.executor import Answer, Executor, ExecutorChoice, ExecutorRegistry
 from mmids_trio.stream_request import StreamRequest
 
@@ -238,6 +239,10 @@ class CapturedExecutors(ExecutorRegistry):
     def problems(self, definition: ReactorDefinition) -> list[Problem]:
         """See `ExecutorRegistry`."""
         return self._executors.problems(definition)
+
+    def works(self, definition: ReactorDefinition) -> Iterable[Work]:
+        """See `ExecutorRegistry`."""
+        return self._executors.works(definition)
 
     def choose(self, definition: ReactorDefinition) -> ExecutorChoice:
         """See `ExecutorRegistry`."""

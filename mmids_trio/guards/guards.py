@@ -198,7 +198,7 @@ class Guards:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled services can be asked."""
         async with self.web.opened():
-            if self.jwks_url is not None:
+            if self.jwks_url is not None or self.url is not None:
                 self.web.prepare()
             task_status.started()
             await trio.sleep_forever()

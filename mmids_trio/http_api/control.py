@@ -4,7 +4,7 @@ The workflow manager fits these Protocols without knowing of them; `app` brings 
 tests put a scripted stand-in in its place.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import trio
@@ -88,6 +88,11 @@ class Sets(Protocol):
 
     def prunable(self, kept: Collection[str], owner: WorkflowOwner) -> Sequence[str]:
         """The owner's workflows that are not `kept`."""
+
+    async def prepare(
+        self, definitions: Iterable[WorkflowDefinition], reactors: Iterable[ReactorDefinition] = ()
+    ) -> None:
+        """Have what these need imported in a thread, before the loop looks at them."""
 
     def validate_all(self, wanted: WorkflowSet) -> WorkflowSet:
         """The set in canonical spellings. Raises `ConfigurationError` with every problem."""
@@ -215,6 +220,9 @@ class Workflows(Protocol):
 
     def definition(self, name: str) -> WorkflowDefinition | None:
         """What is wanted of the workflow (that of a pending change, if there is one); `None` if there is none."""
+
+    async def prepare(self, definitions: Iterable[WorkflowDefinition]) -> None:
+        """Have what these need imported in a thread, before the loop looks at them."""
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings. Raises `ConfigurationError` for what no step accepts."""

@@ -4,7 +4,7 @@ Pure, and apart from the executors themselves, so that a configuration is checke
 anything is going to run, and so that a new kind of executor needs nothing but this.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from typing import Protocol, Self, TypeVar
@@ -16,6 +16,7 @@ from mmids_trio.config.parameters import convert, declared, parameter, secret_na
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError, Place, Problem
+from mmids_trio.offload import Work
 from mmids_trio.owners import owner_of, require_different_names
 from mmids_trio.stream_request import StreamRequest
 
@@ -77,9 +78,16 @@ class ExecutorKind:
     """A kind of executor: its name, the class that declares its parameters, and what opens one from an instance."""
 
     def __init__(
-        self, name: str, parameters: type[P], open: Callable[[P], AbstractAsyncContextManager[Executor]]
+        self,
+        name: str,
+        parameters: type[P],
+        open: Callable[[P], AbstractAsyncContextManager[Executor]],
+        *,
+        load: Work | None = None,
     ) -> None:
         self.name = name
+        self.load = load
+        """Imports, from any thread, what would hold up the loop where it was imported with the first question."""
         self.owner = owner_of(open)
         """Whose it is: `mmids_trio`, a package, or `module NAME`."""
         own, common = declared(parameters), declared(CommonParameters)
@@ -125,6 +133,11 @@ class ExecutorRegistry:
             return [Problem(place, f"unknown executor {shown(definition.executor)}{hint}")]
         complaints, _ = kind.read(definition)
         return [Problem(place, f"reactor {shown(definition.name)}: {complaint}") for complaint in complaints]
+
+    def works(self, definition: ReactorDefinition) -> Iterable[Work]:
+        """What is to be done in a thread before a definition, checked or not, is looked at."""
+        kind = self._kinds.get(definition.executor)
+        return () if kind is None or kind.load is None else (kind.load,)
 
     def choose(self, definition: ReactorDefinition) -> ExecutorChoice:
         """The executor that a definition asks for; raises `ConfigurationError` with every problem."""

@@ -5,7 +5,7 @@ conflict and change.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -37,6 +37,9 @@ class LeasableWorkflows(Protocol):
 
     def definition(self, name: str) -> WorkflowDefinition | None:
         """What was accepted last for it; `None` where there is none."""
+
+    async def prepare(self, definitions: Iterable[WorkflowDefinition]) -> None:
+        """Have what these need imported in a thread, before the loop looks at them."""
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings; raises `ConfigurationError`."""
@@ -133,6 +136,7 @@ class LeasedWorkflows:
         await self._stop_all_but(())
 
     async def _checked(self, definitions: Sequence[WorkflowDefinition]) -> tuple[WorkflowDefinition, ...]:
+        await self._workflows.prepare(definitions)
         wanted: list[WorkflowDefinition] = []
         for place, definition in enumerate(definitions):
             await _turn_of_others(place)

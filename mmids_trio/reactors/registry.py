@@ -1,6 +1,6 @@
 """All reactors of a server, by name: the one place that runs them, and that puts others in their place."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 import trio
@@ -8,6 +8,7 @@ from attrs import define, evolve, field
 
 from mmids_trio.definitions import ReactorDefinition
 from mmids_trio.errors import ConfigurationError, MmidsError
+from mmids_trio.offload import Work
 from mmids_trio.reactors.asker import Asker
 from mmids_trio.reactors.executor import ExecutorFailure, ExecutorRegistry
 from mmids_trio.reactors.lease import Hold
@@ -114,6 +115,10 @@ class Reactors:
         if self._workflows is None:
             raise MmidsError("the reactors do not run yet")
         return ReplacedReactors.of(self, definitions)
+
+    def works(self, definition: ReactorDefinition) -> Iterable[Work]:
+        """What is done in a thread before a definition, checked or not, is looked at where clients are served."""
+        return self._executors.works(definition)
 
     def check(self, definitions: Sequence[ReactorDefinition]) -> None:
         """Raise `ConfigurationError` with everything that is wrong with `definitions`."""

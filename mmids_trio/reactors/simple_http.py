@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -225,4 +226,10 @@ async def open_simple_http(parameters: SimpleHttpParameters) -> AsyncIterator[Si
         yield SimpleHttp(client, parameters)
 
 
-SIMPLE_HTTP = ExecutorKind("simple_http", SimpleHttpParameters, open_simple_http)
+def load_client() -> None:
+    """Import what a client is made of; httpx2 itself does so with the first one."""
+    import_module("httpx2")
+    import_module("httpcore2")
+
+
+SIMPLE_HTTP = ExecutorKind("simple_http", SimpleHttpParameters, open_simple_http, load=load_client)

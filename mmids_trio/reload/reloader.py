@@ -177,6 +177,7 @@ class Reloader:
         """What the API changes from here on is a difference from the new file."""
         settings = self._compare(configuration)
         put_in_place = [await self._live[name](settings.running) for name in settings.changed]
+        await self._manager.prepare(configuration.document.workflows, configuration.document.reactors)
         # From here to the acceptance nobody else has a turn.
         wish = self._wish(configuration, options.in_place)
         self._check(self._manager.plan_all(wish.wanted), configuration, options)

@@ -45,7 +45,6 @@ from mmids_trio.state.record import MergedState, State, merge
 from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges
 from mmids_trio.state.secrets import StateSecrets
 from mmids_trio.state.store import StateStore
-from mmids_trio.steps.edge_pulls import EdgePulls
 from mmids_trio.steps.registry import StepRegistry
 from mmids_trio.workflow.change import ORDER_SECONDS, Change
 from mmids_trio.workflow.hub import EventHub
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from mmids_trio.http_api import server as api_server
     from mmids_trio.http_api.timeline import Timeline
     from mmids_trio.server.cluster_part import ClusterPart
+    from mmids_trio.steps.edge_pulls import EdgePulls
     from mmids_trio.webhook.webhook import Webhook
 else:
     api_server = late("mmids_trio.http_api.server")
@@ -98,7 +98,7 @@ class Server:
     executors: ExecutorRegistry
     steps: StepRegistry
     workflows: WorkflowManager
-    pulls: EdgePulls | None
+    pulls: "EdgePulls | None"
     """From other nodes, in a cluster."""
     reactors: Reactors
     on_air: OnAir
@@ -221,6 +221,7 @@ class Server:
         try:
             async with trio.open_nursery() as nursery:
                 merged = self._merge(definitions, state)
+                await self.workflows.prepare(merged.workflows, merged.reactors)
                 await self._start(nursery, merged.reactors)
                 merged = await self._join_fleet(nursery, merged)
                 changes = await self._apply_and_open_api(merged, nursery, listeners)

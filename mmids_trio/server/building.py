@@ -79,7 +79,6 @@ from mmids_trio.steps.approval import KnownReactors
 from mmids_trio.steps.catalog import built_in_steps
 from mmids_trio.steps.claimed_keys import ClaimedKeys
 from mmids_trio.steps.conflicts import conflicts
-from mmids_trio.steps.edge_pulls import EdgePulls
 from mmids_trio.steps.ports import OpenPorts
 from mmids_trio.steps.registry import StepRegistry, StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
@@ -100,11 +99,13 @@ if TYPE_CHECKING:
     from mmids_trio.http_api import disk_forecast
     from mmids_trio.http_api import timeline as timelines
     from mmids_trio.server import cluster_events, cluster_part, fleet_configuration
+    from mmids_trio.steps import edge_pulls
     from mmids_trio.webhook import webhook
 else:
     http_api, webhook = late("mmids_trio.http_api.app"), late("mmids_trio.webhook.webhook")
     membership, registries = late("mmids_trio.cluster.membership"), late("mmids_trio.cluster.registries")
     sealing, cluster_part = late("mmids_trio.cluster.sealing"), late("mmids_trio.server.cluster_part")
+    edge_pulls = late("mmids_trio.steps.edge_pulls")
     cluster_events = late("mmids_trio.server.cluster_events")
     fleet_configuration = late("mmids_trio.server.fleet_configuration")
     disk_forecast, timelines = late("mmids_trio.http_api.disk_forecast"), late("mmids_trio.http_api.timeline")
@@ -221,7 +222,9 @@ def build_server(
     thumbnails = Thumbnails(on_air, partial(jpeg_of, ffmpeg))
     media = _media(settings, world, certificates, rejections, on_air=on_air, thumbnails=thumbnails, limiter=limiter)
     stream_room = StreamRoom.of(settings, rejections, memory)
-    shared = SharedServices(ForwardingTable(), hub, random=world.random, outside=outside, on_air=on_air)
+    shared = SharedServices(
+        ForwardingTable(), hub, random=world.random, outside=outside, on_air=on_air, offload=world.offload
+    )
     known_executors = built_in_executors(*more_executors)
     guards = Guards(
         url=settings.auth_url,
@@ -543,7 +546,7 @@ class _Shares:
 
     member: "membership.Membership | None" = None
     claimed: ClaimedKeys | None = None
-    pulls: EdgePulls | None = None
+    pulls: "edge_pulls.EdgePulls | None" = None
 
 
 def _shares(
@@ -561,7 +564,7 @@ def _shares(
     claims = world.claims or member
     if claims is None:
         return _Shares()
-    pulls = EdgePulls(claims, dialer, world.random, rejections, on_air, most)
+    pulls = edge_pulls.EdgePulls(claims, dialer, world.random, rejections, on_air, most)
     if cluster is not None:
         pulls.linger_s = cluster.linger_s
     return _Shares(member, ClaimedKeys(claims, rejections), pulls)

@@ -180,10 +180,6 @@ class EdgeWatch:
         return [wanted.pull.describe() for wanted in self._wanted.values()]
 
 
-def edge_of(
-    app: str, audience: Audience, options: WatchOptions, pulls: EdgePulls | None, context: StepContext
-) -> EdgeWatch | None:
+def edge_of(app: str, audience: Audience, options: WatchOptions, pulls: EdgePulls, context: StepContext) -> EdgeWatch:
     """The edge of a step that has one."""
-    if pulls is None:
-        return None
     return EdgeWatch(app, audience, pulls, SendScheduler(audience, options.send_interval_ms / 1000), context)

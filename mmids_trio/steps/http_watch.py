@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field, frozen
@@ -12,6 +13,7 @@ from mmids_trio.config.parameters import Secret, flag, parameter, secret_paramet
 from mmids_trio.delivery.hls_channel import HlsChannel, Variant
 from mmids_trio.delivery.hls_viewers import HlsViewer, HlsViewers
 from mmids_trio.guards.guards import Guards
+from mmids_trio.late import late
 from mmids_trio.media.events import StreamId
 from mmids_trio.media.flow import Flow
 from mmids_trio.media_memory import MediaMemory
@@ -22,8 +24,6 @@ from mmids_trio.rtmp.server.endpoints import NO_QUERY, UNKNOWN, Client, RequestR
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.steps.approval import KnownReactor, KnownReactors, PlayAccess, find_reactor, reactor_problems
 from mmids_trio.steps.browser_codecs import PLAYED, PLAYED_IN_FLV, BrowserCodecs
-from mmids_trio.steps.edge_pulls import EdgePulls
-from mmids_trio.steps.edge_watch import edge_of
 from mmids_trio.steps.http_audience import FORMATS, HttpAudience, HttpOptions
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import WatchOptions
@@ -33,6 +33,12 @@ from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.status import Clients
 from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, Step, StepContext
+
+if TYPE_CHECKING:
+    from mmids_trio.steps import edge_watch
+    from mmids_trio.steps.edge_pulls import EdgePulls
+else:
+    edge_watch = late("mmids_trio.steps.edge_watch")  # of clusters; small beside edge_pulls
 
 
 def formats(value: str) -> tuple[str, ...]:
@@ -169,7 +175,7 @@ class HttpWatch:
     memory: MediaMemory
     now: Callable[[], float]
     entropy: Callable[[int], bytes]
-    pulls: EdgePulls | None
+    pulls: "EdgePulls | None"
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
@@ -181,7 +187,11 @@ class HttpWatch:
             self.registration.key, self.options, http=http, memory=self.memory, now=self.now, viewers=viewers
         )
         scheduler = SendScheduler(audience, self.options.send_interval_ms / 1000)
-        edge = edge_of(self.registration.app, audience, self.options, self.pulls, self.context)
+        edge = (
+            None
+            if self.pulls is None
+            else edge_watch.edge_of(self.registration.app, audience, self.options, self.pulls, self.context)
+        )
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
             lambda: {
@@ -233,7 +243,7 @@ def http_watch(  # noqa: PLR0917  (what a server has, once)
     options: WatchOptions,
     memory: MediaMemory,
     guards: Guards,
-    pulls: EdgePulls | None,
+    pulls: "EdgePulls | None",
 ) -> StepType:
     """The kind of step, whose port is `default_port` where it names none.
 

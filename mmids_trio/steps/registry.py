@@ -1,8 +1,10 @@
 """The kinds of steps there are: by name, with their parameters, their checks and how to build one."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from copy import copy
+from functools import cached_property
+from importlib import import_module
 from typing import Self, TypeVar
 
 from attrs import evolve, frozen
@@ -13,7 +15,8 @@ from mmids_trio.config.report import Findings, without_values_of
 from mmids_trio.config.suggestions import did_you_mean, shown
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, Place, Problem
-from mmids_trio.owners import owner_of, require_different_names
+from mmids_trio.offload import Work
+from mmids_trio.owners import OWN, owner_of, require_different_names
 from mmids_trio.workflow.step import Step, StepContext, StepFactory
 
 MADE_BY_CODE = Place("<definition>", 1, 1, "")
@@ -155,19 +158,57 @@ class StepType:
         return Problem(place, f"{definition.step_type}: {message}")
 
 
+class LateType:
+    """A kind of step of ours that few servers have: its name, and what makes it when more is wanted.
+
+    That imports `module`, which takes a moment. Where clients are served, call `load` before, in a thread.
+    """
+
+    aliases: tuple[str, ...] = ()
+    owner = OWN
+
+    def __init__(self, name: str, module: str, make: Callable[[], StepType]) -> None:
+        self.name = name
+        self._module = module
+        self._make = make
+
+    def load(self) -> None:
+        """Import the module, from any thread."""
+        import_module(self._module)
+
+    @cached_property
+    def type(self) -> StepType:
+        """The kind, made when it is first asked for."""
+        return self._make()
+
+
 def _place(definition: StepDefinition) -> Place:
     """Where the step stands; definitions made by code have no place."""
     return definition.place or evolve(MADE_BY_CODE, source=definition.step_type)
 
 
 class StepRegistry:
-    """All kinds of steps of a server. Raises `NameTaken`."""
+    """All kinds of steps of a server. Raises `NameTaken`.
 
-    def __init__(self, types: Sequence[StepType]) -> None:
+    `before`: what has to be done before there is a step with that parameter, besides; see `works`.
+    """
+
+    def __init__(self, types: Sequence[StepType | LateType], *, before: Mapping[str, Work] | None = None) -> None:
         require_different_names("step", ((name, kind.owner) for kind in types for name in (kind.name, *kind.aliases)))
-        self.types = tuple(types)
-        """In the order in which messages and documentation list them."""
         self._types = {spelling: kind for kind in types for spelling in (kind.name, *kind.aliases)}
+        self._before = before or {}
+
+    @property
+    def types(self) -> tuple[StepType, ...]:
+        """All, in the order in which messages and documentation list them. Imports those that are late."""
+        return tuple(dict.fromkeys(map(self._type, self._types)))
+
+    def works(self, definition: WorkflowDefinition) -> Iterator[Work]:
+        """What is done in a thread before a definition, checked or not, is looked at where clients are served."""
+        for step in definition.steps:
+            if isinstance(kind := self._types.get(step.step_type), LateType):
+                yield kind.load
+            yield from (self._before[name] for name in step.parameters if name in self._before)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -192,7 +233,7 @@ class StepRegistry:
         """What of the steps of a workflow may not be what was meant."""
         for step in definition.steps:
             if step.step_type in self._types:
-                yield from self._types[step.step_type].warnings(step)
+                yield from self._type(step.step_type).warnings(step)
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """The definition in canonical spellings; raises `ConfigurationError` with every problem."""
@@ -203,30 +244,33 @@ class StepRegistry:
             problems.insert(0, Problem(definition.place or MADE_BY_CODE, wrong))
         if problems:
             raise ConfigurationError(problems)
-        return evolve(definition, steps=tuple(self._types[step.step_type].canonical(step) for step in definition.steps))
+        return evolve(definition, steps=tuple(self._type(step.step_type).canonical(step) for step in definition.steps))
 
     def factory(self, definition: StepDefinition) -> StepFactory:
         """What builds a step from a definition that was validated before."""
-        return self._types[definition.step_type].factory(definition)
+        return self._type(definition.step_type).factory(definition)
 
     def in_place(self, step_type: str) -> frozenset[str]:
         """Names of the parameters of which a running step of a known kind can take other values."""
-        return self._types[step_type].in_place
+        return self._type(step_type).in_place
 
     def read(self, definition: StepDefinition) -> object:
         """The parameters of a step as what it works with, from a definition that was validated before."""
-        return self._types[definition.step_type].read(definition)
+        return self._type(definition.step_type).read(definition)
 
     def announce(self, definition: WorkflowDefinition) -> Undo:
         """Tell whom it concerns that the steps of a workflow, which was validated before, will start."""
         with ExitStack() as undo:
             for step in definition.steps:
-                undo.callback(self._types[step.step_type].announce(step))
+                undo.callback(self._type(step.step_type).announce(step))
             return undo.pop_all().close
 
+    def _type(self, spelling: str) -> StepType:
+        kind = self._types[spelling]
+        return kind.type if isinstance(kind, LateType) else kind
+
     def _check(self, step: StepDefinition) -> Sequence[Problem]:
-        kind = self._types.get(step.step_type)
-        if kind is None:
+        if step.step_type not in self._types:
             known = did_you_mean(step.step_type, self._types) or f"; expected one of {', '.join(self._types)}"
             return [Problem(_place(step), f"unknown step type {shown(step.step_type)}{known}")]
-        return kind.problems(step)
+        return self._type(step.step_type).problems(step)

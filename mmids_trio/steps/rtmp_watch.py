@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field, frozen
@@ -12,6 +13,7 @@ from mmids_trio.config.parameters import Secret, flag, parameter, secret_paramet
 from mmids_trio.config.settings import LONGEST_SEND_INTERVAL, LONGEST_WATCHER_LAG
 from mmids_trio.fanout.channel import Channel
 from mmids_trio.guards.guards import Guards
+from mmids_trio.late import late
 from mmids_trio.media.flow import Flow
 from mmids_trio.media_memory import MediaMemory
 from mmids_trio.metrics.catalog import STEP_WATCHERS
@@ -30,8 +32,6 @@ from mmids_trio.steps.approval import (
     let_in,
     plain_request,
 )
-from mmids_trio.steps.edge_pulls import EdgePulls
-from mmids_trio.steps.edge_watch import EdgeWatch, edge_of
 from mmids_trio.steps.registry import StepType
 from mmids_trio.steps.rtmp_audience import Audience, WatchOptions
 from mmids_trio.steps.rtmp_parameters import Gate, RtmpParameters, RtmpPorts, cluster_problems, rtmp_conflicts
@@ -39,6 +39,13 @@ from mmids_trio.steps.send_scheduler import SendScheduler
 from mmids_trio.steps.sent_counts import sent_counts
 from mmids_trio.workflow.status import Clients
 from mmids_trio.workflow.step import ChangeInPlace, Inbox, Outbox, Step, StepContext
+
+if TYPE_CHECKING:
+    from mmids_trio.steps import edge_watch
+    from mmids_trio.steps.edge_pulls import EdgePulls
+    from mmids_trio.steps.edge_watch import EdgeWatch
+else:
+    edge_watch = late("mmids_trio.steps.edge_watch")  # of clusters; small beside edge_pulls
 
 
 @frozen
@@ -81,7 +88,7 @@ class Watchers:
     reactor: KnownReactor | None
     access: PlayAccess = field(factory=PlayAccess)
     as_request: AsRequest = plain_request
-    edge: EdgeWatch | None = None
+    edge: "EdgeWatch | None" = None
     """What brings keys that other nodes have."""
 
     def take_approval(self, reactor: KnownReactor | None, access: PlayAccess) -> Callable[[], None]:
@@ -137,7 +144,7 @@ class RtmpWatch:
     terms_of: Callable[[WatchParameters], WatchTerms]
     server: RtmpPorts
     memory: MediaMemory
-    pulls: EdgePulls | None
+    pulls: "EdgePulls | None"
     context: StepContext
     flow: Flow = field(default=Flow.PASSES_ON, init=False)
 
@@ -146,7 +153,11 @@ class RtmpWatch:
         options = self.terms.options
         audience = Audience(self.registration.key, options, memory=self.memory)
         scheduler = SendScheduler(audience, options.send_interval_ms / 1000)
-        edge = edge_of(self.registration.app, audience, options, self.pulls, self.context)
+        edge = (
+            None
+            if self.pulls is None
+            else edge_watch.edge_of(self.registration.app, audience, options, self.pulls, self.context)
+        )
         self.context.show_clients(lambda: Clients(watchers=audience.size))
         self.context.show_counts(
             lambda: {
@@ -195,7 +206,7 @@ def rtmp_watch(  # noqa: PLR0917  (what a server has, once)
     defaults: WatchOptions,
     memory: MediaMemory,
     guards: Guards,
-    pulls: EdgePulls | None,
+    pulls: "EdgePulls | None",
 ) -> StepType:
     """The kind of step, on a server whose settings are `defaults`, which charges what it holds to `memory`.
 

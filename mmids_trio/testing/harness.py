@@ -159,6 +159,7 @@ class Harness:
             world=self.in_world(self._world()),
             hooks=self.hooks,
         )
+        _ = self.server.steps.types  # imported here, so that no step of a test is blamed for the time
         executors = self.server.executors
         if problems := [problem for reactor in document.reactors for problem in executors.problems(reactor)]:
             raise ConfigurationError(problems)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Protocol
 
 import structlog
@@ -12,6 +13,7 @@ from attrs import evolve
 from mmids_trio.config.report import Findings
 from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError, NoSuchStep
+from mmids_trio.offload import Work
 from mmids_trio.workflow.change import (
     ALL_OR_NOTHING,
     PUT_IN_ERROR,
@@ -63,6 +65,9 @@ class ReplaceableReactors(Protocol):
     def definitions(self) -> Sequence[ReactorDefinition]:
         """What all that are in force were made from."""
 
+    def works(self, definition: ReactorDefinition) -> Iterable[Work]:
+        """As `StepFactories.works`."""
+
     def replacement(self, definitions: Sequence[ReactorDefinition]) -> Replacement:
         """What puts `definitions` in place of the reactors that there are; nothing has happened yet.
 
@@ -74,6 +79,10 @@ class NoReactors:
     """Where there are no reactors, and cannot be any."""
 
     definitions: Sequence[ReactorDefinition] = ()
+
+    def works(self, definition: ReactorDefinition) -> Iterable[Work]:
+        """See `ReplaceableReactors`."""
+        return ()
 
     def replacement(self, definitions: Sequence[ReactorDefinition]) -> Replacement:
         """See `ReplaceableReactors`."""
@@ -146,6 +155,14 @@ class WorkflowManager:
         for name, workflow in self._workflows.items():
             if workflow.owner.kind == "config" and (reason := workflow.unready) is not None:
                 yield f"workflow '{name}': {reason}"
+
+    async def prepare(
+        self, definitions: Iterable[WorkflowDefinition], reactors: Iterable[ReactorDefinition] = ()
+    ) -> None:
+        """Have what these need imported in a thread: what else is done with them holds up the loop, and clients."""
+        works = dict.fromkeys(chain(*map(self._steps.works, definitions), *map(self._reactors.works, reactors)))
+        if works:
+            await self._shared.offload(lambda: [work() for work in works])
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
         """See `StepKinds.validate`."""

@@ -8,7 +8,7 @@ until the step has worked off its inbox and waits for input again; then all that
 link.  Steps that emit without input are held at the gate of their output.  At the end nothing is in flight.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import zip_longest
@@ -25,6 +25,7 @@ from mmids_trio.media.flow import Flow
 from mmids_trio.metrics.catalog import WORKFLOW_DROPPED, WORKFLOW_FAILED, WORKFLOW_STEPS
 from mmids_trio.metrics.counts import Counts
 from mmids_trio.metrics.totals import Totals
+from mmids_trio.offload import Offload, Work, in_thread
 from mmids_trio.on_air.directory import OnAir
 from mmids_trio.outside_values import OutsideValues
 from mmids_trio.workflow.events import StepChanged, StreamWentLive, StreamWentOff, WorkflowFailed, WorkflowStarted
@@ -55,6 +56,9 @@ class StepFactories(Protocol):
     def read(self, definition: StepDefinition) -> object:
         """The parameters of a step as what it works with, from a definition that was validated before."""
 
+    def works(self, definition: WorkflowDefinition) -> Iterable[Work]:
+        """What a definition, validated or not, needs to have been done in a thread, so that the loop does not wait."""
+
     def announce(self, definition: WorkflowDefinition) -> Callable[[], None]:
         """Tell whom it concerns that the steps of a validated definition will start; returns what takes that back."""
 
@@ -73,6 +77,8 @@ class SharedServices:
     outside: OutsideValues = field(factory=OutsideValues)
     on_air: OnAir = field(factory=OnAir)
     """Where their streams are seen."""
+    offload: Offload = in_thread
+    """Where what they need is imported."""
 
 
 @define(eq=False)

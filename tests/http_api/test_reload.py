@@ -28,6 +28,9 @@ class NoSteps:
     def factory(self, definition: object) -> Any:
         raise AssertionError
 
+    def works(self, definition: object) -> Any:
+        return ()
+
     def announce(self, definition: object) -> Any:
         raise AssertionError
 

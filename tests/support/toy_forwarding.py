@@ -53,6 +53,10 @@ class Crossing:
         """See `workflow.manager.Steps`."""
         return wanted
 
+    def works(self, wanted: WorkflowDefinition) -> Sequence[Callable[[], object]]:
+        """See `workflow.pipeline.StepFactories`."""
+        return ()
+
     def announce(self, wanted: WorkflowDefinition) -> Callable[[], None]:
         """See `workflow.pipeline.StepFactories`."""
         return lambda: None

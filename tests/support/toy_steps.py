@@ -194,6 +194,10 @@ class Bench:
         """See `workflow.manager.Steps`."""
         return wanted
 
+    def works(self, wanted: WorkflowDefinition) -> Sequence[Callable[[], object]]:
+        """See `workflow.pipeline.StepFactories`."""
+        return ()
+
     def announce(self, wanted: WorkflowDefinition) -> Callable[[], None]:
         """See `workflow.pipeline.StepFactories`."""
         return lambda: None

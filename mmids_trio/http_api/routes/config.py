@@ -215,6 +215,7 @@ async def validate_in_turns(
 
     Raises `ConfigurationError` with every problem.
     """
+    await sets.prepare(definitions.workflows, definitions.reactors)
     wanted = as_set(definitions, sets, reactors, options)
     valid: list[WorkflowDefinition] = []
     problems: list[Problem] = []

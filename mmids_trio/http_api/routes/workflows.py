@@ -184,7 +184,9 @@ def add_workflow_routes(routes: Routes, workflows: Workflows, changes: Changes, 
         options = parse_options(request_query())
         conditions = parse_conditions(request.headers)
         body = await request_body()
-        definition = workflows.validate(parse_workflow(decode(body, REQUEST_FILE), REQUEST_FILE, takes_values=True))
+        asked = parse_workflow(decode(body, REQUEST_FILE), REQUEST_FILE, takes_values=True)
+        await workflows.prepare([asked])
+        definition = workflows.validate(asked)
         access.check_change(definition.name)
         # From here to the acceptance nobody else has a turn.
         check_change(conditions, tags.tag(definition.name), f"workflow '{definition.name}'")
