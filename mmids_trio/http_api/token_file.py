@@ -41,6 +41,7 @@ class TokenFile:
     _state: _State | str = field(default="not read", init=False)
     """What the file was like when it was read last, or what was wrong with it."""
     _checked_at: float = field(default=-inf, init=False)
+    _refreshing: trio.Lock = field(factory=trio.Lock, init=False)
 
     async def load(self) -> None:
         """Read it for the first time. Raises `TokenFileError`."""
@@ -53,6 +54,10 @@ class TokenFile:
 
     async def refresh(self) -> None:
         """Go by the file as it is now. One that cannot be used leaves the tokens of before, which the log has."""
+        async with self._refreshing:  # who comes meanwhile is not judged by what was before
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         if trio.current_time() < self._checked_at + CHECK_SECONDS:
             return
         self._checked_at = trio.current_time()
