@@ -40,6 +40,9 @@ class CrowdReader:
     _epoll: "select.epoll | None" = field(default=None, init=False)
     _members: dict[int, tuple[OneOfMany, trio.lowlevel.ParkingLot]] = field(factory=dict, init=False)
     """By descriptor."""
+    _nobody: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    """Where it waits while there is nobody to read: who waits for a socket is waited for by what finds deadlocks."""
+    _reading: trio.CancelScope = field(factory=trio.CancelScope, init=False)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -55,11 +58,14 @@ class CrowdReader:
         descriptor, lot = transport.fileno(), trio.lowlevel.ParkingLot()
         epoll.register(descriptor, select.EPOLLIN)
         self._members[descriptor] = member, lot
+        self._nobody.unpark()
         try:
             await lot.park()
         finally:
             if self._members.pop(descriptor, None) is not None and not epoll.closed:
                 epoll.unregister(descriptor)
+            if not self._members:
+                self._reading.cancel()
 
     async def run(self) -> None:
         """Read those who stay, until cancelled."""
@@ -69,14 +75,21 @@ class CrowdReader:
             self._epoll = epoll
             try:
                 while True:
-                    await trio.lowlevel.wait_readable(epoll.fileno())
-                    for descriptor, _ in epoll.poll(0, SLICE):
-                        member, lot = self._members[descriptor]
-                        if not member.read_nowait():
-                            del self._members[descriptor]  # at once: what is not read comes again and again
-                            epoll.unregister(descriptor)
-                            lot.unpark()
+                    while not self._members:
+                        await self._nobody.park()
+                    with trio.CancelScope() as self._reading:
+                        await self._read_while_somebody_is_there(epoll)
             finally:
                 self._epoll = None
                 for _, lot in self._members.values():
                     lot.unpark_all()
+
+    async def _read_while_somebody_is_there(self, epoll: "select.epoll") -> None:
+        while self._members:
+            await trio.lowlevel.wait_readable(epoll.fileno())
+            for descriptor, _ in epoll.poll(0, SLICE):
+                member, lot = self._members[descriptor]
+                if not member.read_nowait():
+                    del self._members[descriptor]  # at once: what is not read comes again and again
+                    epoll.unregister(descriptor)
+                    lot.unpark()

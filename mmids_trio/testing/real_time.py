@@ -111,6 +111,8 @@ class LoopTimes:
         first, last = self._first, self._last
         if first is None or last is None or first.began != began or is_debugged() or last.is_excused:
             return None
+        if last is first:  # seen once: nobody knows what it did
+            return None
         seconds = self._used_since(first)
         name = self.task.name if self.task is not None else "?"
         return Blocked(name, seconds, last.places) if seconds >= self.blocking_s else None
@@ -153,18 +155,25 @@ class LoopTimes:
 
     def _look_at(self, began: float, clock: int | None) -> None:
         wall = time.perf_counter()
-        frame = sys._current_frames().get(self._ident)
-        if frame is None or clock is None or self.began != began:
+        is_new = self._first is None or self._first.began != began
+        places, is_excused = ((), False) if is_new else self._read_stack()
+        if clock is None or self.began != began:
             return
-        places, is_excused = _read(frame)
         cpu = time.clock_gettime(clock)
         look = _Look(began, wall, cpu, self._delay(), self._collecting, places, is_excused)
-        is_new = self._first is None or self._first.began != began
         took = time.perf_counter() - wall
         self._longest_look = took if is_new else max(took, self._longest_look)
         self._last = look
         if is_new:
             self._first = look
+
+    def _read_stack(self) -> tuple[tuple[str, ...], bool]:
+        """`_read` of a step that was there at the last look already, and so probably stands still.
+
+        Of a thread that runs on, CPython 3.11 was seen to give for `f_back` what is no frame any more.
+        """
+        frame = sys._current_frames().get(self._ident)
+        return ((), False) if frame is None else _read(frame)
 
     def _interrupt_loop(self) -> None:
         if SIGNAL is not None and signal.getsignal(SIGNAL) == self._interrupt:

@@ -125,3 +125,27 @@ async def test_what_is_no_plain_socket_is_not_read_here() -> None:
 
         await crowd.stay(Other())
         assert len(crowd) == 0
+
+
+def sockets_waited_for() -> int:
+    """By all tasks of this run."""
+    io: trio._core._io_epoll._EpollStatistics = trio.lowlevel.current_statistics().io_statistics  # type: ignore[assignment]
+    return io.tasks_waiting_read
+
+
+async def test_nobody_waits_for_a_socket_while_nobody_stays_so_that_a_deadlock_is_seen() -> None:
+    async with crowd_of(0) as (crowd, _, _), trio.open_nursery() as nursery:
+        before = sockets_waited_for()
+        for _ in range(2):
+            near, far = socket.socketpair()
+            member = Member(SocketTransport(near), far)
+            nursery.start_soon(member.live, crowd)
+            await wait_all_tasks_blocked()
+            assert sockets_waited_for() == before + 1
+            far.send(b"!")
+            while not member.has_left:
+                await trio.sleep(0)
+            await wait_all_tasks_blocked()
+            assert sockets_waited_for() == before
+            far.close()
+            near.close()
