@@ -129,7 +129,7 @@ async def test_what_is_no_plain_socket_is_not_read_here() -> None:
 
 def sockets_waited_for() -> int:
     """By all tasks of this run."""
-    io: trio._core._io_epoll._EpollStatistics = trio.lowlevel.current_statistics().io_statistics  # type: ignore[assignment]
+    io: trio._core._io_epoll._EpollStatistics = trio.lowlevel.current_statistics().io_statistics
     return io.tasks_waiting_read
 
 
