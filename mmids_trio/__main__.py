@@ -86,7 +86,7 @@ def main(context: click.Context, /, *, config: Path, qr: bool, **common: object)
 def load_server() -> Callable[..., int]:
     """What runs a server, imported.
 
-    structlog takes rich along where it finds it: 4 MB, and a tenth of a start, for tracebacks that our logs never have.
+    structlog takes rich along where it finds it: 3 MB for tracebacks that our logs never have.
     """
     with without("rich"):
         import_module("structlog")
