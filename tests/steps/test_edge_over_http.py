@@ -3,10 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.media.flv import FlvReader, TagType
+from mmids_trio.rejections import RejectReason
+from mmids_trio.steps.edge_pulls import MAX_LOOKED_FOR_OF_ADDRESS
 from mmids_trio.testing.clients import RtmpClient
 from mmids_trio.testing.hls import HlsChecker
 from mmids_trio.testing.media import generate_stream
@@ -46,6 +49,31 @@ async def test_a_page_of_the_first_request_does_not_wait_for_what_no_node_has(au
         assert answer.status == 404
         assert trio.current_time() - began < 15
         await eventually(lambda: nodes.cluster.followings == [], "the end of the search")
+
+
+@pytest.mark.parametrize("form", ["/live/{}.flv", "/live/{}/index.m3u8"])
+async def test_an_address_that_waits_for_too_many_keys_that_no_node_has_is_told_so_and_others_are_served(
+    form: str, autojump_clock: MockClock
+) -> None:
+    async with on_air("ab") as (nodes, _):
+        b = nodes["b"]
+
+        async def ask(key: object, peer_host: str) -> WebClient:
+            client = WebClient(await b.harness.open(port=b.http, peer_host=peer_host))
+            await client.begin(form.format(key))
+            return client
+
+        stranger, honest = "192.0.2.1", "192.0.2.2"
+        for number in range(MAX_LOOKED_FOR_OF_ADDRESS):
+            await ask(number, stranger)
+        await wait_all_tasks_blocked()
+        for number in range(2):
+            refusal = await (await ask(f"more-{number}", stranger)).answer()
+            assert (refusal.status, refusal.text) == (403, "too many keys that no node has are waited for\n")
+        assert b.harness.server.rejections.raised() == {RejectReason.LOOKED_FOR.value: 2}
+        assert len(nodes.cluster.followings) == MAX_LOOKED_FOR_OF_ADDRESS
+        assert (await (await ask("key", honest)).head())[0] == 200
+        await eventually(lambda: nodes["a"].pulls == 1, "a pull")
 
 
 async def test_flv_comes_from_another_node_and_goes_on_when_the_stream_moves(autojump_clock: MockClock) -> None:

@@ -1,5 +1,6 @@
-"""The trade-offs of `rtmp_watch`: how often it sends, where newcomers begin, what it keeps for the slow."""
+"""The trade-offs of `rtmp_watch`: how often it sends, where newcomers begin, what it keeps for the slow and nobody."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.config.settings import Settings
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.media.events import MediaKind
+from mmids_trio.fanout.stream_log import CHARGED_IN, ENTRY_OVERHEAD
+from mmids_trio.media.events import MediaKind, MediaPacket
 from mmids_trio.steps.rtmp_audience import Audience, WatchOptions
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
@@ -84,6 +86,39 @@ async def test_without_the_cache_a_newcomer_waits_for_the_next_key_frame(autojum
             assert video[0].is_key_frame
             assert video[0].timestamp == first_key_frame
             assert watcher.report(STREAM).undecodable == ()
+
+
+def groups_of_pictures(packets: Sequence[MediaPacket]) -> list[list[MediaPacket]]:
+    """Each but the first begins with its key frame; the first has the sequence headers before."""
+    starts = [place for place, packet in enumerate(packets) if packet.is_key_frame and not packet.is_sequence_header]
+    return [list(packets[start:stop]) for start, stop in pairwise([0, *starts[1:], len(packets)])]
+
+
+def kept_for(packets: Sequence[MediaPacket]) -> int:
+    """Bytes that a log keeps for these packets."""
+    return sum(len(packet.data) + ENTRY_OVERHEAD for packet in packets)
+
+
+@pytest.mark.parametrize(
+    "watch", ["rtmp_watch rtmp_app=live stream_key=*", "http_watch app=live stream_key=* formats=flv"]
+)
+async def test_of_a_key_that_nobody_watches_a_step_keeps_what_a_newcomer_begins_with_and_no_more(
+    watch: str, autojump_clock: MockClock
+) -> None:
+    stream = generate_stream(seconds=8, frame_bytes=4_000)
+    for cache, share in (("true", 1), ("false", 0)):
+        async with Harness(f"settings {{\ngop_cache {cache}\n}}\nworkflow w {{\n{RECEIVE}\n{watch}\n}}\n") as h:
+            publisher = await h.publish("live/key")
+            headers = kept_for([packet for packet in stream if packet.is_sequence_header])
+            for group in groups_of_pictures(stream):
+                await publisher.send(group)
+                await wait_all_tasks_blocked()
+                wanted = share * kept_for(group)
+                assert wanted - CHARGED_IN - headers < h.server.memory.held < wanted + CHARGED_IN + headers
+                assert kept_for(group) > 4 * (CHARGED_IN + headers)
+            await publisher.unpublish()
+            await wait_all_tasks_blocked()
+            assert h.server.memory.held < CHARGED_IN
 
 
 def test_what_is_kept_for_the_slow_is_as_long_as_asked_for() -> None:
