@@ -78,12 +78,15 @@ class KeptBans:
 
     async def _attempt(self) -> None:
         number, data = self._changes, self.bans.write()
+        has_failed = self._saved < self._tried
         try:
             await self._offload(lambda: self.file.replace(data))
         except OSError as error:
-            if self._saved == self._tried:  # it did not fail before
+            if not has_failed:
                 log.error("bans cannot be saved", reason=error.strerror or str(error), retry_after=RETRY_SECONDS)
         else:
+            if has_failed:
+                log.info("bans are saved again")
             self._saved = number
         self._tried = number
         self._attempted.unpark_all()

@@ -9,6 +9,7 @@ from typing import TypeVar
 import pytest
 import trio
 from attrs import define, field
+from structlog.typing import EventDict
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.on_air.bans import Bans
@@ -120,7 +121,7 @@ async def test_without_anything_new_nothing_is_written_and_nobody_waits(
 
 
 async def test_a_full_disk_keeps_nobody_waiting_and_is_tried_again(
-    kept: KeptBans, disk: Disk, nursery: trio.Nursery, autojump_clock: MockClock
+    kept: KeptBans, disk: Disk, nursery: trio.Nursery, autojump_clock: MockClock, logs: list[EventDict]
 ) -> None:
     disk.is_full = True
     await nursery.start(kept.run)
@@ -133,7 +134,13 @@ async def test_a_full_disk_keeps_nobody_waiting_and_is_tried_again(
     await trio.sleep(RETRY_SECONDS)
     assert (disk.writes, banned(kept)) == (4, ["192.0.2.1"])
     await trio.sleep(10 * RETRY_SECONDS)
-    assert disk.writes == 4
+    kept.bans.ban_address("192.0.2.2", 60)
+    await kept.durable()
+    assert disk.writes == 5
+    assert [(line["log_level"], line["event"]) for line in logs] == [
+        ("error", "bans cannot be saved"),
+        ("info", "bans are saved again"),
+    ]
     nursery.cancel_scope.cancel()
 
 
