@@ -26,7 +26,7 @@ class HeldKey:
     """Why it is not ours any more."""
     claim: Claim | None = field(default=None, init=False)
     """`None` until it is ours."""
-    give_up: Callable[[], None] | None = field(default=None, init=False)
+    _end_stream: Callable[[], None] | None = field(default=None, init=False)
     """Ends its stream, as long as that waits for its publisher."""
 
     def lose(self, why: str) -> None:
@@ -35,10 +35,23 @@ class HeldKey:
         self.keys.rejections.count(RejectReason.KEY_LOST)
         self.tell(why)
 
-    def show(self, *, is_interrupted: bool) -> None:
-        """See `Claim.show`."""
+    def wait_for_publisher(self, end_stream: Callable[[], None]) -> None:
+        """Its stream is interrupted, which `end_stream` ends: its publisher may go to another node meanwhile."""
+        self._turn(end_stream)
+
+    def wait_no_more(self) -> None:
+        """Its stream has a publisher again. Repeating it does nothing."""
+        self._turn(None)
+
+    def _turn(self, end_stream: Callable[[], None] | None) -> None:
+        self._end_stream = end_stream
         if self.claim is not None:
-            self.claim.show(is_interrupted=is_interrupted)
+            self.claim.show(is_interrupted=end_stream is not None)
+
+    def free_if_waiting(self) -> None:
+        """End its stream if that waits for its publisher; another node may take the key then."""
+        if self._end_stream is not None:
+            self._end_stream()
 
     def release(self) -> None:
         """Let go. Synchronous; repeating it does nothing."""
@@ -79,8 +92,7 @@ class ClaimedKeys:
     def free_waiting(self) -> None:
         """End the streams that wait for publishers, who may not come back here; others may take them. Synchronous."""
         for held in list(self._held.values()):
-            if held.give_up is not None:
-                held.give_up()
+            held.free_if_waiting()
 
     def forget(self, held: HeldKey) -> None:
         """It is let go of."""

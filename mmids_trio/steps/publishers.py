@@ -387,14 +387,12 @@ class Publishers:
         stream.origin.change(newcomer.request)  # which forwarders ask by, before the former lets go
         self.room.wait_no_more(stream)
         if stream.held is not None:
-            stream.held.give_up = None
+            stream.held.wait_no_more()
         client = newcomer.client
         stream.bytes_owner = self.room.memory.own(stream.stream_id, client.peer_host, client.mark)
         took_over, stream.ends_at = stream.ends_at is None, None
         stream.heard_at, stream.is_stalled = trio.current_time(), False
         self._watch_for_silence(stream)
-        if stream.held is not None:
-            stream.held.show(is_interrupted=False)
         if former is not newcomer:
             former.step_aside()
         return took_over
@@ -448,13 +446,12 @@ class Publishers:
         if not may_wait or not self.room.is_worth_waiting_for(stream.on_air):
             self.end(stream)
             return
-        self.room.wait_for(stream, stream.source.client.peer_host, partial(self.end, stream))
+        end_stream = partial(self.end, stream)
+        self.room.wait_for(stream, stream.source.client.peer_host, end_stream)
         if stream.held is not None:
-            stream.held.give_up = partial(self.end, stream)
+            stream.held.wait_for_publisher(end_stream)
         stream.grace, stream.ends_at = self.grace, trio.current_time() + self.grace
         self.room.memory.leave(stream.stream_id)
-        if stream.held is not None:
-            stream.held.show(is_interrupted=True)
         self._alarm.deadline = min(self._alarm.deadline, stream.ends_at)
         self._news(stream).interrupted(self.grace)
 
