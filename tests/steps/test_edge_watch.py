@@ -131,9 +131,10 @@ async def test_a_publisher_of_this_node_takes_the_place_of_what_is_pulled(autoju
         nodes.cluster.drop(KEY)
         own = await nodes["b"].publish(packets=NEXT_SHOW)
         await watcher.receive(len(SHOW) + len(NEXT_SHOW))
+        assert data_of(watcher.packets) == [packet.data for packet in (*SHOW, *NEXT_SHOW)]
         assert is_monotonic(watcher.packets)
-        await eventually(lambda: nodes["a"].pulls == 0, "the end of the pull")
-        assert nodes["b"].streams == ["key from rtmp"]
+        await eventually(lambda: nodes["a"].pulls == 0, "the end of the pull")  # whose task ends its stream after that
+        await eventually(lambda: nodes["b"].streams == ["key from rtmp"], "the end of what was pulled")
         own.close()
 
 
