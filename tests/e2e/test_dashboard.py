@@ -160,6 +160,29 @@ workflow news {
 """
 
 
+HOLD = """
+const ask = window.fetch;
+window.fetch = async (path, how) => {
+  if (path.endsWith("/config")) {
+    window.fetch = ask;
+    await new Promise((goOn) => { window.goOn = goOn; });
+  }
+  return ask(path, how);
+};"""
+"""The configuration is not read, the first time, before `goOn` is called."""
+
+
+def write_too_early(dashboard: Page) -> None:
+    """While the configuration is held, the editor says so and takes no text."""
+    field = dashboard.field("Configuration")
+    assert (field.get_property("placeholder"), field.get_property("readOnly")) == ("Reading…", True)
+    assert not dashboard.find("//button[normalize-space()='Plan']", "button Plan").is_enabled()
+    field.send_keys("too early")
+    dashboard.driver.execute_script("goOn()")
+    dashboard.until(lambda: "workflow show" in str(field.get_property("value")), "text")
+    assert "too early" not in str(field.get_property("value"))
+
+
 async def test_who_may_change_some_workflows_sees_and_changes_these_alone(
     launch: Launch, tmp_path: Path, page: Callable[[Program], Page]
 ) -> None:
@@ -172,7 +195,10 @@ async def test_who_may_change_some_workflows_sees_and_changes_these_alone(
 
     def change() -> None:
         dashboard.open()
-        dashboard.field("Token").send_keys(secret, Keys.ENTER)  # it leads to the one place that is offered
+        dashboard.field("Token").send_keys(secret)
+        dashboard.driver.execute_script(HOLD)
+        dashboard.field("Token").send_keys(Keys.ENTER)  # it leads to the one place that is offered
+        write_too_early(dashboard)
         dashboard.says("Your token may change the workflows sho*.")
         dashboard.says("rtmp_app=live", "Today")
         assert dashboard.driver.find_elements(By.XPATH, "//nav/a[not(normalize-space()='Change')]") == []

@@ -141,6 +141,7 @@ class Page:
     def write(self, text: str) -> None:
         """The text of the editor, in place of what is there."""
         field = self.field("Configuration")
+        self.until(lambda: not field.get_property("readOnly"), "editor that takes a text")
         field.clear()
         field.send_keys(text)
 

@@ -82,6 +82,7 @@ export function Change({ caller }) {
   const [language, setLanguage] = useState(NO_LANGUAGE);
   const [today, setToday] = useState("");
   const [text, setText] = useState("");
+  const [isReading, setReading] = useState(true); // today's text is to come: what was written before would mix with it
   const [prune, setPrune] = useState(false);
   const [checked, setChecked] = useState({ text: null, problems: [] });
   const [planned, setPlanned] = useState(null);
@@ -97,9 +98,11 @@ export function Change({ caller }) {
       const { document } = await api.configuration();
       setToday(document);
       if (!written.current) setText(document);
+      setReading(false);
       if (canRead) setChanges(await api.changes());
     } catch (refused) {
       setToday(refused.status === 0 ? words.unreachable : refused.message);
+      setReading(false);
     }
   }
 
@@ -156,6 +159,7 @@ export function Change({ caller }) {
   }
 
   async function makePlan() {
+    if (isReading) return;
     setBusy(words.planning);
     setRefusal("");
     setApplied(false);
@@ -198,7 +202,8 @@ export function Change({ caller }) {
     <div class="side-by-side">
       <div>
         <h2><label for="configuration">${words.configuration}</label></h2>
-        <${Editor} value=${text} language=${language} problems=${checked.problems} onInput=${write} onPlan=${makePlan} />
+        <${Editor} value=${text} language=${language} problems=${checked.problems} isReading=${isReading} onInput=${write}
+          onPlan=${makePlan} />
         <${Problems} problems=${checked.problems} wasChecked=${checked.text === text} />
         ${leftOut.length > 0 &&
         html`<div class="left-out">
@@ -206,7 +211,7 @@ export function Change({ caller }) {
           <label><input type="checkbox" checked=${prune} onChange=${(event) => setPrune(event.target.checked)} /> ${words.prune}</label>
         </div>`}
         <p class="buttons">
-          <button class="primary" disabled=${busy !== ""} onClick=${makePlan}>${words.plan}</button>
+          <button class="primary" disabled=${isReading || busy !== ""} onClick=${makePlan}>${words.plan}</button>
           <button onClick=${startOver}>${words.startOver}</button>
         </p>
       </div>

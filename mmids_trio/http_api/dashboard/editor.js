@@ -57,7 +57,7 @@ function Colours({ text, stepNames, problems }) {
   return lines.map((line, number) => html`<div class=${wrong.has(number + 1) ? "wrong" : ""}>${line}${"\n"}</div>`);
 }
 
-export function Editor({ value, language, problems, onInput, onPlan }) {
+export function Editor({ value, language, problems, isReading, onInput, onPlan }) {
   const field = useRef(null);
   const behind = useRef(null);
   const [offered, setOffered] = useState({ word: "", found: [], chosen: -1 });
@@ -112,7 +112,7 @@ export function Editor({ value, language, problems, onInput, onPlan }) {
     <div class="editor-field">
       <pre ref=${behind} aria-hidden="true"><${Colours} text=${value} stepNames=${stepNames} problems=${problems} /></pre>
       <textarea id="configuration" ref=${field} value=${value} rows="18" wrap="off" spellcheck="false" autocapitalize="off"
-        autocomplete="off" aria-invalid=${problems.length > 0 ? "true" : "false"} aria-describedby="problems"
+        autocomplete="off" readOnly=${isReading} placeholder=${isReading ? words.loading : ""} aria-invalid=${problems.length > 0 ? "true" : "false"} aria-describedby="problems"
         aria-autocomplete="list" aria-controls="suggestions"
         aria-activedescendant=${isOpen && offered.chosen >= 0 ? `suggestion-${offered.chosen}` : null}
         onChange=${(event) => onInput(event.target.value)}
