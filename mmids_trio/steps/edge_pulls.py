@@ -79,10 +79,15 @@ class _Feed:
         self._ledger = Ledger(on_stream=self.on_stream)
 
     async def send(self, events: Sequence[MediaEvent]) -> None:
-        """See `Outbox`."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+        """See `Outbox`; but a cancelled wait leaves out nothing save media: the next call goes on with the stream."""
         admitted = self._admit(events)
-        for outlet in tuple(self.takers.values()):
+        outlets = tuple(self.takers.values())
+        if admitted and isinstance(admitted[0], StreamStarted):  # who missed it would take nothing that follows
+            for outlet in outlets:
+                outlet.push(admitted[:1])
+            admitted = admitted[1:]
+        await trio.lowlevel.checkpoint_if_cancelled()
+        for outlet in outlets:
             await outlet.send(admitted)
 
     @property
