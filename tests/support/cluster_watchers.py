@@ -1,11 +1,10 @@
 """Watchers of a cluster without servers: real pulls over connections that are made up, and what they bring is checked.
 
-A connection brings a frame a second of whoever publishes the key at the node that was called; it breaks, falls silent
+A connection brings a frame every two seconds, of whoever publishes the key at the node that was called; it breaks, falls silent
 and ends as a seed will have it.  Every frame says whose it is.
 """
 
 from collections.abc import Callable, Sequence
-from math import floor
 from random import Random
 from typing import NoReturn, Protocol, cast
 
@@ -31,8 +30,10 @@ from mmids_trio.steps.edge_pulls import EdgePull, EdgePulls, Taker
 from mmids_trio.testing.step_ends import FakeStepContext
 from mmids_trio.workflow.links import ChannelInbox
 
-BROKEN = 0.02
-"""Share of a connection's seconds in which it breaks."""
+FRAME_S = 2.0
+"""From one frame to the next."""
+BROKEN = 0.03
+"""Share of frames in whose place a connection breaks."""
 SLOW, SLOWEST_S = 0.2, 2.0
 """How often a watcher lets what is sent to it next lie, and how long."""
 HEADER, KEY_FRAME = bytes.fromhex("17 00 000000"), bytes.fromhex("17 01 000000")
@@ -103,7 +104,7 @@ class Connection:
         begun: Shown | None = None
         heard = trio.current_time()
         while True:
-            await trio.sleep_until(floor(trio.current_time()) + 1.0)
+            await trio.sleep_until((trio.current_time() // FRAME_S + 1) * FRAME_S)
             source = self.source
             if before is not None and source is not before:
                 if self.origins.random.random() < 0.5:
