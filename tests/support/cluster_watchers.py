@@ -1,7 +1,7 @@
 """Watchers of a cluster without servers: real pulls over connections that are made up, and what they bring is checked.
 
-A connection brings a frame every two seconds, of whoever publishes the key at the node that was called; it breaks, falls silent
-and ends as a seed will have it.  Every frame says whose it is.
+A connection brings a frame every two seconds, of whoever publishes the key at the node that was called; it breaks,
+falls silent and ends as a seed will have it.  Every frame says whose it is.
 """
 
 from collections.abc import Callable, Sequence
