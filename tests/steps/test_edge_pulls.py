@@ -36,9 +36,7 @@ async def test_a_stream_whose_first_media_wait_while_it_moves_is_seen_from_its_n
     async with trio.open_nursery() as nursery:
         await nursery.start(watcher.pulls.run)
         watcher.want()
-        await trio.sleep(1.5)
-        assert watcher.pull is not None
-        assert watcher.pull.has_begun
+        await eventually(lambda: watcher.pull is not None and watcher.pull.has_begun, "the first media")
         cluster.put(KEY, Incarnation("b", "1"), "rtmp://b:1935")
         nursery.start_soon(watcher.read)
         await eventually(lambda: watcher.got == shows["b"].show.number, "a frame of the next node")
