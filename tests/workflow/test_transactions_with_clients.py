@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.config.parser import parse
 from mmids_trio.media.events import MediaPacket
@@ -49,6 +49,7 @@ async def test_nobody_loses_a_packet_where_the_fifth_of_nine_workflows_fails(aut
     other = "workflow other {\n rtmp_receive rtmp_app=taken stream_key=*\n}\n"
     async with Harness("".join(NINE) + other) as h:
         clients = [(await h.watch(f"out_w{n}/k"), await h.publish(f"in_w{n}/k")) for n in range(9)]
+        await wait_all_tasks_blocked()  # until the last stream stands in the last step too
         before = {name: h.workflow(name) for name in h.server.workflows.names()}
         changed = [workflow(f"w{n}", more=f"rtmp_watch rtmp_app=more_{n} stream_key=*") for n in range(9)]
         changed[4] = workflow(
