@@ -5,7 +5,6 @@ real sockets, in one process and on a clock that stands still while the server w
 reading what comes is not counted.
 """
 
-import gc
 import logging
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from benchmarks.experiments.packet_cost import SYSTEM_CALLS, Profile, Source, counting
+from mmids_trio.cli.collecting import while_running
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
 from mmids_trio.net.transport import SocketNetwork, SocketTransport
@@ -145,6 +145,6 @@ async def _main(clock: MockClock, count: int, rounds: int, listed: int) -> None:
 if __name__ == "__main__":
     arguments = dict(enumerate(map(int, sys.argv[1:])))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    gc.set_threshold(10_000, 2, 50)  # about as a server has it
+    while_running()
     standing = MockClock()
     trio.run(_main, standing, arguments.get(0, 200), arguments.get(1, ROUNDS), arguments.get(2, 0), clock=standing)

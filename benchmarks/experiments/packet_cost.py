@@ -7,7 +7,6 @@ exactly.  The time is that of the processor, the least of some rounds, with warm
 the same machine.  `valgrind --tool=callgrind` around this counts instructions.
 """
 
-import gc
 import logging
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from mmids_trio.cli.collecting import while_running
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
 from mmids_trio.net.transport import SocketNetwork, SocketTransport
@@ -163,7 +163,7 @@ async def _main(clock: MockClock, publishers: int, watchers: int, rounds: int, l
 if __name__ == "__main__":
     arguments = dict(enumerate(map(int, sys.argv[1:])))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    gc.set_threshold(10_000, 2, 50)  # about as a server has it
+    while_running()
     standing = MockClock()
     trio.run(
         _main,

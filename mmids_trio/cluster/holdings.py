@@ -1,8 +1,8 @@
 """Keys that are this node's: claimed, renewed, and given up where the registry says that they are another's.
 
 Only an entry of somebody else takes a key away: one that was made while nobody had this one, or while its publisher was
-gone (`Holding.show`).  That there is none, or nobody to ask, does not: then it is claimed
-again.  What the registry says is judged by `verdict`, at once, and nothing is awaited between a judgement and its deed.
+gone (`Holding.show`).  That there is none, or nobody to ask, does not: then it is claimed again.  What the registry
+says is judged by `verdict`, at once, and nothing is awaited between a judgement and its deed.
 """
 
 from collections import Counter

@@ -1,8 +1,8 @@
 """One client's stream of events: as bytes, as the body of a response, and how long each piece of it may take.
 
 The body ends by itself when the server stops, when the token that it was asked for with holds no more, or after
-`MAX_STREAM_SECONDS`; a piece that the client does not take is
-cut by `StreamCutter`, an ASGI layer, as the one who sends (Quart) cannot be told to stop.
+`MAX_STREAM_SECONDS`; a piece that the client does not take is cut by `StreamCutter`, an ASGI layer, as the one who
+sends (Quart) cannot be told to stop.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -171,10 +171,12 @@ class LateType:
         self.name = name
         self._module = module
         self._make = make
+        self.is_loaded = False
 
     def load(self) -> None:
         """Import the module, from any thread."""
         import_module(self._module)
+        self.is_loaded = True
 
     @cached_property
     def type(self) -> StepType:
@@ -206,7 +208,7 @@ class StepRegistry:
     def works(self, definition: WorkflowDefinition) -> Iterator[Work]:
         """What is done in a thread before a definition, checked or not, is looked at where clients are served."""
         for step in definition.steps:
-            if isinstance(kind := self._types.get(step.step_type), LateType):
+            if isinstance(kind := self._types.get(step.step_type), LateType) and not kind.is_loaded:
                 yield kind.load
             yield from (self._before[name] for name in step.parameters if name in self._before)
 

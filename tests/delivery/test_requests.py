@@ -39,6 +39,39 @@ def test_it_is_the_same_wherever_it_is_cut(cuts: list[int]) -> None:
     assert read(*(PLAIN[start:stop] for start, stop in itertools.pairwise(places))) == [WANTED]
 
 
+REST = b"HTTP/1.1\r\nHost: example.org\r\nConnection: keep-alive\r\n\r\n"
+TARGETS = st.one_of(
+    st.text('/ab.?#%&=:@"<> \t\0\x7f', max_size=20).map(str.encode),
+    st.binary(max_size=20),
+    st.sampled_from([b"/a?b", b"//a", b"http://b/a", b"*", b"/" + b"a" * MAX_TARGET, b"/a?" + b"b" * (MAX_TARGET - 3)]),
+)
+
+
+@given(
+    TARGETS, st.sampled_from([b"GET ", b"HEAD ", b"get "]), st.sampled_from([REST, REST + b"GET", REST[:-2], REST[4:]])
+)
+def test_what_is_read_at_once_is_what_would_be_read_step_by_step(target: bytes, method: bytes, rest: bytes) -> None:
+    reader, data = RequestReader(), method + target + b" " + rest
+    reader.receive(b"GET /first " + REST)
+    assert reader.next_request() is not None
+    at_once = reader.next_at_once(data)
+    try:
+        step_by_step = read(data)
+    except BadRequest:
+        step_by_step = []
+    assert at_once is None or [at_once] == step_by_step
+
+
+def test_what_players_ask_for_again_and_again_is_read_at_once() -> None:
+    reader = RequestReader()
+    reader.receive(b"GET /first " + REST)
+    assert reader.next_request() is not None
+    request = reader.next_at_once(b"GET /live/key/index.m3u8?session=a&_HLS_msn=3 " + REST)
+    assert request is not None
+    assert (request.path, request.query) == ("/live/key/index.m3u8", "session=a&_HLS_msn=3")
+    assert reader.next_at_once(b"GET /other " + REST.replace(b"example", b"evil")) is None
+
+
 @pytest.mark.parametrize(
     ("head", "status"),
     [
