@@ -41,15 +41,16 @@ def test_it_is_the_same_wherever_it_is_cut(cuts: list[int]) -> None:
 
 REST = b"HTTP/1.1\r\nHost: example.org\r\nConnection: keep-alive\r\n\r\n"
 TARGETS = st.one_of(
-    st.text('/ab.?#%&=:@"<> \t\0\x7f', max_size=20).map(str.encode),
+    st.text('/ab.?#%&=:@"<>', max_size=12).map(lambda text: b"/" + text.encode()),
+    st.text("/ab \t\0\x7f", max_size=6).map(lambda text: b"/" + text.encode()),
     st.binary(max_size=20),
-    st.sampled_from([b"/a?b", b"//a", b"http://b/a", b"*", b"/" + b"a" * MAX_TARGET, b"/a?" + b"b" * (MAX_TARGET - 3)]),
+    st.sampled_from([b"http://b/a", b"*", b"/" + b"a" * MAX_TARGET, b"/a?" + b"b" * (MAX_TARGET - 3)]),
 )
 
 
-@given(
-    TARGETS, st.sampled_from([b"GET ", b"HEAD ", b"get "]), st.sampled_from([REST, REST + b"GET", REST[:-2], REST[4:]])
-)
+@pytest.mark.parametrize("rest", [REST, REST + b"GET", REST[:-2], REST[4:]])
+@pytest.mark.parametrize("method", [b"GET ", b"HEAD ", b"get "])
+@given(target=TARGETS)
 def test_what_is_read_at_once_is_what_would_be_read_step_by_step(target: bytes, method: bytes, rest: bytes) -> None:
     reader, data = RequestReader(), method + target + b" " + rest
     reader.receive(b"GET /first " + REST)
@@ -59,7 +60,7 @@ def test_what_is_read_at_once_is_what_would_be_read_step_by_step(target: bytes, 
         step_by_step = read(data)
     except BadRequest:
         step_by_step = []
-    assert at_once is None or [at_once] == step_by_step
+    assert at_once is None or (rest == REST and [at_once] == step_by_step)  # and nothing behind it is lost
 
 
 def test_what_players_ask_for_again_and_again_is_read_at_once() -> None:
