@@ -1,10 +1,9 @@
 """`ffmpeg_hls`: write an HLS playlist of each stream, and pass it on."""
 
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from weakref import WeakKeyDictionary
 
 import structlog
 import trio
@@ -41,6 +40,8 @@ class _PlaylistTurn:
     output: HlsOutput
     traces: ExitStack
     """What it leaves is looked after when this is closed."""
+    forget: Callable[[], object]
+    """Nobody asks for the stream's output any more."""
 
     async def wait(self) -> None:
         """See `fed_streams.Turn`."""
@@ -52,6 +53,7 @@ class _PlaylistTurn:
         self.output.end()
         self.traces.close()
         self.streams.release(self.stream)
+        self.forget()
 
 
 @frozen
@@ -68,7 +70,7 @@ class FfmpegHls:
         """Ready when there is an ffmpeg and the directory can be written."""
         await self.ffmpeg.check()
         self.ffmpeg.make_directory(self.parameters.path)
-        outputs = WeakKeyDictionary[FedStream, HlsOutput]()
+        outputs: dict[FedStream, HlsOutput] = {}
         room = self.ffmpeg.disk_room(self.parameters.path, lambda free: self._tell(room, free))
         with self._claim() as claim:
             async with trio.open_nursery() as nursery:
@@ -120,7 +122,7 @@ class FfmpegHls:
         if self.parameters.deletes:  # else all of the show is wanted, also later
             trace = hls_trace(self.parameters.path, self.parameters.stream_name or name)
             traces.enter_context(self.ffmpeg.ended_files.writing(trace))
-        return _PlaylistTurn(claim, own, playlists, output, traces)
+        return _PlaylistTurn(claim, own, playlists, output, traces, forget=lambda: outputs.pop(stream))
 
     @contextmanager
     def _claim(self) -> Iterator[PathClaim]:

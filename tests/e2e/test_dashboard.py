@@ -15,7 +15,7 @@ from mmids_trio.http_api.token_file import changed
 from mmids_trio.http_api.tokens import Scope, make_token
 from tests.support.browsers import BROWSERS, EACH
 from tests.support.commands import as_process
-from tests.support.dashboard import Page, missing, open_browser
+from tests.support.dashboard import Page, fill, missing, open_browser
 from tests.support.ffmpeg import Crew, Recording
 from tests.support.processes import start
 from tests.support.program import ROOT, Launch, Program, curl, serve
@@ -290,9 +290,7 @@ async def test_a_signed_link_made_in_the_page_has_a_player_in_and_stands_there_a
         dashboard.open().sign_in(TOKEN)
         dashboard.go("Workflows")
         dashboard.link("show").click()
-        field = dashboard.field("Stream key")
-        field.clear()
-        field.send_keys("tonight")
+        fill(dashboard.field("Stream key"), "tonight")
         dashboard.button("Make a link").click()
         link = dashboard.find("//*[@class='signed']/code", "signed link").text
         dashboard.button(f"QR code of {link}").click()
@@ -316,11 +314,9 @@ def copy(dashboard: Page, link: str) -> None:
     dashboard.button(f"Copy {link}").click()
     dashboard.find("//*[@class='signed']//*[@role='status' and .='Copied']", "word that it is copied")
     field = dashboard.field("Stream key")
-    field.clear()
-    field.send_keys(Keys.CONTROL, "v")
+    fill(field, Keys.CONTROL, "v")
     assert field.get_property("value") == link
-    field.clear()
-    field.send_keys("tonight")
+    fill(field, "tonight")
     run("document.execCommand = () => false")
     ffmpeg = "//button[starts-with(@aria-label, 'Copy ffmpeg')]"
     dashboard.find(ffmpeg, "button that copies the command").click()

@@ -10,6 +10,7 @@ from attrs import frozen
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, TimeoutException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Firefox, FirefoxOptions, FirefoxService
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
@@ -142,8 +143,7 @@ class Page:
         """The text of the editor, in place of what is there."""
         field = self.field("Configuration")
         self.until(lambda: not field.get_property("readOnly"), "editor that takes a text")
-        field.clear()
-        field.send_keys(text)
+        fill(field, text)
 
     def scripts_that_ran(self) -> Any:
         """What hostile texts would have set."""
@@ -167,3 +167,12 @@ class Page:
                 "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
             )
         )
+
+
+def fill(field: WebElement, *keys: str) -> None:
+    """Type over what is in a field, as somebody does.
+
+    A driver's own `clear` is no input that a page hears of: the page may put back what was there in between.
+    """
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys(*keys)
