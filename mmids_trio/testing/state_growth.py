@@ -4,8 +4,10 @@ Apart from the scenarios because it knows nothing of steps: it follows reference
 tasks, and notes how much each container holds.
 """
 
+import gc
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from inspect import isclass, isfunction, ismethod, ismodule
 from itertools import pairwise
 from types import CoroutineType, FrameType
@@ -60,6 +62,18 @@ class Growth:
             if len(last) > ENOUGH and all(later > earlier for earlier, later in pairwise(last)):
                 return f"{path} grows: {', '.join(map(str, last))} at the ends of equal times with equal traffic"
         return None
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Cycles of objects stay: what waits for the collector would grow or not, as it happens to come or not."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _reached(

@@ -15,7 +15,7 @@ from mmids_trio.media.events import MediaEvent
 from mmids_trio.media.flow import Flow
 from mmids_trio.testing.event_sequences import Move, Moves, events_of, events_of_odd, random_moves
 from mmids_trio.testing.odd_streams import zoo
-from mmids_trio.testing.state_growth import Growth
+from mmids_trio.testing.state_growth import Growth, without_collector
 from mmids_trio.testing.step_rig import Case, Rig, rigged
 from mmids_trio.testing.step_rules import StepFault, StepRule
 
@@ -190,29 +190,30 @@ async def nobody_reads(case: Case) -> None:
 async def an_hour(case: Case) -> None:
     """The same traffic again and again, with streams of new ids each time; then an hour in which nothing comes."""
     delays: list[float] = []
-    async with rigged(case) as rig, trio.open_nursery() as nursery:
-        growth = Growth(own_package(rig.step))
-        nursery.start_soon(read, rig, always(0))
-        for period in range(PERIODS):
-            rig.judge.forget()
-            if is_fed(rig):
-                moves = _hourly_moves(period)
-                begun = trio.current_time()
-                await give(rig, ([event] for event in events_of(moves)), cycle(_HOURLY_PAUSES))
-                await trio.sleep_until(begun + PERIOD_SECONDS)
-            else:
-                await trio.sleep(PERIOD_SECONDS)
+    with without_collector():
+        async with rigged(case) as rig, trio.open_nursery() as nursery:
+            growth = Growth(own_package(rig.step))
+            nursery.start_soon(read, rig, always(0))
+            for period in range(PERIODS):
+                rig.judge.forget()
+                if is_fed(rig):
+                    moves = _hourly_moves(period)
+                    begun = trio.current_time()
+                    await give(rig, ([event] for event in events_of(moves)), cycle(_HOURLY_PAUSES))
+                    await trio.sleep_until(begun + PERIOD_SECONDS)
+                else:
+                    await trio.sleep(PERIOD_SECONDS)
+                rig.require_running()
+                rig.judge.require_fine()
+                delays.append(rig.judge.longest_delay)
+                _look(rig, growth)
+            if (grown := growth.found()) is not None:
+                raise StepFault(StepRule.STATE, grown)
+            if (late := growing(delays)) is not None:
+                raise StepFault(StepRule.STATE, f"it sends events later and later: {late} s behind their arrival")
+            await trio.sleep(PERIODS * PERIOD_SECONDS)
             rig.require_running()
-            rig.judge.require_fine()
-            delays.append(rig.judge.longest_delay)
-            _look(rig, growth)
-        if (grown := growth.found()) is not None:
-            raise StepFault(StepRule.STATE, grown)
-        if (late := growing(delays)) is not None:
-            raise StepFault(StepRule.STATE, f"it sends events later and later: {late} s behind their arrival")
-        await trio.sleep(PERIODS * PERIOD_SECONDS)
-        rig.require_running()
-        nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
 
 
 def own_package(step: object) -> str:

@@ -34,6 +34,7 @@ PLANTED: dict[str, tuple[GivenStep, StepRule]] = {
     "a timeout that accumulates": (planted(waiting.WaitsEverLonger), StepRule.STATE),
     "a system task": (planted(keeping.StartsASystemTask), StepRule.NOTHING_LEFT),
     "growing state": (planted(keeping.RemembersEveryStream), StepRule.STATE),
+    "state that only the collector takes away": (planted(keeping.LeavesItToTheCollector), StepRule.STATE),
     "an unowned task in a nursery of others": (keeping.with_a_nursery_of_the_program, StepRule.NOTHING_LEFT),
     "shield without deadline": (planted(waiting.ShieldsItselfForEver), StepRule.ENDS),
     "event lost on cancel": (planted(losing.RestartsItsWorker), StepRule.LOST),

@@ -4,12 +4,13 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from weakref import WeakKeyDictionary
 
 import trio
 from attrs import define, field
 
 from mmids_trio.errors import StepError
-from mmids_trio.media.events import MediaPacket, StreamId
+from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
 from mmids_trio.steps.registry import StepType
 from mmids_trio.workflow.step import Inbox, Outbox
@@ -59,6 +60,31 @@ class RemembersEveryStream:
         while True:
             events = await inbox.receive()
             self.frames.update(event.stream_id for event in events if isinstance(event, MediaPacket))
+            await outbox.send(events)
+
+
+@define(eq=False)
+class Frames:
+    """Of one stream; it can be asked for itself, so only the collector takes it away."""
+
+    itself: object = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.itself = self
+
+
+@define(eq=False)
+class LeavesItToTheCollector:
+    """What it knows of a stream stands in a table that forgets by itself: when Python happens to look for cycles."""
+
+    flow: Flow = field(default=Flow.PASSES_ON, init=False)
+    counts: WeakKeyDictionary[Frames, int] = field(factory=WeakKeyDictionary)
+
+    async def run(self, inbox: Inbox, outbox: Outbox, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        while True:
+            events = await inbox.receive()
+            self.counts.update({Frames(): 0 for event in events if isinstance(event, StreamStarted)})
             await outbox.send(events)
 
 
