@@ -111,6 +111,15 @@ class WorkflowDefinition:
         """See `step_ids`; one change asks several times."""
         return step_ids(self.steps)
 
+    @cached_property
+    def digest(self) -> str:
+        """What it says, in hexadecimal digits; neither its name nor the order of its parameters counts.
+
+        Steps must be in canonical spellings, or two spellings of one thing differ.
+        """
+        steps = [(step.step_type, _in_order(step)) for step in self.steps]
+        return digest_of((self.routed_by_reactor, steps))
+
 
 @frozen
 class ReactorDefinition:
@@ -175,9 +184,24 @@ def step_ids(steps: tuple[StepDefinition, ...]) -> tuple[str, ...]:
     seen: dict[bytes, int] = {}
     ids = []
     for step in steps:
-        # `ascii`, not `repr`: what counts as printable differs between versions of Python.
-        identity = ascii((step.step_type, sorted(step.parameters.items(), key=lambda item: item[0]))).encode()
+        # `ascii`, as in `digest_of`.
+        identity = ascii((step.step_type, _in_order(step))).encode()
         occurrence = seen[identity] = seen.get(identity, 0) + 1
         digest = blake2b(identity + b"#%d" % occurrence, digest_size=8).digest()
         ids.append(str(int.from_bytes(digest, "big")))
     return tuple(ids)
+
+
+def _in_order(step: StepDefinition) -> list[tuple[str, ParameterValue]]:
+    """Its parameters by their names, which differ: no value is ever compared."""
+    return sorted(step.parameters.items())
+
+
+DIGEST_BYTES = 16
+"""Enough that two definitions never share one by chance, short enough for a line that people read."""
+
+
+def digest_of(content: object) -> str:
+    """What plain data say, in hexadecimal digits."""
+    # `ascii`, not `repr`: what counts as printable differs between versions of Python.
+    return blake2b(ascii(content).encode(), digest_size=DIGEST_BYTES).hexdigest()

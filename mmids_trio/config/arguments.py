@@ -42,7 +42,8 @@ class BadTokenError(Exception):
 def as_argument(token: Token, references: References) -> Argument:
     """Read a flag or a pair; raises `BadTokenError` for anything else."""
     name, equals, value = token.text.partition("=")
-    _check_name(token, name)
+    if "$" in name:  # few have one
+        _check_name(token, name)
     if not equals:
         if token.quote is not None:
             message = "expected a flag or a pair name=value, found a quoted string without a name"

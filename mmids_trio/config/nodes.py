@@ -146,8 +146,9 @@ class WorkflowNode(NodeBase):
             return
         values: dict[str, ParameterValue] = {}
         places: dict[str, Place] = {}
-        if self._read_parameters(line, values, places):
-            place = Place(self.report.file, line.number, head.column, self.report.shown_source(line))
+        source = self.report.shown_source(line)
+        if self._read_parameters(line, source, values, places):
+            place = Place(self.report.file, line.number, head.column, source)
             self.steps.append(StepDefinition(step_type, values, place, places))
 
     def _refuse(self, line: Line) -> None:
@@ -156,8 +157,10 @@ class WorkflowNode(NodeBase):
             self.report.error(line, line.tokens[0].column, f"too many steps; a workflow has at most {MAX_STEPS}")
         self._is_too_long = True
 
-    def _read_parameters(self, line: Line, values: dict[str, ParameterValue], places: dict[str, Place]) -> bool:
-        file, number, source = self.report.file, line.number, self.report.shown_source(line)
+    def _read_parameters(
+        self, line: Line, source: str, values: dict[str, ParameterValue], places: dict[str, Place]
+    ) -> bool:
+        file, number = self.report.file, line.number
         tokens = line.tokens[1:]
         if self.too_many(line, tokens, f"a step has at most {MAX_ARGUMENTS} parameters"):
             return False

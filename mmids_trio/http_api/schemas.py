@@ -429,12 +429,12 @@ def to_json(value: Any, hide: Hide = shown_as_it_is, *, is_free: bool = False) -
     if isinstance(value, str):
         return hide(value) if is_free else value
     if (shape := _shape_of(kind)) is not None:  # type: ignore[arg-type]  # mypy: classes have no hash
-        named = ((name, getattr(value, name), may_be_absent, free) for name, may_be_absent, free in shape)
-        return {
-            name: to_json(item, hide, is_free=free)
-            for name, item, may_be_absent, free in named
-            if not may_be_absent or item not in EMPTY
-        }
+        fields: dict[str, Json] = {}
+        for name, may_be_absent, free in shape:
+            item = getattr(value, name)
+            if not may_be_absent or item not in EMPTY:
+                fields[name] = to_json(item, hide, is_free=free)
+        return fields
     if isinstance(value, Mapping):
         return {str(name): to_json(item, hide) for name, item in value.items()}
     if isinstance(value, Sequence):

@@ -7,7 +7,6 @@ last word.  Pure, and apart from the text and the file that hold it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from hashlib import blake2b
 from typing import Protocol
 
 from attrs import evolve, field, frozen
@@ -15,21 +14,8 @@ from attrs import evolve, field, frozen
 from mmids_trio.config.report import Findings
 from mmids_trio.config.suggestions import shown
 from mmids_trio.config.writer import write_workflow
-from mmids_trio.definitions import DEFAULT_SET, ReactorDefinition, WorkflowDefinition
+from mmids_trio.definitions import DEFAULT_SET, ReactorDefinition, WorkflowDefinition, digest_of
 from mmids_trio.errors import ConfigurationError
-
-DIGEST_BYTES = 16
-"""Enough that two definitions never share one by chance, short enough for a line that people read."""
-
-
-def digest(definition: WorkflowDefinition) -> str:
-    """What `definition` says, in hexadecimal digits; neither its name nor the order of its parameters counts.
-
-    Steps must be in canonical spellings, or two spellings of one thing differ.
-    """
-    steps = [(step.step_type, sorted(step.parameters.items(), key=lambda item: item[0])) for step in definition.steps]
-    # `ascii`, not `repr`: what counts as printable differs between versions of Python.
-    return blake2b(ascii((definition.routed_by_reactor, steps)).encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 @frozen
@@ -64,7 +50,7 @@ def digest_reactors(definitions: Sequence[ReactorDefinition]) -> str:
         (reactor.name, reactor.executor, reactor.update_interval, sorted(reactor.parameters.items()))
         for reactor in definitions
     ]
-    return blake2b(ascii(reactors).encode(), digest_size=DIGEST_BYTES).hexdigest()
+    return digest_of(reactors)
 
 
 @frozen
@@ -111,10 +97,10 @@ def difference(
 
     `of_set`: the set that it belongs to; `None`: the file, where that knows it.
     """
-    base = None if in_file is None else digest(in_file)
+    base = None if in_file is None else in_file.digest
     if wanted is None or (base is None and of_set == DEFAULT_SET):
         of_set = None
-    if of_set is None and (None if wanted is None else digest(wanted)) == base:
+    if of_set is None and (None if wanted is None else wanted.digest) == base:
         return None
     return StateEntry(name, wanted, base, of_set)
 
@@ -156,7 +142,7 @@ class MergedState:
 def merge(file: Sequence[WorkflowDefinition], state: State, reactors: Sequence[ReactorDefinition] = ()) -> MergedState:
     """Apply the rule to the workflows and `reactors` of a file; all definitions are in canonical spellings."""
     running = merge_reactors(reactors, state)
-    digests = {workflow.name: digest(workflow) for workflow in file}
+    digests = {workflow.name: workflow.digest for workflow in file}
     entries = [_left_by_file(entry) if entry.name not in digests else entry for entry in state]
     kept = {entry.name: entry for entry in entries if entry.base == digests.get(entry.name)}
     dropped = [_drop(entry, digests.get(entry.name)) for entry in state if entry.name not in kept]
@@ -220,7 +206,7 @@ def _wanted(in_file: WorkflowDefinition, entry: StateEntry | None) -> WorkflowDe
 
 def _drop(entry: StateEntry, now: str | None) -> Dropped | None:
     """Nothing is lost where the file says by now what the API has made of a workflow."""
-    if now == (None if entry.definition is None else digest(entry.definition)):
+    if now == (None if entry.definition is None else entry.definition.digest):
         return None
     verb = "deleted" if entry.definition is None else "made" if entry.base is None else "changed"
     happened = "has been removed from" if now is None else "is now in" if entry.base is None else "has changed in"

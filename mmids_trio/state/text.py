@@ -17,9 +17,9 @@ from mmids_trio.config.parser import DefinitionSet, parse_set
 from mmids_trio.config.references import VariableNames, from_values
 from mmids_trio.config.suggestions import shown
 from mmids_trio.config.writer import write_reactor, write_workflow
-from mmids_trio.definitions import ReactorDefinition, WorkflowDefinition, variables_of
+from mmids_trio.definitions import DIGEST_BYTES, ReactorDefinition, WorkflowDefinition, variables_of
 from mmids_trio.errors import ConfigurationError, Place, Problem
-from mmids_trio.state.record import DIGEST_BYTES, ReactorsEntry, State, StateEntry
+from mmids_trio.state.record import ReactorsEntry, State, StateEntry
 
 SECRETS_SUFFIX = ".secrets"
 """Of the name of the file with the values of variables, behind that of the state file."""

@@ -127,7 +127,7 @@ def _configurations() -> list[bytes]:
 def _states() -> list[bytes]:
     # Here, so that a target instruments nothing but what it fuzzes.
     from mmids_trio.config.parser import parse_workflows  # noqa: PLC0415
-    from mmids_trio.state.record import State, StateEntry, digest  # noqa: PLC0415
+    from mmids_trio.state.record import State, StateEntry  # noqa: PLC0415
     from mmids_trio.state.text import write  # noqa: PLC0415
 
     made = []
@@ -137,8 +137,8 @@ def _states() -> list[bytes]:
             workflows = parse_workflows("".join(body[1:]), "seed")
         except ConfigurationError:
             continue
-        entries = {one.name: StateEntry(one.name, one, digest(one)) for one in workflows}
-        gone = [StateEntry("gone", None, digest(one)) for one in workflows[:1]]
+        entries = {one.name: StateEntry(one.name, one, one.digest) for one in workflows}
+        gone = [StateEntry("gone", None, one.digest) for one in workflows[:1]]
         made.append(b"\0" + write(State(entries | {one.name: one for one in gone})).data)
     return made
 

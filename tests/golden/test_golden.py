@@ -38,7 +38,7 @@ from mmids_trio.reactors.simple_http import SIMPLE_HTTP
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.server.building import World, build_server
 from mmids_trio.server.metrics import AnswerCounts
-from mmids_trio.state.record import ReactorsEntry, State, StateEntry, digest, digest_reactors
+from mmids_trio.state.record import ReactorsEntry, State, StateEntry, digest_reactors
 from mmids_trio.state.text import read as read_state
 from mmids_trio.state.text import write as write_state
 from mmids_trio.testing.harness import Harness
@@ -194,7 +194,7 @@ def _step(workflow: WorkflowDefinition) -> Mapping[str, object]:
         "shown": only.shown_parameters(),
         "id": step_ids(workflow.steps)[0],
         "etag": text_tag(canonical_text(workflow)),
-        "digest": digest(workflow),
+        "digest": workflow.digest,
     }
 
 
@@ -223,7 +223,7 @@ def _workflow(written: Sequence[str]) -> Golden:
         "canonical": write_workflow(workflow).splitlines(),
         "ids": list(step_ids(workflow.steps)),
         "etag": text_tag(canonical_text(workflow)),
-        "digest": digest(workflow),
+        "digest": workflow.digest,
     }
 
 
@@ -383,7 +383,7 @@ def test_every_type_of_event_is_there_in_its_order() -> None:
 def state() -> State:
     """What the state file holds: of the workflows of `golden.json` some new, some changed, some deleted."""
     known = [validated("\n".join(entry["written"])) for entry in GOLDEN["workflows"]]
-    before = digest(step("rtmp_watch rtmp_app=before stream_key=*"))
+    before = step("rtmp_watch rtmp_app=before stream_key=*").digest
     bases = (None, before)
     entries = [
         StateEntry("gone", None, before),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition
-from mmids_trio.state.record import State, StateEntry, difference, digest, merge
+from mmids_trio.state.record import State, StateEntry, difference, merge
 
 NAMES = ("one", "two", "three")
 
@@ -57,8 +57,8 @@ def test_every_rule(
 
 def test_the_order_of_parameters_is_no_change() -> None:
     step = StepDefinition("rtmp_receive", {"stream_key": "a", "rtmp_app": "live"})
-    assert digest(WorkflowDefinition("live", (step,))) == digest(A)
-    assert digest(WorkflowDefinition("live", (step,), routed_by_reactor=True)) != digest(A)
+    assert WorkflowDefinition("live", (step,)).digest == A.digest
+    assert WorkflowDefinition("live", (step,), routed_by_reactor=True).digest != A.digest
 
 
 keys = st.sampled_from("abc")

@@ -16,7 +16,7 @@ from mmids_trio.errors import StepError
 from mmids_trio.media.flow import Flow
 from mmids_trio.server.app import Server
 from mmids_trio.server.building import World, build_server
-from mmids_trio.state.record import State, StateEntry, digest
+from mmids_trio.state.record import State, StateEntry
 from mmids_trio.state.recorder import ChangeRecorder, RecordedChanges
 from mmids_trio.state.text import write
 from mmids_trio.steps.registry import StepType
@@ -215,7 +215,7 @@ async def test_a_change_that_the_file_overrules_may_name_what_there_is_no_more(
 ) -> None:
     gone = WorkflowDefinition("w", (StepDefinition("step_of_a_plugin"),))
     kept = tmp_path / "state"
-    kept.write_bytes(write(State({"w": StateEntry("w", gone, digest(WorkflowDefinition("w")))})).data)
+    kept.write_bytes(write(State({"w": StateEntry("w", gone, WorkflowDefinition("w").digest)})).data)
     server = build_server(Settings(state_path=str(kept)), world=World(network=MemoryNetwork(), offload=inline))
     await nursery.start(server.run, [])
     assert server.workflows.names() == []

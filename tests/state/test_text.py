@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mmids_trio.config.parser import parse
 from mmids_trio.definitions import ReactorDefinition, StepDefinition, WorkflowDefinition
 from mmids_trio.errors import ConfigurationError
-from mmids_trio.state.record import ReactorsEntry, State, StateEntry, digest
+from mmids_trio.state.record import ReactorsEntry, State, StateEntry
 from mmids_trio.state.text import read, write
 
 FILE = "state.mmids"
@@ -20,7 +20,7 @@ steps = st.builds(
 definitions = st.builds(
     lambda steps, routed: WorkflowDefinition("?", tuple(steps), routed), st.lists(steps, max_size=3), st.booleans()
 )
-bases = definitions.map(digest)
+bases = definitions.map(lambda definition: definition.digest)
 
 
 @st.composite
