@@ -45,9 +45,14 @@ def write_workflow_of(definition: WorkflowDefinition, steps: Iterable[str]) -> s
     return f"workflow {_name(definition.name)}{flag} {{\n{''.join(steps)}}}\n"
 
 
-def write_step(step: StepDefinition, show: Show = as_written) -> str:
-    """The line of a step in its workflow, with its line end. Raises `ValueError` as `write_workflow` does."""
-    return f"{_indented(_step(step, show))}\n"
+def write_step(step: StepDefinition, show: Show = as_written, *, by_name: bool = False) -> str:
+    """The line of a step in its workflow, with its line end. Raises `ValueError` as `write_workflow` does.
+
+    `by_name`: its parameters stand in the order of their names, not as they were given.
+    """
+    parameters = sorted(step.parameters.items()) if by_name else step.parameters.items()
+    words = [_name(step.step_type), *(_argument(name, value, show) for name, value in parameters)]
+    return f"{_indented(' '.join(words))}\n"
 
 
 def write_reactor(definition: ReactorDefinition, show: Show = as_written) -> str:
@@ -85,10 +90,6 @@ def _setting(name: str, value: ParameterValue, show: Show) -> str:
     if value is None:
         return _name(name)
     return f"{_name(name)} {_value(value, show)}"
-
-
-def _step(step: StepDefinition, show: Show) -> str:
-    return " ".join([_name(step.step_type), *(_argument(*item, show) for item in step.parameters.items())])
 
 
 def _argument(name: str, value: ParameterValue, show: Show) -> str:

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from attrs import define, evolve, field, frozen
 
 from mmids_trio.config.parser import DefinitionSet
-from mmids_trio.config.writer import Show, as_written, with_secrets, write_reactor, write_workflow
+from mmids_trio.config.writer import Show, as_written, with_secrets, write_reactor, write_step, write_workflow_of
 from mmids_trio.definitions import ReactorDefinition, Resolved, WorkflowDefinition
 from mmids_trio.http_api.control import SetChange, Sets, ShownReactors, Workflows
 from mmids_trio.http_api.etags import strong_tag
@@ -32,12 +32,11 @@ def text_tag(text: str) -> str:
 
 def canonical_text(definition: WorkflowDefinition, show: Show = as_written) -> str:
     """The workflow node with parameters in the order of their names; a stand-in where the language has no words."""
-    steps = tuple(evolve(step, parameters=dict(sorted(step.parameters.items()))) for step in definition.steps)
-    canonical = evolve(definition, steps=steps)
     try:
-        return write_workflow(canonical, show)
-    except ValueError:
-        return ascii(canonical)  # made by a program, not read from a text
+        return write_workflow_of(definition, [write_step(step, show, by_name=True) for step in definition.steps])
+    except ValueError:  # made by a program, not read from a text
+        steps = tuple(evolve(step, parameters=dict(sorted(step.parameters.items()))) for step in definition.steps)
+        return ascii(evolve(definition, steps=steps))
 
 
 @frozen

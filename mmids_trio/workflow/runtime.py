@@ -123,8 +123,9 @@ class Workflow:
         """With those steps only that clients may have to wait for: whoever knows a running step finds it by itself."""
         if self._current is not None:
             return definition  # it may stop what this one wants again
-        start = self.pipeline.plan(definition).start
-        return evolve(definition, steps=tuple(step.definition for step in start))
+        running = frozenset(() if self.pipeline.failed else self.pipeline.ids)
+        steps = zip(definition.step_ids, definition.steps, strict=True)
+        return evolve(definition, steps=tuple(step for step_id, step in steps if step_id not in running))
 
     def _is_at_rest(self, definition: WorkflowDefinition) -> bool:
         """Whether nothing is going on, and the workflow is as `definition` says."""
