@@ -119,6 +119,7 @@ class Change(Generic[PlanT_co]):
             self._outcome = outcome
             for listener in self._listeners:
                 listener(outcome)
+            self._listeners.clear()  # most of them know the change, which else only the collector would take away
             self._is_over.set()
 
 
@@ -600,6 +601,7 @@ class Transaction:
             log.info("set of workflows changed", outcome=outcome.kind.value, workflows=len(self.parts))
         self.change.finish(outcome)
         self.ended.set()
+        self.parts.clear()  # each knows the transaction, and only the collector would take all of them away
 
 
 NOTHING_TO_CHANGE = Outcome(OutcomeKind.APPLIED, "nothing to change")

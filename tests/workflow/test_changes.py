@@ -1,11 +1,15 @@
 """Changes to a workflow from their acceptance to their outcome: what starts, what stops, what everybody is told."""
 
+from functools import partial
+from weakref import ref
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import CannotSwitch, StepError
 from mmids_trio.media.events import StreamId, StreamStarted
+from mmids_trio.testing.state_growth import without_collector
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.pipeline import StepPipeline
 from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView, Switched
@@ -50,6 +54,21 @@ async def test_an_equal_definition_changes_nothing_at_all(stage: Stage) -> None:
     assert not change.plan.changed
     assert await change.wait_outcome() == Outcome(OutcomeKind.APPLIED, "nothing to change")
     assert stage.bench.built == built
+
+
+async def test_a_change_that_is_over_leaves_nothing_that_only_the_collector_takes_away(stage: Stage) -> None:
+    told: list[object] = []
+    await stage.run(SOURCE, A)
+    with without_collector():
+        for steps in ((SOURCE, B), (SOURCE, B), (SOURCE, "recorder:c refuses"), (SOURCE, A)):
+            change = stage.submit(*steps)
+            change.when_over(partial(lambda known, outcome: told.append(outcome), change))  # as who records it does
+            await change.wait_outcome()
+            is_there = ref(change)
+            del change
+            await wait_all_tasks_blocked()
+            assert is_there() is None
+    assert len(told) == 4
 
 
 async def test_a_removed_step_has_ended_before_the_change_is_done(stage: Stage) -> None:

@@ -34,6 +34,9 @@ TARGETS = [
     (),
 ]
 
+APART = 1_000
+"""Frames from the first one of a stream to the first one of the next, which is a key frame, too."""
+
 Move = tuple[Literal["source", "target", "frames", "stream", "fail", "middle", "rest"], int]
 
 MOVES = st.lists(
@@ -58,6 +61,7 @@ class Life:
     on_air: dict[int, Footage] = field(factory=dict)
     source: int = 0
     target: int = 0
+    begun: int = 0
     changes: list[Change[PlanView]] = field(factory=list)
 
     async def live(self, moves: list[Move]) -> None:
@@ -104,7 +108,8 @@ class Life:
         if stream := self.on_air.pop(number, None):
             await self.crossing.bench.send("s", [stream.end()])
         else:
-            stream = self.on_air[number] = Footage(StreamId("xy"[number]))
+            self.begun += 1  # no frame of a stream is taken for one of the stream before it under that id
+            stream = self.on_air[number] = Footage(StreamId("xy"[number]), number=APART * self.begun)
             await self.crossing.bench.send("s", stream.start())
 
     async def fail(self) -> None:
