@@ -59,7 +59,7 @@ class Holding:
 
     def show(self, *, is_interrupted: bool) -> None:
         """See `claims.Claim`."""
-        if is_interrupted != self._is_interrupted:
+        if is_interrupted != self.is_interrupted:
             self.turn += 1
             self._on_turn(self)
 
@@ -67,11 +67,12 @@ class Holding:
         """The registry has this now. A later turn in it is that of a holding of before that could not be released."""
         self.entry = entry
         if entry.turn > self.turn:
-            is_interrupted, self.turn = self._is_interrupted, entry.turn
+            is_interrupted, self.turn = self.is_interrupted, entry.turn
             self.show(is_interrupted=is_interrupted)
 
     @property
-    def _is_interrupted(self) -> bool:
+    def is_interrupted(self) -> bool:
+        """Whether its publisher is gone, so that one of another node may have the key."""
         return self.turn % 2 == 1
 
     def release(self) -> None:
@@ -108,6 +109,10 @@ class Holdings:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def interrupted(self) -> list[StreamKey]:
+        """Those whose publisher is gone."""
+        return [holding.key for holding in self._held.values() if holding.is_interrupted]
 
     def held(self) -> list[HeldKey]:
         """All of them."""

@@ -9,13 +9,16 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
-from mmids_trio.cluster.directory import Incarnation
+from mmids_trio.cluster.directory import Incarnation, StreamKey
 from mmids_trio.cluster.revisions import Unreadable
 
 STATUS_PREFIX = "status/"
 
 MAX_STREAMS = 500
 """That one node tells of; of more it says how many there are. 500 rows are about 15 KiB when they are compressed."""
+
+MAX_INTERRUPTED = 50
+"""Keys that one node names whose publisher is gone; of more it says how many there are."""
 
 ORDER_TTL_SECONDS = 60.0
 """How long an order to a node waits for it."""
@@ -37,6 +40,7 @@ class StreamRow:
 class NodeStatus:
     """How a node is. `reasons`: why it does not serve what is decided; `order`: the last that it has carried out.
 
+    `interrupted`: so many keys that it has wait for their publisher, who may come to any node; some are in `waiting`.
     `drain` has the fields of the API's answer about it.
     """
 
@@ -44,6 +48,8 @@ class NodeStatus:
     publishers: int = 0
     watchers: int = 0
     stream_count: int = 0
+    interrupted: int = 0
+    waiting: tuple[StreamKey, ...] = ()
     streams: tuple[StreamRow, ...] = ()
     reasons: tuple[str, ...] = ()
     drain: Mapping[str, Any] = field(factory=dict)
@@ -63,6 +69,8 @@ class NodeStatus:
                 int(found["publishers"]),
                 int(found["watchers"]),
                 int(found["stream_count"]),
+                int(found["interrupted"]),
+                tuple(StreamKey(**key) for key in found["waiting"]),
                 tuple(StreamRow(**row) for row in found["streams"]),
                 tuple(map(str, found["reasons"])),
                 dict(found["drain"]),

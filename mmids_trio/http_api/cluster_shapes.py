@@ -7,11 +7,20 @@ from mmids_trio.cluster.revisions import NodePlan, Stage
 
 
 @frozen
+class ClusterKeyView:
+    """A key of the cluster: the name of a stream in an RTMP application."""
+
+    app: str
+    name: str
+
+
+@frozen
 class ClusterNodeView:
     """A node. `incarnation`: which life of its process; `revision`: of the fleet's configuration that it serves.
 
-    `streams`, `publishers` and `watchers` are null where the node has not said yet. `reasons`: why it does not serve
-    what is decided, and is being emptied for that.
+    `streams`, `publishers`, `watchers` and `interrupted` are null where the node has not said yet. `interrupted`: so
+    many keys of the node wait for their publisher, who may come to any node; `waiting` has some of them. `reasons`: why
+    it does not serve what is decided, and is being emptied for that.
     """
 
     node: str
@@ -22,6 +31,8 @@ class ClusterNodeView:
     streams: int | None
     publishers: int | None
     watchers: int | None
+    interrupted: int | None
+    waiting: tuple[ClusterKeyView, ...] = ()
     reasons: tuple[str, ...] = ()
 
 

@@ -11,13 +11,14 @@ import structlog
 import trio
 from attrs import asdict, define, evolve, field
 
-from mmids_trio.cluster.directory import RENEW_SECONDS, Directory, Incarnation, NodeEntry, RegistryAway
+from mmids_trio.cluster.directory import RENEW_SECONDS, Directory, Incarnation, NodeEntry, RegistryAway, StreamKey
 from mmids_trio.cluster.fleet import Fleet
 from mmids_trio.cluster.membership import Membership
 from mmids_trio.cluster.questions import Outcome, Question
 from mmids_trio.cluster.revisions import Report, Unreadable
 from mmids_trio.cluster.sealing import CannotSeal, CannotUnseal, Seal
 from mmids_trio.cluster.statuses import (
+    MAX_INTERRUPTED,
     MAX_STREAMS,
     ORDER_TTL_SECONDS,
     STATUS_PREFIX,
@@ -28,7 +29,7 @@ from mmids_trio.cluster.statuses import (
     status_name,
 )
 from mmids_trio.errors import shortened
-from mmids_trio.http_api.cluster_shapes import ClusterNodeView, ClusterStreamView, ClusterView
+from mmids_trio.http_api.cluster_shapes import ClusterKeyView, ClusterNodeView, ClusterStreamView, ClusterView
 from mmids_trio.http_api.refusals import Conflict, NotHere
 from mmids_trio.http_api.schemas import DrainView
 from mmids_trio.on_air.directory import OnAir
@@ -191,11 +192,14 @@ class ClusterPart:
             if count % STREAMS_PER_TURN == 0:
                 await trio.lowlevel.checkpoint()
         drain = self.draining.view()
+        interrupted = self.member.holdings.interrupted()
         return NodeStatus(
             self.member.incarnation,
             drain.publishers,
             drain.watchers,
             len(streams),
+            len(interrupted),
+            tuple(StreamKey(shortened(each.app), shortened(each.key)) for each in interrupted[:MAX_INTERRUPTED]),
             tuple(rows),
             self.fleet.reasons,
             asdict(drain),
@@ -314,7 +318,7 @@ class ClusterPart:
 
 def _node(entry: NodeEntry, status: NodeStatus | None) -> ClusterNodeView:
     view = ClusterNodeView(
-        entry.owner.node, entry.owner.number, entry.address, entry.is_draining, entry.revision, None, None, None
+        entry.owner.node, entry.owner.number, entry.address, entry.is_draining, entry.revision, None, None, None, None
     )
     if status is None:
         return view
@@ -323,6 +327,8 @@ def _node(entry: NodeEntry, status: NodeStatus | None) -> ClusterNodeView:
         streams=status.stream_count,
         publishers=status.publishers,
         watchers=status.watchers,
+        interrupted=status.interrupted,
+        waiting=tuple(ClusterKeyView(each.app, each.key) for each in status.waiting),
         reasons=status.reasons,
     )
 

@@ -9,11 +9,13 @@ import trio
 from attrs import define, evolve
 from trio.testing import MockClock
 
-from mmids_trio.cluster.directory import NODE_TTL_SECONDS, RegistryAway
+from mmids_trio.cluster.directory import NODE_TTL_SECONDS, RegistryAway, StreamKey
 from mmids_trio.cluster.fleet import APPLY_AGAIN_SECONDS
 from mmids_trio.cluster.memory import MemoryDirectory, MemoryRegistry
 from mmids_trio.cluster.revisions import CONFIG_NAME
+from mmids_trio.cluster.statuses import MAX_INTERRUPTED
 from mmids_trio.server.building import World
+from mmids_trio.server.cluster_part import STATUS_TTL_SECONDS
 from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
@@ -31,6 +33,13 @@ OTHER = """
 workflow other {
     rtmp_receive rtmp_app=other stream_key=*
     rtmp_watch rtmp_app=other stream_key=*
+}
+"""
+
+SHARED = """
+workflow shared {
+    rtmp_receive rtmp_app=shared stream_key=* cluster
+    rtmp_watch rtmp_app=shared stream_key=* cluster
 }
 """
 
@@ -208,6 +217,38 @@ async def test_the_cluster_shows_its_nodes_and_their_streams(autojump_clock: Moc
         assert none.json()["streams"] == []
         assert (await nodes[0].http.get("/streams?scope=world")).status == 400
         assert (await nodes[0].http.get("/streams")).json()["streams"] == []
+
+
+async def test_the_cluster_shows_which_keys_wait_for_their_publisher_until_one_comes_to_any_node(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster("a", "b", "c", more="settings {\n    grace_after 0\n}") as nodes:
+        assert (await put(nodes[0], SHARED)).status == 200
+
+        async def seen() -> list[tuple[str, int, list[Any]]]:
+            await trio.sleep(STATUS_TTL_SECONDS)  # each node has said it at least once more
+            shown = (await nodes[0].http.get("/cluster")).json()["nodes"]
+            return [(each["node"], each["interrupted"], each["waiting"]) for each in shown]
+
+        publisher = await nodes[1].publish("shared/x", STREAM)
+        await nodes[1].publish("shared/y", STREAM)
+        assert await seen() == [("a", 0, []), ("b", 0, []), ("c", 0, [])]
+        publisher.close()
+        assert await seen() == [("a", 0, []), ("b", 1, [{"app": "shared", "name": "x"}]), ("c", 0, [])]
+        await nodes[2].publish("shared/x", STREAM)
+        assert await seen() == [("a", 0, []), ("b", 0, []), ("c", 0, [])]
+
+
+async def test_of_many_keys_that_wait_a_node_names_some_and_counts_all(autojump_clock: MockClock) -> None:
+    more = MAX_INTERRUPTED + 3
+    async with cluster("a", "b", "c") as nodes:
+        member = nodes[1].server.cluster
+        assert member is not None
+        for number in range(more):
+            (await member.claim(StreamKey("shared", str(number)), lambda _: None)).show(is_interrupted=True)
+        await trio.sleep(STATUS_TTL_SECONDS)
+        [_, of_b, _] = (await nodes[0].http.get("/cluster")).json()["nodes"]
+        assert (of_b["interrupted"], len(of_b["waiting"])) == (more, MAX_INTERRUPTED)
 
 
 async def test_streams_of_all_nodes_come_page_by_page(autojump_clock: MockClock) -> None:

@@ -216,7 +216,7 @@ def _row_of_cluster(stream: Mapping[str, Any]) -> Row:
 
 
 def _node_line(node: Mapping[str, Any]) -> str:
-    counts = ("revision", "streams", "publishers", "watchers")
+    counts = ("revision", "streams", "publishers", "watchers", "interrupted")
     told = (f"{name}={'?' if node[name] is None else node[name]}" for name in counts)
     return printable(" ".join([f"node={node['node']}", f"draining={str(node['draining']).lower()}", *told]))
 

@@ -8,7 +8,7 @@ from mmids_trio.cli.client.failures import ClientError
 from mmids_trio.cli.client.tables import in_columns
 from mmids_trio.errors import printable
 
-HEADINGS = ("NODE", "ADDRESS", "STATE", "REVISION", "STREAMS", "PUBLISHERS", "WATCHERS", "INCARNATION")
+HEADINGS = ("NODE", "ADDRESS", "STATE", "REVISION", "STREAMS", "PUBLISHERS", "WATCHERS", "INTERRUPTED", "INCARNATION")
 
 
 @client_command("cluster")
@@ -28,13 +28,24 @@ def cluster(session: CommandSession) -> int:
     session.output.say(heading, "bold")
     for node, line in zip(found["nodes"], lines, strict=True):
         session.output.say(line, "yellow" if node["draining"] else "")
+    for node in found["nodes"]:
+        if node["waiting"]:
+            session.output.say(_waiting(node))
     for warning in found["warnings"]:
         session.output.warn(printable(str(warning)))
     return 1 if found["warnings"] else 0
 
 
+def _waiting(node: Mapping[str, Any]) -> str:
+    """Which keys of a node wait for their publisher; it names some."""
+    named = [f"{key['app']}/{key['name']}" for key in node["waiting"]]
+    more = node["interrupted"] - len(named)
+    keys = ", ".join([*named, *([f"{more} more"] if more else [])])
+    return printable(f"waiting at {node['node']} for a publisher: {keys}")
+
+
 def _row(node: Mapping[str, Any]) -> tuple[str, ...]:
-    counts = (node[name] for name in ("streams", "publishers", "watchers"))
+    counts = (node[name] for name in ("streams", "publishers", "watchers", "interrupted"))
     cells = (
         node["node"],
         node["address"],

@@ -107,12 +107,13 @@ def test_lines_for_no_terminal_have_one_stream_each_and_no_control_characters() 
 
 
 def of_node(name: str, **more: Any) -> dict[str, Any]:
-    counts = {"revision": 7, "streams": 2, "publishers": 1, "watchers": 20}
+    counts = {"revision": 7, "streams": 2, "publishers": 1, "watchers": 20, "interrupted": 0}
     return {"node": name, "draining": False, **counts, **more}
 
 
 def of_cluster(*warnings: str, registry: str = "up") -> dict[str, Any]:
-    nodes = [of_node("a"), of_node("b", draining=True, streams=None, publishers=None, watchers=None)]
+    unknown = dict.fromkeys(("streams", "publishers", "watchers", "interrupted"))
+    nodes = [of_node("a", interrupted=1), of_node("b", draining=True, **unknown)]
     return {"name": "tv", "registry": registry, "nodes": nodes, "warnings": list(warnings)}
 
 
@@ -127,8 +128,8 @@ def test_a_cluster_is_its_nodes_and_the_streams_of_each() -> None:
     assert board.lines() == [
         "cluster tv: 2 nodes, 1 draining, registry up   2 streams   20 watchers",
         board.lines()[1],
-        "node=a draining=false revision=7 streams=2 publishers=1 watchers=20",
-        "node=b draining=true revision=7 streams=? publishers=? watchers=?",
+        "node=a draining=false revision=7 streams=2 publishers=1 watchers=20 interrupted=1",
+        "node=b draining=true revision=7 streams=? publishers=? watchers=? interrupted=?",
         "stream=show 1 node=a workflow=w state=live kbits=1000 watchers=5",
         "stream=show 1 node=b workflow=w state=live kbits=1000 watchers=5",
         "stream=show 2 node=a workflow=w state=live kbits=2000 watchers=5",
