@@ -270,9 +270,6 @@ class PublisherSummary:
 
     client: str | None
     protocol: str
-    address: str
-    agent: str
-    location: str | None
 
 
 @frozen
@@ -280,7 +277,6 @@ class StreamSummary:
     """What the dashboard shows of every stream. `watchers`: how many, by protocol. `bitrate`: of all tracks."""
 
     id: str
-    name: str
     workflow: str
     state: str
     seconds_left: float | None
@@ -290,8 +286,18 @@ class StreamSummary:
     audio: str | None
     watchers: Mapping[str, int]
     made_from: str | None
-    warnings: Sequence[StreamWarning]
     publisher: PublisherSummary | None
+
+
+@frozen
+class StreamWords:
+    """What of it people have chosen, or is about them: never compressed (see `Overview`)."""
+
+    name: str
+    warnings: Sequence[StreamWarning]
+    address: str | None
+    agent: str | None
+    location: str | None
 
 
 @frozen
@@ -344,15 +350,22 @@ class TargetSummary:
 
 @frozen
 class WorkflowSummary:
-    """What the dashboard shows of every workflow. `steps`: their types."""
+    """What the dashboard shows of every workflow. `steps`: their types. `owner`: unless it says a stream."""
 
     name: str
     state: str | None
-    reason: str | None
     owner: WorkflowOwner | None
     steps: tuple[str, ...]
     publishers: int
     watchers: int
+
+
+@frozen
+class WorkflowWords:
+    """What of it may repeat a stream, or what somebody else says: never compressed (see `Overview`)."""
+
+    reason: str | None
+    owner: WorkflowOwner | None
     targets: tuple[TargetSummary, ...]
 
 
@@ -364,6 +377,7 @@ ABSENT_WHEN_EMPTY = {
     StepCut: ("of",),
     Ready: ("reasons",),
     WorkflowStatus: ("owner", "state", "reason"),
+    WorkflowWords: ("reason", "owner", "targets"),
     WorkflowOwner: ("name", "stream", "set"),
     WorkflowName: ("set",),
     ReactorView: ("set",),
@@ -388,12 +402,11 @@ FREE_TEXT: Mapping[type, tuple[str, ...]] = {
     LastReloadReport: ("message",),
     LeaseView: ("stream", "last_answer", "last_error"),
     ProblemReport: ("message", "hint"),
-    PublisherSummary: ("agent", "location"),
     Ready: ("reasons",),
     DiskView: ("directories",),
     ReloadReport: ("warnings",),
     StepStatus: ("status", "reason"),
-    StreamSummary: ("name",),
+    StreamWords: ("name", "agent", "location"),
     StreamView: ("name",),
     ClientView: ("name", "agent"),
     SourceView: ("agent",),
@@ -401,7 +414,7 @@ FREE_TEXT: Mapping[type, tuple[str, ...]] = {
     TargetSummary: ("name", "message", "target", "last_error"),
     WorkflowOwner: ("stream",),
     WorkflowStatus: ("status", "reason"),
-    WorkflowSummary: ("reason",),
+    WorkflowWords: ("reason",),
 }
 """Fields that may repeat what stands in a parameter; names of workflows and reactors are never such a thing."""
 

@@ -1,11 +1,13 @@
 """What the dashboard reads: everything at once in little, and what it takes over of what others have."""
 
+import gzip
+import json
 from typing import Any
 
 import trio
 from trio.testing import MockClock
 
-from mmids_trio.http_api.overview import FRESH_SECONDS
+from mmids_trio.http_api.overview import FRESH_SECONDS, LEAST_COMPRESSED, Answer
 from mmids_trio.testing.harness import Harness
 from tests.http_api.test_streams import SHOW, on_air
 
@@ -20,9 +22,11 @@ async def test_a_card_says_what_is_on_the_air_and_who_watches(autojump_clock: Mo
     async with on_air() as (h, _, _):
         seen = await overview(h)
         [stream] = seen["streams"]
-        assert (stream["name"], stream["workflow"], stream["state"]) == ("key", "show", "live")
+        [[name, warnings, address, _, location]] = seen["said"]["streams"]
+        assert (name, warnings, address, location) == ("key", [], "192.0.2.1", None)
+        assert (stream["workflow"], stream["state"]) == ("show", "live")
         assert stream["watchers"] == {"rtmp": 2}
-        assert stream["publisher"]["address"] == "192.0.2.1"
+        assert stream["publisher"]["protocol"] == "rtmp"
         assert stream["bitrate"] > 0
         assert stream["video"].startswith("H.264 ")
         [workflow] = seen["workflows"]
@@ -39,6 +43,48 @@ async def test_one_answer_serves_all_pages_for_a_moment(autojump_clock: MockCloc
         assert await overview(h) == before
         await trio.sleep(FRESH_SECONDS)
         assert (await overview(h))["streams"][0]["state"] == "interrupted"
+
+
+MANY = "".join(f"workflow show-{n} {{\n rtmp_receive rtmp_app=a{n} stream_key=*\n}}\n" for n in range(40))
+
+
+async def test_a_large_answer_is_compressed_for_who_takes_that(autojump_clock: MockClock) -> None:
+    async with Harness(MANY) as h:
+        plain = await h.http.get("/ui/overview", headers={"Accept-Encoding": "gzip;q=0"})
+        assert len(plain.content) > LEAST_COMPRESSED
+        assert "content-encoding" not in plain.headers
+        packed = await h.http.get("/ui/overview", headers={"Accept-Encoding": "gzip, br"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert len(packed.content) < len(plain.content) / 4
+        assert gzip.decompress(packed.content) == plain.content
+        assert {answer.headers["vary"] for answer in (plain, packed)} == {"Accept-Encoding"}
+    async with on_air() as (h, _, _):
+        small = await h.http.get("/ui/overview", headers={"Accept-Encoding": "gzip"})
+        assert "content-encoding" not in small.headers
+        assert small.json()["streams"]
+
+
+def test_what_is_said_has_the_same_length_whatever_an_attacker_repeats_in_it() -> None:
+    figures = json.dumps(list(range(LEAST_COMPRESSED))).encode()
+    lengths = set()
+    for guess in ("s3cret-key", "s3cret-kex", "qwertyuiop"):
+        said = json.dumps(["s3cret-key", guess] + ["x" * 1000] * 70).encode()
+        packed = Answer(figures, said).compressed()
+        assert packed is not None
+        assert gzip.decompress(packed) == figures + said
+        lengths.add(len(packed))
+    assert len(lengths) == 1
+    assert max(lengths) > len(said)
+
+
+async def test_names_and_programs_are_not_among_what_is_compressed(autojump_clock: MockClock) -> None:
+    async with on_air() as (h, _, _):
+        whole = (await h.http.get("/ui/overview")).text
+        figures, _, said = whole.partition('"said": ')
+        assert '"key"' in said
+        assert "192.0.2.1" in said
+        assert '"key"' not in figures
+        assert "192.0.2.1" not in figures
 
 
 async def test_steps_say_what_flows_through_them(autojump_clock: MockClock) -> None:

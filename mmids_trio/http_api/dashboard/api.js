@@ -50,7 +50,19 @@ const name = encodeURIComponent;
 export const session = async () => (await ask("GET", SESSION)).document;
 export const signIn = async (token) => (await ask("POST", SESSION, JSON.stringify({ token }), AS_JSON)).document;
 export const signOut = () => ask("DELETE", SESSION);
-export const overview = async () => (await ask("GET", "/ui/overview")).document;
+
+// What is said of streams and workflows comes apart from their figures, as it is not compressed.
+export async function overview() {
+  const { said, ...overview } = (await ask("GET", "/ui/overview")).document;
+  overview.streams = overview.streams.map((stream, place) => {
+    const [name, warnings, address, agent, location] = said.streams[place];
+    const publisher = stream.publisher && { ...stream.publisher, address, agent, location };
+    return { ...stream, name, warnings, publisher };
+  });
+  overview.workflows = overview.workflows.map((each) => ({ reason: null, targets: [], ...each, ...said.workflows[each.name] }));
+  return overview;
+}
+
 export const configuration = () => ask("GET", `${API}/config`);
 export const workflow = async (of) => (await ask("GET", `${API}/workflows/${name(of)}`)).document;
 export const clientsOf = async (of) => (await ask("GET", `${API}/clients?limit=200&workflow=${name(of)}`)).document;

@@ -116,7 +116,10 @@ def add_dashboard_routes(
 
     @routes.add(GET_OVERVIEW)
     async def get_overview() -> Response:
-        return respond(200, await overview.text(), JSON)
+        compressed = await overview.compressed() if _takes_gzip() else None
+        return _answer(
+            await overview.plain() if compressed is None else compressed, JSON, is_gzip=compressed is not None
+        )
 
     @routes.add(GET_STEPS)
     async def get_steps(name: str) -> Response:
@@ -194,10 +197,18 @@ def _once(load: Callable[[], Dashboard]) -> Callable[[], Dashboard]:
 
 
 def _compressed(asset: Asset) -> Response:
-    takes_gzip = request.accept_encodings.quality("gzip") > 0
-    response = respond(200, asset.compressed() if takes_gzip else asset.data, asset.type)
+    is_gzip = _takes_gzip()
+    return _answer(asset.compressed() if is_gzip else asset.data, asset.type, is_gzip=is_gzip)
+
+
+def _takes_gzip() -> bool:
+    return request.accept_encodings.quality("gzip") > 0
+
+
+def _answer(content: bytes, content_type: str, *, is_gzip: bool) -> Response:
+    response = respond(200, content, content_type)
     response.headers["Vary"] = "Accept-Encoding"
-    if takes_gzip:
+    if is_gzip:
         response.headers["Content-Encoding"] = "gzip"
     return response
 
