@@ -40,6 +40,10 @@ class MediaOwner:
     """When it was sent to anybody last, on trio's clock."""
 
 
+def nothing_to_let_go_of() -> None:
+    """For who holds nothing."""
+
+
 @define(eq=False)
 class MediaHolding:
     """One place where bytes are held.
@@ -61,6 +65,11 @@ class MediaHolding:
         if grown:
             self.size = size
             self.memory.charge(self, grown)
+
+    def close(self) -> None:
+        """It holds nothing, for good."""
+        self.resize(0)
+        self.let_go = nothing_to_let_go_of
 
     def pass_to(self, owner: MediaOwner) -> None:
         """What is held belongs to `owner` from now on."""

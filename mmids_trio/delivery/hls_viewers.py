@@ -51,14 +51,26 @@ class HlsViewer:
     viewers: "HlsViewers"
     mark: object
     seen_at: float
-    on_end: list[Callable[[], None]] = field(factory=list)
-    """Called once, synchronously."""
     agent: str = ""
     """What program it says that it is."""
     bytes_sent: int = 0
     entry: ClientEntry | None = None
     end_reason: str | None = None
     """Why it has ended, if it has."""
+    _on_end: list[Callable[[], None]] = field(factory=list, init=False)
+
+    def when_over(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called once, synchronously, when it ends; at once where it has."""
+        if self.end_reason is None:
+            self._on_end.append(tell)
+        else:
+            tell()
+
+    def end(self, reason: str) -> None:
+        """For `HlsViewers.end`."""
+        self.end_reason = reason
+        while self._on_end:  # most of them know the viewer, which else only the collector would take away
+            self._on_end.pop(0)()
 
     def dismiss(self, reason: str = "what it used has ended") -> None:
         """See `endpoints.Client`: its next request is refused."""
@@ -118,14 +130,12 @@ class HlsViewers:
         """It is gone, or has to go. Repeating it does nothing."""
         if viewer.end_reason is not None:
             return
-        viewer.end_reason = reason
         if self._viewers.pop(viewer.id, None) is not None:
             source = source_of(viewer.peer_host)
             self._of_source[source] -= 1
             if not self._of_source[source]:
                 del self._of_source[source]
-        for tell in viewer.on_end:
-            tell()
+        viewer.end(reason)
 
     def end_silent(self, now: float) -> None:
         """End those who have asked for nothing for too long."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
-from typing import cast
+from typing import NoReturn, cast
 
 import structlog
 import trio
@@ -172,6 +172,7 @@ class MediaSession:
             finally:
                 self.transport.close()
                 self._leave()
+                self._output.feed = None  # nothing of the connection waits for the collector
 
     # What an endpoint sees.
 
@@ -500,9 +501,9 @@ class MediaSession:
         viewer = handler.viewers.begin(place.key, self.peer_host, request.query, self.mark, trio.current_time())
         viewer.agent = request.headers.get("user-agent", "")
         endpoint.attach(viewer)
-        viewer.on_end.append(partial(endpoint.detach, viewer))
+        viewer.when_over(partial(endpoint.detach, viewer))
         try:
-            viewer.on_end.append(await handler.let_in(place.key, viewer, query))
+            viewer.when_over(await handler.let_in(place.key, viewer, query))
             self._refuse_banned(place, query)
             variants = await handler.variants(place.key, viewer)
             if not variants:
@@ -533,7 +534,7 @@ class MediaSession:
             self.bounds.on_air.leave(entry, viewer.end_reason or "it left")
             told.info("watcher left", reason=viewer.end_reason)
 
-        viewer.on_end.append(leave)
+        viewer.when_over(leave)
 
     def _hls(self, request: Request, place: Place, file: HlsFile) -> None:
         """What follows the first playlist; synchronous, as viewers ask for ten of these a second."""
@@ -601,11 +602,19 @@ class MediaSession:
             with trio.CancelScope(deadline=self._deadline()):
                 await self.crowd.stay(self)
                 if self._failure is not None:
-                    raise self._failure
+                    self._raise_failure()
                 return await self.transport.receive_some(READ_SIZE)
             if (offence := self._overdue()) is not None:
                 self._end(*offence)
                 return b""
+
+    def _raise_failure(self) -> NoReturn:
+        failure, self._failure = self._failure, None
+        assert failure is not None
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback knows this frame
 
     def _deadline(self) -> float:
         """When to look at the clock again; requests do not move it, which would cost more than they do."""

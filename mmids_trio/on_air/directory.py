@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from mmids_trio.errors import shortened
 from mmids_trio.media.events import StreamId
 from mmids_trio.on_air.bans import Bans
-from mmids_trio.on_air.meters import StreamMeter
+from mmids_trio.on_air.meters import StreamMeter, nobody_hears
 from mmids_trio.on_air.views import Asked, ClientNow, ClientView, Peer, SourceView, StreamNow, StreamView, StreamWarning
 from mmids_trio.on_air.warnings import warnings_of
 
@@ -234,6 +234,7 @@ class OnAir:
         self._streams.pop(entry.id, None)
         if self._by_stream_id.get(entry.stream_id) is entry:  # and not of another that was given the same
             del self._by_stream_id[entry.stream_id]
+        entry.meter.on_change = nobody_hears  # else the entry knows itself, and waits for the collector
 
     def join(self, peer: Peer, asked: Asked, owner: Owner, source: ClientSource) -> ClientEntry:
         """A client has been let in; a publisher is the source of its stream from now on."""

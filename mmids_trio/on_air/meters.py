@@ -187,13 +187,17 @@ class TrackMeter:
         )
 
 
+def nobody_hears(_kind: Literal["video", "audio"]) -> None:
+    """See `StreamMeter.on_change`."""
+
+
 @define(eq=False)
 class StreamMeter:
     """All media of one stream, whoever sends it."""
 
     bytes: int = field(default=0, init=False)
     """Of media, ever."""
-    on_change: Callable[[Literal["video", "audio"]], None] = field(default=lambda _: None, init=False)
+    on_change: Callable[[Literal["video", "audio"]], None] = field(default=nobody_hears, init=False)
     """Hears of a kind of media that is described otherwise than before. Synchronous."""
     _header: MediaPacket | None = field(default=None, init=False)
     """What decoders need for the pictures, where it is not too large to be kept."""

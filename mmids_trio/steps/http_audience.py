@@ -124,7 +124,7 @@ class HttpAudience(Audience):
         def leave() -> None:
             channel.viewers -= 1
 
-        viewer.on_end.append(leave)
+        viewer.when_over(leave)
 
     async def keep_time(self) -> None:
         """End viewers who ask for nothing, and requests that wait too long."""

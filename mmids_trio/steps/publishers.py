@@ -130,7 +130,9 @@ class PublisherTurn:
     held: HeldKey | None = field(default=None, init=False)
     """The key in the cluster, until a stream has it."""
     stream: PublishedStream | None = field(default=None, init=False)
-    """Set when the key becomes its own."""
+    """From when the key becomes its own until the stream ends."""
+    stream_id: StreamId = field(init=False)
+    """Set with that, and there as long as its client; nobody sees it before it has the key."""
     release: Release = field(default=_nothing, init=False)
     """Lets go of the reactor's approval; the stream's, as long as it has no other source."""
     _has_left: bool = field(default=False, init=False)
@@ -138,11 +140,6 @@ class PublisherTurn:
     @property
     def key(self) -> str:
         return self.request.key
-
-    @property
-    def stream_id(self) -> StreamId:
-        assert self.stream is not None, "nobody has seen it before it had the key"
-        return self.stream.stream_id
 
     @property
     def token(self) -> str | None:
@@ -383,6 +380,7 @@ class Publishers:
     def _hand_over(self, stream: PublishedStream, newcomer: "PublisherTurn") -> bool:
         """Whether there was a publisher that had to give way."""
         former, stream.source, newcomer.stream = stream.source, newcomer, stream
+        newcomer.stream_id = stream.stream_id
         stream.source_is_gone()
         stream.origin.change(newcomer.request)  # which forwarders ask by, before the former lets go
         self.room.wait_no_more(stream)
@@ -469,6 +467,9 @@ class Publishers:
             self.room.wait_no_more(stream)
             self.outbox.end_stream(stream.stream_id)
             stream.source.let_go()
+            # What knows the stream is no more than that: only the collector would take such circles away.
+            stream.source.stream = None
+            del stream.entry
             if stream.held is not None:
                 stream.held.release()
 

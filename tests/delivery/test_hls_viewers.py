@@ -30,7 +30,7 @@ def test_who_asks_for_nothing_is_forgotten() -> None:
     there = viewers()
     silent, active = come(there), come(there)
     ended: list[str] = []
-    silent.on_end.append(lambda: ended.append("silent"))
+    silent.when_over(lambda: ended.append("silent"))
     assert there.find(active.id, "key", 5.0) is active
     there.end_silent(10.0)
     assert there.all == [active]

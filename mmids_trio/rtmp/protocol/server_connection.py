@@ -291,6 +291,7 @@ class ServerConnection:
         dropped, self._reader = self._reader.dropped_messages, ChunkReader()
         self._reader.dropped_messages = dropped
         self._outgoing.take_bytes()
+        self._refusal = accept_every_connect
 
     def refuse_publish(
         self,

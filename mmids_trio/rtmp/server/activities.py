@@ -202,9 +202,10 @@ class Activities:
             self._stop(self.playing.stream)
 
     def detach(self) -> None:
-        """Tell the endpoints that nothing of the client is left."""
+        """Tell the endpoints that nothing of the client is left. It is the last that is asked of this."""
         for endpoint in set(self._endpoints.values()):
             endpoint.detach(self.client)
+        del self.client, self.on_refusal, self.on_change  # the client knows this
 
     def send_away(self, reason: str) -> None:
         """Disconnect the client for good: what it publishes ends now, whatever time there is for its return."""

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from itertools import chain
 from math import inf
+from typing import NoReturn
 
 import structlog
 import trio
@@ -193,10 +194,13 @@ class RtmpSession:
                 await self._output.say_goodbye(lingers=self._lingers)
             finally:
                 self.transport.close()
-                self._activities.detach()
                 self._count_what_it_wasted()
-                self._holding.resize(0)
-                self._connection.forget()  # not when the garbage of this circle of objects is collected some day
+                # What follows also breaks the circles of these objects. Else they would wait for the collector, which
+                # holds up everybody for the longer the more of them there are.
+                self._activities.detach()
+                self._output.feed = None
+                self._holding.close()
+                self._connection.forget()
 
     @property
     def agent(self) -> str:
@@ -431,9 +435,8 @@ class RtmpSession:
         workflow.  Bytes that came in time count however late we get to read them, when the machine stood still, say.
         """
         if self._may_rest and await self.coalescer.rest(self):
-            trouble, self._trouble = self._trouble, None
-            if trouble is not None:
-                raise trouble
+            if self._trouble is not None:
+                self._raise_trouble()
             self._rests_for = None
             if data := self._begun[0] if self._begun is not None else self.transport.receive_nowait(READ_SIZE):
                 return data
@@ -452,6 +455,14 @@ class RtmpSession:
                 self._end(*offence)
                 break
         return b""
+
+    def _raise_trouble(self) -> NoReturn:
+        trouble, self._trouble = self._trouble, None
+        assert trouble is not None
+        try:
+            raise trouble
+        finally:
+            del trouble  # its traceback knows this frame
 
     async def _wait_for_answer(self) -> None:
         """Do not read on: the client sends its media without waiting for the answer, and holds as much as it may."""
