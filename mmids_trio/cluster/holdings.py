@@ -22,6 +22,12 @@ from mmids_trio.cluster.rounds import Recurring, Rounds
 
 log = structlog.get_logger()
 
+OUTCOMES = ("granted", "allowed", "refused", "lost", "moved")
+"""Claims that were granted, allowed without the registry, refused; keys that were lost, and that were to move.
+
+All are there from the start: an alert sees no growth of a counter that begins with 1.
+"""
+
 
 class Verdict(Enum):
     """What an answer means for who holds a key."""
@@ -36,6 +42,19 @@ def verdict(me: Incarnation, answer: StreamEntry | None) -> Verdict:
     if answer is None:
         return Verdict.NOBODYS
     return Verdict.OURS if answer.owner == me else Verdict.ANOTHERS
+
+
+class Loss(Enum):
+    """Why a key is another node's. But for the first, a publisher was here."""
+
+    MOVED = "moved"
+    """Its publisher was gone, and one has come to the other node: what a cluster is for."""
+    RACED = "raced"
+    """Its publisher came back here and one came to the other node, at one moment."""
+    OUTAGE = "outage"
+    """It was taken without the registry, by both."""
+    EXPIRED = "expired"
+    """Nobody renewed its entry: the node was stopped or cut off, or the registry away, or it lost its memory."""
 
 
 @define(eq=False)
@@ -75,6 +94,14 @@ class Holding:
         """Whether its publisher is gone, so that one of another node may have the key."""
         return self.turn % 2 == 1
 
+    def loss(self) -> Loss:
+        """Why it is another's, where it is."""
+        if self.is_interrupted:
+            return Loss.MOVED
+        if self.entry is None:
+            return Loss.OUTAGE
+        return Loss.RACED if self.entry.is_interrupted else Loss.EXPIRED
+
     def release(self) -> None:
         """See `claims.Claim`."""
         self._on_release(self)
@@ -96,10 +123,9 @@ class Holdings:
     _address: str
     _contact: Contact
     _allows_on_failure: bool
-    _on_lost: Callable[[StreamKey, str], None] = lambda _key, _node: None
+    _on_lost: Callable[[StreamKey, str, Loss], None] = lambda _key, _node, _loss: None
     """Told after the holder; with the node that has the key now."""
-    outcomes: Counter[str] = field(factory=Counter, init=False)
-    """Claims that were granted, allowed without the registry, refused; keys that were lost."""
+    outcomes: Counter[str] = field(factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)), init=False)
     _held: dict[StreamKey, Holding] = field(factory=dict, init=False)
     _wanted: set[StreamKey] = field(factory=set, init=False)
     """Being claimed."""
@@ -231,10 +257,15 @@ class Holdings:
 
     def _lose(self, holding: Holding, node: str) -> None:
         self._drop(holding)
-        self.outcomes["lost"] += 1
-        log.warning("a stream is another node's now", stream=str(holding.key), node=node)
+        loss = holding.loss()
+        if loss is Loss.MOVED:
+            self.outcomes["moved"] += 1
+            log.info("a stream that waited for its publisher is another node's now", stream=str(holding.key), node=node)
+        else:
+            self.outcomes["lost"] += 1
+            log.warning("a stream is another node's now", stream=str(holding.key), node=node, why=loss.value)
         holding.on_lost(f"node '{node}' has '{holding.key}' now")
-        self._on_lost(holding.key, node)
+        self._on_lost(holding.key, node, loss)
 
     def _tidy(self, key: StreamKey, entry: StreamEntry | None) -> None:
         """Have the registry told soon that a key is free; where it is not known what it has, it is asked."""

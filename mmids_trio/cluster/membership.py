@@ -23,7 +23,7 @@ from mmids_trio.cluster.directory import (
     StreamKey,
 )
 from mmids_trio.cluster.followings import Follower, Followings
-from mmids_trio.cluster.holdings import HeldKey, Holding, Holdings
+from mmids_trio.cluster.holdings import HeldKey, Holding, Holdings, Loss
 from mmids_trio.cluster.pull_tokens import PullTokens
 from mmids_trio.cluster.rounds import Recurring, Rounds
 
@@ -57,7 +57,7 @@ class Membership:
     """The calendar's, for what tokens say alone."""
     _on_away: Callable[[bool], None] = lambda _: None
     """See `Contact`."""
-    _on_lost: Callable[[StreamKey, str], None] = lambda _key, _node: None
+    _on_lost: Callable[[StreamKey, str, Loss], None] = lambda _key, _node, _loss: None
     """See `Holdings`."""
     may_announce: Callable[[], bool] = lambda: True
     """Whether it may say that it is there: it has put in place what all nodes have."""

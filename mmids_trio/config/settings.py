@@ -94,6 +94,7 @@ EVENT_NAMES = (
     "registry_away",
     "registry_back",
     "key_lost",
+    "key_moved",
     "fleet_failed",
     "drain_began",
     "drain_ended",

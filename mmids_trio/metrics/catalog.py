@@ -165,7 +165,8 @@ CLUSTER_KEYS = _gauge("mmids_cluster_keys", "Keys of the cluster that are this n
 CLUSTER_FOLLOWED = _gauge("mmids_cluster_followed_keys", "Keys of the cluster that are looked for at other nodes.")
 CLUSTER_CLAIMS = _counter(
     "mmids_cluster_claims_total",
-    "Claims of keys: granted, allowed (without the registry) or refused; and keys that were lost to another node.",
+    "Claims of keys: granted, allowed (without the registry) or refused; keys that another node has now: lost, "
+    "or moved as they waited for a publisher.",
     "outcome",
 )
 

@@ -30,9 +30,10 @@ class HeldKey:
     """Ends its stream, as long as that waits for its publisher."""
 
     def lose(self, why: str) -> None:
-        """It is another node's."""
+        """It is another node's. Where its stream waits for a publisher, nobody is sent away."""
         self.lost = why
-        self.keys.rejections.count(RejectReason.KEY_LOST)
+        if self._end_stream is None:
+            self.keys.rejections.count(RejectReason.KEY_LOST)
         self.tell(why)
 
     def wait_for_publisher(self, end_stream: Callable[[], None]) -> None:
@@ -64,7 +65,7 @@ class HeldKey:
 class ClaimedKeys:
     """All of a server: a key may come to several steps of it, and a node claims a key once.
 
-    `rejections` counts who has lost a key.
+    `rejections` counts publishers that have lost their key.
     """
 
     claims: StreamClaims

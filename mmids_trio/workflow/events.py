@@ -290,9 +290,25 @@ class RegistryCameBack:
 
 @frozen
 class KeyLost:
-    """A key that was `node`'s is another node's (`node_now`), so its publisher at `node` is disconnected."""
+    """A key that was `node`'s is another node's (`node_now`), so its publisher at `node` is disconnected.
+
+    `why`: `expired` (nobody renewed it: the node was stopped or cut off, or the registry away), `outage` (both took it
+    without the registry), `raced` (its publisher came back to both at one moment).
+    """
 
     wire_name: ClassVar[str] = "key_lost"
+    node: str
+    app: str
+    name: str
+    node_now: str
+    why: str
+
+
+@frozen
+class KeyMoved:
+    """A key of `node` that waited for its publisher is another node's (`node_now`), to which one has come."""
+
+    wire_name: ClassVar[str] = "key_moved"
     node: str
     app: str
     name: str
@@ -355,6 +371,7 @@ HubEvent = (
     | RegistryWentAway
     | RegistryCameBack
     | KeyLost
+    | KeyMoved
     | FleetFailed
     | DrainBegan
     | DrainEnded

@@ -13,6 +13,7 @@ from mmids_trio.cluster.directory import (
     RegistryAway,
     StreamKey,
 )
+from mmids_trio.cluster.holdings import Loss
 from tests.support.cluster_nodes import cluster
 from tests.support.directories import KEY
 from tests.support.faulty_directory import Faults
@@ -48,6 +49,7 @@ async def test_a_released_key_is_free_for_others_at_once(autojump_clock: MockClo
         assert second > first
         await trio.sleep(60)
         assert a.losses == b.losses == []
+        assert a.why == b.why == []
 
 
 async def test_who_releases_a_key_and_claims_it_at_once_has_it(autojump_clock: MockClock) -> None:
@@ -96,7 +98,9 @@ async def test_a_node_that_stops_in_good_order_leaves_nothing_in_the_registry(au
     assert ours.registry.nodes() == []
 
 
-async def test_a_node_that_was_stopped_finds_out_that_its_key_is_anothers(autojump_clock: MockClock) -> None:
+async def test_a_node_that_was_stopped_finds_out_that_its_key_is_anothers(
+    autojump_clock: MockClock, logs: list[EventDict]
+) -> None:
     async with cluster() as ours:
         a, b = await ours.start("a"), await ours.start("b")
         await a.publish()
@@ -107,7 +111,9 @@ async def test_a_node_that_was_stopped_finds_out_that_its_key_is_anothers(autoju
         await trio.sleep(20)
         assert a.losses == ["node 'b' has 'live/show' now"]
         assert b.losses == []
-        assert a.membership.holdings.outcomes["lost"] == 1
+        assert a.why == [Loss.EXPIRED]
+        assert [line["why"] for line in logs if line["log_level"] == "warning" and "why" in line] == ["expired"]
+        assert (a.membership.holdings.outcomes["lost"], a.membership.holdings.outcomes["moved"]) == (1, 0)
         assert a.membership.held() == []
 
 
@@ -168,6 +174,7 @@ async def test_of_two_publishers_during_an_outage_one_stays_within_five_seconds_
         assert a.losses == b.losses == []
         await trio.sleep(5)
         assert len(a.losses) + len(b.losses) == 1
+        assert a.why + b.why == [Loss.OUTAGE]
         assert len(a.membership.held()) + len(b.membership.held()) == 1
 
 
@@ -233,7 +240,7 @@ async def test_a_node_says_that_it_drains_and_what_it_serves(autojump_clock: Moc
 
 
 async def test_a_key_whose_publisher_is_gone_is_another_nodes_as_soon_as_one_comes_there(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, logs: list[EventDict]
 ) -> None:
     async with cluster() as ours:
         a, b = await ours.start("a"), await ours.start("b")
@@ -247,6 +254,9 @@ async def test_a_key_whose_publisher_is_gone_is_another_nodes_as_soon_as_one_com
         await trio.sleep(RENEW_SECONDS)
         await wait_all_tasks_blocked()
         assert a.losses == ["node 'b' has 'live/show' now"]
+        assert a.why == [Loss.MOVED]
+        assert (a.membership.holdings.outcomes["lost"], a.membership.holdings.outcomes["moved"]) == (0, 1)
+        assert [line for line in logs if line["log_level"] == "warning"] == []
         with pytest.raises(KeyElsewhere):
             await a.publish()
         await trio.sleep(60)
@@ -285,6 +295,7 @@ async def test_of_a_publisher_that_is_back_and_one_that_comes_elsewhere_at_that_
             refused = 1
         await trio.sleep(5)
         assert refused + len(a.losses) == 1
+        assert a.why in ([], [Loss.RACED])
         assert b.losses == []
         assert len(a.membership.held()) + len(b.membership.held()) == 1
 

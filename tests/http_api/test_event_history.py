@@ -134,6 +134,7 @@ def test_the_names_of_events_to_the_outside_are_these() -> None:
         "RegistryWentAway": "registry_away",
         "RegistryCameBack": "registry_back",
         "KeyLost": "key_lost",
+        "KeyMoved": "key_moved",
         "FleetFailed": "fleet_failed",
         "DrainBegan": "drain_began",
         "DrainEnded": "drain_ended",

@@ -69,7 +69,9 @@ async def test_that_a_key_is_lost_is_an_event_beside_the_end_of_its_publisher(au
         registry.release(entry)
         registry.claim(StreamEntry(entry.key, Incarnation("b", "1"), 0, "rtmp://b.example.org"))
         await h.wait_event(ClientLeft, since=0)
-        assert [event for event in h.events() if isinstance(event, KeyLost)] == [KeyLost("a", "live", "show", "b")]
+        assert [event for event in h.events() if isinstance(event, KeyLost)] == [
+            KeyLost("a", "live", "show", "b", "expired")
+        ]
 
 
 @pytest.mark.parametrize("configuration", ["", "workflow w {\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"])

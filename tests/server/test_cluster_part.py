@@ -19,7 +19,15 @@ from mmids_trio.server.cluster_part import STATUS_TTL_SECONDS
 from mmids_trio.testing.clients import ClientRefused
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
-from mmids_trio.workflow.events import DrainBegan, DrainEnded, FleetFailed, RegistryCameBack, RegistryWentAway
+from mmids_trio.workflow.events import (
+    DrainBegan,
+    DrainEnded,
+    FleetFailed,
+    KeyLost,
+    KeyMoved,
+    RegistryCameBack,
+    RegistryWentAway,
+)
 
 Answer = TypeVar("Answer")
 STREAM = generate_stream(seconds=1)
@@ -94,6 +102,11 @@ def told(h: Harness) -> list[Any]:
     """What was told of the cluster."""
     kinds = (RegistryWentAway, RegistryCameBack, FleetFailed, DrainBegan, DrainEnded)
     return [event for event in h.events() if isinstance(event, kinds)]
+
+
+def keys_told(nodes: list[Harness]) -> list[Any]:
+    """What was told of keys that are another node's now."""
+    return [event for h in nodes for event in h.events() if isinstance(event, KeyLost | KeyMoved)]
 
 
 def counted(h: Harness) -> dict[str, Any]:
@@ -237,6 +250,22 @@ async def test_the_cluster_shows_which_keys_wait_for_their_publisher_until_one_c
         assert await seen() == [("a", 0, []), ("b", 1, [{"app": "shared", "name": "x"}]), ("c", 0, [])]
         await nodes[2].publish("shared/x", STREAM)
         assert await seen() == [("a", 0, []), ("b", 0, []), ("c", 0, [])]
+        assert keys_told(nodes) == [KeyMoved("b", "shared", "x", "c")]
+
+
+async def test_a_key_that_leaves_a_node_that_is_emptied_is_told_as_no_loss(autojump_clock: MockClock) -> None:
+    async with cluster("a", "b", "c", more="settings {\n    grace_after 0\n}") as nodes:
+        assert (await put(nodes[0], SHARED)).status == 200
+        waits, publishes = [await nodes[1].publish(f"shared/{key}", STREAM) for key in "xy"]
+        waits.close()
+        await trio.sleep(STATUS_TTL_SECONDS)
+        await nodes[1].http.post("/cluster/drain")
+        publishes.close()
+        await trio.sleep(STATUS_TTL_SECONDS)
+        for key in "xy":
+            await nodes[2].publish(f"shared/{key}", STREAM)
+        await trio.sleep(STATUS_TTL_SECONDS)
+        assert keys_told(nodes) == []
 
 
 async def test_of_many_keys_that_wait_a_node_names_some_and_counts_all(autojump_clock: MockClock) -> None:

@@ -112,6 +112,7 @@ async def test_a_key_that_is_lost_while_nobody_publishes_it_ends_the_stream(auto
         began = trio.current_time()
         await h.wait_event(StreamWentOff, since=0)
         assert trio.current_time() == began
+        assert h.server.rejections.raised() == {}
 
 
 async def test_an_encoder_that_comes_back_at_another_node_is_taken_there(autojump_clock: MockClock) -> None:

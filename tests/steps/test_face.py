@@ -39,6 +39,7 @@ NAMES = [
     "HubEvent",
     "Inbox",
     "KeyLost",
+    "KeyMoved",
     "Kind",
     "MediaEvent",
     "MediaKind",

@@ -9,6 +9,7 @@ from attrs import define, field
 
 from mmids_trio.cluster.claims import Claim
 from mmids_trio.cluster.directory import StreamKey
+from mmids_trio.cluster.holdings import Loss
 from mmids_trio.cluster.membership import Membership
 from mmids_trio.cluster.memory import MemoryRegistry
 from tests.support.directories import KEY
@@ -23,6 +24,8 @@ class Node:
     way: FaultyDirectory
     losses: list[str] = field(factory=list)
     """Why each publisher had to go."""
+    why: list[Loss] = field(factory=list)
+    """And of which kind each loss is."""
     _life: trio.CancelScope = field(factory=trio.CancelScope)
 
     async def publish(self, key: StreamKey = KEY) -> Claim:
@@ -64,6 +67,7 @@ class Cluster:
         way = FaultyDirectory(
             self.registry, Random(self._random.random()), Faults() if faults is None else faults, self.on_the_way
         )
+        why: list[Loss] = []
         membership = Membership(
             cluster="world",
             node=name,
@@ -73,8 +77,9 @@ class Cluster:
             allows_on_failure=allows_on_failure,
             entropy=self._random.randbytes,
             now=now,
+            on_lost=lambda _key, _node, loss: why.append(loss),
         )
-        node = Node(membership, way)
+        node = Node(membership, way, why=why)
         self.nodes.append(node)
         await self.nursery.start(node.run)
         return node
