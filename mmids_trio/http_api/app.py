@@ -219,8 +219,8 @@ def _check_scopes(app: QuartTrio, operations: Sequence[Operation], rejections: R
         if operation is None or operation.public:
             return
         caller = current_caller()
-        if not caller.may(operation.scope):
-            message = f"the token '{caller.name}' is not good for this request, which takes the scope {operation.scope}"
+        if not any(map(caller.may, operation.scopes)):
+            message = f"the token '{caller.name}' is not good for this request, which takes the scope {operation.takes}"
             raise Forbidden(message)
         if operation.scope == "change" and (name := (request.view_args or {}).get("name")) is not None:
             check_change(name)

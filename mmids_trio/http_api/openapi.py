@@ -150,7 +150,7 @@ def _operation(operation: Operation, schemas: Schemas, needs_token: bool, *, is_
     described: dict[str, Json] = {
         "operationId": operation.operation_id + ("Head" if is_head else ""),
         "summary": operation.summary,
-        "x-scope": "none" if operation.public else operation.scope,
+        "x-scope": operation.takes,
         "parameters": [_parameter(parameter) for parameter in operation.parameters],
         "responses": {
             str(status): _answer(answer, schemas, has_content=not is_head) for status, answer in sorted(answers.items())

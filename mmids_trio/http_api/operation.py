@@ -51,7 +51,7 @@ class Body:
 
 @frozen
 class Operation:
-    """One method of one path; `public` ones need no token, all others one with the `scope`.
+    """One method of one path; `public` ones need no token, all others one with the `scope`, or with the scope `also`.
 
     `is_of_page`: it is the dashboard's own, for which nothing else is made, so the document leaves it out.
     """
@@ -65,12 +65,23 @@ class Operation:
     body: Body | None = None
     public: bool = False
     is_of_page: bool = False
+    also: ScopeKind | None = None
     scope: ScopeKind = field()
 
     @scope.default
     def _least_and_most(self) -> ScopeKind:
         """Who does not say what may change something leaves it to those who may do everything."""
         return "read" if self.method == "GET" else "admin"
+
+    @property
+    def scopes(self) -> tuple[ScopeKind, ...]:
+        """Those of which one is enough."""
+        return (self.scope,) if self.also is None else (self.scope, self.also)
+
+    @property
+    def takes(self) -> str:
+        """The same in words."""
+        return "none" if self.public else " or ".join(self.scopes)
 
 
 def json_answer(meaning: str, shape: Any, *headers: str) -> AnswerSpec:

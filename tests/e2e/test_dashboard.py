@@ -183,6 +183,31 @@ def write_too_early(dashboard: Page) -> None:
     assert "too early" not in str(field.get_property("value"))
 
 
+FAIL = """
+const ask = window.fetch;
+window.fetch = async (path, how) => {
+  if (!path.endsWith("/config")) return ask(path, how);
+  window.fetch = ask;
+  return new Response('{"error": "no time for you"}', { status: 503, headers: { "Content-Type": "application/json" } });
+};"""
+"""The configuration is refused once."""
+
+
+def start_over(dashboard: Page) -> None:
+    """Also where the configuration cannot be read at that time: what was read last comes back."""
+    field = dashboard.field("Configuration")
+    text = str(field.get_property("value"))
+    dashboard.write("workflow show {\n    rtmp_w")
+    dashboard.find("//*[@role='option' and .='rtmp_watch']", "kind of step that is offered")
+    dashboard.driver.execute_script(FAIL)
+    dashboard.button("Start over").click()
+    dashboard.find("//*[@role='alert'][contains(., 'no time for you')]", "alert")
+    dashboard.until(lambda: field.get_property("value") == text, "text of before")
+    assert "no time for you" not in dashboard.region("Today")
+    dashboard.button("Start over").click()
+    dashboard.until(lambda: "no time for you" not in dashboard.text, "end of the alert")
+
+
 async def test_who_may_change_some_workflows_sees_and_changes_these_alone(
     launch: Launch, tmp_path: Path, page: Callable[[Program], Page]
 ) -> None:
@@ -202,12 +227,14 @@ async def test_who_may_change_some_workflows_sees_and_changes_these_alone(
         dashboard.says("Your token may change the workflows sho*.")
         dashboard.says("rtmp_app=live", "Today")
         assert dashboard.driver.find_elements(By.XPATH, "//nav/a[not(normalize-space()='Change')]") == []
+        start_over(dashboard)
         dashboard.write(SHOW.replace("rtmp_app=live", "rtmp_app=elsewhere"))
         dashboard.button("Plan").click()
         dashboard.says("workflows: 1 changed; disconnects nobody", "Plan")
         dashboard.button("Apply").click()
         dashboard.says("Applied", "Plan")
         dashboard.says("rtmp_app=elsewhere", "Today")
+        dashboard.says("crew", "History")
         assert "news" not in dashboard.driver.page_source
         dashboard.write(OTHERS)
         dashboard.button("Plan").click()

@@ -23,8 +23,8 @@ from tests.http_api.conftest import ScriptedWorkflows
 SHOW = "workflow {name} {{\n    rtmp_receive rtmp_app=live stream_key={key} port=0\n}}\n"
 
 
-def bearer(file: Path, name: str) -> dict[str, str]:
-    secret, token = make_token(name, [Scope("admin")], "2026-01-01T00:00:00.000Z")
+def bearer(file: Path, name: str, scope: str = "admin") -> dict[str, str]:
+    secret, token = make_token(name, [Scope.parse(scope)], "2026-01-01T00:00:00.000Z")
     with changed(file) as tokens:
         tokens.append(token)
     return {"Authorization": f"Bearer {secret}"}
@@ -63,6 +63,33 @@ async def test_every_change_has_who_made_it_and_the_configuration_before_and_aft
             ("other", "bert", "start", ids[1]),
             ("show", "anna", "stop", ids[0]),
         ]
+
+
+async def test_who_may_change_some_workflows_sees_what_was_done_with_these_alone(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    owner, team, deploy = bearer(file, "owner"), bearer(file, "team", "change:sho*"), bearer(file, "all", "change:*")
+    both = SHOW.format(name="show", key="*") + SHOW.format(name="other", key="b-key").replace("=live", "=theirs")
+    async with Harness(f'settings {{\n    http_api_tokens_path "{file}"\n}}\n') as h:
+        assert (await h.http.put("/config?wait=10", content=both, headers=owner)).status == 200
+        assert (await h.http.delete("/workflows/other", headers=owner)).status == 200
+        assert (await h.http.delete("/workflows/show", headers=team)).status == 200
+        of_owner = (await h.http.get("/changes", headers=owner)).json()["changes"]
+        assert (await h.http.get("/changes", headers=deploy)).json()["changes"] == of_owner
+        last, others, first = of_owner
+        seen = (await h.http.get("/changes", headers=team)).json()["changes"]
+        assert [(each["id"], each["by"]) for each in seen] == [(last["id"], "team"), (first["id"], "owner")]
+        assert [[one["workflow"] for one in each["workflows"]] for each in seen] == [["show"], ["show"]]
+        assert (await h.http.get(f"/changes?after={last['id']}", headers=team)).json()["changes"] == seen[1:]
+        change = await h.http.get(f"/changes/{first['id']}", headers=team)
+        assert change.json()["after"] == SHOW.format(name="show", key="*")
+        assert "other" not in change.text
+        assert "theirs" not in change.text
+        whole = await h.http.get(f"/changes/{last['id']}", headers=team)
+        assert whole.json() == (await h.http.get(f"/changes/{last['id']}", headers=owner)).json()
+        for path in (f"/changes/{others['id']}", f"/changes?after={others['id']}"):
+            assert (await h.http.get(path, headers=team)).status == 404
+        kinds = (await h.http.get("/openapi.json", headers=team)).json()["x-kinds"]
+        assert "rtmp_watch" in [kind["name"] for kind in kinds]
 
 
 CUT = """workflow show {

@@ -90,6 +90,7 @@ export function Change({ caller }) {
   const [refusal, setRefusal] = useState("");
   const [limit, setLimit] = useState("0");
   const [applied, setApplied] = useState(false);
+  const [trouble, setTrouble] = useState(""); // why today's text could not be read
   const [changes, setChanges] = useState([]);
   const written = useRef(false); // whether somebody has put another text there
 
@@ -99,16 +100,19 @@ export function Change({ caller }) {
       setToday(document);
       if (!written.current) setText(document);
       setReading(false);
-      if (canRead) setChanges(await api.changes());
+      setTrouble("");
+      const latest = await api.changes().catch(() => null);
+      if (latest !== null) setChanges(latest);
     } catch (refused) {
-      setToday(refused.status === 0 ? words.unreachable : refused.message);
+      // What was read last stays: words of an error are no text to start over with.
+      setTrouble(refused.status === 0 ? words.unreachable : refused.message);
       setReading(false);
     }
   }
 
   useEffect(() => {
     readToday();
-    if (canRead) api.language().then(setLanguage, () => {});
+    api.language().then(setLanguage, () => {});
   }, []);
 
   // While somebody types, the server's own parser says what is wrong with it.
@@ -199,6 +203,7 @@ export function Change({ caller }) {
   return html`
     <h1>${words.place.change}</h1>
     ${!patterns.includes("*") && html`<p class="hint">${words.onlySome(patterns)}</p>`}
+    <div role="alert">${trouble && html`<p class="problem"><strong>${words.notRead}</strong> ${trouble}</p>`}</div>
     <div class="side-by-side">
       <div>
         <h2><label for="configuration">${words.configuration}</label></h2>
@@ -222,5 +227,5 @@ export function Change({ caller }) {
     </div>
     <${PlanRegion} planned=${planned} isOutdated=${isOutdated} busy=${busy} refusal=${refusal} applied=${applied} limit=${limit}
       onLimit=${setLimit} onApply=${apply} />
-    ${canRead && html`<${History} changes=${changes} onRestore=${restore} />`}`;
+    <${History} changes=${changes} onRestore=${restore} />`;
 }

@@ -113,6 +113,7 @@ export const words = {
   plan: "Plan",
   apply: "Apply",
   startOver: "Start over",
+  notRead: "What runs now could not be read.",
   prune: "Stop what is left out of the text",
   leftOut: (names) => `Not in the text, and left as it is: ${names.join(", ")}.`,
   atMost: "Disconnect at most",

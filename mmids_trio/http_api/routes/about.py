@@ -53,7 +53,12 @@ def add_readiness_route(routes: Routes, readiness: Readiness) -> None:
 
 
 GET_DOCUMENT = Operation(
-    "GET", "/openapi.json", "getDocument", "This document.", {200: json_answer("OpenAPI 3.1.", dict[str, object])}
+    "GET",
+    "/openapi.json",
+    "getDocument",
+    "This document.",
+    {200: json_answer("OpenAPI 3.1.", dict[str, object])},
+    also="change",  # it has the language, for who writes it
 )
 
 

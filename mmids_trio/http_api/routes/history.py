@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import trio
 from quart import Response
 
+from mmids_trio.http_api.access import current_caller
 from mmids_trio.http_api.answers import json_response, json_text, respond
 from mmids_trio.http_api.control import History, RecentLog
 from mmids_trio.http_api.operation import JSON, Operation, QueryParameter, error, json_answer
@@ -12,6 +13,7 @@ from mmids_trio.http_api.options import MAX_PAGE, USUAL_PAGE, parse_page_options
 from mmids_trio.http_api.refusals import BadRequest, NotHere
 from mmids_trio.http_api.routing import Routes, request_query
 from mmids_trio.http_api.schemas import ChangePage, LogLines
+from mmids_trio.http_api.seen_changes import SEEN_PER_TURN, record_seen_by, seen_by
 from mmids_trio.state.history import ChangeRecord
 
 OBJECTS_PER_SLICE = 16
@@ -34,13 +36,15 @@ LIST_CHANGES = Operation(
     "GET",
     "/changes",
     "listChanges",
-    "The changes of the configuration, the newest first: when, by whom, what, and how they ended.",
+    "The changes of the configuration, the newest first: when, by whom, what, and how they ended."
+    " With `change:PATTERN` alone only what was done with the workflows that it may change.",
     {
         200: json_answer("A page of changes.", ChangePage),
         400: BAD_QUERY,
         404: error("`after` is no change that is kept."),
     },
     (WORKFLOW, QueryParameter("by", "query", {"type": "string"}, "Only those of this token's bearer."), LIMIT, AFTER),
+    also="change",
 )
 GET_CHANGE = Operation(
     "GET",
@@ -49,6 +53,7 @@ GET_CHANGE = Operation(
     "One change, with the configuration of its workflows before and after.",
     {200: json_answer("The change.", ChangeRecord), 404: error("There is none of that id.")},
     (ID,),
+    also="change",
 )
 GET_LOGS = Operation(
     "GET",
@@ -75,7 +80,12 @@ def add_history_routes(routes: Routes, history: History) -> None:
     async def list_changes() -> Response:
         options = parse_page_options(request_query(), ("workflow", "by"))
         workflow, by = options.only.get("workflow"), options.only.get("by")
-        records = history.newest_first()
+        records = []
+        for count, seen in enumerate(seen_by(current_caller(), history.newest_first()), 1):
+            if seen is not None:
+                records.append(seen)
+            if count % SEEN_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()
         if options.after is not None:
             ids = [record.id for record in records]
             if options.after not in ids:
@@ -96,7 +106,7 @@ def add_history_routes(routes: Routes, history: History) -> None:
     @routes.add(GET_CHANGE)
     async def get_change(id: str) -> Response:
         record = history.get(id)
-        if record is None:
+        if record is None or (record := record_seen_by(current_caller(), record)) is None:
             raise NotHere("Change not found")
         return json_response(200, record)
 
