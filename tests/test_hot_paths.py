@@ -14,8 +14,9 @@ import pytest
 import trio
 
 from mmids_trio.delivery.hls_channel import HlsChannel
+from mmids_trio.delivery.session import MAX_AT_ONCE
 from mmids_trio.fanout.channel import Channel
-from mmids_trio.fanout.output import Output
+from mmids_trio.fanout.output import MAX_SEND, Output
 from mmids_trio.fanout.subscriber import Subscriber
 from mmids_trio.media.events import MediaPacket, StreamId, StreamStarted
 from mmids_trio.media.fmp4.fragmenter import Fragmenter
@@ -271,3 +272,21 @@ async def test_a_request_of_low_latency_hls_takes_few_calls() -> None:
     seen = follow()
     assert {len(wire.sent) for wire in wires} == {4}
     assert seen.total() / 2 / len(sessions) <= 58
+
+
+async def test_a_segment_is_one_send_and_few_calls() -> None:
+    packets = iter(generate_stream(seconds=10, key_frame_bytes=40_000, frame_bytes=12_000))
+    channel, viewer, wires, sessions = on_air(packets, WATCHERS - 1)
+    segment = channel.playlist.segments[0]
+    request = asking(f"segment-{segment.number}.m4s", viewer)
+
+    def all_take() -> None:
+        for session in sessions:
+            session._take(request)
+
+    all_take()  # reads the headers, and puts the segment together
+    seen = calls(all_take)
+    assert MAX_SEND < segment.size < MAX_AT_ONCE
+    assert {len(wire.sent) for wire in wires} == {2}
+    assert len({id(wire.sent[1]) for wire in wires}) == 1
+    assert seen.total() / len(sessions) <= 42

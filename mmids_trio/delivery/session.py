@@ -68,6 +68,10 @@ ANSWER_SECONDS = 60.0
 WAIT_SECONDS = 60.0
 """How long a viewer of FLV may wait for a stream; without a word on the way, nobody can tell whether it is there."""
 
+MAX_AT_ONCE = 1024 * 1024
+"""Bytes that one call of send is given: a segment goes out in one, where the socket takes it. In calls of `MAX_SEND`
+one of 660 kB costs 17 % more."""
+
 SMALL = 16 * 1024
 """Bytes of a body that is copied behind its head, so that both go out in one call."""
 
@@ -112,6 +116,8 @@ class MediaSession:
     """See `endpoints.Client`."""
     _reader: RequestReader = field(factory=RequestReader, init=False)
     _output: Output = field(init=False)
+    _at_once: int = field(init=False)
+    """Bytes that one send is given at most; encryption holds what it is given, so it gets no more than from others."""
     _unsent: deque[memoryview] = field(factory=deque, init=False)
     """Of the answer that is being sent."""
     _host: str = field(init=False)
@@ -154,6 +160,7 @@ class MediaSession:
         self._host = self.transport.peer_host
         self._output = Output(self.transport)
         self._output.feed = self
+        self._at_once = MAX_SEND if self.transport.takes_ahead else MAX_AT_ONCE
 
     async def run(self) -> None:
         """Serve the client until it leaves, breaks the protocol, is silent for too long or is dismissed."""
@@ -195,12 +202,12 @@ class MediaSession:
     def send_next(self) -> bool:
         """See `MediaFeed`."""
         data = self._unsent[0]
-        sent = self._output.send_some(data)
+        sent = self._output.send_some(data, self._at_once)
         if sent == len(data):
             self._unsent.popleft()
         else:
             self._unsent[0] = data[sent:]
-        return sent == min(len(data), MAX_SEND)
+        return sent == min(len(data), self._at_once)
 
     def reached_head(self) -> None:
         """See `MediaFeed`."""
@@ -374,7 +381,7 @@ class MediaSession:
         if not self._is_beginning:
             self._since = trio.current_time()
         output = self._output
-        if len(pieces) == 1 and (size := len(pieces[0])) <= MAX_SEND and not (output.blocked or output.end):
+        if len(pieces) == 1 and (size := len(pieces[0])) <= self._at_once and not (output.blocked or output.end):
             self._send_at_once(pieces[0], size)
             return
         self._unsent.extend(memoryview(piece) for piece in pieces if piece)

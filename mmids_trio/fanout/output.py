@@ -19,7 +19,7 @@ MAX_SEND = 256 * 1024
 """Bytes per call of send: the copy into the kernel takes some 50 µs, and more hardly saves calls."""
 
 MAX_SENDS_PER_TURN = 8
-"""Sends for one connection before the others get their turn: 2 MiB, about what a kernel buffers at most."""
+"""Sends for one connection before the others get their turn: 2 MiB of a stream, about what a kernel buffers at most."""
 
 MAX_QUEUED_REPLIES = 256 * 1024
 """Bytes of replies (acknowledgements, pings, status) that may wait for one connection: what a client costs
@@ -156,9 +156,9 @@ class Output:
             if self.feed is not None:
                 self.feed.output_changed()
 
-    def send_some(self, data: bytes | memoryview) -> int:
-        """The number of bytes taken, `MAX_SEND` at most."""
-        sent = self.send(data if len(data) <= MAX_SEND else memoryview(data)[:MAX_SEND])
+    def send_some(self, data: bytes | memoryview, most: int = MAX_SEND) -> int:
+        """The number of bytes taken, of `most` at most."""
+        sent = self.send(data if len(data) <= most else memoryview(data)[:most])
         self.bytes_sent += sent
         return sent
 

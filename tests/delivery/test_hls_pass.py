@@ -8,9 +8,11 @@ from trio.testing import MockClock
 
 from mmids_trio.delivery.hls_channel import MOST_SHARED, Asked
 from mmids_trio.delivery.hls_files import read_file
+from mmids_trio.delivery.session import MAX_AT_ONCE, MediaSession
+from mmids_trio.fanout.output import MAX_SEND
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.testing.media import generate_stream
-from tests.support.hls_sessions import asking, hint, on_air
+from tests.support.hls_sessions import Wire, asking, hint, on_air
 
 
 @pytest.fixture
@@ -108,3 +110,33 @@ async def test_of_segments_and_parts_few_are_held_twice(mock_clock: MockClock, p
     assert len(channel._newest) == MOST_SHARED < len(names)
     channel.let_go()
     assert not channel._newest
+
+
+@pytest.mark.parametrize(("takes_ahead", "most"), [(False, MAX_AT_ONCE), (True, MAX_SEND)])
+async def test_a_send_is_given_no_more_than_its_bound_whatever_a_segment_has(
+    mock_clock: MockClock, takes_ahead: bool, most: int
+) -> None:
+    channel, viewer, _, [known] = on_air(iter(generate_stream(seconds=8, key_frame_bytes=1_200_000)), 1)
+    wire = Wire()
+    wire.takes_ahead = takes_ahead
+    session = MediaSession(wire, 8080, known.directory)  # type: ignore[arg-type]
+    segment = channel.playlist.segments[0]
+    session._take(asking(f"segment-{segment.number}.m4s", viewer))
+    while session._output.blocked:  # the turn was over
+        session._output.advance()
+    assert b"".join(map(bytes, wire.sent)).endswith(b"".join(segment.data))
+    assert max(map(len, wire.sent)) == most < segment.size
+
+
+async def test_what_a_socket_does_not_take_of_a_segment_follows_it_in_order(mock_clock: MockClock) -> None:
+    channel, viewer, _, [known] = on_air(iter(generate_stream(seconds=8, frame_bytes=12_000)), 1)
+    wire = Wire(100_000)
+    session = MediaSession(wire, 8080, known.directory)  # type: ignore[arg-type]
+    segment = channel.playlist.segments[0]
+    assert segment.size > MAX_SEND
+    session._take(asking(f"segment-{segment.number}.m4s", viewer))
+    assert len(wire.sent) == 1  # it is full: nothing is tried again at once
+    while session._output.blocked:
+        session._output.advance()
+    came = b"".join(bytes(sent[:100_000]) for sent in wire.sent)
+    assert came.partition(b"\r\n\r\n")[2] == b"".join(segment.data)
