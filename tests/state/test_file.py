@@ -136,3 +136,27 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     with pytest.raises(StateError, match=r"cannot read the state in .*/state: Is a directory"):
         StateFile(tmp_path / "state").read()
+
+
+def test_the_largest_file_is_read_in_large_pieces_and_one_byte_more_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest, reads, read = 64 * 1024 * 1024, 0, os.read
+
+    def counted(descriptor: int, length: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        assert reads < 100
+        return read(descriptor, length)
+
+    monkeypatch.setattr(os, "read", counted)
+    path = tmp_path / "state"
+    path.touch()
+    os.truncate(path, largest)
+    data = StateFile(path).read()
+    assert data is not None
+    assert len(data) == largest
+    reads = 0
+    os.truncate(path, largest + 1)
+    with pytest.raises(StateError, match="cannot read the state in .*: it is larger than 64 MiB"):
+        StateFile(path).read()
