@@ -131,6 +131,14 @@ def test_the_current_group_of_pictures_is_kept_whole_beyond_the_age_of_the_rest(
     assert log.entry(log.first_index).timestamp == MAX_GROUP_MS - MAX_LOG_MS
 
 
+def test_a_group_of_pictures_is_measured_without_what_came_before_it() -> None:
+    log = a_group(StreamLog(max_group_bytes=400 * (1000 + ENTRY_OVERHEAD)), ms=15_000, size=1000)
+    begin = log.end_index
+    for timestamp in range(15_000, 30_000, 40):  # as large as the one before, which is within the bounds
+        log.append(key_frame(timestamp) if timestamp == 15_000 else LogEntry(bytes(1000), MediaKind.VIDEO, timestamp))
+    assert log.join_position() == log.first_index == begin
+
+
 @pytest.mark.parametrize(
     "log",
     [

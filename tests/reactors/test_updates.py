@@ -6,6 +6,7 @@ from structlog.typing import EventDict
 from trio.testing import MockClock
 
 from mmids_trio.reactors.executor import Answer
+from mmids_trio.workflow.events import ReactorAnswered
 from tests.reactors.stand_ins import API, DOWN, EMPTY, INVALID, Bench, Holder, flow, valid
 
 INTERVAL = 60
@@ -19,11 +20,12 @@ async def start(bench: Bench, *script: Answer | Exception) -> Holder:
 
 
 async def test_the_executor_runs_again_at_every_interval_while_the_lease_is_held(
-    bench: Bench, autojump_clock: MockClock
+    bench: Bench, autojump_clock: MockClock, logs: list[EventDict]
 ) -> None:
     holder = await start(bench, EMPTY)
     await trio.sleep(3 * INTERVAL + 1)
     assert bench.asked("s") == [0, 60, 120, 180]
+    assert [entry["event"] for entry in logs].count("reactor answered") == 1  # the same answer is no news
     holder.hold.release()
     await trio.sleep(10 * INTERVAL)
     assert len(bench.asked("s")) == 4
@@ -185,6 +187,24 @@ async def test_a_holder_that_crashes_is_logged_and_the_others_are_told(
     await trio.sleep(INTERVAL + 1)
     assert other.told == [(False, ())]
     assert any(entry["event"] == "holder of a reactor's lease crashed" for entry in logs)
+
+
+class CrashesOnErrors(list[ReactorAnswered]):
+    def append(self, event: ReactorAnswered) -> None:
+        if event.error is not None:
+            raise ValueError("a bug")
+        super().append(event)
+
+
+async def test_a_lease_that_crashes_takes_back_what_it_has_promised(
+    bench: Bench, autojump_clock: MockClock, logs: list[EventDict]
+) -> None:
+    bench.events = CrashesOnErrors()
+    holder = await start(bench, valid(flow("a", routed=True)), *[DOWN] * 3)
+    await trio.sleep(INTERVAL + 20)
+    assert any(entry["event"] == "lease crashed" for entry in logs)
+    assert holder.told == [(False, ())]
+    assert (bench.running, bench.reactor.leased) == (set(), [])
 
 
 @pytest.mark.parametrize("joins", [1, 3])

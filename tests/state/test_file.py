@@ -158,5 +158,5 @@ def test_the_largest_file_is_read_in_large_pieces_and_one_byte_more_is_refused(
     assert len(data) == largest
     reads = 0
     os.truncate(path, largest + 1)
-    with pytest.raises(StateError, match="cannot read the state in .*: it is larger than 64 MiB"):
+    with pytest.raises(StateError, match=r"cannot read the state in .*: it is larger than 64 MiB"):
         StateFile(path).read()

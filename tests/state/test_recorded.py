@@ -129,11 +129,13 @@ async def test_what_is_under_way_when_the_server_is_killed_is_remembered() -> No
 async def test_of_a_set_that_a_deletion_supersedes_nothing_is_remembered(nursery: trio.Nursery) -> None:
     stage = Stage()
     await stage.start(nursery, workflow("a") + workflow("b"))
-    of_all = stage.put_set(workflow("a", "new") + workflow("b", "new") + SLOW)
+    of_all = stage.put_set(REACTOR + workflow("a", "new") + workflow("b", "new") + SLOW, brings_reactors=True)
     await wait_all_tasks_blocked()
+    assert stage.recorder.state.reactors is not None
     await stage.recorded.stop("a")
     assert (await of_all.wait_outcome()).kind is OutcomeKind.SUPERSEDED
     assert [(entry.name, entry.definition) for entry in stage.recorder.state] == [("a", None)]
+    assert stage.recorder.state.reactors is None
 
 
 async def test_a_deletion_whose_caller_hangs_up_is_remembered(nursery: trio.Nursery) -> None:

@@ -41,6 +41,14 @@ class Desk:
         self.saved.clear()
 
 
+def test_what_counts_at_the_start_is_saved_without_what_the_file_has_overruled() -> None:
+    saved: list[State] = []
+    kept = State().put("new", difference("new", workflow("new"), None))
+    known = kept.put("live", difference("live", workflow("live", "b"), workflow("live", "c")))
+    ChangeRecorder(Running(), saved.append).begin([workflow("live")], merge([workflow("live")], known))
+    assert saved == [kept]
+
+
 def test_a_new_workflow_is_remembered_until_it_is_deleted() -> None:
     desk = Desk()
     desk.recorder.accept("new", workflow("new"))
@@ -76,6 +84,15 @@ def test_workflows_of_reactors_are_not_remembered() -> None:
     desk.running.owners["leased"] = WorkflowOwner("reactor", "lookup", "stream")
     desk.recorder.accept("leased", workflow("leased"))
     assert desk.saved == []
+
+
+def test_a_workflow_of_a_reactor_that_no_set_took_over_after_all_is_forgotten() -> None:
+    desk = Desk()
+    desk.running.owners["leased"] = WorkflowOwner("reactor", "lookup", "stream")
+    desk.recorder.accept("leased", workflow("leased"), "team")
+    assert list(desk.recorder.state.entries) == ["leased"]
+    desk.recorder.settle("leased")
+    assert desk.saved[-1] == State()
 
 
 def test_a_change_that_was_rolled_back_is_taken_back() -> None:
@@ -158,6 +175,15 @@ def test_reactors_asked_for_during_a_reload_that_failed_differ_from_the_file_of_
     desk.recorder.accept_reactors([REACTOR])
     desk.recorder.restore(basis)
     assert desk.recorder.state.reactors == ReactorsEntry((REACTOR,), digest_reactors(()))
+
+
+def test_the_reactors_of_another_file_are_no_change_of_it() -> None:
+    desk = Desk()
+    desk.recorder.rebase([workflow("live")], merge([workflow("live")], State(), [REACTOR]), [REACTOR])
+    desk.recorder.accept_reactors([REACTOR])
+    assert desk.recorder.state == State()
+    desk.recorder.accept_reactors([])
+    assert desk.recorder.state.reactors == ReactorsEntry((), digest_reactors([REACTOR]))
 
 
 def test_another_file_overrules_reactors_and_a_reload_that_failed_brings_them_back() -> None:
