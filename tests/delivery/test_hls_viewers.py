@@ -39,6 +39,15 @@ def test_who_asks_for_nothing_is_forgotten() -> None:
     assert ended == ["silent"]
 
 
+def test_what_was_granted_to_who_was_sent_away_meanwhile_is_let_go_of_at_once() -> None:
+    there = viewers()
+    viewer = there.begin("key", "192.0.2.1", "", object(), 0.0)
+    viewer.dismiss("kicked")
+    ended: list[str] = []
+    viewer.when_over(lambda: ended.append("approval"))
+    assert ended == ["approval"]
+
+
 def test_a_session_is_of_one_key() -> None:
     there = viewers()
     viewer = come(there)

@@ -277,7 +277,8 @@ class ClientConnection:
         self._outgoing = Outgoing()
         self._flow = ClientFlow(self._outgoing)
         self.talk = 0
-        """Bytes of commands, data and user control messages so far, each counted as `limits.LEAST_TALK` at least."""
+        """Bytes of commands, data and user control messages so far; counted as `ServerConnection.talk` does."""
+        self._unread: list[Message] = []
         self._outgoing.send_raw(self._handshake.start())
 
     @property
@@ -298,18 +299,27 @@ class ClientConnection:
     @property
     def has_more(self) -> bool:
         """Whether the last `receive_turn` has left something to be read, by another one without data."""
-        return self._reader.has_more
+        return bool(self._unread) or self._reader.has_more
 
     def receive_turn(self, data: bytes = b"") -> list[ClientEvent]:
-        """As `receive_data`, but `limits.CHUNKS_PER_TURN` chunks at most, so that others may have a turn in between."""
+        """As `receive_data`, but work with a bound, so that others may have a turn in between.
+
+        That is `limits.CHUNKS_PER_TURN` chunks, or what counts as `limits.TALK_PER_TURN`.
+        """
         if self._received.is_due_after(len(data)) and self.phase is not ClientPhase.HANDSHAKE:
             self._outgoing.send(control.acknowledgement(self._received.total))
         if self.phase is ClientPhase.HANDSHAKE:
             data = self._shake_hands(data)
         events: list[ClientEvent] = []
-        if data or self.has_more:
-            for message in self._reader.read_messages(data, limits.CHUNKS_PER_TURN):
-                self._take(message, events)
+        messages, self._unread = self._unread, []
+        if data or (not messages and self._reader.has_more):
+            messages += self._reader.read_messages(data, limits.CHUNKS_PER_TURN)
+        until = self.talk + limits.TALK_PER_TURN
+        for place, message in enumerate(messages, 1):
+            self._take(message, events)
+            if self.talk >= until:
+                self._unread = messages[place:]
+                break
         return events
 
     def data_to_send(self) -> bytes:
@@ -382,15 +392,25 @@ class ClientConnection:
                     if part.type_id in (types.AUDIO, types.VIDEO):
                         _append_media(part, events)
             case types.DATA_AMF0 | types.DATA_AMF3:
-                event = None if _is_status(message) else read_data(message.stream_id, message, self.oddities)
-                if event is not None:
-                    events.append(event)
+                self._take_data(message, events)
             case types.COMMAND_AMF0 | types.COMMAND_AMF3:
-                events.extend(self._flow.handle(parse_command(message, self.oddities)))
+                command = parse_command(message, self.oddities)
+                self._charge(command.decoded_values)
+                events.extend(self._flow.handle(command))
             case types.USER_CONTROL:
                 self._take_user_control(message, events)
             case types.WINDOW_ACKNOWLEDGEMENT_SIZE:
                 self._received.announce_window(control.parse_number(message))
+
+    def _take_data(self, message: Message, events: list[ClientEvent]) -> None:
+        if not _is_status(message):
+            event = read_data(message.stream_id, message, self.oddities, self._charge)
+            if event is not None:
+                events.append(event)
+
+    def _charge(self, values: int) -> None:
+        """So many AMF values were decoded."""
+        self.talk += values * limits.VALUE_TALK
 
     def _take_user_control(self, message: Message, events: list[ClientEvent]) -> None:
         event = control.parse_user_control(message)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.errors import ProtocolError
+from mmids_trio.rtmp.protocol import limits, outgoing
 from mmids_trio.rtmp.protocol import message as types
-from mmids_trio.rtmp.protocol import outgoing
 from mmids_trio.rtmp.protocol.client_connection import ClientConnection, ClientPhase
 from mmids_trio.rtmp.protocol.events import (
     ClientConnected,
@@ -288,6 +288,22 @@ def test_nothing_is_stopped_that_does_not_run(connected: ClientConnection) -> No
         connected.unpublish()
     with pytest.raises(ProtocolError, match="playing was expected, this one is connected"):
         connected.stop_playing()
+
+
+@pytest.mark.parametrize(
+    "dear", [command("onBWDone", 0, list(range(200))), message(types.USER_CONTROL, b"\0\x07" + bytes(4))]
+)
+def test_what_a_server_says_is_read_in_turns_that_are_bounded_by_what_they_cost(dear: bytes) -> None:
+    client, other = (ClientConnection(zeros, "live", "rtmp://h/live") for _ in range(2))
+    said, turns = [*client.receive_data(PLAIN_HANDSHAKE)], 0
+    data, bound = dear * 400, limits.TALK_PER_TURN + limits.MAX_COMMAND_VALUES * limits.VALUE_TALK + len(dear)
+    while data or client.has_more:
+        before = client.talk
+        said += client.receive_turn(data)
+        assert 0 < client.talk - before <= bound
+        data, turns = b"", turns + 1
+    assert turns > 5
+    assert said == other.receive_data(PLAIN_HANDSHAKE + dear * 400)
 
 
 @given(st.lists(st.binary(max_size=100), max_size=5))
