@@ -23,6 +23,7 @@ from mmids_trio.ffmpeg.state import ChildPhase
 from mmids_trio.ffmpeg.stderr_log import StderrLog
 from mmids_trio.ffmpeg.stopping import KILL_AFTER_SECONDS, STOP_SECONDS
 from mmids_trio.ffmpeg.supervisor import Supervisor
+from tests.support.children import open_files
 
 pytestmark = pytest.mark.e2e
 
@@ -57,10 +58,6 @@ def _limit(nursery: trio.Nursery) -> None:
 
 def python(script: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", script]
-
-
-def open_files() -> list[str]:
-    return sorted(str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
 
 
 def processes() -> set[int]:

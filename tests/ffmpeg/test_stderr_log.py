@@ -19,10 +19,7 @@ from mmids_trio.ffmpeg.stderr_log import (
     StderrLog,
     log_path,
 )
-
-
-def _open_files() -> set[str]:
-    return {os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}
+from tests.support.children import open_files
 
 
 @pytest.fixture
@@ -42,7 +39,7 @@ def test_closing_leaves_no_handle_and_more_lines_are_appended(log: StderrLog) ->
     for _ in range(50):
         log.receive(b"a line\n")
         log.close()
-    assert str(log.path) not in _open_files()
+    assert str(log.path) not in set(open_files())
     assert len(log.path.read_text().splitlines()) == 50
 
 

@@ -25,6 +25,7 @@ from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.ffmpeg import TELLS_VERSION, FakeFfmpeg
 from mmids_trio.testing.processes import Behaviour, FakeSpawner
 from mmids_trio.workflow.running_step import RunningStep
+from tests.support.children import open_files
 from tests.support.scripted_source import Take
 
 FEWEST_AWAITS = 50
@@ -81,8 +82,7 @@ class Life:
         """Nothing is left of it."""
         self.ffmpeg.check_nothing_is_left()
         assert self.paths._claims == []
-        open_files = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-        assert not [path for path in open_files if path.startswith(str(self.directory))]
+        assert not [path for path in open_files() if path.startswith(str(self.directory))]
 
 
 async def streams_come_and_go(life: Life, nursery: trio.Nursery) -> None:

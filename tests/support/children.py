@@ -36,15 +36,15 @@ def ffmpegs_of(pid: int) -> list[ChildProcess]:
     return [child for child in children_of(pid) if child.is_ffmpeg]
 
 
-def open_files(pid: int) -> list[str]:
-    """What each file descriptor of a process is."""
+def open_files(pid: int | None = None) -> list[str]:
+    """What each file descriptor of a process is; of this one, but for what the kit's watchdog looks at now and then."""
     found = []
-    for entry in Path("/proc", str(pid), "fd").iterdir():
+    for entry in Path("/proc", "self" if pid is None else str(pid), "fd").iterdir():
         try:
             found.append(os.readlink(entry))
         except FileNotFoundError:
             continue  # closed meanwhile
-    return sorted(found)
+    return sorted(name for name in found if pid is not None or not name.startswith("/proc/"))
 
 
 @contextmanager
