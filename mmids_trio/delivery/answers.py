@@ -40,11 +40,18 @@ class Answer:
     """Whether many get this very object."""
     whole: bytes | None = field(default=None, init=False)
     """Head and body as the first one got it, where it is shared."""
-    size: int = field(init=False)
-    """Bytes of the body."""
+    mark: bytes = b""
+    """Where each viewer's own query belongs in the body, which is one piece then; none: it is the same for all."""
+    size: int = -1
+    """Bytes of the body, with a query in place of each mark."""
 
     def __attrs_post_init__(self) -> None:
-        self.size = len(self.body[0]) if len(self.body) == 1 else sum(map(len, self.body))
+        if self.size < 0:
+            self.size = len(self.body[0]) if len(self.body) == 1 else sum(map(len, self.body))
+
+    def made_for(self, query: bytes) -> "Answer":
+        """The same for one viewer alone."""
+        return Answer(self.status, self.headers, [bytes(piece).replace(self.mark, query) for piece in self.body])
 
     def within(self, wanted: str) -> "Answer":
         """The part that a `Range` asks for (RFC 9110 §14): one of bytes; all of it for any other."""

@@ -36,14 +36,17 @@ KEPT_SECONDS = 30.0
 MOST_SHARED = 4
 """Parts and segments of which a copy is held with a head in front, from one part to the next."""
 
+MOST_PLAYLISTS = 8
+"""Playlists that are held with a head in front: they differ by what was asked, and by the length of the query."""
+
 PLAYLIST_TYPE, MEDIA_TYPE = "application/vnd.apple.mpegurl", "video/mp4"
 
 
 class Asker(Protocol):
     """A connection with a request that waits."""
 
-    def answer(self, answer: Answer) -> None:
-        """Answer it; nothing where it has gone."""
+    def answer(self, answer: Answer, query: bytes = b"") -> None:
+        """Answer it; nothing where it has gone. `query`: where the body has a mark for it."""
 
 
 @define(eq=False)
@@ -112,6 +115,9 @@ class HlsChannel:
     """The playlist as it is, without and with segments skipped."""
     _bodies: dict[tuple[bool, str], tuple[int, bytes]] = field(factory=dict, init=False)
     """The same as it goes out under a label, but for the query, and the count of news that it has."""
+    _playlists: dict[tuple[bool, str, bool, int], tuple[int, Answer]] = field(factory=dict, init=False)
+    """Answers with those, `MOST_PLAYLISTS` at most, by what they are, whether nothing was waited for, and the length of
+    the query; with the count of news again."""
     _newest: dict[tuple[int, int | None], Answer] = field(factory=dict, init=False)
     """Answers with parts and segments, `MOST_SHARED` at most, as long as nothing follows them."""
     _frame_rate: float | None = field(default=None, init=False)
@@ -203,6 +209,7 @@ class HlsChannel:
         """The playlist is another one now."""
         self._texts.clear()
         self._bodies.clear()
+        self._playlists.clear()
         self._newest.clear()
         self.news.count += 1
 
@@ -255,6 +262,7 @@ class HlsChannel:
 
     def look_at_clock(self) -> None:
         """A second has passed, or so."""
+        self._playlists.clear()  # they say when they were made, which caches reckon with
         now = trio.current_time()
         if self._parked:
             self._refuse_the_patient(now)
@@ -294,7 +302,7 @@ class HlsChannel:
         size = answer.size
         viewer.bytes_sent += size
         viewer.viewers.bytes_sent += size
-        asked.asker.answer(answer)
+        asked.asker.answer(answer, viewer.query)
 
     def _answer(self, asked: Asked) -> Answer | None:
         """`None` where it has to wait."""
@@ -337,10 +345,22 @@ class HlsChannel:
             case Standing.WRONG:
                 return text_answer(400, "_HLS_msn is too far ahead, or _HLS_part stands without it")
             case _:
-                body = self._body(asked.skips, asked.label).replace(QUERY, asked.viewer.query)
-        target = self.playlist.target_s
-        seconds = PATIENCE_TARGETS * 2 * target if asked.number is not None else max(target // 2, 1)
-        return Answer(200, _playlist_headers(seconds), (body,))
+                return self._playlist_answer(asked.skips, asked.label, asked.number is None, len(asked.viewer.query))
+
+    def _playlist_answer(self, skips: bool, label: str, is_plain: bool, query_size: int) -> Answer:
+        """The playlist for all whose query is so long; `is_plain`: for who waits for nothing in it."""
+        wanted = skips, label, is_plain, query_size
+        count, answer = self._playlists.get(wanted, _NONE_YET)
+        if count != self.news.count:
+            body = self._body(skips, label)
+            target = self.playlist.target_s
+            seconds = max(target // 2, 1) if is_plain else PATIENCE_TARGETS * 2 * target
+            size = len(body) + body.count(QUERY) * (query_size - len(QUERY))
+            answer = Answer(200, _playlist_headers(seconds), (body,), mark=QUERY, size=size)
+            if wanted in self._playlists or len(self._playlists) < MOST_PLAYLISTS:
+                answer.is_shared = True
+                self._playlists[wanted] = self.news.count, answer
+        return answer
 
     def _body(self, skips: bool, label: str) -> bytes:
         count, body = self._bodies.get((skips, label), (-1, b""))
@@ -417,6 +437,9 @@ _MEDIA_HEADERS = (("Content-Type", MEDIA_TYPE), ("Cache-Control", FOR_EVER), ("A
 
 def _media_answer(pieces: Sequence[bytes]) -> Answer:
     return Answer(200, _MEDIA_HEADERS, pieces, has_parts=True)
+
+
+_NONE_YET = -1, Answer(500)
 
 
 def _not_there() -> Answer:

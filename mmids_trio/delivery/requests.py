@@ -70,21 +70,17 @@ class Request:
 class RequestReader:
     """Takes what a client sends, in pieces of any size; holds `MAX_HEAD` bytes at most, and what came with them."""
 
-    _held: bytearray = field(factory=bytearray, init=False)
+    held: bytearray = field(factory=bytearray, init=False)
+    """What is not read yet."""
     _known: tuple[bytes, Request] = field(factory=lambda: (b"", Request("GET", "/")), init=False)
     """The request that came last, and what stood behind its target: players send the same with each request."""
     _seen: int = field(default=0, init=False)
-    """Bytes of `_held` in which no head ends."""
-
-    @property
-    def held(self) -> int:
-        """Bytes that are not read yet."""
-        return len(self._held)
+    """Bytes of `held` in which no head ends."""
 
     def receive(self, data: bytes) -> None:
         """Take `data`. Raises `BadRequest` for more than may wait."""
-        self._held += data
-        if len(self._held) > 2 * MAX_HEAD:
+        self.held += data
+        if len(self.held) > 2 * MAX_HEAD:
             raise BadRequest(431, "more was sent than may wait here")
 
     def next_at_once(self, data: bytes) -> Request | None:
@@ -94,7 +90,7 @@ class RequestReader:
         """
         usual = _USUAL.match(data)
         known, last = self._known
-        if usual is None or self._held:
+        if usual is None or self.held:
             return None
         end = usual.end()
         if end > MAX_TARGET or len(data) > MAX_HEAD or data[end:] != known:
@@ -104,7 +100,7 @@ class RequestReader:
 
     def next_request(self) -> Request | None:
         """The next request, if all of it is here. Raises `BadRequest`."""
-        held = self._held
+        held = self.held
         while held.startswith(b"\r\n"):  # RFC 9112 §2.2: some clients end a body with one
             del held[:2]
         end = held.find(b"\r\n\r\n", max(self._seen - 3, 0))

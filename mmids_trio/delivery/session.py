@@ -252,7 +252,7 @@ class MediaSession:
             if request is not None:
                 self._begin(request)
                 return
-        was_held = self._reader.held
+        was_held = bool(self._reader.held)
         try:
             self._reader.receive(data)
         except BadRequest as error:
@@ -342,7 +342,7 @@ class MediaSession:
 
     # Answers.
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, answer: Answer, query: bytes = b"") -> None:
         """Answer the request; synchronous. What does not go out at once is sent by the output's task."""
         request = self._request
         if request is None or self._is_over:
@@ -354,10 +354,13 @@ class MediaSession:
         if answer.has_parts and "range" in request.headers:
             answer = answer.within(request.headers["range"])
         if answer.is_shared and self._is_plain(request):
-            if answer.whole is None:
-                answer.whole = b"".join((self._head(answer, request), *answer.body))
-            self._hand_over(answer.whole)
+            whole = answer.whole
+            if whole is None:
+                whole = answer.whole = b"".join((self._head(answer, request), *answer.body))
+            self._hand_over(whole.replace(answer.mark, query) if answer.mark else whole)
             return
+        if answer.mark:
+            answer = answer.made_for(query)
         body = answer.body if request.wants_body else ()
         if answer.size <= SMALL:
             self._hand_over(b"".join((self._head(answer, request), *body)))
@@ -377,18 +380,18 @@ class MediaSession:
     def _common(self, request: Request) -> answers.Headers:
         return (*answers.cors(self.bounds.origins, request.headers), ("Date", self.bounds.date()))
 
-    def _hand_over(self, *pieces: bytes | memoryview) -> None:
+    def _hand_over(self, data: bytes, *more: bytes | memoryview) -> None:
         if not self._is_beginning:
             self._since = trio.current_time()
         output = self._output
-        if len(pieces) == 1 and (size := len(pieces[0])) <= self._at_once and not (output.blocked or output.end):
-            self._send_at_once(pieces[0], size)
+        if not more and (size := len(data)) <= self._at_once and not (output.blocked or output.end):
+            self._send_at_once(data, size)
             return
-        self._unsent.extend(memoryview(piece) for piece in pieces if piece)
+        self._unsent.extend(memoryview(piece) for piece in (data, *more) if piece)
         if not output.blocked:
             output.advance()
 
-    def _send_at_once(self, data: bytes | memoryview, size: int) -> None:
+    def _send_at_once(self, data: bytes, size: int) -> None:
         """What the fan-out's pass does: one send on bytes that all share; only a rest is anybody's own."""
         output = self._output
         try:

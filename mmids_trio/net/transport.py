@@ -169,7 +169,12 @@ class SocketTransport:
 
     def receive_nowait(self, max_bytes: int) -> bytes:
         """See `Transport`."""
-        return self._receive(max_bytes) or b""
+        try:
+            return self._recv(max_bytes)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise self._failure("receive", error) from error
 
     def has_arrived(self, size: int) -> bool:
         """See `Transport`."""

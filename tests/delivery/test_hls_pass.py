@@ -1,13 +1,15 @@
 """The pass over requests that wait: each gets the same bytes, in one send, in the order of their asking."""
 
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from mmids_trio.delivery.hls_channel import MOST_SHARED, Asked
+from mmids_trio.delivery.hls_channel import MOST_PLAYLISTS, MOST_SHARED, Asked
 from mmids_trio.delivery.hls_files import read_file
+from mmids_trio.delivery.playlist import LABEL, QUERY
 from mmids_trio.delivery.session import MAX_AT_ONCE, MediaSession
 from mmids_trio.fanout.output import MAX_SEND
 from mmids_trio.media.events import MediaPacket
@@ -50,7 +52,7 @@ async def test_a_request_that_waits_is_answered_when_its_part_is_there_and_not_b
         def __init__(self, number: int, part: int) -> None:
             self.place = number, part
 
-        def answer(self, _answer: object) -> None:
+        def answer(self, _answer: object, _query: bytes = b"") -> None:
             answered.append(self.place)
 
     number, part = channel.playlist.last
@@ -140,3 +142,43 @@ async def test_what_a_socket_does_not_take_of_a_segment_follows_it_in_order(mock
         session._output.advance()
     came = b"".join(bytes(sent[:100_000]) for sent in wire.sent)
     assert came.partition(b"\r\n\r\n")[2] == b"".join(segment.data)
+
+
+async def test_playlists_of_viewers_differ_in_their_query_alone_and_say_how_long_they_are(
+    mock_clock: MockClock, packets: Iterator[MediaPacket]
+) -> None:
+    channel, viewer, wires, [first, second, third] = on_air(packets, 3)
+    handler, ids = viewer.viewers, count(1)
+    handler.entropy = lambda size: bytes([next(ids)] * size)
+    others = [handler.begin("key", "192.0.2.2", query, object(), 0.0) for query in ("", "token=a")]
+    for other in others:
+        handler.admit(other)
+    asked = list(zip((viewer, *others), (first, second, third), wires, strict=True))
+    for who, session, wire in asked:
+        for number in range(2):  # the second is answered from what was put together for the first
+            session._take(asking("media.m3u8", who))
+            head, _, body = bytes(wire.sent[number]).partition(b"\r\n\r\n")
+            assert f"Content-Length: {len(body)}\r\n".encode() in head + b"\r\n"
+            assert body == channel.playlist.text().replace(QUERY, who.query).replace(LABEL, b"")
+        assert wire.sent[0] == wire.sent[1]
+    whole = {who: bytes(wire.sent[0]).partition(b"\r\n\r\n") for who, _, wire in asked}
+    for who, session, wire in asked:  # an old client, for whom the head is another one
+        session._take(asking("media.m3u8", who).replace(b"HTTP/1.1", b"HTTP/1.0"))
+        head, _, body = bytes(wire.sent[-1]).partition(b"\r\n\r\n")
+        assert (head + b"\r\n").count(f"Content-Length: {len(body)}\r\n".encode()) == 1
+        assert body == whole[who][2]
+
+
+async def test_playlists_are_held_for_few_lengths_of_queries_and_for_a_second(
+    mock_clock: MockClock, packets: Iterator[MediaPacket]
+) -> None:
+    channel, viewer, wires, sessions = on_air(packets, 2 * MOST_PLAYLISTS)
+    for number, (wire, session) in enumerate(zip(wires, sessions, strict=True)):
+        viewer.viewers.entropy = bytes([number]).__mul__
+        other = viewer.viewers.begin("key", "192.0.2.2", "x" * number, object(), 0.0)
+        viewer.viewers.admit(other)
+        session._take(asking("media.m3u8", other))
+        assert other.query in bytes(wire.sent[0])
+    assert len(channel._playlists) == MOST_PLAYLISTS
+    channel.look_at_clock()
+    assert not channel._playlists
