@@ -135,7 +135,8 @@ class HttpAudience(Audience):
             channels = self._hls_channels
             longest = max((channel.playlist.target_s for channel in channels), default=0)
             self.viewers.patience = max(LEAST_SECONDS, TARGETS * longest)
-            self.viewers.end_silent(trio.current_time())
+            while self.viewers.end_silent(trio.current_time()):
+                await trio.lowlevel.checkpoint()
             for channel in channels:
                 channel.look_at_clock()
                 await channel.send_pass()

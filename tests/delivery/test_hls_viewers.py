@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmids_trio.delivery.hls_viewers import MAX_OF_ADDRESS, HlsViewer, HlsViewers, rest_of, session_in
+from mmids_trio.delivery.hls_viewers import ENDS_AT_ONCE, MAX_OF_ADDRESS, HlsViewer, HlsViewers, rest_of, session_in
 
 
 def viewers() -> HlsViewers:
@@ -32,11 +32,22 @@ def test_who_asks_for_nothing_is_forgotten() -> None:
     ended: list[str] = []
     silent.when_over(lambda: ended.append("silent"))
     assert there.find(active.id, "key", 5.0) is active
-    there.end_silent(10.0)
+    assert not there.end_silent(10.0)
     assert there.all == [active]
     assert ended == ["silent"]
     silent.dismiss("again")
     assert ended == ["silent"]
+
+
+def test_many_who_are_silent_go_in_portions() -> None:
+    there = viewers()
+    for _ in range(2 * ENDS_AT_ONCE + 1):
+        come(there)
+    assert there.end_silent(10.0)
+    assert len(there) == ENDS_AT_ONCE + 1
+    assert there.end_silent(10.0)
+    assert not there.end_silent(10.0)
+    assert not len(there)
 
 
 def test_what_was_granted_to_who_was_sent_away_meanwhile_is_let_go_of_at_once() -> None:
