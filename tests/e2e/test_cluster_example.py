@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from attrs import define
 from tests.support.commands import as_process
 from tests.support.ffmpeg import Crew, Recording
 from tests.support.processes import Child, start
-from tests.support.program import curl
+from tests.support.program import Answer, curl
 from tests.support.registries import free_ports, opens
 from tests.support.waiting import eventually_answered
 
@@ -30,6 +30,9 @@ SERVICES: Mapping[str, Any] = yaml.safe_load((FOLDER / "docker-compose.yml").rea
 NODES = ("node-1", "node-2", "node-3")
 TOKEN = SERVICES["node-1"]["environment"]["API_TOKEN"]
 
+
+MINE = b"workflow live {\n    rtmp_receive rtmp_app=mine stream_key=* port=0\n}\n"
+"""Of one node alone, with the name of a workflow of the fleet."""
 
 START_SECONDS = 110.0
 """For three servers and who waits for them, where others use the machine as well."""
@@ -52,11 +55,15 @@ class Example:
         more = {"RTMP_PORT": str(self.rtmp)}
         return await start(self.nursery, as_process(*arguments), name=arguments[0], environment=environment | more)
 
+    async def ask(self, node: str, path: str, *options: str, body: bytes | None = None) -> Answer:
+        url = f"http://{self.address(node)}:{self.api}{path}"
+        return await curl(url, "--header", f"Authorization: Bearer {TOKEN}", *options, body=body)
+
     async def get(self, node: str, path: str) -> Any:
-        answer = await curl(
-            f"http://{self.address(node)}:{self.api}{path}", "--header", f"Authorization: Bearer {TOKEN}"
-        )
-        return json.loads(answer.text)
+        return (await self.ask(node, path)).json
+
+    async def workflows(self, node: str) -> Sequence[str]:
+        return [each["name"] for each in await self.get(node, "/workflows")]
 
     async def nodes(self) -> Mapping[str, Any]:
         return {each["node"]: each for each in (await self.get("node-1", "/cluster"))["nodes"]}
@@ -117,9 +124,24 @@ async def example(nursery: trio.Nursery, tmp_path: Path) -> Example:
 async def test_a_fleet_is_changed_by_one_command_and_a_drained_node_gets_no_newcomers(
     example: Example, crew: Crew, show: Recording
 ) -> None:
-    planned = await example.command("node-2", "plan", "--fleet", str(FOLDER / "live.mmids"))
+    whole = FOLDER / "live.mmids"
+    mine = await example.ask("node-3", "/workflows?wait=20", "-X", "PUT", body=MINE)
+    assert mine.status == 200, mine.text
+    before = await example.nodes()
+    refused = await example.command("node-2", "apply", "--fleet", str(whole))
+    assert await refused.end() == 1
+    reasons = [line for line in refused.err.text.splitlines() if re.match(r"node-\d: ", line)]
+    assert [line.partition(":")[0] for line in reasons] == ["node-3"], refused.err.text
+    assert "'live'" in reasons[0]
+    assert [await example.workflows(node) for node in NODES] == [[], [], ["live"]]
+    assert {each["revision"] for each in before.values()} == {
+        each["revision"] for each in (await example.nodes()).values()
+    }
+    assert (await example.ask("node-3", "/workflows/live", "-X", "DELETE")).status == 200
+
+    planned = await example.command("node-2", "plan", "--fleet", str(whole))
     assert await planned.end() == 2, planned.err.text
-    applied = await example.command("node-2", "apply", "--fleet", str(FOLDER / "live.mmids"))
+    applied = await example.command("node-2", "apply", "--fleet", str(whole))
     assert await applied.end() == 0, applied.err.text
     assert "applied at 3 nodes as revision" in applied.out.text
     assert len({each["revision"] for each in (await example.nodes()).values()}) == 1

@@ -1,5 +1,6 @@
 """A cluster of real servers behind Redis with Sentinel, and on etcd, whose machines do not agree on what time it is."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,14 +12,16 @@ from attrs import frozen
 
 from mmids_trio.testing.clients import ClientRefused
 from tests.support.cluster_stage import Stage, say
-from tests.support.live_clients import SHOW, connected
-from tests.support.program import Answer, Program, curl
+from tests.support.live_clients import SHOW, Encoder, connected
+from tests.support.plugins import LISTED, STUDIO
+from tests.support.program import Answer, Program, curl, run_program
 from tests.support.registries import etcd, running, sentinels
 from tests.support.waiting import eventually, eventually_answered
 
 pytestmark = pytest.mark.e2e
 
 HOURS_APART_S = 5 * 3600
+OUTCOMES = (("moved", 1), ("lost", 0))
 FLEET = "workflow {name} {{\n    rtmp_receive rtmp_app={name} stream_key=* port=0\n}}\n"
 
 
@@ -83,6 +86,19 @@ async def is_refused(stage: Stage, name: str) -> bool:
     return False
 
 
+async def moved(stage: Stage, encoder: Encoder, name: str, began: float) -> None:
+    """Wait until the encoder publishes at that node, and everybody has media of there."""
+    await stage.published(encoder, name)
+    await eventually(lambda: min(player.times[-1] for player in stage.players) > began + 2, f"media of node {name}")
+    assert await stage.pulls(name) == 1
+
+
+async def told_of_move(node: Program) -> bool:
+    """Whether it has counted that its key has moved, and none that it has lost."""
+    counted = (await node.get("/metrics")).text
+    return all(f'claims_total{{outcome="{outcome}"}} {count}\n' in counted for outcome, count in OUTCOMES)
+
+
 @pytest.mark.parametrize("place", [behind_sentinel, in_etcd], ids=["sentinel", "etcd"])
 async def test_no_viewer_sees_that_a_registry_fails_or_that_a_node_is_emptied(
     place: Callable[[Path], AbstractAsyncContextManager[Place]], tmp_path: Path
@@ -111,13 +127,18 @@ async def test_no_viewer_sees_that_a_registry_fails_or_that_a_node_is_emptied(
         assert stage.longest_gap(began) < 5
 
         began = trio.current_time()
-        await curl(f"{stage.nodes['a'].api}/cluster/drain", "-X", "POST")
         encoder.move()
-        await stage.published(encoder, "c")
-        await eventually(lambda: min(player.times[-1] for player in stage.players) > began + 2, "media of node c")
+        await moved(stage, encoder, "c", began)
+        say("connection broken, encoder at another node, longest gap", stage.longest_gap(began))
+        await eventually_answered(lambda: told_of_move(stage.nodes["a"]), "move of the key, and no loss")
+        assert stage.longest_gap(began) < 10
+
+        began = trio.current_time()
+        await curl(f"{stage.nodes['c'].api}/cluster/drain", "-X", "POST")
+        encoder.move()
+        await moved(stage, encoder, "a", began)
         say("origin emptied, longest gap", stage.longest_gap(began))
-        assert await stage.pulls("c") == 1
-        drained = (await stage.nodes["a"].get("/cluster/drain?wait=20")).json
+        drained = (await stage.nodes["c"].get("/cluster/drain?wait=20")).json
         assert (drained["over"], drained["publishers"], drained["watchers"]) == (True, 0, 0)
         assert stage.longest_gap(began) < 10
         stage.assert_nobody_was_cut()
@@ -126,7 +147,7 @@ async def test_no_viewer_sees_that_a_registry_fails_or_that_a_node_is_emptied(
 async def test_a_fleet_on_etcd_is_changed_as_a_whole_by_nodes_whose_clocks_are_hours_apart(tmp_path: Path) -> None:
     async with in_etcd(tmp_path) as at:
         stage = at.stage
-        await stage.start("a")
+        await stage.start("a", module=STUDIO + LISTED)
         await stage.start("b", clock_s=HOURS_APART_S)
         a, b = stage.nodes["a"], stage.nodes["b"]
         encoder = stage.encode("b")
@@ -149,12 +170,30 @@ async def test_a_fleet_on_etcd_is_changed_as_a_whole_by_nodes_whose_clocks_are_h
         refused = await put_fleet(b, "w")  # which each node has in its own file
         assert refused.status == 409, refused.text
         assert (await b.get("/cluster")).json["revision"] == changed.json["revision"]
-        await stage.start("c", clock_s=-HOURS_APART_S)
+        await stage.start("c", clock_s=-HOURS_APART_S, module=STUDIO + LISTED)
         await eventually_answered(lambda: revisions("a", "b", "c"), "three nodes that serve the same")
+        wanted = FLEET.format(name="shared") + FLEET.format(name="other").replace("}", "    passing after=2s\n}")
+        refusal = await put_text(a, wanted)  # only node b does not know the step
+        assert (refusal.status, refusal.json["ending"]) == (409, "refused"), refusal.text
+        assert [node["node"] for node in refusal.json["nodes"] if node["reasons"]] == ["b"]
+        (tmp_path / "wanted.mmids").write_text(wanted, encoding="utf-8")
+        command = await run_program(
+            stage.nursery, tmp_path, "apply", "--fleet", "wanted.mmids", environment={"MMIDS_SERVER": a.api}
+        )
+        assert await command.end() == 1
+        assert re.search(r"^b: .*'passing'", command.err.text, re.MULTILINE), command.err.text
+        assert await revisions("a", "b", "c")
+        assert (await a.get("/cluster")).json["revision"] == changed.json["revision"]
+        for node in stage.nodes.values():
+            assert (await node.get("/workflows/other")).status == 404
         assert (await stage.nodes["c"].get("/workflows/shared")).status == 200
         assert await is_refused(stage, "c")
         assert encoder.at == stage.ports["b"]
 
 
 async def put_fleet(node: Program, workflow: str) -> Answer:
-    return await curl(f"{node.api}/cluster/config", "-X", "PUT", body=FLEET.format(name=workflow).encode())
+    return await put_text(node, FLEET.format(name=workflow))
+
+
+async def put_text(node: Program, text: str) -> Answer:
+    return await curl(f"{node.api}/cluster/config", "-X", "PUT", body=text.encode())

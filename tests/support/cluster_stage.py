@@ -50,9 +50,18 @@ class Stage:
     players: list[Player] = field(factory=list)
 
     async def start(
-        self, names: str, *, registry: str | None = None, advertised: int | None = None, clock_s: int = 0
+        self,
+        names: str,
+        *,
+        registry: str | None = None,
+        advertised: int | None = None,
+        clock_s: int = 0,
+        module: str | None = None,
     ) -> None:
-        """Start nodes; other nodes reach them at `advertised`. Their calendars are `clock_s` ahead of this one."""
+        """Start nodes; other nodes reach them at `advertised`. Their calendars are `clock_s` ahead of this one.
+
+        They load a `module` of this text, with kinds of steps.
+        """
         for name in names:
             directory = self.directory / name
             directory.mkdir()
@@ -62,7 +71,11 @@ class Stage:
                 registry=registry or self.registry, name=name, advertised=advertised or port, port=port
             )
             paths = {"PYTHONPATH": os.pathsep.join((str(directory), str(ROOT)))} if clock_s else None
-            self.nodes[name] = await serve(self.nursery, directory, text, settings=SETTINGS, environment=paths)
+            settings = SETTINGS
+            if module is not None:
+                (directory / "own_kinds.py").write_text(module, encoding="utf-8")
+                settings += "load own_kinds\n    "
+            self.nodes[name] = await serve(self.nursery, directory, text, settings=settings, environment=paths)
             self.ports[name] = port
 
     def encode(self, *names: str) -> Encoder:
