@@ -14,6 +14,7 @@ FIGURES = {
     "cpu_us_per_packet": "CPU µs per packet",
     "requests_per_second": "requests a second",
     "cpu_percent": "CPU % of a core",
+    "cpu_percent_unwatched": "of it without viewers",
     "cpu_percent_per_publisher": "CPU % of a core per publisher",
     "mbit_per_watcher": "Mbit/s each",
     "mbit_per_publisher": "Mbit/s each",

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from http.client import HTTPConnection
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from benchmarks.bench import Bench, Measured, Row
 from benchmarks.figures import Run, Target, coarse, median_of, ratio_of
@@ -128,10 +128,19 @@ async def _segments(bench: Bench) -> Measured:
                 return [await _window(bench, server, viewers, load)]
         async with bench.run(HLS) as server, bench.load.publishing(server.ports.rtmp):
             path = await trio.to_thread.run_sync(files.learn, server.ports.media)
+            alone = await _unwatched(bench, server)
             load = bench.load.fetching(server.ports.media, viewers, (path,), SEGMENT_MS, bench.effort)
-            return [await _window(bench, server, viewers, load)]
+            run = await _window(bench, server, viewers, load)
+            return [evolve(run, figures={**run.figures, "cpu_percent_unwatched": alone})]
 
     return await bench.alternate([HLS, NginxFiles(files.sizes)], once)
+
+
+async def _unwatched(bench: Bench, server: Server) -> float:
+    """Percent of a core that the publisher takes by itself, which `nginx` has not; part of what is counted later."""
+    before, begin = cpu(server.pid), trio.current_time()
+    await trio.sleep(bench.effort.warm_up)
+    return 100 * cpu(server.pid).since(before) / (trio.current_time() - begin)
 
 
 async def _lateness(bench: Bench) -> Measured:
