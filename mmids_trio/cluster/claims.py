@@ -42,6 +42,9 @@ class Following(Protocol):
     async def wait_looked_up(self) -> None:
         """Wait for the first answer, or for the registry to be away."""
 
+    def look_again(self) -> None:
+        """Ask now: what came from there has ended, and the hint that says why may be lost. Synchronous."""
+
     def stop(self) -> None:
         """Want it no more. Synchronous; repeating it does nothing."""
 

@@ -68,6 +68,10 @@ class Follower:
         """See `claims.Following`."""
         await self._watched.is_looked_up.wait()
 
+    def look_again(self) -> None:
+        """See `claims.Following`."""
+        self._watched.look_again(self._watched.key)
+
     def stop(self) -> None:
         """See `claims.Following`."""
         self._watched.remove(self)
@@ -79,6 +83,7 @@ class _Watched:
 
     key: StreamKey
     _on_deserted: "Callable[[_Watched], None]"
+    look_again: Callable[[StreamKey], None]
     known: Known = field(factory=Known, init=False)
     is_looked_up: trio.Event = field(factory=trio.Event, init=False)
     question: Recurring | None = field(default=None, init=False)
@@ -120,12 +125,12 @@ class Followings:
         """See `claims.StreamClaims.follow`."""
         watched = self._watched.get(key)
         if watched is None:
-            watched = self._watched[key] = _Watched(key, self._forget)
+            watched = self._watched[key] = _Watched(key, self._forget, self.hurry)
             watched.question = self._rounds.add(partial(self._look_up, watched))
         return watched.add(on_change)
 
     def hurry(self, key: StreamKey) -> None:
-        """Look it up now: it has changed."""
+        """Look it up now: it has changed, or may have."""
         watched = self._watched.get(key)
         if watched is not None and watched.question is not None:
             self._rounds.hurry(watched.question)

@@ -270,6 +270,7 @@ class EdgePull:
             if self._has_come:
                 backoff.reset()
             self.state, self.last_error = "waiting", reason
+            self._following.look_again()
             log.warning("stream does not come from its node", node=entry.owner.node, stream=self.key.key, reason=reason)
             with trio.move_on_after(backoff.next_delay()):
                 await self._news.wait()

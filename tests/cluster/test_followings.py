@@ -7,6 +7,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.cluster.contact import UNSETTLED_SECONDS
 from mmids_trio.cluster.directory import RENEW_SECONDS, STREAM_TTL_SECONDS, StreamEntry
 from mmids_trio.cluster.followings import Known, judge
+from mmids_trio.cluster.hints import Hints
 from tests.support.cluster_nodes import Cluster, Node, cluster
 from tests.support.directories import KEY, A, B, wanted
 
@@ -55,6 +56,28 @@ async def test_a_key_that_moves_is_followed_without_an_absence_between(autojump_
         await wait_all_tasks_blocked()
         assert told[-1] == ("b", True)
         assert edge.membership.follow(KEY, lambda: None).is_present
+
+
+async def test_who_finds_a_stream_ended_asks_at_once_who_has_the_key_even_if_no_hint_comes(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hints, "tell", lambda *_: None)
+    async with cluster() as ours:
+        a, b = await two(ours)
+        edge = await ours.start("edge")
+        claim = await a.publish()
+        following = edge.membership.follow(KEY, lambda: None)
+        await following.wait_looked_up()
+        claim.show(is_interrupted=True)
+        await wait_all_tasks_blocked()
+        await b.publish()
+        began = trio.current_time()
+        await wait_all_tasks_blocked()
+        assert (following.entry is not None, following.entry and following.entry.owner.node) == (True, "a")
+        following.look_again()
+        await wait_all_tasks_blocked()
+        assert following.entry is not None
+        assert (following.entry.owner.node, trio.current_time()) == ("b", began)
 
 
 async def test_the_end_of_a_node_that_died_is_seen(autojump_clock: MockClock) -> None:

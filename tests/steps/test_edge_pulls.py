@@ -41,3 +41,23 @@ async def test_a_stream_whose_first_media_wait_while_it_moves_is_seen_from_its_n
         nursery.start_soon(watcher.read)
         await eventually(lambda: watcher.got == shows["b"].show.number, "a frame of the next node")
         nursery.cancel_scope.cancel()
+
+
+async def test_an_edge_whose_pull_ends_looks_at_once_where_the_key_is_now(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_up_connections(monkeypatch)
+    cluster = FakeCluster()
+    cluster.put(KEY, Incarnation("a", "1"), "rtmp://a:1935")
+    shows = {"a": Published(Show(0, 0))}
+    watcher = Watcher(KEY, cluster.node("c"), Origins(lambda node, key: shows.get(node), Random(1)))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(watcher.pulls.run)
+        watcher.want()
+        nursery.start_soon(watcher.read)
+        await eventually(lambda: watcher.pull is not None and watcher.pull.has_begun, "the first media")
+        [following] = cluster.followings
+        assert following.looked_again == 0
+        shows.clear()
+        await eventually(lambda: following.looked_again > 0, "another look")
+        nursery.cancel_scope.cancel()

@@ -76,6 +76,7 @@ class FakeFollowing:
     cluster: FakeCluster
     key: StreamKey
     on_change: Callable[[], None]
+    looked_again: int = 0
 
     @property
     def entry(self) -> StreamEntry | None:
@@ -90,6 +91,10 @@ class FakeFollowing:
     async def wait_looked_up(self) -> None:
         """See `Following`."""
         await trio.lowlevel.checkpoint()
+
+    def look_again(self) -> None:
+        """See `Following`."""
+        self.looked_again += 1
 
     def stop(self) -> None:
         """See `Following`."""
