@@ -11,7 +11,7 @@ from mmids_trio.http_api.refusals import Forbidden
 from mmids_trio.http_api.safety import bearer_credentials
 from mmids_trio.http_api.session_cookie import session_credentials
 from mmids_trio.http_api.token_file import TokenFile
-from mmids_trio.http_api.tokens import ADMIN, ANYBODY, NOBODY, OWNER, Caller, ScopeKind, bearer_of
+from mmids_trio.http_api.tokens import ADMIN, ANYBODY, NOBODY, OWNER, Caller, ScopeKind
 
 CALLER = "caller"
 """In the `state` of a scope: who sends the request."""
@@ -54,7 +54,7 @@ class Access:
             return None
         if token is not None and hmac.compare_digest(came, token.encode()):
             return Caller(OWNER, ADMIN)
-        named = None if self._file is None else bearer_of(came, self._file.tokens)
+        named = None if self._file is None else self._file.bearer(came)
         return None if named is None else named.caller
 
 

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
+from time import time
 
 import structlog
 import trio
 from attrs import define, field
 
-from mmids_trio.http_api.tokens import NamedToken, TokenFileError, read_tokens, write_tokens
+from mmids_trio.http_api.tokens import NamedToken, TokenFileError, bearer_of, read_tokens, write_tokens
+from mmids_trio.moments import rfc3339
 from mmids_trio.offload import in_thread
 from mmids_trio.state.file import MODE, StateFile
 
@@ -36,8 +38,10 @@ class TokenFile:
 
     path: Path
     _offload: Callable[[Callable[[], _Tokens]], Awaitable[_Tokens]] = in_thread
+    _now: Callable[[], float] = time
+    """The calendar's time, in seconds since 1970 UTC; tokens expire by it."""
     tokens: _Tokens = field(default=(), init=False)
-    """Those that hold now."""
+    """Those that the file had, also those that have expired by now."""
     _state: _State | str = field(default="not read", init=False)
     """What the file was like when it was read last, or what was wrong with it."""
     _checked_at: float = field(default=-inf, init=False)
@@ -73,6 +77,11 @@ class TokenFile:
             return
         self._state = state
         log.info("tokens read", path=str(self.path), tokens=len(self.tokens))
+
+    def bearer(self, secret: bytes) -> NamedToken | None:
+        """The one that this is, if it still holds."""
+        found = bearer_of(secret, self.tokens)
+        return found if found is not None and found.holds_at(rfc3339(self._now())) else None
 
     def _look(self) -> _State:
         """What changes when the file does; `None` where there is none. Raises `TokenFileError`."""

@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any, Literal, get_args
@@ -46,6 +47,7 @@ NOBODY = "nobody"
 EVERYTHING = "*"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _EXPECTED = "expected read, change:PATTERN, kick or admin"
 
@@ -104,12 +106,17 @@ ADMIN = (Scope("admin"),)
 
 @frozen
 class NamedToken:
-    """One token of the file. `made`: when, as RFC 3339 has it."""
+    """One token of the file. `made`: when; `expires`: from when on it is worth nothing. Both as `moments` has them."""
 
     name: str
     digest: str
     scopes: tuple[Scope, ...]
     made: str
+    expires: str | None = None
+
+    def holds_at(self, moment: str) -> bool:
+        """Whether it has not expired; moments sort as texts do."""
+        return self.expires is None or moment < self.expires
 
     @property
     def caller(self) -> Caller:
@@ -123,14 +130,14 @@ def check_name(name: str) -> None:
         raise ValueError(f"no token can be called {name[:MAX_PATTERN]!r}; expected 1 to 64 of A-Z a-z 0-9 . _ -")
 
 
-def make_token(name: str, scopes: Iterable[Scope], made: str) -> tuple[str, NamedToken]:
+def make_token(name: str, scopes: Iterable[Scope], made: str, expires: str | None = None) -> tuple[str, NamedToken]:
     """A new one: what its bearer gets, and what the file keeps. Raises `ValueError`."""
     check_name(name)
     scopes = tuple(dict.fromkeys(scopes))
     if not 1 <= len(scopes) <= MAX_SCOPES:
         raise ValueError(f"a token has 1 to {MAX_SCOPES} scopes; {_EXPECTED}")
     secret = PREFIX + token_urlsafe(TOKEN_BYTES)
-    return secret, NamedToken(name, digest_of(secret.encode()), scopes, made)
+    return secret, NamedToken(name, digest_of(secret.encode()), scopes, made, expires)
 
 
 def digest_of(secret: bytes) -> str:
@@ -151,6 +158,7 @@ def write_tokens(tokens: Iterable[NamedToken]) -> bytes:
     """The content of the file."""
     entries = [
         {"name": each.name, "sha256": each.digest, "scopes": [str(scope) for scope in each.scopes], "made": each.made}
+        | ({} if each.expires is None else {"expires": each.expires})
         for each in tokens
     ]
     return (json.dumps({"tokens": entries}, indent=2, ensure_ascii=False) + "\n").encode()
@@ -182,4 +190,17 @@ def _token(entry: Any) -> NamedToken:
     scopes = tuple(Scope.parse(str(text)) for text in entry["scopes"])
     if not 1 <= len(scopes) <= MAX_SCOPES:
         raise ValueError(f"{name!r} has not 1 to {MAX_SCOPES} scopes")
-    return NamedToken(name, digest, scopes, made)
+    return NamedToken(name, digest, scopes, made, _expiry(name, entry.get("expires")))
+
+
+def _expiry(name: str, moment: Any) -> str | None:
+    """A token whose end cannot be read must not hold for ever."""
+    if moment is None:
+        return None
+    if not isinstance(moment, str) or _MOMENT.fullmatch(moment) is None:
+        raise ValueError(f"expires of {name!r} is no time such as 2026-01-31T02:13:00.000Z")
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:
+        raise ValueError(f"expires of {name!r} is no time of the calendar") from None
+    return moment

@@ -339,7 +339,7 @@ def build_server(
         shared.totals, sources, StreamMetrics(on_air, lambda: settings.stream_metrics, trio.current_time)
     )
     tokens_path = settings.http_api_tokens_path
-    tokens = None if tokens_path is None else TokenFile(Path(tokens_path), world.offload)
+    tokens = None if tokens_path is None else TokenFile(Path(tokens_path), world.offload, world.now)
 
     def make_http_app() -> "QuartTrio":
         return http_api.create_app(

@@ -1,6 +1,7 @@
 """The command that makes named tokens of the API, lists and revokes them."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def test_a_token_is_printed_once_and_valid_until_it_is_revoked(file: Path) -> No
     made = run("token", "add", "anna", "--scope", "read", "--scope", "change:team-*", "--file", str(file))
     assert made.exit_code == 0
     secret = made.stdout.strip()
+    assert "until" not in made.stderr
     assert secret not in made.stderr
     token = bearer_of(secret.encode(), read_file(file))
     assert token is not None
@@ -36,6 +38,20 @@ def test_a_token_is_printed_once_and_valid_until_it_is_revoked(file: Path) -> No
     revoked = run("token", "revoke", "anna", "--file", str(file))
     assert (revoked.exit_code, revoked.output) == (0, "the token of 'anna' is revoked\n")
     assert read_file(file) == ()
+
+
+@pytest.mark.parametrize(("expires", "seconds"), [("45m", 2700), ("12h", 43_200), ("30d", 2_592_000)])
+def test_a_token_may_expire(file: Path, expires: str, seconds: int) -> None:
+    made = run("token", "add", "anna", "--scope", "read", "--expires", expires, "--file", str(file))
+    assert made.exit_code == 0
+    [token] = read_file(file)
+    assert token.expires is not None
+    lasts = datetime.fromisoformat(token.expires) - datetime.fromisoformat(token.made)
+    assert lasts.total_seconds() == pytest.approx(seconds, abs=0.01)
+    assert f"(read, until {token.expires})" in made.stderr
+    [shown] = json.loads(run("token", "list", "--json", "--file", str(file)).stdout)
+    assert shown["expires"] == token.expires
+    assert run("token", "list", "--file", str(file)).stdout.endswith(f"read, until {token.expires}\n")
 
 
 def test_the_file_is_the_one_of_the_configuration(tmp_path: Path) -> None:
@@ -54,6 +70,10 @@ def test_the_file_is_the_one_of_the_configuration(tmp_path: Path) -> None:
         (("add", "anna", "--scope", "read"), "there is a token 'anna'; revoke it first, or take another name"),
         (("add", "bert", "--scope", "write"), "unknown scope 'write'; expected read, change:PATTERN, kick or admin"),
         (("add", "a b", "--scope", "read"), "no token can be called 'a b'; expected 1 to 64 of A-Z a-z 0-9 . _ -"),
+        (
+            ("add", "bert", "--scope", "read", "--expires", "0d"),
+            "--expires '0d'; expected 1 to 9999 minutes, hours or days, as 45m, 12h or 30d",
+        ),
         (("revoke", "anna", "bert"), "there is no token 'bert'; nothing was changed"),
     ],
 )

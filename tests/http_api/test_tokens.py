@@ -31,6 +31,7 @@ from mmids_trio.http_api.tokens import (
     read_tokens,
     write_tokens,
 )
+from mmids_trio.moments import rfc3339
 from mmids_trio.rejections import RejectCounters
 from mmids_trio.server.building import build_server
 from mmids_trio.testing import Harness
@@ -348,6 +349,26 @@ async def test_a_revoked_token_is_worth_nothing_once_the_file_was_looked_at(
     assert bearer_of(secret.encode(), file.tokens) is None
 
 
+async def test_a_token_that_has_expired_is_refused_as_one_that_nobody_knows(
+    file: TokenFile, autojump_clock: trio.testing.MockClock
+) -> None:
+    made = 1_800_000_000.0 + trio.current_time()
+    guest, short = make_token("guest", scopes("read"), MADE, rfc3339(made + 3600))
+    longer, long = make_token("longer", scopes("read"), MADE, rfc3339(made + 7200))
+    with changed(file.path) as tokens:
+        tokens.extend((short, long))
+    settings = f'settings {{\n    http_api_tokens_path "{file.path}"\n}}\n'
+    async with Harness(settings, now=lambda: 1_800_000_000.0 + trio.current_time()) as h:
+        await trio.sleep(3600 - CHECK_SECONDS)
+        assert (await h.http.get("/workflows", headers=bearing(guest))).status == 200
+        await trio.sleep(CHECK_SECONDS)
+        expired, unknown = [await h.http.get("/workflows", headers=bearing(secret)) for secret in (guest, "mmids_x")]
+        assert (expired.status, expired.text) == (unknown.status, unknown.text)
+        assert expired.status == 401
+        assert (await h.http.get("/workflows", headers=bearing(longer))).status == 200
+    h.assert_quiet()
+
+
 async def test_a_file_that_was_deleted_revokes_all_tokens(
     file: TokenFile, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -401,7 +422,9 @@ def test_the_file_has_no_token_and_is_its_owners_alone(file: TokenFile) -> None:
 
 def test_what_is_written_is_read_again() -> None:
     tokens = tuple(make_token(name, scopes("admin", "change:ü*"), MADE)[1] for name in ("a", "b.c_d-e"))
-    assert read_tokens(write_tokens(tokens)) == tokens
+    expiring = make_token("e", scopes("read"), MADE, "2026-02-28T00:00:00.000Z")[1]
+    assert read_tokens(write_tokens([*tokens, expiring])) == (*tokens, expiring)
+    assert b"expires" not in write_tokens(tokens)
 
 
 def entry(**changes: Any) -> dict[str, Any]:
@@ -430,6 +453,10 @@ def entry(**changes: Any) -> dict[str, Any]:
                 [entry(scopes="admin")],
                 [entry(scopes=["write"])],
                 [entry(scopes=["read"] * 100)],
+                [entry(expires=1)],
+                [entry(expires="")],
+                [entry(expires="2026-02-28T00:00:00Z")],
+                [entry(expires="2026-02-30T00:00:00.000Z")],
                 [entry(), entry()],
                 [entry(name=f"a{number}") for number in range(MAX_TOKENS + 1)],
             )

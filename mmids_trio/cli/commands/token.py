@@ -1,9 +1,10 @@
 """`token`: adds, lists and revokes named tokens of the API, in the file that the server looks at."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -65,20 +66,27 @@ def _path_of(config: Path) -> Path:
     metavar="SCOPE",
     help="read, change:PATTERN (workflows by name, * for any characters), kick or admin; may be repeated.",
 )
+@click.option(
+    "--expires",
+    metavar="TIME",
+    help="From when on it is worth nothing: so many minutes, hours or days from now (45m, 12h, 30d). Default: never.",
+)
 @_on_the_file
-def add(path: Path, *, name: str, scopes: tuple[str, ...]) -> None:
+def add(path: Path, *, name: str, scopes: tuple[str, ...], expires: str | None) -> None:
     """Make a token for NAME and print it: it is shown this once.
 
     Exit status: 0 it is valid; 1 error, also if there is a token of that name.
     """
-    secret, made = make_token(name, map(Scope.parse, scopes), rfc3339(datetime.now(UTC).timestamp()))
+    now = datetime.now(UTC).timestamp()
+    end = None if expires is None else rfc3339(now + _seconds(expires))
+    secret, made = make_token(name, map(Scope.parse, scopes), rfc3339(now), end)
     with changed(path) as tokens:
         if any(each.name == name for each in tokens):
             raise ValueError(f"there is a token '{name}'; revoke it first, or take another name")
         if len(tokens) >= MAX_TOKENS:
             raise ValueError(f"there are {MAX_TOKENS} tokens, and no more may be")
         tokens.append(made)
-    click.echo(f"the token of '{name}' ({_scopes(made)}), which nobody can show you again:", err=True)
+    click.echo(f"the token of '{name}' ({_scopes(made)}{_end(made)}), which nobody can show you again:", err=True)
     click.echo(secret)
 
 
@@ -86,15 +94,18 @@ def add(path: Path, *, name: str, scopes: tuple[str, ...]) -> None:
 @json_option
 @_on_the_file
 def list_tokens(path: Path, *, as_json: bool) -> None:
-    """Print names and scopes of all tokens."""
+    """Print names and scopes of all tokens, and when they expire."""
     tokens = read_file(path)
     if as_json:
-        shown = [{"name": each.name, "scopes": list(map(str, each.scopes)), "made": each.made} for each in tokens]
+        shown = [
+            {"name": each.name, "scopes": list(map(str, each.scopes)), "made": each.made, "expires": each.expires}
+            for each in tokens
+        ]
         click.echo(json.dumps(shown, ensure_ascii=False))
         return
     width = max((len(each.name) for each in tokens), default=0)
     for each in tokens:
-        click.echo(printable(f"{each.name:{width}}  {each.made}  {_scopes(each)}"))
+        click.echo(printable(f"{each.name:{width}}  {each.made}  {_scopes(each)}{_end(each)}"))
 
 
 @token.command()
@@ -112,6 +123,21 @@ def revoke(path: Path, *, names: tuple[str, ...]) -> None:
         tokens[:] = [each for each in tokens if each.name not in names]
     for name in dict.fromkeys(names):
         click.echo(f"the token of '{name}' is revoked")
+
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_TIME = re.compile(r"([1-9][0-9]{0,3})([mhd])", re.ASCII)
+
+
+def _seconds(text: str) -> float:
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"--expires {text[:20]!r}; expected 1 to 9999 minutes, hours or days, as 45m, 12h or 30d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds()
+
+
+def _end(each: NamedToken) -> str:
+    return "" if each.expires is None else f", until {each.expires}"
 
 
 def _scopes(each: NamedToken) -> str:

@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { may, patternsOf } from "./callers.js";
 import { Editor } from "./editor.js";
-import { clock } from "./figures.js";
+import { dated } from "./figures.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { PlanPicture } from "./plan.js";
 import { words } from "./words.js";
@@ -24,10 +24,10 @@ function History({ changes, onRestore }) {
     <ol class="rows">
       ${changes.map(
         (each) => html`<li key=${each.id}>
-          <time datetime=${each.time}>${clock(each.time)}</time>
+          <time datetime=${each.time}>${dated(each.time)}</time>
           <strong>${words.changedBy(each)}</strong>
           <span>${words.changeWords(each)}</span>
-          <span class="hint">${each.outcome}${each.message && `: ${each.message}`}</span>
+          <span class="hint">${words.ended(each)}</span>
           ${each.workflows.some((one) => one.action !== "kick") &&
           html`<button aria-label=${words.restoreBefore(each.id)} onClick=${() => onRestore(each.id, "before")}>${words.before}</button>
             <button aria-label=${words.restoreAfter(each.id)} onClick=${() => onRestore(each.id, "after")}>${words.after}</button>`}
@@ -50,7 +50,7 @@ function Problems({ problems, wasChecked }) {
   return html`<div id="problems" class="problems" role="status">
     ${problems.length > 0
       ? html`<ul>${problems.map(
-          (each) => html`<li>${words.problemAt(each)}${each.message}${each.hint && html` <span class="hint">${each.hint}</span>`}</li>`,
+          (each) => html`<li>${words.problemAt(each)}${each.message}${each.hint && !each.message.includes(each.hint) && html` <span class="hint">${each.hint}</span>`}</li>`,
         )}</ul>`
       : wasChecked && html`<p class="good">${words.noProblems}</p>`}
   </div>`;

@@ -13,12 +13,21 @@ export function bytes(number) {
   return `${unit && number < 100 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
 }
 
-// `5 s`, `12 min`, `3 h 20 min` since a time as RFC 3339 has it.
+// `5 s`, `12 min`, `3 h 20 min`, `4 d 7 h` since a time as RFC 3339 has it.
 export function since(time, now = Date.now()) {
   const seconds = Math.max(0, Math.round((now - Date.parse(time)) / 1000));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
 export const clock = (time) => new Date(time).toLocaleTimeString("en-GB");
+
+// The same with its day, unless that is today.
+export function dated(time, now = new Date()) {
+  const day = new Date(time);
+  if (day.toDateString() === now.toDateString()) return clock(time);
+  return `${day.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })}, ${clock(time)}`;
+}

@@ -120,6 +120,11 @@ function Lanes({ past, events, seconds, onChoose }) {
         })}
       </div></div>`,
     )}
+    <p class="legend">
+      ${[...new Set(lanes.flatMap((lane) => lane.states.map(({ state }) => state)))].map(
+        (state) => html`<span key=${state}><i class=${`span ${state}`}></i>${words.state[state] ?? state}</span>`,
+      )}
+    </p>
   </figure>`;
 }
 

@@ -103,6 +103,7 @@ export const words = {
   changedBy: (change) => `${change.by} (${change.via})`,
   changeWords: (change) =>
     [...change.workflows.map((each) => `${each.workflow}: ${words.changeAction[each.action]}`), ...change.reactors].join(", "),
+  ended: ({ outcome, message }) => (message === "" || message === "running" ? outcome : `${outcome}: ${message}`),
   changeAction: { start: "started", change: "changed", stop: "stopped", kick: "somebody sent away" },
   role: { publisher: "Publisher", watcher: "Watcher" },
   column: { role: "Role", address: "Address", agent: "Program", stream: "Stream", protocol: "Protocol", since: "Since", lag: "Behind", sent: "Media" },

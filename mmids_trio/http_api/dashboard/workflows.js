@@ -64,20 +64,24 @@ function Step({ workflow, step, counts, canChange, onDone }) {
 function Clients({ clients, canKick, onDone }) {
   if (clients.length === 0) return html`<p>${words.noClients}</p>`;
   const heads = ["role", "address", "agent", "stream", "since", "sent", "lag"];
-  return html`<div class="scroll" tabindex="0" role="group" aria-label=${words.clients}><table>
-    <thead><tr>${heads.map((each) => html`<th scope="col">${words.column[each]}</th>`)}${canKick && html`<td></td>`}</tr></thead>
-    <tbody>
+  const cell = (head, text) => html`<td role="cell" data-head=${words.column[head]}>${text}</td>`;
+  // On a phone each row is a block of its own; the roles say that it is a table all the same.
+  return html`<div class="scroll" tabindex="0" role="group" aria-label=${words.clients}><table role="table">
+    <thead role="rowgroup"><tr role="row">
+      ${heads.map((each) => html`<th scope="col" role="columnheader">${words.column[each]}</th>`)}${canKick && html`<td role="cell"></td>`}
+    </tr></thead>
+    <tbody role="rowgroup">
       ${clients.map(
-        (each) => html`<tr key=${each.id}>
-          <td>${words.role[each.role]}</td>
-          <td>${each.address}:${each.port}</td>
-          <td>${each.agent || each.protocol}</td>
-          <td>${each.name}</td>
-          <td>${since(each.since)}</td>
-          <td>${bytes(each.bytes)}</td>
-          <td>${each.role === "watcher" ? `${each.lag_ms} ms` : ""}</td>
+        (each) => html`<tr key=${each.id} role="row">
+          ${cell("role", words.role[each.role])}
+          ${cell("address", `${each.address}:${each.port}`)}
+          ${cell("agent", each.agent || each.protocol)}
+          ${cell("stream", each.name)}
+          ${cell("since", since(each.since))}
+          ${cell("sent", bytes(each.bytes))}
+          ${cell("lag", each.role === "watcher" ? `${each.lag_ms} ms` : "")}
           ${canKick &&
-          html`<td><button aria-label=${words.kickOf(`${each.address}:${each.port}`)} onClick=${() => onDone(api.kick(each.id))}>
+          html`<td role="cell" class="acts"><button aria-label=${words.kickOf(`${each.address}:${each.port}`)} onClick=${() => onDone(api.kick(each.id))}>
             ${words.kick}</button>
             <button aria-label=${words.banOf(each.address)} onClick=${() => onDone(api.kick(each.id, BAN_SECONDS))}>${words.ban}</button></td>`}
         </tr>`,
@@ -141,5 +145,5 @@ export function Workflow({ name, live, overview, caller }) {
         <${Clients} clients=${clients} canKick=${may(caller, "kick")} onDone=${after} />
       </section>
       <${TryIt} workflow=${name} steps=${status.active_steps} ports=${now.ports} canSign=${canChange} />
-      ${canChange && html`<p><button class="danger" onClick=${stop}>${words.stopWorkflow}</button></p>`}`}`;
+      ${canChange && html`<p class="last"><button class="danger" onClick=${stop}>${words.stopWorkflow}</button></p>`}`}`;
 }
