@@ -171,6 +171,16 @@ def test_a_replacer_taken_out_ends_nothing_and_gives_the_headers_of_the_source_b
         assert [header.data for header in headers[2:]] == [b"x video header", b"x audio header"]
 
 
+def test_steps_that_change_places_as_a_replacer_goes_out_hear_of_the_source_once() -> None:
+    chain, footage = line("s1", "t1", "p1", "p2")
+    assert set(chain.change("s1", "p2", "p1")) == {"p2"}
+    chain.send("s1", footage.frames(5))
+    for name in ("p1", "p2"):
+        assert chain.frames(name)[7:] == numbers(10, 11)
+        headers = [event for event in chain.seen[name] if isinstance(event, MediaPacket) and not is_frame(event)]
+        assert [header.data for header in headers[2:]] == [b"x video header", b"x audio header"]
+
+
 def test_a_replacer_that_takes_the_place_of_another_takes_the_stream_over() -> None:
     chain, footage = line("s1", "t1", "p1")
     chain.change("s1", "t2", "p1")
