@@ -135,6 +135,16 @@ async def test_who_has_an_answer_may_ask_again(autojump_clock: MockClock, nurser
         bench.hold(f"second {number}", asker=asker)
 
 
+def test_one_answer_frees_one_place() -> None:
+    line, asker = QuestionLine(), Asker(THEIRS, "c")
+    place, *_ = [line.place(asker) for _ in range(MAX_OPEN_OF_CONNECTION)]
+    for _ in range(2):
+        place.settle()
+    line.place(asker)
+    with pytest.raises(TooManyQuestions, match="of one connection"):
+        line.place(asker)
+
+
 async def test_who_lets_go_frees_its_places(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     bench = await slow_bench(nursery)
     for holder in await flood(bench):
