@@ -100,6 +100,7 @@ async def test_a_set_that_is_rolled_back_leaves_all_reactors_as_they_were(autoju
         await wait_all_tasks_blocked()
         with pytest.raises(ConfigurationError, match="there is no reactor 'n'"):
             h.server.workflows.validate_all(evolve(parsed(taken), reactors=None))
+        assert h.server.reactors.get("n") is None
         await trio.sleep(15)
         assert (first.asked, second.asked) == (["k"], [])
         await trio.sleep(10)
