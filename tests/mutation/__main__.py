@@ -28,6 +28,9 @@ from tests.mutation.mutants import Mutant, mutants
 CPU_SECONDS = 60
 """Of one mutant; tests that take longer hang."""
 
+WAITING_SECONDS = 180
+"""Of one test, which may wait for what never comes, and needs no processor for that."""
+
 # Assertions are not rewritten: the rewriter would load the package's modules itself, in front of what loads the faults.
 QUIET = [
     "-x",
@@ -41,6 +44,8 @@ QUIET = [
     "-m",
     "not e2e",
     "--schedules=20",
+    "-o",
+    f"faulthandler_timeout={WAITING_SECONDS}",
 ]
 
 
