@@ -68,6 +68,19 @@ async def test_a_stream_that_starts_lower_goes_on_right_behind_the_last(nursery:
     assert timestamps(player, MediaKind.VIDEO)[-50:] == [71_961 + 40 * n for n in range(50)]
 
 
+async def test_a_stream_that_starts_just_before_the_end_of_the_last_does_not_stand_still(
+    nursery: trio.Nursery,
+) -> None:
+    channel = Channel(RtmpRendering())
+    player = watch(channel, nursery)
+    await play(channel, generate_stream(seconds=1), player)
+    before = len(timestamps(player, MediaKind.VIDEO))
+    await play(channel, generate_stream(seconds=1, seed=2, start_timestamp=500), player)
+    _, *after = timestamps(player, MediaKind.VIDEO)[before:]  # without the header
+    assert len(after) > 20
+    assert after == sorted(set(after))
+
+
 async def test_a_late_joiner_between_two_streams_gets_nothing_of_the_first(nursery: trio.Nursery) -> None:
     channel = Channel(RtmpRendering())
     await play(channel, generate_stream(seconds=1))

@@ -180,6 +180,14 @@ async def test_an_outlet_without_target_keeps_its_ledger(link: Link) -> None:
     assert list(link.outlet.ledger.streams) == ["x", "y"]
 
 
+async def test_who_listens_to_an_outlet_is_told_of_what_was_in_order(link: Link) -> None:
+    told: list[MediaEvent] = []
+    link.outlet.on_media = told.extend
+    await link.send(2)
+    await link.outlet.send(Footage(StreamId("never began")).frames(1))
+    assert payloads(told) == numbers(2)
+
+
 async def test_suppressed_events_are_kept_back_once_and_only_the_very_same(link: Link) -> None:
     suppressed = link.footage.frames(2)
     link.outlet.connect(link.inbox, suppressed)
