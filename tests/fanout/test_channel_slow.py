@@ -48,6 +48,7 @@ async def test_a_slow_watcher_skips_to_a_key_frame_and_recovers(nursery: trio.Nu
     assert report.undecodable == report.repeated == report.backwards == ()
     assert counters.skips == 1
     assert counters.skipped_packets == len(report.gaps) > 100
+    assert channel.counters().skipped_packets == counters.skipped_packets
     assert packets[report.gaps[-1] + 1].is_key_frame
     assert slow.media()[-1][2] == packets[-1].data
     assert quick.report(packets).missed == ()
@@ -155,6 +156,8 @@ async def test_the_log_stays_bounded_when_a_watcher_is_slow_and_key_frames_never
     assert largest <= 100_000
     assert quick.report(packets).missed == ()
     assert deaf.outcome is None
+    await deaf.read_all()
+    assert (deaf.subscriber.skips, deaf.outcome) == (1, None)  # it waits for one
 
 
 async def test_a_late_joiner_begins_with_a_group_of_pictures_that_is_longer_than_what_slow_watchers_get(

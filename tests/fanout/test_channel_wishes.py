@@ -128,6 +128,7 @@ async def test_a_paused_watcher_gets_nothing_and_rejoins_at_a_key_frame(nursery:
     got = len(player.messages)
     await feed(channel, packets[100:200], player)
     assert len(player.messages) == got
+    assert player.subscriber.lag == (0, 0)  # it is behind by its own wish
     player.subscriber.resume()
     player.read()
     names = [name.partition("@")[0] for name in player.summary()[got:]]
