@@ -225,7 +225,7 @@ async def _turned_away(set_up: Stage) -> dict[str, int]:
 
 async def _events_arrive(set_up: Stage, honest: Honest) -> None:
     with trio.move_on_after(EVENT_SECONDS):
-        while set_up.service.started < honest.counts["workflows started"]:  # noqa: ASYNC110 (as above)
+        while set_up.service.started < honest.counts["workflows started"]:  # noqa: ASYNC110 (nobody would set an event)
             await trio.sleep(0.1)
 
 

@@ -391,7 +391,8 @@ async def viewers_that_do_not_read(target: Target) -> None:
     async with target.line(target.media) as stream:
         playlist = await _session(stream)
         segment = re.search(r"^segment-\S+", await _ask(stream, playlist) if playlist else "", re.MULTILINE)
-        said = _get(f"/{segment[0]}") * 1000 if segment and target.random.random() < 0.5 else _get(".flv")  # noqa: PLR2004
+        is_hls = target.random.random() < 0.5  # noqa: PLR2004 (as often as not)
+        said = _get(f"/{segment[0]}") * 1000 if segment and is_hls else _get(".flv")
         with trio.move_on_after(HOLD_SECONDS):
             await stream.send_all(said)
             await trio.sleep_forever()

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
-from typing import NoReturn, cast
+from typing import cast
 
 import structlog
 import trio
@@ -152,8 +152,10 @@ class MediaSession:
     """Whether that was cancelled; to ask it costs a look at the clock."""
     _context: Context = field(factory=copy_context, init=False)
     """Of its own task, also where another one reads."""
-    _failure: Exception | None = field(default=None, init=False)
-    """What `read_nowait` met, for the own task to end with."""
+    _failures: list[Exception] = field(factory=list, init=False)
+    """What `read_nowait` met, for the own task to end with: one, or none.
+
+    A list, as who raises it must have no name for it: its traceback would know that, and wait for the collector."""
     _log: structlog.typing.FilteringBoundLogger = field(default=log, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -237,7 +239,7 @@ class MediaSession:
             if data:
                 self._context.run(self._take, data)
         except Exception as error:
-            self._failure = error
+            self._failures.append(error)
             return False
         return bool(data) and not self._is_over
 
@@ -611,20 +613,12 @@ class MediaSession:
         while True:
             with trio.CancelScope(deadline=self._deadline()):
                 await self.crowd.stay(self)
-                if self._failure is not None:
-                    self._raise_failure()
+                if self._failures:
+                    raise self._failures.pop()
                 return await self.transport.receive_some(READ_SIZE)
             if (offence := self._overdue()) is not None:
                 self._end(*offence)
                 return b""
-
-    def _raise_failure(self) -> NoReturn:
-        failure, self._failure = self._failure, None
-        assert failure is not None
-        try:
-            raise failure
-        finally:
-            del failure  # its traceback knows this frame
 
     def _deadline(self) -> float:
         """When to look at the clock again; requests do not move it, which would cost more than they do."""

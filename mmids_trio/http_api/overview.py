@@ -2,7 +2,7 @@
 
 The lists of the API say all of each stream and of each client, page by page. A page that is open on a wall and looks
 every few seconds needs neither, so clients are counted here, by stream and protocol. It is in two parts: figures, and
-what people have chosen or is told of them (`said`), as the two may not be compressed alike.
+what people have chosen or what is told of them (`said`), as the two may not be compressed alike.
 """
 
 import json

@@ -72,7 +72,7 @@ def test_the_file_is_the_one_of_the_configuration(tmp_path: Path) -> None:
         (("add", "a b", "--scope", "read"), "no token can be called 'a b'; expected 1 to 64 of A-Z a-z 0-9 . _ -"),
         (
             ("add", "bert", "--scope", "read", "--expires", "0d"),
-            "--expires '0d'; expected 1 to 9999 minutes, hours or days, as 45m, 12h or 30d",
+            "--expires: expected a time from 1m to 9999d, with its unit, as in 200ms, 2s, 5m or 1h",
         ),
         (("revoke", "anna", "bert"), "there is no token 'bert'; nothing was changed"),
     ],

@@ -1,10 +1,9 @@
 """`token`: adds, lists and revokes named tokens of the API, in the file that the server looks at."""
 
 import json
-import re
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import click
 
 from mmids_trio.cli.common_options import json_option
 from mmids_trio.cli.known_kinds import KnownKinds
+from mmids_trio.config.converters import duration
 from mmids_trio.errors import MmidsError, printable
 from mmids_trio.http_api.token_file import changed, read_file
 from mmids_trio.http_api.tokens import MAX_TOKENS, NamedToken, Scope, make_token
@@ -69,7 +69,7 @@ def _path_of(config: Path) -> Path:
 @click.option(
     "--expires",
     metavar="TIME",
-    help="From when on it is worth nothing: so many minutes, hours or days from now (45m, 12h, 30d). Default: never.",
+    help="For how long it is good (45m, 12h, 30d). Default: until it is revoked.",
 )
 @_on_the_file
 def add(path: Path, *, name: str, scopes: tuple[str, ...], expires: str | None) -> None:
@@ -125,15 +125,14 @@ def revoke(path: Path, *, names: tuple[str, ...]) -> None:
         click.echo(f"the token of '{name}' is revoked")
 
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_TIME = re.compile(r"([1-9][0-9]{0,3})([mhd])", re.ASCII)
+_lifetime = duration("1m", "9999d")
 
 
 def _seconds(text: str) -> float:
-    found = _TIME.fullmatch(text)
-    if found is None:
-        raise ValueError(f"--expires {text[:20]!r}; expected 1 to 9999 minutes, hours or days, as 45m, 12h or 30d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds()
+    try:
+        return _lifetime(text)
+    except ValueError as error:
+        raise ValueError(f"--expires: {error}") from None
 
 
 def _end(each: NamedToken) -> str:

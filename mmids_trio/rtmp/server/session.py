@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterable
 from itertools import chain
 from math import inf
-from typing import NoReturn
 
 import structlog
 import trio
@@ -154,8 +153,10 @@ class RtmpSession:
     """What `read_nowait` has read, with the first of what it says, and leaves to the own task."""
     _rests_for: Publication | None = field(default=None, init=False)
     """What `read_nowait` has read for last."""
-    _trouble: Exception | None = field(default=None, init=False)
-    """What `read_nowait` met, for the own task to end with."""
+    _troubles: list[Exception] = field(factory=list, init=False)
+    """What `read_nowait` met, for the own task to end with: one, or none.
+
+    A list, as who raises it must have no name for it: its traceback would know that, and wait for the collector."""
 
     def __attrs_post_init__(self) -> None:
         self._connection = ServerConnection(self.entropy, self._refusal_of_connect, Oddities(self.traffic.oddities))
@@ -319,7 +320,7 @@ class RtmpSession:
         try:
             return self._read_for(publication, now)
         except Exception as error:  # whatever goes wrong with one concerns nobody else who is read in this turn
-            self._trouble = error
+            self._troubles.append(error)
             return False
 
     def _read_for(self, publication: Publication, now: float) -> bool:
@@ -435,8 +436,8 @@ class RtmpSession:
         workflow.  Bytes that came in time count however late we get to read them, when the machine stood still, say.
         """
         if self._may_rest and await self.coalescer.rest(self):
-            if self._trouble is not None:
-                self._raise_trouble()
+            if self._troubles:
+                raise self._troubles.pop()
             self._rests_for = None
             if data := self._begun[0] if self._begun is not None else self.transport.receive_nowait(READ_SIZE):
                 return data
@@ -455,14 +456,6 @@ class RtmpSession:
                 self._end(*offence)
                 break
         return b""
-
-    def _raise_trouble(self) -> NoReturn:
-        trouble, self._trouble = self._trouble, None
-        assert trouble is not None
-        try:
-            raise trouble
-        finally:
-            del trouble  # its traceback knows this frame
 
     async def _wait_for_answer(self) -> None:
         """Do not read on: the client sends its media without waiting for the answer, and holds as much as it may."""
