@@ -45,8 +45,11 @@ PLAYLIST_TYPE, MEDIA_TYPE = "application/vnd.apple.mpegurl", "video/mp4"
 class Asker(Protocol):
     """A connection with a request that waits."""
 
-    def answer(self, answer: Answer, query: bytes = b"") -> None:
-        """Answer it; nothing where it has gone. `query`: where the body has a mark for it."""
+    def answer(self, answer: Answer, query: bytes = b"", now: float | None = None) -> None:
+        """Answer it; nothing where it has gone. `query`: where the body has a mark for it; `now`: trio's time."""
+
+    def make_way(self) -> None:
+        """More answers follow: what is asked meanwhile has time until then."""
 
 
 @define(eq=False)
@@ -238,7 +241,7 @@ class HlsChannel:
         if answer is None:
             self._parked.append(asked)
         else:
-            self._give(asked, answer)
+            self._give(asked, answer, asked.since)
 
     async def send_pass(self) -> None:
         """Answer all who wait for what has come."""
@@ -246,14 +249,17 @@ class HlsChannel:
             return
         self._has_news = False
         parked, self._parked = self._parked, []
+        now = trio.current_time()
         for asked in parked:
             answer = self._answer(asked)
             if answer is None:
                 self._parked.append(asked)
             else:
-                self._give(asked, answer)
+                self._give(asked, answer, now)
                 if self.pace.spend(1):
+                    asked.asker.make_way()  # else the last wait for what the first ask for next
                     await trio.lowlevel.checkpoint()
+                    now = trio.current_time()
 
     @property
     def needs_clock(self) -> bool:
@@ -294,7 +300,7 @@ class HlsChannel:
             for asked in late:
                 asked.asker.answer(text_answer(503, "nothing has come for a while", ("Retry-After", "1")))
 
-    def _give(self, asked: Asked, answer: Answer) -> None:
+    def _give(self, asked: Asked, answer: Answer, now: float) -> None:
         viewer = asked.viewer
         if viewer.end_reason is not None:
             asked.asker.answer(text_answer(403, viewer.end_reason))
@@ -302,7 +308,7 @@ class HlsChannel:
         size = answer.size
         viewer.bytes_sent += size
         viewer.viewers.bytes_sent += size
-        asked.asker.answer(answer, viewer.query)
+        asked.asker.answer(answer, viewer.query, now)
 
     def _answer(self, asked: Asked) -> Answer | None:
         """`None` where it has to wait."""

@@ -29,8 +29,11 @@ class OneOfMany(Protocol):
     def transport(self) -> Transport:
         """Its connection."""
 
-    def read_nowait(self) -> bool:
-        """Read once, and act on it; whether it goes on here, and not in its own task. Never raises."""
+    def read_nowait(self, now: float) -> bool:
+        """Read once, and act on it; whether it goes on here, and not in its own task. Never raises.
+
+        `now`: trio's time at the begin of the turn.
+        """
 
 
 @define(eq=False)
@@ -42,6 +45,7 @@ class CrowdReader:
     """By descriptor."""
     _nobody: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     """Where it waits while there is nobody to read: who waits for a socket is waited for by what finds deadlocks."""
+    _makes_way: bool = field(default=False, init=False)
     _reading: trio.CancelScope = field(factory=trio.CancelScope, init=False)
 
     def __len__(self) -> int:
@@ -67,6 +71,14 @@ class CrowdReader:
             if not self._members:
                 self._reading.cancel()
 
+    def make_way(self) -> None:
+        """Read nobody in the next turn, for who sends to many in turns and has more to send.
+
+        Who got its answer asks for the next at once.  To read that first takes from those who wait for the same answer.
+        Whoever calls this has sent to some who were read before, so reading cannot be put off for ever.
+        """
+        self._makes_way = True
+
     async def run(self) -> None:
         """Read those who stay, until cancelled."""
         if sys.platform != "linux":
@@ -87,9 +99,14 @@ class CrowdReader:
     async def _read_while_somebody_is_there(self, epoll: "select.epoll") -> None:
         while self._members:
             await trio.lowlevel.wait_readable(epoll.fileno())
+            if self._makes_way:
+                self._makes_way = False
+                await trio.lowlevel.checkpoint()
+                continue
+            now = trio.current_time()
             for descriptor, _ in epoll.poll(0, SLICE):
                 member, lot = self._members[descriptor]
-                if not member.read_nowait():
+                if not member.read_nowait(now):
                     del self._members[descriptor]  # at once: what is not read comes again and again
                     epoll.unregister(descriptor)
                     lot.unpark()

@@ -45,7 +45,7 @@ class HttpAudience(Audience):
     """Where the clock rests while there is nothing to time."""
 
     def make_outputs(self, key: str) -> tuple[StageOutput, ...]:
-        """See `Stages`."""
+        """See `Stages`. HLS comes last, where it is looked for with each request."""
         outputs = list[StageOutput]()
         if "flv" in self.http.formats:
             outputs.append(self._make_channel())
@@ -184,7 +184,5 @@ class HttpAudience(Audience):
 
 def hls_of(stage: Stage[tuple[StageOutput, ...]]) -> HlsChannel | None:
     """A stage's output for HLS, if it has one."""
-    for output in stage.outputs:
-        if isinstance(output, HlsChannel):
-            return output
-    return None
+    last = stage.outputs[-1]  # see `make_outputs`
+    return last if isinstance(last, HlsChannel) else None

@@ -91,6 +91,28 @@ async def test_a_part_that_is_waited_for_comes_to_who_is_read_here(mock_clock: M
         assert {c.got(client)[:13] for client in c.clients} == {b"HTTP/1.1 200 "}
 
 
+async def test_a_pass_goes_on_before_what_is_asked_meanwhile_is_answered(
+    mock_clock: MockClock,
+) -> None:
+    async with crowd() as c:
+        half, packets = COUNT // 2, iter(generate_stream(seconds=30)[400:])
+        waiting, late = c.clients[:half], c.clients[half:]
+        name = hint(c.channel)
+        for client in waiting:
+            client.send(asking(name, c.viewer))
+        await wait_all_tasks_blocked()
+        while hint(c.channel) == name:
+            c.channel.packet(next(packets))
+        for client in late:
+            client.send(asking("media.m3u8", c.viewer))
+        c.channel.pace.sends_per_slice = 1
+        await c.channel.send_pass()
+        assert {c.got(client)[:13] for client in waiting} == {b"HTTP/1.1 200 "}
+        assert {c.got(client) for client in late} == {b""}
+        await wait_all_tasks_blocked()
+        assert {c.got(client)[:13] for client in late} == {b"HTTP/1.1 200 "}
+
+
 async def test_who_leaves_ends_alone_and_who_sends_nonsense_reads_why(mock_clock: MockClock) -> None:
     async with crowd() as c:
         c.clients[0].close()

@@ -14,7 +14,7 @@ from mmids_trio.delivery.session import MAX_AT_ONCE, MediaSession
 from mmids_trio.fanout.output import MAX_SEND
 from mmids_trio.media.events import MediaPacket
 from mmids_trio.testing.media import generate_stream
-from tests.support.hls_sessions import Wire, asking, hint, on_air
+from tests.support.hls_sessions import Wire, asking, hint, on_air, take
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def test_all_who_wait_for_a_part_get_one_object_in_one_send(
     channel, viewer, wires, sessions = on_air(packets)
     name = hint(channel)
     for session in sessions:
-        session._take(asking(name, viewer))
+        take(session, asking(name, viewer))
     assert all(wire.sent == [] for wire in wires)
     while hint(channel) == name:
         channel.packet(next(packets))
@@ -52,7 +52,7 @@ async def test_a_request_that_waits_is_answered_when_its_part_is_there_and_not_b
         def __init__(self, number: int, part: int) -> None:
             self.place = number, part
 
-        def answer(self, _answer: object, _query: bytes = b"") -> None:
+        def answer(self, _answer: object, _query: bytes = b"", _now: float | None = None) -> None:
             answered.append(self.place)
 
     number, part = channel.playlist.last
@@ -72,7 +72,7 @@ async def test_a_request_that_nothing_comes_for_is_refused_in_time(
     autojump_clock: MockClock, packets: Iterator[MediaPacket]
 ) -> None:
     channel, viewer, wires, sessions = on_air(packets)
-    sessions[0]._take(asking(hint(channel), viewer))
+    take(sessions[0], asking(hint(channel), viewer))
     await trio.sleep(channel.patience - 0.1)
     channel.look_at_clock()
     assert wires[0].sent == []
@@ -89,11 +89,11 @@ async def test_a_session_finds_who_serves_its_key_now_and_nobody_once_nobody_doe
     number, part = channel.playlist.last
     request = asking(f"part-{number}.{part}.m4s", viewer)
     for _ in range(2):
-        session._take(request)
+        take(session, request)
     assert [bytes(sent)[:13] for sent in wire.sent] == [b"HTTP/1.1 200 "] * 2
     [claim] = session.directory.registrations.claims  # type: ignore[attr-defined]
     session.directory.registrations.release(claim)  # type: ignore[attr-defined]
-    session._take(request)
+    take(session, request)
     assert bytes(wire.sent[-1]).startswith(b"HTTP/1.1 404 ")
 
 
@@ -103,7 +103,7 @@ async def test_of_segments_and_parts_few_are_held_twice(mock_clock: MockClock, p
     first = channel.playlist.segments[0]
     names = [f"segment-{first.number}.m4s", *(f"part-{first.number}.{part}.m4s" for part in range(len(first.parts)))]
     for name in names:
-        session._take(asking(name, viewer))
+        take(session, asking(name, viewer))
     answers = b"".join(map(bytes, wire.sent)).split(b"HTTP/1.1 ")[1:]
     assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == [
         b"".join(first.data),
@@ -123,7 +123,7 @@ async def test_a_send_is_given_no_more_than_its_bound_whatever_a_segment_has(
     wire.takes_ahead = takes_ahead
     session = MediaSession(wire, 8080, known.directory)  # type: ignore[arg-type]
     segment = channel.playlist.segments[0]
-    session._take(asking(f"segment-{segment.number}.m4s", viewer))
+    take(session, asking(f"segment-{segment.number}.m4s", viewer))
     while session._output.blocked:  # the turn was over
         session._output.advance()
     assert b"".join(map(bytes, wire.sent)).endswith(b"".join(segment.data))
@@ -136,7 +136,7 @@ async def test_what_a_socket_does_not_take_of_a_segment_follows_it_in_order(mock
     session = MediaSession(wire, 8080, known.directory)  # type: ignore[arg-type]
     segment = channel.playlist.segments[0]
     assert segment.size > MAX_SEND
-    session._take(asking(f"segment-{segment.number}.m4s", viewer))
+    take(session, asking(f"segment-{segment.number}.m4s", viewer))
     assert len(wire.sent) == 1  # it is full: nothing is tried again at once
     while session._output.blocked:
         session._output.advance()
@@ -156,14 +156,14 @@ async def test_playlists_of_viewers_differ_in_their_query_alone_and_say_how_long
     asked = list(zip((viewer, *others), (first, second, third), wires, strict=True))
     for who, session, wire in asked:
         for number in range(2):  # the second is answered from what was put together for the first
-            session._take(asking("media.m3u8", who))
+            take(session, asking("media.m3u8", who))
             head, _, body = bytes(wire.sent[number]).partition(b"\r\n\r\n")
             assert f"Content-Length: {len(body)}\r\n".encode() in head + b"\r\n"
             assert body == channel.playlist.text().replace(QUERY, who.query).replace(LABEL, b"")
         assert wire.sent[0] == wire.sent[1]
     whole = {who: bytes(wire.sent[0]).partition(b"\r\n\r\n") for who, _, wire in asked}
     for who, session, wire in asked:  # an old client, for whom the head is another one
-        session._take(asking("media.m3u8", who).replace(b"HTTP/1.1", b"HTTP/1.0"))
+        take(session, asking("media.m3u8", who).replace(b"HTTP/1.1", b"HTTP/1.0"))
         head, _, body = bytes(wire.sent[-1]).partition(b"\r\n\r\n")
         assert (head + b"\r\n").count(f"Content-Length: {len(body)}\r\n".encode()) == 1
         assert body == whole[who][2]
@@ -177,7 +177,7 @@ async def test_playlists_are_held_for_few_lengths_of_queries_and_for_a_second(
         viewer.viewers.entropy = bytes([number]).__mul__
         other = viewer.viewers.begin("key", "192.0.2.2", "x" * number, object(), 0.0)
         viewer.viewers.admit(other)
-        session._take(asking("media.m3u8", other))
+        take(session, asking("media.m3u8", other))
         assert other.query in bytes(wire.sent[0])
     assert len(channel._playlists) == MOST_PLAYLISTS
     channel.look_at_clock()

@@ -26,7 +26,7 @@ class Member:
     said: bytes = b""
     has_left: bool = False
 
-    def read_nowait(self) -> bool:
+    def read_nowait(self, now: float) -> bool:
         data = self.transport.receive_nowait(100)
         self.said += data
         return bool(data) and not data.endswith(b"!")
@@ -120,7 +120,7 @@ async def test_what_is_no_plain_socket_is_not_read_here() -> None:
         class Other:
             transport = memory_connection()[0]
 
-            def read_nowait(self) -> bool:
+            def read_nowait(self, now: float) -> bool:
                 raise AssertionError
 
         await crowd.stay(Other())

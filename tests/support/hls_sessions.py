@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import trio
+
 from mmids_trio.delivery.hls_channel import HlsChannel
 from mmids_trio.delivery.hls_viewers import HlsViewer, HlsViewers
 from mmids_trio.delivery.session import MediaSession
@@ -55,6 +57,11 @@ def on_air(
     wires = [Wire() for _ in range(count)]
     entrance = Entrance(registrations, tls=False)
     return channel, viewer, wires, [MediaSession(wire, 8080, entrance) for wire in wires]  # type: ignore[arg-type]
+
+
+def take(session: MediaSession, data: bytes) -> None:
+    """What came from the client."""
+    session._take(data, trio.current_time())
 
 
 def hint(channel: HlsChannel) -> str:
