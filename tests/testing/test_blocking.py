@@ -72,7 +72,7 @@ async def publish_to(step: Works) -> None:
 
 async def test_a_step_that_computes_for_long_is_named_with_its_place(autojump_clock: MockClock) -> None:
     # It may be seen between two calls.
-    places = r"\S*test_blocking\.py:\d+ in (compute|until_seen) < .*test_blocking\.py:\d+ in Works\.run < "
+    places = r"\S*test_blocking\.py:\d+ in (compute|until_seen) < .*test_blocking\.py:\d+ in Works\.run"
     with pytest.raises(BlockingCall, match=rf"kept the loop for \d+ ms: {places}"):
         await publish_to(Works(lambda: until_seen(compute)))
 
