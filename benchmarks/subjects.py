@@ -116,7 +116,9 @@ class Ours:
         block = "".join(f"    {setting}\n" for setting in settings)
         file = directory / "mmids.config"
         file.write_text(f"settings {{\n{block}}}\n{on_port(self.workflows, ports.rtmp)}", encoding="utf-8")
-        return ["env", f"PYTHONPATH={self.root}", sys.executable, "-m", "mmids_trio", "--config", str(file)]
+        # Compiled files are kept whatever the shell says, as where it is installed: else each start compiles all of it.
+        environment = ["env", "--unset=PYTHONDONTWRITEBYTECODE", f"PYTHONPATH={self.root}"]
+        return [*environment, sys.executable, "-m", "mmids_trio", "--config", str(file)]
 
 
 def package_of(root: Path) -> Path:

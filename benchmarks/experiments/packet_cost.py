@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Protocol
 
 import structlog
 import trio
@@ -23,7 +24,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.cli.collecting import while_running
 from mmids_trio.config.parser import parse
 from mmids_trio.config.settings import Settings
-from mmids_trio.net.transport import SocketNetwork, SocketTransport
+from mmids_trio.net.transport import SocketNetwork, SocketTransport, Transport
 from mmids_trio.rtmp.protocol.message import AUDIO, VIDEO
 from mmids_trio.server.building import build_server
 from mmids_trio.testing.clients import AnyRtmpClient
@@ -45,10 +46,28 @@ PORT = 19_355
 Profile = Callable[[FrameType, str, object], None]
 
 
+class Writing(Protocol):
+    """What makes bytes of media."""
+
+    def send_media(self, kind: int, timestamp: int, data: bytes, /) -> None: ...
+
+    def data_to_send(self) -> bytes: ...
+
+
+class Sending(Protocol):
+    """Who publishes."""
+
+    @property
+    def connection(self) -> Writing: ...
+
+    @property
+    def transport(self) -> Transport: ...
+
+
 class Source:
     """One publisher: says at any time what is due."""
 
-    def __init__(self, client: AnyRtmpClient, behind_ms: float) -> None:
+    def __init__(self, client: Sending, behind_ms: float) -> None:
         self._client = client
         self._due = self._packets(behind_ms)
         self._next = next(self._due)

@@ -1,6 +1,8 @@
 """This checkout beside another one: who takes part, which package each runs, and what is printed."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +45,16 @@ def test_each_runs_the_package_of_its_own_checkout(tmp_path: Path) -> None:
         assert isinstance(own, Ours)
         assert f"PYTHONPATH={own.root}" in own.prepare(tmp_path, Ports(1, 2))
     assert OURS.root == ROOT
+
+
+def test_a_server_keeps_its_compiled_files_whatever_the_shell_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `start-up` measures the compiler, and `idle` what that has needed."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    command = OURS.prepare(tmp_path, Ports(1, 2))
+    python = [*command[: command.index(sys.executable) + 1], "-c", "import sys; print(sys.dont_write_bytecode)"]
+    assert subprocess.run(python, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_the_package_of_a_checkout_is_its_own_whatever_is_installed(tmp_path: Path) -> None:
