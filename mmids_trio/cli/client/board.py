@@ -14,6 +14,9 @@ SPARKS: Final = "▁▂▃▄▅▆▇█"
 HISTORY = 12
 """Looks of which a stream's bitrate is shown."""
 
+YES: Final = "y"
+"""To whether a stream is to be kicked; any other key is no."""
+
 ONE_SERVER: Final = ("lag_ms", "warnings")
 """What is not known of the streams of other nodes."""
 
@@ -91,6 +94,10 @@ class Board:
     """On a board of a cluster."""
     selected: str | None = None
     """The id of the stream that a key is about."""
+    asked: Row | None = None
+    """The stream that is sent away if the next key says so: the one of then, whatever is chosen by then."""
+    note: str = ""
+    """What came of the last key, where that is worth a word."""
     _history: dict[str, deque[int]] = field(factory=dict, init=False)
     _cpu_seconds: float | None = field(default=None, init=False)
     _looked_at: float = field(default=0.0, init=False)
@@ -155,6 +162,25 @@ class Board:
     def chosen(self) -> Row | None:
         """The stream that a key is about."""
         return next((row for row in self.rows if row.id == self.selected), None)
+
+    def press(self, key: str) -> Row | None:
+        """A key, as `screen.key_within` has it; the stream that is to be sent away by now."""
+        asked, self.asked, self.note = self.asked, None, ""
+        if asked is not None:
+            return asked if key == YES else None
+        if key in ORDERS:
+            self.order = key
+            self.sort()
+        elif key in ("up", "down"):
+            self.select(1 if key == "down" else -1)
+        elif key == "x" and self.cluster is None:
+            self.asked = self.chosen
+        return None
+
+    @property
+    def question(self) -> str:
+        """What the next key answers."""
+        return "" if self.asked is None else f"kick {self.asked.name} with its publisher? {YES}/n"
 
     def sparkline(self, row: Row) -> str:
         """Its bitrate over the last looks; the highest of them fills the line."""

@@ -27,7 +27,7 @@ WIDE = 100
 """Columns from which workflows are shown too."""
 
 
-def picture(board: Board, console: Console, question: str) -> Group:
+def picture(board: Board, console: Console) -> Group:
     """All of a screen: as many streams as there is room for, the chosen one among them."""
     table = Table(box=None, pad_edge=False, expand=True)
     is_wide, cluster = console.width >= WIDE, board.cluster
@@ -63,9 +63,10 @@ def picture(board: Board, console: Console, question: str) -> Group:
         table.add_row(*cells, style="reverse" if row.id == board.selected else "")
     orders = "  ".join(f"{key} {name}" for key, (name, _) in ORDERS.items())
     kick = "   x kick" if cluster is None else ""
-    help_line = question or f"sort: {orders}{kick}   q quit"
-    told = (Text(warning, "red", no_wrap=True, overflow="ellipsis") for warning in warnings)
-    return Group(Text(board.headline(), "bold"), *told, table, Text(help_line, "bold red" if question else "dim"))
+    told = board.question or board.note
+    help_line = told or f"sort: {orders}{kick}   q quit"
+    above = (Text(warning, "red", no_wrap=True, overflow="ellipsis") for warning in warnings)
+    return Group(Text(board.headline(), "bold"), *above, table, Text(help_line, "bold red" if told else "dim"))
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from mmids_trio.cli.client.api import ApiClient
-from mmids_trio.cli.client.board import ORDERS, Board
+from mmids_trio.cli.client.api import ApiClient, Refused
+from mmids_trio.cli.client.board import Board, Row
 from mmids_trio.cli.client.command import CommandSession, client_command
 from mmids_trio.cli.client.pages import everything
 from mmids_trio.cli.client.screen import key_within, keyboard, picture
@@ -17,9 +17,6 @@ from mmids_trio.cli.commands.kick import send_away
 
 Look = Callable[[ApiClient, Board], None]
 """Fills a board once."""
-
-ANSWERS = {"y": True}
-"""To whether a stream is to be kicked; any other key is no."""
 
 
 @client_command("top")
@@ -82,7 +79,7 @@ class _Screen:
 
     def __init__(self, api: ApiClient, look: Look, interval: float, count: int | None) -> None:
         self._api, self._look, self._interval, self._count = api, look, interval, count
-        self._board, self._question = Board(), ""
+        self._board = Board()
 
     def run(self) -> None:
         """Until somebody has seen enough."""
@@ -94,29 +91,21 @@ class _Screen:
                 looks += 1
                 until = time.monotonic() + self._interval
                 while True:
-                    live.update(picture(self._board, console, self._question), refresh=True)
+                    live.update(picture(self._board, console), refresh=True)
                     left = until - time.monotonic()
                     if left <= 0:
                         break
                     key = key_within(keys, left)
-                    if key == "q" and not self._question:
+                    if key == "q" and self._board.asked is None:
                         return
-                    if key is not None and self._press(key):
+                    if key is not None and (row := self._board.press(key)) is not None:
+                        self._board.note = kicked(self._api, row)
                         break
 
-    def _press(self, key: str) -> bool:
-        """Whether to look at the server at once."""
-        chosen = self._board.chosen
-        if self._question:
-            self._question = ""
-            if ANSWERS.get(key) and chosen is not None:
-                send_away(self._api, chosen.id)
-                return True
-        elif key in ORDERS:
-            self._board.order = key
-            self._board.sort()
-        elif key in ("up", "down"):
-            self._board.select(1 if key == "down" else -1)
-        elif key == "x" and chosen is not None and self._board.cluster is None:
-            self._question = f"kick {chosen.name} with its publisher? y/n"
-        return False
+
+def kicked(api: ApiClient, row: Row) -> str:
+    """Send a stream away; why that was not done, where it was not: the table goes on. Raises `ClientError`."""
+    try:
+        return "" if send_away(api, row.id) is not None else f"{row.name} has ended before"
+    except Refused as error:
+        return f"{row.name}: {error}"

@@ -2,10 +2,15 @@
 
 from typing import Any
 
+import httpx2
+import pytest
 from rich.console import Console
 
+from mmids_trio.cli.client.api import ApiClient
 from mmids_trio.cli.client.board import HISTORY, Board
 from mmids_trio.cli.client.screen import picture
+from mmids_trio.cli.commands.top import kicked
+from tests.support.commands import scripted
 
 
 def stream(number: int, **more: Any) -> dict[str, Any]:
@@ -79,6 +84,57 @@ def test_arrows_choose_a_row_and_stay_on_the_table() -> None:
     assert board.chosen is None
 
 
+def test_who_is_sent_away_is_who_was_asked_about_also_if_it_has_ended_and_another_is_chosen() -> None:
+    board = looked(stream(1), stream(2))
+    assert board.press("x") is None
+    assert board.question == "kick show 2 with its publisher? y/n"
+    board.look([stream(1)], [], metrics(2), 12)
+    assert board.chosen is not None
+    assert (board.chosen.id, board.question) == ("s-1", "kick show 2 with its publisher? y/n")
+    row = board.press("y")
+    assert row is not None
+    assert (row.id, board.question) == ("s-2", "")
+    assert board.press("y") is None  # it was answered
+
+
+@pytest.mark.parametrize("key", ["n", "q", "x", "up", "Y", ""])
+def test_any_key_but_yes_sends_nobody_away(key: str) -> None:
+    board = looked(stream(1), stream(2))
+    board.press("x")
+    assert (board.press(key), board.asked, board.order) == (None, None, "b")
+    assert [board.press("x") for _ in names(board)] == [None, None]
+    board.look([], [], metrics(2), 12)
+    assert (board.press("x"), board.asked) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "note"),
+    [
+        (200, ""),
+        (404, "show 1 has ended before"),
+        (409, "show 1: nobody publishes it"),
+        (403, "show 1: nobody publishes it"),
+    ],
+)
+def test_what_keeps_a_stream_from_being_kicked_is_a_word_and_no_end_of_the_table(status: int, note: str) -> None:
+    board = looked(stream(1))
+    error = {"error": "nobody publishes it"}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(404 if request.url.path.startswith("/clients") else status, json=error)
+
+    assert board.chosen is not None
+    with httpx2.Client(transport=scripted(answer), base_url="http://server") as http:
+        board.note = kicked(ApiClient("http://server", http), board.chosen)
+    assert board.note == note
+    console = Console(width=80, height=24, force_terminal=False)
+    with console.capture() as capture:
+        console.print(picture(board, console))
+    assert capture.get().splitlines()[-1].startswith(note or "sort: ")
+    board.press("up")
+    assert board.note == ""
+
+
 def test_a_screen_of_80_columns_shows_all_columns_and_the_chosen_row() -> None:
     warning = {"code": "sound_far_from_picture", "text": "", "remedy": ""}
     board = looked(
@@ -87,7 +143,7 @@ def test_a_screen_of_80_columns_shows_all_columns_and_the_chosen_row() -> None:
     board.select(40)
     console = Console(width=80, height=24, force_terminal=False)
     with console.capture() as capture:
-        console.print(picture(board, console, ""))
+        console.print(picture(board, console))
     lines = capture.get().splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
@@ -154,7 +210,7 @@ def test_a_screen_of_a_cluster_has_a_column_of_nodes_its_warnings_and_no_kick() 
     board.look_at_cluster(of_cluster(*["node b is ill " * 10] * 9), [at("edge-1", number) for number in range(50)])
     console = Console(width=80, height=24, force_terminal=False)
     with console.capture() as capture:
-        console.print(picture(board, console, ""))
+        console.print(picture(board, console))
     lines = capture.get().splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
