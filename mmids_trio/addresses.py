@@ -70,6 +70,15 @@ def parse_networks(text: str) -> tuple[IpNetwork, ...]:
     return tuple(networks)
 
 
+def network_of(text: str) -> IpNetwork | None:
+    """What one address or CIDR network means, in whatever form it is written; `None` where it is neither."""
+    try:
+        networks = parse_networks(text)
+    except ValueError:
+        return None
+    return networks[0] if len(networks) == 1 else None
+
+
 def _unmapped(network: IpNetwork) -> IpNetwork:
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     if mapped is None or network.prefixlen < MAPPED_PREFIX:

@@ -318,7 +318,9 @@ class OnAir:
     def place_of(self, name: str) -> int | None:
         """What an id, also of who has left, says to `streams` and `clients`; `None` where it is none of this run."""
         match = _ID.fullmatch(name)
-        return None if match is None or match[1] != self.nonce else int(match[2])
+        if match is None or match[1] != self.nonce or not 0 < (number := int(match[2])) <= self._count:
+            return None
+        return number
 
     def streams(self, after: int = 0) -> Sequence[StreamEntry]:
         """Those that began after a place, the oldest first."""

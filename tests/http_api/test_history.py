@@ -182,8 +182,9 @@ async def test_who_is_sent_away_stands_among_the_changes_with_who_did_it(autojum
         await kick_watcher(h)
         await end_stream(h)
         [ended, kicked] = (await h.http.get("/changes")).json()["changes"]
-        assert kicked["message"] == f"watcher {watcher['id']} (192.0.2.7) was sent away"
-        assert ended["message"].endswith(" was ended, and may not come back for 60 s")
+        assert kicked["message"] == f"watcher {watcher['id']} of 'key' (192.0.2.7) was sent away"
+        assert ended["message"].startswith("stream s-")
+        assert ended["message"].endswith(" 'key' was ended, and may not come back for 60 s")
         assert (kicked["by"], kicked["workflows"][0]["action"]) == ("anybody", "kick")
         one = (await h.http.get(f"/changes/{kicked['id']}")).json()
         assert (one["before"], one["after"]) == ("", "")

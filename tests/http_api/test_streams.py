@@ -139,7 +139,12 @@ async def test_filters_leave_only_those_that_are_asked_for(autojump_clock: MockC
         assert [s["id"] for s in await listed(h, "streams", "?state=live")] == [show["id"], else_["id"]]
         assert await listed(h, "streams", "?state=stalled") == []
         assert [c["role"] for c in await listed(h, "clients", "?workflow=other")] == ["publisher"]
-        assert [c["name"] for c in await listed(h, "clients", "?address=192.0.2.7")] == ["key", "else"]
+        for address in ("192.0.2.7", "::ffff:192.0.2.7", "192.0.2.7/32"):
+            assert [c["name"] for c in await listed(h, "clients", f"?address={address}")] == ["key", "else"], address
+        for address in ("2001:db8::7", "2001:DB8:0::0007", "2001:db8::/64"):
+            assert [c["address"] for c in await listed(h, "clients", f"?address={address}")] == ["2001:db8::7"], address
+        for address in ("", "nowhere", "192.0.2.8", "192.0.2.7,2001:db8::7"):
+            assert await listed(h, "clients", f"?address={address}") == [], address
         assert len(await listed(h, "clients", f"?stream={show['id']}")) == 3
 
 
@@ -169,6 +174,16 @@ async def test_an_unknown_id_is_not_found(autojump_clock: MockClock) -> None:
             assert (await h.http.delete(path)).status == 404
         for path in ("/streams/s-1-1", "/clients?after=s-00-1", "/streams?after="):
             assert (await h.http.get(path)).status == 404
+
+
+async def test_a_page_does_not_begin_behind_who_has_not_come_yet(autojump_clock: MockClock) -> None:
+    async with on_air() as (h, _, _):
+        [*_, last] = await listed(h, "clients")
+        kind, nonce, number = last["id"].split("-")
+        assert (await h.http.get(f"/clients?after={last['id']}")).json() == {"clients": [], "next": None}
+        for never in (0, int(number) + 1, 10**18 - 1):
+            for path in ("clients", "streams"):
+                assert (await h.http.get(f"/{path}?after={kind}-{nonce}-{never}")).status == 404
 
 
 async def test_a_kicked_watcher_leaves_and_nobody_else(autojump_clock: MockClock) -> None:

@@ -14,6 +14,9 @@ HEADINGS = ("ID", "TIME", "BY", "WORKFLOWS", "OUTCOME")
 NAMED = 3
 """Workflows of a change that a line names."""
 
+LONGEST_MESSAGE = 160
+"""Characters of what a line says of an outcome; a name that a client made up has 100. `changes ID` has all of it."""
+
 USUAL = 20
 
 
@@ -37,7 +40,7 @@ def changes(session: CommandSession, *, id: str | None, workflow: str | None, by
     if not listed:
         session.output.say("Nothing was changed")
         return 0
-    heading, *lines = in_columns([HEADINGS, *map(_row, listed)])
+    heading, *lines = in_columns([HEADINGS, *map(_line, listed)])
     session.output.say(heading, "bold")
     for change, line in zip(listed, lines, strict=True):
         session.output.say(line, "" if change["outcome"] == "applied" else "red")
@@ -52,6 +55,15 @@ def _row(change: Mapping[str, Any]) -> tuple[str, ...]:
         printable(str(cell))
         for cell in (change["id"], change["time"], change["by"], ", ".join(named), change["outcome"])
     )
+
+
+def _line(change: Mapping[str, Any]) -> tuple[str, ...]:
+    """For the list: the same, with who was sent away, or why it failed, as far as a line goes."""
+    *cells, outcome = _row(change)
+    message = printable(str(change["message"]).partition("\n")[0])
+    if len(message) > LONGEST_MESSAGE:
+        message = message[: LONGEST_MESSAGE - 1] + "…"
+    return (*cells, f"{outcome}: {message}" if message else outcome)
 
 
 def _tell(session: CommandSession, change: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from mmids_trio.cli.client.tables import in_columns
 
 @client_command("clients")
 @click.option("--stream", metavar="ID", help="Only those of this stream; see the command streams.")
-@click.option("--address", metavar="IP", help="Only those from this address.")
+@click.option("--address", metavar="IP", help="Only those from this address, or network.")
 @click.option("--workflow", metavar="NAME", help="Only those of this workflow.")
 def clients(session: CommandSession, *, stream: str | None, address: str | None, workflow: str | None) -> int:
     """List who publishes and who watches, from where, and how far behind."""

@@ -8,6 +8,8 @@ from typing import Any, TypeVar, get_args
 import trio
 from quart import Response, request
 
+from mmids_trio.addresses import is_within, network_of
+from mmids_trio.errors import printable, shortened
 from mmids_trio.ffmpeg.thumbnails import Thumbnails
 from mmids_trio.http_api.answers import json_response, json_text, respond
 from mmids_trio.http_api.cluster_shapes import ClusterStreamPage
@@ -134,7 +136,7 @@ LIST_CLIENTS = Operation(
     {200: json_answer("A page of clients.", ClientPage), 400: BAD_QUERY, 404: NO_SUCH_PAGE},
     (
         _only("stream", "Only those of the stream of that id."),
-        _only("address", "Only those from that address."),
+        _only("address", "Only those from that address, or network."),
         WORKFLOW,
         LIMIT,
         AFTER,
@@ -204,10 +206,11 @@ def add_stream_routes(
     @routes.add(LIST_CLIENTS)
     async def list_clients() -> Response:
         options = parse_page_options(request_query(), ("stream", "address", "workflow"))
-        stream, address, workflow = (options.only.get(name) for name in ("stream", "address", "workflow"))
+        stream, workflow = (options.only.get(name) for name in ("stream", "workflow"))
+        is_wanted = _from(options.only.get("address"))
 
         def view(entry: ClientEntry) -> ClientView | None:
-            if workflow not in (None, entry.owner.workflow) or address not in (None, entry.peer.address):
+            if workflow not in (None, entry.owner.workflow) or not is_wanted(entry.peer.address):
                 return None
             if stream is not None and on_air.stream_watched(entry) != stream:
                 return None
@@ -228,7 +231,7 @@ def _add_sending_away(routes: Routes, on_air: OnAir, banning: Banning) -> None:
         if seconds is not None:
             ban = banning.ban(partial(on_air.bans.ban_stream, stream.app or "", stream.name, seconds))
         is_published = isinstance(stream.source, ClientEntry) and stream.source.live is not None
-        what = f"stream {id} was ended"
+        what = f"stream {id} {_shown(stream.name)} was ended"
         banning.note(stream.owner.workflow, what, seconds, role="publisher" if is_published else None)
         if isinstance(stream.source, ClientEntry) and stream.source.live is not None:
             stream.source.live.send_away(SENT_AWAY)
@@ -244,16 +247,29 @@ def _add_sending_away(routes: Routes, on_air: OnAir, banning: Banning) -> None:
             ban = banning.ban(partial(on_air.bans.ban_address, client.peer.address, seconds))
         if client.live is not None:
             role = client.asked.role
-            what = f"{role} {id} ({client.peer.address}) was sent away"
+            what = f"{role} {id} of {_shown(client.asked.key)} ({client.peer.address}) was sent away"
             banning.note(client.owner.workflow, what, seconds, role=role)
             client.live.send_away(SENT_AWAY)
         return await banning.answer(ban)
+
+
+def _from(address: str | None) -> Callable[[str], bool]:
+    """Whether somebody is from there, however that is written; `None`: from anywhere. A network has all in it."""
+    if address is None:
+        return lambda _host: True
+    network = network_of(address)
+    return address.__eq__ if network is None else lambda host: host == address or is_within(host, (network,))
 
 
 def _found(entry: Entry | None, kind: str) -> Entry:
     if entry is None:
         raise NotHere(f"{kind} not found")
     return entry
+
+
+def _shown(name: str) -> str:
+    """For a text that is read when nobody of that name is here any more."""
+    return f"'{printable(shortened(name))}'"
 
 
 async def _watchers(on_air: OnAir) -> Counter[str]:
