@@ -10,7 +10,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+from mmids_trio.workflow.events import StreamInterrupted
 from tests.support.commands import Result, invoke, run, scripted
+from tests.support.publishing import WAIT_FOR_ALL
 
 pytestmark = pytest.mark.usefixtures("quiet_server")
 
@@ -37,12 +39,13 @@ def test_there_are_ten_questions() -> None:
 
 async def test_each_question_has_the_answer_that_its_command_gives() -> None:
     answers: dict[str, Result] = {}
-    async with Harness(SHOW) as h:
+    async with Harness(WAIT_FOR_ALL + SHOW) as h:
         await h.publish("live/talk", MEDIA, peer_host=SOURCE)
         gone = await h.publish("live/gone", MEDIA, peer_host=SOURCE)
         await h.watch("live/talk", peer_host=WATCHER)
-        gone.close()
         await wait_all_tasks_blocked()
+        gone.close()
+        await h.wait_event(lambda event: isinstance(event, StreamInterrupted), since=0)
         streams = {each["name"]: each["id"] for each in (await h.http.get("/streams")).json()["streams"]}
         [watcher] = [each for each in (await h.http.get("/clients")).json()["clients"] if each["role"] == "watcher"]
         # Who is kicked or banned is so in front of the questions of what has changed.
