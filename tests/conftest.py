@@ -1,6 +1,7 @@
 """What holds for all tests: real processes come last, and Hypothesis does not judge by the clock."""
 
 import gc
+import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 
@@ -9,17 +10,34 @@ from hypothesis import settings
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from tests.support.effort import FAST, FAST_EXAMPLES, FAST_SCHEDULES
 from tests.support.skips import fail_if_unexpected
 
 # The first is nothing new where the package is installed with its entry point.
 pytest_plugins = ["mmids_trio.testing.plugin", "pytester"]
 
 settings.register_profile("patient", deadline=None)
+settings.register_profile(FAST, deadline=None, max_examples=FAST_EXAMPLES)
 settings.load_profile("patient")
 
 
 BLOCKING_S = 2.0
 """The kit's own 50 ms are for who writes a step. Here a log line may wait for the disk of a machine that is busy."""
+
+FAST_TEST_S = 2.0
+"""Of processor time, its children's included. What takes longer in the fast suite is named at the end of the run."""
+
+PROCESSOR_S = "processor_s"
+"""Under this name the report of a test holds the processor time of its call."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The fast suite: for who edits and tries."""
+    parser.addoption(
+        "--fast",
+        action="store_true",
+        help=f"no `e2e` and no `thorough` tests, {FAST_SCHEDULES} schedules and {FAST_EXAMPLES} examples of others",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
@@ -31,12 +49,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("mmids_limits") is None:
             is_long = item.get_closest_marker("simulation") is not None
             item.add_marker(pytest.mark.mmids_limits(real_s=3600 if is_long else 480, blocking_s=BLOCKING_S))
+        if item.config.option.fast and (marker := item.get_closest_marker("schedules")) is not None:
+            count = min(FAST_SCHEDULES, marker.kwargs.get("count", *marker.args or (FAST_SCHEDULES,)))
+            item.add_marker(pytest.mark.schedules(**{**marker.kwargs, "count": count}), append=False)
     items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
 
 
 def _is_in_virtual_time(item: pytest.Function) -> bool:
     clocks = {"autojump_clock", "mock_clock", "schedule_seed"}
     return bool(clocks & set(item.fixturenames)) or hasattr(item.module, "MockClock")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Note what the test takes of the processors."""
+    before = sum(os.times()[:4])
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append((PROCESSOR_S, round(sum(os.times()[:4]) - before, 2)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which tests are too long for the fast suite: they want a smaller example, or the marker `thorough`."""
+    if not config.option.fast:
+        return
+    taken = {report.nodeid: dict(report.user_properties).get(PROCESSOR_S, 0) for report in _calls(terminalreporter)}
+    long = sorted((item for item in taken.items() if item[1] > FAST_TEST_S), key=lambda item: -item[1])
+    if long:
+        terminalreporter.section(f"more than {FAST_TEST_S:g} s of processor time: too long for the fast suite")
+        terminalreporter.write("".join(f"{seconds:6.1f} s  {test}\n" for test, seconds in long))
+
+
+def _calls(terminalreporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    return [report for report in reports if isinstance(report, pytest.TestReport) and report.when == "call"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -62,10 +109,14 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Without `-m` that names them, long simulations, the whole matrix and large crowds do not run."""
+    """Without `-m` that names them, long simulations, the whole matrix and large crowds do not run; see `--fast`."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; children would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    for kind in ("simulation", "matrix", "scale"):
+    left_out = ["simulation", "matrix", "scale"]
+    if config.option.fast:
+        settings.load_profile(FAST)
+        left_out += ["e2e", "thorough"]
+    for kind in left_out:
         chosen = config.option.markexpr
         if kind not in chosen:
             config.option.markexpr = f"({chosen}) and not {kind}" if chosen else f"not {kind}"

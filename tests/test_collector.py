@@ -16,6 +16,8 @@ from mmids_trio.testing.state_growth import without_collector
 from mmids_trio.testing.web import WebClient
 from tests.support.rtmp import PLAIN_HANDSHAKE, command, connect, message
 
+pytestmark = pytest.mark.thorough
+
 WORKFLOW = """
 workflow w {{
     rtmp_receive rtmp_app=live stream_key=*

@@ -232,6 +232,7 @@ def test_a_packet_comes_into_fragments_with_few_calls() -> None:
     assert seen.total() / 1_000 <= 11
 
 
+@pytest.mark.thorough
 async def test_a_read_of_one_of_many_publishers_takes_few_calls(autojump_clock: trio.testing.MockClock) -> None:
     """From the network in memory to the inbox of a step, and no task is woken for it but the step's."""
     many = 50

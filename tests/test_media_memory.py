@@ -1,5 +1,6 @@
 """What clients make the server hold is bounded: for a connection, an address and all; what nobody needs goes first."""
 
+import pytest
 import trio
 from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -97,6 +98,7 @@ FRAME = b"\x17\x01\0\0\0" + bytes(1_000_000)
 INTER = b"\x27\x01\0\0\0" + bytes(1_000_000)
 
 
+@pytest.mark.thorough
 async def test_one_connection_with_many_streams_holds_no_more_than_one_with_one(autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         transport = await h.open()
@@ -137,6 +139,7 @@ async def test_the_log_of_an_interrupted_stream_that_nobody_watches_is_let_go(au
         assert h.server.memory.held == 0
 
 
+@pytest.mark.thorough
 async def test_unfinished_messages_of_publishers_are_bounded_for_their_address(autojump_clock: MockClock) -> None:
     """128 MiB for the server, so 32 MiB for an address; each of twenty publishers begins a message of 15 MiB."""
     begun = message(1, (0xFFFFFF).to_bytes(4, "big")) + b"\x04" + bytes(3) + b"\xf0\0\0\x09" + b"\1\0\0\0"

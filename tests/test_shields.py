@@ -44,6 +44,7 @@ def found_in(text: str) -> list[bool]:
     return [has_deadline for _, has_deadline in shields(ast.parse(text))]
 
 
+@pytest.mark.thorough
 def test_no_shield_is_without_a_deadline() -> None:
     files = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
     found = [

@@ -19,6 +19,7 @@ def test_c(): assert False
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("ci", "outcomes"), [("true", (1, 1)), ("", (0, 2))])
 def test_a_skip_is_a_failure_in_ci_alone(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str, outcomes: tuple[int, int]
@@ -33,6 +34,7 @@ def test_a_skip_is_a_failure_in_ci_alone(
     assert ("skipped in CI, and not in the list" in done.stdout.str()) == bool(failed)
 
 
+@pytest.mark.thorough
 def test_a_whole_file_that_is_skipped_is_a_failure(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     monkeypatch.syspath_prepend(Path(__file__).parents[1])

@@ -92,6 +92,7 @@ def test_latencies_of_all_rounds_become_one_curve_of_what_took_longer() -> None:
     assert plots.latency_curves(LATENCY) == {"ours": [(1.0, 1.0), (2.0, 1 - 3 / 8)]}
 
 
+@pytest.mark.thorough
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for name in plots.draw(report(), tmp_path):

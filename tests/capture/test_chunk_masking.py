@@ -13,6 +13,7 @@ from mmids_trio.rtmp.protocol.client_connection import ClientConnection
 from mmids_trio.rtmp.protocol.events import Event, MediaReceived, MetadataReceived, PlayRequested, PublishRequested
 from mmids_trio.rtmp.protocol.message import VIDEO
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
+from tests.support.effort import some_of
 
 SESSIONS = sorted((Path(__file__).parents[1] / "rtmp" / "protocol" / "sessions").glob("*.bin"))
 NAMES = Pseudonyms(b"of a test")
@@ -72,7 +73,7 @@ def test_no_key_and_no_token_is_left(chunk_size: int, play: bool) -> None:
 
 
 @given(st.integers(20, 300), st.data())
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_where_reads_cut_makes_no_difference(chunk_size: int, data: st.DataObject) -> None:
     sent = conversation(chunk_size=chunk_size)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=30)))

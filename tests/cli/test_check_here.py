@@ -38,6 +38,7 @@ def tls(path: Path, made: Made, password: str = "", given: str = "") -> str:
     return f"settings {{\n    tls_cert_path server.p12\n    tls_cert_password {given}\n}}\n" + ENCRYPTED
 
 
+@pytest.mark.thorough
 def test_a_machine_that_has_everything_is_fine_and_stays_as_it_is(tmp_path: Path) -> None:
     hls = f"workflow hls {{\n    ffmpeg_hls path={tmp_path}/a/b stream_name=x duration=2 count=5\n}}\n"
     text = "settings {\n    log_path logs/deep\n    state_path state\n}\n" + PLAIN + hls
@@ -79,6 +80,7 @@ def test_an_ffmpeg_is_looked_for_where_a_step_runs_one_or_a_setting_names_it(
     assert message == f"no ffmpeg found: the setting ffmpeg_path names {tmp_path}/nowhere/ffmpeg, which does not exist"
 
 
+@pytest.mark.thorough
 def test_files_that_cannot_be_read_and_directories_that_cannot_be_made_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     text = (
@@ -96,6 +98,7 @@ def test_files_that_cannot_be_read_and_directories_that_cannot_be_made_are_named
     ]
 
 
+@pytest.mark.thorough
 def test_a_value_from_outside_is_not_shown_where_it_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     text = "workflow w {\n    ffmpeg_hls path=${HLS_DIRECTORY} stream_name=x duration=2 count=5\n}\n"

@@ -61,6 +61,7 @@ def test_each_shell_gets_what_makes_it_complete(shell: str) -> None:
     assert f"_MMIDS_TRIO_COMPLETE={shell}_complete" in done.out
 
 
+@pytest.mark.thorough
 def test_a_shell_completes_commands_and_their_options(tmp_path: Path) -> None:
     installed = tmp_path / "mmids_trio"
     call = "from mmids_trio.__main__ import main; main(prog_name='mmids_trio')"

@@ -81,6 +81,7 @@ async def servers(calendars: Sequence[Calendar]) -> AsyncIterator[Sequence[Harne
         yield running
 
 
+@pytest.mark.thorough
 async def test_a_pull_that_is_refused_for_its_clock_says_so_and_comes_when_the_clock_is_right(
     autojump_clock: MockClock,
 ) -> None:

@@ -26,6 +26,7 @@ from mmids_trio.cluster.revisions import (
 )
 from mmids_trio.cluster.sealing import MAX_SEALED_BYTES, CannotSeal, CannotUnseal, Seal
 from mmids_trio.errors import MmidsError
+from tests.support.effort import first_are_fast, some_of
 
 SEEDS = 300
 ANNOUNCE_SECONDS = 1.5
@@ -339,6 +340,7 @@ class Split:
             self.longest = max(self.longest, now - self._since)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("victim", ["leader", "follower"])
 async def test_a_node_that_dies_at_any_step_leaves_no_two_revisions_in_service(
     victim: str, autojump_clock: MockClock
@@ -380,7 +382,9 @@ async def test_a_node_that_dies_at_any_step_leaves_no_two_revisions_in_service(
 
 
 @pytest.mark.parametrize(
-    "seeds", [range(start, start + 50) for start in range(0, SEEDS, 50)], ids=lambda seeds: seeds[0]
+    "seeds",
+    first_are_fast(1, [range(start, start + some_of(50)) for start in range(0, SEEDS, 50)]),
+    ids=lambda seeds: seeds[0],
 )
 async def test_no_two_revisions_are_in_service_for_long_where_answers_get_lost_and_nodes_die(
     seeds: range, autojump_clock: MockClock

@@ -117,6 +117,7 @@ async def test_a_node_that_was_stopped_finds_out_that_its_key_is_anothers(
         assert a.membership.held() == []
 
 
+@pytest.mark.thorough
 async def test_nothing_is_lost_while_the_registry_is_away(autojump_clock: MockClock) -> None:
     async with cluster() as ours:
         a = await ours.start("a")
@@ -205,6 +206,7 @@ async def test_a_key_that_was_released_while_it_was_claimed_again_is_free(autoju
         assert ours.registry.look_up(KEY) is None
 
 
+@pytest.mark.thorough
 async def test_ways_that_lose_much_do_not_take_keys_away(autojump_clock: MockClock) -> None:
     async with cluster() as ours:
         faults = Faults(lost=0.1, answer_lost=0.1, late=0.1, slowest_s=0.5)

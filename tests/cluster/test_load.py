@@ -10,6 +10,8 @@ from mmids_trio.cluster.directory import RENEW_SECONDS, STREAM_TTL_SECONDS, Stre
 from mmids_trio.cluster.membership import ANNOUNCE_SECONDS
 from tests.support.cluster_nodes import Node, cluster
 
+pytestmark = pytest.mark.thorough
+
 SECONDS = 30
 
 

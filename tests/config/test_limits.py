@@ -29,6 +29,7 @@ def of_size(count: int) -> str:
     return "".join(WORKFLOW.format(number=number) for number in range(count))
 
 
+@pytest.mark.thorough
 def test_the_work_of_reading_grows_with_the_text_and_not_faster() -> None:
     assert not parse(of_size(2), "test").problems
     few, many = calls_of_reading(of_size(100)), calls_of_reading(of_size(1_000))

@@ -50,6 +50,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", TEXTS)
 def test_a_text_is_read_in_turns_whatever_its_lines_hold(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text, count = TEXTS[kind]

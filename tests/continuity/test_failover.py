@@ -13,6 +13,7 @@ from mmids_trio.errors import CannotSwitch
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId
 from mmids_trio.media.timeline import MODULUS, is_after
 from mmids_trio.testing.media import generate_stream
+from tests.support.effort import some_of
 
 NAMES = ("main", "backup", "third")
 ORIGINS = {"main": 0, "backup": 900_000, "third": 2**32 - 700}
@@ -199,7 +200,7 @@ def test_the_end_of_a_source_takes_back_only_what_was_wanted_of_it(ended: str, w
     assert (studio.failover.sending, studio.failover.wanted) == ("main", wanted)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some_of(40), deadline=None)
 @given(
     reverts=st.booleans(),
     script=st.lists(
@@ -241,7 +242,7 @@ def test_whatever_happens_exactly_one_source_is_sent_on_one_timeline(
         assert max(drift) - min(drift) < 60, "the timeline goes on in real time"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=some_of(300), deadline=None)
 @given(st.floats(0, 1e6), st.floats(0.1, 3600))
 def test_a_source_has_failed_in_the_instant_in_which_it_is_looked_at(began: float, after: float) -> None:
     failover = Failover(StreamId("out"), NAMES, after, True)

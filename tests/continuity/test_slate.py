@@ -13,6 +13,7 @@ from mmids_trio.continuity.slate import MAX_BEHIND_SECONDS, USUAL_STEP_MS, Slate
 from mmids_trio.media.events import MediaEvent, MediaKind, MediaPacket, StreamId
 from mmids_trio.media.timeline import is_after
 from mmids_trio.testing.media import generate_stream
+from tests.support.effort import some_of
 
 ID = StreamId("s")
 LIVE = generate_stream("s", seconds=6)
@@ -162,7 +163,7 @@ def test_without_a_key_frame_there_is_no_loop() -> None:
     assert make_loop([]) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some_of(60), deadline=None)
 @given(
     gaps=st.lists(st.tuples(st.integers(0, 140), st.floats(0, 5), st.integers(0, 2**32 - 1)), min_size=1, max_size=6)
 )

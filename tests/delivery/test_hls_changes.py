@@ -38,6 +38,7 @@ async def answered(client: WebClient) -> WebAnswer:
         return await client.answer()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("text", "in_place"), KEPT)
 async def test_a_step_that_is_kept_keeps_its_sessions_and_who_waits(
     autojump_clock: MockClock, text: str, in_place: bool
@@ -56,6 +57,7 @@ async def test_a_step_that_is_kept_keeps_its_sessions_and_who_waits(
         assert watcher["state"] == "watching"
 
 
+@pytest.mark.thorough
 async def test_a_step_that_is_replaced_counts_its_sessions_and_ends_them_and_who_waits(
     autojump_clock: MockClock,
 ) -> None:
@@ -113,6 +115,7 @@ async def change_while_they_watch(h: Harness) -> None:
     await answered(waiting)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("play", [watch_both_ways, change_while_they_watch], ids=lambda play: str(play.__name__))
 async def test_a_server_of_browsers_that_is_cancelled_anywhere_leaves_nothing(
     play: Callable[[Harness], Awaitable[None]], autojump_clock: MockClock
@@ -138,6 +141,7 @@ async def warnings(h: Harness) -> list[str]:
     return [f"{one['text']}: {one['remedy']}" for one in found]
 
 
+@pytest.mark.thorough
 async def test_the_stream_says_which_codec_browsers_lack_and_what_mends_it(autojump_clock: MockClock) -> None:
     async with on_air(packets=generate_stream(seconds=20, video_codec="hvc1")) as (h, _):
         await trio.sleep(5)

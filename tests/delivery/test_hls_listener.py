@@ -65,6 +65,7 @@ def uri(answer: WebAnswer) -> str:
     return "/live/key/" + next(line for line in answer.text.splitlines() if line and not line.startswith("#"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "stream",
     [
@@ -86,6 +87,7 @@ async def test_the_checker_finds_nothing(autojump_clock: MockClock, stream: dict
         assert report.deltas > 0
 
 
+@pytest.mark.thorough
 async def test_it_begins_with_a_multivariant_playlist_of_real_figures(autojump_clock: MockClock) -> None:
     async with on_air() as (_, web):
         await trio.sleep(5)
@@ -125,6 +127,7 @@ async def test_without_a_session_nothing_but_the_first_playlist_is_served(autoju
         assert h.server.rejections.raised() == {"media_session_unknown_or_over": 4}
 
 
+@pytest.mark.thorough
 async def test_a_token_is_asked_for_once(autojump_clock: MockClock) -> None:
     async with on_air("play_key=secret") as (h, web):
         await trio.sleep(3)
@@ -136,6 +139,7 @@ async def test_a_token_is_asked_for_once(autojump_clock: MockClock) -> None:
             assert (await web.get(media)).status == 200
 
 
+@pytest.mark.thorough
 async def test_a_viewer_is_listed_and_leaves_when_it_asks_for_nothing(autojump_clock: MockClock) -> None:
     async with on_air() as (h, web):
         await trio.sleep(3)
@@ -151,6 +155,7 @@ async def test_a_viewer_is_listed_and_leaves_when_it_asks_for_nothing(autojump_c
         assert all(one["role"] == "publisher" for one in (await h.http.get("/clients")).json()["clients"])
 
 
+@pytest.mark.thorough
 async def test_a_viewer_that_is_kicked_is_refused_while_it_waits_too(autojump_clock: MockClock) -> None:
     async with on_air() as (h, web):
         await trio.sleep(3)
@@ -170,6 +175,7 @@ async def test_a_viewer_that_is_kicked_is_refused_while_it_waits_too(autojump_cl
         assert (await web.get(media)).status == 403
 
 
+@pytest.mark.thorough
 async def test_a_range_of_a_segment_is_answered(autojump_clock: MockClock) -> None:
     async with on_air() as (_, web):
         await trio.sleep(4)
@@ -187,6 +193,7 @@ async def test_a_range_of_a_segment_is_answered(autojump_clock: MockClock) -> No
         assert (await web.get(segment, range=f"bytes={len(whole)}-")).status == 416
 
 
+@pytest.mark.thorough
 async def test_what_changes_in_the_stream_is_crossed_with_another_map(autojump_clock: MockClock) -> None:
     one = generate_stream(seconds=6)
     two = generate_stream(seconds=60, video_codec="hvc1", seed=1, start_timestamp=6_000)
@@ -198,6 +205,7 @@ async def test_what_changes_in_the_stream_is_crossed_with_another_map(autojump_c
         assert any(b"hvcC" in init for init in report.inits.values())
 
 
+@pytest.mark.thorough
 async def test_viewers_stay_when_a_publisher_goes_and_another_one_comes(autojump_clock: MockClock) -> None:
     async with on_air(packets=generate_stream(seconds=5)) as (h, web):
         await trio.sleep(4)
@@ -216,6 +224,7 @@ async def test_viewers_stay_when_a_publisher_goes_and_another_one_comes(autojump
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.thorough
 async def test_a_stream_that_is_over_ends_its_playlist_and_is_not_on_air(autojump_clock: MockClock) -> None:
     async with on_air(packets=generate_stream(seconds=5)) as (h, web):
         await trio.sleep(4)
@@ -228,6 +237,7 @@ async def test_a_stream_that_is_over_ends_its_playlist_and_is_not_on_air(autojum
         assert (await web.get(INDEX)).status == 404
 
 
+@pytest.mark.thorough
 async def test_the_window_is_kept_and_no_more(autojump_clock: MockClock) -> None:
     async with on_air("dvr=20s") as (_, web):
         await trio.sleep(60)
@@ -236,6 +246,7 @@ async def test_the_window_is_kept_and_no_more(autojump_clock: MockClock) -> None
         assert 20 <= seconds <= 22
 
 
+@pytest.mark.thorough
 async def test_hls_alone_serves_no_flv_and_the_other_way_round(autojump_clock: MockClock) -> None:
     async with on_air("formats=hls") as (_, web):
         await trio.sleep(3)
@@ -253,6 +264,7 @@ async def test_nothing_on_air_is_a_404_and_no_viewer(autojump_clock: MockClock) 
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_clocks_that_wrap_are_followed(autojump_clock: MockClock) -> None:
     packets = generate_stream(seconds=20, start_timestamp=2**32 - 6_000)
     assert packets[-1].timestamp < packets[0].timestamp

@@ -1,5 +1,6 @@
 """What HLS holds is charged and bounded, whatever window an operator asks for."""
 
+import pytest
 from trio.testing import MockClock
 
 from mmids_trio.delivery.hls_channel import HlsChannel
@@ -18,6 +19,7 @@ def channel(memory: MediaMemory) -> HlsChannel:
     return made
 
 
+@pytest.mark.thorough
 async def test_a_window_takes_no_more_than_media_may(mock_clock: MockClock) -> None:
     rejections = RejectCounters()
     memory = MediaMemory(4 * LIMIT, rejections)

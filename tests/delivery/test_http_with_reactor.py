@@ -39,6 +39,7 @@ async def test_who_is_not_approved_gets_nothing(autojump_clock: MockClock) -> No
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.thorough
 async def test_viewers_hold_a_lease_each_and_go_when_it_is_withdrawn(autojump_clock: MockClock) -> None:
     lookups = FakeReactorService({"key": valid()})
     async with Harness(TEXT, more_executors=[lookups.kind()]) as h, trio.open_nursery() as nursery:

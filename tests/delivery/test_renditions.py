@@ -17,6 +17,8 @@ from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.step import Inbox, Outbox, StepContext
 from tests.delivery.test_hls_listener import Web, send_live, uri
 
+pytestmark = pytest.mark.thorough
+
 DELAY = 3.3
 """Seconds after which the rendition comes, in the middle of a segment of its source."""
 

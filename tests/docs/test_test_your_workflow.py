@@ -21,6 +21,7 @@ def test_the_workflow_of_the_page_is_that_of_the_example() -> None:
     assert block == (EXAMPLE / "workflows" / "studio.mmids").read_text("utf-8")
 
 
+@pytest.mark.thorough
 def test_every_option_and_fixture_of_the_page_is_there(pytester: pytest.Pytester) -> None:
     options = set(re.findall(r"`(--[\w-]+)", PAGE))
     fixtures = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)

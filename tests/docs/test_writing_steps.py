@@ -46,6 +46,7 @@ async def test_every_test_of_the_page_passes(name: str, page: ModuleType, autoju
     await test(autojump_clock)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", PAGE, re.MULTILINE))
 def test_every_test_of_the_page_that_runs_trio_itself_passes(name: str, page: ModuleType) -> None:
     getattr(page, name)()

@@ -12,6 +12,7 @@ from mmids_trio.rtmp.protocol.control import acknowledgement
 from mmids_trio.rtmp.protocol.outgoing import render
 from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.testing.media import generate_stream
+from tests.support.effort import some_of
 from tests.support.players import Player, feed, watch
 
 PACKETS = generate_stream(seconds=3, key_frame_bytes=70_000)
@@ -31,7 +32,7 @@ def live_channel() -> Channel:
     reads=st.integers(1, 5_000),
     stream_id=st.sampled_from([1, 5]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some_of(60), deadline=None)
 async def test_replies_never_break_the_framing(
     buffer_size: int, actions: list[str], reads: int, stream_id: int
 ) -> None:

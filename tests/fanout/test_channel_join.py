@@ -1,5 +1,6 @@
 """What watchers get when all goes well, byte for byte, whenever they join."""
 
+import pytest
 from trio import Nursery
 
 from mmids_trio.fanout.channel import Channel
@@ -24,6 +25,7 @@ def rendered(packets: list[MediaPacket]) -> bytes:
     return b"".join(rendering.packet(packet, packet.timestamp) for packet in packets)
 
 
+@pytest.mark.thorough
 async def test_all_watchers_from_the_start_get_the_same_bytes(nursery: Nursery) -> None:
     channel = live_channel()
     players = [watch(channel, nursery) for _ in range(200)]

@@ -17,6 +17,7 @@ from mmids_trio.rtmp.protocol.control import acknowledgement
 from mmids_trio.rtmp.protocol.outgoing import render
 from mmids_trio.rtmp.rendering import RtmpRendering
 from mmids_trio.testing.media import generate_stream
+from tests.support.effort import some_of
 from tests.support.players import feed, watch
 
 STREAM = StreamId("s")
@@ -158,7 +159,7 @@ async def test_a_player_that_reads_just_enough_not_to_be_stalled_costs_a_bounded
         max_size=150,
     ),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some_of(60), deadline=None)
 async def test_the_queue_is_bounded_and_the_stream_decodable_whatever_is_wished_for(
     buffer_size: int, max_ms: int, actions: list[str]
 ) -> None:

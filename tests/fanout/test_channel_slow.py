@@ -113,6 +113,7 @@ async def test_skips_count_anew_after_a_watcher_has_caught_up(nursery: trio.Nurs
     assert player.report(packets).undecodable == ()
 
 
+@pytest.mark.thorough
 async def test_a_watcher_that_never_reads_costs_a_bounded_amount_and_is_disconnected(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -143,6 +144,7 @@ async def test_a_watcher_that_never_reads_costs_a_bounded_amount_and_is_disconne
     assert channel.counters().disconnects == 1
 
 
+@pytest.mark.thorough
 async def test_the_log_stays_bounded_when_a_watcher_is_slow_and_key_frames_never_come(
     nursery: trio.Nursery,
 ) -> None:
@@ -242,6 +244,7 @@ async def test_a_late_joiner_with_a_good_connection_gets_its_backlog_in_turns() 
     assert 0 < sent <= MAX_SEND * MAX_SENDS_PER_TURN
 
 
+@pytest.mark.thorough
 async def test_a_message_larger_than_a_send_arrives_whole(nursery: trio.Nursery) -> None:
     channel = live_channel()
     players: list[Player] = [

@@ -104,6 +104,7 @@ async def test_the_last_bytes_go_out_without_more_media_behind_them(channel: Cha
     assert player.report(packets).missed == ()
 
 
+@pytest.mark.thorough
 async def test_many_watchers_that_read_slowly_cost_a_bounded_piece_each_and_recover(
     channel: Channel, nursery: trio.Nursery
 ) -> None:

@@ -144,6 +144,7 @@ async def test_a_child_that_nobody_needs_any_more_leaves_the_line(
         assert watched.state.phase is ChildPhase.STOPPED
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rate", [0, 60])
 async def test_children_cancelled_anywhere_leave_no_place_taken(
     rate: int, autojump_clock: MockClock, supervisor: MakeSupervisor

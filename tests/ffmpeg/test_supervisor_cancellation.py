@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from signal import SIGINT
 
+import pytest
 import trio
 
 from mmids_trio.ffmpeg.process import ChildInput, ChildOutput
@@ -55,6 +56,7 @@ class Trial:
         assert log not in open_files()
 
 
+@pytest.mark.thorough
 async def test_a_fed_and_read_child_may_be_cancelled_anywhere(
     autojump_clock: trio.abc.Clock, supervisor: MakeSupervisor
 ) -> None:
@@ -62,6 +64,7 @@ async def test_a_fed_and_read_child_may_be_cancelled_anywhere(
     assert await cancel_everywhere(trial.run, trial.check) > FEWEST_AWAITS
 
 
+@pytest.mark.thorough
 async def test_a_child_without_input_may_be_cancelled_anywhere(
     autojump_clock: trio.abc.Clock, supervisor: MakeSupervisor
 ) -> None:

@@ -22,6 +22,7 @@ def _linear(data: bytes) -> None:
         abs(byte)
 
 
+@pytest.mark.thorough
 def test_what_grows_faster_than_its_input_is_found_and_what_does_not_is_not() -> None:
     Target("linear", _linear, 100, 5, ()).check(bytes(1000))
     with pytest.raises(AssertionError, match="at most"):

@@ -189,6 +189,7 @@ async def test_a_service_that_fails_denies_unless_the_setting_allows(
             assert raised(h) == {"auth_url_failed": 1}
 
 
+@pytest.mark.thorough
 async def test_one_address_asks_so_much_at_once_and_no_more(autojump_clock: MockClock) -> None:
     service = Service(takes=1)
     async with harness(service, f"auth_url {URL}") as h, trio.open_nursery() as nursery:

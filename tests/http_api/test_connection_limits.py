@@ -73,6 +73,7 @@ def test_the_shares_are_those_of_the_page() -> None:
     assert Settings().api_max_connections == server.MAX_CONNECTIONS
 
 
+@pytest.mark.thorough
 async def test_who_has_the_token_gets_in_whatever_strangers_do(connect: Connect, rejections: RejectCounters) -> None:
     strangers = [await connect(sent) for sent in (b"", WITHOUT, HEALTH, b"GET ") * MOST]
     for _ in range(3):
@@ -83,6 +84,7 @@ async def test_who_has_the_token_gets_in_whatever_strangers_do(connect: Connect,
     assert await is_closed(strangers[STRANGERS])
 
 
+@pytest.mark.thorough
 async def test_who_has_shown_the_token_is_no_stranger(connect: Connect, rejections: RejectCounters) -> None:
     known = [await connect(WITH_TOKEN, b"200") for _ in range(MOST)]
     assert rejections.raised() == {}

@@ -211,6 +211,7 @@ async def test_a_link_on_another_site_leads_to_the_page_and_to_nothing_else(page
     assert (await page.get("/ui/session", headers=headers)).status_code == 403
 
 
+@pytest.mark.thorough
 async def test_a_named_token_may_do_over_the_page_what_its_scopes_say(
     serve_app: Serve, workflows: ScriptedWorkflows, rejections: RejectCounters, tmp_path: Path
 ) -> None:

@@ -105,6 +105,7 @@ def joined_and_left(h: Harness) -> dict[str, list[tuple[str, str]]]:
     return told
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("text", "happens", "stride"),
     [

@@ -18,6 +18,8 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.events import ClientJoined, ClientLeft
 
+pytestmark = pytest.mark.thorough
+
 STREAMS, WATCHERS = 200, 1_000
 SHOW = """settings {
     max_connections_per_ip 2000

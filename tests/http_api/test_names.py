@@ -9,6 +9,8 @@ from mmids_trio.cli.client.api import workflow_path
 from mmids_trio.config.names import MAX_NAME_BYTES
 from tests.http_api.conftest import ScriptedWorkflows
 
+pytestmark = pytest.mark.thorough
+
 AWKWARD = [
     *("...", ".a", "a/", "/", "//", "/a", "a//b", "a/.../b", "a/steps/1/switch/", "steps/1/switch", "switch"),
     *("%", "%2e%2e", "%2F", "%00", "a%", "?", "a?b", "#a", "a#b", "a;b", "a&b", "+", "a+b", "~", "\\", "..\\a"),

@@ -66,6 +66,7 @@ async def document_of(app: Any, **headers: str) -> Any:
     return json.loads(await response.get_data())
 
 
+@pytest.mark.thorough
 async def test_the_document_has_every_route_and_no_other(server: Server) -> None:
     app = app_of(server)
     document = await document_of(app)

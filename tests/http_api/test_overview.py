@@ -4,6 +4,7 @@ import gzip
 import json
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -18,6 +19,7 @@ async def overview(h: Harness) -> Any:
     return answer.json()
 
 
+@pytest.mark.thorough
 async def test_a_card_says_what_is_on_the_air_and_who_watches(autojump_clock: MockClock) -> None:
     async with on_air() as (h, _, _):
         seen = await overview(h)
@@ -35,6 +37,7 @@ async def test_a_card_says_what_is_on_the_air_and_who_watches(autojump_clock: Mo
         assert seen["clients"] == {"publishers": 1, "watchers": 2}
 
 
+@pytest.mark.thorough
 async def test_one_answer_serves_all_pages_for_a_moment(autojump_clock: MockClock) -> None:
     async with on_air() as (h, publisher, _):
         before = await overview(h)
@@ -48,6 +51,7 @@ async def test_one_answer_serves_all_pages_for_a_moment(autojump_clock: MockCloc
 MANY = "".join(f"workflow show-{n} {{\n rtmp_receive rtmp_app=a{n} stream_key=*\n}}\n" for n in range(40))
 
 
+@pytest.mark.thorough
 async def test_a_large_answer_is_compressed_for_who_takes_that(autojump_clock: MockClock) -> None:
     async with Harness(MANY) as h:
         plain = await h.http.get("/ui/overview", headers={"Accept-Encoding": "gzip;q=0"})
@@ -77,6 +81,7 @@ def test_what_is_said_has_the_same_length_whatever_an_attacker_repeats_in_it() -
     assert max(lengths) > len(said)
 
 
+@pytest.mark.thorough
 async def test_names_and_programs_are_not_among_what_is_compressed(autojump_clock: MockClock) -> None:
     async with on_air() as (h, _, _):
         whole = (await h.http.get("/ui/overview")).text
@@ -87,6 +92,7 @@ async def test_names_and_programs_are_not_among_what_is_compressed(autojump_cloc
         assert "192.0.2.1" not in figures
 
 
+@pytest.mark.thorough
 async def test_steps_say_what_flows_through_them(autojump_clock: MockClock) -> None:
     async with on_air() as (h, _, _):
         steps = (await h.http.get("/workflows/show")).json()["active_steps"]

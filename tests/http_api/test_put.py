@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition, step_ids
 from mmids_trio.http_api.app import create_app
 from mmids_trio.workflow.status import Outcome, OutcomeKind
+from tests.support.effort import some_of
 
 WORKFLOW = b"workflow w {\n    rtmp_receive rtmp_app=live stream_key=*\n    rtmp_watch rtmp_app=live stream_key=*\n}\n"
 LIMIT = 1024 * 1024
@@ -237,7 +238,7 @@ async def test_a_delete_ends_a_waiting_put_of_the_same_workflow(client: httpx2.A
     assert "stopped" in responses[0].json()["error"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=some_of(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=300) | st.text("workfl{}w \n\t\"'#=\\\r", max_size=60).map(str.encode))
 async def test_no_body_gives_a_500(workflows: Any, body: bytes) -> None:
     client = create_app(workflows, workflows, token=None, version="1").test_client()

@@ -52,6 +52,7 @@ async def stuck(serve_app: Serve) -> tuple[Any, trio.SocketStream]:
     return served, client
 
 
+@pytest.mark.thorough
 async def test_a_client_that_stops_reading_does_not_hold_up_cancellation(stuck: Any) -> None:
     served, client = stuck
     served.scope.cancel()
@@ -60,6 +61,7 @@ async def test_a_client_that_stops_reading_does_not_hold_up_cancellation(stuck: 
     await client.aclose()
 
 
+@pytest.mark.thorough
 async def test_a_client_that_stops_reading_holds_up_an_orderly_stop_for_its_grace_at_most(stuck: Any) -> None:
     served, client = stuck
     served.shutdown.set()
@@ -68,6 +70,7 @@ async def test_a_client_that_stops_reading_holds_up_an_orderly_stop_for_its_grac
     await client.aclose()
 
 
+@pytest.mark.thorough
 async def test_a_client_that_stops_reading_is_disconnected_after_the_send_timeout(
     mock_clock: MockClock, stuck: Any
 ) -> None:

@@ -70,6 +70,7 @@ async def on_air(text: str = SHOW) -> AsyncIterator[tuple[Harness, RtmpClient, l
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_stream_says_who_sends_what(autojump_clock: MockClock) -> None:
     async with on_air() as (h, _, _):
         [stream] = await listed(h, "streams")
@@ -129,6 +130,7 @@ async def test_a_watcher_without_a_stream_waits(autojump_clock: MockClock) -> No
         assert (watcher["state"], watcher["stream"], watcher["name"]) == ("waiting", None, "key")
 
 
+@pytest.mark.thorough
 async def test_filters_leave_only_those_that_are_asked_for(autojump_clock: MockClock) -> None:
     other = "workflow other {\n rtmp_receive rtmp_app=other stream_key=*\n}\n"
     async with on_air(SHOW + other) as (h, _, _):
@@ -148,6 +150,7 @@ async def test_filters_leave_only_those_that_are_asked_for(autojump_clock: MockC
         assert len(await listed(h, "clients", f"?stream={show['id']}")) == 3
 
 
+@pytest.mark.thorough
 async def test_pages_show_everybody_once_also_where_the_last_of_one_has_left(autojump_clock: MockClock) -> None:
     async with on_air() as (h, _, _):
         first = (await h.http.get("/clients?limit=2")).json()
@@ -186,6 +189,7 @@ async def test_a_page_does_not_begin_behind_who_has_not_come_yet(autojump_clock:
                 assert (await h.http.get(f"/{path}?after={kind}-{nonce}-{never}")).status == 404
 
 
+@pytest.mark.thorough
 async def test_a_kicked_watcher_leaves_and_nobody_else(autojump_clock: MockClock) -> None:
     async with on_air() as (h, publisher, watchers):
         [_, _, last] = await listed(h, "clients")
@@ -231,6 +235,7 @@ async def test_an_interrupted_stream_says_how_long_and_can_be_ended(autojump_clo
         assert await listed(h, "streams") == []
 
 
+@pytest.mark.thorough
 async def test_a_publisher_that_comes_back_has_the_same_stream(autojump_clock: MockClock) -> None:
     async with on_air() as (h, publisher, _):
         [before] = await listed(h, "streams")

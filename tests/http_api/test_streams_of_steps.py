@@ -84,6 +84,7 @@ async def test_what_a_child_brings_is_on_the_air_as_long_as_it_does(autojump_clo
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_what_a_ladder_makes_are_streams_of_their_own_with_watchers_of_their_own(
     autojump_clock: MockClock,
 ) -> None:
@@ -104,6 +105,7 @@ async def test_what_a_ladder_makes_are_streams_of_their_own_with_watchers_of_the
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_what_a_transcoder_makes_is_a_stream_made_from_another(autojump_clock: MockClock) -> None:
     steps = (RECEIVE, "ffmpeg_transcode vcodec=h264 acodec=copy", "rtmp_watch rtmp_app=live stream_key=*")
     ffmpeg = FakeFfmpeg(script=Script().brings(BARS))
@@ -128,6 +130,7 @@ async def test_what_a_transcoder_makes_is_a_stream_made_from_another(autojump_cl
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_show_of_several_sources_says_which_one_it_is(autojump_clock: MockClock) -> None:
     async with Harness(workflow(RECEIVE, "failover primary=main backup=spare output=show after=1")) as h:
         main, spare = await h.publish("main"), await h.publish("spare")
@@ -149,6 +152,7 @@ async def test_a_show_of_several_sources_says_which_one_it_is(autojump_clock: Mo
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_stream_whose_slate_is_sent_is_in_that_state_and_says_how_long_it_is_waited_for(
     autojump_clock: MockClock,
 ) -> None:

@@ -150,6 +150,7 @@ async def test_the_document_says_what_each_request_takes(app: QuartTrio) -> None
     assert all(found["HEAD", path] == scope for (method, path), scope in SCOPES.items() if method == "GET")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("texts", [("read",), ("change:*",), ("kick",), ("admin",), ("read", "kick")], ids=" ".join)
 async def test_every_request_takes_the_scope_that_the_document_says(
     app: QuartTrio, file: TokenFile, rejections: RejectCounters, texts: tuple[str, ...]
@@ -317,6 +318,7 @@ async def test_with_a_file_of_tokens_nobody_gets_in_without_one(locked: httpx2.A
     assert (await locked.get("/")).status_code == 200
 
 
+@pytest.mark.thorough
 async def test_the_token_of_the_settings_may_do_everything_beside_named_ones(app: QuartTrio, file: TokenFile) -> None:
     add(file, "viewer", "read")
     response = await app.test_client().get("/config", headers=bearing("s3cret"))

@@ -38,6 +38,7 @@ def test_each_fault_is_one_expression_in_its_line() -> None:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("module", ["continuity/failover.py", "fanout/stream_log.py", "workflow/plan.py"])
 def test_every_mutant_of_a_module_is_python_and_another_text(module: str, pytestconfig: pytest.Config) -> None:
     text = (pytestconfig.rootpath / "mmids_trio" / module).read_text("utf-8")

@@ -125,6 +125,7 @@ async def test_the_header_comes_before_tls(tmp_path: Path, autojump_clock: MockC
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_log_lines_name_the_client(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
 

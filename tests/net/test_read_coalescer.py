@@ -233,6 +233,7 @@ async def test_few_publishers_are_read_when_they_send(autojump_clock: MockClock)
     assert latest < 0.001
 
 
+@pytest.mark.thorough
 async def test_many_publishers_are_read_in_turns_and_nothing_is_late_for_longer_than_one(
     autojump_clock: MockClock,
 ) -> None:

@@ -59,6 +59,7 @@ def version(wanted: ssl.TLSVersion) -> ssl.SSLContext:
     return context
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("buffer_size", [100, DEFAULT_BUFFER])
 async def test_bytes_go_both_ways(newest: ssl.TLSVersion, buffer_size: int, autojump_clock: MockClock) -> None:

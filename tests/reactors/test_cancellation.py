@@ -33,6 +33,7 @@ async def failures_and_conflicts(bench: Bench) -> None:
     await bench.held("s")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("script", [comings_and_goings, failures_and_conflicts])
 async def test_a_reactor_cancelled_anywhere_leaves_nothing(
     script: Callable[[Bench], Awaitable[None]], autojump_clock: MockClock

@@ -80,6 +80,7 @@ async def test_addresses_take_turns(autojump_clock: MockClock, nursery: trio.Nur
     assert bench.asked("honest") == [SECONDS]
 
 
+@pytest.mark.thorough
 async def test_a_service_is_asked_so_much_at_once_and_one_address_has_not_all_of_it(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
@@ -145,6 +146,7 @@ def test_one_answer_frees_one_place() -> None:
         line.place(asker)
 
 
+@pytest.mark.thorough
 async def test_who_lets_go_frees_its_places(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     bench = await slow_bench(nursery)
     for holder in await flood(bench):
@@ -154,6 +156,7 @@ async def test_who_lets_go_frees_its_places(autojump_clock: MockClock, nursery: 
     assert len(await flood(bench)) == 40 * MAX_OPEN_OF_CONNECTION
 
 
+@pytest.mark.thorough
 async def test_whoever_is_cancelled_whenever_nothing_is_lost(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     line, random = QuestionLine(), Random(16)
     asked: Counter[str] = Counter()
@@ -182,6 +185,7 @@ async def test_whoever_is_cancelled_whenever_nothing_is_lost(autojump_clock: Moc
         assert line.at_once == 1
 
 
+@pytest.mark.thorough
 async def test_the_client_of_simple_http_has_no_line_of_its_own() -> None:
     """A service that answers when all questions have come: a wait in the client would count as the service's time."""
     questions, all_came = 2 * MAX_AT_ONCE, trio.Event()

@@ -20,6 +20,7 @@ from mmids_trio.reactors.executor import Answer
 from mmids_trio.reactors.views import LeaseView
 from mmids_trio.testing.schedules import schedule
 from tests.reactors.stand_ins import DOWN, EMPTY, INVALID, Bench, Holder, flow, valid
+from tests.support.effort import some_of
 
 INTERVAL = 60
 STREAMS = "stu"
@@ -123,7 +124,7 @@ async def play(script: Sequence[Action], interval: int) -> None:
         nursery.cancel_scope.cancel()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=some_of(400), deadline=None)
 @given(scripts(), st.sampled_from([0, 20, INTERVAL]), st.integers(0, 2**32))
 def test_what_runs_is_what_the_held_leases_call_for(script: list[Action], interval: int, seed: int) -> None:
     with capture_logs(), schedule(seed):

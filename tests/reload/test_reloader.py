@@ -242,6 +242,7 @@ async def test_an_ffmpeg_that_does_not_work_changes_nothing(nursery: trio.Nurser
     assert stage.running() == {"live": "a"}
 
 
+@pytest.mark.thorough
 async def test_a_fault_of_ours_ends_one_reload_and_not_the_next(nursery: trio.Nursery) -> None:
     stage = await start(nursery, "")
     stage.fault = RuntimeError("a bug")

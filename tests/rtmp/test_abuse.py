@@ -90,6 +90,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("flood", FLOODS)
 async def test_a_flood_of_what_is_no_media_is_cut_off(flood: str, autojump_clock: MockClock) -> None:
     beginning, data, every = FLOODS[flood]
@@ -101,6 +102,7 @@ async def test_a_flood_of_what_is_no_media_is_cut_off(flood: str, autojump_clock
         assert h.server.rejections.raised() == {"commands_or_metadata_flood": 1}
 
 
+@pytest.mark.thorough
 async def test_captions_with_every_frame_are_no_flood(autojump_clock: MockClock) -> None:
     captions = message(types.DATA_AMF0, amf.encode_all(["onTextData", {"text": "x" * 100}]), stream=1)
     async with bystanders() as h:
@@ -209,6 +211,7 @@ async def test_a_publisher_that_does_not_wait_for_its_answer_is_read_on_when_it_
         assert clients(h).publishers == 2
 
 
+@pytest.mark.thorough
 async def test_a_flood_over_many_connections_of_an_address_is_cut_off_and_others_join(
     autojump_clock: MockClock,
 ) -> None:
@@ -233,6 +236,7 @@ async def test_a_flood_over_many_connections_of_an_address_is_cut_off_and_others
         assert set(h.server.rejections.raised()) <= {"commands_or_metadata_flood_of_ip", "replies_unread"}
 
 
+@pytest.mark.thorough
 async def test_a_thousand_players_of_one_address_join_within_ten_seconds(autojump_clock: MockClock) -> None:
     join = (
         PLAIN_HANDSHAKE
@@ -291,6 +295,7 @@ async def test_who_takes_too_long_is_cut_off(kind: str, autojump_clock: MockCloc
         assert h.server.rejections.raised() == {counter: 1}
 
 
+@pytest.mark.thorough
 async def test_a_large_frame_over_a_slow_line_is_waited_for_and_not_for_ever(autojump_clock: MockClock) -> None:
     frame = message(types.VIDEO, bytes(1_000_000), stream=1)
     async with bystanders() as h:
@@ -332,6 +337,7 @@ def _send_now(_transport: Transport, send: Callable[[int, int, bytes], None], pa
         send(types.VIDEO if packet.kind.value == "video" else types.AUDIO, 0, packet.data)
 
 
+@pytest.mark.thorough
 async def test_thousands_of_idle_connections_take_only_the_room_there_is(autojump_clock: MockClock) -> None:
     async with bystanders("max_connections 500") as h:
         idle = [await h.open() for _ in range(2_000)]

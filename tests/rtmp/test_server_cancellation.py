@@ -25,6 +25,7 @@ from mmids_trio.testing.network import MemoryNetwork
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.step_ends import FakeStepContext
 from tests.support.certificates import HOST, at_once, make
+from tests.support.effort import first_are_fast
 from tests.support.publishing import Sink
 
 PACKETS = generate_stream(seconds=1)[:12]
@@ -83,7 +84,9 @@ async def be_refused(h: Harness) -> None:
 
 @pytest.mark.parametrize(
     "play",
-    [nothing, publish_and_leave, watch_and_leave, stop_with_clients, change_with_clients, be_refused],
+    first_are_fast(
+        1, [nothing, publish_and_leave, watch_and_leave, stop_with_clients, change_with_clients, be_refused]
+    ),
     ids=lambda play: str(play.__name__),
 )
 async def test_a_server_that_is_cancelled_anywhere_leaves_nothing(

@@ -120,6 +120,7 @@ async def ask_on_and_on(transport: Transport) -> None:
         await trio.sleep(1)
 
 
+@pytest.mark.thorough
 async def test_who_asks_on_and_on_and_reads_no_answer_is_closed(autojump_clock: MockClock, closings: Closings) -> None:
     async with Harness(LIVE) as h:
         transport = await h.open()

@@ -243,6 +243,7 @@ async def test_a_publish_that_waits_for_a_busy_workflow_can_be_withdrawn(
         assert closings() == []
 
 
+@pytest.mark.thorough
 async def test_a_publisher_that_reads_nothing_is_no_problem_until_it_floods(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with live(recorder) as h:

@@ -118,6 +118,7 @@ async def test_a_watcher_without_media_that_answers_no_ping_is_given_up(
         assert closings() == ["no answer to 2 pings"]
 
 
+@pytest.mark.thorough
 async def test_a_watcher_that_takes_media_need_not_answer_pings(autojump_clock: MockClock, closings: Closings) -> None:
     async with live() as h:
         publisher = await h.publish("key")
@@ -145,6 +146,7 @@ async def test_a_publisher_that_falls_silent_is_disconnected(
     assert closings() == [f"the publisher was silent for {timeout} seconds", "what it used has ended"]
 
 
+@pytest.mark.thorough
 async def test_a_publisher_may_be_silent_for_ever_where_there_is_no_timeout(
     autojump_clock: MockClock, closings: Closings
 ) -> None:

@@ -190,6 +190,7 @@ async def test_a_play_that_is_replaced_in_the_same_breath_is_not_in_the_way_of_t
         assert closings() == []
 
 
+@pytest.mark.thorough
 async def test_a_watcher_that_reads_nothing_is_given_up_and_nobody_else_notices(
     autojump_clock: MockClock, closings: Closings
 ) -> None:
@@ -231,6 +232,7 @@ async def test_the_end_of_the_step_sends_play_stop_and_closes_before_the_workflo
         assert closings() == ["what it used has ended"] * 4
 
 
+@pytest.mark.thorough
 async def test_a_watcher_that_reads_nothing_delays_the_end_of_the_step_by_a_second(autojump_clock: MockClock) -> None:
     packets = generate_stream(seconds=60, frame_bytes=8_000)
     async with Harness(LIVE) as h:

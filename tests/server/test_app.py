@@ -109,6 +109,7 @@ async def test_an_orderly_stop_says_goodbye_to_every_client(autojump_clock: Mock
     assert faults(logs) == []
 
 
+@pytest.mark.thorough
 async def test_watchers_that_do_not_read_delay_a_stop_by_a_second(autojump_clock: MockClock) -> None:
     async with Harness(BUSY) as h:
         for number in range(20):
@@ -186,6 +187,7 @@ async def test_the_api_answers_while_the_server_runs() -> None:
     assert is_closed(server.api_port)
 
 
+@pytest.mark.thorough
 async def test_a_server_with_an_api_leaves_no_socket_wherever_it_is_cancelled(logs: list[EventDict]) -> None:
     servers: list[Server] = []
 

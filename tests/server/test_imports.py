@@ -115,6 +115,7 @@ def with_api() -> tuple[set[str], set[str]]:
     return imported("api")
 
 
+@pytest.mark.thorough
 def test_a_plain_server_imports_nothing_that_it_does_not_need(
     plain: tuple[set[str], set[str]],
 ) -> None:
@@ -134,6 +135,7 @@ def test_publishers_can_connect_before_the_api_is_imported(with_api: tuple[set[s
     assert running >= HTTP_SERVER
 
 
+@pytest.mark.thorough
 def test_an_api_needs_no_client_no_certificates_and_no_metrics_before_somebody_asks(
     with_api: tuple[set[str], set[str]],
 ) -> None:
@@ -141,6 +143,7 @@ def test_an_api_needs_no_client_no_certificates_and_no_metrics_before_somebody_a
     assert running & (HTTP_CLIENT | CERTIFICATES_AND_TOKENS | WHEN_ASKED | OF_CONSOLES | OF_SOME_STEPS) == set()
 
 
+@pytest.mark.thorough
 def test_what_a_change_needs_first_is_imported_beside_the_loop() -> None:
     steps = "    rtmp_receive rtmp_app=live stream_key=*\n    ffmpeg_hls path=/nowhere\n"
     asks = "    rtmp_receive rtmp_app=other stream_key=* reactor=r\n    http_watch app=other stream_key=*\n"

@@ -107,6 +107,7 @@ async def test_playing_keys_of_60_kilobytes_in_a_loop_writes_little(
     assert told["most"] == {ATTACKER: told["left_out"]}
 
 
+@pytest.mark.thorough
 async def test_garbage_connections_write_a_burst_and_are_counted(log: Log, autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         for _ in range(500):
@@ -122,6 +123,7 @@ async def test_garbage_connections_write_a_burst_and_are_counted(log: Log, autoj
     assert not [line for line in log.lines() if "exception" in line]
 
 
+@pytest.mark.thorough
 async def test_publishers_that_connect_again_and_again_write_a_burst(log: Log, autojump_clock: MockClock) -> None:
     packets = generate_stream(seconds=1, frame_bytes=100)
     async with Harness(LIVE) as h:
@@ -157,6 +159,7 @@ async def test_a_mistyped_query_of_a_key_shows_its_token_to_no_log(
     assert "sesame" not in (log.directory / FILE_NAME).read_text() + log.console.getvalue()
 
 
+@pytest.mark.thorough
 async def test_a_thousand_players_of_one_address_all_get_in(log: Log, autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         for _ in range(1000):

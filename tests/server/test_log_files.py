@@ -43,6 +43,7 @@ def size_of(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.iterdir())
 
 
+@pytest.mark.thorough
 def test_all_files_together_never_have_more_bytes_than_they_may(tmp_path: Path, hours: Hours) -> None:
     counts = LogFileCounts()
     handler = handler_of(tmp_path / FILE_NAME, counts)
@@ -111,6 +112,7 @@ def test_lines_that_cannot_be_written_are_counted_and_told_once(
     assert (tmp_path / "logs").read_text() == "kept\n"
 
 
+@pytest.mark.thorough
 def test_the_log_of_a_server_is_bounded_in_bytes(tmp_path: Path) -> None:
     bounds = Logging(max_bytes=MAX_BYTES, repeats=LogRepeats(1_000_000))
     with configure(level=logging.INFO, directory=tmp_path, console=StringIO(), bounds=bounds):

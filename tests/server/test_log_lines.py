@@ -42,6 +42,7 @@ def test_no_value_is_longer_than_its_bound(name: str) -> None:
     assert len(made_fit(**{name: "\x00" * 1_000_000})[name]) <= (LONGEST_TRACEBACK + 20) * 4
 
 
+@pytest.mark.thorough
 def test_lists_and_mappings_are_bounded_on_every_level() -> None:
     nested: object = "x"
     for _ in range(50):  # as a text it would fill the memory

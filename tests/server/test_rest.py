@@ -12,6 +12,8 @@ from mmids_trio.config.settings import Settings
 from mmids_trio.server.building import World, build_server
 from mmids_trio.testing.network import MemoryNetwork
 
+pytestmark = pytest.mark.thorough
+
 WORKFLOWS = 100
 HOUR = 3600.0
 SETTLED = 60.0

@@ -64,6 +64,7 @@ async def test_states_targets_and_the_source_of_a_failover_are_counted(autojump_
         assert (await series(h, "mmids_streams"))['{state="live"}'] == 0
 
 
+@pytest.mark.thorough
 async def test_so_many_are_looked_at_between_two_turns(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

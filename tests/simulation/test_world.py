@@ -9,6 +9,8 @@ from trio.testing import MockClock
 from mmids_trio.testing.recorder import Recorder
 from tests.support.long_run import LULL_SECONDS, STREAMS, World, world
 
+pytestmark = pytest.mark.thorough
+
 HOUR = 3600.0
 HOURS_OF_THE_DAY = 24
 SECONDS_OF_A_ROUND = 1200.0

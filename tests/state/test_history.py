@@ -193,6 +193,7 @@ async def test_lines_that_a_crash_or_an_editor_left_are_passed_over(state: Path,
     assert [record.id for record in await run_with(state)] == ["2", "1"]
 
 
+@pytest.mark.thorough
 async def test_the_file_does_not_grow_for_ever(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmids_trio.state.history_file.ANEW_FROM", 20_000)
     monkeypatch.setattr(subject, "MOST_CHANGES", 10)

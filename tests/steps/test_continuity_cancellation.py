@@ -29,6 +29,8 @@ from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork, MemoryTransport
 from mmids_trio.workflow.running_step import RunningStep
 
+pytestmark = pytest.mark.thorough
+
 FEWEST_AWAITS = 10
 """Of a life like those below; a sanity check that the test covers something."""
 

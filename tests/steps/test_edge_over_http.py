@@ -31,6 +31,7 @@ async def on_air(names: str) -> AsyncIterator[tuple[Nodes, RtmpClient]]:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.thorough
 async def test_hls_comes_from_another_node_by_one_pull_that_ends_with_its_viewers(autojump_clock: MockClock) -> None:
     async with on_air("ab") as (nodes, _):
         await trio.sleep(5)
@@ -51,6 +52,7 @@ async def test_a_page_of_the_first_request_does_not_wait_for_what_no_node_has(au
         await eventually(lambda: nodes.cluster.followings == [], "the end of the search")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", ["/live/{}.flv", "/live/{}/index.m3u8"])
 async def test_an_address_that_waits_for_too_many_keys_that_no_node_has_is_told_so_and_others_are_served(
     form: str, autojump_clock: MockClock
@@ -76,6 +78,7 @@ async def test_an_address_that_waits_for_too_many_keys_that_no_node_has_is_told_
         await eventually(lambda: nodes["a"].pulls == 1, "a pull")
 
 
+@pytest.mark.thorough
 async def test_flv_comes_from_another_node_and_goes_on_when_the_stream_moves(autojump_clock: MockClock) -> None:
     async with on_air("abc") as (nodes, _), trio.open_nursery() as nursery:
         viewer = WebClient(await nodes["c"].harness.open(port=nodes["c"].http))
@@ -98,6 +101,7 @@ async def test_flv_comes_from_another_node_and_goes_on_when_the_stream_moves(aut
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.thorough
 async def test_hls_goes_on_in_the_same_playlist_when_the_stream_moves(autojump_clock: MockClock) -> None:
     async with on_air("abc") as (nodes, _), trio.open_nursery() as nursery:
         await trio.sleep(3)

@@ -192,6 +192,7 @@ async def test_keys_of_strangers_cost_so_many_pulls_and_no_more(autojump_clock: 
         await nodes["a"].watch("live/one-more")
 
 
+@pytest.mark.thorough
 async def test_an_address_may_wait_for_so_many_keys_that_no_node_has_and_others_are_served(
     autojump_clock: MockClock,
 ) -> None:

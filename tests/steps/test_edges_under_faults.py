@@ -23,6 +23,7 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.network import MemoryNetwork
 from tests.support.edge_nodes import STEPS, is_monotonic
+from tests.support.effort import first_are_fast
 from tests.support.faulty_directory import Faults, FaultyDirectory, LateQuestions
 from tests.support.publishing import WAIT_FOR_ALL
 
@@ -142,6 +143,7 @@ def lengths(players: Sequence[RtmpClient]) -> list[int]:
     return [len(player.packets) for player in players]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_players_stay_and_see_one_time_and_have_media_when_all_is_calm(
     seed: int, autojump_clock: MockClock
@@ -159,7 +161,7 @@ async def test_players_stay_and_see_one_time_and_have_media_when_all_is_calm(
         assert all(later - earlier > 20 for earlier, later in zip(before, after, strict=True)), (before, after)
 
 
-@pytest.mark.parametrize("seed", SEEDS[:4])
+@pytest.mark.parametrize("seed", first_are_fast(1, SEEDS[:4]))
 async def test_a_registry_alone_ends_nothing(seed: int, autojump_clock: MockClock) -> None:
     async with three_nodes(seed) as world3:
         await trio.sleep(20)

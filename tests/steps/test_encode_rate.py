@@ -190,6 +190,7 @@ async def test_no_slate_is_made_of_pictures_beyond_8k(autojump_clock: MockClock)
         assert stream.last_error == "no slate for pictures of more than 35651584 pixels"
 
 
+@pytest.mark.thorough
 async def test_slates_are_made_one_after_another_on_a_whole_server(autojump_clock: MockClock) -> None:
     camera = Camera()
     takes = [with_header(Take(name, name, seconds=3), avc_header(64 * n, 64)) for n, name in enumerate("abc", 2)]

@@ -212,6 +212,7 @@ async def test_a_stream_that_is_back_before_the_note_is_read_takes_its_files_ove
     assert files(tmp_path) == ["logs"]
 
 
+@pytest.mark.thorough
 async def test_the_journal_does_not_grow_without_end(tmp_path: Path, autojump_clock: MockClock) -> None:
     ended = keeper(tmp_path)
     async with trio.open_nursery() as nursery:

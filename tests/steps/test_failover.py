@@ -91,6 +91,7 @@ def boundaries(events: Sequence[MediaEvent]) -> list[str]:
     return [event.stream_name if isinstance(event, StreamStarted) else "ended" for event in found]
 
 
+@pytest.mark.thorough
 async def test_a_backup_is_sent_while_the_primary_is_away_and_nobody_is_cut(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with harness(recorder) as h, watching(h) as watcher:
@@ -139,6 +140,7 @@ async def test_the_stream_ends_with_its_last_source_and_another_may_follow(autoj
         assert boundaries(recorder.events) == ["show", "ended", "show"]
 
 
+@pytest.mark.thorough
 async def test_with_manual_revert_the_primary_has_to_be_asked_for(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with harness(recorder, f"{FAILOVER} revert=manual") as h:
@@ -183,6 +185,7 @@ async def test_streams_that_are_no_sources_pass_where_that_is_asked_for(autojump
         assert h.workflow("w").active_steps[1].streams == ()
 
 
+@pytest.mark.thorough
 async def test_a_stranger_cannot_take_the_shows_place_at_the_platform(autojump_clock: MockClock) -> None:
     """The example of docs/never-go-dark.md, and the key of the line that the server prints at its start."""
     text = EXAMPLE.read_text("utf-8").replace("http_api_port 9011", "grace_after 0")
@@ -200,6 +203,7 @@ async def test_a_stranger_cannot_take_the_shows_place_at_the_platform(autojump_c
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.thorough
 async def test_sources_come_from_other_workflows(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     text = "".join(
@@ -235,6 +239,7 @@ async def test_sources_come_from_other_workflows(autojump_clock: MockClock) -> N
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_it_is_put_into_a_running_workflow_and_taken_out_again(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     plain = workflow(RECEIVE, WATCH, "record")
@@ -255,6 +260,7 @@ async def test_it_is_put_into_a_running_workflow_and_taken_out_again(autojump_cl
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_change_that_keeps_it_is_not_noticed(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with harness(recorder) as h, watching(h) as watcher:
@@ -283,6 +289,7 @@ async def test_parameters_are_checked(line: str, message: str) -> None:
         Harness(workflow(line))
 
 
+@pytest.mark.thorough
 async def test_the_http_api_switches(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with harness(recorder) as h:

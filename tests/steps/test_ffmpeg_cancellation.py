@@ -28,6 +28,8 @@ from mmids_trio.workflow.running_step import RunningStep
 from tests.support.children import open_files
 from tests.support.scripted_source import Take
 
+pytestmark = pytest.mark.thorough
+
 FEWEST_AWAITS = 50
 """Of a life like those below; a sanity check that the test covers something."""
 

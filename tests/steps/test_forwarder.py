@@ -227,6 +227,7 @@ async def redirected(c: Crossing) -> None:
         await c.bench.send("w", stream.frames(5))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("script", [forwarded, redirected])
 async def test_a_forwarder_cancelled_at_any_await_leaves_nothing(
     script: Callable[[Crossing], Awaitable[None]], autojump_clock: MockClock

@@ -18,6 +18,7 @@ from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.step_ends import FakeStepContext
 from mmids_trio.workflow.events import StreamInterrupted, StreamResumed
+from tests.support.effort import some_of
 from tests.support.publishing import WAIT_FOR_ALL, Guest, Sink
 from tests.support.reactors import ScriptedReactor
 
@@ -254,7 +255,7 @@ async def test_one_that_returns_in_the_instant_in_which_the_grace_ends_goes_on_o
             nursery.cancel_scope.cancel()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some_of(60), deadline=None)
 @given(
     script=st.lists(
         st.one_of(

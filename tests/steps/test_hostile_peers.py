@@ -144,6 +144,7 @@ async def test_a_source_may_talk_as_much_as_a_client_and_no_more(
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("flood", ["pings", "commands"])
 async def test_a_target_may_talk_as_much_as_a_client_and_no_more(
     flood: str, burst: int, autojump_clock: MockClock
@@ -212,6 +213,7 @@ async def test_a_server_that_lets_in_and_refuses_in_one_breath_is_no_fault_of_th
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_source_that_asks_and_does_not_listen_is_let_go(autojump_clock: MockClock) -> None:
     ping = message(types.USER_CONTROL, b"\0\x06" + bytes(4))
 

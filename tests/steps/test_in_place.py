@@ -183,6 +183,7 @@ async def test_what_watchers_are_sent_and_when_changes_at_once(autojump_clock: M
             assert len(late.packets) > 10
 
 
+@pytest.mark.thorough
 async def test_how_much_is_kept_for_slow_watchers_changes_for_those_who_are_there(autojump_clock: MockClock) -> None:
     async with Harness(workflow("", "max_lag=1")) as h:
         await put(h, workflow("", "max_lag=60"))
@@ -241,6 +242,7 @@ def pushing(*ports: int) -> str:
     return workflow("", "", f"rtmp_push target={','.join(f'rtmp://t{port}:{port}/live/key' for port in ports)}")
 
 
+@pytest.mark.thorough
 async def test_of_the_targets_of_a_push_only_those_that_went_or_came_notice(autojump_clock: MockClock) -> None:
     async with (
         Harness(pushing(2001, 2002) + "".join(map(target, (2001, 2002, 2003)))) as h,

@@ -1,11 +1,14 @@
 """Changes in place of RTMP steps with clients, cancelled at every await: nothing of the server is left."""
 
+import pytest
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from mmids_trio.testing.cancellation import cancel_everywhere
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
+
+pytestmark = pytest.mark.thorough
 
 STREAM = generate_stream(seconds=0.2)
 ONE, TWO = "rtmp://one/live/", "rtmp://two/live/"

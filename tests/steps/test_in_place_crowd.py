@@ -19,6 +19,8 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.workflow.events import StreamWentOff
 
+pytestmark = pytest.mark.thorough
+
 WATCHERS, CHANGES = 40, 100
 STREAM = generate_stream(seconds=13)
 PUBLISHER = "10.9.0.1"

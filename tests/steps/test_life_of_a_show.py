@@ -16,6 +16,7 @@ from mmids_trio.testing.ffmpeg import FakeFfmpeg, Script
 from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from mmids_trio.testing.recorder import Recorder
+from tests.support.effort import some_of
 from tests.support.numbered_events import legality
 
 GRACE, FAILOVER_AFTER, SLATE_AFTER, SLATE_MAX = 5.0, 1.0, 2.0, 6.0
@@ -166,7 +167,7 @@ async def perform(script: list[Action]) -> None:
     h.assert_quiet()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=some_of(12), deadline=None)
 @given(script=st.lists(ACTIONS, min_size=3, max_size=9))
 def test_whatever_publishers_do_the_show_is_in_the_state_that_the_table_says(script: list[Action]) -> None:
     trio.run(perform, script, clock=MockClock(autojump_threshold=0))

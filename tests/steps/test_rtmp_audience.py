@@ -154,6 +154,7 @@ def test_keys_in_use_are_never_forgotten(any_key: Audience) -> None:
     assert any_key.channel("fed") is fed
 
 
+@pytest.mark.thorough
 async def test_what_a_watcher_that_never_reads_costs_is_bounded(any_key: Audience, nursery: trio.Nursery) -> None:
     lazy, eager = (watch(any_key.channel("name"), nursery) for _ in range(2))
     started, *_ = stream("1", "name")

@@ -82,6 +82,7 @@ async def watching(h: Harness, key: str, port: int) -> AsyncIterator[RtmpClient]
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.thorough
 async def test_only_the_named_stream_is_pushed_and_all_are_passed_on(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     push = "rtmp_push target=rtmp://t1:2001/in/key stream_name=two"
@@ -99,6 +100,7 @@ async def test_only_the_named_stream_is_pushed_and_all_are_passed_on(autojump_cl
         assert len(recorder.packets) == 20 + len(STREAM)
 
 
+@pytest.mark.thorough
 async def test_every_target_gets_every_packet(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     text = pushing("rtmp://t1:2001/in/one", "rtmp://t2:2002/in/two?x=1") + target(2001) + target(2002)
@@ -132,6 +134,7 @@ async def test_a_target_without_a_key_gets_the_streams_own_name(autojump_clock: 
             assert [p.data for p in client.packets] == [p.data for p in generate_stream(key, seconds=1)]
 
 
+@pytest.mark.thorough
 async def test_one_dead_and_one_stalled_target_do_not_harm_the_good_one(autojump_clock: MockClock) -> None:
     text = pushing("rtmp://good:2001/in/k", "rtmp://dead:2002/in/k", "rtmp://stalled:2003/in/k") + target(2001)
     stream = generate_stream(seconds=64, fps=10, gop=20)
@@ -163,6 +166,7 @@ async def test_one_dead_and_one_stalled_target_do_not_harm_the_good_one(autojump
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_target_that_goes_away_is_called_again_and_begins_with_a_key_frame(autojump_clock: MockClock) -> None:
     async with Harness(pushing("rtmp://t:2001/in/k") + target(2001), [Recorder().step_type()]) as h:
         source = await h.publish("key")
@@ -181,6 +185,7 @@ async def test_a_target_that_goes_away_is_called_again_and_begins_with_a_key_fra
                 assert (report.gaps, report.undecodable, report.repeated) == ((), (), ())
 
 
+@pytest.mark.thorough
 async def test_the_session_stays_open_over_an_interruption_and_a_change_beside_it(autojump_clock: MockClock) -> None:
     keep = f"{RECEIVE} grace=10"
     push = "rtmp_push target=rtmp://t:2001/in/k"
@@ -271,6 +276,7 @@ async def test_nothing_is_left_when_the_workflow_stops_in_the_middle(autojump_cl
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_stream_that_is_over_is_forgotten_though_it_never_had_a_frame(autojump_clock: MockClock) -> None:
     """No target was called for it, so none that goes can take it along."""
     headers = [packet for packet in STREAM if packet.is_sequence_header]
@@ -286,6 +292,7 @@ async def test_a_stream_that_is_over_is_forgotten_though_it_never_had_a_frame(au
         assert living(Channel) == before
 
 
+@pytest.mark.thorough
 async def test_a_stream_that_is_over_is_forgotten_once_its_targets_have_gone(autojump_clock: MockClock) -> None:
     async with Harness(pushing("rtmp://dead:9/in/k"), [Recorder().step_type()]) as h:
         before = living(Channel)
@@ -297,6 +304,7 @@ async def test_a_stream_that_is_over_is_forgotten_once_its_targets_have_gone(aut
         assert living(Channel) == before
 
 
+@pytest.mark.thorough
 async def test_the_rest_for_a_target_that_takes_nothing_is_given_up_after_two_seconds(
     autojump_clock: MockClock,
 ) -> None:
@@ -317,6 +325,7 @@ async def test_the_rest_for_a_target_that_takes_nothing_is_given_up_after_two_se
         recorder.release()
 
 
+@pytest.mark.thorough
 async def test_the_end_of_the_workflow_waits_two_seconds_for_a_target_that_takes_nothing(
     autojump_clock: MockClock,
 ) -> None:
@@ -333,6 +342,7 @@ async def test_the_end_of_the_workflow_waits_two_seconds_for_a_target_that_takes
         recorder.release()
 
 
+@pytest.mark.thorough
 async def test_a_target_that_takes_the_rest_in_time_hears_goodbye_at_the_end_of_the_workflow(
     autojump_clock: MockClock,
 ) -> None:
@@ -361,6 +371,7 @@ def streams_of(recorder: Recorder) -> list[str]:
     return [event.stream_id for event in recorder.events if isinstance(event, StreamStarted)]
 
 
+@pytest.mark.thorough
 async def test_another_codec_is_another_session_for_targets_and_the_same_one_for_watchers(
     autojump_clock: MockClock,
 ) -> None:
@@ -385,6 +396,7 @@ async def test_another_codec_is_another_session_for_targets_and_the_same_one_for
             assert (report.missed, report.unknown) == ((), 0)
 
 
+@pytest.mark.thorough
 async def test_a_stream_that_changes_its_codec_without_end_costs_a_session_a_second(autojump_clock: MockClock) -> None:
     at_target, text = Recorder(), workflow("w", RECEIVE, "rtmp_push target=rtmp://t:2001/in/key")
     receiving = workflow("target", "rtmp_receive rtmp_app=in stream_key=* port=2001", "record")

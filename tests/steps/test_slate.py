@@ -80,6 +80,7 @@ def state(h: Harness) -> str | None:
     return stream.state
 
 
+@pytest.mark.thorough
 async def test_a_gap_shows_the_slate_and_live_is_back_at_its_key_frame(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with harness(recorder) as h, watching(h) as watcher:
@@ -109,6 +110,7 @@ async def test_a_gap_shows_the_slate_and_live_is_back_at_its_key_frame(autojump_
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_publisher_that_stays_but_sends_nothing_is_a_gap(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with harness(recorder) as h:
@@ -119,6 +121,7 @@ async def test_a_publisher_that_stays_but_sends_nothing_is_a_gap(autojump_clock:
         assert origins(recorder.packets) == "LSA"
 
 
+@pytest.mark.thorough
 async def test_after_max_nothing_is_sent_until_live_is_back(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with harness(recorder, slate=f"{SLATE} max=2") as h:
@@ -133,6 +136,7 @@ async def test_after_max_nothing_is_sent_until_live_is_back(autojump_clock: Mock
         assert state(h) == "live"
 
 
+@pytest.mark.thorough
 async def test_a_gap_before_the_slate_is_ready_is_filled_when_it_is(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with harness(recorder, Script().brings(BARS, at=9).exits(at=10)) as h:
@@ -160,6 +164,7 @@ async def test_a_slate_that_is_ready_while_a_later_step_holds_everything_up_is_s
         assert origins(recorder.packets).endswith("S")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
@@ -181,6 +186,7 @@ async def test_a_slate_that_fails_is_tried_again(fault: Script, told: str, autoj
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_child_that_stalls_is_ended_and_tried_again(autojump_clock: MockClock) -> None:
     recorder, ffmpeg = Recorder(), FakeFfmpeg(script=[Script().stalls(at=0.1), MADE])
     async with Harness(WAIT_FOR_ALL + workflow(RECEIVE, SLATE, "record"), [recorder.step_type()], spawner=ffmpeg) as h:
@@ -195,6 +201,7 @@ async def test_a_child_that_stalls_is_ended_and_tried_again(autojump_clock: Mock
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_of_a_slate_that_is_too_large_the_beginning_is_shown(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     huge = generate_stream("slate", seconds=30, seed=3, b_frames=0, audio=False, key_frame_bytes=MAX_LOOP_BYTES // 20)
@@ -205,6 +212,7 @@ async def test_of_a_slate_that_is_too_large_the_beginning_is_shown(autojump_cloc
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_another_size_has_another_slate_made(autojump_clock: MockClock) -> None:
     recorder, ffmpeg = Recorder(), FakeFfmpeg(script=MADE)
     text = WAIT_FOR_ALL + workflow(RECEIVE, SLATE, "record")
@@ -219,6 +227,7 @@ async def test_another_size_has_another_slate_made(autojump_clock: MockClock) ->
         assert origins(recorder.packets) == "LSASLS"
 
 
+@pytest.mark.thorough
 async def test_sizes_that_nobody_has_any_more_make_room(autojump_clock: MockClock) -> None:
     recorder, ffmpeg = Recorder(), FakeFfmpeg(script=MADE)
     async with Harness(WAIT_FOR_ALL + workflow(RECEIVE, SLATE, "record"), [recorder.step_type()], spawner=ffmpeg) as h:
@@ -232,6 +241,7 @@ async def test_sizes_that_nobody_has_any_more_make_room(autojump_clock: MockCloc
         assert len(ffmpeg.processes) == 20
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("change", ["delete", "put", "remove"])
 async def test_a_change_while_the_slate_is_shown(change: str, autojump_clock: MockClock) -> None:
     recorder = Recorder()
@@ -255,6 +265,7 @@ async def test_a_change_while_the_slate_is_shown(change: str, autojump_clock: Mo
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_it_is_put_into_a_running_workflow(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     ffmpeg = FakeFfmpeg(script=MADE)

@@ -168,6 +168,7 @@ async def test_who_waits_no_more_takes_no_place(leave: str, autojump_clock: Mock
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.thorough
 async def test_what_is_kept_of_a_key_keeps_no_connection_of_its_publisher(autojump_clock: MockClock) -> None:
     text = "workflow w {\nrtmp_receive rtmp_app=live stream_key=*\nrtmp_watch rtmp_app=live stream_key=*\n}\n"
     async with Harness(text) as h:

@@ -81,6 +81,7 @@ async def test_a_newcomer_goes_on_with_the_same_stream(autojump_clock: MockClock
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.thorough
 async def test_the_timeline_goes_on_where_it_stood_whatever_the_newcomer_counts_from(
     autojump_clock: MockClock,
 ) -> None:

@@ -70,6 +70,7 @@ async def publish_to(step: Works) -> None:
         await trio.sleep(1)
 
 
+@pytest.mark.thorough
 async def test_a_step_that_computes_for_long_is_named_with_its_place(autojump_clock: MockClock) -> None:
     # It may be seen between two calls.
     places = r"\S*test_blocking\.py:\d+ in (compute|until_seen) < .*test_blocking\.py:\d+ in Works\.run"
@@ -98,6 +99,7 @@ async def test_a_step_that_waited_for_a_processor_is_not(
     await publish_to(Works(lambda: until_seen(sleep)))
 
 
+@pytest.mark.thorough
 async def test_nobody_is_named_under_a_debugger(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmids_trio.testing.real_time.is_debugged", lambda: True)
     await publish_to(Works(lambda: until_seen(compute)))
@@ -110,12 +112,14 @@ async def publish_and_fail(step: Works) -> None:
         raise ZeroDivisionError
 
 
+@pytest.mark.thorough
 async def test_a_block_that_fails_has_it_in_a_note(autojump_clock: MockClock) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         await publish_and_fail(Works(lambda: until_seen(compute)))
     assert caught.value.__notes__[0].startswith("blocking call: ")
 
 
+@pytest.mark.thorough
 def test_exploring_names_tasks_below_the_test() -> None:
     async def block() -> None:
         until_seen(compute)

@@ -97,6 +97,7 @@ async def test_a_task_that_is_about_to_end_is_waited_for(nursery: trio.Nursery) 
     assert await cancel_everywhere(leave) == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.schedules(20)
 async def test_every_run_follows_the_same_schedule(autojump_clock: MockClock) -> None:
     journeys: list[str] = []
@@ -117,6 +118,7 @@ async def test_every_run_follows_the_same_schedule(autojump_clock: MockClock) ->
     assert len(journeys[-1]) == 9
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_is_repeated_from_the_command_line(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\ntrio_mode = true\n")
     source = """

@@ -17,6 +17,8 @@ from mmids_trio.testing.harness import Harness
 from mmids_trio.testing.media import generate_stream
 from tests.support.fake_claims import FakeCluster
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 FEW_SCHEDULES = 4
 """Each starts a whole server; the scenarios and the cancellations are some forty more."""

@@ -54,6 +54,7 @@ def test_a_planted_fault_is_named(fault: str) -> None:
     assert str(caught.value).startswith(rule.value)
 
 
+@pytest.mark.thorough
 def test_a_report_names_the_scenario_and_the_switches_and_repeats_the_fault() -> None:
     step, rule = PLANTED["lost wake-up"]
     with pytest.raises(StepFault) as caught:
@@ -84,6 +85,7 @@ class DropsSound:
             await outbox.send(without_sound(await inbox.receive()))
 
 
+@pytest.mark.thorough
 def test_what_a_step_leaves_out_is_a_fault_where_it_is_expected() -> None:
     step = planted(DropsSound)
     assert check_step(step, schedules=20) > 20

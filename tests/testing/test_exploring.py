@@ -94,6 +94,7 @@ def test_a_switch_lets_a_task_go_first_or_run_alone() -> None:
     assert "dabc" in {finishing_order(Schedule((Switch(number, (3,), rounds=5),))) for number in range(1, 9)}
 
 
+@pytest.mark.thorough
 def test_a_task_with_the_highest_priority_runs_to_its_end_and_change_points_end_that() -> None:
     unchanged = {finishing_order(Priorities(seed, changes=0)) for seed in range(200)}
     assert len(unchanged) == 24
@@ -125,6 +126,7 @@ def test_a_task_that_spins_does_not_starve_the_one_that_it_waits_for() -> None:
     assert LONGEST_WAIT <= max(waited) <= LONGEST_WAIT + 2
 
 
+@pytest.mark.thorough
 def test_priorities_find_what_random_orders_do_not() -> None:
     def fails(order: Order) -> bool:
         with schedule(order):

@@ -5,6 +5,8 @@ Somebody changed the `allow_ips` of a live workflow; its publisher was cut, came
 
 from pathlib import Path
 
+import pytest
+
 from mmids_trio.capture.records import Closed, Opened, Received, Requested, Responded
 from mmids_trio.capture.tape import read_tape
 from mmids_trio.testing.replaying import run_replay
@@ -26,6 +28,7 @@ def test_the_incident_happens_again() -> None:
     assert replayed.left == ()
 
 
+@pytest.mark.thorough
 def test_the_order_of_tasks_changes_nothing_but_the_order_of_what_happens_at_once() -> None:
     logs = [run_replay(INCIDENT, seed=seed) for seed in range(6)]
     assert {tuple(sorted(log.lines)) for log in logs} == {tuple(sorted(logs[0].lines))}

@@ -134,6 +134,7 @@ async def test_what_is_sent_over_a_link_that_has_vanished_goes_nowhere(link: Lin
 # What a server makes of them.
 
 
+@pytest.mark.thorough
 async def test_a_watcher_on_a_slow_link_is_skipped_to_a_key_frame(autojump_clock: MockClock) -> None:
     packets = generate_stream(seconds=60, audio=False, gop=50, frame_bytes=4_000, key_frame_bytes=20_000)  # 110 kB/s
     async with Harness(LIVE) as h, trio.open_nursery() as nursery:
@@ -190,6 +191,7 @@ async def test_a_cut_in_the_middle_of_a_message_loses_that_message_alone(autojum
             await publisher.send(packets)
 
 
+@pytest.mark.thorough
 async def test_the_same_links_give_the_same_times(autojump_clock: MockClock) -> None:
     async def run() -> tuple[float, int]:
         began = trio.current_time()

@@ -75,6 +75,7 @@ async def test_who_cancels_around_a_harness_gets_no_error(autojump_clock: MockCl
     assert scope.cancelled_caught
 
 
+@pytest.mark.thorough
 def test_skip_and_xfail_work_and_assertions_are_not_nested(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -44,6 +44,7 @@ async def test_what_a_server_leaves_is_found_at_the_end_of_its_block(
             memory_network.listen(None, 99)
 
 
+@pytest.mark.thorough
 def test_markers_and_fixtures_explain_themselves(pytester: pytest.Pytester) -> None:
     plugin = ("-p", "mmids_trio.testing.plugin")
     markers = pytester.runpytest_inprocess(*plugin, "--markers").stdout
@@ -95,6 +96,7 @@ def test_without_trio(asks): ...
 """
 
 
+@pytest.mark.thorough
 def test_a_clock_that_would_be_passed_by_fails_the_test(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,6 +155,7 @@ def capture_under_mock_clock(text: str = LIVE) -> Tape:
     return trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
+@pytest.mark.thorough
 def test_two_replays_give_the_same_log_under_every_schedule_of_their_own() -> None:
     tape = capture_under_mock_clock()
     for seed in range(5):

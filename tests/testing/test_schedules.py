@@ -95,6 +95,7 @@ def test_seeds_follow_from_the_base_seed_and_the_name_of_the_test() -> None:
     assert len({*seeds(1, "a", 100), *seeds(2, "a", 100), *seeds(1, "b", 100)}) == 300
 
 
+@pytest.mark.thorough
 def test_a_failing_schedule_ends_the_test_and_its_seed_fails_in_the_same_way_again(run: Run) -> None:
     first = run(FRAIL)
     first.assert_outcomes(failed=1)
@@ -107,6 +108,7 @@ def test_a_failing_schedule_ends_the_test_and_its_seed_fails_in_the_same_way_aga
     assert printed(again, order) == printed(first, order)
 
 
+@pytest.mark.thorough
 def test_the_base_seed_of_the_header_repeats_the_whole_run(run: Run) -> None:
     first = run(FRAIL)
     base = printed(first, r"base seed (\d+) \(repeat with --schedule-base\)$")
@@ -115,6 +117,7 @@ def test_the_base_seed_of_the_header_repeats_the_whole_run(run: Run) -> None:
     assert printed(again, failing) == printed(first, failing)
 
 
+@pytest.mark.thorough
 def test_a_test_that_passes_counts_once_and_runs_once_for_each_seed(run: Run) -> None:
     source = """
         import pytest
@@ -132,6 +135,7 @@ def test_a_test_that_passes_counts_once_and_runs_once_for_each_seed(run: Run) ->
     run(source.format(1), "--schedule-seed=5").assert_outcomes(passed=2)
 
 
+@pytest.mark.thorough
 def test_priorities_let_a_task_run_to_its_end_before_others_begin(run: Run) -> None:
     source = (
         RACE
@@ -147,6 +151,7 @@ def test_priorities_let_a_task_run_to_its_end_before_others_begin(run: Run) -> N
     run(source.replace(", changes=0", "")).assert_outcomes(failed=1)
 
 
+@pytest.mark.thorough
 def test_every_schedule_has_fixtures_and_an_instance_of_its_own(run: Run) -> None:
     source = """
         import pytest, trio
@@ -183,6 +188,7 @@ def test_every_schedule_has_fixtures_and_an_instance_of_its_own(run: Run) -> Non
     run(source).assert_outcomes(passed=2)
 
 
+@pytest.mark.thorough
 def test_a_seed_gives_the_same_run_wherever_fixtures_lie_in_memory(run: Run) -> None:
     source = """
         import pytest, trio
@@ -222,6 +228,7 @@ def test_a_seed_gives_the_same_run_wherever_fixtures_lie_in_memory(run: Run) -> 
     run(source, "--schedule-seed=7").assert_outcomes(passed=21)
 
 
+@pytest.mark.thorough
 def test_what_fails_around_the_test_is_reported_with_the_seed_too(run: Run) -> None:
     source = """
         import pytest
@@ -248,6 +255,7 @@ def test_what_fails_around_the_test_is_reported_with_the_seed_too(run: Run) -> N
     printed(result, r"^schedule seed (\d+) \(1 of 3\); replay with")
 
 
+@pytest.mark.thorough
 def test_a_test_that_skips_itself_or_is_expected_to_fail_stays_what_it_is(run: Run) -> None:
     source = """
         import pytest
@@ -264,6 +272,7 @@ def test_a_test_that_skips_itself_or_is_expected_to_fail_stays_what_it_is(run: R
     run(source).assert_outcomes(skipped=1, xfailed=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
@@ -278,10 +287,12 @@ def test_a_wrong_use_is_explained(source: str, complaint: str, run: Run) -> None
     assert complaint in result.stdout.str() + result.stderr.str()
 
 
+@pytest.mark.thorough
 def test_a_file_that_cannot_be_read_is_reported_as_ever(run: Run) -> None:
     run("import nothing_of_this_name").assert_outcomes(errors=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [("--schedules=0", "--schedules must be at least 1"), ("--cancel-at=4", "--cancel-at takes a checkpoint")],

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import find, given
 
 from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamStarted
@@ -49,6 +50,7 @@ def test_events_shrink_to_those_that_matter() -> None:
     ]
 
 
+@pytest.mark.thorough
 def test_schedules_shrink_to_few_switches() -> None:
     found = find(any_schedule(), lambda order: len(order.switches) >= 2)
     assert [(switch.first, switch.rounds) for switch in found.switches] == [((0,), 0)] * 2

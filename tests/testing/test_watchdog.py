@@ -206,12 +206,14 @@ async def test_the_fixtures_watch_tests_that_run_nothing_of_the_kits(autojump_cl
         await trio.sleep_forever()
 
 
+@pytest.mark.thorough
 async def test_a_test_that_waits_on_while_only_the_server_runs_is_a_deadlock(autojump_clock: MockClock) -> None:
     with pytest.raises(Deadlock, match="nothing new for 86400 s of virtual time"):
         async with Harness(LIVE) as h:
             await (await h.watch("nobody")).receive(1)  # the server pings on and on
 
 
+@pytest.mark.thorough
 async def test_a_test_that_waits_for_days_with_a_deadline_is_none(autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         watcher = await h.watch("nobody")
@@ -235,6 +237,7 @@ def test_tasks_that_run_on_and_on_are_a_livelock_that_names_them() -> None:
     assert f"spin waits in checkpoint: {line_of(spin, 'checkpoint()')}" in str(error)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("wait", [trio.lowlevel.checkpoint, trio.sleep_forever])
 def test_a_task_that_swallows_every_error_ends_all_the_same(wait: Main) -> None:
     over: list[bool] = []
@@ -249,6 +252,7 @@ def test_a_task_that_swallows_every_error_ends_all_the_same(wait: Main) -> None:
     over.append(True)  # it would swallow the end of its coroutine, too
 
 
+@pytest.mark.thorough
 def test_many_steps_are_none_as_long_as_time_goes_by() -> None:
     async def main() -> None:
         for _ in range(10_000):
@@ -265,6 +269,7 @@ async def work_for_long(h: Harness) -> None:
         await client.command("nobodyKnowsIt")
 
 
+@pytest.mark.thorough
 @pytest.mark.mmids_limits(steps=2_000)
 async def test_many_steps_are_none_as_long_as_something_arrives(autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
@@ -330,6 +335,7 @@ def test_what_runs_in_virtual_time_has_no_limit_that_it_reaches() -> None:
 # Tests of others.
 
 
+@pytest.mark.thorough
 def test_who_does_not_use_the_kit_is_left_alone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pytester.makepyfile(

@@ -27,11 +27,13 @@ def test_the_first_test_has_ten_lines_at_most() -> None:
     assert len([line for line in lines if line]) <= 10
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "plugin"), [("test_first.py", WITH), ("test_plain_trio.py", WITHOUT)])
 def test_it_passes(pytester: pytest.Pytester, name: str, plugin: tuple[str, ...]) -> None:
     run(pytester, (EXAMPLES / name).read_text("utf-8"), *plugin).assert_outcomes(passed=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "plugin"), [("test_first.py", WITH), ("test_plain_trio.py", WITHOUT)])
 def test_without_a_publisher_it_says_who_waits(pytester: pytest.Pytester, name: str, plugin: tuple[str, ...]) -> None:
     text = (EXAMPLES / name).read_text("utf-8")

@@ -21,6 +21,7 @@ from mmids_trio.rtmp.protocol.events import ClientConnected, MediaReceived, Play
 from mmids_trio.rtmp.protocol.message import AUDIO
 from mmids_trio.testing import FakeFfmpeg, Harness, RtmpClient, fed_packets, zoo
 from mmids_trio.testing.odd_streams import DIRTY_METADATA, OddStream
+from tests.support.effort import first_are_fast
 from tests.support.rtmp import zeros
 
 ANIMALS = {
@@ -212,11 +213,12 @@ def lacks_its_header(sent: OddStream, got: Sequence[MediaPacket], *, is_decoded:
 # The properties.
 
 
-@pytest.mark.parametrize("name", ANIMALS)
+@pytest.mark.parametrize("name", first_are_fast(2, ANIMALS))
 async def test_what_comes_out_is_a_good_stream(name: str, autojump_clock: MockClock) -> None:
     assert (await sent_through(ANIMALS[name])).flaws(ANIMALS[name]) == []
 
 
+@pytest.mark.thorough
 @given(st.lists(st.sampled_from(COMPANIONABLE), min_size=2, max_size=3))
 @settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 def test_so_is_what_comes_of_several_one_after_another(names: list[str]) -> None:

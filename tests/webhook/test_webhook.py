@@ -212,6 +212,7 @@ async def test_what_a_service_does_not_want_is_not_sent_again_and_is_told(
     assert [body["dropped"] for body in service.bodies] == [0, 1, 0]
 
 
+@pytest.mark.thorough
 async def test_the_queue_is_bounded_and_what_is_lost_is_told(autojump_clock: MockClock) -> None:
     service = Service(503)
     async with hooked(service) as hub:
@@ -226,6 +227,7 @@ async def test_the_queue_is_bounded_and_what_is_lost_is_told(autojump_clock: Moc
     assert sum(body["dropped"] for body in arrived) == 50
 
 
+@pytest.mark.thorough
 async def test_a_burst_beyond_what_the_hub_keeps_is_counted_as_well(autojump_clock: MockClock) -> None:
     service = Service()
     async with hooked(service) as hub:
@@ -259,6 +261,7 @@ async def test_streams_that_come_and_go_cost_neither_changes_nor_other_streams(a
     assert sum(body["dropped"] for body in arrived) == 0
 
 
+@pytest.mark.thorough
 async def test_streams_of_ever_new_names_cost_no_changes(autojump_clock: MockClock) -> None:
     service = Service(503)
     async with hooked(service) as hub:

@@ -12,6 +12,7 @@ from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.running_step import RunningStep
 from mmids_trio.workflow.status import PlanView
+from tests.support.effort import first_are_fast
 from tests.support.numbered_events import Footage
 from tests.support.toy_steps import SLOWNESS, Bench, definition
 
@@ -109,7 +110,7 @@ async def overtaking(run: Run) -> None:
     await run.submit("recorder:d").wait_outcome()
 
 
-@pytest.mark.parametrize("script", [swaps, failures, overtaking])
+@pytest.mark.parametrize("script", first_are_fast(1, [swaps, failures, overtaking]))
 async def test_a_workflow_cancelled_anywhere_leaves_nothing(
     script: Callable[[Run], Awaitable[None]], autojump_clock: MockClock
 ) -> None:

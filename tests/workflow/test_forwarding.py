@@ -220,6 +220,7 @@ async def test_a_route_that_lags_behind_repeats_nothing_when_it_takes_over(
     assert story == [*PROLOGUE, *frames(*range(12)), *frames(*range(15, 21))]
 
 
+@pytest.mark.thorough
 async def test_a_full_target_misses_whole_groups_and_holds_back_nobody(crossing: Crossing) -> None:
     stream = Footage()
     await start_pair(crossing, "stuck:u")

@@ -31,6 +31,7 @@ async def test_a_step_put_in_shows_its_streams_to_the_target(crossing: Crossing)
     assert crossing.story("t") == [*PROLOGUE, *frames(5, 6)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("target", [("recorder:t",), ("source:p", "recorder:t"), ("stuck:u",)])
 async def test_of_a_source_that_is_stopped_nothing_is_left_in_the_target(
     crossing: Crossing, target: tuple[str, ...]

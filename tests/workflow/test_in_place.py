@@ -202,6 +202,7 @@ async def changes_in_place(bench: Bench, changes: list[Change[PlanView]]) -> Non
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.thorough
 async def test_it_may_be_cancelled_anywhere_and_then_each_step_has_all_of_a_change_or_nothing(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

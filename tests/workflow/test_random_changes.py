@@ -21,6 +21,7 @@ from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, Stream
 from mmids_trio.media.timeline import is_after
 from mmids_trio.testing.schedules import schedule
 from mmids_trio.workflow.manager import WorkflowManager
+from tests.support.effort import some_of
 from tests.support.managed import Stage
 from tests.support.numbered_events import Footage, legality
 from tests.support.toy_steps import Bench, ToyStep, is_frame
@@ -261,19 +262,19 @@ def rehearse(script: Sequence[Action], seed: int, *, rested: bool = False) -> Be
         return trio.run(partial(play, script, rested=rested), clock=MockClock(autojump_threshold=0))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some_of(150), deadline=None)
 @given(scripts(PLAIN), st.integers(0, 2**32))
 def test_steps_that_pass_on_lose_repeat_and_misplace_nothing(script: list[Action], seed: int) -> None:
     rehearse(script, seed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some_of(150), deadline=None)
 @given(scripts(REPLACING), st.integers(0, 2**32))
 def test_replacers_that_come_and_go_end_nothing(script: list[Action], seed: int) -> None:
     rehearse(script, seed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some_of(150), deadline=None)
 @given(scripts(REPLACING, failures=True), st.integers(0, 2**32))
 def test_failures_leave_every_step_with_a_legal_history(script: list[Action], seed: int) -> None:
     rehearse(script, seed)
@@ -288,7 +289,7 @@ def histories(bench: Bench) -> list[object]:
     ]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=some_of(10), deadline=None)
 @given(scripts(PLAIN))
 def test_the_schedule_of_tasks_changes_no_history_where_changes_are_made_at_rest(script: list[Action]) -> None:
     first, *others = [histories(rehearse(script, seed, rested=True)) for seed in range(20)]

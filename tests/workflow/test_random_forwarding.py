@@ -14,6 +14,7 @@ from mmids_trio.errors import StepError
 from mmids_trio.media.events import MediaEvent, StreamId, StreamStarted
 from mmids_trio.workflow.change import Change
 from mmids_trio.workflow.status import PlanView
+from tests.support.effort import some_of
 from tests.support.numbered_events import Footage, legality
 from tests.support.toy_forwarding import Crossing
 from tests.support.toy_steps import ToyStep, definition, is_frame
@@ -173,7 +174,7 @@ def lives(events: list[MediaEvent]) -> list[list[MediaEvent]]:
     return found
 
 
-@settings(max_examples=300)
+@settings(max_examples=some_of(300))
 @given(MOVES)
 def test_what_a_target_sees_is_a_legal_story_whatever_happens(moves: list[Move]) -> None:
     trio.run(Life().live, moves, clock=MockClock(autojump_threshold=0))

@@ -24,6 +24,7 @@ from mmids_trio.workflow.manager import WorkflowManager
 from mmids_trio.workflow.plan import OwnedByOthers, SetPlan, WorkflowSet
 from mmids_trio.workflow.status import BY_API, OutcomeKind, PlanView, StepStatus, WorkflowOwner, of_set
 from tests.support.claims import ClaimingBench
+from tests.support.effort import some_of
 from tests.support.managed import Stage
 from tests.support.toy_sets import statuses
 from tests.support.toy_steps import ToyStep, definition
@@ -218,13 +219,13 @@ def rehearse(script: Sequence[Action], seed: int, *, single: bool, in_place: boo
         trio.run(partial(play, script, single=single, in_place=in_place), clock=MockClock(autojump_threshold=0))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some_of(150), deadline=None)
 @given(scripts(single=False), st.integers(0, 2**32), st.booleans())
 def test_a_set_is_put_in_place_whole_or_not_at_all(script: list[Action], seed: int, in_place: bool) -> None:
     rehearse(script, seed, single=False, in_place=in_place)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some_of(150), deadline=None)
 @given(scripts(single=True), st.integers(0, 2**32), st.booleans())
 def test_sets_single_changes_and_ends_leave_nothing_half_done(script: list[Action], seed: int, in_place: bool) -> None:
     rehearse(script, seed, single=True, in_place=in_place)
@@ -250,7 +251,7 @@ async def play_one_by_one(script: Sequence[Asked]) -> None:
         nursery.cancel_scope.cancel()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some_of(150), deadline=None)
 @given(st.lists(sets(), max_size=12), st.integers(0, 2**32))
 def test_keys_go_wherever_a_set_says_and_only_there(script: list[Asked], seed: int) -> None:
     scheduler.seed(seed)

@@ -233,6 +233,7 @@ async def overtaking(life: Life) -> None:
     await life.changes[-1].wait_outcome()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("script", [swapping, failing, overtaking])
 async def test_sets_cancelled_anywhere_leave_nothing(
     script: Callable[[Life], Awaitable[None]], autojump_clock: MockClock

@@ -45,6 +45,7 @@ async def send(publisher: RtmpClient, packets: Sequence[MediaPacket]) -> None:
         await trio.sleep(0.001)
 
 
+@pytest.mark.thorough
 async def test_nobody_loses_a_packet_where_the_fifth_of_nine_workflows_fails(autojump_clock: MockClock) -> None:
     other = "workflow other {\n rtmp_receive rtmp_app=taken stream_key=*\n}\n"
     async with Harness("".join(NINE) + other) as h:
@@ -71,6 +72,7 @@ async def test_nobody_loses_a_packet_where_the_fifth_of_nine_workflows_fails(aut
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_nobody_loses_a_packet_where_a_set_keeps_their_steps(autojump_clock: MockClock) -> None:
     async with Harness("".join(NINE)) as h:
         clients = [(await h.watch(f"out_w{n}/k"), await h.publish(f"in_w{n}/k")) for n in range(9)]

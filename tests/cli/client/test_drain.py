@@ -1,5 +1,6 @@
 """The command drain returns when a server is empty, and says who is left where it is not."""
 
+import pytest
 import trio
 from structlog.typing import EventDict
 
@@ -17,6 +18,7 @@ workflow show {
 """
 
 
+@pytest.mark.thorough
 async def test_the_command_returns_when_the_server_is_empty_or_says_who_is_left(logs: list[EventDict]) -> None:
     async with Harness(SHOW) as h:
         publisher = await h.publish("key", generate_stream(seconds=1))

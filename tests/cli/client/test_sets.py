@@ -90,6 +90,7 @@ async def test_what_another_team_has_is_refused_with_its_name_until_it_is_taken_
         assert (await run(h, "plan", "--set", "sport", "--prune", wanted)).out.startswith("No changes")
 
 
+@pytest.mark.thorough
 async def test_one_by_one_new_workflows_are_of_the_set_and_nothing_is_taken_over(tmp_path: Path) -> None:
     reactor = "reactor lookup executor=simple_http {\n    url http://127.0.0.1:1/\n}\n"
     async with Harness() as h:

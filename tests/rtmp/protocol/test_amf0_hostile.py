@@ -16,6 +16,7 @@ from mmids_trio.rtmp.protocol.amf import (
     encode_all,
 )
 from mmids_trio.rtmp.protocol.limits import MAX_AMF_DEPTH, MAX_AMF_EXPANSION, MAX_AMF_ITEMS
+from tests.support.effort import some_of
 
 EVERYTHING: list[AmfValue] = [
     "connect",
@@ -56,14 +57,14 @@ def tried(data: bytes) -> list[AmfValue] | str:
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=some_of(1000), deadline=None)
 def test_random_bytes_are_values_or_refused(data: bytes) -> None:
     values = tried(data)
     assert isinstance(values, str) or len(values) <= len(data)
 
 
 @given(data=st.lists(st.sampled_from([b"\x03", b"\x08", b"\x0a", b"\x00", b"\x07", b"\x05", b"\x01", b"\x09"])))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=some_of(1000), deadline=None)
 def test_bytes_that_are_mostly_structure_are_values_or_refused(data: list[bytes]) -> None:
     values = tried(b"".join(data))
     assert isinstance(values, str) or len(values) <= len(data)

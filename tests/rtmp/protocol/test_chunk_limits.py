@@ -116,6 +116,7 @@ def test_an_announced_length_allocates_nothing() -> None:
     assert peak < 10_000
 
 
+@pytest.mark.thorough
 def test_bytes_are_held_once_even_with_the_smallest_chunks(reference_writer: Callable[[], Any]) -> None:
     writer = reference_writer()
     writer.chunk_size = 1

@@ -9,6 +9,7 @@ from hypothesis.strategies import DataObject, SearchStrategy
 from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.protocol.chunks import ChunkReader, ChunkWriter
 from mmids_trio.rtmp.protocol.message import Message
+from tests.support.effort import some_of
 
 Conversations = SearchStrategy[tuple[list[Message], bytes]]
 Pieces = Callable[[bytes, Iterable[int]], list[bytes]]
@@ -29,7 +30,7 @@ def read(wire: Iterable[bytes]) -> list[Message]:
 
 
 @given(data=st.data(), places=st.lists(st.integers(0, 5000), max_size=20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=some_of(300), deadline=None)
 def test_whatever_headers_and_order_a_peer_chooses_the_messages_come_out_at_any_split(
     conversations: Conversations, pieces: Pieces, data: DataObject, places: list[int]
 ) -> None:
@@ -39,7 +40,7 @@ def test_whatever_headers_and_order_a_peer_chooses_the_messages_come_out_at_any_
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some_of(60), deadline=None)
 def test_the_messages_come_out_byte_by_byte(conversations: Conversations, data: DataObject) -> None:
     messages, wire = data.draw(conversations)
     assert read(wire[index : index + 1] for index in range(len(wire))) == messages
@@ -62,7 +63,7 @@ def test_what_the_writer_writes_the_reader_reads(
 
 
 @given(st.lists(st.binary(max_size=60), max_size=6))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=some_of(500), deadline=None)
 def test_random_bytes_yield_messages_or_a_protocol_error(wire: list[bytes]) -> None:
     try:
         messages = read(wire)

@@ -37,6 +37,7 @@ def test_what_follows_c2_in_one_segment_is_kept() -> None:
     assert server.trailing == b"connect, more"
 
 
+@pytest.mark.thorough
 def test_the_server_takes_bytes_at_every_split() -> None:
     wire = b"\x03" + C1 + C2 + b"connect"
     for place in range(len(wire) + 1):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mmids_trio.errors import ProtocolError
 from mmids_trio.rtmp.protocol.events import PlayRequested, PublishRequested
 from mmids_trio.rtmp.protocol.server_connection import ServerConnection
+from tests.support.effort import some_of
 from tests.support.rtmp import PLAIN_HANDSHAKE, ScriptedClient, command, connect, message, zeros
 
 SESSIONS = [path.read_bytes() for path in sorted((Path(__file__).parent / "sessions").glob("*.bin"))]
@@ -73,7 +74,7 @@ def test_random_messages_raise_nothing_else(pieces: list[bytes]) -> None:
     feed(ServerConnection(zeros), [PLAIN_HANDSHAKE, connect(), *pieces])
 
 
-@settings(max_examples=200)
+@settings(max_examples=some_of(200))
 @given(
     st.sampled_from(SESSIONS),
     st.lists(st.tuples(st.integers(0, 20_000), st.binary(max_size=4), st.integers(0, 4)), max_size=5),
@@ -98,6 +99,7 @@ ATTACKS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_what_a_connection_holds_is_bounded(attack: str) -> None:
     client = ScriptedClient()

@@ -1,0 +1,30 @@
+"""How much of a test runs: all of it in CI, a little of it in the fast suite (`scripts/test --fast`).
+
+What is too long for that even so has the marker `thorough`.
+"""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import settings
+
+FAST = "fast"
+"""The profile of Hypothesis by which a test knows that it is part of the fast suite."""
+
+FAST_SCHEDULES = 2
+FAST_EXAMPLES = 8
+
+
+def some_of(count: int, *, fast: int = FAST_EXAMPLES) -> int:
+    """So many examples, seeds or inputs; the fast suite has `fast` of them."""
+    return min(count, fast) if settings.get_current_profile_name() == FAST else count
+
+
+def first_are_fast(count: int, values: Iterable[object]) -> list[object]:
+    """Parameters of which only the first `count` are in the fast suite; a tuple is a value for each argument."""
+    return [
+        value
+        if place < count
+        else pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.thorough)
+        for place, value in enumerate(values)
+    ]
