@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             is_long = item.get_closest_marker("simulation") is not None
             item.add_marker(pytest.mark.mmids_limits(real_s=3600 if is_long else 480, blocking_s=BLOCKING_S))
         if item.config.option.fast and (marker := item.get_closest_marker("schedules")) is not None:
-            count = min(FAST_SCHEDULES, marker.kwargs.get("count", *marker.args or (FAST_SCHEDULES,)))
+            count = min([FAST_SCHEDULES, *marker.args])
             item.add_marker(pytest.mark.schedules(**{**marker.kwargs, "count": count}), append=False)
     items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
 
@@ -61,7 +61,7 @@ def _is_in_virtual_time(item: pytest.Function) -> bool:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Note what the test takes of the processors."""
     before = sum(os.times()[:4])
     try:
@@ -74,16 +74,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say which tests are too long for the fast suite: they want a smaller example, or the marker `thorough`."""
     if not config.option.fast:
         return
-    taken = {report.nodeid: dict(report.user_properties).get(PROCESSOR_S, 0) for report in _calls(terminalreporter)}
-    long = sorted((item for item in taken.items() if item[1] > FAST_TEST_S), key=lambda item: -item[1])
+    long: dict[str, float] = {}
+    for report in [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]:
+        for name, value in getattr(report, "user_properties", ()):
+            if name == PROCESSOR_S and isinstance(value, float) and value > FAST_TEST_S:
+                long[report.nodeid] = value
     if long:
         terminalreporter.section(f"more than {FAST_TEST_S:g} s of processor time: too long for the fast suite")
-        terminalreporter.write("".join(f"{seconds:6.1f} s  {test}\n" for test, seconds in long))
-
-
-def _calls(terminalreporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
-    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    return [report for report in reports if isinstance(report, pytest.TestReport) and report.when == "call"]
+        terminalreporter.write("".join(f"{seconds:6.1f} s  {test}\n" for test, seconds in long.items()))
 
 
 @pytest.hookimpl(wrapper=True)
