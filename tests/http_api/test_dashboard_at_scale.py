@@ -163,14 +163,14 @@ async def test_the_page_stays_usable_and_is_drawn_in_batches(
         crowded(nursery, serve_app, workflows) as page,
         BROWSERS["chromium"](nursery, tmp_path / "profile") as driven,
     ):
-        async with driven.traced() as opening:
+        async with driven.traced(page) as opening:
             await driven.go(page)
             await driven.shows(f"document.body?.innerText.includes('{STREAMS} streams')")
         await driven.evaluate(COUNT)
-        async with driven.traced() as watching:
+        async with driven.traced(page) as watching:
             await trio.sleep(WATCHED_SECONDS)
         seen = await driven.evaluate(SEEN)
-        async with driven.traced() as using:
+        async with driven.traced(page) as using:
             await driven.evaluate(f"({SEARCH})(document.querySelector('.search'), 'camera-4')")
             await press_more(driven)
             await driven.shows("document.querySelectorAll('.card').length === 111")
@@ -178,7 +178,7 @@ async def test_the_page_stays_usable_and_is_drawn_in_batches(
             for place in ("workflows", "workflows/show-7", "events", "overview"):
                 await driven.evaluate(f"(location.hash = '#/{place}')")
                 await trio.sleep(1)
-        async with driven.traced() as all_shown:
+        async with driven.traced(page) as all_shown:
             await press_more(driven)
             await driven.shows(f"document.querySelectorAll('.card').length === {STREAMS}")
             await trio.sleep(WATCHED_SECONDS)
