@@ -2,7 +2,8 @@ import { bytes } from "./figures.js";
 
 // Every text that the page shows, so that it can be translated in one place.
 const inWords = (seconds) => (seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`);
-const many = (number, one, more) => `${number.toLocaleString("en")} ${number === 1 ? one : more}`;
+const digits = new Intl.NumberFormat("en"); // made once: `toLocaleString` takes 40 times as long
+const many = (number, one, more) => `${digits.format(number)} ${number === 1 ? one : more}`;
 
 export const words = {
   product: "Mmids",
@@ -133,7 +134,7 @@ export const words = {
     `cuts ${[publishers && many(publishers, "publisher", "publishers"), watchers && many(watchers, "watcher", "watchers")].filter(Boolean).join(" and ")}`,
   cutOf: (all) => `of ${all}`,
   cutNames: "Would be cut",
-  moreNames: (number) => `and ${number.toLocaleString("en")} more`,
+  moreNames: (number) => `and ${digits.format(number)} more`,
   workflowNew: "new workflow",
   workflowChanged: "changes",
   workflowGone: "stops",
@@ -168,7 +169,7 @@ export const words = {
     mmids_step_child_restarts_total: "Restarts",
     mmids_step_child_dropped_groups_total: "Dropped groups",
   },
-  countOf: (name, value) => (name.endsWith("bytes_total") ? bytes(value) : value.toLocaleString("en")),
+  countOf: (name, value) => (name.endsWith("bytes_total") ? bytes(value) : digits.format(value)),
   copy: "Copy",
   copied: "Copied",
   selected: "Selected: copy it with Ctrl+C",
