@@ -65,7 +65,7 @@ class ToyStep:
     `waits` (for `let_ready` before it is ready), `refuses` (fails instead of getting ready), `returns` (instead of
     getting ready), `lingers` (at its end, until `let_go`), `reserves`, `spoils` (raises when it is cancelled),
     `ahead` (of a replacer).  `tune=...` is a parameter that changes in place; it is not looked at when the step starts,
-    and later it `refuses` to become `refused`, and breaks when it takes `broken`.
+    and later it `refuses` to become `refused`, breaks when it looks at `crashing`, and when it takes `broken`.
     """
 
     context: StepContext
@@ -117,6 +117,8 @@ class ToyStep:
         tune = wanted.parameters.get("tune")
         if tune == "refused":
             raise StepError(f"{self.label} refuses its tune")
+        if tune == "crashing":
+            raise RuntimeError(f"{self.label} crashes")
 
         def take() -> Callable[[], None]:
             if tune == "broken":

@@ -102,10 +102,15 @@ async def test_a_step_may_change_and_move_at_once(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("rollback", [False, True])
-async def test_a_step_that_refuses_goes_on_as_it_is(stage: Stage, rollback: bool) -> None:
+@pytest.mark.parametrize(
+    ("tune", "reason"), [("refused", "a refuses its tune"), ("crashing", "RuntimeError: a crashes")]
+)
+async def test_a_step_that_refuses_or_crashes_as_it_looks_at_its_parameters_goes_on_as_it_is(
+    stage: Stage, tune: str, reason: str, rollback: bool
+) -> None:
     await stage.run(S, f"{A} tune=1")
-    outcome = await stage.apply(S, f"{A} tune=refused", B, rollback=rollback, in_place=True)
-    assert outcome == Outcome(OutcomeKind.ROLLED_BACK, "rolled back: a refuses its tune")
+    outcome = await stage.apply(S, f"{A} tune={tune}", B, rollback=rollback, in_place=True)
+    assert outcome == Outcome(OutcomeKind.ROLLED_BACK, ROLLED_BACK.prefix + reason)
     assert (stage.bench["a"].tune, stage.bench["a"].concluded) == ("1", [])
     assert shown(stage) == ids(S, f"{A} tune=1")
     assert stage.bench.running == ["a", "s"]
