@@ -1,6 +1,6 @@
 """What stands in for the workflow manager and for a lookup service, and a reactor between the two."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 import trio
@@ -44,6 +44,8 @@ class FakeWorkflows:
     failed: set[str] = field(factory=set)
     applied: list[str] = field(factory=list)
     ends: dict[str, float] = field(factory=dict)
+    stopped: list[str] = field(factory=list)
+    prepared: list[WorkflowDefinition] = field(factory=list)
 
     def owner(self, name: str) -> WorkflowOwner | None:
         return self.owners.get(name)
@@ -58,11 +60,12 @@ class FakeWorkflows:
     def definition(self, name: str) -> WorkflowDefinition | None:
         return self.running.get(name)
 
-    async def prepare(self, definitions: object, reactors: object = ()) -> None:
-        """Nothing is late here."""
+    async def prepare(self, definitions: Iterable[WorkflowDefinition], reactors: object = ()) -> None:
         await trio.lowlevel.checkpoint()
+        self.prepared += definitions
 
     def validate(self, definition: WorkflowDefinition) -> WorkflowDefinition:
+        assert definition in self.prepared, "the loop would wait for imports"
         if any(step.step_type == "bad" for step in definition.steps):
             raise ConfigurationError([Problem(Place("<answer>", 2, 5, "key=secret"), "unknown step type 'bad'")])
         return definition
@@ -74,6 +77,7 @@ class FakeWorkflows:
         self.applied.append(definition.name)
 
     async def stop(self, name: str) -> None:
+        self.stopped.append(name)
         if self.running.pop(name, None):
             del self.owners[name]
             self.ends[name] = trio.current_time() + self.stop_seconds

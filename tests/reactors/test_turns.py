@@ -12,13 +12,13 @@ from tests.reactors.stand_ins import API, Bench, FakeWorkflows, flow, valid
 MANY = 300
 
 
-async def test_others_have_their_turns_while_a_large_answer_is_followed(
+async def test_others_have_their_turns_while_a_large_answer_is_followed_and_given_up(
     autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = most = 0
     bench = Bench(nursery)
     bench.executor.script["s"] = [valid(*map(str, range(MANY)))]
-    validate, apply = FakeWorkflows.validate, FakeWorkflows.apply
+    validate, apply, stop = FakeWorkflows.validate, FakeWorkflows.apply, FakeWorkflows.stop
 
     def count_validation(self: FakeWorkflows, definition: WorkflowDefinition) -> WorkflowDefinition:
         nonlocal done
@@ -30,20 +30,30 @@ async def test_others_have_their_turns_while_a_large_answer_is_followed(
         done += 1
         apply(self, definition, owner=owner)
 
-    async def watch() -> None:
+    async def count_stop(self: FakeWorkflows, name: str) -> None:
+        nonlocal done
+        done += 1
+        await stop(self, name)
+
+    async def watch(until: int) -> None:
         nonlocal done, most
-        while len(bench.running) < MANY:
+        while len(bench.running) != until:
             await trio.lowlevel.checkpoint()
             most, done = max(most, done), 0
 
     monkeypatch.setattr(FakeWorkflows, "validate", count_validation)
     monkeypatch.setattr(FakeWorkflows, "apply", count_start)
+    monkeypatch.setattr(FakeWorkflows, "stop", count_stop)
     await bench.start()
-    nursery.start_soon(watch)
+    nursery.start_soon(watch, MANY)
     holder = await bench.held("s")
     assert holder.hold.is_valid
     assert len(bench.running) == MANY
     assert 0 < most <= 2 * WORKFLOWS_PER_TURN  # of two that are ready one may be served twice in a row
+    most = done = 0
+    holder.hold.release()
+    await watch(0)
+    assert 0 < most <= 2 * WORKFLOWS_PER_TURN
 
 
 async def test_a_name_that_is_taken_meanwhile_is_not_taken_over(

@@ -64,6 +64,12 @@ async def test_an_update_starts_changes_keeps_and_stops_workflows(bench: Bench, 
     assert bench.workflows.running["changed"].steps[0].step_type == "y"
 
 
+async def test_what_has_ended_is_not_stopped_again(bench: Bench, autojump_clock: MockClock) -> None:
+    await start(bench, valid("a"), valid("b"), valid("c"))
+    await trio.sleep(2 * INTERVAL + 1)
+    assert bench.workflows.stopped == ["a", "b"]
+
+
 async def test_what_goes_has_gone_before_what_comes_starts(bench: Bench, autojump_clock: MockClock) -> None:
     bench.workflows.stop_seconds = 3
     await start(bench, valid("old"), valid("new"))
@@ -155,6 +161,13 @@ async def test_a_workflow_that_somebody_changed_is_put_back(bench: Bench, autoju
     assert bench.workflows.running["a"] == flow("a", "x")
 
 
+async def test_a_workflow_that_is_routed_from_now_on_is_told_so(bench: Bench, autojump_clock: MockClock) -> None:
+    await start(bench, valid("a"), valid(flow("a", routed=True)))
+    await trio.sleep(INTERVAL + 1)
+    assert bench.workflows.running["a"].routed_by_reactor
+    assert bench.workflows.applied == ["a", "a"]
+
+
 async def test_a_workflow_in_error_is_started_afresh(bench: Bench, autojump_clock: MockClock) -> None:
     await start(bench, valid("a"))
     bench.workflows.failed.add("a")
@@ -200,8 +213,11 @@ async def test_a_lease_that_crashes_takes_back_what_it_has_promised(
     bench: Bench, autojump_clock: MockClock, logs: list[EventDict]
 ) -> None:
     bench.events = CrashesOnErrors()
+    bench.workflows.stop_seconds = 100
     holder = await start(bench, valid(flow("a", routed=True)), *[DOWN] * 3)
     await trio.sleep(INTERVAL + 20)
+    assert (bench.running, bench.lease().workflows) == (set(), ())  # though their end takes a while
+    await trio.sleep(100)
     assert any(entry["event"] == "lease crashed" for entry in logs)
     assert holder.told == [(False, ())]
     assert (bench.running, bench.reactor.leased) == (set(), [])

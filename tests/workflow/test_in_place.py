@@ -111,6 +111,7 @@ async def test_a_step_that_refuses_or_crashes_as_it_looks_at_its_parameters_goes
     await stage.run(S, f"{A} tune=1")
     outcome = await stage.apply(S, f"{A} tune={tune}", B, rollback=rollback, in_place=True)
     assert outcome == Outcome(OutcomeKind.ROLLED_BACK, ROLLED_BACK.prefix + reason)
+    assert [step.label for step in stage.bench.built] == ["s", "a"]  # nothing new has begun
     assert (stage.bench["a"].tune, stage.bench["a"].concluded) == ("1", [])
     assert shown(stage) == ids(S, f"{A} tune=1")
     assert stage.bench.running == ["a", "s"]
