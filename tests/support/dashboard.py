@@ -15,6 +15,8 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.support.browsers import PLAIN_ADDRESS_BAR
+
 WAIT_SECONDS = 30
 """After which a wait is given up: far more than anything here takes, also on a busy machine."""
 
@@ -43,7 +45,8 @@ def open_browser(browser: str, width: int = 1280, height: int = 900, *, dark: bo
 def _chromium(width: int, height: int, *, dark: bool) -> WebDriver:
     options = ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--window-size={width},{height}"):
+    window = f"--window-size={width},{height}"
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", PLAIN_ADDRESS_BAR, window):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = Chrome(options=options, service=ChromeService(str(shutil.which("chromedriver"))))
