@@ -205,11 +205,16 @@ def known_values(query: Query, known: Sequence[str]) -> dict[str, str]:
     return only_values({name: given for name, given in query.items() if name in known}, known)
 
 
-def _only_value(name: str, values: Sequence[str], known: Sequence[str]) -> str:
+def check_known(name: str, known: Sequence[str]) -> None:
+    """Raises `BadRequest` for a query parameter that there is not."""
     if name not in known:
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known) or 'none'}"
         raise BadRequest(f"unknown query parameter {name!r}; {hint}")
+
+
+def _only_value(name: str, values: Sequence[str], known: Sequence[str]) -> str:
+    check_known(name, known)
     if len(values) != 1:
         raise BadRequest(f"query parameter {name!r} was given {len(values)} times; expected once")
     return values[0]

@@ -4,7 +4,7 @@ A handler is added together with the `Operation` that describes it, so that the 
 routes cannot drift apart.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -17,6 +17,7 @@ from werkzeug.routing import BaseConverter, MapAdapter
 from mmids_trio.config.names import STEP_PATH
 from mmids_trio.config.suggestions import shown
 from mmids_trio.http_api.operation import Operation
+from mmids_trio.http_api.options import check_known
 from mmids_trio.http_api.refusals import UnreadableEncoding
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -116,6 +117,15 @@ def create_api() -> Api:
     return api
 
 
+def _with_known_options(handler: Handler, options: Sequence[str]) -> Handler:
+    async def checked(**arguments: str) -> Response:
+        for name in request.args:
+            check_known(name, options)
+        return await handler(**arguments)
+
+    return checked
+
+
 @define
 class Routes:
     """Adds handlers to an application, and remembers what they do."""
@@ -124,11 +134,16 @@ class Routes:
     operations: list[Operation] = field(factory=list, init=False)
 
     def add(self, operation: Operation) -> Callable[[Handler], Handler]:
-        """Decorates the handler of `operation`; a `{name}` in its path becomes the handler's argument."""
+        """Decorates the handler of `operation`; a `{name}` in its path becomes the handler's argument.
+
+        What changes something refuses an option that it has not, and does nothing; a GET ignores it.
+        """
+        options = [each.name for each in operation.parameters if each.where == "query"]
 
         def register(handler: Handler) -> Handler:
             rule = operation.path.replace("{id}", "<id:id>").replace("{", "<any_name:").replace("}", ">")
-            self._api.add_url_rule(rule, operation.operation_id, handler, methods=[operation.method])
+            checked = handler if operation.method == "GET" else _with_known_options(handler, options)
+            self._api.add_url_rule(rule, operation.operation_id, checked, methods=[operation.method])
             self.operations.append(operation)
             return handler
 

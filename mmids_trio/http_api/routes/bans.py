@@ -40,7 +40,11 @@ LIFT_BAN = Operation(
     "/bans/{id}",
     "liftBan",
     "Let somebody come back.",
-    {200: text_answer("The ban is lifted."), 404: error("There is none of that id, or it is over.")},
+    {
+        200: text_answer("The ban is lifted."),
+        400: error("An unknown option."),
+        404: error("There is none of that id, or it is over."),
+    },
     (BAN_ID,),
     scope="kick",
 )
