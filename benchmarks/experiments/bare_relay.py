@@ -1,6 +1,6 @@
 """What is left without our code: `python -m benchmarks.experiments.bare_relay [PUBLISHERS WATCHERS [ROUNDS]]`.
 
-The load of `packet_cost`, and in place of the server one task of trio that reads all publishers every 8 ms, where more
+The load of `packet_cost`, and in place of the server one task of trio that reads all publishers every 5 ms, where more
 than a little sound has arrived, and sends each one's bytes to its watchers as they came.  It knows no RTMP, no streams
 and no workflows, and serves nobody who comes late or is slow: what a relay in Python costs at least, and so how far the
 server can come.
@@ -31,7 +31,7 @@ from mmids_trio.rtmp.protocol.message import AUDIO_CHUNK_STREAM, VIDEO, VIDEO_CH
 from mmids_trio.rtmp.protocol.outgoing import OUTGOING_CHUNK_SIZE, render
 from mmids_trio.rtmp.server.session import READ_SIZE, SOUND_BYTES
 
-TURN_SECONDS = 0.008
+TURN_SECONDS = 0.005
 
 
 @define(eq=False)

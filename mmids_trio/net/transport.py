@@ -10,6 +10,7 @@ import ipaddress
 import os
 import socket
 import sys
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -134,7 +135,7 @@ class Network(Protocol):
 class SocketTransport:
     """A `Transport` on a connected stdlib socket, which it owns from now on."""
 
-    __slots__ = ("_closed", "_count", "_recv", "_send", "_socket", "peer_host", "peer_port")
+    __slots__ = ("_arrived", "_closed", "_fd", "_recv", "_send", "_socket", "peer_host", "peer_port")
     takes_ahead = False
     has_unsent = False
 
@@ -149,7 +150,8 @@ class SocketTransport:
         self._recv: Callable[[int], bytes] = connection.recv
         self._send: Callable[[bytes | memoryview], int] = connection.send
         self._closed = False
-        self._count = bytearray(4)
+        self._fd = connection.fileno()  # the socket in its place would be asked for it by each `ioctl`
+        self._arrived = array("i", (0,))
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """See `Transport`. Always a checkpoint, so that a peer that floods starves nobody."""
@@ -180,8 +182,8 @@ class SocketTransport:
         """See `Transport`."""
         if sys.platform == "win32" or self._closed:
             return True
-        ioctl(self._socket, FIONREAD, self._count)
-        return int.from_bytes(self._count, sys.byteorder) >= size
+        ioctl(self._fd, FIONREAD, self._arrived)
+        return self._arrived[0] >= size
 
     async def send_all(self, data: bytes) -> None:
         """See `Transport`."""

@@ -277,6 +277,33 @@ async def test_who_sends_much_is_read_until_there_is_nothing_more(autojump_clock
     assert arrived - began < 3 * MANY / READS_PER_SECOND
 
 
+async def test_who_is_watched_rests_no_longer_after_a_frame_that_its_own_task_had_to_read(
+    autojump_clock: MockClock,
+) -> None:
+    """A key frame, as a rule: the frame after it came up to 40 ms late, one of sixty."""
+    step, late = Arrivals(), []
+    frame = evolve(FRAMES[-1], data=FRAMES[-1].data + bytes(2_000))
+    large = evolve(frame, data=frame.data + bytes(50_000))
+    served = CONFIGURATION.replace("    record", "    rtmp_watch rtmp_app=live stream_key=*\n    record") % ""
+    async with Harness(served, [step.step_type()]) as h:
+        clients = [await h.publish(f"live/key{number}", STREAM[:4]) for number in range(MANY)]
+        for number in range(2):
+            await h.watch(f"live/key{number}")
+        for wait in range(0, 20, 3):
+            await clients[1].send([frame])  # somebody else is watched, too, and read often
+            await clients[0].send([large])
+            await trio.sleep(LONGEST_REST)
+            await clients[0].send([frame])  # for which its own task has waited
+            await trio.sleep(wait / 1000)
+            marked = evolve(frame, data=frame.data + bytes([wait]))
+            sent = trio.current_time()
+            await clients[0].send([marked])
+            await trio.sleep(LONGEST_REST)
+            [came] = [when for when, batch in step.batches for packet in batch if packet.data == marked.data]
+            late.append(came - sent)
+    assert max(late) < 2 * SHORTEST_REST < MANY / READS_PER_SECOND
+
+
 async def test_whatever_is_no_frame_is_left_to_the_clients_own_tasks_in_order(autojump_clock: MockClock) -> None:
     """Metadata, the end of a stream and a broken protocol, while everybody rests."""
     step = Recorder()

@@ -153,7 +153,8 @@ class Activities:
         """That of a client who publishes one stream and has nothing else in mind."""
         if len(self._publications) != 1 or self._approvals:
             return None
-        return next(iter(self._publications.values()))
+        (publication,) = self._publications.values()
+        return publication
 
     def hand_on_nowait(self, publication: Publication, frames: said.MediaReceived) -> Got:
         """Hand on frames of `only_publication`, which `takes_now`; what there was of media."""

@@ -128,6 +128,8 @@ class RtmpSession:
     _output: Output = field(init=False)
     _activities: Activities = field(init=False)
     _life: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _has_ended: bool = field(default=False, init=False)
+    """Whether its life is cancelled. The scope would look at the clock for each who asks, as it may have a deadline."""
     _patience: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     """Around the wait for the next bytes; what the client does decides how long that may take."""
     _quiet_since: float = field(factory=trio.current_time, init=False)
@@ -152,7 +154,7 @@ class RtmpSession:
     _begun: tuple[bytes, list[said.Event]] | None = field(default=None, init=False)
     """What `read_nowait` has read, with the first of what it says, and leaves to the own task."""
     _rests_for: Publication | None = field(default=None, init=False)
-    """What `read_nowait` has read for last."""
+    """What `read_nowait` has read for last, also where nothing had come."""
     _troubles: list[Exception] = field(factory=list, init=False)
     """What `read_nowait` met, for the own task to end with: one, or none.
 
@@ -255,12 +257,13 @@ class RtmpSession:
         self._end(f"refused: {reason}", guard)
 
     def _end(self, reason: str, guard: RejectReason | None = None) -> None:
-        if not self._life.cancel_called:
+        if not self._has_ended:
             if guard is not None:
                 self.rejections.count(guard)
             self._activities.why = reason
             # Named here as well, since the task that dismisses a client is not the client's own.
             self._activities.log.info("connection closes", connection=name_of(self.transport), reason=reason)
+            self._has_ended = True
             self._life.cancel()
 
     # Sending.
@@ -290,7 +293,7 @@ class RtmpSession:
                 got = await self._take(turns, nursery)
                 if got is None:
                     return
-                if not self._life.cancel_called:
+                if not self._has_ended:
                     self._holding.resize(self._connection.held_bytes + self._output.queued_bytes)
                 if self._note_message() > MESSAGE_SECONDS:
                     self._end(*UNFINISHED)
@@ -315,7 +318,7 @@ class RtmpSession:
         what it does (`tests/test_hot_paths.py` counts what is called here).
         """
         publication = self._activities.only_publication
-        if publication is None or not publication.takes_now or self._life.cancel_called:
+        if publication is None or not publication.takes_now or self._has_ended:
             return False
         try:
             return self._read_for(publication, now)
@@ -324,6 +327,7 @@ class RtmpSession:
             return False
 
     def _read_for(self, publication: Publication, now: float) -> bool:
+        self._rests_for = publication
         data = self.transport.receive_nowait(READ_SIZE)
         if not data:
             return now - self._quiet_since < RESTING_SECONDS
@@ -343,14 +347,13 @@ class RtmpSession:
         if self._connection.has_answers:
             self._reply()
         held = self._connection.held_bytes + (self._output.queued_bytes if self._output.queue else 0)
-        if held != self._holding.size and not self._life.cancel_called:
+        if held != self._holding.size and not self._has_ended:
             self._holding.resize(held)
         self._stuck = None
         if got is Got.FRAME:
             self._quiet_since, self._bought = now, 0.0
         else:
             self._note_life(got, size)
-        self._rests_for = publication
         return True
 
     def is_watched(self, now: float) -> bool:
