@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import settings
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tests.support.effort import FAST, FAST_EXAMPLES, FAST_SCHEDULES
+from tests.support.effort import FAST, FAST_EXAMPLES, FAST_PARAMETERS, FAST_SCHEDULES
 from tests.support.skips import fail_if_unexpected
 
 # The first is nothing new where the package is installed with its entry point.
@@ -36,23 +37,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fast",
         action="store_true",
-        help=f"no `e2e` and no `thorough` tests, {FAST_SCHEDULES} schedules and {FAST_EXAMPLES} examples of others",
+        help=f"no `e2e` and no `thorough` tests; {FAST_PARAMETERS} parameters, {FAST_SCHEDULES} schedules and "
+        f"{FAST_EXAMPLES} examples of others",
     )
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests with real processes come last: what is wrong in a unit shows in its own tests first."""
+    if config.option.fast:
+        _keep_a_few_parameters(config, items)
     for item in items:
         if isinstance(item, pytest.Function) and _is_in_virtual_time(item):
             item.add_marker("virtual_time")
         if item.get_closest_marker("mmids_limits") is None:
             is_long = item.get_closest_marker("simulation") is not None
             item.add_marker(pytest.mark.mmids_limits(real_s=3600 if is_long else 480, blocking_s=BLOCKING_S))
-        if item.config.option.fast and (marker := item.get_closest_marker("schedules")) is not None:
+        if config.option.fast and (marker := item.get_closest_marker("schedules")) is not None:
             count = min([FAST_SCHEDULES, *marker.args])
             item.add_marker(pytest.mark.schedules(**{**marker.kwargs, "count": count}), append=False)
     items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
+
+
+def _keep_a_few_parameters(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of each test those that it names first."""
+    seen = Counter[str]()
+    kept, left_out = list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        name, _, _ = item.nodeid.partition("[")
+        seen[name] += 1
+        (kept if seen[name] <= FAST_PARAMETERS else left_out).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
 
 
 def _is_in_virtual_time(item: pytest.Function) -> bool:

@@ -124,6 +124,7 @@ def test_one_watcher_more_is_two_calls_more_in_a_pass() -> None:
     assert more.total() / 50 / 50 <= 2
 
 
+@pytest.mark.thorough
 def test_a_pass_allocates_nothing_for_a_watcher() -> None:
     few, many = audience(3)[0], audience(63)[0]
     passes(few, FRAMES[1:21])
@@ -142,6 +143,7 @@ def test_the_chunk_reader_makes_few_calls_a_message(size: int, chunk_size: int, 
     assert seen.total() / 200 <= most
 
 
+@pytest.mark.thorough
 def test_the_chunk_reader_copies_a_message_thrice_at_most() -> None:
     """Into the buffer, out of it, and into the `bytes` that goes on; once only where it is whole."""
     reader = ChunkReader()

@@ -57,6 +57,7 @@ def test_a_server_keeps_its_compiled_files_whatever_the_shell_says(
     assert subprocess.run(python, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
+@pytest.mark.thorough
 def test_the_package_of_a_checkout_is_its_own_whatever_is_installed(tmp_path: Path) -> None:
     assert package_of(ROOT) == ROOT / "mmids_trio"
     (tmp_path / "mmids_trio").mkdir()
@@ -64,6 +65,7 @@ def test_the_package_of_a_checkout_is_its_own_whatever_is_installed(tmp_path: Pa
     assert package_of(tmp_path) == tmp_path.resolve() / "mmids_trio"
 
 
+@pytest.mark.thorough
 def test_a_directory_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotPossible):
         package_of(tmp_path)

@@ -97,6 +97,7 @@ async def test_a_slow_disk_costs_records_and_no_memory(autojump_clock: MockClock
     assert any(isinstance(record, records.Received) and record.data == b"fine again" for record in found.records)
 
 
+@pytest.mark.thorough
 async def test_what_else_is_lost_is_counted(autojump_clock: MockClock) -> None:
     tape = MemoryTape(seconds=1.0)
     async with running(tape) as capture:

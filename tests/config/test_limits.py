@@ -52,6 +52,7 @@ def test_a_report_lists_no_more_than_so_many_problems() -> None:
     assert problems[-1].message == TOO_MANY
 
 
+@pytest.mark.thorough
 def test_nothing_is_read_behind_what_makes_a_report_full() -> None:
     few, many = (calls_of_reading("workflow w {\n" + "=\n" * count + "}") for count in (2_000, 20_000))
     assert few == many

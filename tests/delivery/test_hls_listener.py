@@ -104,6 +104,7 @@ async def test_it_begins_with_a_multivariant_playlist_of_real_figures(autojump_c
         assert re.fullmatch(r"/live/key/media\.m3u8\?session=[0-9a-f]{32}&a=1&b=%22", uri(answer))
 
 
+@pytest.mark.thorough
 async def test_every_uri_has_the_session_and_the_query_of_the_first_request(autojump_clock: MockClock) -> None:
     async with on_air() as (_, web):
         await trio.sleep(3)
@@ -115,6 +116,7 @@ async def test_every_uri_has_the_session_and_the_query_of_the_first_request(auto
         assert media.endswith("&token=%22x")
 
 
+@pytest.mark.thorough
 async def test_without_a_session_nothing_but_the_first_playlist_is_served(autojump_clock: MockClock) -> None:
     async with on_air() as (h, web):
         await trio.sleep(3)

@@ -26,6 +26,7 @@ def holders(h: Harness) -> int:
     return sum(lease.holders for lease in reactor.view().leases)
 
 
+@pytest.mark.thorough
 async def test_who_is_not_approved_gets_nothing(autojump_clock: MockClock) -> None:
     lookups = FakeReactorService({"key": invalid()})
     async with Harness(TEXT, more_executors=[lookups.kind()]) as h, trio.open_nursery() as nursery:

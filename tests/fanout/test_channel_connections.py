@@ -123,6 +123,7 @@ async def test_a_transport_closed_here_without_leaving_the_channel_harms_no_pass
     assert idle.outcome is blocked.outcome is OutputEnd.BROKEN
 
 
+@pytest.mark.thorough
 async def test_watchers_may_come_go_and_move_in_the_middle_of_a_pass(nursery: trio.Nursery) -> None:
     channel, other = live_channel(), live_channel()
     players = [watch(channel, nursery) for _ in range(200)]

@@ -76,6 +76,7 @@ async def test_packets_fed_together_arrive_in_order(nursery: Nursery) -> None:
     assert player.report(packets).is_flawless_from_join
 
 
+@pytest.mark.thorough
 async def test_watchers_that_join_at_different_times_before_one_pass_get_no_byte_twice(
     nursery: Nursery,
 ) -> None:

@@ -218,6 +218,7 @@ async def test_without_key_frames_in_time_jumps_count_as_well(nursery: trio.Nurs
     assert player.outcome is OutputEnd.TOO_SLOW
 
 
+@pytest.mark.thorough
 async def test_more_than_the_log_holds_in_one_go_is_a_skip_even_for_the_quick(nursery: trio.Nursery) -> None:
     channel = live_channel(StreamLog(max_ms=2000))
     players = [watch(channel, nursery) for _ in range(3)]

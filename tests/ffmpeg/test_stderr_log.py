@@ -43,6 +43,7 @@ def test_closing_leaves_no_handle_and_more_lines_are_appended(log: StderrLog) ->
     assert len(log.path.read_text().splitlines()) == 50
 
 
+@pytest.mark.thorough
 def test_three_files_of_a_mebibyte_are_kept_at_most(tmp_path: Path) -> None:
     log = StderrLog(tmp_path / "ffmpeg" / "a-1-b.log", now=lambda: 0.0, clock=count().__next__)
     for number in range(5 * MAX_FILE_BYTES // 1000):
@@ -143,6 +144,7 @@ def flooded(tmp_path: Path) -> Flooded:
     return Flooded(tmp_path / "x.log")
 
 
+@pytest.mark.thorough
 def test_a_flood_of_lines_costs_its_allowance_and_one_line_that_counts_the_rest(flooded: Flooded) -> None:
     for _ in range(100_000):
         flooded.log.receive(b"again\n")

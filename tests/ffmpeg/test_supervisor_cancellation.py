@@ -73,6 +73,7 @@ async def test_a_child_without_input_may_be_cancelled_anywhere(
     assert len(trial.spawner.processes) == 2
 
 
+@pytest.mark.thorough
 async def test_a_child_that_ignores_everything_may_be_cancelled_anywhere(
     autojump_clock: trio.abc.Clock, supervisor: MakeSupervisor
 ) -> None:

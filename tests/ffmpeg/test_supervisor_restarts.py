@@ -210,6 +210,7 @@ async def test_a_bug_in_a_hook_ends_the_child_and_comes_out(
     spawner.check_nothing_is_left()
 
 
+@pytest.mark.thorough
 async def test_a_child_that_floods_its_log_is_read_slowly_and_counted(
     autojump_clock: trio.abc.Clock, supervisor: MakeSupervisor
 ) -> None:

@@ -215,7 +215,7 @@ async def served(serve_app: Serve, workflows: ScriptedWorkflows, rejections: Rej
 async def client(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
     """An ordinary HTTP client of the API without a token."""
     url = f"http://127.0.0.1:{served.port}"
-    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=HANG_SECONDS) as client:
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=HANG_SECONDS) as client:
         yield client
 
 
@@ -226,7 +226,7 @@ async def guarded(
     """A client (without credentials) of the API with the token `s3cret`."""
     served = await serve_app(create_app(workflows, workflows, token="s3cret", version="1.2.3", rejections=rejections))
     url = f"http://127.0.0.1:{served.port}"
-    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=HANG_SECONDS) as client:
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=HANG_SECONDS) as client:
         yield client
 
 

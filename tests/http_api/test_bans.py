@@ -50,6 +50,7 @@ async def asks(h: Harness, what: str, host: str) -> RtmpClient:
     return client
 
 
+@pytest.mark.thorough
 async def test_a_banned_address_may_neither_publish_nor_watch_until_the_ban_is_over(autojump_clock: MockClock) -> None:
     async with Harness(WAIT_FOR_ALL + SHOW) as h:
         await h.publish("key", STREAM, peer_host="192.0.2.1")
@@ -110,6 +111,7 @@ async def test_a_query_that_makes_no_sense_sends_nobody_away(query: str, autojum
             assert len(await listed(h, kind)) == 1
 
 
+@pytest.mark.thorough
 async def test_one_ban_too_many_sends_nobody_away(autojump_clock: MockClock) -> None:
     async with Harness(WAIT_FOR_ALL + SHOW) as h:
         await h.publish("key", STREAM)
@@ -138,6 +140,7 @@ async def test_bans_survive_a_restart(autojump_clock: MockClock, tmp_path: Path)
         assert await listed(h, "bans") == []
 
 
+@pytest.mark.thorough
 async def test_a_request_that_is_cancelled_anywhere_has_banned_and_ended_or_neither(autojump_clock: MockClock) -> None:
     outcomes = set[tuple[bool, bool]]()
 

@@ -66,7 +66,9 @@ async def server(nursery: trio.Nursery, slow: SlowStep) -> Server:
 
 @pytest.fixture
 async def client(server: Server) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=server.api_url or "", trust_env=False, timeout=HANG_SECONDS) as client:
+    async with httpx2.AsyncClient(
+        base_url=server.api_url or "", trust_env=False, verify=False, timeout=HANG_SECONDS
+    ) as client:
         yield client
     server.stop()
 
@@ -223,6 +225,7 @@ async def test_a_set_has_a_bounded_number_of_workflows(
     assert refused.json()["error"] == "more than 2 workflows and reactors; one request may bring so many"
 
 
+@pytest.mark.thorough
 async def test_a_configuration_may_be_larger_than_a_workflow_but_not_without_bound(client: httpx2.AsyncClient) -> None:
     padding = "#" * 60_000 + "\n"
     done = await put(client, live("a") + padding * 40 + live("z"))  # nothing behind the bound of a workflow is lost
@@ -233,6 +236,7 @@ async def test_a_configuration_may_be_larger_than_a_workflow_but_not_without_bou
     assert (await client.put("/workflows", content=live("a") + padding * 40)).status_code == 413
 
 
+@pytest.mark.thorough
 async def test_a_configuration_of_the_very_largest_size_is_read_to_its_last_byte(
     client: httpx2.AsyncClient,
 ) -> None:
@@ -271,6 +275,7 @@ async def test_of_two_racing_sets_one_wins_and_the_other_is_told(client: httpx2.
     assert len(server.workflows.names()) == 1
 
 
+@pytest.mark.thorough
 async def test_a_set_that_is_pending_counts_as_current(
     client: httpx2.AsyncClient, server: Server, slow: SlowStep
 ) -> None:

@@ -106,6 +106,7 @@ async def test_a_kept_place_is_for_a_short_time_unless_the_token_is_shown(
         assert await answer_to(client, HEALTH) == b"200"
 
 
+@pytest.mark.thorough
 async def test_without_a_token_everybody_may_have_all_connections(serve_app: Any, workflows: Any) -> None:
     served = await serve_app(create_app(workflows, workflows, token=None, version="1"), limits=ConnectionLimits(MOST))
     clients = [await served.connect(HEALTH) for _ in range(MOST)]

@@ -56,7 +56,7 @@ async def page(
 
 
 def client_of(port: int) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=HANG_SECONDS)
+    return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=HANG_SECONDS)
 
 
 async def sign_in(client: httpx2.AsyncClient, token: str = "s3cret", **headers: str) -> httpx2.Response:

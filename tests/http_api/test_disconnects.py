@@ -30,7 +30,7 @@ async def test_more_clients_than_allowed_are_not_cut(text: str, cut: tuple[int, 
         watchers = [await h.watch("key") for _ in range(2)]
         for watcher in watchers:
             await watcher.receive(1)
-        async with httpx2.AsyncClient(base_url=h.server.api_url or "", trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=h.server.api_url or "", trust_env=False, verify=False) as client:
             plan = (await client.post("/config/plan?prune=true", content=text)).json()
             assert (plan["publishers"], plan["watchers"]) == cut
             total = sum(cut)

@@ -200,6 +200,7 @@ def test_fields_that_say_nothing_are_absent_and_not_required() -> None:
     assert step["required"] == ["step_id", "step_type", "parameters", "status"]
 
 
+@pytest.mark.thorough
 async def test_the_document_follows_a_token_that_comes_with_a_reload(server: Server) -> None:
     tokens: list[str | None] = [None]
     app = create_app(server.workflows, server.recorded, token=lambda: tokens[-1], version="1")

@@ -109,6 +109,7 @@ async def test_there_are_only_so_many_and_a_browser_that_hangs_up_makes_room(
     assert of_server.has_room()
 
 
+@pytest.mark.thorough
 async def test_who_takes_nothing_holds_no_more_than_its_bound_and_goes_on_at_a_key_frame(
     autojump_clock: MockClock,
 ) -> None:

@@ -52,7 +52,7 @@ class TwoReactors:
 @pytest.fixture
 async def client(serve_app: Any, workflows: Any) -> AsyncIterator[httpx2.AsyncClient]:
     served = await serve_app(create_app(workflows, workflows, token=None, version="1", reactors=TwoReactors()))
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{served.port}", trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{served.port}", trust_env=False, verify=False) as client:
         yield client
 
 

@@ -88,7 +88,7 @@ def file() -> File:
 async def client(serve_app: Any, workflows: Any, file: File) -> AsyncIterator[httpx2.AsyncClient]:
     app = create_app(workflows, workflows, token=None, version="1", sets=WorkflowManager(NoSteps()), reloader=file)
     served = await serve_app(app)
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{served.port}", trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{served.port}", trust_env=False, verify=False) as client:
         yield client
 
 

@@ -155,7 +155,7 @@ async def test_names_of_a_proxy_pass_and_no_others(
 ) -> None:
     own = frozenset({"mmids.internal"})
     served = await serve_app(create_app(workflows, workflows, token=None, version="1", own_hosts=own))
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
         response = await client.get(f"http://127.0.0.1:{served.port}/workflows", headers=headers)
     assert response.status_code == (200 if passes else 403)
 

@@ -182,6 +182,7 @@ async def test_what_one_team_changes_is_no_race_for_another() -> None:
         assert taking.headers["etag"] == everything  # what is taken is another's, who may have changed it
 
 
+@pytest.mark.thorough
 async def test_prune_leaves_reactors_of_others_and_naming_them_is_a_conflict() -> None:
     async with Harness(reactor("of-file")) as h:
         await put(h, reactor("ra") + reactor("ra2"), "&set=a")

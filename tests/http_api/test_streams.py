@@ -87,6 +87,7 @@ async def test_a_stream_says_who_sends_what(autojump_clock: MockClock) -> None:
         assert (await h.http.get(f"/streams/{stream['id']}")).json() == stream
 
 
+@pytest.mark.thorough
 async def test_clients_say_whose_they_are_and_how_far_behind(autojump_clock: MockClock) -> None:
     async with on_air() as (h, _, _):
         [stream] = await listed(h, "streams")
@@ -200,6 +201,7 @@ async def test_a_kicked_watcher_leaves_and_nobody_else(autojump_clock: MockClock
         assert (await h.http.delete(f"/clients/{last['id']}")).status == 404
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", ["streams", "clients"])
 async def test_who_is_sent_away_has_no_grace(what: str, autojump_clock: MockClock) -> None:
     async with on_air() as (h, publisher, watchers):
@@ -224,6 +226,7 @@ async def test_all_that_a_kicked_connection_publishes_ends(autojump_clock: MockC
         assert await listed(h, "streams") == []
 
 
+@pytest.mark.thorough
 async def test_an_interrupted_stream_says_how_long_and_can_be_ended(autojump_clock: MockClock) -> None:
     async with on_air() as (h, publisher, _):
         publisher.close()
@@ -247,6 +250,7 @@ async def test_a_publisher_that_comes_back_has_the_same_stream(autojump_clock: M
         assert (after["id"], after["source"]["address"]) == (before["id"], "192.0.2.2")
 
 
+@pytest.mark.thorough
 async def test_a_put_keeps_ids(autojump_clock: MockClock) -> None:
     async with on_air() as (h, _, _):
         before = [[item["id"] for item in await listed(h, kind)] for kind in ("streams", "clients")]
@@ -255,6 +259,7 @@ async def test_a_put_keeps_ids(autojump_clock: MockClock) -> None:
         assert [[item["id"] for item in await listed(h, kind)] for kind in ("streams", "clients")] == before
 
 
+@pytest.mark.thorough
 async def test_a_put_that_stops_them_forgets_them(autojump_clock: MockClock) -> None:
     async with on_air() as (h, _, _):
         assert (await h.http.delete("/workflows/show")).status == 200
@@ -273,6 +278,7 @@ async def test_no_token_and_no_query_is_shown_and_long_names_are_shortened(autoj
         assert stream["source"]["token"] == (await listed(h, "clients"))[0]["token"] == "publish_token"
 
 
+@pytest.mark.thorough
 async def test_others_have_a_turn_after_each_slice(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
     turns, view_of = Turns(), OnAir.view_of
 

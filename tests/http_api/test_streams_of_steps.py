@@ -43,6 +43,7 @@ async def pace(client: RtmpClient, packets: Sequence[MediaPacket]) -> None:
     await wait_all_tasks_blocked()
 
 
+@pytest.mark.thorough
 async def test_what_is_pulled_says_from_where_and_how_long_it_is_waited_for(autojump_clock: MockClock) -> None:
     origin = workflow(RECEIVE, "rtmp_watch rtmp_app=live stream_key=*", name="origin")
     pull = workflow("rtmp_pull location=rtmp://origin/live/key?token=abc stream_name=show grace=5")
@@ -179,6 +180,7 @@ async def test_a_stream_whose_slate_is_sent_is_in_that_state_and_says_how_long_i
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_stream_warns_of_a_target_that_refuses_it_and_of_a_child_that_fails(autojump_clock: MockClock) -> None:
     steps = (
         RECEIVE,
@@ -200,6 +202,7 @@ async def test_a_stream_warns_of_a_target_that_refuses_it_and_of_a_child_that_fa
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_a_stream_warns_of_a_codec_that_hls_cannot_carry_and_the_workflow_shows_the_playlist(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -76,6 +77,7 @@ def test_no_piece_is_more_work_than_so_many_series() -> None:
     assert most_read < SERIES_PER_PIECE + 20
 
 
+@pytest.mark.thorough
 def test_each_family_stands_in_one_place_though_samples_come_by_step() -> None:
     text = "".join(pieces(METRICS, many(300)))
     names = [family.name for family in text_string_to_metric_families(text)]

@@ -228,6 +228,7 @@ async def publish_from(publishers: int, setting: str = "") -> tuple[int, float]:
         return len(step.batches), max(late)
 
 
+@pytest.mark.thorough
 async def test_few_publishers_are_read_when_they_send(autojump_clock: MockClock) -> None:
     _, latest = await publish_from(FEW)
     assert latest < 0.001
@@ -244,6 +245,7 @@ async def test_many_publishers_are_read_in_turns_and_nothing_is_late_for_longer_
     assert in_turns < at_once
 
 
+@pytest.mark.thorough
 async def test_a_publisher_of_many_that_falls_silent_is_disconnected_in_time(autojump_clock: MockClock) -> None:
     async with Harness(CONFIGURATION % "publisher_timeout 5", [Recorder().step_type()]) as h:
         clients = [await h.publish(f"live/key{number}", STREAM[:4]) for number in range(MANY)]
@@ -254,6 +256,7 @@ async def test_a_publisher_of_many_that_falls_silent_is_disconnected_in_time(aut
         assert trio.current_time() - began == pytest.approx(5, abs=2 * LONGEST_REST)
 
 
+@pytest.mark.thorough
 async def test_the_end_of_one_of_many_is_noticed(autojump_clock: MockClock) -> None:
     step = Recorder()
     async with Harness(CONFIGURATION % "", [step.step_type()]) as h:
@@ -304,6 +307,7 @@ async def test_who_is_watched_rests_no_longer_after_a_frame_that_its_own_task_ha
     assert max(late) < 2 * SHORTEST_REST < MANY / READS_PER_SECOND
 
 
+@pytest.mark.thorough
 async def test_whatever_is_no_frame_is_left_to_the_clients_own_tasks_in_order(autojump_clock: MockClock) -> None:
     """Metadata, the end of a stream and a broken protocol, while everybody rests."""
     step = Recorder()

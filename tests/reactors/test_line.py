@@ -46,6 +46,7 @@ async def flood(bench: Bench, connections: int = 40, streams: int = 16, address:
     return held
 
 
+@pytest.mark.thorough
 async def test_who_comes_from_elsewhere_does_not_wait_behind_a_crowd(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
@@ -57,6 +58,7 @@ async def test_who_comes_from_elsewhere_does_not_wait_behind_a_crowd(
     assert trio.current_time() - bench.began == SECONDS
 
 
+@pytest.mark.thorough
 async def test_another_connection_of_the_same_address_waits_for_one_question_of_each(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
@@ -67,6 +69,7 @@ async def test_another_connection_of_the_same_address_waits_for_one_question_of_
     assert bench.asked("honest") == [SECONDS]  # in the next round, not in the fifth
 
 
+@pytest.mark.thorough
 async def test_addresses_take_turns(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     """All places are taken, and many of two addresses wait; the third is asked about in the next round."""
     bench = await slow_bench(nursery)
@@ -97,6 +100,7 @@ async def test_a_service_is_asked_so_much_at_once_and_one_address_has_not_all_of
     assert len(bench.executor.asked) == 40 * MAX_OPEN_OF_CONNECTION + 50
 
 
+@pytest.mark.thorough
 async def test_one_address_has_only_so_many_open(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     bench = await slow_bench(nursery)
     for number in range(MAX_OPEN_OF_ADDRESS):
@@ -214,6 +218,7 @@ async def test_the_client_of_simple_http_has_no_line_of_its_own() -> None:
     assert came == questions
 
 
+@pytest.mark.thorough
 async def test_who_asks_about_too_much_is_refused_and_counted(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -247,6 +247,7 @@ async def test_an_error_does_not_show_the_source(service: Service, executor: Exe
     assert "secret" not in await failure(executor)
 
 
+@pytest.mark.thorough
 async def test_a_body_of_a_mebibyte_is_read(service: Service, executor: Executor) -> None:
     service.script["/ask"] = (200, {}, b"# 45678\n" * (1024 * 1024 // 8))
     assert await ask(executor) == Answer(valid=True)
@@ -326,6 +327,7 @@ async def test_one_connection_serves_many_questions_and_keeps_no_cookies(service
     assert all("cookie" not in asked[2] for asked in service.asked)
 
 
+@pytest.mark.thorough
 async def test_many_streams_are_asked_about_at_once(service: Service, executor: Executor) -> None:
     service.script["/ask"] = (404, {}, b"")
     async with trio.open_nursery() as nursery:

@@ -1,5 +1,6 @@
 """Sets beside the configuration file: a reload stops what is the file's, and says what stays away from it."""
 
+import pytest
 from structlog.testing import capture_logs
 
 from mmids_trio.testing.harness import Harness
@@ -74,6 +75,7 @@ async def test_a_file_that_cannot_be_put_in_place_leaves_sets_with_what_they_hav
         assert h.server.recorder.state == before
 
 
+@pytest.mark.thorough
 async def test_another_reactor_in_the_file_takes_none_from_a_set() -> None:
     reactor = "reactor {name} executor=simple_http {{\n    url http://127.0.0.1:{port}/\n}}\n"
     file = File(reactor.format(name="ours", port=1) + workflow("a"))

@@ -184,6 +184,7 @@ async def test_who_does_not_publish_holds_little(beginning: bytes, most: int, au
         assert h.server.rejections.raised() == {"too_many_unfinished_bytes": 1}
 
 
+@pytest.mark.thorough
 async def test_a_player_that_goes_on_with_a_message_for_ever_is_cut_off(autojump_clock: MockClock) -> None:
     async with bystanders() as h:
         players = [await h.open(peer_host="192.0.2.9") for _ in range(20)]
@@ -318,6 +319,7 @@ async def test_a_large_frame_over_a_slow_line_is_waited_for_and_not_for_ever(aut
 HEADERS = [packet for packet in PACKETS if packet.is_sequence_header]
 
 
+@pytest.mark.thorough
 async def test_a_publisher_of_nothing_but_headers_has_its_time_twice(autojump_clock: MockClock) -> None:
     async with bystanders() as h:
         client = await h.publish("live/theirs", peer_host="192.0.2.9")
@@ -363,6 +365,7 @@ async def test_one_address_takes_only_its_share(neighbours: list[str], autojump_
         await h.watch("live/ours", peer_host=neighbours[0])
 
 
+@pytest.mark.thorough
 async def test_a_player_that_reads_no_media_is_let_go(autojump_clock: MockClock) -> None:
     async with bystanders() as h:
         await h.watch("live/theirs")
@@ -377,6 +380,7 @@ async def test_a_player_that_reads_no_media_is_let_go(autojump_clock: MockClock)
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.thorough
 async def test_a_client_that_reads_no_answers_is_let_go(autojump_clock: MockClock) -> None:
     async with bystanders() as h:
         transport = await h.open()

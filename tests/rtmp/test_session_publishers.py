@@ -118,6 +118,7 @@ async def test_a_publisher_that_ends_under_back_pressure_has_its_stream_ended_to
         closings()
 
 
+@pytest.mark.thorough
 async def test_a_publisher_that_is_stopped_under_back_pressure_leaves_nothing(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with live(recorder) as h:

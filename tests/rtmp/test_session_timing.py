@@ -181,6 +181,7 @@ async def test_a_client_that_stopped_publishing_may_be_idle_again(autojump_clock
         assert await seconds_until_client_is_closed(client) == 30
 
 
+@pytest.mark.thorough
 async def test_a_publisher_that_has_to_wait_for_its_workflow_is_not_silent(
     autojump_clock: MockClock, closings: Closings
 ) -> None:

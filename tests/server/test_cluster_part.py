@@ -253,6 +253,7 @@ async def test_the_cluster_shows_which_keys_wait_for_their_publisher_until_one_c
         assert keys_told(nodes) == [KeyMoved("b", "shared", "x", "c")]
 
 
+@pytest.mark.thorough
 async def test_a_key_that_leaves_a_node_that_is_emptied_is_told_as_no_loss(autojump_clock: MockClock) -> None:
     async with cluster("a", "b", "c", more="settings {\n    grace_after 0\n}") as nodes:
         assert (await put(nodes[0], SHARED)).status == 200
@@ -280,6 +281,7 @@ async def test_of_many_keys_that_wait_a_node_names_some_and_counts_all(autojump_
         assert (of_b["interrupted"], len(of_b["waiting"])) == (more, MAX_INTERRUPTED)
 
 
+@pytest.mark.thorough
 async def test_streams_of_all_nodes_come_page_by_page(autojump_clock: MockClock) -> None:
     async with cluster("a", "b", "c") as nodes:
         await put(nodes[0], OTHER)
@@ -309,6 +311,7 @@ async def test_a_server_in_no_cluster_says_so(autojump_clock: MockClock) -> None
             assert (answer.status, answer.json()["error"]) == (404, "this server is in no cluster")
 
 
+@pytest.mark.thorough
 async def test_any_node_can_be_asked_to_empty_any_other(autojump_clock: MockClock) -> None:
     async with cluster("a", "b", "c") as nodes:
         await put(nodes[0], OTHER)
@@ -346,6 +349,7 @@ async def test_a_node_that_cannot_put_in_place_what_is_decided_is_emptied_and_th
             assert (await late.http.get("/ready")).status == 503
 
 
+@pytest.mark.thorough
 async def test_that_a_node_cannot_serve_what_is_decided_is_told_once_and_that_it_can_again(
     autojump_clock: MockClock,
 ) -> None:

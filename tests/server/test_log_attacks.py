@@ -90,6 +90,7 @@ async def play_again_and_again(h: Harness, key: str, times: int) -> None:
     transport.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("letter", ["x", "\x01", "ü", "\U0001f3a5"])
 async def test_playing_keys_of_60_kilobytes_in_a_loop_writes_little(
     log: Log, letter: str, autojump_clock: MockClock

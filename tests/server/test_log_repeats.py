@@ -88,6 +88,7 @@ def test_who_has_been_calm_makes_room(repeats: Repeats) -> None:
     assert len(repeats.all._events["closes"].by_subject) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("logger", [structlog.get_logger("ours"), logging.getLogger("some.library")])
 def test_lines_of_ours_and_of_libraries_are_counted_once_for_all_places_they_go_to(
     logger: logging.Logger, tmp_path: object

@@ -138,6 +138,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         StateFile(tmp_path / "state").read()
 
 
+@pytest.mark.thorough
 def test_the_largest_file_is_read_in_large_pieces_and_one_byte_more_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

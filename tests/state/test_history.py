@@ -91,6 +91,7 @@ def test_no_secret_gets_there() -> None:
     assert "s3cret" not in repr(record)
 
 
+@pytest.mark.thorough
 def test_the_newest_are_kept() -> None:
     history = ChangeHistory()
     for number in range(MOST_CHANGES + 5):
@@ -128,6 +129,7 @@ def test_who_kicks_all_day_pushes_out_no_change_of_the_configuration() -> None:
     assert len(newest_first(again)) == MOST_KICKS + 1
 
 
+@pytest.mark.thorough
 def test_texts_are_bounded_each_and_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
     history = ChangeHistory()
     names = [f"w{number}" for number in range(2_000)]

@@ -160,6 +160,7 @@ def started(path: Path, file: str = "") -> Harness:
     return Harness(f"settings {{\n    state_path {path}\n}}\n{file}")
 
 
+@pytest.mark.thorough
 async def test_whose_everything_is_outlives_a_restart(tmp_path: Path) -> None:
     file = text("of-file") + text("taken") + text("gone") + text("changed")
     reactor = "reactor r executor=simple_http {\n    url http://127.0.0.1:1/\n}\n"

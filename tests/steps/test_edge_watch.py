@@ -105,6 +105,7 @@ async def test_a_stream_that_nobody_has_any_more_ends_when_nobody_has_had_it_for
         assert nodes["b"].streams == []
 
 
+@pytest.mark.thorough
 async def test_a_registry_that_says_nothing_of_an_absence_ends_nothing(autojump_clock: MockClock) -> None:
     async with running("ab") as nodes:
         publisher = await nodes["a"].publish()

@@ -137,6 +137,7 @@ async def test_a_publisher_that_came_back_before_is_not_cut_when_its_node_begins
         assert KEY in nodes.cluster.present
 
 
+@pytest.mark.thorough
 async def test_watchers_of_the_node_that_is_emptied_go_on_from_where_the_publisher_went(
     autojump_clock: MockClock,
 ) -> None:
@@ -169,6 +170,7 @@ async def test_a_server_outside_of_a_cluster_waits_for_its_publishers_as_before(
         assert nodes["a"].streams == []
 
 
+@pytest.mark.thorough
 async def test_viewers_of_hls_count_as_long_as_they_are_there(autojump_clock: MockClock) -> None:
     async with running("ab", f"{STEPS}\n{HTTP}") as nodes, trio.open_nursery() as nursery:
         publisher = await nodes["a"].publish()

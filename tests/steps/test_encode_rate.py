@@ -207,6 +207,7 @@ async def test_slates_are_made_one_after_another_on_a_whole_server(autojump_cloc
         assert PREPARE_SECONDS > 100
 
 
+@pytest.mark.thorough
 async def test_by_default_so_many_children_run(autojump_clock: MockClock) -> None:
     camera = Camera()
     async with harness(camera, "ffmpeg_push target=rtmp://example.org/live/key", script=Script()) as h:

@@ -117,6 +117,7 @@ async def test_a_stream_that_comes_back_takes_its_files_over(tmp_path: Path, aut
         assert files(tmp_path / "hls") == []
 
 
+@pytest.mark.thorough
 async def test_new_keys_without_end_leave_a_bounded_number_of_files(tmp_path: Path, autojump_clock: MockClock) -> None:
     camera = Camera()
     async with harness(camera, tmp_path) as h:

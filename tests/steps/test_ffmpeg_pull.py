@@ -87,6 +87,7 @@ async def test_what_is_finite_is_played_once(source: str, autojump_clock: MockCl
         assert children(h).attempts == [0.0, pytest.approx(1000.0)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ended", [DEAD, evolve(PLAYS, exit_status=1)], ids=["at once", "in its midst"])
 async def test_a_file_that_failed_is_played_again(ended: Behaviour, autojump_clock: MockClock) -> None:
     pull = "ffmpeg_pull location=/films/clip.mp4 stream_name=clip"

@@ -159,6 +159,7 @@ def _streams(h: Harness) -> list[object]:
     return streams
 
 
+@pytest.mark.thorough
 async def test_a_child_that_does_not_keep_up_loses_whole_groups_and_nobody_else_anything(
     autojump_clock: MockClock,
 ) -> None:
@@ -181,6 +182,7 @@ async def test_a_child_that_does_not_keep_up_loses_whole_groups_and_nobody_else_
         assert {take.packets[place].timestamp // 1000 for place in report.missed} >= set(range(12, 24))
 
 
+@pytest.mark.thorough
 async def test_a_child_that_was_slow_goes_on_with_a_key_frame(autojump_clock: MockClock) -> None:
     camera, take = Camera(), Take(seconds=40, key_frame_bytes=40_000)
 
@@ -203,6 +205,7 @@ async def test_a_child_that_was_slow_goes_on_with_a_key_frame(autojump_clock: Mo
         assert take.report(camera.recorder.packets).missed == ()
 
 
+@pytest.mark.thorough
 async def test_a_child_that_reads_nothing_for_30_seconds_is_replaced(autojump_clock: MockClock) -> None:
     camera, take = Camera(), Take(seconds=45, key_frame_bytes=100_000)
     async with harness(camera, ONE, STUCK, Behaviour()) as h:

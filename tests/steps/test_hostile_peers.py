@@ -226,6 +226,7 @@ async def test_a_source_that_asks_and_does_not_listen_is_let_go(autojump_clock: 
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 async def test_what_a_source_says_at_once_is_read_in_turns(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

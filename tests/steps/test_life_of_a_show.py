@@ -167,7 +167,7 @@ async def perform(script: list[Action]) -> None:
     h.assert_quiet()
 
 
-@settings(max_examples=some_of(12), deadline=None)
+@settings(max_examples=some_of(12, fast=2), deadline=None)
 @given(script=st.lists(ACTIONS, min_size=3, max_size=9))
 def test_whatever_publishers_do_the_show_is_in_the_state_that_the_table_says(script: list[Action]) -> None:
     trio.run(perform, script, clock=MockClock(autojump_threshold=0))

@@ -134,6 +134,7 @@ async def test_events_of_a_stream_that_never_started_are_nobodys(any_key: Audien
     assert any_key.feed([metadata, *packets, StreamEnded(StreamId("1"))]) == []
 
 
+@pytest.mark.thorough
 def test_keys_that_nobody_uses_any_more_are_forgotten(any_key: Audience) -> None:
     player = Player.connected()
     for number in range(10_000):

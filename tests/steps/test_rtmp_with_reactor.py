@@ -384,6 +384,7 @@ async def test_an_answer_that_changes_one_step_keeps_the_clients_of_the_others(a
         assert kept.is_disconnected is publisher.is_disconnected is False
 
 
+@pytest.mark.thorough
 async def test_two_publishers_have_workflows_of_their_own(autojump_clock: MockClock) -> None:
     lookups = FakeReactorService({"a": show("for_a"), "b": show("for_b")})
     async with guarded(lookups) as h:

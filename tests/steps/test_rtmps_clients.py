@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import trio
 from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -49,6 +50,7 @@ def harness(tmp_path: Path, *more_steps: StepType, more: str = "", host: str = H
     )
 
 
+@pytest.mark.thorough
 async def test_what_is_pushed_over_tls_arrives(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with harness(tmp_path) as h:
         watcher = await RtmpClient.connected(

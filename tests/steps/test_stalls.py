@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -76,6 +77,7 @@ async def test_by_default_nobody_looks(autojump_clock: MockClock) -> None:
         assert told(h) == []
 
 
+@pytest.mark.thorough
 async def test_many_publishers_stall_each_in_its_time(autojump_clock: MockClock) -> None:
     async with harness() as h:
         began = trio.current_time()

@@ -59,6 +59,7 @@ async def test_by_default_the_one_that_publishes_keeps_its_key(autojump_clock: M
         assert [packet.data for packet in recorder.packets] == [packet.data for packet in FIRST]
 
 
+@pytest.mark.thorough
 async def test_a_newcomer_goes_on_with_the_same_stream(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with Harness(configuration("on_busy=takeover"), [recorder.step_type()]) as h:
@@ -100,6 +101,7 @@ async def test_the_timeline_goes_on_where_it_stood_whatever_the_newcomer_counts_
             assert [packet.timestamp - newest - 500 for packet in continued] == expected
 
 
+@pytest.mark.thorough
 async def test_what_comes_before_the_newcomers_key_frame_is_left_out(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     async with Harness(configuration("on_busy=takeover"), [recorder.step_type()]) as h:

@@ -56,6 +56,7 @@ async def test_by_default_every_packet_is_sent_when_it_comes(autojump_clock: Moc
     assert got == passed == [packet.data for packet in STREAM]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("options", "settings"), [("send_interval=200", ""), ("", "rtmp_send_interval 200")])
 async def test_with_an_interval_nothing_is_lost_and_passes_are_that_far_apart(
     options: str, settings: str, autojump_clock: MockClock

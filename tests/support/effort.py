@@ -11,6 +11,7 @@ from hypothesis import settings
 FAST = "fast"
 """The profile of Hypothesis by which a test knows that it is part of the fast suite."""
 
+FAST_PARAMETERS = 3
 FAST_SCHEDULES = 2
 FAST_EXAMPLES = 8
 

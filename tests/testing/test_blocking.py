@@ -87,6 +87,7 @@ async def test_a_step_that_does_little_is_not(autojump_clock: MockClock) -> None
     await publish_to(Works(compute))
 
 
+@pytest.mark.thorough
 async def test_the_test_itself_may_take_its_time(autojump_clock: MockClock) -> None:
     async with Harness(TEXT, [Works(compute).step_type()]):
         until_seen(compute)

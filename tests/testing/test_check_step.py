@@ -45,6 +45,7 @@ PLANTED: dict[str, tuple[GivenStep, StepRule]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_planted_fault_is_named(fault: str) -> None:
     step, rule = PLANTED[fault]

@@ -29,6 +29,7 @@ def add_stream(h: Harness, pieces: Callable[[], AsyncIterator[bytes]]) -> None:
     h.server.http_app.add_url_rule("/pieces", view_func=answer)
 
 
+@pytest.mark.thorough
 async def test_the_api_answers_without_a_socket(autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         answer = await h.http.get("/workflows")

@@ -57,6 +57,7 @@ async def _fail_when_cancelled() -> None:
         raise ZeroDivisionError
 
 
+@pytest.mark.thorough
 async def test_of_a_server_that_fails_with_the_block_a_note_tells(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def test_an_address_is_an_application_and_a_key(address: str, app: str, key: str
     assert split_address(address) == (app, key)
 
 
+@pytest.mark.thorough
 async def test_connections_that_are_over_are_forgotten_and_others_are_not(autojump_clock: MockClock) -> None:
     async with Harness(LIVE) as h:
         await h.publish("live/first")

@@ -105,6 +105,7 @@ def story(events: tuple[object, ...]) -> list[object]:
     return found
 
 
+@pytest.mark.thorough
 async def test_what_is_replayed_happens_as_it_did(autojump_clock: MockClock) -> None:
     h, tape = await capture_an_hour()
     replayed = await replay(tape.read())
@@ -114,6 +115,7 @@ async def test_what_is_replayed_happens_as_it_did(autojump_clock: MockClock) -> 
     assert not any("captured" in line for line in replayed.lines)
 
 
+@pytest.mark.thorough
 async def test_a_log_has_events_answers_and_ends_of_connections_with_their_times(autojump_clock: MockClock) -> None:
     _, tape = await capture_an_hour()
     text = (await replay(tape.read())).text
@@ -136,6 +138,7 @@ def _second_publisher(tape: MemoryTape) -> int:
     return [record.connection for record in tape.read().records if isinstance(record, records.Opened)][2]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("media", "secrets"), [("headers", KEEP), (FULL, "mask"), (FULL, KEEP)])
 async def test_whatever_is_kept_the_same_happens(media: str, secrets: str, autojump_clock: MockClock) -> None:
     h, tape = await capture_an_hour(LIVE, media, secrets)
@@ -143,6 +146,7 @@ async def test_whatever_is_kept_the_same_happens(media: str, secrets: str, autoj
     assert story((await replay(tape.read())).events) == story(h.events())
 
 
+@pytest.mark.thorough
 async def test_with_secrets_kept_even_the_ids_are_those_of_the_capture(autojump_clock: MockClock) -> None:
     h, tape = await capture_an_hour(secrets=KEEP)
     assert (await replay(tape.read())).events == h.events()
@@ -162,6 +166,7 @@ def test_two_replays_give_the_same_log_under_every_schedule_of_their_own() -> No
         assert run_replay(tape, seed=seed).text == run_replay(tape, seed=seed).text
 
 
+@pytest.mark.thorough
 def test_a_replay_under_another_configuration_shows_what_that_would_change() -> None:
     changed = run_replay(capture_under_mock_clock(), configuration=LIVE.replace("rtmp_app=live", "rtmp_app=elsewhere"))
     assert [type(event) for event in changed.events].count(StreamWentLive) == 1
@@ -235,6 +240,7 @@ async def test_rtmps_is_recorded_and_replayed_in_plain(tmp_path: Path, autojump_
     assert StreamWentLive in map(type, replayed.events)
 
 
+@pytest.mark.thorough
 async def test_a_replay_touches_no_directory(tmp_path: Path, autojump_clock: MockClock) -> None:
     text = LIVE.replace("}", f"    ffmpeg_hls path={tmp_path}/made count=2 duration=2\n}}")
     async with capturing(text) as (_, tape):
@@ -289,6 +295,7 @@ async def reload_now(h: Harness, text: list[str], new: str) -> None:
     await trio.sleep(1)
 
 
+@pytest.mark.thorough
 async def test_a_reload_happens_again_whether_a_signal_or_the_api_asked_for_it(autojump_clock: MockClock) -> None:
     text = [LIVE]
 
@@ -340,6 +347,7 @@ async def test_what_a_server_had_kept_from_an_earlier_life_runs_in_a_replay(auto
     assert happened == [WorkflowStarted("live"), WorkflowEnded("live")]
 
 
+@pytest.mark.thorough
 async def test_in_a_replay_sets_have_what_they_had_kept_from_an_earlier_life(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

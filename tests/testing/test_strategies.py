@@ -37,6 +37,7 @@ def test_a_stream_of_the_zoo_is_a_legal_sequence(odd: OddStream) -> None:
     assert len(events) == len(odd.packets) + 2
 
 
+@pytest.mark.thorough
 def test_events_shrink_to_those_that_matter() -> None:
     def has_a_stream_that_comes_again(events: list[MediaEvent]) -> bool:
         return any(isinstance(a, StreamEnded) and isinstance(b, StreamStarted) for a, b in pairwise(events))

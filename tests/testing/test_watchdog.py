@@ -276,6 +276,7 @@ async def test_many_steps_are_none_as_long_as_something_arrives(autojump_clock: 
         await work_for_long(h)
 
 
+@pytest.mark.thorough
 @pytest.mark.mmids_limits(steps=2_000, most_steps=2_000)
 async def test_the_steps_of_that_test_would_be_too_many(autojump_clock: MockClock) -> None:
     with pytest.raises(Livelock):

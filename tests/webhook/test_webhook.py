@@ -237,6 +237,7 @@ async def test_a_burst_beyond_what_the_hub_keeps_is_counted_as_well(autojump_clo
     assert sum(body["dropped"] for body in service.bodies) + len(service.bodies) == 5000
 
 
+@pytest.mark.thorough
 async def test_streams_that_come_and_go_cost_neither_changes_nor_other_streams(autojump_clock: MockClock) -> None:
     service = Service(503)
     async with hooked(service) as hub:
@@ -310,6 +311,7 @@ async def test_the_last_events_of_a_server_are_posted_when_it_stops(autojump_clo
     h.assert_quiet()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", [hang, break_off], ids=["hangs", "is down"])
 async def test_a_service_that_is_gone_holds_up_neither_media_nor_the_stop(
     fault: Answer, autojump_clock: MockClock

@@ -110,6 +110,7 @@ async def overtaking(run: Run) -> None:
     await run.submit("recorder:d").wait_outcome()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("script", first_are_fast(1, [swaps, failures, overtaking]))
 async def test_a_workflow_cancelled_anywhere_leaves_nothing(
     script: Callable[[Run], Awaitable[None]], autojump_clock: MockClock

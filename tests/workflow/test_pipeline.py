@@ -1,5 +1,7 @@
 """The work of a swap grows with the steps of a workflow and not faster."""
 
+import pytest
+
 from mmids_trio.definitions import StepDefinition
 from mmids_trio.media.events import StreamId, StreamStarted
 from mmids_trio.media.flow import Flow
@@ -37,6 +39,7 @@ def step(number: int) -> Counted:
     )
 
 
+@pytest.mark.thorough
 async def test_a_swap_does_not_look_for_every_step_among_all_of_them() -> None:
     pipeline = StepPipeline("w", Bench(), SharedServices(), lambda _step: None)
     first = [step(number) for number in range(STEPS)]

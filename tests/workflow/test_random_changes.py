@@ -289,7 +289,7 @@ def histories(bench: Bench) -> list[object]:
     ]
 
 
-@settings(max_examples=some_of(10), deadline=None)
+@settings(max_examples=some_of(10, fast=2), deadline=None)
 @given(scripts(PLAIN))
 def test_the_schedule_of_tasks_changes_no_history_where_changes_are_made_at_rest(script: list[Action]) -> None:
     first, *others = [histories(rehearse(script, seed, rested=True)) for seed in range(20)]

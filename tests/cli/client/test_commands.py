@@ -197,6 +197,7 @@ async def test_errors_that_only_the_server_finds_are_told_with_places_in_files(t
         assert f"{tmp_path}/b.mmids:4:5: unknown step type 'rtmp_recieve'; did you mean" in done.err
 
 
+@pytest.mark.thorough
 async def test_what_runs_is_listed_and_shown() -> None:
     async with Harness(LIVE + OLD) as h:
         await h.publish("live/key")
@@ -338,6 +339,7 @@ async def test_nothing_on_standard_input_takes_nothing_off_the_air() -> None:
         assert h.server.workflows.names() == []
 
 
+@pytest.mark.thorough
 async def test_reload_shows_its_plan_and_keeps_to_its_guards() -> None:
     text = LIVE
     h = Harness(text, load_again=lambda: configuration(text))

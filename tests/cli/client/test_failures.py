@@ -225,6 +225,7 @@ def test_an_apply_without_a_change_is_one_request(file: str) -> None:
     assert asked == [("POST", "/config/plan")]
 
 
+@pytest.mark.thorough
 def test_a_command_imports_no_server() -> None:
     program = (
         "import sys; from mmids_trio.__main__ import COMMANDS; from mmids_trio.cli.lazy import load;"

@@ -23,6 +23,7 @@ def team(directory: Path, name: str, *texts: str) -> str:
     return str(of_team)
 
 
+@pytest.mark.thorough
 async def test_two_teams_roll_out_and_neither_stops_what_the_other_has(tmp_path: Path) -> None:
     async with Harness(workflow("of-file")) as h:
         sport = team(tmp_path, "sport", workflow("s1"), workflow("s2"))

@@ -28,6 +28,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "main.mmids"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", [(), ("--on-error", "error")])
 async def test_apply_sends_values_that_nobody_is_shown(files: Path, how: tuple[str, ...]) -> None:
     async with Harness() as h:

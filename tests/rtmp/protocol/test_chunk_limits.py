@@ -90,6 +90,7 @@ def test_the_unfinished_messages_of_all_chunk_streams_together_are_limited() -> 
         reader.read_messages(b"\xc3" + mebibyte)
 
 
+@pytest.mark.thorough
 def test_finished_dropped_and_aborted_messages_no_longer_count_as_held() -> None:
     reader = ChunkReader()
     half = bytes(limits.MAX_MESSAGE // 2)

@@ -64,6 +64,7 @@ def test_the_answer_convinces_a_client_of_either_scheme(base: int, seed: int) ->
     check_answer(ServerHandshake(Random(seed + 1).randbytes).receive_handshake(b"\x03" + c1), c1, base)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("base", [772, 8])
 def test_the_answer_is_the_same_at_every_split(base: int) -> None:
     c1 = signed_c1(base, Random(1))
