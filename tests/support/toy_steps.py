@@ -191,6 +191,8 @@ class Bench:
     """The registry that builds toy steps, and remembers every one of them."""
 
     built: list[ToyStep] = field(factory=list, init=False)
+    announced: dict[object, str] = field(factory=dict, init=False)
+    """Names of workflows that are to come."""
 
     def validate(self, wanted: WorkflowDefinition) -> WorkflowDefinition:
         """See `workflow.manager.Steps`."""
@@ -202,7 +204,13 @@ class Bench:
 
     def announce(self, wanted: WorkflowDefinition) -> Callable[[], None]:
         """See `workflow.pipeline.StepFactories`."""
-        return lambda: None
+        key = object()
+        self.announced[key] = wanted.name
+
+        def undo() -> None:
+            self.announced.pop(key, None)
+
+        return undo
 
     def in_place(self, step_type: str) -> frozenset[str]:
         """See `workflow.pipeline.StepFactories`."""

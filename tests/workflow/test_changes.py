@@ -359,3 +359,19 @@ async def test_a_starting_step_knows_who_gives_way_to_it(stage: Stage) -> None:
     stage.bench["b"].let_ready()
     await change.wait_outcome()
     assert not context.is_leaving("w", leaving)
+
+
+async def test_what_is_to_come_is_announced_until_it_is_there_and_not_until_the_end_of_what_was(stage: Stage) -> None:
+    await stage.run("recorder:l lingers")
+    seen = [list(stage.bench.announced.values())]
+    change = stage.submit("recorder:b waits")
+    await wait_all_tasks_blocked()
+    seen.append(list(stage.bench.announced.values()))
+    stage.bench["b"].let_ready()
+    await wait_all_tasks_blocked()
+    seen.append(list(stage.bench.announced.values()))
+    outcome = change.outcome
+    stage.bench["l"].let_go()
+    assert seen == [[], ["w"], []]
+    assert (change.is_in_place, outcome) == (True, None)  # the former step was still there
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED

@@ -106,6 +106,22 @@ async def test_all_workflows_come_to_rest_side_by_side(stage: Stage, autojump_cl
     assert trio.current_time() == DRAIN_SECONDS
 
 
+async def test_no_workflow_is_held_while_a_new_step_of_another_gets_ready(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    await run(stage, {"a": ["source:s", "recorder:r", "recorder:q"]})
+    footage = Footage()
+    await stage.bench.send("s", footage.start())
+    change = submit(stage, {"a": ["source:s", "recorder:q"], "b": ["recorder:w waits"]})
+    await trio.sleep(2 * ORDER_SECONDS)
+    with trio.move_on_after(1):
+        await stage.bench.send("s", footage.frames(5))
+    await trio.sleep(1)
+    assert len(stage.bench["r"].frames()) == 5
+    stage.bench["w"].let_ready()
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
+
+
 async def test_new_steps_start_in_the_order_of_the_set_and_one_slow_start_does_not_hold_up_all(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
