@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mmids_trio.definitions import DEFAULT_SET, ParameterValue
+from mmids_trio.masking import mask_values
 
 StepAction = Literal["keep", "change", "start", "stop"]
 
@@ -124,6 +125,18 @@ class WorkflowStatus:
     """That it is in error, for programs."""
     reason: str | None = None
     """Why it is in error: of `status`, what is not about the step's id."""
+
+    def without_access(self) -> "WorkflowStatus":
+        """The same, with nothing in the URLs of its parameters that lets anybody in, such as the key of a push."""
+        return evolve(
+            self,
+            active_steps=tuple(map(_without_access, self.active_steps)),
+            pending_steps=tuple(map(_without_access, self.pending_steps)),
+        )
+
+
+def _without_access(step: StepStatus) -> StepStatus:
+    return evolve(step, parameters=mask_values(step.parameters))
 
 
 @frozen

@@ -289,6 +289,28 @@ async def test_who_may_change_some_workflows_sees_and_changes_them_as_if_there_w
         assert (emptied.status, emptied.json()["refused_by"]) == (409, "allow_empty")
 
 
+async def test_who_only_reads_does_not_see_what_lets_anybody_push(file: TokenFile) -> None:
+    readers = [bearing(add(file, "v", "read")), bearing(add(file, "other", "read", "change:team-b-*"))]
+    changers = [bearing(add(file, "a", "read", "change:team-a-*")), bearing(add(file, "all", "admin"))]
+    text = """workflow team-a-show {
+    rtmp_receive rtmp_app=live stream_key=show
+    rtmp_push target=rtmp://there.example:1/app/push-secret
+}
+"""
+    async with Harness(f'settings {{\n    http_api_tokens_path "{file.path}"\n}}\n') as h:
+        assert (await h.http.put("/workflows?wait=10", content=text, headers=changers[1])).status == 200
+
+        async def target(headers: dict[str, str]) -> str:
+            shown = await h.http.get("/workflows/team-a-show", headers=headers)
+            assert "show" in shown.text
+            targets = [step["parameters"].get("target") for step in shown.json()["active_steps"]]
+            assert ("push-secret" in shown.text) is ("rtmp://there.example:1/app/push-secret" in targets)
+            return str(targets[-1])
+
+        assert [await target(each) for each in readers] == ["rtmp://there.example:1/app/***"] * 2
+        assert [await target(each) for each in changers] == ["rtmp://there.example:1/app/push-secret"] * 2
+
+
 async def test_no_answer_tells_whether_a_guess_of_what_others_have_is_right(file: TokenFile) -> None:
     team, everything = (
         bearing(add(file, name, scope)) for name, scope in (("a", "change:team-a-*"), ("all", "change:*"))

@@ -87,7 +87,8 @@ GET_WORKFLOW = Operation(
     "GET",
     "/workflows/{name}",
     "getWorkflow",
-    "How one workflow is. Its ETag tells definitions apart, not states.",
+    "How one workflow is. Its ETag tells definitions apart, not states. Who may not change it sees `***` for what lets "
+    "anybody in in the URLs of its parameters.",
     {
         200: json_answer("The workflow.", WorkflowStatus, "ETag"),
         304: NOT_MODIFIED,
@@ -223,6 +224,8 @@ def _add_reading(routes: Routes, workflows: Workflows, tags: DefinitionTags) -> 
             raise NotHere("Workflow not found")
         if etag is not None:
             check_reading(conditions, etag, f"workflow '{name}'")
+        if not access.current_caller().may_change(name):
+            status = status.without_access()
         return json_response(200, status, etag=etag)
 
 
