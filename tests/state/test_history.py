@@ -252,3 +252,21 @@ def test_steps_that_stay_are_written_once(monkeypatch: pytest.MonkeyPatch) -> No
     history.note(plan(), {"show": one}, {"show": other}, by="anna")
     assert written == ["rtmp_receive", "rtmp_watch", "rtmp_watch"]
     assert newest_first(history)[0].after.count("rtmp_watch") == 2
+
+
+def test_what_a_program_made_and_the_language_cannot_say_has_a_line_in_its_place() -> None:
+    history = ChangeHistory()
+    made = WorkflowDefinition("show", (StepDefinition("rtmp_watch", {"rtmp_app": "two\nlines"}),))
+    for _ in range(2):  # the second time it is known
+        history.note(plan(), {"show": made}, {"show": workflow()}, by="anna")(APPLIED)
+    assert [record.before for record in newest_first(history)] == [
+        "# workflow 'show', which the language cannot express\n"
+    ] * 2
+
+
+def test_the_newest_change_stays_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = ChangeHistory()
+    monkeypatch.setattr(subject, "MOST_BYTES", 1)
+    for number in range(3):
+        note(history, f"w{number}")
+        assert [record.id for record in newest_first(history)] == [str(number + 1)]
