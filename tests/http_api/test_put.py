@@ -123,7 +123,7 @@ async def test_an_error_names_line_and_column(client: httpx2.AsyncClient) -> Non
         ("dry_run", "'true'"),
         ("wiat=1", "did you mean 'wait'"),
         ("on-error=rollback&wait=1", "did you mean 'on_error'"),
-        ("x=1", "wait, on_error, dry_run, show_keys, set, in_place"),
+        ("x=1", "wait, on_error, dry_run, show_keys, in_place, set"),
     ],
 )
 async def test_a_bad_option_is_a_400_and_changes_nothing(
