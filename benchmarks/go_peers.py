@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from benchmarks.machine import NotPossible
 from benchmarks.subjects import Ports
@@ -26,13 +26,21 @@ logLevel: error
 rtsp: no
 rtmp: yes
 rtmpAddress: 127.0.0.1:{port}
-hls: no
+{hls}
 webrtc: no
 srt: no
 moq: no
 paths:
   all_others:
 """
+
+MEDIAMTX_HLS_CONFIGURATION = """\
+hls: yes
+hlsAddress: 127.0.0.1:{port}
+hlsAlwaysRemux: yes
+hlsVariant: lowLatency
+hlsSegmentDuration: 2s
+hlsPartDuration: 200ms"""
 
 LAL_CONFIGURATION = {
     "conf_version": "v0.4.1",
@@ -61,6 +69,7 @@ class GoPeer:
     package: str = "."
     stubs: Mapping[str, str] = field(factory=dict)
     cache: Path = CACHE
+    has_hls: bool = False
 
     @property
     def program(self) -> Path:
@@ -111,8 +120,12 @@ class GoPeer:
             file.write_text(json.dumps(configuration), encoding="utf-8")
             return [str(self.program), "-c", str(file)]
         file = file.with_suffix(".yml")
-        file.write_text(MEDIAMTX_CONFIGURATION.format(port=ports.rtmp), encoding="utf-8")
+        file.write_text(self._mediamtx(ports), encoding="utf-8")
         return [str(self.program), str(file)]
+
+    def _mediamtx(self, ports: Ports) -> str:
+        hls = MEDIAMTX_HLS_CONFIGURATION.format(port=ports.media) if self.has_hls else "hls: no"
+        return MEDIAMTX_CONFIGURATION.format(port=ports.rtmp, hls=hls)
 
 
 MEDIAMTX = GoPeer(
@@ -121,6 +134,9 @@ MEDIAMTX = GoPeer(
     "v1.20.1",
     stubs={"internal/core/VERSION": "v1.20.1\n", "internal/servers/hls/hls.min.js": ""},
 )
+MEDIAMTX_HLS = evolve(MEDIAMTX, name="MediaMTX, HLS", has_hls=True)
+"""Its page would want the file that is a stub; its playlists do not."""
+
 LAL = GoPeer("lal", "github.com/q191201771/lal", "v0.37.4", "./app/lalserver")
 
 

@@ -237,9 +237,11 @@ class Load:
             yield Watching(pid, events, seconds, warm_up)
 
     @asynccontextmanager
-    async def following(self, port: int, count: int, effort: "Window") -> AsyncIterator[Watching]:
-        """Viewers of Low-Latency HLS that begin to connect; as `watching`."""
-        arguments = ["follow", str(port), APP, KEY, str(count), str(effort.warm_up), str(effort.seconds)]
+    async def following(
+        self, port: int, count: int, effort: "Window", index: str = "index.m3u8"
+    ) -> AsyncIterator[Watching]:
+        """Viewers of Low-Latency HLS that begin to connect, with `index`; as `watching`."""
+        arguments = ["follow", str(port), APP, KEY, str(count), str(effort.warm_up), str(effort.seconds), index]
         async with self._tool("viewers", arguments) as (events, pid):
             yield Watching(pid, events, effort.seconds, effort.warm_up)
 

@@ -1,10 +1,11 @@
 /* Many viewers over HTTP on one epoll loop, each with one connection that it keeps, which count what they get.
  *
- *     viewers follow PORT APP KEY VIEWERS WARM_UP_SECONDS SECONDS
+ *     viewers follow PORT APP KEY VIEWERS WARM_UP_SECONDS SECONDS [INDEX]
  *     viewers fetch PORT INTERVAL_MS VIEWERS WARM_UP_SECONDS SECONDS PATH...
  *
  * `follow` plays Low-Latency HLS as players do: the first playlist, then by turns the part that was hinted and the
- * playlist with it (blocking reload).  `fetch` asks for the paths, all of them every INTERVAL_MS, or one after another
+ * playlist with it (blocking reload), of the last rendition of the first one.  INDEX is its name; `index.m3u8` unless
+ * given.  `fetch` asks for the paths, all of them every INTERVAL_MS, or one after another
  * without a pause where that is 0: of whatever server has them.
  *
  * One in so many followers, 100 at most, looks for stamps (see rtmp.h).  The first stamp of a part tells when the part
@@ -46,7 +47,8 @@ struct viewer {
     char *answer;        /* head, and the body where that is looked into */
     size_t size;         /* of what is in it */
     size_t left;         /* of the body, once the head is there */
-    bool has_head, is_playlist;
+    bool has_head, is_chunked;
+    char playlist[PATH_SIZE]; /* as it is asked for first */
     char part[PATH_SIZE], next[PATH_SIZE]; /* what is asked for now, and after it */
     uint64_t requests, bytes, counted_requests, counted_bytes;
     uint64_t part_came;  /* ns */
@@ -56,7 +58,7 @@ struct viewer {
 
 struct load {
     struct target target;
-    const char *key;
+    const char *key, *index;
     bool follows;
     char *paths[MOST_PATHS];
     int path_count;
@@ -80,7 +82,7 @@ static void ask(struct load *load, struct viewer *viewer, const char *path)
     if (write(viewer->fd, request, (size_t)size) != size)
         die("the request did not fit into the socket");
     viewer->size = viewer->left = 0;
-    viewer->has_head = false;
+    viewer->has_head = viewer->is_chunked = false;
 }
 
 static void open_viewer(struct load *load)
@@ -95,7 +97,7 @@ static void open_viewer(struct load *load)
         die("epoll_ctl");
     viewer->stage = load->follows ? INDEX : FILES;
     viewer->due = now_ns();
-    ask(load, viewer, load->follows ? "index.m3u8" : load->paths[0]);
+    ask(load, viewer, load->follows ? load->index : load->paths[0]);
     load->opened++;
 }
 
@@ -113,13 +115,28 @@ static bool behind(const char *text, const char *mark, char end, char *out)
     return true;
 }
 
-/* The playlist that has the part whose path is given: its number and part, behind the same query. */
-static void playlist_with(const char *part, const char *playlist, char *out)
+/* The last line that is an address. */
+static bool last_address(char *text, char *out)
+{
+    const char *found = NULL;
+    for (char *rest = text, *line; (line = strsep(&rest, "\r\n")) != NULL;)
+        if (*line != 0 && *line != '#')
+            found = line;
+    return found != NULL && snprintf(out, PATH_SIZE, "%s", found) < PATH_SIZE;
+}
+
+/* The playlist that will have the part that this one hints at: segments are counted, and parts behind the last whole one
+   (RFC 8216bis §4.4.4.9: what follows a segment's parts is the segment). */
+static void playlist_with_hint(const char *text, const char *playlist, char *out)
 {
     unsigned long number = 0, place = 0;
-    const char *name = strstr(part, "part-");
-    if (name == NULL || sscanf(name, "part-%lu.%lu", &number, &place) != 2)
-        die("a part has another name");
+    const char *first = strstr(text, "#EXT-X-MEDIA-SEQUENCE:"), *behind_segment = text;
+    if (first == NULL || sscanf(first, "#EXT-X-MEDIA-SEQUENCE:%lu", &number) != 1)
+        die("a playlist has no number");
+    for (const char *at = text; (at = strstr(at, "\n#EXTINF:")) != NULL; behind_segment = ++at)
+        number++;
+    for (const char *at = behind_segment; (at = strstr(at, "\n#EXT-X-PART:")) != NULL; at++)
+        place++;
     snprintf(out, PATH_SIZE, "%.900s&_HLS_msn=%lu&_HLS_part=%lu", playlist, number, place);
 }
 
@@ -142,31 +159,28 @@ static void note_stamp(struct load *load, struct viewer *viewer, uint64_t now)
 /* A whole answer is there: what is asked for next? */
 static void go_on(struct load *load, struct viewer *viewer, uint64_t now)
 {
-    static char path[PATH_SIZE], playlist[PATH_SIZE];
     viewer->requests++;
     viewer->counted_requests += load->is_counting;
     viewer->answer[viewer->size < BUFFER_SIZE ? viewer->size : BUFFER_SIZE - 1] = 0;
     switch (viewer->stage) {
     case INDEX:
-        if (!behind(viewer->answer, "\nmedia.m3u8", '\n', path))
+        if (!last_address(strstr(viewer->answer, "\r\n\r\n"), viewer->playlist))
             die("there is no media playlist");
-        snprintf(viewer->next, PATH_SIZE, "media.m3u8%.900s", path);
         viewer->stage = PLAYLIST;
-        ask(load, viewer, viewer->next);
+        ask(load, viewer, viewer->playlist);
         return;
     case PLAYLIST:
         if (!behind(viewer->answer, "TYPE=PART,URI=\"", '"', viewer->part))
             die("there is no hint");
+        playlist_with_hint(viewer->answer, viewer->playlist, viewer->next);
         viewer->stage = PART;
         ask(load, viewer, viewer->part);
         return;
     case PART:
         if (viewer->is_looking)
             note_stamp(load, viewer, now);
-        strcpy(playlist, viewer->next);
-        playlist_with(viewer->part, playlist, path);
         viewer->stage = PLAYLIST;
-        ask(load, viewer, path);
+        ask(load, viewer, viewer->next);
         return;
     case FILES:
         if (++viewer->path < load->path_count) {
@@ -187,6 +201,11 @@ static void read_head(struct load *load, struct viewer *viewer)
     char *end = strstr(viewer->answer, "\r\n\r\n"), *length = strcasestr(viewer->answer, "\r\nContent-Length:");
     if (end == NULL)
         return;
+    char *chunked = strcasestr(viewer->answer, "\r\nTransfer-Encoding: chunked\r\n");
+    if (chunked != NULL && chunked < end && strncmp(viewer->answer, "HTTP/1.1 200", 12) == 0) {
+        viewer->has_head = viewer->is_chunked = true;
+        return;
+    }
     if (length == NULL || length > end || strncmp(viewer->answer, "HTTP/1.1 200", 12) != 0) {
         fprintf(stderr, "%.*s\n", (int)(end - viewer->answer), viewer->answer);
         load->refused++;
@@ -197,10 +216,36 @@ static void read_head(struct load *load, struct viewer *viewer)
     viewer->left = whole - (viewer->size - head);
 }
 
+/* Whether the last chunk is there (RFC 9112 §7.1). Media that ends a read in the same way is next to impossible. */
+static bool ends_chunks(const struct viewer *viewer)
+{
+    static const char last[] = "\r\n0\r\n\r\n";
+    size_t size = sizeof last - 1;
+    return viewer->size >= size && memcmp(viewer->answer + viewer->size - size, last, size) == 0;
+}
+
+/* Put the chunks of a whole answer together, in place. */
+static void join_chunks(struct viewer *viewer)
+{
+    viewer->answer[viewer->size] = 0;
+    char *out = strstr(viewer->answer, "\r\n\r\n") + 4, *at = out, *end = viewer->answer + viewer->size;
+    for (;;) {
+        char *data = NULL;
+        size_t size = strtoul(at, &data, 16);
+        if (size == 0 || data + 2 + size > end)
+            break;
+        memmove(out, data + 2, size);
+        out += size;
+        at = data + 2 + size + 2;
+    }
+    viewer->size = (size_t)(out - viewer->answer);
+}
+
 static void read_from(struct load *load, struct viewer *viewer)
 {
     for (;;) {
-        bool is_kept = !viewer->has_head || viewer->stage == PLAYLIST || viewer->stage == INDEX || viewer->is_looking;
+        bool is_kept = !viewer->has_head || viewer->is_chunked || viewer->stage == PLAYLIST || viewer->stage == INDEX ||
+                       viewer->is_looking;
         size_t room = BUFFER_SIZE - 1 - viewer->size;
         if (!is_kept || room == 0)
             room = viewer->left;
@@ -222,7 +267,10 @@ static void read_from(struct load *load, struct viewer *viewer)
             read_head(load, viewer);
         else
             viewer->left -= (size_t)size < viewer->left ? (size_t)size : viewer->left;
-        if (viewer->has_head && viewer->left == 0)
+        bool is_whole = viewer->is_chunked ? ends_chunks(viewer) : viewer->has_head && viewer->left == 0;
+        if (is_whole && viewer->is_chunked)
+            join_chunks(viewer);
+        if (is_whole)
             go_on(load, viewer, now_ns());
     }
 }
@@ -298,15 +346,16 @@ static void run(struct load *load)
 int main(int count, char **arguments)
 {
     static struct load load;
-    load.follows = count == 8 && strcmp(arguments[1], "follow") == 0;
+    load.follows = (count == 8 || count == 9) && strcmp(arguments[1], "follow") == 0;
     if (!load.follows && (count < 8 || count > 7 + MOST_PATHS || strcmp(arguments[1], "fetch") != 0)) {
-        fprintf(stderr, "usage: viewers follow PORT APP KEY VIEWERS WARM_UP_SECONDS SECONDS\n"
+        fprintf(stderr, "usage: viewers follow PORT APP KEY VIEWERS WARM_UP_SECONDS SECONDS [INDEX]\n"
                         "       viewers fetch PORT INTERVAL_MS VIEWERS WARM_UP_SECONDS SECONDS PATH...\n");
         return 2;
     }
     load.target = (struct target){.port = atoi(arguments[2]), .app = arguments[3]};
     if (load.follows) {
         load.key = arguments[4];
+        load.index = count == 9 ? arguments[8] : "index.m3u8";
         arguments++;
     } else {
         load.interval = strtoull(arguments[3], NULL, 10) * 1000000;

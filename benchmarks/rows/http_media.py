@@ -10,6 +10,7 @@ from attrs import define, evolve, field
 
 from benchmarks.bench import Bench, Measured, Row
 from benchmarks.figures import Run, Target, coarse, median_of, ratio_of
+from benchmarks.go_peers import MEDIAMTX_HLS
 from benchmarks.load import APP, KEY, Watching
 from benchmarks.measure import busy, cpu, memory
 from benchmarks.subjects import HLS, OURS, NginxFiles, Server, Subject
@@ -29,6 +30,12 @@ USUAL = {PART: 66_000, PLAYLIST: 2_500, SEGMENT: 660_000}
 
 BEGIN_SECONDS = 30.0
 """In which the first segments must be there."""
+
+MEDIAMTX_INDEX = "index.m3u8?cookieCheck=1"
+"""So it puts the session into each address, as this server does, where a client without cookies would be sent on."""
+
+MEDIAMTX_BEGINS = 16.0
+"""Seconds after which it has the seven segments of a playlist."""
 
 PACKET_SECONDS = 120
 """Of the stream whose packets are put into fragments."""
@@ -104,18 +111,28 @@ async def _follow(bench: Bench, viewers: int, files: Files) -> Run:
         return await _window(bench, server, viewers, bench.load.following(server.ports.media, viewers, bench.effort))
 
 
+async def _follow_mediamtx(bench: Bench, viewers: int) -> Run:
+    """Its viewers take the pictures alone: it has sound in a rendition of its own."""
+    async with bench.run(MEDIAMTX_HLS) as server, bench.load.publishing(server.ports.rtmp, stamp=True):
+        await trio.sleep(MEDIAMTX_BEGINS)
+        load = bench.load.following(server.ports.media, viewers, bench.effort, MEDIAMTX_INDEX)
+        return await _window(bench, server, viewers, load)
+
+
 async def _parts(bench: Bench) -> Measured:
     files, viewers = Files(), bench.effort.scaled(VIEWERS)
 
     async def once(subject: Subject) -> Sequence[Run]:
         if subject is HLS:
             return [await _follow(bench, viewers, files)]
+        if subject is MEDIAMTX_HLS:
+            return [await _follow_mediamtx(bench, viewers)]
         async with bench.run(NginxFiles(files.sizes)) as server:
             paths = (f"/{PLAYLIST}", f"/{PART}")
             load = bench.load.fetching(server.ports.rtmp, viewers, paths, PART_MS, bench.effort)
             return [await _window(bench, server, viewers, load)]
 
-    return await bench.alternate([HLS, NginxFiles(files.sizes)], once)
+    return await bench.alternate([HLS, NginxFiles(files.sizes), MEDIAMTX_HLS], once)
 
 
 async def _segments(bench: Bench) -> Measured:
@@ -178,7 +195,7 @@ def _beside_nginx(figure: str) -> Callable[[Sequence[Run]], float | None]:
 LL_HLS = Row(
     "ll-hls",
     "1 publisher, 500 viewers of Low-Latency HLS, a playlist and a part each 200 ms",
-    "nginx with files of that size",
+    "nginx with files of that size, MediaMTX",
     _parts,
     [(Target("CPU per request", 1.5, "x"), _beside_nginx("cpu_us_per_request"))],
     ("cpu_us_per_request",),

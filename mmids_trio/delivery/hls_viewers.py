@@ -32,12 +32,6 @@ _SESSION = re.compile(r"(?:^|&)session=([0-9a-f]{32})(?:&|$)")
 _OWN = re.compile(r"(?:^|&)(?:session|_HLS_[A-Za-z]+)=[^&]*")
 
 
-def session_in(query: str) -> str | None:
-    """The id that a query has."""
-    match = _SESSION.search(query)
-    return None if match is None else match[1]
-
-
 def rest_of(query: str) -> str:
     """A query without what is ours in it, and without what would end a quoted URI of a playlist."""
     return quote(_OWN.sub("", query).removeprefix("&"), safe="%&=+~:@!$'()*,;/?")
@@ -121,9 +115,10 @@ class HlsViewers:
         source = source_of(viewer.peer_host)
         self._of_source[source] = self._of_source.get(source, 0) + 1
 
-    def find(self, name: str | None, key: str, now: float) -> HlsViewer | None:
-        """The viewer of `key` with that id, who is here from now on for a while."""
-        viewer = None if name is None else self._viewers.get(name)
+    def find(self, query: str, key: str, now: float) -> HlsViewer | None:
+        """The viewer of `key` whose id a query has; it is here from now on for a while."""
+        match = _SESSION.search(query)
+        viewer = None if match is None else self._viewers.get(match[1])
         if viewer is None or viewer.key != key:
             return None
         viewer.seen_at = now

@@ -26,7 +26,7 @@ from mmids_trio.delivery.forwarded import client_behind
 from mmids_trio.delivery.hls_channel import Asked as HlsRequest
 from mmids_trio.delivery.hls_channel import multivariant
 from mmids_trio.delivery.hls_files import FileKind, HlsFile, HlsHandler, directives, read_file
-from mmids_trio.delivery.hls_viewers import HlsViewer, HlsViewers, session_in
+from mmids_trio.delivery.hls_viewers import HlsViewer, HlsViewers
 from mmids_trio.delivery.places import Asset, Place, read_path
 from mmids_trio.delivery.requests import MAX_HEAD, METHODS, BadRequest, Request, RequestReader
 from mmids_trio.delivery.site import NoSite, Site
@@ -389,16 +389,12 @@ class MediaSession:
 
     def _hand_over(self, data: bytes, *more: bytes | memoryview) -> None:
         output = self._output
-        if not more and (size := len(data)) <= self._at_once and not (output.blocked or output.end):
-            self._send_at_once(data, size)
+        if more or (size := len(data)) > self._at_once or output.blocked or output.end:
+            self._unsent.extend(memoryview(piece) for piece in (data, *more) if piece)
+            if not output.blocked:
+                output.advance()
             return
-        self._unsent.extend(memoryview(piece) for piece in (data, *more) if piece)
-        if not output.blocked:
-            output.advance()
-
-    def _send_at_once(self, data: bytes, size: int) -> None:
-        """What the fan-out's pass does: one send on bytes that all share; only a rest is anybody's own."""
-        output = self._output
+        # What the fan-out's pass does: one send on bytes that all share; only a rest is anybody's own.
         try:
             sent = output.send(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -565,7 +561,7 @@ class MediaSession:
         handler, viewers = self._handler, self._viewers
         assert handler is not None
         assert viewers is not None
-        viewer = viewers.find(session_in(request.query), place.key, self._since)
+        viewer = viewers.find(request.query, place.key, self._since)
         if viewer is None:
             self.rejections.count(RejectReason.MEDIA_SESSION)
             self.answer(text_answer(403, "the session is over, or unknown: begin with index.m3u8"))

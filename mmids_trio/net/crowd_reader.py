@@ -18,8 +18,8 @@ from attrs import define, field
 
 from mmids_trio.net.transport import SocketTransport, Transport
 
-SLICE = 32
-"""Connections that are read before others get their turn: about a millisecond of requests."""
+SLICE = 64
+"""Connections that are read before others get their turn: about two milliseconds of requests."""
 
 
 class OneOfMany(Protocol):

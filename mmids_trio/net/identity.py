@@ -128,10 +128,21 @@ def _read_pem_key(content: bytes, password: bytes | None, where: str) -> object:
                 raise CertificateError(f"{where} needs a password (tls_cert_password)") from None
             # A password for a key that has none: that other things in the file are protected is not our business.
         except (ValueError, UnsupportedAlgorithm) as error:
-            wrong = secret is not None and "password" in str(error)
+            wrong = secret is not None and ("password" in str(error) or _is_encrypted(content))
             problem = "has another password (tls_cert_password)" if wrong else "cannot be read: expected PEM"
             raise CertificateError(f"{where} {problem}") from None
     raise AssertionError("the second round returns or raises")
+
+
+def _is_encrypted(content: bytes) -> bool:
+    """Of one in 256 wrong passwords nobody can tell that they are wrong: what they decrypt to ends as it should."""
+    try:
+        load_pem_private_key(content, None)
+    except TypeError:
+        return True
+    except (ValueError, UnsupportedAlgorithm):
+        pass
+    return False
 
 
 def _matched(key: object, certificates: Sequence[x509.Certificate]) -> Identity:

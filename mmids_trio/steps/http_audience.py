@@ -99,9 +99,10 @@ class HttpAudience(Audience):
         return [channel for stage in self.stages if (channel := hls_of(stage)) is not None]
 
     def hls(self, key: str) -> HlsChannel | None:
-        """The channel of a key that there is."""
+        """The channel of a key that there is. Asked with each request, so without a call of `hls_of`."""
         stage = self._stages.get(key)
-        return None if stage is None else hls_of(stage)
+        last = None if stage is None else stage.outputs[-1]
+        return last if isinstance(last, HlsChannel) else None
 
     def rendition(self, key: str, label: str) -> HlsChannel | None:
         """The one of what is on the key in the quality with that label."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmids_trio.delivery.hls_viewers import ENDS_AT_ONCE, MAX_OF_ADDRESS, HlsViewer, HlsViewers, rest_of, session_in
+from mmids_trio.delivery.hls_viewers import ENDS_AT_ONCE, MAX_OF_ADDRESS, HlsViewer, HlsViewers, rest_of
 
 
 def viewers() -> HlsViewers:
@@ -31,7 +31,7 @@ def test_who_asks_for_nothing_is_forgotten() -> None:
     silent, active = come(there), come(there)
     ended: list[str] = []
     silent.when_over(lambda: ended.append("silent"))
-    assert there.find(active.id, "key", 5.0) is active
+    assert there.find(f"session={active.id}", "key", 5.0) is active
     assert not there.end_silent(10.0)
     assert there.all == [active]
     assert ended == ["silent"]
@@ -62,25 +62,27 @@ def test_what_was_granted_to_who_was_sent_away_meanwhile_is_let_go_of_at_once() 
 def test_a_session_is_of_one_key() -> None:
     there = viewers()
     viewer = come(there)
-    assert there.find(viewer.id, "other", 0.0) is None
-    assert there.find("0" * 31 + "f", "key", 0.0) is None
-    assert there.find(None, "key", 0.0) is None
+    assert there.find(f"session={viewer.id}", "other", 0.0) is None
+    assert there.find("session=" + "0" * 31 + "f", "key", 0.0) is None
+    assert there.find("", "key", 0.0) is None
 
 
 @pytest.mark.parametrize(
-    ("query", "session", "rest"),
+    ("query", "has_session", "rest"),
     [
-        ("", None, ""),
-        ("session=" + "a" * 32, "a" * 32, ""),
-        ("token=x&session=" + "a" * 32 + "&b", "a" * 32, "token=x&b"),
-        ("session=short", None, ""),
-        ("xsession=" + "a" * 32, None, "xsession=" + "a" * 32),
-        ("a=1&_HLS_msn=2&_HLS_part=3", None, "a=1"),
-        ('a="<>\\', None, "a=%22%3C%3E%5C"),
+        ("", False, ""),
+        ("session=" + "a" * 32, True, ""),
+        ("token=x&session=" + "a" * 32 + "&b", True, "token=x&b"),
+        ("session=short", False, ""),
+        ("xsession=" + "a" * 32, False, "xsession=" + "a" * 32),
+        ("a=1&_HLS_msn=2&_HLS_part=3", False, "a=1"),
+        ('a="<>\\', False, "a=%22%3C%3E%5C"),
     ],
 )
 def test_what_is_ours_in_a_query_is_found_and_the_rest_can_stand_in_a_playlist(
-    query: str, session: str | None, rest: str
+    query: str, has_session: bool, rest: str
 ) -> None:
-    assert session_in(query) == session
+    there = HlsViewers(lambda size: b"\xaa" * size)
+    viewer = come(there)
+    assert there.find(query, "key", 0.0) is (viewer if has_session else None)
     assert rest_of(query) == rest

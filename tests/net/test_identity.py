@@ -5,8 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
+from mmids_trio.net import identity as subject
 from mmids_trio.net.certificates import CertificateError
 from mmids_trio.net.identity import Identity, read_identity, server_context
 from tests.support.certificates import BEGIN, END, Made, make
@@ -88,6 +94,19 @@ def test_a_wrong_password_is_named_without_being_said(made: Made) -> None:
         "the private key of tls_key_path has another password (tls_cert_password)"
     )
     assert problem(made.pem() + encrypted, None, OTHER_SECRET).startswith("its private key has another password")
+
+
+def test_a_wrong_password_is_named_also_where_it_decrypts_to_something(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(content: bytes, password: bytes | None) -> object:
+        if password is None:
+            return load_pem_private_key(content, None)
+        raise ValueError("Could not deserialize key data")  # as one of 256 wrong ones has it
+
+    monkeypatch.setattr(subject, "load_pem_private_key", load)
+    assert "has another password" in problem(made.pem(), made.key_pem(SECRET), OTHER_SECRET)
+    assert "cannot be read" in problem(made.pem(), b"hello", OTHER_SECRET)
 
 
 def test_a_missing_password_is_asked_for(made: Made) -> None:
