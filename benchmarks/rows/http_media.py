@@ -54,7 +54,7 @@ class Files:
             found = self._look(port)
             if found is not None:
                 return found
-            time.sleep(0.2)  # in a thread of its own
+            time.sleep(0.2)  # nothing tells of a segment that another process has; in a thread of its own
         raise RuntimeError(f"there were no segments within {BEGIN_SECONDS:.0f} s")
 
     def _look(self, port: int) -> str | None:
