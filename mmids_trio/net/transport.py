@@ -135,7 +135,7 @@ class Network(Protocol):
 class SocketTransport:
     """A `Transport` on a connected stdlib socket, which it owns from now on."""
 
-    __slots__ = ("_arrived", "_closed", "_fd", "_recv", "_send", "_socket", "peer_host", "peer_port")
+    __slots__ = ("_arrived", "_closed", "_fd", "_low_water", "_recv", "_send", "_socket", "peer_host", "peer_port")
     takes_ahead = False
     has_unsent = False
 
@@ -152,10 +152,13 @@ class SocketTransport:
         self._closed = False
         self._fd = connection.fileno()  # the socket in its place would be asked for it by each `ioctl`
         self._arrived = array("i", (0,))
+        self._low_water = 1  # bytes that have to arrive before the system wakes who waits for them
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """See `Transport`. Always a checkpoint, so that a peer that floods starves nobody."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        if self._low_water != 1:
+            self._wake_at(1)
         waited = False
         while (data := self._receive(max_bytes)) is None:
             # Not where the exception is handled: it would be kept with its traceback, 2.3 kB for each idle watcher.
@@ -164,6 +167,20 @@ class SocketTransport:
         if not waited:
             await trio.lowlevel.cancel_shielded_checkpoint()
         return data
+
+    async def receive_together(self, max_bytes: int, at_least: int, seconds: float) -> bytes:
+        """What has arrived once that is `at_least` bytes, or `seconds` have passed, or it has ended.
+
+        `b""` where nothing has arrived, and at the end: `receive_some` tells them apart. The system counts the bytes
+        (`SO_RCVLOWAT`), so that less of them wakes nobody. Where it does not, the answer is `b""`, at once. Always a
+        checkpoint. Raises `trio.BrokenResourceError`.
+        """
+        if self._low_water != at_least and not self._wake_at(at_least):
+            await trio.lowlevel.checkpoint()
+            return b""
+        with trio.move_on_after(seconds):
+            await trio.lowlevel.wait_readable(self._socket)
+        return self.receive_nowait(max_bytes)
 
     def fileno(self) -> int:
         """What the system knows it by: nothing can be read of it but what can be read there."""
@@ -208,6 +225,13 @@ class SocketTransport:
             self._closed = True
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
+
+    def _wake_at(self, size: int) -> bool:
+        """Have the system wake who waits to read once so many bytes are there; whether it does that."""
+        if sys.platform == "linux" and not self._closed:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+            self._low_water = size
+        return self._low_water == size
 
     def _receive(self, max_bytes: int) -> bytes | None:
         """What has arrived, `b""` at the end; `None` where that is nothing."""

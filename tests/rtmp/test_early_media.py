@@ -1,19 +1,16 @@
 """Media that a publisher sends before it is accepted: all of it counts from the acceptance on, whatever comes next."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
 import trio
-from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mmids_trio.media.events import MediaEvent, MediaPacket, StreamEnded, StreamId
+from mmids_trio.media.events import StreamEnded
 from mmids_trio.rtmp.protocol import amf
 from mmids_trio.rtmp.protocol import message as types
-from mmids_trio.rtmp.protocol.requests import Query
-from mmids_trio.rtmp.server.endpoints import NO_QUERY, Client
 from mmids_trio.rtmp.server.registrations import Registration, Role
 from mmids_trio.rtmp.server.server import RtmpServer
 from mmids_trio.testing.harness import Harness
@@ -22,6 +19,7 @@ from mmids_trio.testing.recorder import Recorder
 from mmids_trio.testing.step_ends import FakeStepContext
 from mmids_trio.workflow.events import ClientJoined, ClientLeft
 from tests.support.numbered_events import legality
+from tests.support.publishing_handler import Stream
 from tests.support.rtmp import message, pipelined
 
 Closings = Callable[[], list[str]]
@@ -128,49 +126,6 @@ async def test_what_breaks_the_protocol_ends_the_connection_with_the_acceptance(
         await wait_all_tasks_blocked()
         (closing,) = closings()
         assert closing.startswith("protocol error: ")
-
-
-@define(eq=False)
-class Stream:
-    """The publication and the handler of a workflow; see `rtmp.server.endpoints`. `send` waits for room."""
-
-    takes_now: bool
-    stream_id: StreamId = field(factory=lambda: StreamId("w/1/1"))
-    token: str | None = None
-    story: list[object] = field(factory=list)
-    has_room: trio.Event = field(factory=trio.Event)
-    client: Client | None = None
-
-    async def publish(self, key: str, client: Client, query: Query = NO_QUERY) -> "Stream":
-        """See `PublishHandler`."""
-        self.client = client
-        await trio.lowlevel.checkpoint()
-        return self
-
-    async def send(self, events: Sequence[MediaEvent]) -> None:
-        """Waits, as for a full inbox."""
-        await self.has_room.wait()
-        self._note(events)
-
-    def is_watched(self, now: float) -> bool:
-        """By nobody."""
-        return False
-
-    def send_nowait(self, events: Sequence[MediaEvent]) -> None:
-        """Only where it takes now."""
-        assert self.takes_now
-        self._note(events)
-
-    def _note(self, events: Sequence[MediaEvent]) -> None:
-        self.story += [event.timestamp for event in events if isinstance(event, MediaPacket)]
-
-    def end(self) -> None:
-        """Noted."""
-        self.story.append("end")
-
-    def vanish(self) -> None:
-        """Noted."""
-        self.story.append("vanish")
 
 
 @asynccontextmanager

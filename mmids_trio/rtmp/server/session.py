@@ -5,7 +5,7 @@ that answers, approvals and media of different tasks never meet in the middle of
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from math import inf
 
@@ -19,10 +19,11 @@ from mmids_trio.fanout.output import Output, OutputEnd
 from mmids_trio.media_memory import MediaHolding, MediaOwner
 from mmids_trio.net.limits import TokenBucket
 from mmids_trio.net.read_coalescer import ReadCoalescer
-from mmids_trio.net.transport import Transport
+from mmids_trio.net.transport import SocketTransport, Transport
 from mmids_trio.rejections import RejectCounters, RejectReason
 from mmids_trio.rtmp.protocol import events as said
 from mmids_trio.rtmp.protocol.limits import MAX_TALK_BURST, MAX_TALK_RATE
+from mmids_trio.rtmp.protocol.message import VIDEO
 from mmids_trio.rtmp.protocol.oddities import Oddities, OddityTotals, no_oddities
 from mmids_trio.rtmp.protocol.outgoing import play_stop
 from mmids_trio.rtmp.protocol.requests import ConnectRequest
@@ -45,6 +46,13 @@ it may be silent."""
 
 SOUND_BYTES, SOUND_WAITS_SECONDS = 1024, 0.030
 """Fewer than a frame of video has, as a rule: one that is read in turns is not read for so little before so long."""
+
+ALONE_WAITS_SECONDS = 0.045
+"""For how long so little waits in the system for what comes behind it, of one that is read by its own task: somewhat
+longer than a frame takes, at 25 a second. Each read wakes a server at rest."""
+
+SMALL_FRAMES_SECONDS = 10.0
+"""For how long a publisher is read at once whose frames of video were found to wait, as they are smaller than that."""
 
 HANDSHAKE_SECONDS = 10.0
 """From the connection to the end of the handshake."""
@@ -155,6 +163,10 @@ class RtmpSession:
     """What `read_nowait` has read, with the first of what it says, and leaves to the own task."""
     _rests_for: Publication | None = field(default=None, init=False)
     """What `read_nowait` has read for last, also where nothing had come."""
+    _has_waited: bool = field(default=False, init=False)
+    """Whether the last read had waited for more, which did not come."""
+    _small_frames_at: float = field(default=-inf, init=False)
+    """When there was a frame of video in such a read last."""
     _troubles: list[Exception] = field(factory=list, init=False)
     """What `read_nowait` met, for the own task to end with: one, or none.
 
@@ -290,6 +302,8 @@ class RtmpSession:
                 else:
                     turns = chain((begun[1],), self._connection.receive_rest())
                     del begun
+                if self._has_waited:
+                    self._has_waited, turns = False, self._noting_small_frames(turns)
                 got = await self._take(turns, nursery)
                 if got is None:
                     return
@@ -451,7 +465,7 @@ class RtmpSession:
                 continue
             with trio.CancelScope(deadline=self._deadline()) as self._patience:
                 try:
-                    return await self.transport.receive_some(min(room, READ_SIZE))
+                    return await self._next_bytes(min(room, READ_SIZE))
                 except trio.BrokenResourceError:
                     if not self._connection.has_due:
                         raise
@@ -459,6 +473,38 @@ class RtmpSession:
                 self._end(*offence)
                 break
         return b""
+
+    async def _next_bytes(self, max_bytes: int) -> bytes:
+        """What arrives next; `b""` at the end. A little sound of a publisher waits for the frame behind it."""
+        transport = self.transport
+        if isinstance(transport, SocketTransport) and self._sound_may_wait:
+            data = await transport.receive_together(max_bytes, SOUND_BYTES, ALONE_WAITS_SECONDS)
+            if data:
+                self._has_waited = len(data) < SOUND_BYTES
+                return data
+        return await transport.receive_some(max_bytes)
+
+    @property
+    def _sound_may_wait(self) -> bool:
+        """Whether so little that comes next is sound: not the rest of a message, and no frames as small as that."""
+        return (
+            self._may_rest
+            and self.coalescer.is_merging
+            and not self._connection.is_within_message
+            and trio.current_time() - self._small_frames_at >= SMALL_FRAMES_SECONDS
+        )
+
+    def _noting_small_frames(self, turns: Iterable[list[said.Event]]) -> Iterator[list[said.Event]]:
+        """`turns`, and whether there is a frame of video among what has waited for one."""
+        for events in turns:
+            if any(
+                message.type_id == VIDEO
+                for event in events
+                if isinstance(event, said.MediaReceived)
+                for message in event.messages
+            ):
+                self._small_frames_at = trio.current_time()
+            yield events
 
     async def _wait_for_answer(self) -> None:
         """Do not read on: the client sends its media without waiting for the answer, and holds as much as it may."""
