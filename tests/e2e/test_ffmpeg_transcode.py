@@ -28,6 +28,8 @@ SMALLER = "ffmpeg_transcode vcodec=h264 acodec=copy h264_preset=ultrafast size=8
 SECONDS = 60
 BLINK_SECONDS = 5
 MAX_OFFSET = 0.05
+ENCODER_HOLDS_SECONDS = 5.5
+"""At the end of a stream that stays: the segment that is being written, and what x264 looks at ahead."""
 
 
 def workflow(*steps: str) -> str:
@@ -46,13 +48,23 @@ def tracks(playlist: Path) -> dict[str, Any]:
     return {track["codec_type"]: track for track in found}
 
 
+def listed_seconds(playlist: Path) -> float:
+    """What the segments of a playlist last together."""
+    text = playlist.read_text() if playlist.exists() else ""
+    return sum(float(seconds) for seconds in re.findall(r"#EXTINF:([0-9.]+)", text))
+
+
 async def transcoded(launch: Launch, source: Path, out: Path, step: str, *, seconds: float) -> Path:
-    """The playlist of what a step makes of the beginning of a FLV file, published faster than real time."""
+    """The playlist of what a step makes of the beginning of a FLV file, published faster than real time.
+
+    The publisher stays until most of it is there: from its end on, an encoder on a busy machine has 5 seconds.
+    """
+    playlist = out / "show.m3u8"
     program = await launch(workflow(step, f'ffmpeg_hls path="{out}" count=0'))
     async with encoder(program.rtmp_port) as client:
         assert await client.publish("show") is None
         await client.send(tags_of(source, before=seconds))
-    playlist = out / "show.m3u8"
+        await eventually(lambda: listed_seconds(playlist) >= seconds - ENCODER_HOLDS_SECONDS, "most of the segments")
     await eventually(lambda: playlist.exists() and "#EXT-X-ENDLIST\n" in playlist.read_text(), "end of the playlist")
     assert program.count_logged("child ended") == 0
     return playlist
