@@ -12,6 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from mmids_trio.media.events import MediaPacket, StreamEnded, StreamMetadata, StreamStarted
 from mmids_trio.net.read_coalescer import FEW, LONGEST_REST, READS_PER_SECOND, SHORTEST_REST, SLICE, ReadCoalescer
 from mmids_trio.rtmp.protocol.events import MediaReceived
+from mmids_trio.rtmp.protocol.message import VIDEO
 from mmids_trio.rtmp.server.activities import Activities
 from mmids_trio.rtmp.server.endpoints import Publication
 from mmids_trio.testing.clients import Disconnected
@@ -254,6 +255,30 @@ async def test_a_publisher_of_many_that_falls_silent_is_disconnected_in_time(aut
             with trio.fail_after(10):
                 await client.read_until(lambda client=client: client.is_disconnected)  # type: ignore[misc]  # of a lambda with a default
         assert trio.current_time() - began == pytest.approx(5, abs=2 * LONGEST_REST)
+
+
+async def test_a_publisher_of_many_that_trickles_a_frame_is_disconnected_in_time(autojump_clock: MockClock) -> None:
+    """A byte for each turn, so that none of its reads finds nothing."""
+    async with Harness(CONFIGURATION % "publisher_timeout 5", [Recorder().step_type()]) as h:
+        clients = [await h.publish(f"live/key{number}", STREAM[:4]) for number in range(MANY)]
+        await trio.sleep(1)
+        trickling, began = clients[0], trio.current_time()
+        trickling.connection.send_media(VIDEO, 100, bytes(10_000))
+        frame = trickling.connection.data_to_send()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trickling.read_until_closed)
+            for place in range(1000):
+                if trickling.is_disconnected:
+                    break
+                await trickling.transport.send_all(frame[place : place + 1])
+                if place % 100 == 0:
+                    for client in clients[1:]:
+                        await client.send(STREAM[4:5])
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        assert trickling.is_disconnected
+        assert trio.current_time() - began == pytest.approx(4, abs=0.5)
+        assert not any(client.is_disconnected for client in clients[1:])
 
 
 @pytest.mark.thorough

@@ -366,9 +366,9 @@ class RtmpSession:
         self._stuck = None
         if got is Got.FRAME:
             self._quiet_since, self._bought = now, 0.0
-        else:
-            self._note_life(got, size)
-        return True
+            return True
+        self._note_life(got, size)
+        return now < self._deadline()
 
     def is_watched(self, now: float) -> bool:
         """See `read_coalescer.Resting`."""
