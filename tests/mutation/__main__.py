@@ -1,8 +1,9 @@
 """`python -m tests.mutation MODULE-OR-FOLDER... -- PYTEST-ARGUMENT...`: which faults in modules their tests let live.
 
-Each mutant is run in a process that is forked from this one, which has imported pytest and its like already, and never
-the package: the fault is put into the module when that is imported. A run that takes too long counts as one that
-failed.  By hand: see docs/testing.md.
+Each mutant is run in a process that is forked from one that has collected the tests: see `warm`. What lives there is
+run once more in a process that is forked from this one, which has imported pytest and its like already, and never the
+package: the fault is put into the module when that is imported. A run that takes too long counts as one that failed.
+By hand: see docs/testing.md.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import pytest
 import trio.testing
 
 from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.warm import Planting
 
 CPU_SECONDS = 60
 """Of one mutant; tests that take longer hang."""
@@ -76,15 +78,37 @@ def is_noticed(path: Path, text: str, arguments: Sequence[str]) -> bool:
         status: Any = 1
         with suppress(BaseException):
             resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for stream in (0, 1, 2):
-                os.dup2(nothing, stream)
+            _be_silent()
             name = ".".join(path.with_suffix("").parts)
             sys.meta_path.insert(0, _Finder(name, path.absolute(), text))
             status = pytest.main([*QUIET, *arguments])
         os._exit(int(status))
     _, ended = os.waitpid(child, 0)
     return ended != 0
+
+
+def are_noticed(path: Path, text: str, faults: Sequence[Mutant], arguments: Sequence[str]) -> Iterator[bool]:
+    """Whether the tests fail without a fault, and then with each, where it can be planted once all is imported."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            os.close(reading)
+            _be_silent()
+            planting = Planting(path.absolute(), text, faults, writing, CPU_SECONDS)
+            pytest.main([*QUIET, "-s", *arguments], plugins=[planting])
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb", buffering=0) as results:
+        for _ in [None, *faults]:
+            yield results.read(1) == b"F"
+    os.waitpid(child, 0)
+
+
+def _be_silent() -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
 
 
 def chosen(found: Sequence[Mutant], most: int | None, seed: int) -> Sequence[Mutant]:
@@ -114,20 +138,19 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="choose others (default 0)")
     options = parser.parse_args(words[:split])
     lived = tried = 0
-    sound: set[str] = set()
     for path in [module for named in options.paths for module in modules(named)]:
         tests = list(words[split + 1 :]) or tests_of(path)
         began, text = monotonic(), path.read_text("utf-8")
         if not (found := list(mutants(text))):
             continue
-        if tests[-1] not in sound and is_noticed(path, text, tests):
+        here, living = chosen(found, options.sample, options.seed), 0
+        noticed = are_noticed(path, text, here, tests)
+        if next(noticed):
             sys.exit(f"{path}: {' '.join(tests)} fail without a fault, too")
-        sound.add(tests[-1])  # of the modules of one folder it is the same
         if not is_noticed(path, "raise Exception", tests):
             sys.exit(f"{path}: {' '.join(tests)} pass without the module, too")
-        here, living = chosen(found, options.sample, options.seed), 0
-        for mutant in here:
-            if not is_noticed(path, mutant.text, tests):
+        for mutant, is_found in zip(here, noticed, strict=True):
+            if not is_found and not is_noticed(path, mutant.text, tests):
                 living += 1
                 print(f"{path} {mutant}", flush=True)
         lived, tried = lived + living, tried + len(here)
