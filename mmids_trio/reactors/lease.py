@@ -170,6 +170,9 @@ class Lease:
             with self._asking:
                 await trio.lowlevel.checkpoint_if_cancelled()
                 await self._keep_asking()
+        except Exception:
+            self.break_off()  # at once: the workflows may take a while to stop, and a service to hear of it
+            raise
         finally:
             self.refuse()
             try:

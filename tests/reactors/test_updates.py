@@ -217,6 +217,7 @@ async def test_a_lease_that_crashes_takes_back_what_it_has_promised(
     holder = await start(bench, valid(flow("a", routed=True)), *[DOWN] * 3)
     await trio.sleep(INTERVAL + 20)
     assert (bench.running, bench.lease().workflows) == (set(), ())  # though their end takes a while
+    assert holder.told == [(False, ())]
     await trio.sleep(100)
     assert any(entry["event"] == "lease crashed" for entry in logs)
     assert holder.told == [(False, ())]
