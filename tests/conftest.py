@@ -5,13 +5,14 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tests.support.effort import FAST, FAST_EXAMPLES, FAST_PARAMETERS, FAST_SCHEDULES
+from tests.support.effort import FAST, FAST_EXAMPLES, FAST_LEAVES_OUT, FAST_PARAMETERS, FAST_SCHEDULES, first_mark
 from tests.support.skips import fail_if_unexpected
 
 # The first is nothing new where the package is installed with its entry point.
@@ -40,6 +41,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"no `e2e` and no `thorough` tests; {FAST_PARAMETERS} parameters, {FAST_SCHEDULES} schedules and "
         f"{FAST_EXAMPLES} examples of others",
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The fast suite does not import what it does not run. A file that the command line names is left to `-m`."""
+    if not config.option.fast or not collection_path.match("test_*.py"):
+        return None
+    if collection_path in {Path(argument.partition("::")[0]).absolute() for argument in config.args}:
+        return None
+    return True if f"not {first_mark(collection_path)}" in config.option.markexpr else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
@@ -126,11 +136,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Without `-m` that names them, long simulations, the whole matrix and large crowds do not run; see `--fast`."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; children would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    left_out = ["simulation", "matrix", "scale"]
     if config.option.fast:
         settings.load_profile(FAST)
-        left_out += ["e2e", "thorough"]
-    for kind in left_out:
+    for kind in ("simulation", "matrix", "scale", *(FAST_LEAVES_OUT if config.option.fast else ())):
         chosen = config.option.markexpr
         if kind not in chosen:
             config.option.markexpr = f"({chosen}) and not {kind}" if chosen else f"not {kind}"

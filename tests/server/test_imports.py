@@ -129,6 +129,7 @@ def test_a_plain_server_has_few_modules(plain: tuple[set[str], set[str]]) -> Non
     assert len([name for name in running if name.startswith("mmids_trio.")]) <= MOST_OF_OURS
 
 
+@pytest.mark.thorough
 def test_publishers_can_connect_before_the_api_is_imported(with_api: tuple[set[str], set[str]]) -> None:
     at_the_port, running = with_api
     assert at_the_port & HTTP_SERVER == set()

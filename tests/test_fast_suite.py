@@ -1,0 +1,36 @@
+"""The fast suite leaves out whole files by their text; what it has to run it must not miss."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.effort import first_mark
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("import pytest\n\npytestmark = pytest.mark.e2e\n", "e2e"),
+        ("pytestmark = [\n    pytest.mark.thorough,\n    pytest.mark.skipif(False, reason=''),\n]\n", "thorough"),
+        ('TESTS = """\n    pytestmark = pytest.mark.e2e\n"""\n', None),
+        ("@pytest.mark.e2e\ndef test_one() -> None:\n    pass\n", None),
+    ],
+)
+def test_the_marker_of_a_whole_file_is_read_from_its_text(tmp_path: Path, text: str, mark: str | None) -> None:
+    path = tmp_path / "test_some.py"
+    path.write_text(text)
+    assert first_mark(path) == mark
+
+
+@pytest.mark.thorough
+def test_a_file_that_is_left_out_is_collected_where_it_is_named(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    pytester.makeconftest("from tests.conftest import pytest_addoption, pytest_ignore_collect\n")
+    pytester.makepyfile(
+        test_real="import pytest\npytestmark = pytest.mark.e2e\ndef test_a(): pass\n", test_unit="def test_b(): pass\n"
+    )
+    fast = ("--fast", "-m", "not e2e", "-p", "no:randomly", "-p", "no:cacheprovider")
+    assert pytester.runpytest_inprocess(*fast).parseoutcomes() == {"passed": 1}
+    assert pytester.runpytest_inprocess(*fast, "test_real.py").parseoutcomes() == {"deselected": 1}
