@@ -44,12 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The fast suite does not import what it does not run. A file that the command line names is left to `-m`."""
-    if not config.option.fast or not collection_path.match("test_*.py"):
-        return None
-    if collection_path in {Path(argument.partition("::")[0]).absolute() for argument in config.args}:
-        return None
-    return True if f"not {first_mark(collection_path)}" in config.option.markexpr else None
+    """The fast suite does not import what it does not run. Pytest does not ask about a file that was named to it."""
+    is_asked = config.option.fast and collection_path.match("test_*.py")
+    return True if is_asked and f"not {first_mark(collection_path)}" in config.option.markexpr else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
@@ -70,15 +67,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _keep_a_few_parameters(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of each test those that it names first."""
+    """Of each test those that it names first, in whatever order they come: pytest-randomly has shuffled them by now.
+
+    What its marker leaves out anyway takes nobody's place.
+    """
     seen = Counter[str]()
-    kept, left_out = list[pytest.Item](), list[pytest.Item]()
-    for item in items:
+    left_out = list[pytest.Item]()
+    for item in sorted(items, key=_place_among_parameters):
+        if any(item.get_closest_marker(kind) is not None for kind in FAST_LEAVES_OUT):
+            continue
         name, _, _ = item.nodeid.partition("[")
         seen[name] += 1
-        (kept if seen[name] <= FAST_PARAMETERS else left_out).append(item)
-    items[:] = kept
+        if seen[name] > FAST_PARAMETERS:
+            left_out.append(item)
+    gone = set(left_out)
+    items[:] = [item for item in items if item not in gone]
     config.hook.pytest_deselected(items=left_out)
+
+
+def _place_among_parameters(item: pytest.Item) -> tuple[int, ...]:
+    """One number for each decorator; all zero for the first."""
+    called = getattr(item, "callspec", None)
+    return () if called is None else tuple(called.indices.values())
 
 
 def _is_in_virtual_time(item: pytest.Function) -> bool:
