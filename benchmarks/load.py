@@ -21,7 +21,7 @@ SOURCES = Path(__file__).parent / "load"
 TOOLS: Mapping[str, Sequence[str]] = {
     "watchers": ("watchers.c", "rtmp.c"),
     "viewers": ("viewers.c", "rtmp.c"),
-    "publishers": ("publishers.c", "rtmp.c"),
+    "publishers": ("-pthread", "publishers.c", "rtmp.c"),
     "flood": ("flood.c", "rtmp.c"),
     "at_once.so": ("-shared", "-fPIC", "at_once.c"),
 }

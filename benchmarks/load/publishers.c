@@ -5,7 +5,8 @@
  * With one publisher its key is KEY, else KEY0, KEY1, ...  Prints one JSON object a line: {"event": "start"} when all
  * may publish and media begins, {"event": "end", ...} after SECONDS.  `stamp` puts the time of sending into each video
  * frame (see rtmp.h).  With `churn` so many leave each second, one after the other, and come back a second later.
- * Each publisher is a few milliseconds behind the one before, as independent ones would be.
+ * Each publisher is a few milliseconds behind the one before, as independent ones would be.  One that comes back
+ * connects in a thread of its own: that the server takes its time with one keeps no other from sending.
  */
 #define _GNU_SOURCE
 #include "rtmp.h"
@@ -13,7 +14,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +59,9 @@ struct publisher {
     uint32_t offset;  /* ms, of this round through the file */
     bool has_begun;   /* the first round, with headers, is over */
     double begin;     /* ms after the first one */
-    double back;      /* when one that left comes back, ms; 0 for one that is here */
+    double back;      /* when one that left comes back, ms; 0 for one that is here, or on its way */
+    bool is_coming;   /* its thread connects */
+    atomic_int arrived; /* what that has connected, until the loop takes it; else 0 */
 };
 
 static uint64_t sent_bytes;
@@ -195,12 +200,53 @@ struct churn {
     unsigned long left;
 };
 
-static void come(struct publisher *publisher, const struct target *target, const char *name, int number)
+/* Connects, and waits until it may publish. */
+static int come(const struct target *target, const char *name, int number)
 {
     char key[256];
     snprintf(key, sizeof key, number < 0 ? "%s" : "%s%d", name, number);
-    publisher->fd = open_publisher(target, key, CHUNK_SIZE);
-    fcntl(publisher->fd, F_SETFL, O_NONBLOCK);
+    int fd = open_publisher(target, key, CHUNK_SIZE);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+}
+
+/* One that comes back: what its thread has to know. */
+struct arrival {
+    const struct target *target;
+    const char *key;
+    int number;
+    struct publisher *publisher;
+};
+
+static void *arrive(void *argument)
+{
+    struct arrival *arrival = argument;
+    atomic_store(&arrival->publisher->arrived, come(arrival->target, arrival->key, arrival->number));
+    free(arrival);
+    return NULL;
+}
+
+static void begin_to_come(const struct churn *churn, struct publisher *publisher, int number)
+{
+    struct arrival *arrival = malloc(sizeof *arrival);
+    pthread_t thread;
+    if (arrival == NULL)
+        die("no memory");
+    *arrival = (struct arrival){churn->target, churn->key, number, publisher};
+    publisher->is_coming = true;
+    publisher->back = 0;
+    if (pthread_create(&thread, NULL, arrive, arrival) != 0 || pthread_detach(thread) != 0)
+        die("no thread");
+}
+
+/* One that has come back begins anew, `elapsed` milliseconds after the first one. */
+static void take(struct publisher *publisher, int fd, double elapsed)
+{
+    publisher->fd = fd;
+    publisher->is_coming = publisher->has_begun = false;
+    publisher->next = 0;
+    publisher->offset = 0;
+    publisher->begin = elapsed;
 }
 
 /* Who left a while ago comes back, and those whose turn it is leave. */
@@ -208,13 +254,16 @@ static void churn(struct churn *churn, struct publisher *publishers, int count, 
 {
     for (int i = 0; i < count; i++) {
         struct publisher *publisher = &publishers[i];
-        if (publisher->back > 0 && elapsed >= publisher->back) {
-            come(publisher, churn->target, churn->key, i);
-            *publisher = (struct publisher){.fd = publisher->fd, .begin = elapsed};
-        }
+        int fd = publisher->is_coming ? atomic_exchange(&publisher->arrived, 0) : 0;
+        if (fd > 0)
+            take(publisher, fd, elapsed);
+        else if (publisher->back > 0 && elapsed >= publisher->back)
+            begin_to_come(churn, publisher, i);
     }
     while ((double)churn->left < elapsed / 1e3 * churn->rate) {
         struct publisher *publisher = &publishers[churn->left++ % (unsigned long)count];
+        if (publisher->is_coming)
+            continue;
         if (publisher->fd >= 0)
             close(publisher->fd);
         publisher->fd = -1;
@@ -272,7 +321,7 @@ int main(int count_of_arguments, char **arguments)
     if (publishers == NULL || footage.count == 0)
         die("no publishers or no media");
     for (int i = 0; i < count; i++) {
-        come(&publishers[i], &target, arguments[3], count == 1 ? -1 : i);
+        publishers[i].fd = come(&target, arguments[3], count == 1 ? -1 : i);
     }
     struct churn churning = {.target = &target, .key = arguments[3]};
     bool with_stamp = false;

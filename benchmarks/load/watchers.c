@@ -10,7 +10,8 @@
  *
  * One in so many watchers, 100 at most, looks for stamps (see rtmp.h) in what it gets, and notes how long each stamped
  * frame was on the way, and how long after it came it got its first key frame.  The others let the kernel throw the
- * bytes away: a load that is busy itself would be measured.
+ * bytes away: a load that is busy itself would be measured.  A frame that was sent before a watcher had got any is no
+ * late one: some servers begin with what they keep for newcomers, others with what comes next.
  */
 #define _GNU_SOURCE
 #include "rtmp.h"
@@ -47,6 +48,7 @@ struct watcher {
     bool is_playing; /* the handshake is over and play has been sent */
     bool has_picture;
     uint64_t came; /* ns */
+    uint64_t began; /* when it got its first stamped frame, ns; 0 before */
     bool is_looking; /* for stamps */
     uint64_t total, acknowledged;
     uint64_t counted;   /* bytes of the counting window */
@@ -108,6 +110,7 @@ static void open_watcher(struct load *load, int number)
     watcher->is_playing = watcher->has_picture = false;
     watcher->total = watcher->acknowledged = watcher->tail_size = 0;
     watcher->came = watcher->last_read = now_ns();
+    watcher->began = 0;
     watcher->fd = connect_to(&load->target);
     fcntl(watcher->fd, F_SETFL, O_NONBLOCK);
     if (load->is_flv) {
@@ -187,7 +190,9 @@ static void find_stamps(struct load *load, struct watcher *watcher, size_t size,
         for (int i = 0; i < STAMP_TIME_SIZE; i++)
             sent = sent << 8 | mark[STAMP_MARK_SIZE + i];
         note_picture(load, watcher, from, mark, now);
-        if (load->is_counting && sent <= now && sent >= watcher->came) /* not what was kept for those who come late */
+        if (watcher->began == 0)
+            watcher->began = now;
+        if (load->is_counting && sent <= now && sent >= watcher->began) /* not what it gets because it has just come */
             note_latency(load, now - sent);
         from = mark + STAMP_MARK_SIZE + STAMP_TIME_SIZE;
     }
