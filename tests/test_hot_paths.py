@@ -6,11 +6,13 @@ C included, over a run that is long enough for what happens once not to count.
 """
 
 import gc
+import os
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable
 
 import pytest
+import structlog
 import trio
 
 from mmids_trio.delivery.hls_channel import HlsChannel
@@ -28,6 +30,7 @@ from mmids_trio.net.tls import TlsTransport, accept_tls, connect_tls
 from mmids_trio.on_air.meters import StreamMeter
 from mmids_trio.rtmp.ingest import media_events
 from mmids_trio.rtmp.protocol.chunks import ChunkReader
+from mmids_trio.rtmp.protocol.client_connection import ClientConnection
 from mmids_trio.rtmp.protocol.events import MediaReceived
 from mmids_trio.rtmp.protocol.message import VIDEO, Message
 from mmids_trio.rtmp.protocol.outgoing import render
@@ -250,6 +253,41 @@ async def test_a_read_of_one_of_many_publishers_takes_few_calls(autojump_clock: 
     assert seen["RtmpSession.read_nowait"] == seen["ChunkReader.read_messages"] == many
     assert seen["RtmpSession._receive"] == 0
     assert seen.total() / many <= 212
+
+
+async def calls_of_the_server() -> Counter[str]:
+    """All that it does until it waits."""
+    with counted_calls() as seen:
+        await trio.testing.wait_all_tasks_blocked()
+    return seen
+
+
+async def calls_of_a_visit(server: Harness) -> Counter[str]:
+    """What a watcher takes that comes, gets the first group of pictures and leaves; its own work is not counted."""
+    transport = await server.open()
+    client, seen = ClientConnection(os.urandom, "live", "rtmp://server/live"), Counter[str]()
+    for said in ("hello", "connect", "createStream", "play"):
+        if said == "createStream":
+            client.play("key")
+        transport.send_nowait(client.data_to_send())
+        seen += await calls_of_the_server()
+        got = client.receive_data(transport.receive_nowait())
+    assert any(isinstance(event, MediaReceived) for event in got)
+    transport.close()
+    return seen + await calls_of_the_server()
+
+
+async def test_a_watcher_comes_and_leaves_with_few_calls(autojump_clock: trio.testing.MockClock) -> None:
+    async with Harness(
+        "workflow w {\n rtmp_receive rtmp_app=live stream_key=*\n rtmp_watch rtmp_app=live stream_key=*\n}"
+    ) as server:
+        await server.publish("live/key", FRAMES[:10])
+        await calls_of_a_visit(server)  # from now on its address is known
+        with structlog.testing.capture_logs():  # how much a line costs is another matter
+            seen = await calls_of_a_visit(server)
+    assert seen["Subscriber.attach"] == seen["Subscriber.detach"] == 1
+    assert seen["ip_address"] == seen["decode_beginning"] == seen["_settled"] == 0
+    assert seen.total() <= 5_100  # those of the network in memory and of the mock clock are among them
 
 
 async def test_a_request_of_low_latency_hls_takes_few_calls() -> None:

@@ -12,10 +12,13 @@ import socket
 import sys
 from array import array
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import structlog
 import trio
+
+from mmids_trio.addresses import KNOWN_ADDRESSES
 
 if sys.platform != "win32":
     from fcntl import ioctl
@@ -408,7 +411,11 @@ async def _wait_and_cancel(listening: socket.socket, scope: trio.CancelScope) ->
 def _plain_address(peer: object) -> tuple[str, int]:
     if not isinstance(peer, tuple):
         return "", 0  # a socket pair has no address
-    host, port = str(peer[0]), int(peer[1])
+    return _plain_host(str(peer[0])), int(peer[1])
+
+
+@lru_cache(KNOWN_ADDRESSES)
+def _plain_host(host: str) -> str:
     address = ipaddress.ip_address(host.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or host), port
+    return str(mapped or host)

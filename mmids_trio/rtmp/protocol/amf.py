@@ -291,6 +291,16 @@ def decode_leniently(data: bytes | memoryview, most: int = MAX_AMF_ITEMS) -> Und
     return Understood(values, reader.flaw, reader.items)
 
 
+def short_string_at(data: bytes) -> str | None:
+    """The string that `data` begins with, in the form that nearly all have (AMF0 §2.4); `None` where it is none.
+
+    A look ahead, not a check: of one that the data cuts off there is a part.
+    """
+    if data[:1] != _STRING_MARKER:
+        return None
+    return data[3 : 3 + int.from_bytes(data[1:3], "big")].decode("utf-8", "surrogateescape")
+
+
 def decode_beginning(data: bytes | memoryview, count: int) -> Understood:
     """As `decode_leniently`, but the first `count` values alone; fewer where one that holds others comes before."""
     reader = _Reader(bytes(data), is_lenient=True)

@@ -273,6 +273,11 @@ class ChunkReader:
             position = stop
         return position
 
+    def forget(self) -> None:
+        """Let go of all that is held, and of what nobody reads any more; the reader is of no use after that."""
+        self._buffer, self._streams, self._latest, self._unfinished = bytearray(), {}, None, 0
+        self.has_more = False
+
     @property
     def unfinished(self) -> int:
         """Bytes that are held of messages that are not complete."""

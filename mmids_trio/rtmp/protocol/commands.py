@@ -93,9 +93,12 @@ def parse_command(
     Nobody looks into the arguments of a command that is not `handled` (`None`: all are), so they are not decoded.
     """
     payload = amf0_part(message)
-    understood = amf.decode_beginning(payload, HEAD)
-    if handled is None or (understood.values and understood.values[0] in handled):
+    if handled is None or amf.short_string_at(payload) in handled:  # nearly always
         understood = amf.decode_leniently(payload, MAX_COMMAND_VALUES)
+    else:
+        understood = amf.decode_beginning(payload, HEAD)
+        if understood.values and understood.values[0] in handled:
+            understood = amf.decode_leniently(payload, MAX_COMMAND_VALUES)
     values = understood.values
     if understood.flaw is not None and oddities is not None:
         oddities.note(Oddity.COMMAND, understood.flaw)

@@ -288,8 +288,7 @@ class ServerConnection:
 
     def forget(self) -> None:
         """Let go of all that is held for the client, who is gone; the connection is of no use any more."""
-        dropped, self._reader = self._reader.dropped_messages, ChunkReader()
-        self._reader.dropped_messages = dropped
+        self._reader.forget()
         self._outgoing.take_bytes()
         self._refusal = accept_every_connect
 

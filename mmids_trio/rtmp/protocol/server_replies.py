@@ -3,18 +3,17 @@
 Apart from the machine so that the wording stands in one place; all functions are pure.
 """
 
-from mmids_trio.rtmp.protocol.amf import UNDEFINED
+from mmids_trio.rtmp.protocol.amf import UNDEFINED, encode_all
 from mmids_trio.rtmp.protocol.commands import (
     Command,
     command_message,
-    data_message,
     error,
     information,
     result,
     status_message,
 )
 from mmids_trio.rtmp.protocol.control import STREAM_BEGIN, user_control
-from mmids_trio.rtmp.protocol.message import Message
+from mmids_trio.rtmp.protocol.message import DATA_AMF0, DATA_CHUNK_STREAM, Message
 from mmids_trio.rtmp.protocol.requests import EnhancedCapabilities, PlayRequest
 
 WINDOW_SIZE = 2_500_000
@@ -37,6 +36,10 @@ SUPPORTED_CAPS_EX = 2 | 4 | 8
 
 RECONNECT = 1
 """The same, CapsExMask.Reconnect: a client connects again when it is asked to. A server with it may ask."""
+
+SAMPLE_ACCESS = encode_all(["|RtmpSampleAccess", True, True])
+DATA_START = encode_all(["onStatus", {"code": "NetStream.Data.Start"}])
+"""What every player hears, and in the same words: encoded once."""
 
 
 def connect_accepted(command: Command, capabilities: EnhancedCapabilities) -> Message:
@@ -87,9 +90,9 @@ def play_accepted(request: PlayRequest) -> list[Message]:
     if request.reset:
         messages.append(status_message(stream, "status", "NetStream.Play.Reset", f"Resetting {key}."))
     messages.append(status_message(stream, "status", "NetStream.Play.Start", f"Started playing {key}."))
-    messages.append(data_message(stream, 0, "|RtmpSampleAccess", True, True))
+    messages.append(Message(DATA_AMF0, stream, 0, SAMPLE_ACCESS, DATA_CHUNK_STREAM))
     if request.connect.flash_version != FFMPEG_FLASH_VERSION:
-        messages.append(data_message(stream, 0, "onStatus", {"code": "NetStream.Data.Start"}))
+        messages.append(Message(DATA_AMF0, stream, 0, DATA_START, DATA_CHUNK_STREAM))
     return messages
 
 

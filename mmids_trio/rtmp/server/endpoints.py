@@ -243,21 +243,28 @@ async def admit(
     if not request.key:  # a step for any key would take it, and nobody would ever find the other
         what = "the URL has no stream key; expected rtmp://HOST/APPLICATION/KEY"
         raise RequestRefused(UNKNOWN[role], what, RejectReason.UNKNOWN_NAME)
+
+    def look() -> Endpoint | Claim[Endpoint] | Expectation:
+        """Who serves it, or what has to be waited for."""
+        claim = directory.find(role, port, request.app, request.key)
+        if claim is None:
+            if expected := directory.expected(role, port, request.app, request.key):
+                return expected
+            what = f"application {shown(request.app)} has no stream key {shown(request.key)} for {role.value}"
+            raise RequestRefused(UNKNOWN[role], what, RejectReason.UNKNOWN_NAME)
+        if not claim.registration.rules.permit(peer_host):
+            raise RequestRefused(DENIED[role], f"{peer_host} is not allowed here", RejectReason.ADDRESS)
+        refuse_banned(bans, role, request, peer_host)
+        return claim.endpoint if claim.committed else claim
+
+    found = look()
+    if isinstance(found, Endpoint):  # as a rule: no time to be limited
+        return found
     with trio.move_on_after(ADMISSION_SECONDS):
-        while True:
-            claim = directory.find(role, port, request.app, request.key)
-            if claim is None:
-                if expected := directory.expected(role, port, request.app, request.key):
-                    await _settled(expected)
-                    continue
-                what = f"application {shown(request.app)} has no stream key {shown(request.key)} for {role.value}"
-                raise RequestRefused(UNKNOWN[role], what, RejectReason.UNKNOWN_NAME)
-            if not claim.registration.rules.permit(peer_host):
-                raise RequestRefused(DENIED[role], f"{peer_host} is not allowed here", RejectReason.ADDRESS)
-            refuse_banned(bans, role, request, peer_host)
-            if claim.committed:
-                return claim.endpoint
-            await _settled(claim)
+        while not isinstance(found, Endpoint):
+            await _settled(found)
+            found = look()
+        return found
     raise RequestRefused(DENIED[role], f"{shown(request.key)} was not ready within {ADMISSION_SECONDS:.0f} seconds")
 
 

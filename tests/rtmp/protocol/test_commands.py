@@ -55,6 +55,25 @@ def test_a_command_may_lack_everything_but_its_name() -> None:
     assert not command.wants_result
 
 
+NAMES = (b"\x02\0\x04play", b"\x0c\0\0\0\x04play", b"\x0f\0\0\0\x04play")
+"""As a short string, a long one and XML: what follows is the same."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stands_behind_a_name_that_is_handled_is_read_however_the_name_is_written(name: bytes) -> None:
+    payload = name + amf.encode_all([4.0, None, "key"])
+    read = parse_command(Message(20, 0, 0, payload, 3), handled={"play"})
+    assert (read.name, read.transaction, read.arguments) == ("play", 4.0, (None, "key"))
+    other = parse_command(Message(20, 0, 0, payload, 3), handled={"publish"})
+    assert (other.name, other.transaction, other.arguments) == ("play", 4.0, ())
+
+
+@pytest.mark.parametrize("name", [b"\x02", b"\x02\0", b"\x02\0\x05play", b"\x0c\0\0\0\x05play"])
+def test_a_name_that_the_data_cuts_off_is_none(name: bytes) -> None:
+    with pytest.raises(ProtocolError, match="begins with its name"):
+        parse_command(Message(20, 0, 0, name, 3), handled={"play", ""})
+
+
 @pytest.mark.parametrize(
     ("value", "number"), [(7.9, 7), (True, 1), ("7", 0), (None, 0), (math.nan, 0), (math.inf, 0), (1e300, 0)]
 )
