@@ -1,6 +1,7 @@
 """Servers, publishers and players for tests with real processes on real sockets.
 
-Every server that a test launches must end well: within the promised time, with nobody's traceback in its log.
+Every server that a test launches must end well: by itself, with nobody's traceback in its log. That this takes five
+seconds at most is for tests in virtual time: here the machine may be busy.
 """
 
 import shutil
@@ -15,9 +16,6 @@ from tests.support.ffmpeg import Crew, Recording, record, record_noise
 from tests.support.packages import build_wheel
 from tests.support.program import Launch, Program, serve
 from tests.support.sockets import find_free_port
-
-STOP_SECONDS = 5.0
-"""Within which the program promises to stop."""
 
 PROGRAMS = ("ffmpeg", "ffprobe", "rtmpdump", "curl")
 
@@ -82,7 +80,7 @@ async def launch(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Launch]
 async def _end(program: Program) -> None:
     if program.child.is_running:
         program.child.send(signal.SIGTERM)
-    status = await program.child.end(STOP_SECONDS)
+    status = await program.child.end()
     assert (status, "Traceback" in program.child.err.text) == (0, False), program.child.err.text
 
 
