@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 import trio
+from structlog.typing import EventDict
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.errors import StepError
@@ -122,6 +123,18 @@ async def test_no_workflow_is_held_while_a_new_step_of_another_gets_ready(
     assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
 
 
+async def test_no_new_step_of_a_set_runs_before_all_of_its_workflows_have_their_turn(stage: Stage) -> None:
+    await run(stage, {"a": ["recorder:a lingers"], "b": []})
+    submit(stage, {"a": []})
+    await wait_all_tasks_blocked()
+    change = submit(stage, {"b": ["recorder:n"], "a": ["recorder:m"]})
+    await wait_all_tasks_blocked()
+    assert stage.bench.running == ["a"]
+    stage.bench["a"].let_go()
+    assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
+    assert stage.bench.running == ["m", "n"]
+
+
 async def test_new_steps_start_in_the_order_of_the_set_and_one_slow_start_does_not_hold_up_all(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
@@ -184,6 +197,24 @@ async def test_a_step_that_fails_after_the_swap_cannot_be_rolled_back(stage: Sta
     assert outcome.kind is OutcomeKind.FAILED
     assert outcome.message.startswith("not rolled back: workflow 'b': Step id ")
     assert shown(stage.manager) == {"a": [], "c": ["c"]}
+
+
+async def test_the_log_names_a_set_that_changes_something_and_those_of_its_workflows_that_change(
+    stage: Stage, logs: list[EventDict]
+) -> None:
+    def taken() -> list[tuple[str, str | None]]:
+        lines = [(entry["event"], entry.get("workflow")) for entry in logs if "changed" in entry["event"]]
+        logs.clear()
+        return lines
+
+    await run(stage, {"a": ["recorder:a"], "b": ["recorder:b"]})
+    assert taken() == [("workflow changed", "a"), ("workflow changed", "b"), ("set of workflows changed", None)]
+    await run(stage, {"a": ["recorder:a"], "b": ["recorder:c"]})
+    assert taken() == [("workflow changed", "b"), ("set of workflows changed", None)]
+    await run(stage, {"a": ["recorder:a"], "b": ["recorder:c"]})
+    assert taken() == []
+    await stage.run("recorder:d", name="b")
+    assert taken() == [("workflow changed", "b")]
 
 
 @pytest.mark.parametrize("broken", ["s", "k", "idle"])
