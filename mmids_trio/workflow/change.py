@@ -517,7 +517,8 @@ class Transaction:
                 await part.reaches(Phase.DONE)
             outcome = self._verdict or self._outcome()
         except Exception:
-            self.give_up(OutcomeKind.FAILED, "the update crashed")
+            outcome = CRASHED
+            self.give_up(outcome.kind, outcome.message)
             raise
         finally:
             self._end(outcome)
@@ -604,5 +605,6 @@ class Transaction:
         self.parts.clear()  # each knows the transaction, and only the collector would take all of them away
 
 
+CRASHED = Outcome(OutcomeKind.FAILED, "the update crashed")
 NOTHING_TO_CHANGE = Outcome(OutcomeKind.APPLIED, "nothing to change")
 SERVER_STOPPED = Outcome(OutcomeKind.STOPPED, "the server was stopped before the update had finished")

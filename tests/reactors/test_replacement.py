@@ -60,7 +60,7 @@ async def test_a_changed_reactor_keeps_its_leases_and_asks_by_its_new_definition
     first, second = FakeReactorService({"k": ""}), FakeReactorService({"k": ""})
     async with harness(first, second) as h:
         publisher = await h.publish("in/k")
-        assert (await apply(h, CHANGED + ASKING)).kind is OutcomeKind.APPLIED
+        assert await apply(h, CHANGED + ASKING) == Outcome(OutcomeKind.APPLIED, "running")
         await trio.sleep(25)
         assert (first.asked, second.asked) == (["k"], ["k"] * 3)
         second.answers.clear()
@@ -146,6 +146,15 @@ async def test_of_two_sets_that_change_reactors_the_newer_counts(autojump_clock:
         assert [reactor.action for reactor in plan.reactors] == ["keep", "keep"]
 
 
+async def test_two_sets_that_leave_the_reactors_as_they_are_go_their_own_ways(autojump_clock: MockClock) -> None:
+    step = StepType("slow", NoParameters, lambda _values, _context: Slow())
+    async with Harness(R, [step], more_executors=[FakeReactorService().kind()]) as h:
+        workflows = h.server.workflows
+        older = workflows.apply_all(parsed(R + "workflow a {\n slow\n}\n"))
+        assert (await apply(h, R + "workflow b {\n}\n")).kind is OutcomeKind.APPLIED
+        assert older.outcome is None
+
+
 async def test_a_newer_set_of_reactors_waits_until_all_of_the_older_one_is_taken_back(
     autojump_clock: MockClock,
 ) -> None:
@@ -208,6 +217,26 @@ async def test_an_executor_that_cannot_be_opened_takes_the_set_back(autojump_clo
         outcome = await apply(h, "reactor b executor=broken {\n}\nworkflow x {\n}\n")
         assert outcome == Outcome(OutcomeKind.ROLLED_BACK, "rolled back: reactor 'b' cannot be started: OSError")
         assert not h.server.workflows.names()
+
+
+async def test_no_executor_is_opened_of_a_set_that_was_given_up_while_it_waited(autojump_clock: MockClock) -> None:
+    opened = []
+
+    def note(_values: object) -> None:
+        opened.append("n")
+        raise OSError
+
+    kind = ExecutorKind("other", NoParameters, note)  # type: ignore[arg-type]  # it never gets to return one
+    step = StepType("slow", NoParameters, lambda _values, _context: Slow())
+    async with Harness(R, [step], more_executors=[FakeReactorService().kind(), kind]) as h:
+        workflows = h.server.workflows
+        workflows.apply_all(parsed(R + "workflow w {\n slow\n}\n"))
+        await wait_all_tasks_blocked()
+        waiting = workflows.apply_all(parsed(R + ADDED + "workflow w {\n}\n"))
+        await wait_all_tasks_blocked()
+        assert (await apply(h, R + "workflow w {\n}\n")).kind is OutcomeKind.APPLIED
+        assert (await waiting.wait_outcome()).kind is OutcomeKind.SUPERSEDED
+        assert opened == []
 
 
 async def test_a_question_that_is_under_way_is_answered_by_the_old_executor(autojump_clock: MockClock) -> None:

@@ -375,3 +375,15 @@ async def test_what_is_to_come_is_announced_until_it_is_there_and_not_until_the_
     assert seen == [[], ["w"], []]
     assert (change.is_in_place, outcome) == (True, None)  # the former step was still there
     assert (await change.wait_outcome()).kind is OutcomeKind.APPLIED
+
+
+async def test_what_is_given_up_is_announced_no_more_while_its_steps_end(stage: Stage) -> None:
+    change = stage.submit("recorder:b lingers", "recorder:c waits refuses", rollback=True)
+    await wait_all_tasks_blocked()
+    seen = [(stage.bench.running, list(stage.bench.announced.values()))]
+    stage.bench["c"].let_ready()
+    await wait_all_tasks_blocked()
+    seen.append((stage.bench.running, list(stage.bench.announced.values())))
+    stage.bench["b"].let_go()
+    assert (await change.wait_outcome()).kind is OutcomeKind.ROLLED_BACK
+    assert seen == [(["b", "c"], ["w"]), (["b"], [])]

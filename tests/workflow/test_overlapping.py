@@ -5,9 +5,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mmids_trio.workflow.change import Change
-from mmids_trio.workflow.status import OutcomeKind, PlanView
+from mmids_trio.workflow.status import Outcome, OutcomeKind, PlanView
 from tests.support.managed import Stage
 from tests.support.numbered_events import Footage
+from tests.support.toy_sets import apply
 
 SOURCE, A, B, C = "source:s", "recorder:a", "recorder:b", "recorder:c"
 
@@ -66,6 +67,17 @@ async def test_a_change_that_arrives_in_or_after_the_swap_waits_for_its_turn(sta
     stage.bench["a"].let_go()
     assert [await kind(first), await kind(second)] == [OutcomeKind.APPLIED, OutcomeKind.APPLIED]
     assert stage.active == ["s Active", "c Active"]
+
+
+async def test_a_change_that_finds_when_its_turn_comes_that_all_is_as_it_wants_changes_nothing(stage: Stage) -> None:
+    await stage.run(SOURCE, "recorder:a lingers")
+    first = stage.submit(SOURCE)
+    await wait_all_tasks_blocked()
+    second = stage.submit(SOURCE)
+    await wait_all_tasks_blocked()
+    stage.bench["a"].let_go()
+    assert await first.wait_outcome() == Outcome(OutcomeKind.APPLIED, "running")
+    assert await second.wait_outcome() == Outcome(OutcomeKind.APPLIED, "nothing to change")
 
 
 async def test_a_change_that_arrives_while_steps_come_to_rest_is_carried_out_next(
@@ -219,7 +231,22 @@ async def test_a_crash_of_one_workflow_leaves_the_others_alone(stage: Stage, mon
     with monkeypatch.context() as patch:
         patch.setattr("mmids_trio.workflow.pipeline.RunningStep", None)
         outcome = await stage.apply(A, name="v")
-    assert outcome.kind is OutcomeKind.STOPPED
+        of_set = await apply(stage, {"u": [], "v": [A]})
+    assert outcome == Outcome(OutcomeKind.STOPPED, "workflow 'v' was stopped before its update had finished")
+    assert of_set == Outcome(OutcomeKind.STOPPED, "workflow 'v' was stopped meanwhile")
     await wait_all_tasks_blocked()
     assert stage.manager.names() == ["w"]
+    await stage.run(SOURCE, A)
+
+
+async def test_a_crash_of_a_change_is_told_as_such_and_leaves_what_was(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.run(SOURCE)
+    with monkeypatch.context() as patch:
+        patch.setattr("mmids_trio.workflow.pipeline.StepPipeline.relink", None)
+        outcome = await stage.apply(SOURCE, A)
+    assert outcome == Outcome(OutcomeKind.FAILED, "the update crashed")
+    await wait_all_tasks_blocked()
+    assert (stage.active, stage.bench.running) == (["s Active"], ["s"])
     await stage.run(SOURCE, A)
