@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benchmarks.bench import NGINX_AT_ONCE, Bench, Measured, Row
 from benchmarks.figures import Run, Target, median_of, ratio_of
 from benchmarks.go_peers import MEDIAMTX
-from benchmarks.subjects import FLV, OURS, THROUGHPUT, Subject
+from benchmarks.subjects import FLV, OURS, THROUGHPUT, Ours, Subject
 from benchmarks.window import watch
 
 CROWD = 1_000
@@ -20,7 +20,7 @@ async def measure_crowd(bench: Bench, subjects: Sequence[Subject], watchers: int
         async with bench.run(subject) as server:
             port = server.ports.rtmp
             async with load.encoder(port) if encoder else load.publishing(port, stamp=True):
-                return [await watch(bench, server, watchers, flv=subject is FLV)]
+                return [await watch(bench, server, watchers, flv=isinstance(subject, Ours) and subject.serves_http)]
 
     return await bench.alternate(subjects, once)
 

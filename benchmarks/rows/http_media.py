@@ -13,7 +13,7 @@ from benchmarks.figures import Run, Target, coarse, median_of, ratio_of
 from benchmarks.go_peers import MEDIAMTX_HLS
 from benchmarks.load import APP, KEY, Watching
 from benchmarks.measure import busy, cpu, memory
-from benchmarks.subjects import HLS, OURS, NginxFiles, Server, Subject
+from benchmarks.subjects import HLS, OURS, NginxFiles, Ours, Server, Subject
 from benchmarks.window import MICROSECONDS, check, latencies
 from mmids_trio.media.codecs import parse_audio, parse_video
 from mmids_trio.media.events import MediaKind
@@ -105,8 +105,8 @@ async def _window(bench: Bench, server: Server, viewers: int, load: AbstractAsyn
     return Run(server.subject.name, 0, figures | latencies(seen), coarse(seen.latency))
 
 
-async def _follow(bench: Bench, viewers: int, files: Files) -> Run:
-    async with bench.run(HLS) as server, bench.load.publishing(server.ports.rtmp, stamp=True):
+async def _follow(bench: Bench, subject: Ours, viewers: int, files: Files) -> Run:
+    async with bench.run(subject) as server, bench.load.publishing(server.ports.rtmp, stamp=True):
         await trio.to_thread.run_sync(files.learn, server.ports.media)
         return await _window(bench, server, viewers, bench.load.following(server.ports.media, viewers, bench.effort))
 
@@ -123,8 +123,8 @@ async def _parts(bench: Bench) -> Measured:
     files, viewers = Files(), bench.effort.scaled(VIEWERS)
 
     async def once(subject: Subject) -> Sequence[Run]:
-        if subject is HLS:
-            return [await _follow(bench, viewers, files)]
+        if isinstance(subject, Ours):
+            return [await _follow(bench, subject, viewers, files)]
         if subject is MEDIAMTX_HLS:
             return [await _follow_mediamtx(bench, viewers)]
         async with bench.run(NginxFiles(files.sizes)) as server:
@@ -139,11 +139,11 @@ async def _segments(bench: Bench) -> Measured:
     files, viewers = Files(), bench.effort.scaled(SEGMENT_VIEWERS)
 
     async def once(subject: Subject) -> Sequence[Run]:
-        if subject is not HLS:
+        if not isinstance(subject, Ours):
             async with bench.run(NginxFiles(files.sizes)) as server:
                 load = bench.load.fetching(server.ports.rtmp, viewers, (f"/{SEGMENT}",), SEGMENT_MS, bench.effort)
                 return [await _window(bench, server, viewers, load)]
-        async with bench.run(HLS) as server, bench.load.publishing(server.ports.rtmp):
+        async with bench.run(subject) as server, bench.load.publishing(server.ports.rtmp):
             path = await trio.to_thread.run_sync(files.learn, server.ports.media)
             alone = await _unwatched(bench, server)
             load = bench.load.fetching(server.ports.media, viewers, (path,), SEGMENT_MS, bench.effort)
@@ -161,8 +161,9 @@ async def _unwatched(bench: Bench, server: Server) -> float:
 
 
 async def _lateness(bench: Bench) -> Measured:
-    async def once(_subject: Subject) -> Sequence[Run]:
-        return [await _follow(bench, bench.effort.scaled(LATENCY_VIEWERS), Files())]
+    async def once(subject: Subject) -> Sequence[Run]:
+        assert isinstance(subject, Ours)
+        return [await _follow(bench, subject, bench.effort.scaled(LATENCY_VIEWERS), Files())]
 
     return await bench.alternate([HLS], once)
 

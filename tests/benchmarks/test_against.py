@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import trio
+from attrs import define, field
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
@@ -17,7 +21,9 @@ from benchmarks.figures import Run
 from benchmarks.load import Load
 from benchmarks.machine import ROOT, Cores, NotPossible
 from benchmarks.rows import ROWS
-from benchmarks.subjects import OURS, NginxRtmp, NodeMediaServer, Ours, Ports, Subject, package_of
+from benchmarks.subjects import OURS, NginxRtmp, NodeMediaServer, Ours, Ports, Server, Subject, package_of
+
+AnyBench = TypeVar("AnyBench", bound=Bench)
 
 
 def runs(figure: str, ours: Sequence[float], other: Sequence[float], **more: float) -> list[Run]:
@@ -81,20 +87,44 @@ def test_what_is_only_printed_goes_with_no_option_for_files(more: list[str], tmp
     assert "--against" in refused.output
 
 
-async def test_a_row_measures_both_in_every_round(tmp_path: Path) -> None:
+@define(eq=False)
+class StartsNothing(Bench):
+    """Notes who is to be started."""
+
+    started: list[Subject] = field(factory=list, init=False)
+
+    def run(self, subject: Subject) -> AbstractAsyncContextManager[Server]:
+        self.started.append(subject)
+        raise OSError("noted")
+
+
+def against_another(bench: type[AnyBench], directory: Path) -> AnyBench:
     core = min(os.sched_getaffinity(0))
-    load = Load(tmp_path, tmp_path / "footage")
+    load = Load(directory, directory / "footage")
     load.footage.touch()
-    peers = NginxRtmp(), NodeMediaServer(tmp_path)
-    bench = Bench(QUICK, Cores(core, core), load, *peers, lambda _text: None, other=ROOT.parent / "elsewhere")
+    peers = NginxRtmp(), NodeMediaServer(directory)
+    return bench(QUICK, Cores(core, core), load, *peers, lambda _text: None, other=ROOT.parent / "elsewhere")
+
+
+async def test_a_row_measures_both_in_every_round(tmp_path: Path) -> None:
+    bench = against_another(Bench, tmp_path)
 
     async def once(subject: Subject) -> Sequence[Run]:
         await trio.lowlevel.checkpoint()
         return [Run(subject.name, 0, {})]
 
-    measured = await bench.alternate([OURS, *peers], once)
+    measured = await bench.alternate([OURS, bench.nginx, bench.node], once)
     assert [run.subject for run in measured.runs] == ["mmids_trio", "mmids_trio (other)"]
     assert measured.notes == []
+
+
+@pytest.mark.parametrize("name", ["fan-out", "flv-fan-out", "ll-hls", "segments", "part-latency"])
+async def test_a_row_starts_the_server_of_each_checkout(name: str, tmp_path: Path) -> None:
+    """Those over HTTP started their own for both, or a peer: they knew it by its identity."""
+    bench = against_another(StartsNothing, tmp_path)
+    await next(row for row in ROWS if row.name == name).measure(bench)
+    roots = Counter(subject.root for subject in bench.started if isinstance(subject, Ours))
+    assert roots == {ROOT: len(bench.started) // 2, ROOT.parent / "elsewhere": len(bench.started) // 2}
 
 
 def test_figures_are_compared_round_by_round() -> None:
