@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition, step_ids
-from mmids_trio.workflow.plan import Plan, changed_segment, make_plan, view
+from mmids_trio.workflow.plan import Plan, Segment, changed_segment, make_plan, view
 from mmids_trio.workflow.status import BY_API, ParameterChange, PlanView
 from tests.support.toy_steps import definition
 
@@ -91,6 +91,13 @@ def test_a_new_step_stands_in_place_of_the_most_similar_of_its_kind() -> None:
     assert plan.steps[3].step_id_before == plan.steps[2].step_id
 
 
+def test_each_step_is_replaced_by_one_at_most() -> None:
+    old = [step("watch", app="a"), step("watch", app="b")]
+    new = [step("watch", app="c"), step("watch", app="d"), step("watch", app="e")]
+    started = [each for each in shown(old, new).steps if each.action == "start"]
+    assert [each.step_id_before for each in started] == [*step_ids(tuple(old)), None]
+
+
 def test_a_step_that_only_goes_stands_where_it_stood() -> None:
     assert actions([A, B, C], [A, C]) == ["=a", "-b", "=c"]
     assert actions([A, B], [B]) == ["-a", "=b"]
@@ -107,6 +114,12 @@ def test_secrets_and_keys_are_hidden_wherever_they_stand() -> None:
     in_full = shown(old, new, show_keys=True)
     assert in_full.steps[1].changes == (ParameterChange("key", "show", "gala"), ParameterChange("token", "***", "***"))
     assert in_full.steps[3].changes == (ParameterChange("only", "show", "gala"),)
+
+
+def test_keys_are_hidden_unless_they_are_asked_for() -> None:
+    wanted = WorkflowDefinition("w", (step("receive", keys="key", key="show"),))
+    [planned] = view(make_plan([], wanted), "w", BY_API, created=True, running={}).steps
+    assert planned.parameters == {"key": "***"}
 
 
 def test_a_failed_workflow_is_changed_by_any_plan() -> None:
@@ -155,6 +168,11 @@ def test_a_changed_segment_is_framed_by_the_longest_equal_ends(
     if all(middle):
         assert middle[0][0] != middle[1][0]
         assert middle[0][-1] != middle[1][-1]
+
+
+def test_what_is_equal_at_both_ends_is_not_touched() -> None:
+    assert changed_segment("abcdef", "abxyzdef") == Segment(prefix=2, suffix=3)
+    assert changed_segment("abab", "ab") == Segment(prefix=2, suffix=0)
 
 
 def test_a_segment_of_equal_sequences_is_empty() -> None:
