@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmids_trio.definitions import StepDefinition, WorkflowDefinition, step_ids
-from mmids_trio.workflow.plan import Plan, Segment, changed_segment, make_plan, view
+from mmids_trio.workflow.plan import Plan, PlannedReactor, Segment, changed_segment, make_plan, view
 from mmids_trio.workflow.status import BY_API, ParameterChange, PlanView
 from tests.support.toy_steps import definition
 
@@ -178,3 +179,16 @@ def test_what_is_equal_at_both_ends_is_not_touched() -> None:
 def test_a_segment_of_equal_sequences_is_empty() -> None:
     segment = changed_segment("abc", "abc")
     assert (segment.prefix, segment.suffix) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("planned", "is_news"),
+    [
+        (PlannedReactor("r", "keep"), False),
+        (PlannedReactor("r", "change"), True),
+        (PlannedReactor("r", "keep", taken_from=BY_API), True),
+        (PlannedReactor("r", "stop", taken_from=BY_API), True),
+    ],
+)
+def test_a_reactor_that_changes_or_changes_hands_is_news(planned: PlannedReactor, is_news: bool) -> None:
+    assert planned.is_news is is_news
