@@ -174,11 +174,11 @@ class SocketTransport:
     async def receive_together(self, max_bytes: int, at_least: int, seconds: float) -> bytes:
         """What has arrived once that is `at_least` bytes, or `seconds` have passed, or it has ended.
 
-        `b""` where nothing has arrived, and at the end: `receive_some` tells them apart. The system counts the bytes
+        `b""` where nothing has arrived, and at any end: `receive_some` tells them apart. The system counts the bytes
         (`SO_RCVLOWAT`), so that less of them wakes nobody. Where it does not, the answer is `b""`, at once. Always a
         checkpoint. Raises `trio.BrokenResourceError`.
         """
-        if self._low_water != at_least and not self._wake_at(at_least):
+        if self._closed or not (self._low_water == at_least or self._wake_at(at_least)):
             await trio.lowlevel.checkpoint()
             return b""
         with trio.move_on_after(seconds):

@@ -3,7 +3,8 @@
 import gc
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -53,14 +54,19 @@ async def test_a_read_that_waits_keeps_no_exception() -> None:
 FEW, ENOUGH, SECONDS = 300, 1000, 5.0
 
 
-async def a_tcp_pair() -> tuple[SocketTransport, SocketTransport]:
+@asynccontextmanager
+async def tcp_pair() -> AsyncIterator[tuple[SocketTransport, SocketTransport]]:
     """The system counts what has arrived for connections of TCP alone."""
     network = SocketNetwork()
     listener = network.listen("127.0.0.1", 0)
     theirs = await network.dial("127.0.0.1", listener.port)
     ours = await listener.accept()
     listener.close()
-    return ours, theirs
+    try:
+        yield ours, theirs
+    finally:
+        ours.close()
+        theirs.close()
 
 
 async def arrival(transport: SocketTransport, size: int) -> None:
@@ -92,8 +98,7 @@ class Read:
 
 
 async def test_a_little_wakes_nobody_who_waits_for_more(mock_clock: trio.testing.MockClock) -> None:
-    ours, theirs = await a_tcp_pair()
-    async with trio.open_nursery() as nursery:
+    async with tcp_pair() as (ours, theirs), trio.open_nursery() as nursery:
         read = Read(nursery, ours)
         theirs.send_nowait(bytes(FEW))
         await arrival(ours, FEW)
@@ -103,13 +108,10 @@ async def test_a_little_wakes_nobody_who_waits_for_more(mock_clock: trio.testing
         theirs.send_nowait(bytes(ENOUGH - FEW))
         await read.end()
         assert read.data == bytes(ENOUGH)
-    ours.close()
-    theirs.close()
 
 
 async def test_a_little_is_had_when_its_time_is_over(mock_clock: trio.testing.MockClock) -> None:
-    ours, theirs = await a_tcp_pair()
-    async with trio.open_nursery() as nursery:
+    async with tcp_pair() as (ours, theirs), trio.open_nursery() as nursery:
         read = Read(nursery, ours)
         theirs.send_nowait(bytes(FEW))
         await arrival(ours, FEW)
@@ -121,20 +123,16 @@ async def test_a_little_is_had_when_its_time_is_over(mock_clock: trio.testing.Mo
         mock_clock.jump(SECONDS)
         await nothing.end()
         assert nothing.data == b""
-    ours.close()
-    theirs.close()
 
 
 async def test_who_waits_for_anything_is_woken_by_a_byte_afterwards(mock_clock: trio.testing.MockClock) -> None:
-    ours, theirs = await a_tcp_pair()
-    theirs.send_nowait(bytes(ENOUGH))
-    assert await ours.receive_together(10_000, ENOUGH, SECONDS) == bytes(ENOUGH)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ours.receive_some, 10)
-        await trio.testing.wait_all_tasks_blocked()
-        theirs.send_nowait(b"!")
-    ours.close()
-    theirs.close()
+    async with tcp_pair() as (ours, theirs):
+        theirs.send_nowait(bytes(ENOUGH))
+        assert await ours.receive_together(10_000, ENOUGH, SECONDS) == bytes(ENOUGH)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ours.receive_some, 10)
+            await trio.testing.wait_all_tasks_blocked()
+            theirs.send_nowait(b"!")
 
 
 def close(peer: SocketTransport) -> None:
@@ -159,36 +157,33 @@ async def ended(receive: Callable[[], Awaitable[bytes]]) -> bool:
 async def test_an_end_is_not_waited_for(
     end: Callable[[SocketTransport], None], mock_clock: trio.testing.MockClock
 ) -> None:
-    ours, theirs = await a_tcp_pair()
-    async with trio.open_nursery() as nursery:
-        read = Read(nursery, ours)
-        theirs.send_nowait(bytes(FEW))
-        await arrival(ours, FEW)
-        end(theirs)
-        await read.end()
-    assert read.data == bytes(FEW)
-    assert await ended(lambda: ours.receive_together(10_000, ENOUGH, SECONDS)) == (end is close)
-    ours.close()
+    async with tcp_pair() as (ours, theirs):
+        async with trio.open_nursery() as nursery:
+            read = Read(nursery, ours)
+            theirs.send_nowait(bytes(FEW))
+            await arrival(ours, FEW)
+            end(theirs)
+            await read.end()
+        assert read.data == bytes(FEW)
+        assert await ended(lambda: ours.receive_together(10_000, ENOUGH, SECONDS)) == (end is close)
 
 
 async def test_a_read_that_is_cancelled_loses_nothing(mock_clock: trio.testing.MockClock) -> None:
-    ours, theirs = await a_tcp_pair()
-    async with trio.open_nursery() as nursery:
-        Read(nursery, ours)
-        theirs.send_nowait(bytes(FEW))
-        await arrival(ours, FEW)
-        nursery.cancel_scope.cancel()
-    assert await ours.receive_some(10_000) == bytes(FEW)
-    ours.close()
-    theirs.close()
+    async with tcp_pair() as (ours, theirs):
+        async with trio.open_nursery() as nursery:
+            Read(nursery, ours)
+            theirs.send_nowait(bytes(FEW))
+            await arrival(ours, FEW)
+            nursery.cancel_scope.cancel()
+        assert await ours.receive_some(10_000) == bytes(FEW)
 
 
 async def test_who_waits_for_more_hears_of_a_close_of_our_own(mock_clock: trio.testing.MockClock) -> None:
-    ours, theirs = await a_tcp_pair()
-    async with trio.open_nursery() as nursery:
-        read = Read(nursery, ours)
-        await trio.testing.wait_all_tasks_blocked()
-        ours.close()
-        await read.end()
-    assert isinstance(read.error, trio.ClosedResourceError)
-    theirs.close()
+    async with tcp_pair() as (ours, _theirs):
+        async with trio.open_nursery() as nursery:
+            read = Read(nursery, ours)
+            await trio.testing.wait_all_tasks_blocked()
+            ours.close()
+            await read.end()
+        assert isinstance(read.error, trio.ClosedResourceError)
+        assert await ours.receive_together(10_000, ENOUGH, SECONDS) == b""
